@@ -1,0 +1,1 @@
+//! The control socket and the small HTTP service: health and metrics.

@@ -1,0 +1,1 @@
+//! Message bodies: content-addressed, chunked, shared; links and their keys.

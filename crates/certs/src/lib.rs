@@ -1,0 +1,1 @@
+//! Certificates: made on first start, loaded, reloaded.

@@ -1,0 +1,1 @@
+//! Hands one queued message to one destination: SMTP client, LMTP, local.

@@ -1,0 +1,1 @@
+//! Domains, accounts, aliases, passwords, the login cache and login limits.

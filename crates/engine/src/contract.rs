@@ -1,0 +1,255 @@
+//! The engine's port: what every backend promises.
+//!
+//! - Keys are ordered bytes that begin with a [`Space`]; see [`crate::keys`].
+//! - [`Engine::submit`] checks a batch's conditions against everything
+//!   submitted before, numbers the commit and lets later submits see it. It
+//!   never waits for the disk to sync.
+//! - A [`Ticket`] is done when the commit is on stable storage **and** visible
+//!   to new snapshots. Dropping a ticket cancels nothing.
+//! - `on_visible` callbacks of a batch run in commit order, after the commit is
+//!   durable and visible and before its ticket is done. They must be short and
+//!   must not call the engine.
+//! - A failed write or sync stops the process: nothing submitted is undone.
+//! - A batch belongs to one shard; the engine refuses others.
+
+use crate::body::Extent;
+use bytes::Bytes;
+use std::fmt;
+use std::sync::Arc;
+use thiserror::Error;
+
+/// A commit's place in history; never reused. Also the version of each value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct CommitNo(pub u64);
+
+/// One independent part of the key space with its own order of commits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ShardId(pub u16);
+
+/// What must be true of a key for a batch to be applied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expect {
+    /// The key has no value.
+    Absent,
+    /// The key's value was written by this commit.
+    Version(CommitNo),
+}
+
+/// A value with the number of the commit that wrote it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Versioned {
+    /// Compared for equality only, outside the engine.
+    pub version: CommitNo,
+    /// The record.
+    pub value: Bytes,
+}
+
+type VisibleFn = Box<dyn FnOnce(CommitNo) + Send>;
+
+/// Conditions and writes that are applied all or not at all.
+#[derive(Default)]
+pub struct Batch {
+    pub(crate) conditions: Vec<(Vec<u8>, Expect)>,
+    pub(crate) writes: Vec<(Vec<u8>, Option<Bytes>)>,
+    pub(crate) on_visible: Vec<VisibleFn>,
+}
+
+impl Batch {
+    /// An empty batch.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The batch is refused unless `key` is as expected.
+    pub fn expect(&mut self, key: Vec<u8>, expect: Expect) {
+        self.conditions.push((key, expect));
+    }
+
+    /// Sets `key` to `value`.
+    pub fn put(&mut self, key: Vec<u8>, value: impl Into<Bytes>) {
+        self.writes.push((key, Some(value.into())));
+    }
+
+    /// Removes `key`.
+    pub fn delete(&mut self, key: Vec<u8>) {
+        self.writes.push((key, None));
+    }
+
+    /// Runs `f` once the commit is durable and visible, in commit order.
+    pub fn on_visible(&mut self, f: impl FnOnce(CommitNo) + Send + 'static) {
+        self.on_visible.push(Box::new(f));
+    }
+
+    /// True when the batch writes nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.writes.is_empty()
+    }
+
+    /// Bytes of keys and values; at most [`crate::limits::BATCH_BYTES_MAX`] may be submitted.
+    #[must_use]
+    pub fn size_bytes(&self) -> usize {
+        self.writes
+            .iter()
+            .map(|(k, v)| k.len() + v.as_ref().map_or(0, Bytes::len))
+            .sum()
+    }
+}
+
+impl fmt::Debug for Batch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Batch")
+            .field("conditions", &self.conditions.len())
+            .field("writes", &self.writes.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why a batch was not taken. Nothing of it was applied.
+#[derive(Debug, Error)]
+pub enum SubmitError {
+    /// A condition does not hold: load again and stage again.
+    #[error("another commit changed {key:?} first")]
+    Conflict {
+        /// The key whose condition failed.
+        key: Vec<u8>,
+    },
+    /// The batch names keys of more than one shard.
+    #[error("the batch touches more than one shard")]
+    CrossShard,
+    /// The batch is larger than a commit may be.
+    #[error("the batch has {size} bytes, more than a commit may have")]
+    TooLarge {
+        /// Its size in bytes.
+        size: usize,
+    },
+    /// The disk has no room: refuse the work with a temporary error.
+    #[error("no space is left for the store")]
+    Full,
+    /// The engine is shutting down.
+    #[error("the store is closing")]
+    Closed,
+}
+
+/// A read failed.
+#[derive(Debug, Error)]
+pub enum ReadError {
+    /// The bytes are not what was written.
+    #[error("stored bytes are damaged: {0}")]
+    Damaged(String),
+    /// The operating system refused.
+    #[error("the store could not be read: {0}")]
+    Io(#[from] std::io::Error),
+    /// A body that is not there (any more).
+    #[error("the store holds no such body")]
+    NoSuchBody,
+}
+
+/// Says when a submitted commit is durable and visible.
+#[derive(Debug)]
+pub struct Ticket {
+    pub(crate) commit: CommitNo,
+    pub(crate) done: crate::ticket::Waiter,
+}
+
+impl Ticket {
+    /// The commit's number.
+    #[must_use]
+    pub fn commit(&self) -> CommitNo {
+        self.commit
+    }
+
+    /// Returns when the commit is on stable storage and visible.
+    ///
+    /// # Cancel safety
+    /// Dropping the future cancels nothing: the commit goes on.
+    pub async fn done(self) -> CommitNo {
+        self.done.wait().await;
+        self.commit
+    }
+}
+
+/// A store of ordered keys and of message bodies.
+///
+/// Reads may touch the disk: call them on `runtime`'s blocking pool unless the
+/// caller knows that the answer is in memory.
+pub trait Engine: Send + Sync + fmt::Debug + 'static {
+    /// How many shards there are, at least one.
+    fn shards(&self) -> u16;
+
+    /// The shard that an account's keys live in (the account's number, as in
+    /// `envelope::AccountId`).
+    fn shard_of_account(&self, account: u64) -> ShardId;
+
+    /// Appends one frame of a body (at most [`crate::limits::BODY_FRAME_BYTES_MAX`]
+    /// stored bytes) to the shard's journal. It becomes durable no later than
+    /// any batch submitted afterwards. Never waits for a sync; waits (blocking)
+    /// only when the receive buffers are full.
+    ///
+    /// # Errors
+    /// [`SubmitError::Full`], [`SubmitError::Closed`], [`SubmitError::TooLarge`].
+    fn put_body(&self, shard: ShardId, frame: &[u8]) -> Result<Extent, SubmitError>;
+
+    /// Reads a whole body frame and checks its checksum. Works for frames that
+    /// are not durable yet.
+    ///
+    /// # Errors
+    /// Damaged, missing or unreadable bytes.
+    fn read_body(&self, extent: &Extent) -> Result<Bytes, ReadError>;
+
+    /// Checks and numbers a batch; see the module's text.
+    ///
+    /// # Errors
+    /// See [`SubmitError`].
+    fn submit(&self, batch: Batch) -> Result<Ticket, SubmitError>;
+
+    /// What is durable and visible now, of one shard. Hold it for seconds at most.
+    fn snapshot(&self, shard: ShardId) -> Box<dyn Snapshot>;
+
+    /// True when there is room for `bytes` more and the reserve; asked at the
+    /// door (MAIL FROM, APPEND) so that a full disk is refused early.
+    fn has_room_for(&self, bytes: u64) -> bool;
+}
+
+/// A view of one shard at one moment.
+pub trait Snapshot: Send + Sync {
+    /// The value of a key.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    fn get(&self, key: &[u8]) -> Result<Option<Versioned>, ReadError>;
+
+    /// The values of many keys, in their order.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    fn get_many(&self, keys: &[Vec<u8>]) -> Result<Vec<Option<Versioned>>, ReadError> {
+        keys.iter().map(|key| self.get(key)).collect()
+    }
+
+    /// Up to `limit` pairs with `start <= key < end`, in order of keys (or
+    /// from the end backwards).
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    fn scan(
+        &self,
+        start: &[u8],
+        end: &[u8],
+        order: Order,
+        limit: usize,
+    ) -> Result<Vec<(Vec<u8>, Versioned)>, ReadError>;
+}
+
+/// Direction of a scan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// Smallest key first.
+    Ascending,
+    /// Largest key first.
+    Descending,
+}
+
+/// How crates hold the engine.
+pub type SharedEngine = Arc<dyn Engine>;

@@ -1,0 +1,1 @@
+//! From end of data to the one durable commit.

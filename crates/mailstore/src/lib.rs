@@ -1,0 +1,1 @@
+//! Accounts as logs: lanes, views, staging of changes, email records, checkpoints.

@@ -1,0 +1,1 @@
+//! May this sender send this to that recipient, and where does it go.

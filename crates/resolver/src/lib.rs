@@ -1,0 +1,1 @@
+//! DNS: MX, addresses, reverse names.

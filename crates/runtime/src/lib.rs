@@ -1,0 +1,1 @@
+//! Clock, randomness, tasks, network, TLS: the only crate that names tokio's spawn, net and time.

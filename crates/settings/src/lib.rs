@@ -1,0 +1,1 @@
+//! The configuration file: one definition per key, from which parser, reference and explanations come.

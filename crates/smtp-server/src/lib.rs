@@ -1,0 +1,1 @@
+//! The SMTP, submission and LMTP face.

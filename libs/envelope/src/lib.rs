@@ -1,0 +1,1 @@
+//! Names things: addresses, paths, domains, enhanced status codes, replies, account ids.

@@ -1,0 +1,1 @@
+//! IMAP4rev1/rev2 grammar: framing, commands, responses, sequence sets, mailbox names.

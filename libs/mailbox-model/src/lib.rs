@@ -1,0 +1,1 @@
+//! What an account is: a view, and the one function that applies a log entry to it.

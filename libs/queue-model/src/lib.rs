@@ -1,0 +1,1 @@
+//! What may happen to a queued message: legal states, retry schedule, outcomes.

@@ -1,0 +1,1 @@
+//! Writes and reads delivery status notifications (RFC 3461-3464).

@@ -1,0 +1,1 @@
+//! SMTP and LMTP as sans-IO machines, server and client.

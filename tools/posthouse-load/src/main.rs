@@ -1,0 +1,3 @@
+//! A load generator for SMTP, IMAP and POP3 servers, ours and others alike.
+
+fn main() {}
