@@ -1,0 +1,110 @@
+//! Exchanges as the RFCs show them, and what broken clients send.
+
+use super::*;
+use proptest::prelude::*;
+
+fn b64(text: &str) -> Vec<u8> {
+    wire::base64::encode(text.as_bytes()).into_bytes()
+}
+
+fn done(step: Step) -> Credentials {
+    match step {
+        Step::Done(credentials) => credentials,
+        other => panic!("not done: {other:?}"),
+    }
+}
+
+#[test]
+fn plain_with_initial_response_as_in_rfc_4616_section_4() {
+    let (_, step) = Exchange::start(Mechanism::Plain, Some(&b64("\0tim\0tanstaaftanstaaf")));
+    let credentials = done(step);
+    assert_eq!(credentials.login, "tim");
+    assert_eq!(credentials.authorization, None);
+    assert_eq!(credentials.password.expose(), "tanstaaftanstaaf");
+}
+
+#[test]
+fn plain_after_an_empty_challenge() {
+    let (mut exchange, step) = Exchange::start(Mechanism::Plain, None);
+    assert_eq!(step, Step::Challenge(String::new()));
+    let credentials = done(exchange.handle_line(&b64("Ursel\0Kurt\0xipj3plmq")));
+    assert_eq!(credentials.authorization.as_deref(), Some("Ursel"));
+    assert_eq!(credentials.login, "Kurt");
+    assert_eq!(
+        exchange.handle_line(b"AA=="),
+        Step::Failed(Failure::Finished)
+    );
+}
+
+#[test]
+fn login_asks_for_name_and_password() {
+    let (mut exchange, step) = Exchange::start(Mechanism::Login, None);
+    assert_eq!(step, Step::Challenge("VXNlcm5hbWU6".into()));
+    assert_eq!(
+        exchange.handle_line(&b64("bob@demo.test")),
+        Step::Challenge("UGFzc3dvcmQ6".into())
+    );
+    let credentials = done(exchange.handle_line(&b64("p\u{e4}ss")));
+    assert_eq!(credentials.login, "bob@demo.test");
+    assert_eq!(credentials.password.expose(), "p\u{e4}ss");
+}
+
+#[test]
+fn login_takes_the_name_as_initial_response() {
+    let (mut exchange, step) = Exchange::start(Mechanism::Login, Some(&b64("bob")));
+    assert_eq!(step, Step::Challenge("UGFzc3dvcmQ6".into()));
+    assert_eq!(done(exchange.handle_line(&b64("x"))).login, "bob");
+}
+
+#[test]
+fn a_star_cancels_in_every_state_and_leaves_nothing() {
+    let (mut exchange, _) = Exchange::start(Mechanism::Login, Some(&b64("bob")));
+    assert_eq!(exchange.handle_line(b"*"), Step::Failed(Failure::Cancelled));
+    assert_eq!(
+        exchange.handle_line(&b64("x")),
+        Step::Failed(Failure::Finished)
+    );
+    let (mut exchange, _) = Exchange::start(Mechanism::Plain, None);
+    assert_eq!(exchange.handle_line(b"*"), Step::Failed(Failure::Cancelled));
+}
+
+#[test]
+fn bad_lines_fail_for_their_own_reason() {
+    let (_, step) = Exchange::start(Mechanism::Plain, Some(b"="));
+    assert_eq!(step, Step::Failed(Failure::Malformed));
+    let (_, step) = Exchange::start(Mechanism::Plain, Some(b"*"));
+    assert_eq!(step, Step::Failed(Failure::Base64));
+    let (mut exchange, _) = Exchange::start(Mechanism::Plain, None);
+    assert_eq!(
+        exchange.handle_line(b"no base64!"),
+        Step::Failed(Failure::Base64)
+    );
+    let (mut exchange, _) = Exchange::start(Mechanism::Plain, None);
+    let long = vec![b'A'; LINE_BYTES_MAX + 4];
+    assert_eq!(exchange.handle_line(&long), Step::Failed(Failure::TooLong));
+}
+
+#[test]
+fn names_are_found_in_any_case() {
+    assert_eq!(Mechanism::parse(b"pLaIn"), Some(Mechanism::Plain));
+    assert_eq!(Mechanism::parse(b"LOGIN"), Some(Mechanism::Login));
+    assert_eq!(Mechanism::parse(b"GSSAPI"), None);
+}
+
+proptest! {
+    #[test]
+    fn garbage_never_panics_and_always_ends(lines in proptest::collection::vec(any::<Vec<u8>>(), 0..6), login: bool) {
+        let mechanism = if login { Mechanism::Login } else { Mechanism::Plain };
+        let (mut exchange, _) = Exchange::start(mechanism, lines.first().map(Vec::as_slice));
+        for line in &lines { let _ = exchange.handle_line(line); }
+        for _ in 0..3 { let _ = exchange.handle_line(b"QQ=="); }
+        prop_assert_eq!(exchange.handle_line(b"QQ=="), Step::Failed(Failure::Finished));
+    }
+
+    #[test]
+    fn decoded_messages_of_any_bytes_never_panic(message: Vec<u8>) {
+        let text = wire::base64::encode(&message);
+        let _ = Exchange::start(Mechanism::Plain, Some(text.as_bytes()));
+        let _ = Exchange::start(Mechanism::Login, Some(text.as_bytes()));
+    }
+}

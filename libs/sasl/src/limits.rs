@@ -1,0 +1,14 @@
+//! What a peer may send.
+
+/// Base64 bytes of one line of an exchange. RFC 4954 §4 asks for 12,288.
+pub const LINE_BYTES_MAX: usize = 12_288;
+
+/// Bytes of a login name or an authorization identity.
+pub const NAME_BYTES_MAX: usize = 1_024;
+
+/// Bytes of a password, before and after it is prepared. Long enough for any
+/// pass phrase, short enough that hashing it costs nothing.
+pub const PASSWORD_BYTES_MAX: usize = 1_024;
+
+/// The fewest iterations that a SCRAM verifier may have (RFC 7677 §4).
+pub const SCRAM_ITERATIONS_MIN: u32 = 4_096;
