@@ -1,0 +1,138 @@
+//! The smallest IMAP client: enough to see what is in a mailbox, byte for byte.
+
+use anyhow::{Context as _, Result, bail, ensure};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::time::Duration;
+
+/// One connection, plain text, logged in.
+#[derive(Debug)]
+pub struct Client {
+    stream: BufReader<TcpStream>,
+    tag: u32,
+}
+
+/// One response line with its literals' bytes put in place.
+pub type Response = Vec<u8>;
+
+impl Client {
+    /// Connects and reads the greeting.
+    pub fn connect(addr: &str) -> Result<Self> {
+        let stream = TcpStream::connect(addr).with_context(|| format!("connecting to {addr}"))?;
+        stream.set_read_timeout(Some(Duration::from_secs(60)))?;
+        stream.set_nodelay(true)?;
+        let mut this = Self {
+            stream: BufReader::new(stream),
+            tag: 0,
+        };
+        let (greeting, _) = this.line()?;
+        ensure!(
+            greeting.starts_with(b"* OK"),
+            "{}",
+            String::from_utf8_lossy(&greeting)
+        );
+        Ok(this)
+    }
+
+    /// Connects and logs in.
+    pub fn login(addr: &str, user: &str, password: &str) -> Result<Self> {
+        let mut this = Self::connect(addr)?;
+        this.command(&format!("LOGIN \"{user}\" \"{password}\""))?;
+        Ok(this)
+    }
+
+    /// Sends a command, which must be answered OK; gives the untagged responses.
+    pub fn command(&mut self, text: &str) -> Result<Vec<Response>> {
+        let (ok, responses, last) = self.try_command(text)?;
+        ensure!(ok, "{text}: {last}");
+        Ok(responses)
+    }
+
+    /// Sends a command; gives whether it was OK, the untagged responses, and the tagged line.
+    pub fn try_command(&mut self, text: &str) -> Result<(bool, Vec<Response>, String)> {
+        self.tag += 1;
+        let tag = format!("t{}", self.tag);
+        self.stream
+            .get_mut()
+            .write_all(format!("{tag} {text}\r\n").as_bytes())?;
+        let mut responses = Vec::new();
+        loop {
+            let response = self.response()?;
+            let Some(rest) = response.strip_prefix(tag.as_bytes()) else {
+                responses.push(response);
+                continue;
+            };
+            let last = String::from_utf8_lossy(rest).trim().to_owned();
+            return Ok((last.starts_with("OK"), responses, last));
+        }
+    }
+
+    /// APPENDs a message to a mailbox.
+    pub fn append(&mut self, mailbox: &str, message: &[u8]) -> Result<()> {
+        self.tag += 1;
+        let tag = format!("t{}", self.tag);
+        let head = format!("{tag} APPEND {mailbox} {{{}}}\r\n", message.len());
+        self.stream.get_mut().write_all(head.as_bytes())?;
+        let (go, _) = self.line()?;
+        ensure!(go.starts_with(b"+"), "{}", String::from_utf8_lossy(&go));
+        self.stream.get_mut().write_all(message)?;
+        self.stream.get_mut().write_all(b"\r\n")?;
+        loop {
+            let response = self.response()?;
+            if let Some(rest) = response.strip_prefix(tag.as_bytes()) {
+                ensure!(
+                    rest.starts_with(b" OK"),
+                    "{}",
+                    String::from_utf8_lossy(rest)
+                );
+                return Ok(());
+            }
+        }
+    }
+
+    /// Every message of a mailbox, whole.
+    pub fn messages(&mut self, mailbox: &str) -> Result<Vec<Vec<u8>>> {
+        self.command(&format!("EXAMINE {mailbox}"))?;
+        let (ok, responses, _) = self.try_command("UID FETCH 1:* (BODY.PEEK[])")?;
+        ensure!(ok || responses.is_empty(), "FETCH failed");
+        Ok(responses.iter().filter_map(|r| literal(r)).collect())
+    }
+
+    /// One response with its literals.
+    fn response(&mut self) -> Result<Response> {
+        let mut whole = Vec::new();
+        loop {
+            let (line, literal_len) = self.line()?;
+            whole.extend_from_slice(&line);
+            let Some(len) = literal_len else {
+                return Ok(whole);
+            };
+            let start = whole.len();
+            whole.resize(start + len, 0);
+            self.stream.read_exact(&mut whole[start..])?;
+        }
+    }
+
+    fn line(&mut self) -> Result<(Vec<u8>, Option<usize>)> {
+        let mut line = Vec::new();
+        if self.stream.read_until(b'\n', &mut line)? == 0 {
+            bail!("the server closed the connection");
+        }
+        let literal = line
+            .strip_suffix(b"}\r\n")
+            .and_then(|l| l.rsplit(|&b| b == b'{').next())
+            .and_then(|n| std::str::from_utf8(n).ok()?.parse().ok());
+        Ok((line, literal))
+    }
+}
+
+/// The bytes of a response's first literal.
+fn literal(response: &[u8]) -> Option<Vec<u8>> {
+    let end = response.windows(3).position(|w| w == b"}\r\n")?;
+    let start = response[..end].iter().rposition(|&b| b == b'{')?;
+    let len: usize = std::str::from_utf8(&response[start + 1..end])
+        .ok()?
+        .parse()
+        .ok()?;
+    Some(response[end + 3..].get(..len)?.to_vec())
+}

@@ -1,0 +1,33 @@
+//! A small world for tests with real software.
+//!
+//! Each test runs in a network and mount namespace of its own ([`world`]), so
+//! that every server may use its proper port on any 127.x address, no traffic
+//! can leave the machine, and nothing is installed: the peers' files are laid
+//! over `/usr` for the test's processes only.
+//!
+//! | piece | what it is |
+//! |---|---|
+//! | [`world`] | enters the namespaces, owns the scratch folder and the child processes |
+//! | [`posthouse`] | our server of this build: `init`, `serve`, accounts, restart, kill |
+//! | [`postfix`] | Postfix as another organisation |
+//! | [`dns`] | nsd with the test's zones |
+//! | [`smtp`], [`imap`] | the smallest clients that say exactly what a test wants said |
+//!
+//! Not here: anything that pretends to be a mail server.
+
+#![forbid(unsafe_code)]
+// Test code waits for real processes, on the real clock.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::print_stderr,
+    clippy::missing_errors_doc
+)]
+
+pub mod dns;
+pub mod imap;
+pub mod postfix;
+pub mod posthouse;
+pub mod smtp;
+pub mod world;
+
+pub use anyhow::Result;

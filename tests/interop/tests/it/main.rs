@@ -1,0 +1,9 @@
+//! The built server against real software. One file per subject.
+
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, unreachable_pub)]
+
+mod clients;
+mod crash;
+mod flows;
+mod peers;
+mod samples;
