@@ -1,0 +1,189 @@
+//! TLS configurations: TLS 1.2 and 1.3, post-quantum key exchange preferred, session tickets on.
+//!
+//! What is not here: where certificates come from (`certs`), whether a peer must have a good one (`deliver`).
+
+use std::io;
+use std::sync::Arc;
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::ResolvesServerCert;
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme};
+use tokio_rustls::TlsStream;
+
+use crate::limits;
+
+/// The server's side: certificates by name, protocols by ALPN. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct ServerTls {
+    config: Arc<ServerConfig>,
+}
+
+impl ServerTls {
+    /// With certificates from `certificates`, which may change them while sessions run.
+    ///
+    /// # Errors
+    /// When the cryptographic library refuses its own defaults: a broken build.
+    pub fn new(certificates: Arc<dyn ResolvesServerCert>) -> Result<Self, rustls::Error> {
+        let mut config = ServerConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()?
+            .with_no_client_auth()
+            .with_cert_resolver(certificates);
+        config.ticketer = rustls::crypto::aws_lc_rs::Ticketer::new()?;
+        config.session_storage =
+            rustls::server::ServerSessionMemoryCache::new(limits::TLS_SESSIONS_MAX);
+        Ok(Self {
+            config: Arc::new(config),
+        })
+    }
+
+    /// The same for one protocol: a client that names others by ALPN (RFC 7301) is refused, one that names
+    /// none is welcome. This keeps a browser from talking to a mail port and the other way round.
+    #[must_use]
+    pub fn with_alpn(&self, protocols: &[&str]) -> Self {
+        let mut config = ServerConfig::clone(&self.config);
+        config.alpn_protocols = protocols
+            .iter()
+            .map(|protocol| protocol.as_bytes().to_vec())
+            .collect();
+        Self {
+            config: Arc::new(config),
+        }
+    }
+
+    pub(crate) fn config(&self) -> Arc<ServerConfig> {
+        self.config.clone()
+    }
+}
+
+/// The client's side. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct ClientTls {
+    config: Arc<ClientConfig>,
+}
+
+impl ClientTls {
+    /// Takes whatever certificate the peer shows: better than clear text, and no more than that
+    /// (opportunistic security, RFC 7435). The handshake's signatures are still checked.
+    ///
+    /// # Errors
+    /// When the cryptographic library refuses its own defaults: a broken build.
+    pub fn opportunistic() -> Result<Self, rustls::Error> {
+        let provider = provider();
+        let verifier = Arc::new(AnyCertificate(provider.signature_verification_algorithms));
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()?
+            .dangerous()
+            .with_custom_certificate_verifier(verifier)
+            .with_no_client_auth();
+        Ok(Self {
+            config: Arc::new(config),
+        })
+    }
+
+    /// Takes only certificates that lead to one of `roots` and name the server.
+    ///
+    /// # Errors
+    /// When the cryptographic library refuses its own defaults: a broken build.
+    pub fn verifying(roots: RootCertStore) -> Result<Self, rustls::Error> {
+        let config = ClientConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Ok(Self {
+            config: Arc::new(config),
+        })
+    }
+
+    pub(crate) fn config(&self) -> Arc<ClientConfig> {
+        self.config.clone()
+    }
+
+    pub(crate) fn server_name(name: &str) -> io::Result<ServerName<'static>> {
+        let name = name.trim_end_matches('.').to_owned();
+        ServerName::try_from(name)
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))
+    }
+}
+
+/// What a handshake agreed on; goes into Received fields and the trace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsInfo {
+    /// `TLS1.2` or `TLS1.3`.
+    pub version: &'static str,
+    /// The cipher suite's name, such as `TLS13_AES_256_GCM_SHA384`.
+    pub cipher: &'static str,
+    /// The protocol agreed by ALPN, when there was one.
+    pub alpn: Option<String>,
+    /// The name the client asked for (SNI), or that we asked for.
+    pub server_name: Option<String>,
+}
+
+impl TlsInfo {
+    pub(crate) fn of<S>(stream: &TlsStream<S>) -> Self {
+        let (_, session) = stream.get_ref();
+        let server_name = match stream {
+            TlsStream::Server(server) => server.get_ref().1.server_name().map(str::to_owned),
+            TlsStream::Client(_) => None,
+        };
+        Self {
+            version: match session.protocol_version() {
+                Some(rustls::ProtocolVersion::TLSv1_3) => "TLS1.3",
+                _ => "TLS1.2",
+            },
+            cipher: session
+                .negotiated_cipher_suite()
+                .and_then(|suite| suite.suite().as_str())
+                .unwrap_or("unknown"),
+            alpn: session
+                .alpn_protocol()
+                .map(|name| String::from_utf8_lossy(name).into_owned()),
+            server_name,
+        }
+    }
+}
+
+/// The cryptography used everywhere.
+#[must_use]
+pub fn provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::aws_lc_rs::default_provider())
+}
+
+#[derive(Debug)]
+struct AnyCertificate(WebPkiSupportedAlgorithms);
+
+impl ServerCertVerifier for AnyCertificate {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        rustls::crypto::verify_tls12_signature(message, cert, dss, &self.0)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        rustls::crypto::verify_tls13_signature(message, cert, dss, &self.0)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.supported_schemes()
+    }
+}
