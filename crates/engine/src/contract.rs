@@ -1,6 +1,6 @@
 //! The engine's port: what every backend promises.
 //!
-//! - Keys are ordered bytes that begin with a [`Space`]; see [`crate::keys`].
+//! - Keys are ordered bytes that begin with a [`keys::Space`]; see [`crate::keys`].
 //! - [`Engine::submit`] checks a batch's conditions against everything
 //!   submitted before, numbers the commit and lets later submits see it. It
 //!   never waits for the disk to sync.
@@ -13,7 +13,11 @@
 //! - A batch belongs to one shard; the engine refuses others.
 
 use crate::body::Extent;
+use crate::keys;
+use crate::limits::{BATCH_BYTES_MAX, KEY_BYTES_MAX};
+use crate::stats::Stats;
 use bytes::Bytes;
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 use thiserror::Error;
@@ -44,7 +48,7 @@ pub struct Versioned {
     pub value: Bytes,
 }
 
-type VisibleFn = Box<dyn FnOnce(CommitNo) + Send>;
+pub(crate) type VisibleFn = Box<dyn FnOnce(CommitNo) + Send>;
 
 /// Conditions and writes that are applied all or not at all.
 #[derive(Default)]
@@ -95,6 +99,39 @@ impl Batch {
             .map(|(k, v)| k.len() + v.as_ref().map_or(0, Bytes::len))
             .sum()
     }
+
+    /// What every backend checks before anything else; the batch's shard.
+    /// Of several writes to one key the last remains.
+    pub(crate) fn check(&mut self, shards: u16) -> Result<ShardId, SubmitError> {
+        let size = self.size_bytes();
+        if size > BATCH_BYTES_MAX {
+            return Err(SubmitError::TooLarge { size });
+        }
+        let mut shard = None;
+        let conditions = self.conditions.iter().map(|(key, _)| key);
+        for key in conditions.chain(self.writes.iter().map(|(key, _)| key)) {
+            let of_key = keys::shard_of(key, shards)
+                .filter(|_| key.len() <= KEY_BYTES_MAX)
+                .ok_or_else(|| SubmitError::BadKey { key: key.clone() })?;
+            if *shard.get_or_insert(of_key) != of_key {
+                return Err(SubmitError::CrossShard);
+            }
+        }
+        self.keep_last_writes();
+        Ok(shard.unwrap_or(ShardId(0)))
+    }
+
+    fn keep_last_writes(&mut self) {
+        let mut seen = HashSet::with_capacity(self.writes.len());
+        let repeated: Vec<usize> = (0..self.writes.len())
+            .rev()
+            .filter(|&i| !seen.insert(&self.writes[i].0))
+            .collect();
+        drop(seen);
+        for i in repeated {
+            self.writes.remove(i);
+        }
+    }
 }
 
 impl fmt::Debug for Batch {
@@ -127,6 +164,15 @@ pub enum SubmitError {
     /// The disk has no room: refuse the work with a temporary error.
     #[error("no space is left for the store")]
     Full,
+    /// A key begins with no known space or is too long.
+    #[error("the key {key:?} belongs to no space or is too long")]
+    BadKey {
+        /// The key.
+        key: Vec<u8>,
+    },
+    /// A condition could not be looked at.
+    #[error(transparent)]
+    Unreadable(#[from] ReadError),
     /// The engine is shutting down.
     #[error("the store is closing")]
     Closed,
@@ -167,6 +213,18 @@ impl Ticket {
     pub async fn done(self) -> CommitNo {
         self.done.wait().await;
         self.commit
+    }
+
+    /// As [`Ticket::done`], for threads that run no tasks (tools, tests).
+    pub fn done_blocking(self) -> CommitNo {
+        self.done.wait_blocking();
+        self.commit
+    }
+
+    /// True once the commit is durable and visible.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.done.is_done()
     }
 }
 
@@ -210,6 +268,9 @@ pub trait Engine: Send + Sync + fmt::Debug + 'static {
     /// True when there is room for `bytes` more and the reserve; asked at the
     /// door (MAIL FROM, APPEND) so that a full disk is refused early.
     fn has_room_for(&self, bytes: u64) -> bool;
+
+    /// What the engine did since it was opened.
+    fn stats(&self) -> Stats;
 }
 
 /// A view of one shard at one moment.

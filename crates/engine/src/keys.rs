@@ -62,9 +62,70 @@ pub fn system() -> Vec<u8> {
     vec![Space::System as u8]
 }
 
+/// The shard that a key lives in when there are `shards` of them; `None` for a
+/// key of no known space.
+#[must_use]
+pub fn shard_of(key: &[u8], shards: u16) -> Option<ShardId> {
+    let (&space, rest) = key.split_first()?;
+    match space {
+        b'A' => {
+            let account = u64::from_be_bytes(*rest.first_chunk()?);
+            Some(shard_of_account(account, shards))
+        }
+        b'Q' | b'B' => {
+            Some(ShardId(u16::from_be_bytes(*rest.first_chunk()?))).filter(|shard| shard.0 < shards)
+        }
+        b'D' | b'S' => Some(ShardId(0)),
+        _ => None,
+    }
+}
+
+/// The shard that an account lives in when there are `shards` of them.
+#[must_use]
+pub fn shard_of_account(account: u64, shards: u16) -> ShardId {
+    ShardId((account % u64::from(shards.max(1))) as u16)
+}
+
+/// The first key behind all that begin with `prefix`: the end of a scan.
+#[must_use]
+pub fn end_of(prefix: &[u8]) -> Vec<u8> {
+    let mut end = prefix.to_vec();
+    while let Some(last) = end.last_mut() {
+        if *last < u8::MAX {
+            *last += 1;
+            return end;
+        }
+        end.pop();
+    }
+    vec![u8::MAX; 16]
+}
+
 fn sharded(space: Space, shard: ShardId) -> Vec<u8> {
     let mut key = Vec::with_capacity(64);
     key.push(space as u8);
     key.extend_from_slice(&shard.0.to_be_bytes());
     key
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_space_says_the_shard() {
+        assert_eq!(shard_of(&account(7), 3), Some(ShardId(1)));
+        assert_eq!(shard_of(&queue(ShardId(2)), 3), Some(ShardId(2)));
+        assert_eq!(shard_of(&blob(ShardId(3)), 3), None);
+        assert_eq!(shard_of(&directory(), 3), Some(ShardId(0)));
+        assert_eq!(shard_of(b"A1234567", 1), None);
+        assert_eq!(shard_of(b"Xyz", 1), None);
+        assert_eq!(shard_of(b"", 1), None);
+    }
+
+    #[test]
+    fn the_end_lies_behind_every_key_of_the_prefix() {
+        assert_eq!(end_of(b"ab"), b"ac");
+        assert_eq!(end_of(&[b'a', 0xff, 0xff]), b"b");
+        assert!(end_of(&[0xff]).as_slice() > [0xff, 0xff].as_slice());
+    }
 }

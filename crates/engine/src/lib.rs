@@ -1,1 +1,30 @@
-//! The one store port: ordered keys, conditional batches, bodies; memory and embedded backends.
+//! The one store port: ordered keys, conditional batches, bodies; memory and
+//! embedded backends.
+//!
+//! - [`contract`]: what every backend promises. Start here.
+//! - [`keys`]: how keys begin, and the shard that follows from it.
+//! - [`mod@body`]: where a body frame lies.
+//! - [`memory`]: the backend for tests and the simulation.
+//!
+//! What keys and values mean is the business of the crates above.
+
+#![forbid(unsafe_code)]
+
+pub mod body;
+pub mod contract;
+pub mod keys;
+pub mod limits;
+pub mod memory;
+pub mod stats;
+mod ticket;
+
+#[cfg(test)]
+mod tests;
+
+pub use body::Extent;
+pub use contract::{
+    Batch, CommitNo, Engine, Expect, Order, ReadError, ShardId, SharedEngine, Snapshot,
+    SubmitError, Ticket, Versioned,
+};
+pub use memory::MemoryEngine;
+pub use stats::Stats;

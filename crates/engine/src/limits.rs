@@ -1,0 +1,25 @@
+//! The engine's limits, each with its reason.
+
+/// Keys and values of one commit: larger work is staged unseen in parts and
+/// shown by one last commit, so that no commit holds up the others.
+pub const BATCH_BYTES_MAX: usize = 1 << 20;
+
+/// One key: keys are read into memory by the thousand.
+pub const KEY_BYTES_MAX: usize = 2048;
+
+/// Stored bytes of one body frame: what a range read opens at least, and what
+/// one connection holds in memory.
+pub const BODY_FRAME_BYTES_MAX: usize = 256 * 1024;
+
+/// Frames of one group, header included: one write to the journal.
+pub const GROUP_BYTES_MAX: usize = 4 << 20;
+
+/// Frames that were accepted but are not on the disk yet; beyond this
+/// `put_body` and `submit` wait for the disk.
+pub const PENDING_BYTES_MAX: usize = 32 << 20;
+
+/// Commits that may be durable in the journal only; bounds replay.
+pub const UNFLUSHED_COMMITS_MAX: u64 = 16_384;
+
+/// Segment files that are kept open for reading.
+pub const OPEN_SEGMENTS_MAX: usize = 128;
