@@ -48,7 +48,7 @@ pub fn run(name: &str, needs: Needs, test: impl FnOnce(&mut World) -> Result<()>
             std::env::var_os("POSTHOUSE_CI").is_none(),
             "{name} cannot run: {reason}"
         );
-        eprintln!("SKIPPED {name}: {reason}");
+        note_skip(&format!("SKIPPED {name}: {reason}"));
         return;
     }
     let exe = std::env::current_exe().expect("a test has an executable");
@@ -71,6 +71,19 @@ fn why_not(needs: Needs) -> Option<String> {
         return Some("the peers are not unpacked: run tests/interop/prepare as root".into());
     }
     None
+}
+
+/// `tests/run` counts these lines at the end.
+fn note_skip(line: &str) {
+    use std::io::Write as _;
+    eprintln!("{line}");
+    let file = std::fs::File::options()
+        .create(true)
+        .append(true)
+        .open(tree().join("target/skipped"));
+    if let Ok(mut file) = file {
+        let _ = writeln!(file, "{line}");
+    }
 }
 
 /// The top of the source tree.

@@ -1,3 +1,103 @@
-//! A load generator for SMTP, IMAP and POP3 servers, ours and others alike.
+//! A load generator that treats every server alike, so that ours and its peers
+//! are measured by the same tool in the same run.
+//!
+//! | subcommand | what it drives |
+//! |---|---|
+//! | `deliver` | SMTP, LMTP or submission: connections that send one message after another |
+//! | `relay` | the same, counted when the messages arrive at a sink of ours |
+//! | `append`, `fetch`, `search` | IMAP |
+//! | `idle` | many sessions in IDLE, and what they cost in memory |
+//!
+//! Every run prints one JSON object: messages per second, p50 and p99 in ms,
+//! and for the process trees named by `--pid` CPU seconds per 1,000 messages,
+//! bytes written to disk per byte delivered, and resident memory.
+//!
+//! Not here: starting servers (tests/bench does), or judging the numbers.
 
-fn main() {}
+#![forbid(unsafe_code)]
+// A tool that measures needs the real clock, and prints its result.
+#![allow(clippy::disallowed_methods, clippy::print_stdout, clippy::print_stderr)]
+
+mod imap;
+mod line;
+mod meter;
+mod sink;
+mod smtp;
+
+use clap::{Args, Parser, Subcommand};
+
+#[derive(Debug, Parser)]
+#[command(version, about)]
+struct Cli {
+    #[command(flatten)]
+    common: Common,
+    #[command(subcommand)]
+    work: Work,
+}
+
+/// What all kinds of work share.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Common {
+    /// The server, as `ip:port`.
+    #[arg(long, global = true, default_value = "127.0.0.1:2025")]
+    addr: String,
+    /// How many connections work at once.
+    #[arg(long, global = true, default_value_t = 16)]
+    connections: usize,
+    /// How many messages (or commands) in all.
+    #[arg(long, global = true, default_value_t = 10_000)]
+    messages: u64,
+    /// Processes whose trees are the server.
+    #[arg(long = "pid", global = true)]
+    pids: Vec<u32>,
+    /// Who logs in, or `userN@domain` with `{n}` for a number below `--users`.
+    #[arg(long, global = true, default_value = "alice@demo.test")]
+    user: String,
+    /// How many users `{n}` stands for.
+    #[arg(long, global = true, default_value_t = 1)]
+    users: usize,
+    /// The password of them all.
+    #[arg(long, global = true, default_value = "demo")]
+    password: String,
+    /// Octets of each message's body.
+    #[arg(long, global = true, default_value_t = 10_000)]
+    size: usize,
+}
+
+impl Common {
+    fn user(&self, n: u64) -> String {
+        self.user
+            .replace("{n}", &(n % self.users.max(1) as u64).to_string())
+    }
+}
+
+#[derive(Debug, Subcommand)]
+enum Work {
+    /// Sends messages by SMTP, LMTP or submission.
+    Deliver(smtp::Deliver),
+    /// Sends messages for elsewhere and waits until a sink got them all.
+    Relay(smtp::Relay),
+    /// Appends messages by IMAP.
+    Append,
+    /// Fetches every message of INBOX.
+    Fetch(imap::Fetch),
+    /// Searches INBOX again and again.
+    Search(imap::Search),
+    /// Holds sessions in IDLE and tells their memory.
+    Idle,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let cli = Cli::parse();
+    let report = match cli.work {
+        Work::Deliver(work) => smtp::deliver(cli.common, work).await?,
+        Work::Relay(work) => smtp::relay(cli.common, work).await?,
+        Work::Append => imap::append(cli.common).await?,
+        Work::Fetch(work) => imap::fetch(cli.common, work).await?,
+        Work::Search(work) => imap::search(cli.common, work).await?,
+        Work::Idle => imap::idle(cli.common).await?,
+    };
+    println!("{}", serde_json::to_string(&report)?);
+    Ok(())
+}

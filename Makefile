@@ -1,0 +1,38 @@
+# Two commands matter to a newcomer: `make demo` and `make test`.
+
+.PHONY: demo test bench soak prepare
+
+CARGO ?= cargo
+PEERS := tests/interop/prepare
+
+## Builds and starts a throw-away system on loopback. Ctrl-C ends it.
+demo:
+	@echo "== building posthouse (release; a few minutes the first time)"
+	$(CARGO) build --release --locked -p posthouse
+	@echo "== starting the demo"
+	@exec target/release/posthouse demo $(DEMO)
+
+## Installs what the tests need and runs all of them.
+test: prepare
+	@echo "== format"
+	$(CARGO) fmt --all --check
+	@echo "== clippy, warnings denied"
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	@echo "== tidy: floors, names, headers"
+	$(CARGO) xtask tidy
+	@if $(CARGO) deny --version >/dev/null 2>&1; then echo "== licences"; $(CARGO) deny --offline check licenses bans sources; fi
+	@echo "== tests"
+	$(CARGO) build --locked --workspace
+	tests/run
+
+## Measures us beside the peers; see docs/performance.md.
+bench: prepare
+	$(CARGO) build --release --locked -p posthouse -p posthouse-load
+	tests/bench/run $(BENCH)
+
+## The long forms of the crash tests and fuzzers; hours.
+soak: prepare
+	POSTHOUSE_KILLS=500 PROPTEST_CASES=20000 tests/run
+
+prepare:
+	@$(PEERS)

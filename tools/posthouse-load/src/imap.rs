@@ -1,0 +1,199 @@
+//! Reading and appending by IMAP, and idle sessions.
+
+use crate::Common;
+use crate::line::Line;
+use crate::meter::{Meter, Report, spent};
+use crate::smtp::Bodies;
+use anyhow::{Context as _, Result, bail, ensure};
+use clap::Args;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// Options of `fetch`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Fetch {
+    /// What to fetch, as in FETCH.
+    #[arg(long, default_value = "(BODY.PEEK[])")]
+    items: String,
+}
+
+/// Options of `search`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Search {
+    /// The criteria, as in SEARCH.
+    #[arg(long, default_value = "SUBJECT \"load 77\"")]
+    criteria: String,
+}
+
+/// Fetches `1:*` as often as it takes to see `--messages` messages.
+pub(crate) async fn fetch(common: Common, work: Fetch) -> Result<Report> {
+    let command = format!("UID FETCH 1:* {}", work.items);
+    let meter = Meter::start(&common.pids)?;
+    let start = Instant::now();
+    let (mut seen, mut bytes) = (0, 0);
+    let mut session = Session::login(&common, 0).await?;
+    session.command("EXAMINE INBOX").await?;
+    while seen < common.messages {
+        let (lines, octets) = session.command(&command).await?;
+        ensure!(lines > 0, "INBOX is empty");
+        seen += lines;
+        bytes += octets;
+    }
+    let elapsed = start.elapsed();
+    let each = elapsed / u32::try_from(seen).unwrap_or(u32::MAX).max(1);
+    let mut report = meter.report("fetch", vec![each; usize::try_from(seen)?], bytes)?;
+    report.mb_per_second = Some(bytes as f64 / 1e6 / elapsed.as_secs_f64());
+    Ok(report)
+}
+
+pub(crate) async fn search(common: Common, work: Search) -> Result<Report> {
+    let mut session = Session::login(&common, 0).await?;
+    session.command("EXAMINE INBOX").await?;
+    let meter = Meter::start(&common.pids)?;
+    let mut latencies = Vec::new();
+    for _ in 0..common.messages {
+        let start = Instant::now();
+        session
+            .command(&format!("SEARCH {}", work.criteria))
+            .await?;
+        latencies.push(start.elapsed());
+    }
+    meter.report("search", latencies, 0)
+}
+
+pub(crate) async fn append(common: Common) -> Result<Report> {
+    let next = Arc::new(AtomicU64::new(0));
+    let bodies = Bodies::new(common.size);
+    let meter = Meter::start(&common.pids)?;
+    let tasks: Vec<_> = (0..common.connections)
+        .map(|n| {
+            tokio::spawn(append_some(
+                common.clone(),
+                n as u64,
+                next.clone(),
+                bodies.clone(),
+            ))
+        })
+        .collect();
+    let (mut latencies, mut bytes) = (Vec::new(), 0);
+    for task in tasks {
+        let (some, size) = task.await??;
+        latencies.extend(some);
+        bytes += size;
+    }
+    meter.report("append", latencies, bytes)
+}
+
+async fn append_some(
+    common: Common,
+    n: u64,
+    next: Arc<AtomicU64>,
+    bodies: Arc<Bodies>,
+) -> Result<(Vec<Duration>, u64)> {
+    let mut session = Session::login(&common, n).await?;
+    let (mut latencies, mut bytes) = (Vec::new(), 0);
+    loop {
+        let n = next.fetch_add(1, Ordering::Relaxed);
+        if n >= common.messages {
+            return Ok((latencies, bytes));
+        }
+        let text = bodies.message(n, common.size, "load@far.test", &common.user(n));
+        // Without the final dot of SMTP.
+        let text = text.strip_suffix(b".\r\n").unwrap_or(&text);
+        let start = Instant::now();
+        session.append(text).await?;
+        latencies.push(start.elapsed());
+        bytes += text.len() as u64;
+    }
+}
+
+/// Opens `--connections` sessions, leaves them in IDLE, and compares memory.
+pub(crate) async fn idle(common: Common) -> Result<Report> {
+    let meter = Meter::start(&common.pids)?;
+    let before = meter.resident_kb();
+    let mut sessions = Vec::new();
+    for n in 0..common.connections {
+        let mut session = Session::login(&common, n as u64).await?;
+        session.command("SELECT INBOX").await?;
+        session.line.send(b"i IDLE\r\n").await?;
+        loop {
+            if session.line.line().await?.starts_with(b"+") {
+                break;
+            }
+        }
+        sessions.push(session);
+    }
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let after = spent(&common.pids)?.resident_kb;
+    let mut report = meter.report("idle", vec![Duration::ZERO; sessions.len()], 0)?;
+    report.kb_per_session = Some((after as f64 - before as f64) / sessions.len().max(1) as f64);
+    Ok(report)
+}
+
+struct Session {
+    line: Line,
+    tag: u64,
+}
+
+impl Session {
+    async fn login(common: &Common, n: u64) -> Result<Self> {
+        let mut line = Line::connect(&common.addr).await?;
+        line.line().await?;
+        let mut this = Self { line, tag: 0 };
+        this.command(&format!(
+            "LOGIN \"{}\" \"{}\"",
+            common.user(n),
+            common.password
+        ))
+        .await?;
+        Ok(this)
+    }
+
+    /// Runs a command; gives how many FETCH responses came and their octets.
+    async fn command(&mut self, text: &str) -> Result<(u64, u64)> {
+        self.tag += 1;
+        let tag = format!("a{} ", self.tag);
+        self.line
+            .send(format!("{tag}{text}\r\n").as_bytes())
+            .await?;
+        self.until(&tag).await.with_context(|| text.to_owned())
+    }
+
+    async fn append(&mut self, message: &[u8]) -> Result<()> {
+        self.tag += 1;
+        let tag = format!("a{} ", self.tag);
+        let mut all = format!("{tag}APPEND INBOX {{{}+}}\r\n", message.len()).into_bytes();
+        all.extend_from_slice(message);
+        all.extend_from_slice(b"\r\n");
+        self.line.send(&all).await?;
+        self.until(&tag).await.map(drop)
+    }
+
+    async fn until(&mut self, tag: &str) -> Result<(u64, u64)> {
+        let (mut fetched, mut octets) = (0, 0);
+        let mut in_response = false;
+        loop {
+            let line = self.line.line().await?;
+            octets += line.len() as u64;
+            if !in_response {
+                if let Some(rest) = line.strip_prefix(tag.as_bytes()) {
+                    if !rest.starts_with(b"OK") {
+                        bail!("{}", String::from_utf8_lossy(rest));
+                    }
+                    return Ok((fetched, octets));
+                }
+                fetched += u64::from(line.windows(7).take(32).any(|w| w == b" FETCH "));
+            }
+            let literal = line
+                .strip_suffix(b"}\r\n")
+                .and_then(|l| l.rsplit(|&b| b == b'{').next())
+                .and_then(|n| std::str::from_utf8(n).ok()?.parse::<u64>().ok());
+            in_response = literal.is_some();
+            if let Some(len) = literal {
+                octets += len;
+                self.line.skip(len).await?;
+            }
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! Latencies, and what a server's process trees spent meanwhile, from /proc.
+
+use anyhow::Result;
+use serde::Serialize;
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+/// What one run measured; see the README's table for units.
+#[derive(Debug, Serialize)]
+pub(crate) struct Report {
+    pub(crate) work: &'static str,
+    pub(crate) messages: u64,
+    pub(crate) seconds: f64,
+    pub(crate) per_second: f64,
+    pub(crate) p50_ms: f64,
+    pub(crate) p99_ms: f64,
+    /// User and system time of the whole trees per 1,000 messages.
+    pub(crate) cpu_s_per_1000: f64,
+    /// Bytes that reached the block layer per byte of message.
+    pub(crate) written_per_byte: f64,
+    pub(crate) resident_kb: u64,
+    /// Share of the machine's time that other guests took; runs with much are worthless.
+    pub(crate) stolen: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) kb_per_session: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) mb_per_second: Option<f64>,
+}
+
+/// A measurement under way.
+#[derive(Debug)]
+pub(crate) struct Meter {
+    pids: Vec<u32>,
+    start: Instant,
+    before: Spent,
+}
+
+/// What process trees have used since they began.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Spent {
+    cpu_ticks: u64,
+    written: u64,
+    pub(crate) resident_kb: u64,
+    stolen: u64,
+    total: u64,
+}
+
+const TICKS_PER_SECOND: f64 = 100.0;
+
+impl Meter {
+    pub(crate) fn start(pids: &[u32]) -> Result<Self> {
+        Ok(Self {
+            pids: pids.to_vec(),
+            before: spent(pids)?,
+            start: Instant::now(),
+        })
+    }
+
+    pub(crate) fn resident_kb(&self) -> u64 {
+        self.before.resident_kb
+    }
+
+    /// Ends the measurement; `bytes` is what the messages had in all.
+    pub(crate) fn report(
+        self,
+        work: &'static str,
+        mut latencies: Vec<Duration>,
+        bytes: u64,
+    ) -> Result<Report> {
+        let seconds = self.start.elapsed().as_secs_f64();
+        let after = spent(&self.pids)?;
+        latencies.sort_unstable();
+        let messages = latencies.len() as u64;
+        let at = |share: f64| {
+            let index =
+                ((latencies.len() as f64 * share) as usize).min(latencies.len().saturating_sub(1));
+            latencies
+                .get(index)
+                .map_or(0.0, |d| d.as_secs_f64() * 1000.0)
+        };
+        let cpu = (after.cpu_ticks - self.before.cpu_ticks.min(after.cpu_ticks)) as f64
+            / TICKS_PER_SECOND;
+        let written = after.written.saturating_sub(self.before.written);
+        let total = (after.total - self.before.total).max(1);
+        Ok(Report {
+            work,
+            messages,
+            seconds,
+            per_second: messages as f64 / seconds,
+            p50_ms: at(0.5),
+            p99_ms: at(0.99),
+            cpu_s_per_1000: cpu * 1000.0 / messages.max(1) as f64,
+            written_per_byte: written as f64 / bytes.max(1) as f64,
+            resident_kb: after.resident_kb,
+            stolen: (after.stolen - self.before.stolen) as f64 / total as f64,
+            kb_per_session: None,
+            mb_per_second: None,
+        })
+    }
+}
+
+/// Sums over the trees below `pids`, reaped children included.
+pub(crate) fn spent(pids: &[u32]) -> Result<Spent> {
+    let mut children: HashMap<u32, Vec<u32>> = HashMap::new();
+    let mut stats: HashMap<u32, u64> = HashMap::new();
+    for entry in std::fs::read_dir("/proc")?.flatten() {
+        let Some(pid) = entry
+            .file_name()
+            .to_str()
+            .and_then(|n| n.parse::<u32>().ok())
+        else {
+            continue;
+        };
+        let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else {
+            continue;
+        };
+        // The name may hold spaces and parentheses; the fields follow its end.
+        let Some((_, rest)) = stat.rsplit_once(')') else {
+            continue;
+        };
+        let fields: Vec<&str> = rest.split_whitespace().collect();
+        let number = |n: usize| {
+            fields
+                .get(n)
+                .and_then(|f| f.parse::<u64>().ok())
+                .unwrap_or(0)
+        };
+        children.entry(number(1) as u32).or_default().push(pid);
+        stats.insert(pid, number(11) + number(12) + number(13) + number(14));
+    }
+    let mut sum = Spent::default();
+    let mut todo = pids.to_vec();
+    while let Some(pid) = todo.pop() {
+        sum.cpu_ticks += stats.get(&pid).copied().unwrap_or(0);
+        sum.written += field(pid, "io", "write_bytes:");
+        sum.resident_kb += field(pid, "status", "VmRSS:");
+        todo.extend(children.get(&pid).into_iter().flatten());
+    }
+    let stat = std::fs::read_to_string("/proc/stat")?;
+    let cpu: Vec<u64> = stat
+        .lines()
+        .next()
+        .unwrap_or("")
+        .split_whitespace()
+        .skip(1)
+        .filter_map(|f| f.parse().ok())
+        .collect();
+    sum.stolen = cpu.get(7).copied().unwrap_or(0);
+    sum.total = cpu.iter().take(8).sum();
+    Ok(sum)
+}
+
+fn field(pid: u32, file: &str, name: &str) -> u64 {
+    let Ok(text) = std::fs::read_to_string(format!("/proc/{pid}/{file}")) else {
+        return 0;
+    };
+    let line = text.lines().find_map(|l| l.strip_prefix(name));
+    line.and_then(|l| l.split_whitespace().next()?.parse().ok())
+        .unwrap_or(0)
+}
