@@ -1,0 +1,203 @@
+//! A change of an account, as its log keeps it.
+//!
+//! A change is an operation over UID ranges that names only what really
+//! changed, with all that is needed to undo it exactly. Its record is
+//! [`crate::codec`]'s, its meaning [`crate::apply`]'s.
+
+use crate::flags::{FlagId, Keywords};
+use crate::ids::{EmailId, MailboxId, ModSeq, Uid, UidValidity};
+use crate::name::MailboxName;
+use crate::role::Role;
+use crate::uidset::UidSet;
+use std::sync::Arc;
+
+/// One entry of an account's log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogEntry {
+    /// The change's number, above every one before it.
+    pub modseq: ModSeq,
+    /// When, in Unix milliseconds.
+    pub at_ms: u64,
+    /// Keywords that this change adds to the account's table, in order.
+    pub new_keywords: Vec<Arc<str>>,
+    /// What changed.
+    pub change: Change,
+}
+
+/// What [`crate::stage`] made: an entry that has no number yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Draft {
+    /// See [`LogEntry::new_keywords`].
+    pub new_keywords: Vec<Arc<str>>,
+    /// What is to change.
+    pub change: Change,
+}
+
+impl Draft {
+    /// Numbers it.
+    #[must_use]
+    pub fn into_entry(self, modseq: ModSeq, at_ms: u64) -> LogEntry {
+        LogEntry {
+            modseq,
+            at_ms,
+            new_keywords: self.new_keywords,
+            change: self.change,
+        }
+    }
+}
+
+impl From<Change> for Draft {
+    fn from(change: Change) -> Self {
+        Self {
+            new_keywords: Vec::new(),
+            change,
+        }
+    }
+}
+
+/// An operation on an account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// Emails arrive in a mailbox (delivery, APPEND).
+    Deliver {
+        /// Where.
+        mailbox: MailboxId,
+        /// The emails in order of UID.
+        items: Vec<Item>,
+    },
+    /// Flags are set and cleared.
+    Flags {
+        /// Where they were stored; an email's other copies change with it.
+        mailbox: MailboxId,
+        /// One edit per flag and direction.
+        edits: Vec<FlagEdit>,
+    },
+    /// Copies are made.
+    Copy(Transfer),
+    /// Copies are made and the originals taken away.
+    Move {
+        /// What and where.
+        transfer: Transfer,
+        /// Those of the originals that were `\Deleted`.
+        deleted: UidSet,
+    },
+    /// Copies are taken away.
+    Expunge {
+        /// Where.
+        mailbox: MailboxId,
+        /// What was there, in order of UID.
+        items: Vec<Item>,
+    },
+    /// Mailboxes are made, parents before children.
+    Create {
+        /// The mailboxes.
+        mailboxes: Vec<NewMailbox>,
+    },
+    /// A mailbox and those below it get other names.
+    Rename {
+        /// Parents of the new name that are made.
+        created: Vec<NewMailbox>,
+        /// Each mailbox with its old and new name.
+        renames: Vec<Renamed>,
+        /// Subscribed names among the old ones.
+        subscribed: Vec<MailboxName>,
+    },
+    /// A mailbox is taken away with all that is in it.
+    Delete {
+        /// The mailbox as it could be made again.
+        mailbox: NewMailbox,
+        /// Its next UID.
+        uid_next: Uid,
+        /// What was in it.
+        items: Vec<Item>,
+    },
+    /// A name is subscribed.
+    Subscribe {
+        /// The name; no mailbox need have it.
+        name: MailboxName,
+    },
+    /// A name is no longer subscribed.
+    Unsubscribe {
+        /// The name.
+        name: MailboxName,
+    },
+    /// A mailbox's UIDs begin to mean something else.
+    UidValidity {
+        /// The mailbox.
+        mailbox: MailboxId,
+        /// Before.
+        from: UidValidity,
+        /// After.
+        to: UidValidity,
+    },
+}
+
+/// A copy of an email that came or went.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Item {
+    /// Its number in the mailbox.
+    pub uid: Uid,
+    /// The email.
+    pub email: EmailId,
+    /// Its keywords then.
+    pub keywords: Keywords,
+    /// `\Deleted`.
+    pub deleted: bool,
+    /// Octets.
+    pub size: u64,
+}
+
+/// One flag set or cleared on some entries; every one of them really changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FlagEdit {
+    /// Which.
+    pub flag: FlagId,
+    /// Set or cleared.
+    pub set: bool,
+    /// Whose.
+    pub uids: UidSet,
+}
+
+/// Which entries go from where to where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Transfer {
+    /// The source.
+    pub from: MailboxId,
+    /// The target; for a copy it may be the source.
+    pub to: MailboxId,
+    /// The entries, as the source numbers them.
+    pub uids: UidSet,
+    /// The UID in the target of the first; the others follow without a gap.
+    pub first_uid: Uid,
+    /// Those that become an email of their own because the target holds the
+    /// email already: their UIDs in the source, with consecutive new ids.
+    pub renewed: UidSet,
+    /// The first of the new ids.
+    pub first_email: EmailId,
+}
+
+/// A mailbox to be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewMailbox {
+    /// Its identity.
+    pub id: MailboxId,
+    /// Its name.
+    pub name: MailboxName,
+    /// Its special use.
+    pub role: Option<Role>,
+    /// Its UIDVALIDITY.
+    pub uid_validity: UidValidity,
+    /// True if the name becomes subscribed by it.
+    pub subscribe: bool,
+}
+
+/// A mailbox that changes its name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Renamed {
+    /// The mailbox.
+    pub id: MailboxId,
+    /// Before.
+    pub from: MailboxName,
+    /// After.
+    pub to: MailboxName,
+}

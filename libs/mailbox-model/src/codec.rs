@@ -1,0 +1,415 @@
+//! The record of a log entry.
+//!
+//! | field | form |
+//! |---|---|
+//! | version | byte, 1 |
+//! | modseq | varint |
+//! | at, Unix ms | varint |
+//! | new keywords | varint count, then texts |
+//! | tag of the change | byte, see [`tag`] |
+//! | the change's fields | in the order of [`Change`]'s declaration |
+//!
+//! Ids are varints, names texts, roles bytes, lists a varint count and then the
+//! items, UID sets as [`crate::uidset`] says. An item is: UID minus the one
+//! before as varint, email id minus the one before as zigzag varint, a byte of
+//! bits (1 Seen, 2 Answered, 4 Flagged, 8 Draft, 16 Deleted, 32 keywords
+//! follow), keywords as varint count and varints, size as varint.
+
+use crate::change::{Change, FlagEdit, Item, LogEntry, NewMailbox, Renamed, Transfer};
+use crate::flags::{FlagId, Keywords};
+use crate::ids::{EmailId, KeywordId, MailboxId, ModSeq, Uid, UidValidity};
+use crate::limits::EMAIL_BYTES_MAX;
+use crate::name::MailboxName;
+use crate::role::Role;
+use crate::uidset::UidSet;
+use std::sync::Arc;
+use wire::codec::{DecodeError, Reader, Writer};
+
+const VERSION: u8 = 1;
+
+/// Bytes that stand for the kinds of change.
+mod tag {
+    pub(super) const DELIVER: u8 = 1;
+    pub(super) const FLAGS: u8 = 2;
+    pub(super) const COPY: u8 = 3;
+    pub(super) const MOVE: u8 = 4;
+    pub(super) const EXPUNGE: u8 = 5;
+    pub(super) const CREATE: u8 = 6;
+    pub(super) const RENAME: u8 = 7;
+    pub(super) const DELETE: u8 = 8;
+    pub(super) const SUBSCRIBE: u8 = 9;
+    pub(super) const UNSUBSCRIBE: u8 = 10;
+    pub(super) const UID_VALIDITY: u8 = 11;
+}
+
+impl LogEntry {
+    /// The entry's record.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Writer::new();
+        out.u8(VERSION).varint(self.modseq.0).varint(self.at_ms);
+        out.varint(self.new_keywords.len() as u64);
+        for name in &self.new_keywords {
+            out.text(name);
+        }
+        write_change(&mut out, &self.change);
+        out.finish()
+    }
+
+    /// Reads a record.
+    ///
+    /// # Errors
+    /// The record is damaged or of a version not known.
+    pub fn decode(record: &[u8]) -> Result<Self, DecodeError> {
+        let mut input = Reader::new(record);
+        match input.u8()? {
+            VERSION => {}
+            other => return Err(DecodeError::Version(other)),
+        }
+        let modseq = ModSeq(input.varint()?);
+        let at_ms = input.varint()?;
+        let new_keywords = read_list(&mut input, |input| Ok(Arc::from(input.text()?)))?;
+        let change = read_change(&mut input)?;
+        input.finish()?;
+        Ok(Self {
+            modseq,
+            at_ms,
+            new_keywords,
+            change,
+        })
+    }
+}
+
+fn write_change(out: &mut Writer, change: &Change) {
+    match change {
+        Change::Deliver { mailbox, items } => {
+            out.u8(tag::DELIVER).varint(u64::from(mailbox.0));
+            write_items(out, items);
+        }
+        Change::Flags { mailbox, edits } => {
+            out.u8(tag::FLAGS).varint(u64::from(mailbox.0));
+            out.varint(edits.len() as u64);
+            for edit in edits {
+                write_flag(out, edit.flag);
+                out.u8(u8::from(edit.set));
+                edit.uids.write(out);
+            }
+        }
+        Change::Copy(transfer) => {
+            out.u8(tag::COPY);
+            write_transfer(out, transfer);
+        }
+        Change::Move { transfer, deleted } => {
+            out.u8(tag::MOVE);
+            write_transfer(out, transfer);
+            deleted.write(out);
+        }
+        Change::Expunge { mailbox, items } => {
+            out.u8(tag::EXPUNGE).varint(u64::from(mailbox.0));
+            write_items(out, items);
+        }
+        Change::Create { mailboxes } => {
+            out.u8(tag::CREATE);
+            write_mailboxes(out, mailboxes);
+        }
+        Change::Rename {
+            created,
+            renames,
+            subscribed,
+        } => {
+            out.u8(tag::RENAME);
+            write_mailboxes(out, created);
+            out.varint(renames.len() as u64);
+            for renamed in renames {
+                out.varint(u64::from(renamed.id.0));
+                out.text(renamed.from.as_str()).text(renamed.to.as_str());
+            }
+            out.varint(subscribed.len() as u64);
+            for name in subscribed {
+                out.text(name.as_str());
+            }
+        }
+        Change::Delete {
+            mailbox,
+            uid_next,
+            items,
+        } => {
+            out.u8(tag::DELETE);
+            write_mailbox(out, mailbox);
+            out.varint(u64::from(uid_next.0));
+            write_items(out, items);
+        }
+        Change::Subscribe { name } => {
+            out.u8(tag::SUBSCRIBE).text(name.as_str());
+        }
+        Change::Unsubscribe { name } => {
+            out.u8(tag::UNSUBSCRIBE).text(name.as_str());
+        }
+        Change::UidValidity { mailbox, from, to } => {
+            out.u8(tag::UID_VALIDITY).varint(u64::from(mailbox.0));
+            out.varint(u64::from(from.0)).varint(u64::from(to.0));
+        }
+    }
+}
+
+fn read_change(input: &mut Reader<'_>) -> Result<Change, DecodeError> {
+    Ok(match input.u8()? {
+        tag::DELIVER => Change::Deliver {
+            mailbox: MailboxId(input.varint32()?),
+            items: read_items(input)?,
+        },
+        tag::FLAGS => Change::Flags {
+            mailbox: MailboxId(input.varint32()?),
+            edits: read_list(input, |input| {
+                Ok(FlagEdit {
+                    flag: read_flag(input)?,
+                    set: read_bool(input)?,
+                    uids: UidSet::read(input)?,
+                })
+            })?,
+        },
+        tag::COPY => Change::Copy(read_transfer(input)?),
+        tag::MOVE => Change::Move {
+            transfer: read_transfer(input)?,
+            deleted: UidSet::read(input)?,
+        },
+        tag::EXPUNGE => Change::Expunge {
+            mailbox: MailboxId(input.varint32()?),
+            items: read_items(input)?,
+        },
+        tag::CREATE => Change::Create {
+            mailboxes: read_list(input, read_mailbox)?,
+        },
+        tag::RENAME => Change::Rename {
+            created: read_list(input, read_mailbox)?,
+            renames: read_list(input, |input| {
+                Ok(Renamed {
+                    id: MailboxId(input.varint32()?),
+                    from: read_name(input)?,
+                    to: read_name(input)?,
+                })
+            })?,
+            subscribed: read_list(input, read_name)?,
+        },
+        tag::DELETE => Change::Delete {
+            mailbox: read_mailbox(input)?,
+            uid_next: Uid(input.varint32()?),
+            items: read_items(input)?,
+        },
+        tag::SUBSCRIBE => Change::Subscribe {
+            name: read_name(input)?,
+        },
+        tag::UNSUBSCRIBE => Change::Unsubscribe {
+            name: read_name(input)?,
+        },
+        tag::UID_VALIDITY => Change::UidValidity {
+            mailbox: MailboxId(input.varint32()?),
+            from: UidValidity(input.varint32()?),
+            to: UidValidity(input.varint32()?),
+        },
+        other => return Err(DecodeError::Tag(other)),
+    })
+}
+
+/// Reads a list without trusting its count for an allocation.
+pub(crate) fn read_list<T>(
+    input: &mut Reader<'_>,
+    read: impl Fn(&mut Reader<'_>) -> Result<T, DecodeError>,
+) -> Result<Vec<T>, DecodeError> {
+    let count = input.varint()?;
+    let mut list = Vec::new();
+    for _ in 0..count {
+        list.push(read(input)?);
+    }
+    Ok(list)
+}
+
+pub(crate) fn read_name(input: &mut Reader<'_>) -> Result<MailboxName, DecodeError> {
+    MailboxName::parse(input.text()?).map_err(|_| DecodeError::OutOfRange)
+}
+
+pub(crate) fn read_bool(input: &mut Reader<'_>) -> Result<bool, DecodeError> {
+    match input.u8()? {
+        0 => Ok(false),
+        1 => Ok(true),
+        other => Err(DecodeError::Tag(other)),
+    }
+}
+
+pub(crate) fn read_role(input: &mut Reader<'_>) -> Result<Option<Role>, DecodeError> {
+    let code = input.u8()?;
+    Role::from_code(code).ok_or(DecodeError::Tag(code))
+}
+
+fn write_flag(out: &mut Writer, flag: FlagId) {
+    match flag {
+        FlagId::Seen => out.u8(0),
+        FlagId::Answered => out.u8(1),
+        FlagId::Flagged => out.u8(2),
+        FlagId::Draft => out.u8(3),
+        FlagId::Deleted => out.u8(4),
+        FlagId::Keyword(id) => out.u8(5).varint(u64::from(id.0)),
+    };
+}
+
+fn read_flag(input: &mut Reader<'_>) -> Result<FlagId, DecodeError> {
+    Ok(match input.u8()? {
+        0 => FlagId::Seen,
+        1 => FlagId::Answered,
+        2 => FlagId::Flagged,
+        3 => FlagId::Draft,
+        4 => FlagId::Deleted,
+        5 => FlagId::Keyword(KeywordId(input.varint32()?)),
+        other => return Err(DecodeError::Tag(other)),
+    })
+}
+
+fn write_transfer(out: &mut Writer, transfer: &Transfer) {
+    out.varint(u64::from(transfer.from.0))
+        .varint(u64::from(transfer.to.0));
+    transfer.uids.write(out);
+    out.varint(u64::from(transfer.first_uid.0));
+    transfer.renewed.write(out);
+    out.varint(transfer.first_email.0);
+}
+
+fn read_transfer(input: &mut Reader<'_>) -> Result<Transfer, DecodeError> {
+    Ok(Transfer {
+        from: MailboxId(input.varint32()?),
+        to: MailboxId(input.varint32()?),
+        uids: UidSet::read(input)?,
+        first_uid: Uid(input.varint32()?),
+        renewed: UidSet::read(input)?,
+        first_email: EmailId(input.varint()?),
+    })
+}
+
+fn write_mailboxes(out: &mut Writer, mailboxes: &[NewMailbox]) {
+    out.varint(mailboxes.len() as u64);
+    for mailbox in mailboxes {
+        write_mailbox(out, mailbox);
+    }
+}
+
+fn write_mailbox(out: &mut Writer, mailbox: &NewMailbox) {
+    out.varint(u64::from(mailbox.id.0))
+        .text(mailbox.name.as_str());
+    out.u8(Role::code(mailbox.role));
+    out.varint(u64::from(mailbox.uid_validity.0));
+    out.u8(u8::from(mailbox.subscribe));
+}
+
+fn read_mailbox(input: &mut Reader<'_>) -> Result<NewMailbox, DecodeError> {
+    Ok(NewMailbox {
+        id: MailboxId(input.varint32()?),
+        name: read_name(input)?,
+        role: read_role(input)?,
+        uid_validity: UidValidity(input.varint32()?),
+        subscribe: read_bool(input)?,
+    })
+}
+
+/// Where the last item ended: the next one is written as a difference.
+#[derive(Default)]
+pub(crate) struct ItemState {
+    uid: u32,
+    email: u64,
+}
+
+const BIT_DELETED: u8 = 16;
+const BIT_OTHERS: u8 = 32;
+/// A bit that the caller of [`write_item`] may use.
+pub(crate) const BIT_CALLER: u8 = 64;
+
+pub(crate) fn write_item(out: &mut Writer, state: &mut ItemState, item: &Item, extra: u8) {
+    out.varint(u64::from(item.uid.0 - state.uid));
+    out.varint(zigzag(item.email.0.wrapping_sub(state.email) as i64));
+    let others = item.keywords.others();
+    let mut bits = item.keywords.system() | extra;
+    if item.deleted {
+        bits |= BIT_DELETED;
+    }
+    if !others.is_empty() {
+        bits |= BIT_OTHERS;
+    }
+    out.u8(bits);
+    if !others.is_empty() {
+        out.varint(others.len() as u64);
+        for id in others {
+            out.varint(u64::from(id.0));
+        }
+    }
+    out.varint(item.size);
+    *state = ItemState {
+        uid: item.uid.0,
+        email: item.email.0,
+    };
+}
+
+/// Reads an item and the caller's bit.
+pub(crate) fn read_item(
+    input: &mut Reader<'_>,
+    state: &mut ItemState,
+) -> Result<(Item, bool), DecodeError> {
+    let gap = input.varint32()?;
+    let uid = state.uid.checked_add(gap).ok_or(DecodeError::OutOfRange)?;
+    if gap == 0 {
+        return Err(DecodeError::OutOfRange);
+    }
+    let email = state.email.wrapping_add(unzigzag(input.varint()?) as u64);
+    let bits = input.u8()?;
+    if bits & 0x80 != 0 {
+        return Err(DecodeError::Tag(bits));
+    }
+    let others = if bits & BIT_OTHERS == 0 {
+        Vec::new()
+    } else {
+        read_list(input, |input| Ok(KeywordId(input.varint32()?)))?
+    };
+    if !others.is_sorted_by(|a, b| a < b) {
+        return Err(DecodeError::OutOfRange);
+    }
+    let size = input.varint()?;
+    if size > EMAIL_BYTES_MAX {
+        return Err(DecodeError::OutOfRange);
+    }
+    *state = ItemState { uid, email };
+    let item = Item {
+        uid: Uid(uid),
+        email: EmailId(email),
+        keywords: Keywords::from_parts(bits, others),
+        deleted: bits & BIT_DELETED != 0,
+        size,
+    };
+    Ok((item, bits & BIT_CALLER != 0))
+}
+
+fn write_items(out: &mut Writer, items: &[Item]) {
+    out.varint(items.len() as u64);
+    let mut state = ItemState::default();
+    for item in items {
+        write_item(out, &mut state, item, 0);
+    }
+}
+
+fn read_items(input: &mut Reader<'_>) -> Result<Vec<Item>, DecodeError> {
+    let count = input.varint()?;
+    let mut state = ItemState::default();
+    let mut items = Vec::new();
+    for _ in 0..count {
+        let (item, extra) = read_item(input, &mut state)?;
+        if extra {
+            return Err(DecodeError::Tag(BIT_CALLER));
+        }
+        items.push(item);
+    }
+    Ok(items)
+}
+
+pub(crate) fn zigzag(n: i64) -> u64 {
+    ((n << 1) ^ (n >> 63)) as u64
+}
+
+pub(crate) fn unzigzag(n: u64) -> i64 {
+    (n >> 1) as i64 ^ -((n & 1) as i64)
+}

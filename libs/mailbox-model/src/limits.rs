@@ -1,0 +1,23 @@
+//! Bounds of what an account may hold and of what a view remembers.
+
+/// Longest mailbox name in bytes, with its parents.
+pub const MAILBOX_NAME_BYTES_MAX: usize = 1000;
+/// Deepest mailbox hierarchy.
+pub const MAILBOX_DEPTH_MAX: usize = 50;
+/// Longest keyword in bytes.
+pub const KEYWORD_BYTES_MAX: usize = 255;
+/// Keywords that one STORE or APPEND may name.
+pub const KEYWORDS_PER_CHANGE_MAX: usize = 1000;
+/// Subscriptions to names that are no mailbox.
+pub const ORPHAN_SUBSCRIPTIONS_MAX: usize = 200;
+/// Expunges that a mailbox remembers for QRESYNC.
+pub const EXPUNGES_KEPT_MAX: usize = 256;
+/// UID ranges that a mailbox remembers of its expunges.
+pub const EXPUNGED_RANGES_KEPT_MAX: usize = 2048;
+/// Emails in one change that names each of them (delivery, expunge), so that
+/// its record stays well below a commit's 1 MiB.
+pub const EMAILS_PER_CHANGE_MAX: usize = 10_000;
+/// UIDs that one page of a checkpoint covers.
+pub const PAGE_UIDS: u32 = 512;
+/// Largest email; what claims to be larger is a damaged record.
+pub const EMAIL_BYTES_MAX: u64 = 1 << 40;

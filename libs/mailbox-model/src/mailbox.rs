@@ -1,0 +1,327 @@
+//! One mailbox of a view: its entries by UID, its counters, its expunges.
+//!
+//! Invariants: entries are sorted by UID without doubles, so that rank + 1 is
+//! the sequence number; counters equal the sums over the entries; `uid_next` is
+//! above every UID ever given; an email is here at most once.
+
+use crate::flags::{FlagId, Keywords};
+use crate::ids::{EmailId, MailboxId, ModSeq, Uid, UidValidity};
+use crate::limits::{EXPUNGED_RANGES_KEPT_MAX, EXPUNGES_KEPT_MAX};
+use crate::name::MailboxName;
+use crate::role::Role;
+use crate::uidset::UidSet;
+use imbl::Vector;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// An email's copy in a mailbox.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Its number here.
+    pub uid: Uid,
+    /// `\Deleted`, which is this copy's alone.
+    pub deleted: bool,
+    /// The email's keywords, the same in each of its copies.
+    pub keywords: Keywords,
+    /// The email.
+    pub email: EmailId,
+    /// The last change of the keywords or of `deleted`.
+    pub modseq: ModSeq,
+    /// Octets of the message as shown (RFC822.SIZE).
+    pub size: u64,
+}
+
+impl Entry {
+    /// True if the flag is set, `\Deleted` included.
+    #[must_use]
+    pub fn has(&self, flag: FlagId) -> bool {
+        match flag {
+            FlagId::Deleted => self.deleted,
+            other => self.keywords.has(other),
+        }
+    }
+
+    /// Every flag that is set, `\Deleted` last.
+    pub fn flags(&self) -> impl Iterator<Item = FlagId> + '_ {
+        self.keywords
+            .iter()
+            .chain(self.deleted.then_some(FlagId::Deleted))
+    }
+}
+
+/// Sums over a mailbox's entries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counters {
+    /// Entries.
+    pub messages: u64,
+    /// Entries without `\Seen`.
+    pub unseen: u64,
+    /// Entries with `\Deleted`.
+    pub deleted: u64,
+    /// Their sizes.
+    pub size_bytes: u64,
+}
+
+impl Counters {
+    pub(crate) fn add(&mut self, entry: &Entry) {
+        self.messages += 1;
+        self.unseen += u64::from(!entry.keywords.is_seen());
+        self.deleted += u64::from(entry.deleted);
+        self.size_bytes += entry.size;
+    }
+
+    pub(crate) fn subtract(&mut self, entry: &Entry) {
+        self.messages -= 1;
+        self.unseen -= u64::from(!entry.keywords.is_seen());
+        self.deleted -= u64::from(entry.deleted);
+        self.size_bytes -= entry.size;
+    }
+}
+
+/// UIDs that one change took away.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Expunged {
+    pub(crate) modseq: ModSeq,
+    pub(crate) uids: Arc<UidSet>,
+}
+
+/// What a mailbox remembers of its expunges, for QRESYNC.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct ExpungeLog {
+    /// All expunges after this change are known.
+    pub(crate) floor: ModSeq,
+    pub(crate) ranges: usize,
+    pub(crate) kept: Vector<Expunged>,
+}
+
+impl ExpungeLog {
+    pub(crate) fn push(&mut self, modseq: ModSeq, uids: UidSet) {
+        self.ranges += uids.range_count();
+        self.kept.push_back(Expunged {
+            modseq,
+            uids: Arc::new(uids),
+        });
+        while self.kept.len() > EXPUNGES_KEPT_MAX || self.ranges > EXPUNGED_RANGES_KEPT_MAX {
+            let Some(oldest) = self.kept.pop_front() else {
+                break;
+            };
+            self.ranges -= oldest.uids.range_count();
+            self.floor = oldest.modseq;
+        }
+    }
+}
+
+/// A mailbox.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mailbox {
+    pub(crate) id: MailboxId,
+    pub(crate) name: MailboxName,
+    pub(crate) role: Option<Role>,
+    pub(crate) uid_validity: UidValidity,
+    pub(crate) uid_next: Uid,
+    pub(crate) highest_modseq: ModSeq,
+    pub(crate) counters: Counters,
+    pub(crate) expunges: ExpungeLog,
+    pub(crate) entries: Vector<Entry>,
+}
+
+impl Mailbox {
+    /// Its identity, which a rename keeps.
+    #[must_use]
+    pub fn id(&self) -> MailboxId {
+        self.id
+    }
+
+    /// Its full name.
+    #[must_use]
+    pub fn name(&self) -> &MailboxName {
+        &self.name
+    }
+
+    /// Its special use.
+    #[must_use]
+    pub fn role(&self) -> Option<Role> {
+        self.role
+    }
+
+    /// Its UIDVALIDITY.
+    #[must_use]
+    pub fn uid_validity(&self) -> UidValidity {
+        self.uid_validity
+    }
+
+    /// The UID that the next message gets at least.
+    #[must_use]
+    pub fn uid_next(&self) -> Uid {
+        self.uid_next
+    }
+
+    /// The number of its own last change.
+    #[must_use]
+    pub fn highest_modseq(&self) -> ModSeq {
+        self.highest_modseq
+    }
+
+    /// Sums over its entries.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// The entries in order; rank + 1 is the sequence number.
+    #[must_use]
+    pub fn entries(&self) -> &Vector<Entry> {
+        &self.entries
+    }
+
+    /// The entry of this rank (sequence number - 1).
+    #[must_use]
+    pub fn at(&self, rank: usize) -> Option<&Entry> {
+        self.entries.get(rank)
+    }
+
+    /// The rank of a UID, or where it would be.
+    ///
+    /// # Errors
+    /// The rank of the next larger UID.
+    pub fn rank(&self, uid: Uid) -> Result<usize, usize> {
+        // What was just delivered is looked for most.
+        match self.entries.last() {
+            None => return Err(0),
+            Some(last) if last.uid < uid => return Err(self.entries.len()),
+            Some(last) if last.uid == uid => return Ok(self.entries.len() - 1),
+            Some(_) => {}
+        }
+        self.entries.binary_search_by(|entry| entry.uid.cmp(&uid))
+    }
+
+    /// The entry of a UID with its rank.
+    #[must_use]
+    pub fn find(&self, uid: Uid) -> Option<(usize, &Entry)> {
+        let rank = self.rank(uid).ok()?;
+        self.entries.get(rank).map(|entry| (rank, entry))
+    }
+
+    /// The ranks of the entries with `first <= uid <= last`.
+    #[must_use]
+    pub fn ranks(&self, first: Uid, last: Uid) -> Range<usize> {
+        let start = self.rank(first).unwrap_or_else(|at| at);
+        let end = match self.rank(last) {
+            Ok(at) => at + 1,
+            Err(at) => at,
+        };
+        start..end.max(start)
+    }
+
+    /// The entries of a range of ranks, clipped to what is there. Costs
+    /// O(log n) and then O(1) for each.
+    pub fn range(&self, ranks: Range<usize>) -> impl Iterator<Item = (usize, &Entry)> {
+        let end = ranks.end.min(self.entries.len());
+        let start = ranks.start.min(end);
+        let focus = self.entries.focus().narrow(start..end);
+        (start..end).zip(focus)
+    }
+
+    /// The entries whose UIDs are in the set, with their ranks, in order.
+    pub fn select(&self, uids: &UidSet) -> impl Iterator<Item = (usize, &Entry)> {
+        uids.ranges()
+            .flat_map(|(first, last)| self.range(self.ranks(first, last)))
+    }
+
+    /// The entries changed after `since`.
+    pub fn changed_since(&self, since: ModSeq) -> impl Iterator<Item = (usize, &Entry)> {
+        let none = self.highest_modseq <= since;
+        self.entries
+            .iter()
+            .enumerate()
+            .filter(move |(_, entry)| !none && entry.modseq > since)
+    }
+
+    /// The rank of the first entry without `\Seen`.
+    #[must_use]
+    pub fn first_unseen(&self) -> Option<usize> {
+        if self.counters.unseen == 0 {
+            return None;
+        }
+        self.entries
+            .iter()
+            .position(|entry| !entry.keywords.is_seen())
+    }
+
+    /// The UIDs expunged after `since`, or none if that is longer ago than is
+    /// remembered: then every UID that is not here counts as gone. RFC 7162 §3.2.5
+    #[must_use]
+    pub fn vanished_since(&self, since: ModSeq) -> Option<UidSet> {
+        if since < self.expunges.floor {
+            return None;
+        }
+        let newer = self.expunges.kept.iter().filter(|gone| gone.modseq > since);
+        Some(UidSet::from_ranges(
+            newer.flat_map(|gone| gone.uids.ranges().collect::<Vec<_>>()),
+        ))
+    }
+
+    /// Changes one entry and keeps the counters right.
+    pub(crate) fn edit(&mut self, rank: usize, edit: impl FnOnce(&mut Entry)) {
+        if let Some(entry) = self.entries.get_mut(rank) {
+            self.counters.subtract(entry);
+            edit(entry);
+            self.counters.add(entry);
+        }
+    }
+
+    /// Appends an entry; false if its UID is not above all before it.
+    pub(crate) fn push(&mut self, entry: Entry) -> bool {
+        if entry.uid < self.uid_next || entry.uid.0 == u32::MAX {
+            return false;
+        }
+        self.uid_next = entry.uid.next();
+        self.counters.add(&entry);
+        self.entries.push_back(entry);
+        true
+    }
+
+    /// Takes out the entries of the set and remembers them as expunged.
+    pub(crate) fn remove(&mut self, uids: &UidSet, modseq: ModSeq) -> Vec<Entry> {
+        let runs: Vec<Range<usize>> = uids
+            .ranges()
+            .map(|(first, last)| self.ranks(first, last))
+            .filter(|run| !run.is_empty())
+            .collect();
+        let mut gone: Vec<Entry> = Vec::new();
+        let mut vanished = UidSet::new();
+        for run in &runs {
+            let at = gone.len();
+            gone.extend(self.range(run.clone()).map(|(_, entry)| entry.clone()));
+            if let (Some(first), Some(last)) = (gone.get(at), gone.last()) {
+                // UIDs between them were expunged before and may be told again.
+                vanished.push_range(first.uid.0, last.uid.0);
+            }
+        }
+        if runs.len() <= RUNS_CUT_MAX {
+            for run in runs.into_iter().rev() {
+                drop(self.entries.slice(run));
+            }
+        } else {
+            let mut next = gone.iter().map(|entry| entry.uid).peekable();
+            let kept = self.entries.iter().filter(|entry| {
+                let out = next.peek() == Some(&entry.uid);
+                if out {
+                    next.next();
+                }
+                !out
+            });
+            let kept: Vector<Entry> = kept.cloned().collect();
+            self.entries = kept;
+        }
+        for entry in &gone {
+            self.counters.subtract(entry);
+        }
+        self.expunges.push(modseq, vanished);
+        gone
+    }
+}
+
+/// Up to this many runs are cut out of the vector one by one, each in
+/// O(log n); beyond it, building the rest anew is cheaper.
+const RUNS_CUT_MAX: usize = 32;

@@ -1,0 +1,326 @@
+//! The records of a checkpoint: root, mailboxes, pages of entries.
+//!
+//! All three begin with a version byte, 1. Numbers are varints unless said.
+//!
+//! | record | fields |
+//! |---|---|
+//! | root | modseq · next email · next mailbox · next UIDVALIDITY · bytes used · emails used · keywords in the table · count and names of subscriptions to names without a mailbox |
+//! | mailbox | name · role byte · subscribed byte · UIDVALIDITY · UIDNEXT · highest modseq · messages · unseen · deleted · size · expunge floor · count and (modseq, UID set) of expunges |
+//! | page | count, then for each entry an item (see the log entry's record; bit 64: the email has other copies) and its modseq minus the one before as zigzag |
+//!
+//! A page holds the entries of one mailbox whose UIDs have the same quotient by
+//! [`PAGE_UIDS`]: its place does not depend on what is expunged before it.
+
+use crate::apply::page_of;
+use crate::change::Item;
+use crate::codec::{
+    BIT_CALLER, ItemState, read_bool, read_item, read_list, read_name, read_role, unzigzag,
+    write_item, zigzag,
+};
+use crate::ids::{EmailId, MailboxId, ModSeq, Uid, UidValidity};
+use crate::limits::PAGE_UIDS;
+use crate::mailbox::{Counters, Entry, ExpungeLog, Expunged, Mailbox};
+use crate::role::Role;
+use crate::uidset::UidSet;
+use crate::view::{Copy, Usage, View};
+use imbl::Vector;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use thiserror::Error;
+use wire::codec::{DecodeError, Reader, Writer};
+
+const VERSION: u8 = 1;
+
+/// A checkpoint's records do not make a view.
+#[derive(Debug, Error, Clone, Copy, PartialEq, Eq)]
+pub enum BuildError {
+    /// A record did not decode.
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
+    /// A page of a mailbox that is not there, or out of order.
+    #[error("a page of mailbox {0} does not fit")]
+    Page(MailboxId),
+    /// A mailbox's counters are not the sums over its pages.
+    #[error("the counters of mailbox {0} differ from its pages")]
+    Counters(MailboxId),
+    /// The keyword table is shorter than the root says.
+    #[error("keywords are missing")]
+    Keywords,
+    /// The quota used is not the sum over the emails.
+    #[error("the usage differs from the pages")]
+    Usage,
+}
+
+/// The root record of a checkpoint of this view.
+#[must_use]
+pub fn encode_root(view: &View) -> Vec<u8> {
+    let mut out = Writer::new();
+    out.u8(VERSION)
+        .varint(view.modseq.0)
+        .varint(view.next_email.0);
+    out.varint(u64::from(view.next_mailbox.0));
+    out.varint(u64::from(view.next_uid_validity.0));
+    out.varint(view.usage.bytes).varint(view.usage.emails);
+    out.varint(view.keywords.len() as u64);
+    let orphans: Vec<_> = view
+        .subscriptions
+        .iter()
+        .filter(|name| view.mailbox_named(name).is_none())
+        .collect();
+    out.varint(orphans.len() as u64);
+    for name in orphans {
+        out.text(name.as_str());
+    }
+    out.finish()
+}
+
+/// The record of one mailbox; none if it is not there.
+#[must_use]
+pub fn encode_mailbox(view: &View, id: MailboxId) -> Option<Vec<u8>> {
+    let mailbox = view.mailbox(id)?;
+    let mut out = Writer::new();
+    out.u8(VERSION)
+        .text(mailbox.name.as_str())
+        .u8(Role::code(mailbox.role));
+    out.u8(u8::from(view.is_subscribed(&mailbox.name)));
+    out.varint(u64::from(mailbox.uid_validity.0))
+        .varint(u64::from(mailbox.uid_next.0));
+    out.varint(mailbox.highest_modseq.0);
+    let counters = mailbox.counters;
+    out.varint(counters.messages).varint(counters.unseen);
+    out.varint(counters.deleted).varint(counters.size_bytes);
+    out.varint(mailbox.expunges.floor.0);
+    out.varint(mailbox.expunges.kept.len() as u64);
+    for gone in &mailbox.expunges.kept {
+        out.varint(gone.modseq.0);
+        gone.uids.write(&mut out);
+    }
+    Some(out.finish())
+}
+
+/// One page of a mailbox; none if it has no entries.
+#[must_use]
+pub fn encode_page(view: &View, id: MailboxId, page: u32) -> Option<Vec<u8>> {
+    let mailbox = view.mailbox(id)?;
+    let first = page.saturating_mul(PAGE_UIDS);
+    let ranks = mailbox.ranks(Uid(first), Uid(first.saturating_add(PAGE_UIDS - 1)));
+    if ranks.is_empty() {
+        return None;
+    }
+    let mut out = Writer::new();
+    out.u8(VERSION).varint(ranks.len() as u64);
+    let mut state = ItemState::default();
+    let mut modseq = 0u64;
+    for (_, entry) in mailbox.range(ranks) {
+        let shared = view.shared.contains_key(&entry.email);
+        let extra = if shared { BIT_CALLER } else { 0 };
+        write_item(&mut out, &mut state, &Item::from(entry), extra);
+        out.varint(zigzag(entry.modseq.0.wrapping_sub(modseq) as i64));
+        modseq = entry.modseq.0;
+    }
+    Some(out.finish())
+}
+
+/// The pages that a mailbox has.
+#[must_use]
+pub fn pages_of(mailbox: &Mailbox) -> Vec<u32> {
+    let mut pages: Vec<u32> = mailbox
+        .entries
+        .iter()
+        .map(|entry| page_of(entry.uid))
+        .collect();
+    pages.dedup();
+    pages
+}
+
+/// Puts a view together from the records of a checkpoint.
+#[derive(Debug)]
+pub struct ViewBuilder {
+    view: View,
+    keywords: u64,
+    stored: BTreeMap<MailboxId, Counters>,
+    shared: BTreeMap<EmailId, Vec<Copy>>,
+    usage: Usage,
+}
+
+impl ViewBuilder {
+    /// Begins with the root record.
+    ///
+    /// # Errors
+    /// It does not decode.
+    pub fn new(root: &[u8]) -> Result<Self, BuildError> {
+        let mut input = versioned(root)?;
+        let mut view = View::empty(UidValidity(1));
+        view.modseq = ModSeq(input.varint()?);
+        view.next_email = EmailId(input.varint()?);
+        view.next_mailbox = MailboxId(input.varint32()?);
+        view.next_uid_validity = UidValidity(input.varint32()?);
+        view.usage = Usage {
+            bytes: input.varint()?,
+            emails: input.varint()?,
+        };
+        let keywords = input.varint()?;
+        view.subscriptions = read_list(&mut input, read_name)?.into_iter().collect();
+        input.finish()?;
+        Ok(Self {
+            view,
+            keywords,
+            stored: BTreeMap::new(),
+            shared: BTreeMap::new(),
+            usage: Usage::default(),
+        })
+    }
+
+    /// The change that the checkpoint shows the account after.
+    #[must_use]
+    pub fn modseq(&self) -> ModSeq {
+        self.view.modseq
+    }
+
+    /// Adds a keyword, in order of their numbers; those that came after the
+    /// root was written are passed over.
+    pub fn keyword(&mut self, name: &str) {
+        if (self.view.keywords.len() as u64) < self.keywords {
+            self.view.keywords.add(&name.into());
+        }
+    }
+
+    /// Adds a mailbox.
+    ///
+    /// # Errors
+    /// The record does not decode.
+    pub fn mailbox(&mut self, id: MailboxId, record: &[u8]) -> Result<(), BuildError> {
+        let mut input = versioned(record)?;
+        let name = read_name(&mut input)?;
+        let role = read_role(&mut input)?;
+        if read_bool(&mut input)? {
+            self.view.subscriptions.insert(name.clone());
+        }
+        let uid_validity = UidValidity(input.varint32()?);
+        let uid_next = Uid(input.varint32()?);
+        let highest_modseq = ModSeq(input.varint()?);
+        let counters = Counters {
+            messages: input.varint()?,
+            unseen: input.varint()?,
+            deleted: input.varint()?,
+            size_bytes: input.varint()?,
+        };
+        let mut expunges = ExpungeLog {
+            floor: ModSeq(input.varint()?),
+            ..ExpungeLog::default()
+        };
+        let kept = read_list(&mut input, |input| {
+            let modseq = ModSeq(input.varint()?);
+            Ok(Expunged {
+                modseq,
+                uids: Arc::new(UidSet::read(input)?),
+            })
+        })?;
+        input.finish()?;
+        expunges.ranges = kept.iter().map(|gone| gone.uids.range_count()).sum();
+        expunges.kept = kept.into();
+        let mailbox = Mailbox {
+            id,
+            name: name.clone(),
+            role,
+            uid_validity,
+            uid_next,
+            highest_modseq,
+            counters: Counters::default(),
+            expunges,
+            entries: Vector::new(),
+        };
+        self.stored.insert(id, counters);
+        self.view.by_name.insert(name, id);
+        self.view.mailboxes.insert(id, Arc::new(mailbox));
+        Ok(())
+    }
+
+    /// Adds a page; a mailbox's pages come in order, after the mailbox.
+    ///
+    /// # Errors
+    /// The record does not decode or does not fit.
+    pub fn page(&mut self, id: MailboxId, page: u32, record: &[u8]) -> Result<(), BuildError> {
+        let mut input = versioned(record)?;
+        let count = input.varint()?;
+        let mailbox = self.view.mailbox_mut(id).ok_or(BuildError::Page(id))?;
+        let mut state = ItemState::default();
+        let mut modseq = 0u64;
+        for _ in 0..count {
+            let (item, shared) = read_item(&mut input, &mut state)?;
+            modseq = modseq.wrapping_add(unzigzag(input.varint()?) as u64);
+            let in_order = mailbox
+                .entries
+                .last()
+                .is_none_or(|last| last.uid < item.uid);
+            if !in_order || page_of(item.uid) != page || item.uid >= mailbox.uid_next {
+                return Err(BuildError::Page(id));
+            }
+            if shared {
+                let copy = Copy {
+                    mailbox: id,
+                    uid: item.uid,
+                };
+                self.shared.entry(item.email).or_default().push(copy);
+            }
+            if !shared
+                || self
+                    .shared
+                    .get(&item.email)
+                    .is_some_and(|copies| copies.len() == 1)
+            {
+                self.usage.bytes += item.size;
+                self.usage.emails += 1;
+            }
+            let entry = Entry {
+                uid: item.uid,
+                deleted: item.deleted,
+                keywords: item.keywords,
+                email: item.email,
+                modseq: ModSeq(modseq),
+                size: item.size,
+            };
+            mailbox.counters.add(&entry);
+            mailbox.entries.push_back(entry);
+        }
+        input.finish()?;
+        Ok(())
+    }
+
+    /// The finished view.
+    ///
+    /// # Errors
+    /// The parts don't agree.
+    pub fn finish(mut self) -> Result<View, BuildError> {
+        if self.view.keywords.len() as u64 != self.keywords {
+            return Err(BuildError::Keywords);
+        }
+        for (&id, counters) in &self.stored {
+            if self
+                .view
+                .mailbox(id)
+                .is_none_or(|mailbox| mailbox.counters != *counters)
+            {
+                return Err(BuildError::Counters(id));
+            }
+        }
+        if self.usage != self.view.usage {
+            return Err(BuildError::Usage);
+        }
+        for (email, mut copies) in self.shared {
+            copies.sort_unstable();
+            if copies.len() > 1 {
+                self.view.shared.insert(email, copies.into());
+            }
+        }
+        Ok(self.view)
+    }
+}
+
+fn versioned(record: &[u8]) -> Result<Reader<'_>, DecodeError> {
+    let mut input = Reader::new(record);
+    match input.u8()? {
+        VERSION => Ok(input),
+        other => Err(DecodeError::Version(other)),
+    }
+}
