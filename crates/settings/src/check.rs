@@ -1,0 +1,109 @@
+//! What no key can know alone: keys that need each other or exclude each other.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use crate::{Mistake, Settings};
+
+/// Adds the mistakes between keys.
+pub(crate) fn whole(
+    settings: &Settings,
+    lines: &BTreeMap<&'static str, usize>,
+    mistakes: &mut Vec<Mistake>,
+) {
+    let mut tell = |key: &'static str, problem: String, hint: &str| {
+        mistakes.push(Mistake {
+            line: lines.get(key).copied(),
+            key: key.to_owned(),
+            problem,
+            hint: hint.to_owned(),
+        });
+    };
+    let empty = |path: &Path| path.as_os_str().is_empty();
+    let tls = &settings.tls;
+    if empty(&tls.certificate) != empty(&tls.key) {
+        let (set, missing) = if empty(&tls.key) {
+            ("tls.certificate", "tls.key")
+        } else {
+            ("tls.key", "tls.certificate")
+        };
+        tell(
+            set,
+            format!("{missing} is missing"),
+            "set both, or neither for a self-signed certificate",
+        );
+    }
+    let outbound = &settings.outbound;
+    if !outbound.smart_host_user.is_empty() && empty(&outbound.smart_host_password_file) {
+        tell(
+            "outbound.smart_host_user",
+            "outbound.smart_host_password_file is missing".to_owned(),
+            "a login needs both",
+        );
+    }
+    let four = outbound.source_addresses.iter().filter(|a| a.is_ipv4());
+    if four.clone().count() > 1 || outbound.source_addresses.len() - four.count() > 1 {
+        tell(
+            "outbound.source_addresses",
+            "two addresses of one family".to_owned(),
+            "give at most one IPv4 and one IPv6 address",
+        );
+    }
+    if settings.queue.retry_max < settings.queue.retry_first {
+        tell(
+            "queue.retry_max",
+            "it is shorter than queue.retry_first".to_owned(),
+            "waits grow from the first to the longest",
+        );
+    }
+    let hostname = &settings.general.hostname;
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-');
+    if !hostname.chars().all(fits) || hostname.len() > 253 {
+        tell(
+            "hostname",
+            format!("{hostname:?} is no host name"),
+            "letters, digits, hyphens and dots",
+        );
+    }
+    if settings.delivery.subaddress_separator.chars().count() > 1 {
+        tell(
+            "delivery.subaddress_separator",
+            "it is longer than one character".to_owned(),
+            "one character such as \"+\", or \"\"",
+        );
+    }
+    let mut taken = BTreeMap::new();
+    for (key, addresses) in settings.listen.all() {
+        for address in addresses {
+            if address.port() == 0 {
+                continue;
+            }
+            if let Some(other) = taken.insert(*address, key) {
+                tell(
+                    key,
+                    format!("{address} is in {other} too"),
+                    "each address and port serves one protocol",
+                );
+            }
+        }
+    }
+}
+
+impl crate::Listen {
+    /// Every list with its key's name.
+    #[must_use]
+    pub fn all(&self) -> [(&'static str, &[std::net::SocketAddr]); 10] {
+        [
+            ("listen.smtp", &self.smtp),
+            ("listen.lmtp", &self.lmtp),
+            ("listen.submission", &self.submission),
+            ("listen.submissions", &self.submissions),
+            ("listen.imap", &self.imap),
+            ("listen.imaps", &self.imaps),
+            ("listen.pop3", &self.pop3),
+            ("listen.pop3s", &self.pop3s),
+            ("listen.http", &self.http),
+            ("listen.https", &self.https),
+        ]
+    }
+}

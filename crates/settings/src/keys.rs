@@ -1,0 +1,241 @@
+//! The table of keys: name, type, default, sentence, example, range. Everything else is derived from it.
+//!
+//! To add a key: add its line here and read the field where it matters; parser, `config explain`, the reference
+//! page and the checks follow. A key without a reader is a defect. At most 150 keys (see the tests).
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use toml_edit::Value;
+
+use crate::kinds::{HostPort, Kind, LogFormat, LogLevel, Network, OutboundMode, Size};
+
+/// One key of the file, as the table defines it.
+pub(crate) struct Key {
+    /// The dotted name.
+    pub(crate) name: &'static str,
+    /// The sentences about it, one line each.
+    pub(crate) doc: &'static [&'static str],
+    /// What a value must look like, for people.
+    pub(crate) expected: &'static str,
+    /// The default, as TOML.
+    pub(crate) default: &'static str,
+    /// An example, as TOML.
+    pub(crate) example: &'static str,
+    /// The numbers allowed.
+    pub(crate) range: Option<(u64, u64)>,
+    /// Whether a value is good for this key.
+    pub(crate) check: fn(&Value) -> Result<Option<u64>, String>,
+}
+
+macro_rules! keys {
+    ($(
+        $(#[doc = $section_doc:literal])+
+        $section:ident ($prefix:literal) $Section:ident {
+            $(
+                $(#[doc = $doc:literal])+
+                $field:ident : $kind:ty = $default:tt, example $example:tt
+                $(, from $min:literal to $max:literal)? ;
+            )+
+        }
+    )+) => {
+        $(
+            $(#[doc = $section_doc])+
+            #[derive(Clone, Debug, PartialEq)]
+            pub struct $Section {
+                $( $(#[doc = $doc])+ pub $field: $kind, )+
+            }
+        )+
+
+        /// Everything the machine must know at start.
+        #[derive(Clone, Debug, PartialEq)]
+        pub struct Settings {
+            $( $(#[doc = $section_doc])+ pub $section: $Section, )+
+        }
+
+        /// The table, in the order of the reference page.
+        pub(crate) const KEYS: &[Key] = &[$($(
+            Key {
+                name: concat!($prefix, stringify!($field)),
+                doc: &[$($doc),+],
+                expected: <$kind as Kind>::EXPECTED,
+                default: stringify!($default),
+                example: stringify!($example),
+                range: keys!(@range $($min $max)?),
+                check: |value| <$kind as Kind>::read(value).map(|read| read.number()),
+            },
+        )+)+];
+
+        /// The sections: their place in the names, and their sentences.
+        pub(crate) const SECTIONS: &[(&str, &[&str])] = &[$( ($prefix, &[$($section_doc),+]), )+];
+
+        impl Settings {
+            /// From values that have passed their keys' checks; a key without a value takes its default.
+            pub(crate) fn from_values(values: &BTreeMap<&'static str, Value>) -> Self {
+                Self {
+                    $( $section: $Section {
+                        $( $field: pick(values, concat!($prefix, stringify!($field)), stringify!($default)), )+
+                    }, )+
+                }
+            }
+        }
+    };
+    (@range) => { None };
+    (@range $min:literal $max:literal) => { Some(($min, $max)) };
+}
+
+fn pick<T: Kind>(values: &BTreeMap<&'static str, Value>, name: &str, default: &str) -> T {
+    if let Some(Ok(read)) = values.get(name).map(T::read) {
+        return read;
+    }
+    let default: Value = default
+        .parse()
+        .expect("the table's defaults are TOML: a test reads them all");
+    T::read(&default).expect("the table's defaults fit their keys: a test reads them all")
+}
+
+keys! {
+    /// The machine itself.
+    general("") General {
+        /// The name of this server as other servers see it: in greetings, Received fields and its self-signed certificate.
+        /// Empty takes the machine's own name.
+        hostname: String = "", example "mx.example.org";
+        /// The folder that holds the store, the control socket and the self-signed certificate. Relative paths count from the folder of this file.
+        data_dir: PathBuf = "data", example "/var/lib/posthouse";
+        /// The user to become after the ports are bound, when started as root. Empty stays as it is.
+        user: String = "", example "posthouse";
+        /// Worker threads; 0 is one for each core.
+        workers: u64 = 0, example 4, from 0 to 1024;
+    }
+    /// Where the server listens: lists of "address:port". An empty list means that the service is off.
+    listen("listen.") Listen {
+        /// SMTP for strangers' servers (MX).
+        smtp: Vec<SocketAddr> = [], example ["0.0.0.0:25", "[::]:25"];
+        /// LMTP for trusted servers on this machine or network that hand mail over for delivery. There is no login: keep it on loopback.
+        lmtp: Vec<SocketAddr> = [], example ["127.0.0.1:24"];
+        /// Submission by users, with STARTTLS.
+        submission: Vec<SocketAddr> = [], example ["0.0.0.0:587"];
+        /// Submission by users, TLS from the first byte.
+        submissions: Vec<SocketAddr> = [], example ["0.0.0.0:465"];
+        /// IMAP, with STARTTLS.
+        imap: Vec<SocketAddr> = [], example ["0.0.0.0:143"];
+        /// IMAP, TLS from the first byte.
+        imaps: Vec<SocketAddr> = [], example ["0.0.0.0:993"];
+        /// POP3, with STLS.
+        pop3: Vec<SocketAddr> = [], example ["0.0.0.0:110"];
+        /// POP3, TLS from the first byte.
+        pop3s: Vec<SocketAddr> = [], example ["0.0.0.0:995"];
+        /// HTTP: a page that says what this is, /healthz, and /metrics for visitors from this machine alone.
+        http: Vec<SocketAddr> = [], example ["127.0.0.1:8080"];
+        /// The same as listen.http under TLS.
+        https: Vec<SocketAddr> = [], example ["0.0.0.0:443"];
+    }
+    /// Certificates. They are read again on SIGHUP and when the files change; sessions that run are not disturbed.
+    tls("tls.") Tls {
+        /// PEM file with the certificate and its chain. Empty makes a self-signed one in the data folder on first start.
+        certificate: PathBuf = "", example "/etc/posthouse/cert.pem";
+        /// PEM file with the private key of tls.certificate.
+        key: PathBuf = "", example "/etc/posthouse/key.pem";
+    }
+    /// How names are looked up.
+    resolver("resolver.") Resolver {
+        /// Name servers to ask. Empty takes those of /etc/resolv.conf.
+        servers: Vec<SocketAddr> = [], example ["127.0.0.53:53"];
+    }
+    /// Mail for elsewhere.
+    outbound("outbound.") Outbound {
+        /// "direct" sends to each domain's own servers (or the smart host); "hold" lets mail for elsewhere wait in the queue until
+        /// released; "demo" does the same with that reason. With a smart host set, "demo" sends to it.
+        mode: OutboundMode = "direct", example "hold";
+        /// A relay that takes all mail for elsewhere, as "host:port". Empty sends to each domain's own servers.
+        smart_host: HostPort = "", example "relay.example.net:587";
+        /// The login at the smart host. Empty does not log in.
+        smart_host_user: String = "", example "me@example.net";
+        /// A file whose first line is the password at the smart host.
+        smart_host_password_file: PathBuf = "", example "/etc/posthouse/relay-password";
+        /// The port of other organisations' servers.
+        port: u64 = 25, example 25, from 1 to 65535;
+        /// Private or loopback networks that mail may be sent to all the same. Everything else that is not public is refused as a destination.
+        allow_networks: Vec<Network> = [], example ["10.0.0.0/8", "127.0.0.0/8"];
+        /// The addresses to send from, at most one of each family. Empty leaves the choice to the system.
+        source_addresses: Vec<IpAddr> = [], example ["192.0.2.25", "2001:db8::25"];
+        /// Connections to other servers at once.
+        connections: u64 = 100, example 500, from 1 to 10000;
+    }
+    /// Who may send to anywhere without a login.
+    relay("relay.") Relay {
+        /// Networks whose mail for elsewhere is taken. Loopback is not among them unless named.
+        networks: Vec<Network> = [], example ["192.0.2.0/28"];
+    }
+    /// What one peer or message may use.
+    limits("limits.") Limits {
+        /// The largest message taken, in bytes after dot-unstuffing.
+        message_bytes: Size = "100 MiB", example "50 MiB", from 65536 to 1073741824;
+        /// Recipients of one message on the MX port and over submission.
+        recipients: u64 = 1000, example 200, from 100 to 100000;
+        /// Sessions at once, for each protocol.
+        connections: u64 = 20000, example 5000, from 10 to 1000000;
+        /// Sessions at once from one address, for each protocol. Loopback is exempt.
+        connections_per_address: u64 = 200, example 50, from 1 to 1000000;
+    }
+    /// Logins.
+    auth("auth.") Auth {
+        /// Take passwords over connections without TLS when they come from this very machine.
+        plaintext_on_loopback: bool = false, example true;
+        /// Store SCRAM verifiers beside the argon2id hash when a password is set.
+        scram: bool = true, example false;
+    }
+    /// SMTP.
+    smtp("smtp.") Smtp {
+        /// Received fields after which a message is in a loop.
+        received_max: u64 = 50, example 100, from 20 to 200;
+        /// A session in which the client says nothing for this long is ended.
+        idle_timeout: Duration = "5m", example "3m", from 10 to 3600;
+    }
+    /// IMAP.
+    imap("imap.") Imap {
+        /// A session in which the client says nothing for this long is ended. RFC 9051 asks for 30 minutes or more.
+        idle_timeout: Duration = "30m", example "45m", from 60 to 86400;
+        /// Sessions of one user at once.
+        sessions_per_user: u64 = 100, example 20, from 1 to 100000;
+    }
+    /// POP3.
+    pop3("pop3.") Pop3 {
+        /// A session in which the client says nothing for this long is ended. RFC 1939 asks for 10 minutes or more.
+        idle_timeout: Duration = "10m", example "10m", from 60 to 86400;
+        /// RETR marks a message as seen.
+        retrieve_marks_seen: bool = true, example false;
+    }
+    /// Local delivery.
+    delivery("delivery.") Delivery {
+        /// What parts a user's name from a sub-address (user+tag@). Empty turns sub-addresses off.
+        subaddress_separator: String = "+", example "-";
+    }
+    /// Mail that waits.
+    queue("queue.") Queue {
+        /// How long mail is tried before it goes back to its sender.
+        lifetime: Duration = "5d", example "3d", from 60 to 2592000;
+        /// How long a notification is tried before it is given up.
+        notification_lifetime: Duration = "2d", example "1d", from 60 to 2592000;
+        /// The wait before the second attempt; later waits grow from it.
+        retry_first: Duration = "5m", example "1m", from 1 to 86400;
+        /// The longest wait between two attempts.
+        retry_max: Duration = "4h", example "1h", from 1 to 604800;
+    }
+    /// What the server tells about itself.
+    log("log.") Log {
+        /// "text" for people, "json" for machines.
+        format: LogFormat = "text", example "json";
+        /// The least important events that are told: "error", "warn", "info", "debug" or "trace".
+        level: LogLevel = "info", example "debug";
+    }
+    /// The embedded store.
+    store("store.") Store {
+        /// The size of a journal segment.
+        segment_bytes: Size = "64 MiB", example "256 MiB", from 4194304 to 4294967296;
+        /// Memory for the index's cache.
+        cache_bytes: Size = "16 MiB", example "1 GiB", from 1048576 to 1099511627776;
+    }
+}
