@@ -27,8 +27,8 @@ test: prepare
 
 ## Measures us beside the peers; see docs/performance.md.
 bench: prepare
-	$(CARGO) build --release --locked -p posthouse -p posthouse-load
-	tests/bench/run $(BENCH)
+	$(CARGO) build --release --locked -p posthouse -p posthouse-load -p interop
+	target/release/bench $(BENCH)
 
 ## The long forms of the crash tests and fuzzers; hours.
 soak: prepare

@@ -10,6 +10,7 @@
 //! | [`world`] | enters the namespaces, owns the scratch folder and the child processes |
 //! | [`posthouse`] | our server of this build: `init`, `serve`, accounts, restart, kill |
 //! | [`postfix`] | Postfix as another organisation |
+//! | [`dovecot`] | Dovecot behind Postfix, for the benches |
 //! | [`dns`] | nsd with the test's zones |
 //! | [`smtp`], [`imap`] | the smallest clients that say exactly what a test wants said |
 //!
@@ -24,6 +25,7 @@
 )]
 
 pub mod dns;
+pub mod dovecot;
 pub mod imap;
 pub mod postfix;
 pub mod posthouse;

@@ -18,6 +18,17 @@ pub struct Postfix {
 impl Postfix {
     /// Starts Postfix on `ip`, port 25, as the server of `domain` with `users`.
     pub fn start(world: &mut World, ip: &str, domain: &str, users: &[&str]) -> Result<Self> {
+        Self::start_with(world, ip, domain, users, "")
+    }
+
+    /// As [`Postfix::start`], with lines added to main.cf.
+    pub fn start_with(
+        world: &mut World,
+        ip: &str,
+        domain: &str,
+        users: &[&str],
+        settings: &str,
+    ) -> Result<Self> {
         let dir = world.folder(&format!("postfix-{ip}"))?;
         let (etc, d) = (dir.join("etc"), dir.display().to_string());
         std::fs::create_dir_all(&etc)?;
@@ -29,7 +40,7 @@ impl Postfix {
             .map(|u| format!("{u}@{domain} {domain}/{u}/\n"))
             .collect();
         std::fs::write(etc.join("users"), maps)?;
-        std::fs::write(etc.join("main.cf"), main_cf(&d, ip, domain))?;
+        std::fs::write(etc.join("main.cf"), main_cf(&d, ip, domain) + settings)?;
         std::fs::write(etc.join("master.cf"), master_cf(ip))?;
         std::fs::write(etc.join("dynamicmaps.cf"), "")?;
         world.sh(&format!(
@@ -59,6 +70,12 @@ impl Postfix {
                 .arg("-d")
                 .env("MAIL_LOGTAG", "postfix"),
         )
+    }
+
+    /// The master process.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.pid
     }
 
     /// Ends Postfix; its queue and mailboxes stay.

@@ -20,11 +20,15 @@ pub struct Posthouse {
 /// The server program of the build that the tests belong to.
 #[must_use]
 pub fn program() -> PathBuf {
-    let exe = std::env::current_exe().expect("a test has an executable");
-    let deps = exe.parent().expect("it lies in target/PROFILE/deps");
-    deps.parent()
-        .expect("deps lies in target/PROFILE")
-        .join("posthouse")
+    let exe = std::env::current_exe().expect("a running program has a file");
+    let dir = exe.parent().expect("a file is in a folder");
+    // Tests lie in target/PROFILE/deps, programs in target/PROFILE.
+    let dir = if dir.ends_with("deps") {
+        dir.parent().unwrap_or(dir)
+    } else {
+        dir
+    };
+    dir.join("posthouse")
 }
 
 impl Posthouse {

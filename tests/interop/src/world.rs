@@ -52,15 +52,22 @@ pub fn run(name: &str, needs: Needs, test: impl FnOnce(&mut World) -> Result<()>
         return;
     }
     let exe = std::env::current_exe().expect("a test has an executable");
-    let status = Command::new("unshare")
-        .args(["--net", "--mount", "--propagation", "private", "--"])
-        .arg(exe)
+    let status = command_inside(&exe)
         .args([name, "--exact", "--nocapture", "--include-ignored"])
         .env(INSIDE, "1")
-        // Whoever ends this process ends its world too.
         .status()
         .expect("unshare can be started");
     assert!(status.success(), "{name} failed; its output is above");
+}
+
+/// A command that runs `program` in namespaces of its own.
+#[must_use]
+pub fn command_inside(program: &Path) -> Command {
+    let mut command = Command::new("unshare");
+    command
+        .args(["--net", "--mount", "--propagation", "private", "--"])
+        .arg(program);
+    command
 }
 
 fn why_not(needs: Needs) -> Option<String> {
@@ -102,6 +109,12 @@ pub fn peers_root() -> PathBuf {
 }
 
 impl World {
+    /// Does `work` in a world, in a process that [`command_inside`] started.
+    pub fn inside(needs: Needs, work: impl FnOnce(&mut Self) -> Result<()>) -> Result<()> {
+        let mut world = Self::enter(needs)?;
+        work(&mut world).inspect_err(|_| world.show_logs())
+    }
+
     fn enter(needs: Needs) -> Result<Self> {
         let dir = std::env::temp_dir().join(format!("posthouse-world-{}", std::process::id()));
         std::fs::create_dir_all(&dir)?;

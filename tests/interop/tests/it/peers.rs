@@ -1,8 +1,10 @@
 //! The peers themselves work in the world that the other tests rely on.
 
+use interop::dovecot::{Dovecot, Fsync};
 use interop::postfix::Postfix;
-use interop::world::{Needs, run};
-use interop::{dns, smtp};
+use interop::world::{Needs, run, wait_for};
+use interop::{dns, imap, smtp};
+use std::time::Duration;
 
 #[test]
 fn postfix_sends_to_postfix_by_real_dns() {
@@ -30,6 +32,34 @@ fn postfix_sends_to_postfix_by_real_dns() {
             let mail = far.wait_for_mail("bea@far.test")?;
             assert!(String::from_utf8_lossy(&mail).contains("Subject: over there"));
             Ok(())
+        },
+    );
+}
+
+#[test]
+fn postfix_delivers_into_dovecot() {
+    run(
+        "peers::postfix_delivers_into_dovecot",
+        Needs::Peers,
+        |world| {
+            let dovecot = Dovecot::start(world, "127.0.0.5", "secret", Fsync::Always)?;
+            let settings = format!(
+                "virtual_transport = lmtp:unix:{}\nvirtual_mailbox_maps = static:all\n",
+                dovecot.lmtp
+            );
+            let _postfix = Postfix::start_with(world, "127.0.0.3", "demo.test", &[], &settings)?;
+            let mut client = smtp::Client::connect("127.0.0.3:25")?;
+            client.expect("EHLO client.test", 250)?;
+            let (code, text) = client.send(
+                "a@far.test",
+                &["user1@demo.test"],
+                b"Subject: hello\r\n\r\nx\r\n",
+            )?;
+            assert_eq!(code, 250, "{text}");
+            wait_for("the mail at Dovecot", Duration::from_secs(20), || {
+                let mut imap = imap::Client::login("127.0.0.5:143", "user1@demo.test", "secret")?;
+                Ok((imap.messages("INBOX")?.len() == 1).then_some(()))
+            })
         },
     );
 }

@@ -1,0 +1,68 @@
+//! Dovecot with sdbox mailboxes: LMTP and IMAP, every user with one password.
+
+use crate::Result;
+use crate::world::{World, wait_for_port};
+use anyhow::Context as _;
+use std::process::Command;
+
+/// How Dovecot syncs; both are shown beside ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fsync {
+    /// Everything, as we do.
+    Always,
+    /// As shipped: new mail, not flags.
+    Optimized,
+}
+
+/// A running Dovecot.
+#[derive(Debug)]
+pub struct Dovecot {
+    /// The master process.
+    pub pid: u32,
+    /// The LMTP socket for Postfix.
+    pub lmtp: String,
+}
+
+impl Dovecot {
+    /// Starts Dovecot on `ip` (LMTP 24, IMAP 143, POP3 110).
+    pub fn start(world: &mut World, ip: &str, password: &str, fsync: Fsync) -> Result<Self> {
+        let dir = world.folder(&format!("dovecot-{ip}"))?;
+        let d = dir.display().to_string();
+        std::fs::create_dir_all(dir.join("home"))?;
+        std::fs::create_dir_all(dir.join("run"))?;
+        world.sh(&format!("chown dovecot {d}/home && chmod 755 {d} {d}/run"))?;
+        let fsync = match fsync {
+            Fsync::Always => "always",
+            Fsync::Optimized => "optimized",
+        };
+        let conf = format!(
+            "base_dir = {d}/run\nstate_dir = {d}/run\nlog_path = {d}/dovecot.log\nprotocols = imap lmtp pop3\nlisten = {ip}\n\
+             ssl = no\ndisable_plaintext_auth = no\nmail_fsync = {fsync}\nmail_location = sdbox:~/dbox\nauth_cache_size = 10M\n\
+             first_valid_uid = 100\nmail_max_userip_connections = 10000\nlmtp_save_to_detail_mailbox = no\n\
+             passdb {{\n driver = static\n args = password={password}\n}}\n\
+             userdb {{\n driver = static\n args = uid=dovecot gid=dovecot home={d}/home/%u allow_all_users=yes\n}}\n\
+             service anvil {{\n chroot =\n client_limit = 20000\n}}\nservice auth {{\n client_limit = 20000\n}}\n\
+             service stats {{\n chroot =\n}}\n\
+             service lmtp {{\n process_min_avail = 4\n unix_listener {d}/run/posthouse-lmtp {{\n mode = 0666\n }}\n inet_listener lmtp {{\n port = 24\n }}\n}}\n\
+             service imap-login {{\n chroot =\n service_count = 0\n process_min_avail = 2\n client_limit = 5000\n inet_listener imaps {{\n port = 0\n }}\n}}\n\
+             service imap {{\n process_limit = 6000\n}}\n\
+             service pop3-login {{\n chroot =\n inet_listener pop3s {{\n port = 0\n }}\n}}\n\
+             namespace inbox {{\n inbox = yes\n}}\n"
+        );
+        std::fs::write(dir.join("dovecot.conf"), conf)?;
+        let pid = world.start(
+            "dovecot",
+            Command::new("dovecot")
+                .arg("-F")
+                .arg("-c")
+                .arg(dir.join("dovecot.conf")),
+        )?;
+        wait_for_port(&format!("{ip}:143")).with_context(|| {
+            std::fs::read_to_string(dir.join("dovecot.log")).unwrap_or_default()
+        })?;
+        Ok(Self {
+            pid,
+            lmtp: format!("{d}/run/posthouse-lmtp"),
+        })
+    }
+}
