@@ -1,1 +1,35 @@
 //! Message bodies: content-addressed, chunked, shared; links and their keys.
+//!
+//! - A blob is named by the BLAKE3-256 of the message exactly as received:
+//!   [`id`]. The name never leaves the server.
+//! - [`writer`]: up to 256 KiB stay in memory until they are staged with the
+//!   commit that names them; what is longer goes out in chunks as it arrives.
+//! - [`record`]: what is kept about a blob; [`link`]: who uses it.
+//! - [`store`]: stage, link, read. [`mod@fsck`]: is what is stored what was given?
+//!
+//! What a message means is not known here, nor who may read it.
+//!
+//! Invariant: a commit that adds a link also holds a blob record with all its
+//! bytes in the journal before it, or the condition that the record which is
+//! there stays as it is.
+
+#![forbid(unsafe_code)]
+
+mod compress;
+pub mod fsck;
+pub mod id;
+pub mod limits;
+pub mod link;
+pub mod reader;
+pub mod record;
+pub mod store;
+pub mod writer;
+
+#[cfg(test)]
+mod tests;
+
+pub use id::BlobId;
+pub use link::Owner;
+pub use reader::BlobReader;
+pub use store::{BlobError, Blobs};
+pub use writer::{BlobWriter, StagedBlob};

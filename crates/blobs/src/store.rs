@@ -1,0 +1,157 @@
+//! Blobs over the engine: stage, link, read.
+//!
+//! Staging a blob that is there already adds the condition that its record
+//! stays as it is. A new blob's record is written without a condition: if two
+//! sessions write the same message at once, the later record names the later
+//! bytes, and the earlier are collected. Nobody has to wait for anybody.
+
+use crate::compress::Pool;
+use crate::id::BlobId;
+use crate::link::{self, Owner};
+use crate::reader::BlobReader;
+use crate::record::Record;
+use crate::writer::{BlobWriter, Sink, StagedBlob};
+use bytes::Bytes;
+use engine::{Batch, Expect, Order, ReadError, ShardId, SharedEngine, SubmitError};
+use std::ops::Range;
+use std::sync::Arc;
+use thiserror::Error;
+use wire::codec::DecodeError;
+
+/// Why a blob could not be stored or read.
+#[derive(Debug, Error)]
+pub enum BlobError {
+    /// There is no blob of this name in the shard.
+    #[error("there is no such message body")]
+    NoSuchBlob,
+    /// The bytes are not what was stored.
+    #[error("a message body is damaged: {0}")]
+    Damaged(&'static str),
+    /// The record does not decode.
+    #[error("the record of a message body is damaged: {0}")]
+    Record(#[from] DecodeError),
+    /// The engine could not read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The engine did not take the bytes.
+    #[error(transparent)]
+    Submit(#[from] SubmitError),
+    /// The message has more bytes than a blob may have.
+    #[error("the message is larger than the store takes")]
+    TooLarge,
+}
+
+/// The blobs of a store.
+#[derive(Debug, Clone)]
+pub struct Blobs {
+    engine: SharedEngine,
+    pool: Arc<Pool>,
+}
+
+impl Blobs {
+    /// Blobs over `engine`.
+    #[must_use]
+    pub fn new(engine: SharedEngine) -> Self {
+        Self {
+            engine,
+            pool: Arc::default(),
+        }
+    }
+
+    /// Begins to receive a message whose bytes go to `shard`.
+    #[must_use]
+    pub fn writer(&self, shard: ShardId) -> BlobWriter {
+        BlobWriter::new(Sink {
+            engine: Arc::clone(&self.engine),
+            pool: Arc::clone(&self.pool),
+            shard,
+        })
+    }
+
+    /// Adds to `batch` what makes the blob part of the store: its record, or
+    /// the condition that the record which is there stays as it is. When
+    /// `submit` answers [`SubmitError::Conflict`], stage a new batch; bytes
+    /// that are in the journal already are not written twice.
+    ///
+    /// # Errors
+    /// The engine cannot read or takes no bytes.
+    pub fn stage(&self, batch: &mut Batch, blob: &mut StagedBlob) -> Result<(), BlobError> {
+        let shard = blob.shard();
+        let key = link::record_key(shard, blob.id);
+        if let Some(stored) = self.engine.snapshot(shard).get(&key)?
+            && let Ok(record) = Record::decode(&stored.value)
+            && !record.dying
+        {
+            batch.expect(key, Expect::Version(stored.version));
+            return Ok(());
+        }
+        blob.put_pending()?;
+        let record = Record {
+            dying: false,
+            size: blob.size,
+            chunks: blob.chunks.clone(),
+        };
+        batch.put(key, record.encode());
+        Ok(())
+    }
+
+    /// Adds a link. The blob must be staged in the same batch, or linked by an
+    /// owner that the batch holds a condition on.
+    pub fn link(&self, batch: &mut Batch, shard: ShardId, id: BlobId, owner: Owner) {
+        batch.put(link::link_key(shard, id, owner), Bytes::new());
+    }
+
+    /// Removes a link. A blob without links is collected later.
+    pub fn unlink(&self, batch: &mut Batch, shard: ShardId, id: BlobId, owner: Owner) {
+        batch.delete(link::link_key(shard, id, owner));
+    }
+
+    /// Who uses a blob, up to `limit` of them.
+    ///
+    /// # Errors
+    /// The engine cannot read.
+    pub fn owners(
+        &self,
+        shard: ShardId,
+        id: BlobId,
+        limit: usize,
+    ) -> Result<Vec<Owner>, BlobError> {
+        let (start, end) = link::links(shard, id);
+        let snapshot = self.engine.snapshot(shard);
+        let pairs = snapshot.scan(&start, &end, Order::Ascending, limit)?;
+        let owner = |(key, _): (Vec<u8>, _)| match link::parse(&key) {
+            Some(link::Key::Link(_, owner)) => Some(owner),
+            _ => None,
+        };
+        Ok(pairs.into_iter().filter_map(owner).collect())
+    }
+
+    /// Opens a blob for reading. May touch the disk.
+    ///
+    /// # Errors
+    /// No such blob, or its record is damaged.
+    pub fn open(&self, shard: ShardId, id: BlobId) -> Result<BlobReader, BlobError> {
+        let key = link::record_key(shard, id);
+        let stored = self.engine.snapshot(shard).get(&key)?;
+        let stored = stored.ok_or(BlobError::NoSuchBlob)?;
+        Ok(BlobReader {
+            engine: Arc::clone(&self.engine),
+            pool: Arc::clone(&self.pool),
+            record: Record::decode(&stored.value)?,
+            next: 0,
+        })
+    }
+
+    /// The bytes of a range; what lies behind the end is left out. May touch
+    /// the disk.
+    ///
+    /// # Errors
+    /// As [`Blobs::open`], and damaged bytes.
+    pub fn read(&self, shard: ShardId, id: BlobId, range: Range<u64>) -> Result<Bytes, BlobError> {
+        self.open(shard, id)?.read(range)
+    }
+
+    pub(crate) fn engine(&self) -> &SharedEngine {
+        &self.engine
+    }
+}

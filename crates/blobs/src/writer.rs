@@ -1,0 +1,149 @@
+//! Taking a message in: hashed, cut into chunks, compressed.
+//!
+//! A message of up to one chunk stays in memory, so that it goes into the
+//! journal with the commit that names it, or not at all. A longer one goes out
+//! chunk by chunk; if it is never finished its chunks are named by nobody and
+//! are collected.
+
+use crate::compress::Pool;
+use crate::id::BlobId;
+use crate::limits::{CHUNK_BYTES, CHUNKS_MAX};
+use crate::record::Chunk;
+use crate::store::BlobError;
+use bytes::{Bytes, BytesMut};
+use engine::{ShardId, SharedEngine, SubmitError};
+use std::sync::Arc;
+
+/// Receives one message.
+#[derive(Debug)]
+pub struct BlobWriter {
+    sink: Sink,
+    hasher: Box<blake3::Hasher>,
+    buffer: BytesMut,
+    size: u64,
+    chunks: Vec<Chunk>,
+}
+
+/// Where chunks go.
+#[derive(Debug, Clone)]
+pub(crate) struct Sink {
+    pub(crate) engine: SharedEngine,
+    pub(crate) pool: Arc<Pool>,
+    pub(crate) shard: ShardId,
+}
+
+impl Sink {
+    pub(crate) fn put(&self, plain: &[u8]) -> Result<Chunk, SubmitError> {
+        let (encoding, stored) = self.pool.compress(plain);
+        let extent = self.engine.put_body(self.shard, &stored)?;
+        Ok(Chunk {
+            encoding,
+            len: plain.len() as u32,
+            extent,
+        })
+    }
+}
+
+impl BlobWriter {
+    pub(crate) fn new(sink: Sink) -> Self {
+        Self {
+            sink,
+            hasher: Box::default(),
+            buffer: BytesMut::new(),
+            size: 0,
+            chunks: Vec::new(),
+        }
+    }
+
+    /// Takes the next bytes. May wait (blocking) for the journal when more
+    /// than a chunk has come; a message of up to a chunk never does.
+    ///
+    /// # Errors
+    /// The journal refuses the chunk, or the message has more bytes than a
+    /// blob may have.
+    pub fn push(&mut self, mut bytes: &[u8]) -> Result<(), BlobError> {
+        self.hasher.update(bytes);
+        self.size += bytes.len() as u64;
+        while !bytes.is_empty() {
+            if self.buffer.len() == CHUNK_BYTES {
+                self.put_chunk()?;
+            }
+            let take = bytes.len().min(CHUNK_BYTES - self.buffer.len());
+            self.buffer.extend_from_slice(&bytes[..take]);
+            bytes = &bytes[take..];
+        }
+        Ok(())
+    }
+
+    /// Bytes taken so far.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    fn put_chunk(&mut self) -> Result<(), BlobError> {
+        if self.chunks.len() + 1 >= CHUNKS_MAX {
+            return Err(BlobError::TooLarge);
+        }
+        self.chunks.push(self.sink.put(&self.buffer)?);
+        self.buffer.clear();
+        Ok(())
+    }
+
+    /// Ends the message.
+    ///
+    /// # Errors
+    /// As [`BlobWriter::push`].
+    pub fn finish(mut self) -> Result<StagedBlob, BlobError> {
+        let mut pending = None;
+        if self.chunks.is_empty() {
+            pending = Some(self.buffer.split().freeze());
+        } else {
+            self.put_chunk()?;
+        }
+        Ok(StagedBlob {
+            id: BlobId(*self.hasher.finalize().as_bytes()),
+            size: self.size,
+            pending,
+            chunks: self.chunks,
+            sink: self.sink,
+        })
+    }
+}
+
+/// A received message that no commit names yet.
+#[derive(Debug, Clone)]
+pub struct StagedBlob {
+    /// Its name.
+    pub id: BlobId,
+    /// Bytes of the message.
+    pub size: u64,
+    pub(crate) pending: Option<Bytes>,
+    pub(crate) chunks: Vec<Chunk>,
+    pub(crate) sink: Sink,
+}
+
+impl StagedBlob {
+    /// The shard whose journal gets or has the bytes.
+    #[must_use]
+    pub fn shard(&self) -> ShardId {
+        self.sink.shard
+    }
+
+    /// The whole message, while it is in memory (up to 256 KiB).
+    #[must_use]
+    pub fn bytes(&self) -> Option<&Bytes> {
+        self.pending.as_ref()
+    }
+
+    /// Puts what is still in memory into the journal; does nothing the second time.
+    pub(crate) fn put_pending(&mut self) -> Result<(), SubmitError> {
+        if self.chunks.is_empty()
+            && let Some(bytes) = &self.pending
+            && !bytes.is_empty()
+        {
+            self.chunks.push(self.sink.put(bytes)?);
+        }
+        Ok(())
+    }
+}
