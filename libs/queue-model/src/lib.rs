@@ -1,1 +1,38 @@
-//! What may happen to a queued message: legal states, retry schedule, outcomes.
+//! What may happen to a queued message: legal states, retry schedule, outcomes, reports.
+//!
+//! * [`QueueId`] – the name of a queued message
+//! * [`State`], [`Event`] – what may follow what, per recipient
+//! * [`Schedule`] – when to try again, when to give up
+//! * [`Class`], [`Verdict`], [`judge`] – what a reply means for a recipient
+//! * [`Happening`], [`report_for`] – who is told what (RFC 3461)
+//!
+//! | state | may be attempted | on disk | ends the recipient |
+//! |---|---|---|---|
+//! | todo | now | yes | |
+//! | leased | is being | only as an intent | |
+//! | deferred | from its time on | yes | |
+//! | held | when released | yes | |
+//! | done, failed, removed | never again | until the message ends | yes |
+//!
+//! The whole table stands in `docs/internals/queue.md`; [`State::apply`] is that table.
+//!
+//! Not here: records and keys (`queue`), the loop (`dispatch`), the text of
+//! reports (`report-format`).
+//!
+//! Invariants: no clock and no randomness, the caller gives both; an ended
+//! recipient never changes again; what is not known to be permanent is temporary.
+
+#![forbid(unsafe_code)]
+
+mod id;
+pub mod limits;
+mod outcome;
+mod report;
+mod schedule;
+mod state;
+
+pub use id::{ParseIdError, QueueId};
+pub use outcome::{Age, Class, Verdict, judge};
+pub use report::{Action, Happening, report_for};
+pub use schedule::Schedule;
+pub use state::{Event, IllegalEvent, State};
