@@ -1,6 +1,6 @@
 # Two commands matter to a newcomer: `make demo` and `make test`.
 
-.PHONY: demo test bench soak prepare
+.PHONY: demo test bench soak prepare toolchain
 
 CARGO ?= cargo
 PEERS := tests/interop/prepare
@@ -34,5 +34,10 @@ bench: prepare
 soak: prepare
 	POSTHOUSE_KILLS=500 PROPTEST_CASES=20000 tests/run
 
-prepare:
+prepare: toolchain
 	@$(PEERS)
+
+# A minimal rustup profile lacks these two.
+toolchain:
+	@$(CARGO) fmt --version >/dev/null 2>&1 || rustup component add rustfmt
+	@$(CARGO) clippy --version >/dev/null 2>&1 || rustup component add clippy
