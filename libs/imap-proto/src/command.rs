@@ -1,0 +1,365 @@
+//! What a client can ask for (RFC 9051 §6). Search keys are in [`crate::search`],
+//! fetch items in [`crate::fetch`]; how they are read is in `parse`.
+
+use crate::chars::is_tag_char;
+use crate::date::DateTime;
+use crate::fetch::FetchCommand;
+use crate::flag::Flag;
+use crate::limits::TAG_BYTES_MAX;
+use crate::list_pattern::ListPattern;
+use crate::mailbox_name::MailboxName;
+use crate::search::SearchCommand;
+use crate::sequence::SequenceSet;
+use std::fmt;
+
+/// A command's tag.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tag(Box<str>);
+
+impl Tag {
+    /// `tag = 1*<any ASTRING-CHAR except "+">`
+    #[must_use]
+    pub fn parse(bytes: &[u8]) -> Option<Self> {
+        let valid = !bytes.is_empty()
+            && bytes.len() <= TAG_BYTES_MAX
+            && bytes.iter().copied().all(is_tag_char);
+        valid.then(|| Self(String::from_utf8_lossy(bytes).into()))
+    }
+
+    /// The tag's text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Tag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A whole command but APPEND, whose head comes as [`AppendHead`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// CAPABILITY
+    Capability,
+    /// NOOP
+    Noop,
+    /// LOGOUT
+    Logout,
+    /// STARTTLS
+    StartTls,
+    /// AUTHENTICATE, with the initial response of SASL-IR decoded (RFC 4959).
+    Authenticate {
+        /// In capitals.
+        mechanism: String,
+        /// `=` is an empty one.
+        initial: Option<Vec<u8>>,
+    },
+    /// LOGIN
+    Login {
+        /// Not checked to be anything.
+        user: String,
+        /// Bytes as sent.
+        password: Vec<u8>,
+    },
+    /// ENABLE, the names in capitals (RFC 5161).
+    Enable(Vec<String>),
+    /// SELECT
+    Select(SelectCommand),
+    /// EXAMINE
+    Examine(SelectCommand),
+    /// CREATE, with USE of RFC 6154 §3.
+    Create {
+        /// Checked to hold no wildcard.
+        mailbox: MailboxName,
+        /// At most one of each.
+        special_use: Vec<SpecialUse>,
+    },
+    /// DELETE
+    Delete(MailboxName),
+    /// RENAME
+    Rename {
+        /// The old name.
+        from: MailboxName,
+        /// The new name, checked to hold no wildcard.
+        to: MailboxName,
+    },
+    /// SUBSCRIBE
+    Subscribe(MailboxName),
+    /// UNSUBSCRIBE
+    Unsubscribe(MailboxName),
+    /// LIST
+    List(ListCommand),
+    /// LSUB (RFC 3501 §6.3.9)
+    Lsub(ListPattern),
+    /// NAMESPACE
+    Namespace,
+    /// STATUS
+    Status {
+        /// Of which mailbox.
+        mailbox: MailboxName,
+        /// At least one item.
+        items: Vec<StatusItem>,
+    },
+    /// IDLE
+    Idle,
+    /// CHECK (RFC 3501 §6.4.1)
+    Check,
+    /// CLOSE
+    Close,
+    /// UNSELECT
+    Unselect,
+    /// EXPUNGE, or UID EXPUNGE with its set.
+    Expunge(Option<SequenceSet>),
+    /// SEARCH and UID SEARCH
+    Search(SearchCommand),
+    /// FETCH and UID FETCH
+    Fetch(FetchCommand),
+    /// STORE and UID STORE
+    Store(StoreCommand),
+    /// COPY and UID COPY
+    Copy {
+        /// UIDs or sequence numbers.
+        uid: bool,
+        /// Which messages.
+        set: SequenceSet,
+        /// Where to.
+        mailbox: MailboxName,
+    },
+    /// MOVE and UID MOVE
+    Move {
+        /// UIDs or sequence numbers.
+        uid: bool,
+        /// Which messages.
+        set: SequenceSet,
+        /// Where to.
+        mailbox: MailboxName,
+    },
+    /// ID: the client's fields, if it gives any (RFC 2971).
+    Id(Vec<(String, Option<String>)>),
+}
+
+impl Command {
+    /// The command's name, for logs and metrics.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Capability => "CAPABILITY",
+            Self::Noop => "NOOP",
+            Self::Logout => "LOGOUT",
+            Self::StartTls => "STARTTLS",
+            Self::Authenticate { .. } => "AUTHENTICATE",
+            Self::Login { .. } => "LOGIN",
+            Self::Enable(_) => "ENABLE",
+            Self::Select(_) => "SELECT",
+            Self::Examine(_) => "EXAMINE",
+            Self::Create { .. } => "CREATE",
+            Self::Delete(_) => "DELETE",
+            Self::Rename { .. } => "RENAME",
+            Self::Subscribe(_) => "SUBSCRIBE",
+            Self::Unsubscribe(_) => "UNSUBSCRIBE",
+            Self::List(_) => "LIST",
+            Self::Lsub(_) => "LSUB",
+            Self::Namespace => "NAMESPACE",
+            Self::Status { .. } => "STATUS",
+            Self::Idle => "IDLE",
+            Self::Check => "CHECK",
+            Self::Close => "CLOSE",
+            Self::Unselect => "UNSELECT",
+            Self::Expunge(_) => "EXPUNGE",
+            Self::Search(_) => "SEARCH",
+            Self::Fetch(_) => "FETCH",
+            Self::Store(_) => "STORE",
+            Self::Copy { .. } => "COPY",
+            Self::Move { .. } => "MOVE",
+            Self::Id(_) => "ID",
+        }
+    }
+}
+
+/// SELECT and EXAMINE.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SelectCommand {
+    /// Which mailbox.
+    pub mailbox: MailboxName,
+    /// `(CONDSTORE)` was given (RFC 7162 §3.1.8).
+    pub condstore: bool,
+}
+
+/// What precedes the message of an APPEND.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AppendHead {
+    /// The command's tag.
+    pub tag: Tag,
+    /// Where to.
+    pub mailbox: MailboxName,
+    /// Flags to set.
+    pub flags: Vec<Flag>,
+    /// INTERNALDATE to set.
+    pub date: Option<DateTime>,
+}
+
+/// STORE.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreCommand {
+    /// UIDs or sequence numbers.
+    pub uid: bool,
+    /// Which messages.
+    pub set: SequenceSet,
+    /// UNCHANGEDSINCE of RFC 7162 §3.1.3.
+    pub unchanged_since: Option<u64>,
+    /// What to do with the flags.
+    pub action: StoreAction,
+    /// `.SILENT`
+    pub silent: bool,
+    /// The flags named.
+    pub flags: Vec<Flag>,
+}
+
+/// What STORE does with its flags.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StoreAction {
+    /// FLAGS
+    Replace,
+    /// +FLAGS
+    Add,
+    /// -FLAGS
+    Remove,
+}
+
+/// LIST with the options of RFC 9051 §6.3.9.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListCommand {
+    /// Options in front of the reference, RECURSIVEMATCH among them only with another.
+    pub selection: Vec<SelectionOption>,
+    /// The patterns, each with the reference in front.
+    pub patterns: Vec<ListPattern>,
+    /// Options behind RETURN.
+    pub returns: Vec<ReturnOption>,
+    /// Any of the extended forms was used.
+    pub extended: bool,
+    /// `LIST "" ""`: the client asks for the separator (RFC 9051 §6.3.9).
+    pub asks_separator: bool,
+}
+
+/// Which names LIST chooses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SelectionOption {
+    /// Subscribed names, existing or not.
+    Subscribed,
+    /// Also remote ones: there are none.
+    Remote,
+    /// Also those whose children match.
+    RecursiveMatch,
+    /// Those with a special use (RFC 6154).
+    SpecialUse,
+}
+
+/// What LIST tells about each.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ReturnOption {
+    /// `\Subscribed`
+    Subscribed,
+    /// `\HasChildren` or `\HasNoChildren`
+    Children,
+    /// The special use.
+    SpecialUse,
+    /// An untagged STATUS (RFC 5819).
+    Status(Vec<StatusItem>),
+}
+
+/// Items of STATUS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StatusItem {
+    /// MESSAGES
+    Messages,
+    /// UIDNEXT
+    UidNext,
+    /// UIDVALIDITY
+    UidValidity,
+    /// UNSEEN
+    Unseen,
+    /// DELETED
+    Deleted,
+    /// SIZE
+    Size,
+    /// RECENT (RFC 3501), always 0.
+    Recent,
+    /// HIGHESTMODSEQ (RFC 7162)
+    HighestModSeq,
+}
+
+impl StatusItem {
+    pub(crate) const ALL: [Self; 8] = [
+        Self::Messages,
+        Self::UidNext,
+        Self::UidValidity,
+        Self::Unseen,
+        Self::Deleted,
+        Self::Size,
+        Self::Recent,
+        Self::HighestModSeq,
+    ];
+
+    /// Its name on the wire.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Messages => "MESSAGES",
+            Self::UidNext => "UIDNEXT",
+            Self::UidValidity => "UIDVALIDITY",
+            Self::Unseen => "UNSEEN",
+            Self::Deleted => "DELETED",
+            Self::Size => "SIZE",
+            Self::Recent => "RECENT",
+            Self::HighestModSeq => "HIGHESTMODSEQ",
+        }
+    }
+}
+
+/// The uses of RFC 6154 §2.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SpecialUse {
+    /// `\All`
+    All,
+    /// `\Archive`
+    Archive,
+    /// `\Drafts`
+    Drafts,
+    /// `\Flagged`
+    Flagged,
+    /// `\Junk`
+    Junk,
+    /// `\Sent`
+    Sent,
+    /// `\Trash`
+    Trash,
+}
+
+impl SpecialUse {
+    pub(crate) const ALL_USES: [Self; 7] = [
+        Self::All,
+        Self::Archive,
+        Self::Drafts,
+        Self::Flagged,
+        Self::Junk,
+        Self::Sent,
+        Self::Trash,
+    ];
+
+    /// Its attribute on the wire.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::All => "\\All",
+            Self::Archive => "\\Archive",
+            Self::Drafts => "\\Drafts",
+            Self::Flagged => "\\Flagged",
+            Self::Junk => "\\Junk",
+            Self::Sent => "\\Sent",
+            Self::Trash => "\\Trash",
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! Every limit of the grammar, by name. Nothing else lives here.
+
+/// Longest command line after login, its small literals not counted.
+pub const LINE_BYTES_MAX: usize = 64 * 1024;
+/// Longest command line before login.
+pub const LINE_BYTES_BEFORE_LOGIN_MAX: usize = 8 * 1024;
+/// A line that is too long is skipped up to this many bytes; then the session ends.
+pub const SKIPPED_BYTES_MAX: u64 = 4 * 1024 * 1024;
+/// All literals of one command before login.
+pub const LITERAL_BYTES_BEFORE_LOGIN_MAX: u64 = 4 * 1024;
+/// All literals of one command other than the message of an APPEND.
+pub const LITERAL_BYTES_MAX: u64 = 1024 * 1024;
+/// The message of an APPEND, unless the configuration says otherwise.
+pub const APPEND_BYTES_MAX: u64 = 100 * 1024 * 1024;
+/// Literals in one command: RFC 9051 sets no limit, but each costs a round trip.
+pub const LITERALS_PER_COMMAND_MAX: usize = 1000;
+/// Largest literal that is sent without asking under LITERAL- (RFC 7888 §5).
+pub const LITERAL_MINUS_BYTES_MAX: u64 = 4096;
+/// Longest tag.
+pub const TAG_BYTES_MAX: usize = 128;
+/// Deepest nesting of search keys.
+pub const NESTING_DEPTH_MAX: usize = 100;
+/// Items of one list: fetch items, flags, patterns, header fields.
+pub const LIST_ITEMS_MAX: usize = 4096;
+/// Levels of a part number such as `1.2.3`.
+pub const PART_DEPTH_MAX: usize = 128;
+/// Longest keyword.
+pub const KEYWORD_BYTES_MAX: usize = 255;
+/// Longest level of a mailbox's name.
+pub const MAILBOX_LEVEL_BYTES_MAX: usize = 255;
+/// Levels of a mailbox's name.
+pub const MAILBOX_DEPTH_MAX: usize = 50;
+/// Longest pattern of LIST.
+pub const PATTERN_BYTES_MAX: usize = 4096;
+/// Longest string that is written in quotes; longer ones become literals.
+pub const QUOTED_BYTES_MAX: usize = 1000;
+/// Pairs of ID (RFC 2971 §3.3).
+pub const ID_PAIRS_MAX: usize = 30;

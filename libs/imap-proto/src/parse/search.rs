@@ -1,0 +1,186 @@
+//! SEARCH and its keys.
+
+use crate::command::Command;
+use crate::cursor::{Cursor, Parsed, syntax};
+use crate::date::Date;
+use crate::flag::{Flag, SystemFlag};
+use crate::limits::{LIST_ITEMS_MAX, NESTING_DEPTH_MAX};
+use crate::parse::{ErrorKind, sequence};
+use crate::search::{ReturnItem, SearchCommand, SearchKey};
+
+/// ```abnf
+/// search             = "SEARCH" [search-return-opts] SP search-program
+/// search-return-opts = SP "RETURN" SP "(" [search-return-opt *(SP search-return-opt)] ")"
+/// search-program     = ["CHARSET" SP charset SP] search-key *(SP search-key)
+/// ```
+pub(crate) fn search(cursor: &mut Cursor<'_>, uid: bool) -> Parsed<Command> {
+    cursor.space()?;
+    let mut returns = None;
+    if cursor.take_prefix("RETURN ") {
+        let mut items = cursor.list(true, return_item)?;
+        if items.is_empty() {
+            items.push(ReturnItem::All);
+        }
+        cursor.space()?;
+        returns = Some(items);
+    }
+    let mut charset_ok = true;
+    if cursor.take_prefix("CHARSET ") {
+        let charset = cursor.astring()?.to_ascii_uppercase();
+        charset_ok = matches!(charset.as_slice(), b"UTF-8" | b"US-ASCII" | b"ASCII");
+        cursor.space()?;
+    }
+    if !charset_ok {
+        return Err(ErrorKind::BadCharset);
+    }
+    let key = keys(cursor, NESTING_DEPTH_MAX, |cursor| cursor.is_empty())?;
+    Ok(Command::Search(SearchCommand { uid, returns, key }))
+}
+
+fn return_item(cursor: &mut Cursor<'_>) -> Parsed<ReturnItem> {
+    match cursor.word()?.as_str() {
+        "MIN" => Ok(ReturnItem::Min),
+        "MAX" => Ok(ReturnItem::Max),
+        "ALL" => Ok(ReturnItem::All),
+        "COUNT" => Ok(ReturnItem::Count),
+        "SAVE" => Ok(ReturnItem::Save),
+        _ => syntax("an unknown return option of SEARCH"),
+    }
+}
+
+/// `search-key *(SP search-key)`
+fn keys(
+    cursor: &mut Cursor<'_>,
+    depth: usize,
+    at_end: impl Fn(&Cursor<'_>) -> bool,
+) -> Parsed<SearchKey> {
+    let first = key(cursor, depth)?;
+    let mut all = vec![first];
+    while !at_end(cursor) {
+        cursor.space()?;
+        if all.len() >= LIST_ITEMS_MAX {
+            return syntax("too many search keys");
+        }
+        if at_end(cursor) {
+            break;
+        }
+        all.push(key(cursor, depth)?);
+    }
+    Ok(match all.len() {
+        1 => all.swap_remove(0),
+        _ => SearchKey::And(all),
+    })
+}
+
+fn key(cursor: &mut Cursor<'_>, depth: usize) -> Parsed<SearchKey> {
+    let Some(depth) = depth.checked_sub(1) else {
+        return syntax("the search is nested too deeply");
+    };
+    match cursor.peek() {
+        Some(b'(') => {
+            cursor.take(b'(');
+            let key = keys(cursor, depth, |cursor| cursor.peek() == Some(b')'))?;
+            cursor.expect(b')', "a closing parenthesis is missing")?;
+            return Ok(key);
+        }
+        Some(b'0'..=b'9' | b'*' | b'$') => {
+            return sequence::set(cursor).map(SearchKey::Sequence);
+        }
+        _ => {}
+    }
+    let word = cursor.word()?;
+    if let Some(key) = flag_key(&word) {
+        return Ok(key);
+    }
+    match word.as_str() {
+        "ALL" | "OLD" => return Ok(SearchKey::All),
+        // No message is ever recent here: RFC 9051 dropped the flag.
+        "RECENT" | "NEW" => return Ok(SearchKey::Nothing),
+        _ => {}
+    }
+    cursor
+        .space()
+        .map_err(|_| ErrorKind::Syntax("an unknown search key, or its argument is missing"))?;
+    match word.as_str() {
+        "NOT" => Ok(SearchKey::Not(Box::new(key(cursor, depth)?))),
+        "OR" => {
+            let first = key(cursor, depth)?;
+            cursor.space()?;
+            Ok(SearchKey::Or(
+                Box::new(first),
+                Box::new(key(cursor, depth)?),
+            ))
+        }
+        "UID" => sequence::set(cursor).map(SearchKey::Uid),
+        "KEYWORD" => Ok(SearchKey::Flag(keyword(cursor)?, true)),
+        "UNKEYWORD" => Ok(SearchKey::Flag(keyword(cursor)?, false)),
+        "BCC" | "CC" | "FROM" | "SUBJECT" | "TO" => Ok(SearchKey::Header(word, text(cursor)?)),
+        "HEADER" => {
+            let name = text(cursor)?;
+            cursor.space()?;
+            Ok(SearchKey::Header(name, text(cursor)?))
+        }
+        "BODY" => text(cursor).map(SearchKey::Body),
+        "TEXT" => text(cursor).map(SearchKey::Text),
+        "BEFORE" => date(cursor).map(SearchKey::Before),
+        "ON" => date(cursor).map(SearchKey::On),
+        "SINCE" => date(cursor).map(SearchKey::Since),
+        "SENTBEFORE" => date(cursor).map(SearchKey::SentBefore),
+        "SENTON" => date(cursor).map(SearchKey::SentOn),
+        "SENTSINCE" => date(cursor).map(SearchKey::SentSince),
+        "LARGER" => cursor.number64().map(SearchKey::Larger),
+        "SMALLER" => cursor.number64().map(SearchKey::Smaller),
+        "MODSEQ" => mod_sequence(cursor),
+        _ => syntax("an unknown search key"),
+    }
+}
+
+fn flag_key(word: &str) -> Option<SearchKey> {
+    let (name, set) = match word.strip_prefix("UN") {
+        Some(name) => (name, false),
+        None => (word, true),
+    };
+    let flag = SystemFlag::ALL
+        .into_iter()
+        .find(|flag| flag.as_str()[1..].eq_ignore_ascii_case(name))?;
+    Some(SearchKey::Flag(Flag::System(flag), set))
+}
+
+fn keyword(cursor: &mut Cursor<'_>) -> Parsed<Flag> {
+    Flag::parse(cursor.atom()?).ok_or(ErrorKind::Syntax("a keyword is too long"))
+}
+
+/// Texts without CHARSET are UTF-8 as well: RFC 9051 §6.4.4 makes it the default.
+fn text(cursor: &mut Cursor<'_>) -> Parsed<String> {
+    let bytes = cursor.astring()?;
+    match String::from_utf8(bytes.into_owned()) {
+        Ok(text) => Ok(text),
+        Err(_) => Err(ErrorKind::BadCharset),
+    }
+}
+
+/// `date = date-text / DQUOTE date-text DQUOTE`
+fn date(cursor: &mut Cursor<'_>) -> Parsed<Date> {
+    let text = cursor.astring()?;
+    Date::parse(&text).ok_or(ErrorKind::Syntax("a date is like 1-Feb-2026"))
+}
+
+/// ```abnf
+/// search-modsequence = "MODSEQ" [search-modseq-ext] SP mod-sequence-valzer
+/// search-modseq-ext  = SP entry-name SP entry-type-req
+/// ```
+/// All flags of an email have one mod-sequence here, as RFC 7162 §3.1.5 permits.
+fn mod_sequence(cursor: &mut Cursor<'_>) -> Parsed<SearchKey> {
+    if cursor.peek() == Some(b'"') {
+        let name = cursor.string()?;
+        if !name.starts_with(b"/flags/") {
+            return syntax("an entry's name begins with /flags/");
+        }
+        cursor.space()?;
+        if !matches!(cursor.word()?.as_str(), "PRIV" | "SHARED" | "ALL") {
+            return syntax("an entry is priv, shared or all");
+        }
+        cursor.space()?;
+    }
+    cursor.number64().map(SearchKey::ModSeq)
+}

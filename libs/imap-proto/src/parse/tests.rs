@@ -1,0 +1,471 @@
+//! Commands of the RFCs' examples and what must be refused.
+
+use super::*;
+use crate::date::Date;
+use crate::fetch::{FetchItem, Partial, SectionText};
+use crate::flag::{Flag, SystemFlag};
+use crate::search::{ReturnItem, SearchKey};
+use crate::sequence::SequenceSet;
+use crate::{ReturnOption, SelectionOption, StoreAction};
+use proptest::prelude::*;
+
+fn parse(text: &str) -> Result<Command, ErrorKind> {
+    parse_command(format!("a {text}").as_bytes(), NameForm::ModifiedUtf7)
+        .map(|(_, command)| command)
+        .map_err(|error| error.kind)
+}
+
+fn ok(text: &str) -> Command {
+    parse(text).unwrap_or_else(|error| panic!("{text}: {error}"))
+}
+
+fn name(text: &str) -> MailboxName {
+    MailboxName::parse(text).expect("a valid name")
+}
+
+fn set(text: &str) -> SequenceSet {
+    sequence::set(&mut Cursor::new(text.as_bytes())).expect("a valid set")
+}
+
+#[test]
+fn every_command_without_arguments() {
+    for word in [
+        "CAPABILITY",
+        "NOOP",
+        "LOGOUT",
+        "STARTTLS",
+        "NAMESPACE",
+        "IDLE",
+        "CHECK",
+        "CLOSE",
+        "UNSELECT",
+        "EXPUNGE",
+    ] {
+        assert_eq!(ok(word).name(), word);
+        assert_eq!(ok(&word.to_lowercase()).name(), word);
+        assert!(
+            matches!(parse(&format!("{word} x")), Err(ErrorKind::Syntax(_))),
+            "{word}"
+        );
+    }
+    assert_eq!(ok("UID EXPUNGE 3:5"), Command::Expunge(Some(set("3:5"))));
+}
+
+#[test]
+fn login_takes_astrings_of_every_form() {
+    let login = |text: &str| match ok(text) {
+        Command::Login { user, password } => (user, password),
+        other => panic!("{other:?}"),
+    };
+    let expected = ("alice@demo.test".to_owned(), b"de \"mo\\".to_vec());
+    assert_eq!(login("LOGIN alice@demo.test \"de \\\"mo\\\\\""), expected);
+    assert_eq!(
+        login("login {15}\r\nalice@demo.test {7+}\r\nde \"mo\\"),
+        expected
+    );
+    for bad in [
+        "LOGIN",
+        "LOGIN a",
+        "LOGIN a b c",
+        "LOGIN \"a b",
+        "LOGIN \"a\\b\" c",
+        "LOGIN {9}\r\na b",
+        "LOGIN a {1}\r\n\0",
+    ] {
+        assert!(matches!(parse(bad), Err(ErrorKind::Syntax(_))), "{bad}");
+    }
+}
+
+#[test]
+fn authenticate_with_and_without_an_initial_response() {
+    let auth = |mechanism: &str, initial: Option<&[u8]>| Command::Authenticate {
+        mechanism: mechanism.to_owned(),
+        initial: initial.map(<[u8]>::to_vec),
+    };
+    assert_eq!(ok("AUTHENTICATE plain"), auth("PLAIN", None));
+    assert_eq!(
+        ok("AUTHENTICATE PLAIN AHRlc3QAdGVzdA=="),
+        auth("PLAIN", Some(b"\0test\0test"))
+    );
+    assert_eq!(ok("AUTHENTICATE EXTERNAL ="), auth("EXTERNAL", Some(b"")));
+    assert!(parse("AUTHENTICATE PLAIN !").is_err());
+}
+
+#[test]
+fn mailboxes_in_modified_utf7_and_utf8() {
+    assert_eq!(ok("DELETE &U,BTFw-"), Command::Delete(name("台北")));
+    assert_eq!(ok("DELETE \"台北\""), Command::Delete(name("台北")));
+    let utf8 = parse_command("a DELETE \"a&b 台北\"".as_bytes(), NameForm::Utf8);
+    assert_eq!(utf8.map(|(_, c)| c), Ok(Command::Delete(name("a&b 台北"))));
+    assert_eq!(
+        parse("DELETE a&b"),
+        Err(ErrorKind::Mailbox(NameError::Encoding))
+    );
+    assert_eq!(
+        parse("CREATE a*"),
+        Err(ErrorKind::Syntax("more follows than the command takes"))
+    );
+    assert_eq!(
+        parse("CREATE \"a*\""),
+        Err(ErrorKind::Mailbox(NameError::Wildcard))
+    );
+    assert_eq!(
+        parse("CREATE \"a//b\""),
+        Err(ErrorKind::Mailbox(NameError::EmptyLevel))
+    );
+    assert_eq!(
+        ok("CREATE inbox/x/"),
+        Command::Create {
+            mailbox: name("INBOX/x"),
+            special_use: vec![]
+        }
+    );
+    assert_eq!(
+        ok("CREATE x (USE (\\Drafts \\sent))"),
+        Command::Create {
+            mailbox: name("x"),
+            special_use: vec![SpecialUse::Drafts, SpecialUse::Sent]
+        }
+    );
+    assert_eq!(parse("CREATE x (USE (\\Wild))"), Err(ErrorKind::UseAttr));
+    assert_eq!(
+        ok("RENAME a b"),
+        Command::Rename {
+            from: name("a"),
+            to: name("b")
+        }
+    );
+}
+
+#[test]
+fn select_status_id_enable() {
+    assert_eq!(
+        ok("SELECT \"My Box\" (CONDSTORE)"),
+        Command::Select(SelectCommand {
+            mailbox: name("My Box"),
+            condstore: true
+        })
+    );
+    assert!(parse("SELECT x (FOO)").is_err());
+    assert_eq!(
+        ok("STATUS blurdybloop (UIDNEXT messages)"),
+        Command::Status {
+            mailbox: name("blurdybloop"),
+            items: vec![StatusItem::UidNext, StatusItem::Messages]
+        }
+    );
+    assert!(parse("STATUS x ()").is_err());
+    assert_eq!(ok("ID NIL"), Command::Id(vec![]));
+    assert_eq!(
+        ok("ID (\"name\" \"sodr\" \"os\" NIL)"),
+        Command::Id(vec![
+            ("name".into(), Some("sodr".into())),
+            ("os".into(), None)
+        ])
+    );
+    assert_eq!(
+        ok("ENABLE condstore IMAP4rev2"),
+        Command::Enable(vec!["CONDSTORE".into(), "IMAP4REV2".into()])
+    );
+}
+
+#[test]
+fn list_in_all_its_forms() {
+    let list = |text: &str| match ok(text) {
+        Command::List(list) => list,
+        other => panic!("{other:?}"),
+    };
+    assert!(list("LIST \"\" \"\"").asks_separator);
+    assert!(!list("LIST \"\" (\"\")").asks_separator);
+    let basic = list("LIST x/ %");
+    assert!(!basic.extended && basic.patterns[0].matches("x/a"));
+    let full = list(
+        "LIST (SUBSCRIBED RECURSIVEMATCH) \"\" (INBOX \"a/%\") RETURN (CHILDREN STATUS (MESSAGES) SPECIAL-USE)",
+    );
+    assert_eq!(
+        full.selection,
+        [SelectionOption::Subscribed, SelectionOption::RecursiveMatch]
+    );
+    assert_eq!(full.patterns.len(), 2);
+    assert_eq!(
+        full.returns,
+        [
+            ReturnOption::Children,
+            ReturnOption::Status(vec![StatusItem::Messages]),
+            ReturnOption::SpecialUse
+        ]
+    );
+    for bad in [
+        "LIST (x) \"\" *",
+        "LIST (RECURSIVEMATCH) \"\" *",
+        "LIST (RECURSIVEMATCH REMOTE) \"\" *",
+        "LIST \"\" * RETURN (x)",
+        "LIST \"\"",
+    ] {
+        assert!(parse(bad).is_err(), "{bad}");
+    }
+    assert!(matches!(ok("LSUB \"\" *"), Command::Lsub(_)));
+}
+
+#[test]
+fn fetch_items_and_sections() {
+    let items = |text: &str| match ok(&format!("FETCH 1 {text}")) {
+        Command::Fetch(fetch) => fetch.items,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(
+        items("FAST"),
+        [
+            FetchItem::Flags,
+            FetchItem::InternalDate,
+            FetchItem::Rfc822Size
+        ]
+    );
+    assert_eq!(
+        items("(UID BODY BODYSTRUCTURE)"),
+        [FetchItem::Uid, FetchItem::Body, FetchItem::BodyStructure]
+    );
+    for (text, name) in [
+        ("BODY[]", "BODY[]"),
+        (
+            "BODY.PEEK[HEADER.FIELDS (From \"To\")]<0.5>",
+            "BODY[HEADER.FIELDS (From To)]<0>",
+        ),
+        ("body[1.2.mime]", "BODY[1.2.MIME]"),
+        (
+            "BODY[1.HEADER.FIELDS.NOT (X)]",
+            "BODY[1.HEADER.FIELDS.NOT (X)]",
+        ),
+        ("BINARY.PEEK[1.2]<3.4>", "BINARY[1.2]<3>"),
+        ("BINARY.SIZE[1]", "BINARY.SIZE[1]"),
+        ("RFC822.HEADER", "RFC822.HEADER"),
+    ] {
+        let items = items(text);
+        let mut out = Vec::new();
+        items[0].write_name(&mut out);
+        assert_eq!(String::from_utf8(out).as_deref(), Ok(name));
+        assert_eq!(
+            items[0].sets_seen(),
+            text.eq_ignore_ascii_case("BODY[]") || text.contains("NOT") || text.contains("mime"),
+            "{text}"
+        );
+    }
+    let FetchItem::BodySection {
+        section, partial, ..
+    } = &items("BODY[2.TEXT]<10.20>")[0]
+    else {
+        panic!("a section");
+    };
+    assert_eq!(
+        (section.part.as_slice(), &section.text),
+        ([2].as_slice(), &SectionText::Text)
+    );
+    assert_eq!(
+        *partial,
+        Some(Partial {
+            offset: 10,
+            length: 20
+        })
+    );
+    for bad in [
+        "BODY[MIME]",
+        "BODY[0]",
+        "BODY[1.]",
+        "BODY[",
+        "BODY[1]<0.0>",
+        "BODY[HEADER.FIELDS ()]",
+        "BINARY[HEADER]",
+        "BINARY.SIZE",
+        "FOO",
+        "()",
+        "(UID",
+    ] {
+        assert!(parse(&format!("FETCH 1 {bad}")).is_err(), "{bad}");
+    }
+    let Command::Fetch(fetch) = ok("UID FETCH 1:* (FLAGS) (CHANGEDSINCE 12345)") else {
+        panic!("a fetch");
+    };
+    assert_eq!((fetch.uid, fetch.changed_since), (true, Some(12345)));
+}
+
+#[test]
+fn store_copy_move() {
+    let Command::Store(store) = ok("STORE 2:4 (UNCHANGEDSINCE 7) +FLAGS.SILENT (\\Deleted $x)")
+    else {
+        panic!("a store");
+    };
+    assert_eq!(
+        (store.action, store.silent, store.unchanged_since),
+        (StoreAction::Add, true, Some(7))
+    );
+    assert_eq!(
+        store.flags,
+        [
+            Flag::System(SystemFlag::Deleted),
+            Flag::Keyword("$x".into())
+        ]
+    );
+    assert!(matches!(ok("UID STORE 1 FLAGS ()"), Command::Store(s) if s.uid && s.flags.is_empty()));
+    assert!(matches!(ok("STORE 1 -FLAGS a b"), Command::Store(s) if s.flags.len() == 2));
+    for bad in [
+        "STORE 1 FLAGS",
+        "STORE 1 FLAGS (\\Recent)",
+        "STORE 0 FLAGS ()",
+        "STORE 1 FOO ()",
+        "STORE 1 +FLAGS \\*",
+    ] {
+        assert!(parse(bad).is_err(), "{bad}");
+    }
+    assert_eq!(
+        ok("UID MOVE $ x"),
+        Command::Move {
+            uid: true,
+            set: SequenceSet::Saved,
+            mailbox: name("x")
+        }
+    );
+    assert_eq!(
+        ok("COPY 1,3 inbox"),
+        Command::Copy {
+            uid: false,
+            set: set("1,3"),
+            mailbox: name("INBOX")
+        }
+    );
+}
+
+#[test]
+fn search_keys_nest_and_combine() {
+    let search = |text: &str| match ok(text) {
+        Command::Search(search) => search,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(search("SEARCH ALL").key, SearchKey::All);
+    assert_eq!(
+        search("SEARCH FLAGGED SINCE 1-Feb-1994 NOT FROM \"Smith\"").key,
+        SearchKey::And(vec![
+            SearchKey::Flag(Flag::System(SystemFlag::Flagged), true),
+            SearchKey::Since(Date::from_civil(1994, 2, 1).expect("a day")),
+            SearchKey::Not(Box::new(SearchKey::Header("FROM".into(), "Smith".into()))),
+        ])
+    );
+    let nested = search(
+        "UID SEARCH RETURN (MIN COUNT SAVE) CHARSET utf-8 OR (UNSEEN 2,4:7) (HEADER X-A \"\" LARGER 5 UID 1:*)",
+    );
+    assert_eq!(
+        nested.returns,
+        Some(vec![ReturnItem::Min, ReturnItem::Count, ReturnItem::Save])
+    );
+    assert!(matches!(nested.key, SearchKey::Or(..)));
+    assert_eq!(
+        search("SEARCH RETURN () 1").returns,
+        Some(vec![ReturnItem::All])
+    );
+    assert_eq!(
+        search("SEARCH MODSEQ \"/flags/\\\\draft\" all 620162338").key,
+        SearchKey::ModSeq(620_162_338)
+    );
+    assert_eq!(
+        search("SEARCH CHARSET UTF-8 TEXT {6}\r\n邮件").key,
+        SearchKey::Text("邮件".into())
+    );
+    assert_eq!(
+        search("SEARCH UNKEYWORD $Junk").key,
+        SearchKey::Flag(Flag::Keyword("$Junk".into()), false)
+    );
+    assert_eq!(parse("SEARCH CHARSET GBK ALL"), Err(ErrorKind::BadCharset));
+    for bad in [
+        "SEARCH",
+        "SEARCH FOO",
+        "SEARCH FROM",
+        "SEARCH (ALL",
+        "SEARCH OR ALL",
+        "SEARCH ON 31-Feb-2020",
+        "SEARCH RETURN (X) ALL",
+        "SEARCH 1 2)",
+        "SEARCH ()",
+    ] {
+        assert!(matches!(parse(bad), Err(ErrorKind::Syntax(_))), "{bad}");
+    }
+    // THREATS 23: unbounded parentheses.
+    for deep in ["(", "NOT ", "OR ALL "] {
+        let text = format!("SEARCH {}ALL", deep.repeat(10_000));
+        assert_eq!(
+            parse(&text),
+            Err(ErrorKind::Syntax("the search is nested too deeply")),
+            "{deep}"
+        );
+    }
+}
+
+#[test]
+fn numbers_out_of_range_are_refused() {
+    for bad in [
+        "FETCH 4294967296 UID",
+        "FETCH 0 UID",
+        "FETCH 1:,2 UID",
+        "FETCH 1, UID",
+        "SEARCH LARGER 99999999999999999999",
+    ] {
+        assert!(parse(bad).is_err(), "{bad}");
+    }
+    assert!(parse("FETCH 4294967295 UID").is_ok());
+}
+
+#[test]
+fn unknown_commands_and_missing_tags_are_told_apart() {
+    assert_eq!(parse("FOO BAR"), Err(ErrorKind::UnknownCommand));
+    assert_eq!(parse("UID NOOP"), Err(ErrorKind::UnknownCommand));
+    let error = parse_command(b"+ NOOP", NameForm::Utf8).expect_err("no tag");
+    assert_eq!(error.tag, None);
+    let long = format!("{} NOOP", "a".repeat(1000));
+    assert!(parse_command(long.as_bytes(), NameForm::Utf8).is_err());
+}
+
+#[test]
+fn heads_of_append() {
+    let head = |text: &str| parse_append_head(text.as_bytes(), NameForm::ModifiedUtf7);
+    let full = head("a APPEND saved-messages (\\Seen $x) \" 7-Feb-1994 21:52:25 -0800\" ")
+        .expect("a head")
+        .expect("valid");
+    assert_eq!(
+        (full.mailbox, full.flags.len()),
+        (name("saved-messages"), 2)
+    );
+    assert!(full.date.is_some());
+    assert!(head("a append x ").is_some_and(|h| h.is_ok()));
+    assert!(head("a APPEND {5}\r\nINBOX ").is_some_and(|h| h.is_ok()));
+    for other in ["a APPEND ", "a SELECT x ", "a APPEND x", "APPEND x "] {
+        assert_eq!(head(other), None, "{other}");
+    }
+    for bad in [
+        "a APPEND x (\\Recent) ",
+        "a APPEND x \"yesterday\" ",
+        "a APPEND x y ",
+        "a APPEND \"a//b\" ",
+    ] {
+        assert!(head(bad).is_some_and(|h| h.is_err()), "{bad}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn garbage_never_panics(text in "[a-zA-Z0-9 ()\\[\\]{}\"\\\\.*%$<>+:,~\r\n\u{0}é-]{0,60}", bytes: Vec<u8>) {
+        for verb in ["", "FETCH 1 ", "SEARCH ", "LIST ", "STORE 1 ", "UID ", "STATUS ", "APPEND ", "ID "] {
+            let line = format!("a {verb}{text}");
+            let _ = parse_command(line.as_bytes(), NameForm::Utf8);
+            let _ = parse_append_head(line.as_bytes(), NameForm::Utf8);
+        }
+        let _ = parse_command(&bytes, NameForm::ModifiedUtf7);
+    }
+
+    #[test]
+    fn sets_are_read_as_written(ranges in prop::collection::vec((0u32..9, 0u32..9), 1..6)) {
+        let text: Vec<String> = ranges.iter().map(|(a, b)| {
+            let end = |n: &u32| if *n == 0 { "*".to_owned() } else { n.to_string() };
+            if a == b { end(a) } else { format!("{}:{}", end(a), end(b)) }
+        }).collect();
+        let text = text.join(",");
+        prop_assert_eq!(set(&text).to_string(), text);
+    }
+}

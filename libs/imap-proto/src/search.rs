@@ -1,0 +1,90 @@
+//! What SEARCH can ask for (RFC 9051 §6.4.4). Evaluating a key is the server's business.
+
+use crate::date::Date;
+use crate::flag::Flag;
+use crate::sequence::SequenceSet;
+
+/// SEARCH and UID SEARCH.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SearchCommand {
+    /// Answer with UIDs.
+    pub uid: bool,
+    /// RETURN options; `None` asks for the untagged SEARCH of RFC 3501. An
+    /// empty list was turned into ALL (RFC 9051 §6.4.4).
+    pub returns: Option<Vec<ReturnItem>>,
+    /// All keys of the command, joined by [`SearchKey::And`] when there are several.
+    pub key: SearchKey,
+}
+
+/// RETURN options of RFC 4731 and 5182.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReturnItem {
+    /// MIN
+    Min,
+    /// MAX
+    Max,
+    /// ALL
+    All,
+    /// COUNT
+    Count,
+    /// SAVE
+    Save,
+}
+
+/// A search key. Texts are UTF-8, as written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SearchKey {
+    /// ALL
+    All,
+    /// Several keys, all of which must match. At least one.
+    And(Vec<SearchKey>),
+    /// OR
+    Or(Box<SearchKey>, Box<SearchKey>),
+    /// NOT
+    Not(Box<SearchKey>),
+    /// A set of sequence numbers.
+    Sequence(SequenceSet),
+    /// UID
+    Uid(SequenceSet),
+    /// ANSWERED, KEYWORD … (true), UNANSWERED, UNKEYWORD … (false)
+    Flag(Flag, bool),
+    /// RECENT and NEW (RFC 3501): no message is.
+    Nothing,
+    /// BCC, CC, FROM, SUBJECT, TO, HEADER: the field's name and the text.
+    Header(String, String),
+    /// BODY
+    Body(String),
+    /// TEXT
+    Text(String),
+    /// BEFORE: internal date earlier than this day.
+    Before(Date),
+    /// ON
+    On(Date),
+    /// SINCE: on this day or later.
+    Since(Date),
+    /// SENTBEFORE, by the Date field.
+    SentBefore(Date),
+    /// SENTON
+    SentOn(Date),
+    /// SENTSINCE
+    SentSince(Date),
+    /// LARGER
+    Larger(u64),
+    /// SMALLER
+    Smaller(u64),
+    /// MODSEQ (RFC 7162 §3.1.5); entry names carry no meaning here.
+    ModSeq(u64),
+}
+
+impl SearchKey {
+    /// True when the key or one below it satisfies `test`.
+    pub fn any(&self, test: &mut impl FnMut(&Self) -> bool) -> bool {
+        test(self)
+            || match self {
+                Self::And(keys) => keys.iter().any(|key| key.any(test)),
+                Self::Or(a, b) => a.any(test) || b.any(test),
+                Self::Not(key) => key.any(test),
+                _ => false,
+            }
+    }
+}
