@@ -1,0 +1,24 @@
+//! The limits of this crate.
+
+use std::time::Duration;
+
+/// The longest request line on the control socket.
+pub(crate) const REQUEST_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// The longest answer that the command line takes.
+pub(crate) const RESPONSE_BYTES_MAX: usize = 256 * 1024 * 1024;
+
+/// Commands at once over the control socket.
+pub(crate) const CONTROL_SESSIONS_MAX: usize = 64;
+
+/// Longest path of a unix socket that every system takes; the kernel's own limit is 108 with the final zero.
+pub(crate) const SOCKET_PATH_BYTES_MAX: usize = 100;
+
+/// Visitors at once over HTTP.
+pub(crate) const HTTP_SESSIONS_MAX: usize = 256;
+
+/// A visitor who neither sends nor takes anything for this long is gone.
+pub(crate) const HTTP_IDLE: Duration = Duration::from_secs(30);
+
+/// Handshaken connections that wait for the HTTP library.
+pub(crate) const HTTP_WAITING_MAX: usize = 16;
