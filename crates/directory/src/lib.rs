@@ -1,1 +1,52 @@
-//! Domains, accounts, aliases, passwords, the login cache and login limits.
+//! Who is here: domains, accounts, aliases, passwords, and who may log in.
+//!
+//! A tour:
+//! - [`Directory`]: the one handle. Cheap to clone; all of its methods may be
+//!   called from many tasks.
+//! - [`Directory::resolve`]: what an address leads to ([`Resolution`]), with
+//!   aliases followed, sub-addresses, role addresses and catch-all.
+//! - [`Directory::authenticate`]: a login and a password to an [`Identity`], or
+//!   an [`AuthFailure`] that says what the client may be told.
+//! - `domain_*`, `account_*`, `alias_*`: what administrators do. Each is one
+//!   commit with conditions; a change that came first means staging anew.
+//! - [`record`]: the stored records, byte by byte; `keys`: where they lie.
+//!
+//! Not here: mailboxes and what is in them (`mailstore`), whether a message may
+//! be relayed (`policy`), SASL's bytes (`sasl`).
+//!
+//! Invariants:
+//! - Every record lives in shard 0. What memory holds of a record is dropped in
+//!   the commit that changes it, before that commit's ticket is done.
+//! - No password is ever stored, logged or kept in memory in the clear.
+//! - A login that does not exist costs as much as one that does.
+
+#![forbid(unsafe_code)]
+
+mod account;
+mod alias;
+mod cache;
+mod changes;
+mod domain;
+mod error;
+mod keys;
+pub mod limits;
+mod login;
+mod options;
+mod password;
+pub mod record;
+mod resolve;
+mod store;
+
+pub use account::{Account, AccountChange, NewAccount, PreparedAccount, StageMail};
+pub use alias::Alias;
+pub use domain::{DomainInfo, Removal};
+pub use error::DirectoryError;
+pub use login::{AuthFailure, Identity};
+pub use options::{LoginOptions, Options};
+pub use record::account::Quota;
+pub use record::credentials::Cost;
+pub use resolve::{Resolution, Target};
+pub use store::Directory;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,432 @@
+//! Accounts: added, listed, changed, removed.
+//!
+//! An account is its records here and its log in `mailstore`. Where both are in
+//! one shard they begin in one commit; otherwise the id is taken first, then the
+//! mail side is made, then the records: what fails on the way leaves an empty
+//! log that nothing leads to, never an account without one. Removal goes the
+//! other way round.
+
+use crate::changes::{Changes, version_of};
+use crate::error::DirectoryError;
+use crate::keys;
+use crate::limits::{CONFLICTS_MAX, LISTED_MAX};
+use crate::record::account::{AccountRecord, Quota};
+use crate::record::address::AddressRecord;
+use crate::record::credentials::Credentials;
+use crate::record::head::Head;
+use crate::store::{Directory, Inner, decode};
+use engine::{Batch, CommitNo};
+use envelope::{AccountId, Address, Domain};
+use sasl::Secret;
+
+/// An account as the rest of the system sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Account {
+    /// Its id, never given twice.
+    pub id: AccountId,
+    /// Its primary address, as it was given.
+    pub address: Address,
+    /// Neither logs in nor receives.
+    pub disabled: bool,
+    /// May administer the system.
+    pub admin: bool,
+    /// When it was added, in milliseconds since 1970.
+    pub created_ms: u64,
+    /// How much it may hold.
+    pub quota: Quota,
+}
+
+impl Account {
+    pub(crate) fn new(id: AccountId, record: AccountRecord) -> Self {
+        Self {
+            id,
+            address: record.address,
+            disabled: record.disabled,
+            admin: record.admin,
+            created_ms: record.created_ms,
+            quota: record.quota,
+        }
+    }
+}
+
+/// What an account begins with.
+#[derive(Debug, Clone)]
+pub struct NewAccount {
+    /// Its primary address; the domain must exist.
+    pub address: Address,
+    /// Its password; without one it receives but nobody logs in.
+    pub password: Option<Secret>,
+    /// May administer the system. The first one answers for it.
+    pub admin: bool,
+    /// How much it may hold.
+    pub quota: Quota,
+}
+
+impl NewAccount {
+    /// An account of a person, without limits.
+    #[must_use]
+    pub fn new(address: Address, password: Option<Secret>) -> Self {
+        Self {
+            address,
+            password,
+            admin: false,
+            quota: Quota::default(),
+        }
+    }
+}
+
+/// One change of an account.
+#[derive(Debug, Clone)]
+pub enum AccountChange {
+    /// A new password; every remembered login ends with this commit.
+    Password(Secret),
+    /// A new quota.
+    Quota(Quota),
+    /// Turned off (`true`) or on again.
+    Disabled(bool),
+    /// May administer the system or not.
+    Admin(bool),
+}
+
+/// Stages what `mailstore` has to say to a new or removed account. Called anew
+/// for each attempt.
+pub type StageMail<'a> = &'a (dyn Fn(&mut Batch, AccountId) -> Result<(), String> + Send + Sync);
+
+/// A new account with its id and everything that its records say, checked
+/// against the directory as it was read.
+#[derive(Debug, Clone)]
+pub struct PreparedAccount {
+    id: AccountId,
+    record: AccountRecord,
+    credentials: Option<Credentials>,
+    head: Head,
+    head_version: Option<CommitNo>,
+    domain_version: Option<CommitNo>,
+}
+
+impl PreparedAccount {
+    /// The id that the account gets if the batch is taken.
+    #[must_use]
+    pub fn id(&self) -> AccountId {
+        self.id
+    }
+}
+
+impl Directory {
+    /// Adds an account. `stage_mail` adds the account's own log to the batch.
+    ///
+    /// # Errors
+    /// No such domain, address in use, unusable password, or the store's.
+    pub async fn account_add(
+        &self,
+        new: NewAccount,
+        stage_mail: StageMail<'_>,
+    ) -> Result<Account, DirectoryError> {
+        let inner = &self.inner;
+        let credentials = match &new.password {
+            Some(password) => Some(inner.hash_password(password).await?),
+            None => None,
+        };
+        let _changing = inner.changing.lock().await;
+        for _ in 0..CONFLICTS_MAX {
+            let prepared = inner.prepare_account(&new, credentials.clone()).await?;
+            if inner.add_prepared(&prepared, stage_mail).await? {
+                return Ok(Account::new(prepared.id, prepared.record));
+            }
+        }
+        Err(DirectoryError::Contended)
+    }
+
+    /// Reads what a new account depends on and hashes its password, for
+    /// [`Directory::stage_account_add`].
+    ///
+    /// # Errors
+    /// As [`Directory::account_add`].
+    pub async fn prepare_account(
+        &self,
+        new: &NewAccount,
+    ) -> Result<PreparedAccount, DirectoryError> {
+        let credentials = match &new.password {
+            Some(password) => Some(self.inner.hash_password(password).await?),
+            None => None,
+        };
+        self.inner.prepare_account(new, credentials).await
+    }
+
+    /// Adds the account's records to a batch of shard 0. On a conflict prepare anew.
+    pub fn stage_account_add(&self, batch: &mut Batch, prepared: &PreparedAccount) {
+        self.inner.stage_account_add(batch, prepared);
+    }
+
+    /// Removes an account: nobody logs in or receives from this commit on.
+    /// `stage_mail` removes its log, in the same commit where that is in shard 0.
+    ///
+    /// # Errors
+    /// No such account, or the store's.
+    pub async fn account_remove(
+        &self,
+        address: &Address,
+        stage_mail: StageMail<'_>,
+    ) -> Result<AccountId, DirectoryError> {
+        let _changing = self.inner.changing.lock().await;
+        self.inner.remove_account(address, stage_mail).await
+    }
+
+    /// Changes an account.
+    ///
+    /// # Errors
+    /// No such account, unusable password, or the store's.
+    pub async fn account_change(
+        &self,
+        address: &Address,
+        change: AccountChange,
+    ) -> Result<Account, DirectoryError> {
+        let inner = &self.inner;
+        let credentials = match &change {
+            AccountChange::Password(password) => Some(inner.hash_password(password).await?),
+            _ => None,
+        };
+        let _changing = inner.changing.lock().await;
+        for _ in 0..CONFLICTS_MAX {
+            let (id, mut record, version) = inner.read_account(address).await?;
+            match &change {
+                AccountChange::Password(_) => {}
+                AccountChange::Quota(quota) => record.quota = *quota,
+                AccountChange::Disabled(disabled) => record.disabled = *disabled,
+                AccountChange::Admin(admin) => record.admin = *admin,
+            }
+            let mut batch = Batch::new();
+            let mut changes = Changes::new(&mut batch);
+            changes.expect(keys::account(id), version);
+            match &credentials {
+                Some(credentials) => changes.put(keys::credentials(id), credentials.encode()),
+                None => changes.put(keys::account(id), record.encode()),
+            }
+            changes.finish(inner);
+            if inner.submit(batch).await? {
+                return Ok(Account::new(id, record));
+            }
+        }
+        Err(DirectoryError::Contended)
+    }
+
+    /// The account with this primary address.
+    ///
+    /// # Errors
+    /// No such account, or the store's.
+    pub async fn account_show(&self, address: &Address) -> Result<Account, DirectoryError> {
+        let (id, record, _) = self.inner.read_account(address).await?;
+        Ok(Account::new(id, record))
+    }
+
+    /// All accounts by id, or those of one domain by address.
+    ///
+    /// # Errors
+    /// The store's, or a damaged record.
+    pub async fn account_list(
+        &self,
+        domain: Option<&Domain>,
+    ) -> Result<Vec<Account>, DirectoryError> {
+        let Some(domain) = domain else {
+            let mut accounts = Vec::new();
+            for (key, record) in self.inner.scan(keys::accounts(), LISTED_MAX).await? {
+                let record = decode(&key, Some(record), AccountRecord::decode)?;
+                let id = keys::split_account(&key);
+                accounts.extend(id.zip(record).map(|(id, record)| Account::new(id, record)));
+            }
+            return Ok(accounts);
+        };
+        let mut accounts = Vec::new();
+        for id in self.inner.accounts_of(domain, LISTED_MAX).await? {
+            accounts.extend(self.account(id).await?);
+        }
+        Ok(accounts)
+    }
+}
+
+impl Inner {
+    async fn prepare_account(
+        &self,
+        new: &NewAccount,
+        credentials: Option<Credentials>,
+    ) -> Result<PreparedAccount, DirectoryError> {
+        let domain = new.address.domain();
+        let domain_record = self.fresh(keys::domain(domain)).await?;
+        if domain_record.is_none() {
+            return Err(DirectoryError::NoSuchDomain(domain.clone()));
+        }
+        if self.fresh(keys::address(&new.address)).await?.is_some() {
+            return Err(DirectoryError::AddressTaken(new.address.clone()));
+        }
+        let head_record = self.fresh(keys::head()).await?;
+        let head_version = version_of(head_record.as_ref());
+        let mut head = decode(&keys::head(), head_record, Head::decode)?.unwrap_or_default();
+        let id = head.next_account;
+        head.next_account = AccountId(id.0 + 1);
+        if new.admin {
+            head.administrator = head.administrator.or(Some(id));
+        }
+        Ok(PreparedAccount {
+            id,
+            record: AccountRecord {
+                address: new.address.clone(),
+                disabled: false,
+                admin: new.admin,
+                created_ms: self.runtime.now().unix_ms,
+                quota: new.quota,
+            },
+            credentials,
+            head,
+            head_version,
+            domain_version: version_of(domain_record.as_ref()),
+        })
+    }
+
+    /// One attempt; `Ok(false)` asks to prepare anew.
+    async fn add_prepared(
+        &self,
+        prepared: &PreparedAccount,
+        stage_mail: StageMail<'_>,
+    ) -> Result<bool, DirectoryError> {
+        let id = prepared.id;
+        if self.engine.shard_of_account(id.0) == keys::SHARD {
+            let mut batch = Batch::new();
+            self.stage_account_add(&mut batch, prepared);
+            stage_mail(&mut batch, id).map_err(DirectoryError::Mail)?;
+            return self.submit(batch).await;
+        }
+        let mut prepared = prepared.clone();
+        let mut batch = Batch::new();
+        let mut changes = Changes::new(&mut batch);
+        changes.expect(keys::head(), prepared.head_version);
+        changes.put(keys::head(), prepared.head.encode());
+        changes.finish(self);
+        let Some(ticket) = self.try_submit(batch)? else {
+            return Ok(false);
+        };
+        prepared.head_version = Some(ticket.done().await);
+        let mut batch = Batch::new();
+        stage_mail(&mut batch, id).map_err(DirectoryError::Mail)?;
+        if !self.submit(batch).await? {
+            return Ok(false);
+        }
+        let mut batch = Batch::new();
+        self.stage_account_add(&mut batch, &prepared);
+        self.submit(batch).await
+    }
+
+    fn stage_account_add(&self, batch: &mut Batch, prepared: &PreparedAccount) {
+        let PreparedAccount { id, record, .. } = prepared;
+        let mut changes = Changes::new(batch);
+        changes.expect(keys::head(), prepared.head_version);
+        changes.expect(
+            keys::domain(record.address.domain()),
+            prepared.domain_version,
+        );
+        changes.expect(keys::address(&record.address), None);
+        changes.expect(keys::account(*id), None);
+        changes.put(keys::head(), prepared.head.encode());
+        changes.put(keys::account(*id), record.encode());
+        changes.put(
+            keys::address(&record.address),
+            AddressRecord::Account(*id).encode(),
+        );
+        let mut number = wire::codec::Writer::new();
+        number.varint(id.0);
+        changes.put(keys::name(&record.address), number.finish());
+        if let Some(credentials) = &prepared.credentials {
+            changes.put(keys::credentials(*id), credentials.encode());
+        }
+        changes.finish(self);
+    }
+
+    pub(crate) async fn remove_account(
+        &self,
+        address: &Address,
+        stage_mail: StageMail<'_>,
+    ) -> Result<AccountId, DirectoryError> {
+        for _ in 0..CONFLICTS_MAX {
+            let (id, _, version) = self.read_account(address).await?;
+            let head_record = self.fresh(keys::head()).await?;
+            let head_version = version_of(head_record.as_ref());
+            let mut head = decode(&keys::head(), head_record, Head::decode)?.unwrap_or_default();
+            let mut batch = Batch::new();
+            let mut changes = Changes::new(&mut batch);
+            changes.expect(keys::account(id), version);
+            for key in [
+                keys::account(id),
+                keys::credentials(id),
+                keys::address(address),
+                keys::name(address),
+            ] {
+                changes.delete(key);
+            }
+            if head.administrator == Some(id) {
+                head.administrator = self.another_administrator(id).await?;
+                changes.expect(keys::head(), head_version);
+                changes.put(keys::head(), head.encode());
+            }
+            changes.finish(self);
+            let together = self.engine.shard_of_account(id.0) == keys::SHARD;
+            if together {
+                stage_mail(&mut batch, id).map_err(DirectoryError::Mail)?;
+            }
+            if !self.submit(batch).await? {
+                continue;
+            }
+            if !together {
+                let mut batch = Batch::new();
+                stage_mail(&mut batch, id).map_err(DirectoryError::Mail)?;
+                self.submit(batch).await?;
+            }
+            return Ok(id);
+        }
+        Err(DirectoryError::Contended)
+    }
+
+    async fn another_administrator(
+        &self,
+        than: AccountId,
+    ) -> Result<Option<AccountId>, DirectoryError> {
+        for (key, record) in self.scan(keys::accounts(), LISTED_MAX).await? {
+            let record = decode(&key, Some(record), AccountRecord::decode)?;
+            let id = keys::split_account(&key).filter(|&id| id != than);
+            if id.is_some() && record.is_some_and(|record| record.admin) {
+                return Ok(id);
+            }
+        }
+        Ok(None)
+    }
+
+    async fn read_account(
+        &self,
+        address: &Address,
+    ) -> Result<(AccountId, AccountRecord, Option<CommitNo>), DirectoryError> {
+        let id = self.account_at(address).await?;
+        let key = keys::account(id);
+        let record = self.fresh(key.clone()).await?;
+        let version = version_of(record.as_ref());
+        let record = decode(&key, record, AccountRecord::decode)?
+            .ok_or_else(|| DirectoryError::NoSuchAccount(address.clone()))?;
+        Ok((id, record, version))
+    }
+
+    /// Ids of the accounts whose primary address is in `domain`.
+    pub(crate) async fn accounts_of(
+        &self,
+        domain: &Domain,
+        limit: usize,
+    ) -> Result<Vec<AccountId>, DirectoryError> {
+        let mut ids = Vec::new();
+        for (key, record) in self.scan(keys::addresses_of(domain), LISTED_MAX).await? {
+            let record = decode(&key, Some(record), AddressRecord::decode)?;
+            if let Some(AddressRecord::Account(id)) = record {
+                ids.push(id);
+            }
+            if ids.len() == limit {
+                break;
+            }
+        }
+        Ok(ids)
+    }
+}

@@ -1,0 +1,74 @@
+//! How a change is made: writes are collected with their keys, so that memory
+//! forgets exactly these in the commit; conflicts are staged anew.
+
+use crate::error::DirectoryError;
+use crate::store::Inner;
+use engine::{Batch, CommitNo, Expect, SubmitError, Ticket, Versioned};
+use std::sync::Arc;
+
+/// Writes of the directory inside a batch that may hold those of others.
+pub(crate) struct Changes<'a> {
+    batch: &'a mut Batch,
+    keys: Vec<Vec<u8>>,
+}
+
+impl<'a> Changes<'a> {
+    pub(crate) fn new(batch: &'a mut Batch) -> Self {
+        Self {
+            batch,
+            keys: Vec::new(),
+        }
+    }
+
+    pub(crate) fn put(&mut self, key: Vec<u8>, record: Vec<u8>) {
+        self.batch.put(key.clone(), record);
+        self.keys.push(key);
+    }
+
+    pub(crate) fn delete(&mut self, key: Vec<u8>) {
+        self.batch.delete(key.clone());
+        self.keys.push(key);
+    }
+
+    /// The key must still be as it was read.
+    pub(crate) fn expect(&mut self, key: Vec<u8>, read: Option<CommitNo>) {
+        let expect = read.map_or(Expect::Absent, Expect::Version);
+        self.batch.expect(key, expect);
+    }
+
+    /// Ends the directory's part of the batch.
+    pub(crate) fn finish(self, inner: &Inner) {
+        let cache = Arc::clone(&inner.cache);
+        let keys = self.keys;
+        self.batch.on_visible(move |_| cache.invalidate(&keys));
+    }
+}
+
+/// The version of what was read.
+pub(crate) fn version_of(record: Option<&Versioned>) -> Option<CommitNo> {
+    record.map(|record| record.version)
+}
+
+impl Inner {
+    /// Submits and waits until the commit is durable. `Ok(false)` when another
+    /// change came first and the caller must read again.
+    pub(crate) async fn submit(&self, batch: Batch) -> Result<bool, DirectoryError> {
+        let ticket = self.try_submit(batch)?;
+        match ticket {
+            Some(ticket) => {
+                ticket.done().await;
+                Ok(true)
+            }
+            None => Ok(false),
+        }
+    }
+
+    /// `Ok(None)` when another change came first.
+    pub(crate) fn try_submit(&self, batch: Batch) -> Result<Option<Ticket>, DirectoryError> {
+        match self.engine.submit(batch) {
+            Ok(ticket) => Ok(Some(ticket)),
+            Err(SubmitError::Conflict { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+}

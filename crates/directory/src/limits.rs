@@ -1,0 +1,51 @@
+//! Bounds of the directory.
+
+use std::time::Duration;
+
+/// Aliases that may lead from one to the next before the address is a loop.
+pub const ALIAS_HOPS_MAX: usize = 20;
+
+/// Targets that one address may lead to, after all aliases.
+pub const ALIAS_TARGETS_MAX: usize = 1_000;
+
+/// Records kept in memory for look-ups, known and unknown addresses alike.
+pub const RECORD_CACHE_ENTRIES: usize = 32_768;
+
+/// Passwords found right that are remembered (as keyed hashes).
+pub const LOGIN_CACHE_ENTRIES: usize = 16_384;
+
+/// How long a password found right is remembered.
+pub const LOGIN_CACHE_TIME: Duration = Duration::from_secs(600);
+
+/// Logins that may wait for a core to hash on; the next one is told to come back.
+pub const HASH_WAITING_MAX: usize = 64;
+
+/// Memory that a stored password may ask for when it is checked, in KiB.
+pub const ARGON2_MEMORY_KIB_MAX: u32 = 256 * 1024;
+
+/// Passes that a stored password may ask for.
+pub const ARGON2_PASSES_MAX: u32 = 16;
+
+/// Bytes of salt of a password's hash and of each SCRAM verifier.
+pub const SALT_BYTES: usize = 16;
+
+/// Bytes of a password's hash.
+pub const HASH_BYTES: usize = 32;
+
+/// How often a change is staged anew when another change came first.
+pub const CONFLICTS_MAX: usize = 16;
+
+/// Records read by one step of a listing.
+pub const SCAN_PAGE: usize = 512;
+
+/// Addresses and accounts whose wrong passwords are counted, each.
+pub const THROTTLE_ENTRIES: usize = 65_536;
+
+/// Pairs of account and address that are remembered to have logged in well.
+pub const KNOWN_ENTRIES: usize = 65_536;
+
+/// Wrong passwords told apart per address or account.
+pub const THROTTLE_SEEN_MAX: usize = 64;
+
+/// Entries of one listing; an installation with more is listed domain by domain.
+pub const LISTED_MAX: usize = 1_000_000;

@@ -1,0 +1,99 @@
+//! An account's record, version 1. Its id is the key.
+//!
+//! | field | form |
+//! |---|---|
+//! | version | byte, 1 |
+//! | bits | byte: 0 disabled, 1 administrator of the system |
+//! | address | text: the primary address as it was given |
+//! | created | varint, milliseconds since 1970 |
+//! | quota | varint bytes, varint messages; 0 for no limit |
+
+use super::{parse_address, version};
+use envelope::Address;
+use wire::codec::{DecodeError, Reader, Writer};
+
+/// How much an account may hold; `None` for no limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Quota {
+    /// Bytes of all its emails together.
+    pub bytes: Option<u64>,
+    /// Number of its emails.
+    pub messages: Option<u64>,
+}
+
+/// What is stored of an account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccountRecord {
+    /// The primary address.
+    pub address: Address,
+    /// Neither logs in nor receives.
+    pub disabled: bool,
+    /// May administer the system.
+    pub admin: bool,
+    /// When it was added, in milliseconds since 1970.
+    pub created_ms: u64,
+    /// How much it may hold.
+    pub quota: Quota,
+}
+
+impl AccountRecord {
+    /// The stored form.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut writer = Writer::new();
+        writer
+            .u8(1)
+            .u8(u8::from(self.disabled) | u8::from(self.admin) << 1)
+            .text(&self.address.to_string())
+            .varint(self.created_ms)
+            .varint(self.quota.bytes.unwrap_or(0))
+            .varint(self.quota.messages.unwrap_or(0));
+        writer.finish()
+    }
+
+    /// Reads the stored form.
+    ///
+    /// # Errors
+    /// Not an account record of a known version.
+    pub fn decode(record: &[u8]) -> Result<Self, DecodeError> {
+        let mut reader = Reader::new(record);
+        version(&mut reader, 1)?;
+        let bits = reader.u8()?;
+        if bits & !3 != 0 {
+            return Err(DecodeError::Tag(bits));
+        }
+        let address = parse_address(&mut reader)?;
+        let created_ms = reader.varint()?;
+        let bytes = Some(reader.varint()?).filter(|&limit| limit != 0);
+        let messages = Some(reader.varint()?).filter(|&limit| limit != 0);
+        reader.finish()?;
+        Ok(Self {
+            address,
+            disabled: bits & 1 != 0,
+            admin: bits & 2 != 0,
+            created_ms,
+            quota: Quota { bytes, messages },
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn golden_bytes() {
+        let record = AccountRecord {
+            address: Address::parse("Bob@b.c").expect("valid"),
+            disabled: false,
+            admin: true,
+            created_ms: 5,
+            quota: Quota {
+                bytes: Some(128),
+                messages: None,
+            },
+        };
+        assert_eq!(record.encode(), b"\x01\x02\x07Bob@b.c\x05\x80\x01\x00");
+        assert_eq!(AccountRecord::decode(&record.encode()), Ok(record));
+    }
+}

@@ -1,0 +1,179 @@
+//! Who gets in.
+
+use super::*;
+use crate::{AccountChange, AuthFailure, Identity, LoginOptions};
+use std::net::IpAddr;
+use std::time::Duration;
+
+const PEER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
+
+async fn login(world: &World, login: &str, password: &str) -> Result<Identity, AuthFailure> {
+    world
+        .directory
+        .authenticate(login, &Secret::from(password), PEER)
+        .await
+}
+
+#[tokio::test]
+async fn logins_are_addresses_aliases_and_unique_bare_names() {
+    let world = World::new().await;
+    let bobs = [address("bob@demo.test")];
+    world
+        .directory
+        .alias_add(&address("b@other.test"), &bobs)
+        .await
+        .expect("added");
+    for name in [
+        "bob@demo.test",
+        "Bob@DEMO.test",
+        "b@other.test",
+        "bob",
+        "BOB",
+    ] {
+        let identity = login(&world, name, "demo").await.expect(name);
+        assert_eq!(identity.account, AccountId(2));
+        assert_eq!(identity.address, address("bob@demo.test"));
+        assert!(!identity.admin);
+    }
+    assert!(login(&world, "alice", "demo").await.expect("logs in").admin);
+    let second = NewAccount::new(address("bob@other.test"), Some(Secret::from("demo")));
+    world
+        .directory
+        .account_add(second, &make_mail)
+        .await
+        .expect("added");
+    assert!(matches!(
+        login(&world, "bob", "demo").await,
+        Err(AuthFailure::Invalid)
+    ));
+    for name in [
+        "bob+x@demo.test",
+        "postmaster@demo.test",
+        "@demo.test",
+        "",
+        "\0",
+    ] {
+        let refused = login(&world, name, "demo").await;
+        assert!(matches!(refused, Err(AuthFailure::Invalid)), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_password_is_refused_and_a_cached_one_ends_with_the_change() {
+    let world = World::new().await;
+    assert!(matches!(
+        login(&world, "bob", "Demo").await,
+        Err(AuthFailure::Invalid)
+    ));
+    for _ in 0..3 {
+        login(&world, "bob", "demo").await.expect("logs in");
+    }
+    let change = AccountChange::Password(Secret::from("neu\u{e4}"));
+    world
+        .directory
+        .account_change(&address("bob@demo.test"), change)
+        .await
+        .expect("changed");
+    assert!(matches!(
+        login(&world, "bob", "demo").await,
+        Err(AuthFailure::Invalid)
+    ));
+    login(&world, "bob", "neua\u{308}")
+        .await
+        .expect("the same password, decomposed");
+}
+
+#[tokio::test]
+async fn a_disabled_account_is_refused_at_once_even_when_cached() {
+    let world = World::new().await;
+    login(&world, "bob", "demo").await.expect("logs in");
+    let bob = address("bob@demo.test");
+    world
+        .directory
+        .account_change(&bob, AccountChange::Disabled(true))
+        .await
+        .expect("changed");
+    assert!(matches!(
+        login(&world, "bob", "demo").await,
+        Err(AuthFailure::Disabled)
+    ));
+    assert!(matches!(
+        login(&world, "bob", "wrong").await,
+        Err(AuthFailure::Invalid)
+    ));
+    world
+        .directory
+        .account_change(&bob, AccountChange::Disabled(false))
+        .await
+        .expect("changed");
+    login(&world, "bob", "demo").await.expect("logs in");
+}
+
+#[tokio::test]
+async fn an_account_without_a_password_never_logs_in() {
+    let world = World::new().await;
+    let info = NewAccount::new(address("info@demo.test"), None);
+    world
+        .directory
+        .account_add(info, &make_mail)
+        .await
+        .expect("added");
+    for password in ["", "-", "\0"] {
+        assert!(login(&world, "info", password).await.is_err());
+    }
+}
+
+#[tokio::test]
+async fn wrong_passwords_are_delayed_and_end_in_a_ban() {
+    let options = Options {
+        login: LoginOptions {
+            per_address_max: 3,
+            delay: Duration::from_millis(1),
+            ..LoginOptions::default()
+        },
+        ..Options::for_tests()
+    };
+    let world = World::empty(1, options);
+    let before = world.runtime.monotonic();
+    for n in 0..3 {
+        assert!(matches!(
+            login(&world, "nobody", &format!("wrong{n}")).await,
+            Err(AuthFailure::Invalid)
+        ));
+    }
+    let took = world.runtime.monotonic().since(before);
+    assert!(took >= Duration::from_millis(7), "{took:?}");
+    let Err(AuthFailure::Banned { reason }) = login(&world, "nobody", "wrong0").await else {
+        panic!("banned");
+    };
+    assert!(reason.contains("192.0.2.1"), "{reason}");
+    world.directory.lift_ban(PEER);
+    assert!(matches!(
+        login(&world, "else", "x").await,
+        Err(AuthFailure::Invalid)
+    ));
+}
+
+#[tokio::test]
+async fn acting_for_another_account_is_refused() {
+    let world = World::new().await;
+    let mut claimed = sasl::Credentials {
+        authorization: Some("BOB@demo.test".into()),
+        login: "bob".into(),
+        password: Secret::from("demo"),
+    };
+    let identity = world
+        .directory
+        .authenticate_sasl(&claimed, PEER)
+        .await
+        .expect("itself");
+    assert_eq!(identity.account, AccountId(2));
+    claimed.authorization = Some("alice@demo.test".into());
+    assert!(
+        world
+            .directory
+            .authenticate_sasl(&claimed, PEER)
+            .await
+            .is_err()
+    );
+}
