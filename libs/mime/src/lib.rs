@@ -1,1 +1,60 @@
-//! Reads messages: a streaming part index, header fields, IMAP ENVELOPE and BODYSTRUCTURE in wire form.
+//! Reads messages: structure, header fields, and IMAP's view of both in wire form.
+//!
+//! * [`Indexer`] – fed a message in any pieces, gives its [`Digest`]: ENVELOPE,
+//!   BODY, BODYSTRUCTURE, preview, cached fields and the [`PartIndex`]
+//! * [`section`], [`part_at`] – which bytes `BODY[…]` means, for a message that is
+//!   a record's prefix followed by the indexed bytes
+//! * [`HeaderReader`], [`header_fields`], [`unfold`] – header blocks
+//! * [`address`], [`date`], [`parameters`], [`encoded_word`] – field values
+//! * [`transfer`], [`charset`], [`text`] – bodies to bytes, bytes to text
+//! * [`subject`], [`normalise_line_ends`] – base subjects, line ends at import
+//!
+//! Not here: SMTP's envelope and line rules, storage, showing HTML, writing
+//! messages (but for the two transfer encodings and encoded-words).
+//!
+//! Invariants: nothing panics on any bytes; any split of the input gives the
+//! same digest; time is linear in the input and memory is bounded by
+//! [`limits`]; everything in wire form is 7-bit and needs no literal.
+
+#![forbid(unsafe_code)]
+
+pub mod address;
+pub mod charset;
+pub mod date;
+mod digest;
+pub mod encoded_word;
+mod envelope;
+mod header;
+mod imap_text;
+mod indexer;
+pub mod limits;
+mod line_ends;
+pub mod parameters;
+mod part;
+mod preview;
+mod section;
+mod structure;
+pub mod subject;
+#[cfg(test)]
+mod tests;
+pub mod text;
+pub mod transfer;
+
+pub use address::{AddressItem, Mailbox, mailboxes, parse_addresses};
+pub use date::{DateTime, format_date, parse_date};
+pub use digest::{CACHED_FIELDS, CachedField, Digest};
+pub use header::{Field, HeaderReader, find_field, header_fields, unfold};
+pub use indexer::Indexer;
+pub use limits::Limits;
+pub use line_ends::normalise_line_ends;
+pub use part::{Disposition, Part, PartIndex, PartKind};
+pub use section::{SectionSpec, SectionText, part_at, section};
+pub use transfer::Encoding;
+
+/// The digest of a whole message, with the default limits.
+#[must_use]
+pub fn digest(message: &[u8]) -> Digest {
+    let mut indexer = Indexer::new(Limits::default());
+    indexer.push(message);
+    indexer.finish()
+}
