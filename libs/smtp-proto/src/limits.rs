@@ -1,0 +1,33 @@
+//! Every limit of this crate, for both sides.
+
+/// A command line with its CRLF. RFC 5321 §4.5.3.1.4 asks for 512, extensions
+/// add some 1,500; beyond this a line is skipped and answered 500.
+pub const COMMAND_LINE_BYTES_MAX: usize = 4096;
+/// A line of an AUTH exchange with its CRLF (RFC 4954 §4.5 asks for 12,288).
+pub const AUTH_LINE_BYTES_MAX: usize = 12_288 + 2;
+/// What is skipped of one overlong command line before the session ends.
+pub const SKIPPED_LINE_BYTES_MAX: usize = 1 << 20;
+/// One line of a message. Breaking longer ones would break DKIM; 1 MB is enough.
+pub const BODY_LINE_BYTES_MAX: u64 = 1 << 20;
+/// Unknown verbs before 421.
+pub const UNKNOWN_COMMANDS_MAX: u32 = 10;
+/// Commands answered with an error before 421.
+pub const BAD_COMMANDS_MAX: u32 = 100;
+/// Commands in a row that bring no message further (NOOP, RSET, VRFY, EHLO …).
+pub const IDLE_COMMANDS_MAX: u32 = 1000;
+/// Refused recipients of one session before 421.
+pub const REFUSED_RECIPIENTS_MAX: u32 = 1000;
+/// Accepted recipients of one transaction, by default (RFC 5321 §4.5.3.1.8: at least 100).
+pub const RECIPIENTS_MAX: usize = 1000;
+/// Octets of one message, by default.
+pub const MESSAGE_BYTES_MAX: u64 = 50 << 20;
+/// Octets past the size limit that are read and thrown away before the session
+/// ends, so that a well-meaning sender hears the 552.
+pub const OVERSIZE_BYTES_MAX: u64 = 64 << 20;
+
+/// One line of a server's reply (RFC 5321 §4.5.3.1.5 asks for 512).
+pub const REPLY_LINE_BYTES_MAX: usize = 4096;
+/// Lines of one reply.
+pub const REPLY_LINES_MAX: usize = 128;
+/// Lines of text that are kept of one reply, once no capability can be in them.
+pub const REPLY_TEXT_BYTES_MAX: usize = 16 << 10;

@@ -1,0 +1,267 @@
+//! One command line, parsed. RFC 5321 §4.1.1, and what extensions add.
+//!
+//! Not here: whether a command is in order now, and what it leads to.
+
+use envelope::dsn;
+use envelope::{BodyType, Notify, OriginalRecipient, PathError, Reply, Ret, path};
+
+use super::event::{Mail, Rcpt};
+
+/// A command with its argument, still text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Line<'a> {
+    pub(super) verb: Verb,
+    pub(super) argument: &'a str,
+}
+
+/// The commands that are known, done or not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verb {
+    Helo,
+    Ehlo,
+    Lhlo,
+    Mail,
+    Rcpt,
+    Data,
+    Bdat,
+    Rset,
+    Noop,
+    Quit,
+    Vrfy,
+    Expn,
+    Help,
+    Auth,
+    StartTls,
+    NotImplemented,
+    Unknown,
+}
+
+const VERBS: [(&str, Verb); 21] = [
+    ("HELO", Verb::Helo),
+    ("EHLO", Verb::Ehlo),
+    ("LHLO", Verb::Lhlo),
+    ("MAIL", Verb::Mail),
+    ("RCPT", Verb::Rcpt),
+    ("DATA", Verb::Data),
+    ("BDAT", Verb::Bdat),
+    ("RSET", Verb::Rset),
+    ("NOOP", Verb::Noop),
+    ("QUIT", Verb::Quit),
+    ("VRFY", Verb::Vrfy),
+    ("EXPN", Verb::Expn),
+    ("HELP", Verb::Help),
+    ("AUTH", Verb::Auth),
+    ("STARTTLS", Verb::StartTls),
+    // RFC 5321 §F.6, appendix F.1; RFC 1985.
+    ("SEND", Verb::NotImplemented),
+    ("SOML", Verb::NotImplemented),
+    ("SAML", Verb::NotImplemented),
+    ("TURN", Verb::NotImplemented),
+    ("ETRN", Verb::NotImplemented),
+    ("ATRN", Verb::NotImplemented),
+];
+
+impl<'a> Line<'a> {
+    /// Splits verb and argument. Blanks at the end are ignored (RFC 5321 §4.1.1).
+    pub(super) fn parse(text: &'a str) -> Self {
+        let text = text.trim_end_matches([' ', '\t']);
+        let (word, argument) = match text.find([' ', '\t']) {
+            Some(at) => (&text[..at], text[at + 1..].trim_start_matches([' ', '\t'])),
+            None => (text, ""),
+        };
+        let verb = VERBS
+            .iter()
+            .find(|(name, _)| word.eq_ignore_ascii_case(name))
+            .map_or(Verb::Unknown, |&(_, verb)| verb);
+        Self { verb, argument }
+    }
+}
+
+/// True for a first line that no SMTP client sends: another protocol's.
+pub(super) fn is_other_protocol(line: &str) -> bool {
+    const HTTP: [&str; 9] = [
+        "GET ", "POST ", "HEAD ", "PUT ", "DELETE ", "OPTIONS ", "CONNECT ", "PATCH ", "TRACE ",
+    ];
+    const GREETINGS: [&str; 7] = ["SSH-", "* OK", "+OK", "RFB ", "220 ", "220-", "PRI * HTTP"];
+    HTTP.iter().chain(&GREETINGS).any(|prefix| {
+        line.get(..prefix.len())
+            .is_some_and(|head| head.eq_ignore_ascii_case(prefix))
+    })
+}
+
+/// An octet that begins no command: a TLS record, a zero, and before the hello
+/// any 8-bit noise.
+pub(super) fn is_other_protocol_octet(octet: u8, before_hello: bool) -> bool {
+    let control = octet < b' ' && !matches!(octet, b'\r' | b'\n' | b'\t');
+    control || (before_hello && octet >= 0x7f)
+}
+
+fn syntax(text: &str) -> Reply {
+    Reply::enhanced(501, (5, 5, 4), text)
+}
+
+fn bad_path(error: PathError, which: (u8, u16, u16)) -> Reply {
+    match error {
+        PathError::Brackets | PathError::Route => Reply::enhanced(501, which, &error.to_string()),
+        _ => Reply::enhanced(553, which, &error.to_string()),
+    }
+}
+
+/// `FROM:` or `TO:`, blanks behind it accepted anyway: many clients send one.
+fn strip_keyword<'a>(argument: &'a str, keyword: &str) -> Option<&'a str> {
+    let head = argument.get(..keyword.len())?;
+    head.eq_ignore_ascii_case(keyword)
+        .then(|| argument[keyword.len()..].trim_start_matches([' ', '\t']))
+}
+
+/// Parameters behind a path: `SP keyword ["=" value]` (RFC 5321 §4.1.2).
+fn parameters(rest: &str) -> Result<Vec<(String, Option<&str>)>, Reply> {
+    if !rest.is_empty() && !rest.starts_with([' ', '\t']) {
+        return Err(syntax("a blank must follow the path"));
+    }
+    let mut seen: Vec<(String, Option<&str>)> = Vec::new();
+    for word in rest.split([' ', '\t']).filter(|word| !word.is_empty()) {
+        let (key, value) = match word.split_once('=') {
+            Some((key, value)) => (key, Some(value)),
+            None => (word, None),
+        };
+        let valid = key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+            && !key.is_empty()
+            && !key.starts_with('-')
+            && value != Some("");
+        if !valid {
+            return Err(syntax("malformed parameter"));
+        }
+        let key = key.to_ascii_uppercase();
+        if seen.iter().any(|(other, _)| *other == key) {
+            return Err(syntax("a parameter is given twice"));
+        }
+        seen.push((key, value));
+    }
+    Ok(seen)
+}
+
+fn unknown_parameter(key: &str) -> Reply {
+    Reply::enhanced(
+        555,
+        (5, 5, 4),
+        &format!("parameter {key} is not known here"),
+    )
+}
+
+/// MAIL's argument. `size_max` is what SIZE= is compared with.
+pub(super) fn parse_mail(argument: &str, size_max: u64) -> Result<Mail, Reply> {
+    let text = strip_keyword(argument, "FROM:")
+        .ok_or_else(|| syntax("syntax: MAIL FROM:<address> [parameters]"))?;
+    let parsed = path::parse_reverse(text).map_err(|error| bad_path(error, (5, 1, 7)))?;
+    let mut mail = Mail {
+        reverse_path: parsed.path,
+        size: None,
+        body: BodyType::SevenBit,
+        smtputf8: false,
+        ret: None,
+        envid: None,
+    };
+    for (key, value) in parameters(parsed.rest)? {
+        match (key.as_str(), value) {
+            ("SIZE", Some(digits)) => mail.size = Some(parse_size(digits, size_max)?),
+            ("BODY", Some(body)) => mail.body = parse_body(body)?,
+            ("SMTPUTF8", None) => mail.smtputf8 = true,
+            ("RET", Some(ret)) if ret.eq_ignore_ascii_case("FULL") => mail.ret = Some(Ret::Full),
+            ("RET", Some(ret)) if ret.eq_ignore_ascii_case("HDRS") => mail.ret = Some(Ret::Hdrs),
+            ("ENVID", Some(id)) => {
+                mail.envid = Some(dsn::parse_envid(id).ok_or_else(|| syntax("malformed ENVID"))?);
+            }
+            // RFC 4954 §5: who submitted it, as another server says. We do not
+            // trust other servers so far, which is the same as AUTH=<>.
+            ("AUTH", Some(_)) => {}
+            ("SIZE" | "BODY" | "RET" | "ENVID" | "AUTH", _) | ("SMTPUTF8", Some(_)) => {
+                return Err(syntax(&format!("malformed {key}")));
+            }
+            _ => return Err(unknown_parameter(&key)),
+        }
+    }
+    if !mail.smtputf8 && !argument.is_ascii() {
+        // RFC 6531 §3.5
+        return Err(Reply::enhanced(
+            550,
+            (5, 6, 7),
+            "a sender address outside ASCII needs SMTPUTF8",
+        ));
+    }
+    Ok(mail)
+}
+
+/// RCPT's argument; `smtputf8` as MAIL had it.
+pub(super) fn parse_rcpt(argument: &str, smtputf8: bool) -> Result<Rcpt, Reply> {
+    let text = strip_keyword(argument, "TO:")
+        .ok_or_else(|| syntax("syntax: RCPT TO:<address> [parameters]"))?;
+    let parsed = path::parse_forward(text).map_err(|error| bad_path(error, (5, 1, 3)))?;
+    let mut rcpt = Rcpt {
+        path: parsed.path,
+        had_route: parsed.had_route,
+        notify: Notify::Default,
+        orcpt: None,
+    };
+    for (key, value) in parameters(parsed.rest)? {
+        match (key.as_str(), value) {
+            ("NOTIFY", Some(words)) => {
+                rcpt.notify = Notify::parse(words).ok_or_else(|| syntax("malformed NOTIFY"))?;
+            }
+            ("ORCPT", Some(original)) => {
+                let parsed = OriginalRecipient::parse(original);
+                rcpt.orcpt = Some(parsed.ok_or_else(|| syntax("malformed ORCPT"))?);
+            }
+            ("NOTIFY" | "ORCPT", None) => return Err(syntax(&format!("malformed {key}"))),
+            _ => return Err(unknown_parameter(&key)),
+        }
+    }
+    if !smtputf8 && !argument.is_ascii() {
+        // RFC 6531 §3.5
+        return Err(Reply::enhanced(
+            553,
+            (5, 6, 7),
+            "an address outside ASCII needs SMTPUTF8 on MAIL",
+        ));
+    }
+    Ok(rcpt)
+}
+
+/// RFC 1870 §3: up to 20 digits.
+fn parse_size(digits: &str, size_max: u64) -> Result<u64, Reply> {
+    if digits.len() > 20 || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return Err(syntax("malformed SIZE"));
+    }
+    match digits.parse::<u64>() {
+        Ok(size) if size <= size_max => Ok(size),
+        _ => Err(Reply::enhanced(
+            552,
+            (5, 3, 4),
+            &format!("the message is bigger than {size_max} octets"),
+        )),
+    }
+}
+
+fn parse_body(body: &str) -> Result<BodyType, Reply> {
+    match body.to_ascii_uppercase().as_str() {
+        "7BIT" => Ok(BodyType::SevenBit),
+        "8BITMIME" => Ok(BodyType::EightBitMime),
+        // RFC 3030 §3: not offered, so not known.
+        "BINARYMIME" => Err(Reply::enhanced(555, (5, 6, 1), "BINARYMIME is not offered")),
+        _ => Err(syntax("malformed BODY")),
+    }
+}
+
+/// BDAT's argument: size, and whether it is the last chunk. RFC 3030 §2.
+pub(super) fn parse_bdat(argument: &str) -> Option<(u64, bool)> {
+    let mut words = argument.split([' ', '\t']).filter(|word| !word.is_empty());
+    let digits = words.next()?;
+    let last = match words.next() {
+        None => false,
+        Some(word) if word.eq_ignore_ascii_case("LAST") => true,
+        Some(_) => return None,
+    };
+    let valid =
+        words.next().is_none() && digits.len() <= 20 && digits.bytes().all(|b| b.is_ascii_digit());
+    valid.then(|| digits.parse().ok().map(|size| (size, last)))?
+}

@@ -1,0 +1,116 @@
+//! What a session tells its shell.
+
+use bytes::Bytes;
+use envelope::{BodyType, Domain, ForwardPath, Notify, OriginalRecipient, Ret, ReversePath};
+use sasl::Credentials;
+
+use crate::data::DataFault;
+
+/// Something that the client did. Those marked † wait for an answer:
+/// [`Session::accept`](super::Session::accept) or
+/// [`Session::reply`](super::Session::reply); nothing comes before it is given.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Event {
+    /// † HELO, EHLO or LHLO. A transaction that was going on is over.
+    Hello(Hello),
+    /// † AUTH, with everything that the client has to say.
+    Auth(Credentials),
+    /// STARTTLS was answered 220: write the output, do the handshake, then call
+    /// [`Session::tls_started`](super::Session::tls_started) or close.
+    StartTls,
+    /// † MAIL: a transaction begins when it is accepted.
+    Mail(Mail),
+    /// † RCPT.
+    Rcpt(Rcpt),
+    /// † DATA, or the first BDAT. When it is refused, no data follows.
+    DataStart,
+    /// A piece of the message, with CRLF lines, dots unstuffed.
+    DataChunk(Bytes),
+    /// † The message is complete. LMTP: answer by
+    /// [`Session::reply_each`](super::Session::reply_each).
+    DataEnd {
+        /// Octets of all chunks.
+        size: u64,
+    },
+    /// The message is over and was refused by the session itself: throw away
+    /// what there is of it. The transaction is over.
+    DataAborted(DataFault),
+    /// RSET: the transaction, if there was one, is over. (So it is after
+    /// [`Event::Hello`], without this event.)
+    Reset,
+    /// † VRFY, its argument.
+    Verify(String),
+    /// † EXPN, its argument.
+    Expand(String),
+    /// Write the output, then close.
+    Close(CloseReason),
+}
+
+/// Who the client says it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hello {
+    /// Which command.
+    pub verb: HelloVerb,
+    /// Its argument: printable ASCII, at most 255 octets.
+    pub name: String,
+    /// The argument as a domain or address literal, where it is one.
+    pub domain: Option<Domain>,
+}
+
+/// How the client said hello.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HelloVerb {
+    /// Without extensions.
+    Helo,
+    /// With extensions.
+    Ehlo,
+    /// LMTP (RFC 2033 §4.1).
+    Lhlo,
+}
+
+/// MAIL and its parameters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mail {
+    /// The sender.
+    pub reverse_path: ReversePath,
+    /// SIZE=, at most the session's limit.
+    pub size: Option<u64>,
+    /// BODY=.
+    pub body: BodyType,
+    /// SMTPUTF8.
+    pub smtputf8: bool,
+    /// RET=.
+    pub ret: Option<Ret>,
+    /// ENVID=, decoded.
+    pub envid: Option<String>,
+}
+
+/// RCPT and its parameters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rcpt {
+    /// The recipient.
+    pub path: ForwardPath,
+    /// A source route stood before it and was ignored.
+    pub had_route: bool,
+    /// NOTIFY=.
+    pub notify: Notify,
+    /// ORCPT=.
+    pub orcpt: Option<OriginalRecipient>,
+}
+
+/// Why a session is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CloseReason {
+    /// QUIT.
+    Quit,
+    /// The shell said so.
+    Refused,
+    /// Another protocol's bytes (HTTP, TLS, SSH …): no answer.
+    OtherProtocol,
+    /// Commands were sent behind STARTTLS in the clear (RFC 3207 §6, NO STARTTLS).
+    PipelinedStartTls,
+    /// Over a limit; 421 was written.
+    TooManyErrors,
+    /// Octets that cannot be told apart from commands any more.
+    Desynchronised,
+}

@@ -1,0 +1,513 @@
+//! One client's connection as the server sees it.
+//!
+//! Bytes go in ([`Session::next_event`]), events and output come out. An event
+//! that asks for an answer stops the session until the answer is given, so that
+//! pipelined commands (RFC 2920) are worked off in order and their replies leave
+//! together. An error leaves the state as it was (RFC 5321 §4.1.4).
+//!
+//! | state | in order |
+//! |---|---|
+//! | greeted | hello, NOOP, HELP, VRFY, RSET, STARTTLS*, QUIT |
+//! | hello said | + AUTH, MAIL, STARTTLS |
+//! | MAIL accepted | + RCPT; not MAIL, AUTH, STARTTLS |
+//! | RCPT accepted | + DATA, BDAT |
+//! | BDAT begun | BDAT, NOOP, RSET, QUIT |
+//!
+//! Not here: time, sockets, TLS, who exists, who may relay.
+
+use std::fmt::Write;
+use std::sync::Arc;
+
+use bytes::{Buf, BytesMut};
+use envelope::Reply;
+use memchr::memchr;
+use sasl::Exchange;
+
+use super::answer::{self, fixed};
+use super::command::{self, Line};
+use super::event::{CloseReason, Event, Hello, HelloVerb};
+use super::receiving::{Progress, Receiving};
+use super::{Config, Role};
+use crate::data::Framing;
+use crate::limits::{
+    AUTH_LINE_BYTES_MAX, BAD_COMMANDS_MAX, COMMAND_LINE_BYTES_MAX, REFUSED_RECIPIENTS_MAX,
+    SKIPPED_LINE_BYTES_MAX,
+};
+
+mod commands;
+
+#[derive(Debug)]
+enum Phase {
+    Command,
+    /// An overlong line is being skipped; octets so far.
+    SkipLine(usize),
+    Auth(Box<Exchange>),
+    /// `receiving` takes the octets.
+    Data,
+    /// The octets of a BDAT chunk that nobody wants, and what to say then.
+    DiscardChunk(u64, Box<Reply>),
+    Closing(CloseReason),
+}
+
+/// What the shell has to answer.
+#[derive(Debug)]
+enum Pending {
+    Hello(Hello),
+    Auth,
+    Mail { smtputf8: bool },
+    Rcpt,
+    DataStart { chunk: Option<(u64, bool)> },
+    DataEnd,
+    Inquiry,
+}
+
+/// Why there is no command line to work off.
+enum NoLine {
+    /// The session skips a line now, or closes.
+    PhaseChanged,
+    /// Octets that no command has.
+    Malformed,
+}
+
+#[derive(Debug, Default)]
+struct Transaction {
+    smtputf8: bool,
+    recipients: usize,
+    refused: bool,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    unknown: u32,
+    bad: u32,
+    idle: u32,
+    refused_recipients: u32,
+}
+
+/// The server's machine.
+#[derive(Debug)]
+pub struct Session {
+    config: Arc<Config>,
+    tls: bool,
+    authenticated: bool,
+    hello: Option<HelloVerb>,
+    transaction: Option<Transaction>,
+    receiving: Option<Box<Receiving>>,
+    phase: Phase,
+    pending: Option<Pending>,
+    counts: Counts,
+    out: Vec<u8>,
+}
+
+impl Session {
+    /// A session on a new connection; `tls`: it is encrypted from the start.
+    /// Nothing is written yet: [`Session::greet`] or [`Session::close`].
+    #[must_use]
+    pub fn new(config: Arc<Config>, tls: bool) -> Self {
+        Self {
+            config,
+            tls,
+            authenticated: false,
+            hello: None,
+            transaction: None,
+            receiving: None,
+            phase: Phase::Command,
+            pending: None,
+            counts: Counts::default(),
+            out: Vec::new(),
+        }
+    }
+
+    /// Writes the greeting.
+    pub fn greet(&mut self) {
+        let greeting = answer::greeting(&self.config);
+        self.write(&greeting);
+    }
+
+    /// Writes `reply` (mostly 421 or 554) and ends the session, whatever it does.
+    pub fn close(&mut self, reply: &Reply) {
+        self.write(reply);
+        self.pending = None;
+        self.phase = Phase::Closing(CloseReason::Refused);
+    }
+
+    /// The handshake behind [`Event::StartTls`] is done. RFC 3207 §4.2: nothing
+    /// that was said before counts.
+    pub fn tls_started(&mut self) {
+        self.tls = true;
+        self.hello = None;
+        self.authenticated = false;
+        self.transaction = None;
+    }
+
+    /// What the listener is for.
+    #[must_use]
+    pub fn role(&self) -> Role {
+        self.config.role
+    }
+
+    /// The connection is encrypted.
+    #[must_use]
+    pub fn is_tls(&self) -> bool {
+        self.tls
+    }
+
+    /// AUTH was accepted.
+    #[must_use]
+    pub fn is_authenticated(&self) -> bool {
+        self.authenticated
+    }
+
+    /// A message is being received or waits for its answer.
+    #[must_use]
+    pub fn is_receiving(&self) -> bool {
+        self.receiving.is_some()
+    }
+
+    /// A transaction is going on.
+    #[must_use]
+    pub fn is_in_transaction(&self) -> bool {
+        self.transaction.is_some()
+    }
+
+    /// Output that waits to be written.
+    #[must_use]
+    pub fn output_len(&self) -> usize {
+        self.out.len()
+    }
+
+    /// Takes the output; write it when [`Session::next_event`] has nothing more.
+    #[must_use]
+    pub fn take_output(&mut self) -> Vec<u8> {
+        core::mem::take(&mut self.out)
+    }
+
+    /// Works off `input` up to the next event. `None`: more input is needed, or
+    /// an answer is.
+    pub fn next_event(&mut self, input: &mut BytesMut) -> Option<Event> {
+        while self.pending.is_none() {
+            match &mut self.phase {
+                Phase::Closing(reason) => return Some(Event::Close(*reason)),
+                Phase::Data => match self.receive(input) {
+                    Some(event) => return Some(event),
+                    None if matches!(self.phase, Phase::Data) => return None,
+                    None => {}
+                },
+                Phase::DiscardChunk(left, reply) => {
+                    let taken = usize::try_from(*left).map_or(input.len(), |n| n.min(input.len()));
+                    input.advance(taken);
+                    *left -= taken as u64;
+                    if *left > 0 {
+                        return None;
+                    }
+                    let reply = core::mem::replace(reply.as_mut(), fixed::ok());
+                    self.phase = Phase::Command;
+                    self.fail(&reply);
+                }
+                Phase::SkipLine(_) => self.skip_line(input)?,
+                Phase::Command | Phase::Auth(_) => {
+                    let line = self.take_line(input)?;
+                    if let Some(event) = self.handle_line(line, input) {
+                        return Some(event);
+                    }
+                }
+            }
+        }
+        None
+    }
+
+    /// Answers the last event with yes, in the usual words.
+    pub fn accept(&mut self) {
+        let reply = match &self.pending {
+            Some(Pending::Hello(hello)) => {
+                let starttls = self.config.starttls && !self.tls;
+                answer::hello(&self.config, hello, starttls, self.offers_auth())
+            }
+            Some(Pending::Auth) => fixed::logged_in(),
+            Some(Pending::Mail { .. }) => fixed::sender_ok(),
+            Some(Pending::Rcpt) => fixed::recipient_ok(),
+            Some(Pending::DataStart { .. }) => fixed::go_ahead(),
+            Some(Pending::DataEnd | Pending::Inquiry) | None => fixed::ok(),
+        };
+        self.answer(&reply);
+    }
+
+    /// Answers the last event: 2yz is yes, 4yz and 5yz are no. (Data is accepted
+    /// by [`Session::accept`] only.) In LMTP the answer to a message goes to
+    /// each recipient.
+    pub fn reply(&mut self, reply: &Reply) {
+        self.answer(reply);
+    }
+
+    /// LMTP's answer to [`Event::DataEnd`]: one for each accepted recipient, in
+    /// their order (RFC 2033 §4.2).
+    pub fn reply_each(&mut self, replies: &[Reply]) {
+        let Some(Pending::DataEnd) = self.pending else {
+            return;
+        };
+        let count = self.transaction.as_ref().map_or(0, |t| t.recipients);
+        debug_assert_eq!(replies.len(), count, "one reply for each recipient");
+        let missing = Reply::enhanced(451, (4, 3, 0), "no result for this recipient");
+        for index in 0..count {
+            self.write(replies.get(index).unwrap_or(&missing));
+        }
+        self.end_message(replies.iter().any(Reply::is_positive));
+    }
+
+    /// The rest of the message is read and thrown away, then `reply` is given
+    /// and [`Event::DataAborted`] follows.
+    pub fn discard_data(&mut self, reply: Reply) {
+        if let Some(receiving) = &mut self.receiving {
+            receiving.refuse(reply);
+        }
+    }
+
+    fn answer(&mut self, reply: &Reply) {
+        let Some(pending) = self.pending.take() else {
+            return;
+        };
+        let yes = reply.is_positive();
+        match pending {
+            Pending::Hello(hello) => {
+                if yes {
+                    self.hello = Some(hello.verb);
+                }
+                self.write(reply);
+            }
+            Pending::Auth => {
+                self.authenticated = yes;
+                self.answer_or_fail(reply);
+            }
+            Pending::Mail { smtputf8 } => {
+                if yes {
+                    self.transaction = Some(Transaction {
+                        smtputf8,
+                        ..Transaction::default()
+                    });
+                }
+                self.write(reply);
+            }
+            Pending::Rcpt => self.answer_recipient(reply),
+            Pending::DataStart { chunk } => self.answer_data_start(chunk, reply),
+            Pending::DataEnd => {
+                self.write_for_recipients(reply);
+                self.end_message(yes);
+            }
+            Pending::Inquiry => self.write(reply),
+        }
+    }
+
+    fn answer_recipient(&mut self, reply: &Reply) {
+        self.write(reply);
+        if let Some(transaction) = &mut self.transaction {
+            if reply.is_positive() {
+                transaction.recipients += 1;
+                return;
+            }
+            transaction.refused = true;
+        }
+        self.counts.refused_recipients += 1;
+        if self.counts.refused_recipients > REFUSED_RECIPIENTS_MAX {
+            self.give_up();
+        }
+    }
+
+    fn answer_data_start(&mut self, chunk: Option<(u64, bool)>, reply: &Reply) {
+        let yes = reply.is_intermediate() || reply.is_positive();
+        match (chunk, yes) {
+            (None, true) => {
+                self.write(&fixed::go_ahead());
+                self.begin_receiving(Framing::Dot);
+            }
+            (None, false) => {
+                self.transaction = None;
+                self.write(reply);
+            }
+            (Some((size, last)), true) => {
+                self.begin_receiving(Framing::Counted);
+                self.begin_chunk(size, last);
+            }
+            (Some((size, _)), false) => {
+                self.transaction = None;
+                self.phase = Phase::DiscardChunk(size, Box::new(reply.clone()));
+            }
+        }
+    }
+
+    fn begin_receiving(&mut self, framing: Framing) {
+        let receiving = Receiving::new(framing, self.config.size_max);
+        self.receiving = Some(Box::new(receiving));
+        self.phase = Phase::Data;
+    }
+
+    fn begin_chunk(&mut self, size: u64, last: bool) {
+        if let Some(receiving) = &mut self.receiving {
+            receiving.begin_chunk(size, last);
+            self.phase = Phase::Data;
+        }
+    }
+
+    fn end_message(&mut self, accepted: bool) {
+        self.pending = None;
+        self.transaction = None;
+        self.receiving = None;
+        if accepted {
+            self.counts.idle = 0;
+        }
+    }
+
+    fn receive(&mut self, input: &mut BytesMut) -> Option<Event> {
+        let Some(receiving) = &mut self.receiving else {
+            self.phase = Phase::Command;
+            return None;
+        };
+        match receiving.take(input) {
+            Progress::Starved => None,
+            Progress::Chunk(chunk) => Some(Event::DataChunk(chunk)),
+            Progress::Overflow => {
+                self.write(&fixed::too_big());
+                self.phase = Phase::Closing(CloseReason::Desynchronised);
+                None
+            }
+            Progress::Ended => {
+                self.phase = Phase::Command;
+                if let Some((fault, reply)) = receiving.fault() {
+                    if receiving.is_last() {
+                        self.write_for_recipients(&reply);
+                    } else {
+                        self.write(&reply);
+                    }
+                    self.end_message(false);
+                    return Some(Event::DataAborted(fault));
+                }
+                let size = receiving.size();
+                if receiving.is_last() {
+                    self.pending = Some(Pending::DataEnd);
+                    return Some(Event::DataEnd { size });
+                }
+                let text = format!("{size} octets so far");
+                self.write(&Reply::enhanced(250, (2, 0, 0), &text));
+                None
+            }
+        }
+    }
+
+    /// Takes a line off the input, without its line end; `Err` for a line that
+    /// is no command line at all.
+    fn take_line(&mut self, input: &mut BytesMut) -> Option<Result<String, NoLine>> {
+        let &first = input.first()?;
+        let in_auth = matches!(self.phase, Phase::Auth(_));
+        if !in_auth && command::is_other_protocol_octet(first, self.hello.is_none()) {
+            self.phase = Phase::Closing(CloseReason::OtherProtocol);
+            return Some(Err(NoLine::PhaseChanged));
+        }
+        let auth = in_auth
+            || input
+                .get(..5)
+                .is_some_and(|head| head.eq_ignore_ascii_case(b"AUTH "));
+        let max = if auth {
+            AUTH_LINE_BYTES_MAX
+        } else {
+            COMMAND_LINE_BYTES_MAX
+        };
+        let Some(end) = memchr(b'\n', input) else {
+            if input.len() >= max {
+                self.phase = Phase::SkipLine(0);
+                return Some(Err(NoLine::PhaseChanged));
+            }
+            return None;
+        };
+        if end >= max {
+            self.phase = Phase::SkipLine(0);
+            return Some(Err(NoLine::PhaseChanged));
+        }
+        let line = input.split_to(end + 1);
+        // RFC 5321 §2.3.8: CRLF and nothing else. The line is over all the same,
+        // or the client would wait for ever.
+        let text = line
+            .strip_suffix(b"\r\n")
+            .and_then(|text| core::str::from_utf8(text).ok())
+            .filter(|text| !text.chars().any(|c| c.is_control() && c != '\t'));
+        Some(text.map(str::to_owned).ok_or(NoLine::Malformed))
+    }
+
+    fn skip_line(&mut self, input: &mut BytesMut) -> Option<()> {
+        let end = memchr(b'\n', input);
+        let taken = end.map_or(input.len(), |at| at + 1);
+        input.advance(taken);
+        let Phase::SkipLine(skipped) = &mut self.phase else {
+            return None;
+        };
+        *skipped += taken;
+        if *skipped > SKIPPED_LINE_BYTES_MAX {
+            self.give_up();
+            return Some(());
+        }
+        end?;
+        self.phase = Phase::Command;
+        self.fail(&fixed::line_too_long());
+        Some(())
+    }
+
+    fn handle_line(&mut self, line: Result<String, NoLine>, input: &BytesMut) -> Option<Event> {
+        let text = match line {
+            Err(NoLine::PhaseChanged) => return None,
+            Err(NoLine::Malformed) => {
+                self.phase = Phase::Command;
+                self.fail(&fixed::malformed_line());
+                return None;
+            }
+            Ok(text) => text,
+        };
+        if let Phase::Auth(exchange) = &mut self.phase {
+            let step = exchange.handle_line(text.as_bytes());
+            return self.handle_auth_step(step);
+        }
+        if self.hello.is_none() && command::is_other_protocol(&text) {
+            self.phase = Phase::Closing(CloseReason::OtherProtocol);
+            return None;
+        }
+        self.handle_command(Line::parse(&text), input)
+    }
+
+    fn answer_or_fail(&mut self, reply: &Reply) {
+        if reply.is_positive() {
+            self.write(reply);
+        } else {
+            self.fail(reply);
+        }
+    }
+
+    /// Writes an error of the client's and counts it.
+    fn fail(&mut self, reply: &Reply) {
+        self.counts.bad += 1;
+        if self.counts.bad > BAD_COMMANDS_MAX {
+            self.give_up();
+        } else {
+            self.write(reply);
+        }
+    }
+
+    fn give_up(&mut self) {
+        self.write(&fixed::too_many_errors());
+        self.phase = Phase::Closing(CloseReason::TooManyErrors);
+    }
+
+    /// A reply to the whole message: once, or for each recipient in LMTP.
+    fn write_for_recipients(&mut self, reply: &Reply) {
+        let times = match self.config.role {
+            Role::Lmtp => self.transaction.as_ref().map_or(1, |t| t.recipients),
+            Role::Mx | Role::Submission => 1,
+        };
+        for _ in 0..times {
+            self.write(reply);
+        }
+    }
+
+    fn write(&mut self, reply: &Reply) {
+        let mut text = String::new();
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{reply}");
+        self.out.extend_from_slice(text.as_bytes());
+    }
+}
