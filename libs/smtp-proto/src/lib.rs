@@ -1,6 +1,7 @@
 //! SMTP and LMTP as sans-IO machines: bytes in, events and bytes out.
 //!
 //! * [`server::Session`] – a client's connection as the server sees it
+//! * [`client::Client`] – a connection to another server
 //! * [`data`] – dot-stuffing, line ends, smuggling
 //! * [`limits`] – every limit of both sides
 //!
@@ -13,6 +14,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod client;
 pub mod data;
 pub mod limits;
 pub mod server;

@@ -1,0 +1,56 @@
+//! What a server offers in its answer to EHLO.
+
+use envelope::Reply;
+
+/// The extensions that matter to us.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Capabilities {
+    /// RFC 2920.
+    pub pipelining: bool,
+    /// RFC 1870; `Some(0)`: no fixed limit.
+    pub size: Option<u64>,
+    /// RFC 6152.
+    pub eight_bit_mime: bool,
+    /// RFC 6531.
+    pub smtputf8: bool,
+    /// RFC 3030.
+    pub chunking: bool,
+    /// RFC 3207.
+    pub starttls: bool,
+    /// RFC 3461.
+    pub dsn: bool,
+    /// AUTH PLAIN.
+    pub auth_plain: bool,
+    /// AUTH LOGIN.
+    pub auth_login: bool,
+}
+
+impl Capabilities {
+    /// Reads the reply's lines; the first one is the server's name.
+    #[must_use]
+    pub fn parse(reply: &Reply) -> Self {
+        let mut found = Self::default();
+        for line in reply.lines.iter().skip(1) {
+            // `AUTH=LOGIN` is what old servers say beside `AUTH LOGIN`.
+            let mut words = line.split([' ', '=']).filter(|word| !word.is_empty());
+            let keyword = words.next().unwrap_or("").to_ascii_uppercase();
+            match keyword.as_str() {
+                "PIPELINING" => found.pipelining = true,
+                "SIZE" => found.size = Some(words.next().and_then(|n| n.parse().ok()).unwrap_or(0)),
+                "8BITMIME" => found.eight_bit_mime = true,
+                "SMTPUTF8" => found.smtputf8 = true,
+                "CHUNKING" => found.chunking = true,
+                "STARTTLS" => found.starttls = true,
+                "DSN" => found.dsn = true,
+                "AUTH" => {
+                    for mechanism in words {
+                        found.auth_plain |= mechanism.eq_ignore_ascii_case("PLAIN");
+                        found.auth_login |= mechanism.eq_ignore_ascii_case("LOGIN");
+                    }
+                }
+                _ => {}
+            }
+        }
+        found
+    }
+}
