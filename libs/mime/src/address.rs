@@ -83,10 +83,14 @@ pub fn mailboxes(items: &[AddressItem]) -> impl Iterator<Item = &Mailbox> {
 /// What was read since the last separator.
 #[derive(Default)]
 struct Current {
-    /// Words that turned out not to belong to the address.
-    phrase: Vec<u8>,
+    /// All words as written, white space between them folded.
+    display: Vec<u8>,
+    /// White space or a comment since the last word.
+    space: bool,
     /// Words that may be an address without angle brackets.
     spec: Vec<u8>,
+    /// Where `spec` begins in `display`.
+    spec_from: usize,
     /// Where `@` stands in `spec`.
     at_sign: Option<usize>,
     comment: Vec<u8>,
@@ -108,8 +112,12 @@ impl Parser<'_> {
                 return;
             }
             match byte {
-                b' ' | b'\t' | b'\r' | b'\n' | 0 => self.at += 1,
+                b' ' | b'\t' | b'\r' | b'\n' | 0 => {
+                    self.at += 1;
+                    self.current.space = true;
+                }
                 b'(' => {
+                    self.current.space = true;
                     let comment = self.comment();
                     self.current.comment = comment;
                 }
@@ -131,6 +139,7 @@ impl Parser<'_> {
                     self.at += 1;
                     self.current.at_sign = Some(self.current.spec.len());
                     self.current.spec.push(b'@');
+                    self.current.show(b"@");
                 }
                 b'"' => {
                     let word = self.quoted();
@@ -153,13 +162,19 @@ impl Parser<'_> {
         let linked = current.spec.is_empty()
             || word.starts_with(b".")
             || matches!(current.spec.last(), Some(b'.' | b'@'));
-        if linked {
-            current.spec.extend_from_slice(word);
-        } else if current.at_sign.is_none() {
-            current.spec_to_phrase();
+        let after_address = !linked && current.at_sign.is_some();
+        if !linked && !after_address {
+            current.spec.clear();
+        }
+        let empty = current.spec.is_empty();
+        let from = current.show(word);
+        if empty {
+            current.spec_from = from;
+        }
+        if !after_address {
             current.spec.extend_from_slice(word);
         }
-        // Otherwise: words after `local@domain` say nothing.
+        // Words after `local@domain` may still be a name before an angle bracket.
     }
 
     fn atom(&mut self) -> Vec<u8> {
@@ -277,7 +292,6 @@ impl Parser<'_> {
             self.at += 1;
         }
         let (local, domain) = spec.split();
-        self.current.spec_to_phrase();
         self.current.angle = Some(Mailbox {
             name: Vec::new(),
             route,
@@ -287,9 +301,8 @@ impl Parser<'_> {
     }
 
     fn start_group(&mut self) {
-        let mut current = std::mem::take(&mut self.current);
-        current.spec_to_phrase();
-        self.items.push(AddressItem::GroupStart(current.phrase));
+        let current = std::mem::take(&mut self.current);
+        self.items.push(AddressItem::GroupStart(current.display));
         self.in_group = true;
     }
 
@@ -303,41 +316,43 @@ impl Parser<'_> {
     fn flush(&mut self) {
         let mut current = std::mem::take(&mut self.current);
         if let Some(mut mailbox) = current.angle.take() {
-            current.spec_to_phrase();
-            mailbox.name = if current.phrase.is_empty() {
-                current.comment
-            } else {
-                current.phrase
-            };
+            mailbox.name = current.name();
             self.items.push(AddressItem::Mailbox(mailbox));
         } else if !current.spec.is_empty() {
             let (local, domain) = current.split();
-            // Words without `@` before the last one would be a name nobody wrote.
-            let name = if current.phrase.is_empty() {
-                current.comment
-            } else {
-                current.phrase
-            };
-            self.items.push(AddressItem::Mailbox(Mailbox {
+            // Words before an address without brackets are taken as its name.
+            current.display.truncate(current.spec_from);
+            let name = current.name();
+            let mailbox = Mailbox {
                 name,
                 route: Vec::new(),
                 local,
                 domain,
-            }));
+            };
+            self.items.push(AddressItem::Mailbox(mailbox));
         }
     }
 }
 
 impl Current {
-    fn spec_to_phrase(&mut self) {
-        if self.spec.is_empty() {
-            return;
+    /// Appends a word to `display`; where it begins.
+    fn show(&mut self, word: &[u8]) -> usize {
+        if self.space && !self.display.is_empty() {
+            self.display.push(b' ');
         }
-        if !self.phrase.is_empty() {
-            self.phrase.push(b' ');
-        }
-        self.phrase.append(&mut self.spec);
-        self.at_sign = None;
+        self.space = false;
+        self.display.extend_from_slice(word);
+        self.display.len() - word.len()
+    }
+
+    fn name(&mut self) -> Vec<u8> {
+        let end = self.display.trim_ascii_end().len();
+        self.display.truncate(end);
+        std::mem::take(if self.display.is_empty() {
+            &mut self.comment
+        } else {
+            &mut self.display
+        })
     }
 
     fn split(&mut self) -> (Vec<u8>, Vec<u8>) {

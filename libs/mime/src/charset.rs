@@ -14,7 +14,7 @@ use encoding_rs::{Encoding, REPLACEMENT, WINDOWS_1252};
 #[must_use]
 pub fn decode(label: Option<&str>, bytes: &[u8]) -> String {
     match label.and_then(known) {
-        Some(encoding) => encoding.decode_without_bom_handling(bytes).0.into_owned(),
+        Some(encoding) => encoding.decode_with_bom_removal(bytes).0.into_owned(),
         None => match label {
             Some(label) if !says_nothing(label) => WINDOWS_1252
                 .decode_without_bom_handling(bytes)
@@ -29,8 +29,13 @@ pub fn decode(label: Option<&str>, bytes: &[u8]) -> String {
 /// the likeliest of the charsets that mail is written in.
 #[must_use]
 pub fn guess(bytes: &[u8]) -> Cow<'_, str> {
-    if let Ok(text) = core::str::from_utf8(bytes) {
-        return Cow::Borrowed(text);
+    match core::str::from_utf8(bytes) {
+        Ok(text) => return Cow::Borrowed(text),
+        // UTF-8 that was cut in the middle of its last character.
+        Err(e) if e.error_len().is_none() && !bytes[..e.valid_up_to()].is_ascii() => {
+            return String::from_utf8_lossy(bytes);
+        }
+        Err(_) => {}
     }
     let mut detector = EncodingDetector::new(Iso2022JpDetection::Allow);
     // The first bytes decide: a guess needs no more, and is bounded by it.
@@ -83,6 +88,11 @@ mod tests {
     fn ascii_that_is_not_ascii_is_guessed() {
         assert_eq!(decode(Some("us-ascii"), "你好".as_bytes()), "你好");
         assert_eq!(decode(None, "naïve".as_bytes()), "naïve");
+        assert_eq!(
+            decode(None, "你好".as_bytes().split_last().expect("bytes").1),
+            "你\u{fffd}"
+        );
+        assert_eq!(decode(None, b"caf\xe9"), "café");
     }
 
     #[test]

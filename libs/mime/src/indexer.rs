@@ -335,7 +335,8 @@ impl Indexer {
         part.charset = facts
             .content_type
             .parameter("charset")
-            .map(|charset| structure::kept(&String::from_utf8_lossy(charset)));
+            .map(|charset| structure::kept(&String::from_utf8_lossy(charset)))
+            .filter(|charset| !charset.is_empty());
         part.encoding = facts.encoding;
         part.disposition = facts.disposition;
         part.name = facts.name.take();
@@ -349,6 +350,7 @@ impl Indexer {
         while self.in_header && self.open.len() > level {
             self.end_header(start, self.line_ends);
         }
+        let mut end = start.saturating_sub(line_end);
         while self.open.len() > level {
             let Some(mut open) = self.open.pop() else {
                 return;
@@ -357,7 +359,9 @@ impl Indexer {
                 self.boundaries -= 1;
             }
             let part = &mut self.parts[open.part];
-            let end = start.saturating_sub(line_end).max(part.body.start);
+            // An empty body's last line end is its header's, and what stands
+            // around it ends no earlier.
+            end = end.max(part.body.start);
             let without_last = u64::from(line_end > 0 && end < start);
             part.body.end = end;
             part.lines = self

@@ -3,7 +3,8 @@
 
 /// How deep parts may nest. Deeper multiparts and messages are opaque leaves.
 pub const DEPTH_MAX: usize = 100;
-/// How many parts one message may have. Later ones belong to the last one's body.
+/// How many parts one message may have. The rest of a multipart that reaches it
+/// is its epilogue.
 pub const PARTS_MAX: usize = 10_000;
 /// Bytes of one header block that are looked at for fields.
 pub const HEADER_BYTES_MAX: usize = 1 << 20;

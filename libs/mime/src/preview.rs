@@ -120,7 +120,10 @@ fn folded(text: &str) -> String {
         if c.is_whitespace() {
             space = count > 0;
         } else if !c.is_control() && !invisible {
-            if space && count + 1 < PREVIEW_CHARS_MAX {
+            if space {
+                if count + 1 == PREVIEW_CHARS_MAX {
+                    break;
+                }
                 out.push(' ');
                 count += 1;
             }
