@@ -126,6 +126,15 @@ impl Blobs {
         Ok(pairs.into_iter().filter_map(owner).collect())
     }
 
+    /// True if `owner` uses the blob.
+    ///
+    /// # Errors
+    /// The engine cannot read.
+    pub fn is_linked(&self, shard: ShardId, id: BlobId, owner: Owner) -> Result<bool, BlobError> {
+        let key = link::link_key(shard, id, owner);
+        Ok(self.engine.snapshot(shard).get(&key)?.is_some())
+    }
+
     /// Opens a blob for reading. May touch the disk.
     ///
     /// # Errors

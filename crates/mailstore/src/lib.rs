@@ -1,1 +1,51 @@
 //! Accounts as logs: lanes, views, staging of changes, email records, checkpoints.
+//!
+//! - [`Mailstore::account`] gives an [`Account`]; [`Account::view`] what is
+//!   durable, [`Account::subscribe`] tells when there is more.
+//! - Whole operations for the faces: [`Account::append`], [`Account::store_flags`],
+//!   [`Account::copy`], [`Account::move_`], [`Account::expunge`], …
+//! - Deliveries stage into a batch of the caller: [`Mailstore::lanes`], then
+//!   [`Lane::stage_deliver`] for each recipient, then [`Lanes::submit`], then the ticket.
+//! - Reading: [`Account::email_records`], [`Account::read_message`], [`Account::open_message`].
+//! - [`Mailstore::create_account`], [`Mailstore::drop_account`], [`Mailstore::fsck`].
+//!
+//! Not here: what a change does to a view (`mailbox-model`), bodies (`blobs`),
+//! who may do what (the crates above).
+//!
+//! Invariants: one log entry and one head per change, in one commit, with the
+//! condition that the head is as the lane knows it; a lane is held until
+//! `submit` and never over the sync; views are published in commit order; a
+//! checkpoint can be thrown away, the log can't. The keys are in [`keys`]'s
+//! table and in `docs/internals/account.md`.
+
+#![forbid(unsafe_code)]
+
+mod account;
+mod cache;
+mod checkpoint;
+mod email;
+mod error;
+mod fsck;
+mod head;
+mod keys;
+mod lane;
+mod lifecycle;
+pub mod limits;
+mod load;
+mod operations;
+mod read;
+mod store;
+
+#[cfg(test)]
+mod tests;
+
+pub use account::Account;
+pub use email::{EmailRecord, InternalDate, NewEmail};
+pub use error::{RecordError, StoreError};
+pub use fsck::Finding;
+pub use head::QuotaLimits;
+pub use lane::{Lane, Lanes, Place, QuotaRule};
+pub use lifecycle::DEFAULT_MAILBOXES;
+pub use operations::{Appended, FlagsStored, Transferred};
+pub use read::MessageReader;
+pub use store::{Mailstore, Options};

@@ -1,0 +1,159 @@
+//! One account in memory: the published view and the lane.
+//!
+//! Two states: the *tip* has all that was submitted, and belongs to the lane;
+//! the *published* view has what is durable, and is swapped in commit order by
+//! the engine's `on_visible`. Sessions see the published one only.
+
+use crate::error::StoreError;
+use crate::head::QuotaLimits;
+use crate::lane::Lane;
+use crate::load::{self, Tip};
+use crate::store::Shared;
+use engine::ShardId;
+use envelope::AccountId;
+use mailbox_model::{ModSeq, View};
+use parking_lot::RwLock;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use tokio::sync::{Mutex, watch};
+
+/// An account. Held by everyone who uses it; sessions see one view at a time.
+#[derive(Debug)]
+pub struct Account {
+    pub(crate) shared: Arc<Shared>,
+    id: AccountId,
+    shard: ShardId,
+    pub(crate) lane: Arc<Mutex<Tip>>,
+    /// Held while a checkpoint is written.
+    pub(crate) checkpointing: Mutex<()>,
+    pub(crate) checkpoint_wanted: AtomicBool,
+    published: RwLock<Published>,
+    latest: watch::Sender<ModSeq>,
+    weight: AtomicU64,
+}
+
+#[derive(Debug, Clone)]
+struct Published {
+    view: Arc<View>,
+    limits: QuotaLimits,
+}
+
+impl Account {
+    pub(crate) fn open(shared: Arc<Shared>, id: AccountId, tip: Tip) -> Arc<Self> {
+        let view = Arc::new(tip.view.clone());
+        let latest = watch::Sender::new(view.modseq());
+        let account = Self {
+            shard: shared.engine.shard_of_account(id.0),
+            shared,
+            id,
+            published: RwLock::new(Published {
+                view: Arc::clone(&view),
+                limits: tip.limits,
+            }),
+            lane: Arc::new(Mutex::new(tip)),
+            checkpointing: Mutex::new(()),
+            checkpoint_wanted: AtomicBool::new(false),
+            latest,
+            weight: AtomicU64::new(0),
+        };
+        account.weigh(&view);
+        Arc::new(account)
+    }
+
+    /// Its identity.
+    #[must_use]
+    pub fn id(&self) -> AccountId {
+        self.id
+    }
+
+    /// Where its records and bodies live.
+    #[must_use]
+    pub fn shard(&self) -> ShardId {
+        self.shard
+    }
+
+    /// The account as it is on stable storage now.
+    #[must_use]
+    pub fn view(&self) -> Arc<View> {
+        Arc::clone(&self.published.read().view)
+    }
+
+    /// What the account may use. What it uses is the view's.
+    #[must_use]
+    pub fn quota_limits(&self) -> QuotaLimits {
+        self.published.read().limits
+    }
+
+    /// Tells the number of the last change that is visible, now and whenever
+    /// there is a newer one.
+    #[must_use]
+    pub fn subscribe(&self) -> watch::Receiver<ModSeq> {
+        self.latest.subscribe()
+    }
+
+    /// Takes the lane: until it is dropped nobody else changes the account.
+    /// Never hold it while waiting for a ticket.
+    ///
+    /// # Errors
+    /// The account is gone, or had to be loaded again and can't be.
+    pub async fn lane(self: &Arc<Self>) -> Result<Lane, StoreError> {
+        let mut tip = Arc::clone(&self.lane).lock_owned().await;
+        if tip.gone {
+            return Err(StoreError::NoAccount(self.id));
+        }
+        if tip.stale {
+            self.reload(&mut tip).await?;
+        }
+        Ok(Lane::new(Arc::clone(self), tip))
+    }
+
+    /// Reads the account again after somebody else's commit won.
+    async fn reload(&self, tip: &mut Tip) -> Result<(), StoreError> {
+        // What we submitted ourselves must be in the snapshot.
+        self.settled(tip.view.modseq()).await;
+        let shared = Arc::clone(&self.shared);
+        let id = self.id;
+        let work = move || load::load(&*shared.engine, id);
+        *tip = self.shared.runtime.blocking(work).await?;
+        self.publish(Arc::new(tip.view.clone()), tip.limits);
+        Ok(())
+    }
+
+    /// Returns when the change is visible.
+    pub(crate) async fn settled(&self, modseq: ModSeq) {
+        let mut latest = self.latest.subscribe();
+        // The sender lives as long as we do.
+        let _ = latest.wait_for(|&visible| visible >= modseq).await;
+    }
+
+    /// Shows a view. Called in commit order.
+    pub(crate) fn publish(&self, view: Arc<View>, limits: QuotaLimits) {
+        self.weigh(&view);
+        let modseq = view.modseq();
+        let before = std::mem::replace(&mut *self.published.write(), Published { view, limits });
+        self.latest.send_replace(modseq);
+        drop(before);
+    }
+
+    fn weigh(&self, view: &View) {
+        let messages: u64 = view.usage().emails;
+        let weight =
+            ACCOUNT_BYTES + view.mailbox_count() as u64 * MAILBOX_BYTES + messages * ENTRY_BYTES;
+        let before = self.weight.swap(weight, Ordering::Relaxed);
+        // Wrapping: a sum of differences comes out right in any order.
+        let difference = weight.wrapping_sub(before);
+        self.shared.weight.fetch_add(difference, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Account {
+    fn drop(&mut self) {
+        let weight = *self.weight.get_mut();
+        self.shared.weight.fetch_sub(weight, Ordering::Relaxed);
+    }
+}
+
+/// What an account, a mailbox and an entry weigh in memory, about.
+const ACCOUNT_BYTES: u64 = 4096;
+const MAILBOX_BYTES: u64 = 512;
+const ENTRY_BYTES: u64 = 64;

@@ -1,0 +1,266 @@
+//! Checkpoints: the view's pages as records, written by commits of their own
+//! that change no modseq.
+//!
+//! Only parts that changed since the last checkpoint are written, each under
+//! the checkpoint's modseq as its generation. The root comes last and shows
+//! them all at once; until then, and after a crash in between, the older
+//! generations count. What is replaced is deleted with the root or after it.
+//! Deliveries go on meanwhile.
+//!
+//! A keyword record is a varint count and that many texts, after a version
+//! byte, 1.
+
+use crate::account::Account;
+use crate::error::StoreError;
+use crate::keys::{self, Part};
+use crate::limits::{COMMIT_BYTES_SOFT, KEYWORDS_PER_RECORD};
+use bytes::Bytes;
+use engine::{Batch, CommitNo, Engine, Expect, SubmitError, Ticket};
+use envelope::AccountId;
+use mailbox_model::page::{encode_mailbox, encode_page, encode_root};
+use mailbox_model::{KeywordTable, ModSeq, View};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use wire::codec::{DecodeError, Reader, Writer};
+
+const KEYWORDS_VERSION: u8 = 1;
+
+/// What a checkpoint is made of, taken from the tip at one moment.
+struct Plan {
+    account: AccountId,
+    view: View,
+    /// Each part to write, with the generation it replaces.
+    parts: Vec<(Part, Option<ModSeq>)>,
+    garbage: Vec<Vec<u8>>,
+    root_version: Option<CommitNo>,
+}
+
+/// What became of it.
+struct Written {
+    ticket: Ticket,
+    parts: Vec<(Part, Option<ModSeq>)>,
+    /// Keys of parts that are gone, to delete next time.
+    tombstones: Vec<Vec<u8>>,
+}
+
+impl Account {
+    /// Has a checkpoint written soon, by a task of the store.
+    pub(crate) fn want_checkpoint(self: &Arc<Self>) {
+        if self.checkpoint_wanted.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let account = Arc::clone(self);
+        self.shared.tasks.spawn(&self.shared.runtime, async move {
+            account.checkpoint_wanted.store(false, Ordering::Release);
+            if let Err(error) = account.checkpoint().await {
+                tracing::warn!(account = %account.id(), %error, "a checkpoint failed");
+            }
+        });
+    }
+
+    /// Writes a checkpoint if anything changed since the last.
+    ///
+    /// # Errors
+    /// The engine refuses the commits; nothing is lost, the log has it all.
+    ///
+    /// # Cancel safety
+    /// A dropped checkpoint is made up for by the next.
+    pub async fn checkpoint(self: &Arc<Self>) -> Result<(), StoreError> {
+        let _one = self.checkpointing.lock().await;
+        let Some(plan) = self.plan().await else {
+            return Ok(());
+        };
+        let modseq = plan.view.modseq();
+        let keywords = plan.view.keywords().len();
+        let shared = Arc::clone(&self.shared);
+        let written = self
+            .shared
+            .runtime
+            .blocking(move || write(&*shared.engine, plan))
+            .await;
+        let mut tip = self.lane.lock().await;
+        let written = match written {
+            Ok(written) => written,
+            Err(error) => {
+                // The root is not as we know it: somebody else wrote one.
+                tip.stale |= matches!(error, SubmitError::Conflict { .. });
+                return Err(error.into());
+            }
+        };
+        tip.pending.taken = None;
+        let stored = &mut tip.stored;
+        stored.root = Some((modseq, written.ticket.commit()));
+        stored.keywords = keywords;
+        stored.garbage = written.tombstones;
+        for (part, generation) in written.parts {
+            match generation {
+                Some(generation) => stored.parts.insert(part, generation),
+                None => stored.parts.remove(&part),
+            };
+        }
+        drop(tip);
+        written.ticket.done().await;
+        Ok(())
+    }
+
+    async fn plan(&self) -> Option<Plan> {
+        let mut tip = self.lane.lock().await;
+        if tip.gone || tip.stale {
+            return None;
+        }
+        let tip = &mut *tip;
+        if let Some((effects, entries)) = tip.pending.taken.take() {
+            tip.pending.add(effects, entries);
+        }
+        if tip.pending.entries == 0 && tip.stored.garbage.is_empty() {
+            return None;
+        }
+        let pending = std::mem::take(&mut tip.pending);
+        let before = |part| (part, tip.stored.parts.get(&part).copied());
+        let mut parts = Vec::new();
+        if tip.view.keywords().len() > tip.stored.keywords {
+            let first = tip.stored.keywords / KEYWORDS_PER_RECORD;
+            let last = (tip.view.keywords().len() - 1) / KEYWORDS_PER_RECORD;
+            let chunks = (first..=last).filter_map(|chunk| u32::try_from(chunk).ok());
+            parts.extend(chunks.map(|chunk| before(Part::Keywords(chunk))));
+        }
+        let effects = &pending.effects;
+        parts.extend(
+            effects
+                .mailboxes
+                .iter()
+                .map(|&id| before(Part::Mailbox(id))),
+        );
+        parts.extend(
+            effects
+                .pages
+                .iter()
+                .map(|&(id, page)| before(Part::Page(id, page))),
+        );
+        tip.pending.taken = Some((pending.effects, pending.entries));
+        Some(Plan {
+            account: self.id(),
+            view: tip.view.clone(),
+            parts,
+            garbage: tip.stored.garbage.clone(),
+            root_version: tip.stored.root.map(|(_, version)| version),
+        })
+    }
+}
+
+fn write(engine: &dyn Engine, plan: Plan) -> Result<Written, SubmitError> {
+    let Plan {
+        account,
+        view,
+        parts,
+        garbage,
+        root_version,
+    } = plan;
+    let generation = view.modseq();
+    let mut batch = Batch::new();
+    let mut now = Vec::with_capacity(parts.len());
+    let mut replaced = Vec::new();
+    let mut tombstones = Vec::new();
+    for (part, before) in parts {
+        let record = encode(&view, part);
+        let key = keys::part(account, part, generation);
+        now.push((part, record.as_ref().map(|_| generation)));
+        match (record, before) {
+            (Some(record), _) => batch.put(key, record),
+            (None, Some(_)) => {
+                batch.put(key.clone(), Bytes::new());
+                tombstones.push(key);
+            }
+            (None, None) => continue,
+        }
+        if let Some(before) = before.filter(|&before| before != generation) {
+            replaced.push(keys::part(account, part, before));
+        }
+        if batch.size_bytes() > COMMIT_BYTES_SOFT {
+            engine.submit(std::mem::take(&mut batch))?;
+        }
+    }
+    // Leftovers of a checkpoint that was never shown may have been written
+    // again just now, under the same keys.
+    let fresh = |key: &Vec<u8>| keys::part_of(key).is_some_and(|(_, g)| g == generation);
+    let mut old = replaced
+        .into_iter()
+        .chain(garbage.into_iter().filter(|key| !fresh(key)));
+    let expect = root_version.map_or(Expect::Absent, Expect::Version);
+    batch.expect(keys::root(account), expect);
+    batch.put(keys::root(account), encode_root(&view));
+    delete_some(&mut batch, &mut old);
+    let ticket = engine.submit(batch)?;
+    loop {
+        let mut rest = Batch::new();
+        delete_some(&mut rest, &mut old);
+        if rest.is_empty() {
+            break;
+        }
+        if let Err(error) = engine.submit(rest) {
+            // They are found as garbage when the account is loaded again.
+            tracing::warn!(%account, %error, "old pages are left behind");
+            break;
+        }
+    }
+    Ok(Written {
+        ticket,
+        parts: now,
+        tombstones,
+    })
+}
+
+fn delete_some(batch: &mut Batch, keys: &mut impl Iterator<Item = Vec<u8>>) {
+    let mut size = batch.size_bytes();
+    while size < COMMIT_BYTES_SOFT {
+        let Some(key) = keys.next() else { return };
+        size += key.len();
+        batch.delete(key);
+    }
+}
+
+fn encode(view: &View, part: Part) -> Option<Vec<u8>> {
+    match part {
+        Part::Keywords(chunk) => Some(write_keywords(view.keywords(), chunk)),
+        Part::Mailbox(id) => encode_mailbox(view, id),
+        Part::Page(id, page) => encode_page(view, id, page),
+    }
+}
+
+fn write_keywords(table: &KeywordTable, chunk: u32) -> Vec<u8> {
+    let from = chunk as usize * KEYWORDS_PER_RECORD;
+    let names: Vec<_> = table.iter().skip(from).take(KEYWORDS_PER_RECORD).collect();
+    let mut out = Writer::new();
+    out.u8(KEYWORDS_VERSION).varint(names.len() as u64);
+    for name in names {
+        out.text(name);
+    }
+    out.finish()
+}
+
+/// Calls `f` with each keyword of a record.
+pub(crate) fn read_keywords(record: &[u8], mut f: impl FnMut(&str)) -> Result<(), DecodeError> {
+    let mut input = Reader::new(record);
+    match input.u8()? {
+        KEYWORDS_VERSION => {}
+        other => return Err(DecodeError::Version(other)),
+    }
+    for _ in 0..input.varint()? {
+        f(input.text()?);
+    }
+    input.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keyword_records_are_these_bytes() {
+        let golden = b"\x01\x02\x05$Junk\x01a";
+        let mut names = Vec::new();
+        read_keywords(golden, |name| names.push(name.to_owned())).expect("golden");
+        assert_eq!(names, ["$Junk", "a"]);
+        assert!(read_keywords(&golden[..5], |_| {}).is_err());
+    }
+}

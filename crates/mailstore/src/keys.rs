@@ -1,0 +1,156 @@
+//! The keys of an account, behind `A` and its number (8 bytes, high byte first):
+//!
+//! | key | then | holds |
+//! |---|---|---|
+//! | `c` `k` | chunk (4 bytes) · generation (8) | keywords of the table, [`crate::limits::KEYWORDS_PER_RECORD`] a record |
+//! | `c` `m` | mailbox (4) · generation (8) | a mailbox's record |
+//! | `c` `p` | mailbox (4) · page (4) · generation (8) | a page of entries |
+//! | `c` `r` | – | the root of the latest finished checkpoint |
+//! | `e` | email (8) | an email's immutable record |
+//! | `h` | – | the head |
+//! | `l` | modseq (8) | an entry of the log |
+//!
+//! All numbers are high byte first, so that keys sort by them. A part's
+//! generation is the modseq of the checkpoint that wrote it: the newest that is
+//! not above the root's counts, an empty value means the part is gone.
+
+use envelope::AccountId;
+use mailbox_model::{EmailId, MailboxId, ModSeq};
+
+const CHECKPOINT: u8 = b'c';
+const EMAIL: u8 = b'e';
+const HEAD: u8 = b'h';
+const LOG: u8 = b'l';
+const KEYWORDS: u8 = b'k';
+const MAILBOX: u8 = b'm';
+const PAGE: u8 = b'p';
+const ROOT: u8 = b'r';
+
+/// Bytes before what [`crate::keys`] says of a key.
+const PREFIX: usize = 9;
+
+/// A part of a checkpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Part {
+    Keywords(u32),
+    Mailbox(MailboxId),
+    Page(MailboxId, u32),
+}
+
+fn key(account: AccountId, kind: u8) -> Vec<u8> {
+    let mut key = engine::keys::account(account.0);
+    key.push(kind);
+    key
+}
+
+/// Everything of an account.
+pub(crate) fn all(account: AccountId) -> (Vec<u8>, Vec<u8>) {
+    let start = engine::keys::account(account.0);
+    let mut end = start.clone();
+    end.push(0xff);
+    (start, end)
+}
+
+pub(crate) fn head(account: AccountId) -> Vec<u8> {
+    key(account, HEAD)
+}
+
+pub(crate) fn root(account: AccountId) -> Vec<u8> {
+    let mut key = key(account, CHECKPOINT);
+    key.push(ROOT);
+    key
+}
+
+pub(crate) fn log(account: AccountId, modseq: ModSeq) -> Vec<u8> {
+    let mut key = key(account, LOG);
+    key.extend_from_slice(&modseq.0.to_be_bytes());
+    key
+}
+
+/// The log after `after`.
+pub(crate) fn log_after(account: AccountId, after: ModSeq) -> (Vec<u8>, Vec<u8>) {
+    (log(account, after.next()), key(account, LOG + 1))
+}
+
+pub(crate) fn email(account: AccountId, email: EmailId) -> Vec<u8> {
+    let mut key = key(account, EMAIL);
+    key.extend_from_slice(&email.0.to_be_bytes());
+    key
+}
+
+/// All email records.
+pub(crate) fn emails(account: AccountId) -> (Vec<u8>, Vec<u8>) {
+    (key(account, EMAIL), key(account, EMAIL + 1))
+}
+
+/// The email that a key of [`emails`] names.
+pub(crate) fn email_of(key: &[u8]) -> Option<EmailId> {
+    let id = key.get(PREFIX + 1..)?.try_into().ok()?;
+    Some(EmailId(u64::from_be_bytes(id)))
+}
+
+pub(crate) fn part(account: AccountId, part: Part, generation: ModSeq) -> Vec<u8> {
+    let mut key = key(account, CHECKPOINT);
+    match part {
+        Part::Keywords(chunk) => {
+            key.push(KEYWORDS);
+            key.extend_from_slice(&chunk.to_be_bytes());
+        }
+        Part::Mailbox(mailbox) => {
+            key.push(MAILBOX);
+            key.extend_from_slice(&mailbox.0.to_be_bytes());
+        }
+        Part::Page(mailbox, page) => {
+            key.push(PAGE);
+            key.extend_from_slice(&mailbox.0.to_be_bytes());
+            key.extend_from_slice(&page.to_be_bytes());
+        }
+    }
+    key.extend_from_slice(&generation.0.to_be_bytes());
+    key
+}
+
+/// All parts of checkpoints, without the root.
+pub(crate) fn parts(account: AccountId) -> (Vec<u8>, Vec<u8>) {
+    (key(account, CHECKPOINT), root(account))
+}
+
+/// The part and the generation that a key of [`parts`] names.
+pub(crate) fn part_of(key: &[u8]) -> Option<(Part, ModSeq)> {
+    let (kind, rest) = key.get(PREFIX + 1..)?.split_first()?;
+    let (ids, generation) = rest.split_at_checked(rest.len().checked_sub(8)?)?;
+    let number = |at: usize| {
+        let bytes = ids.get(at..at + 4)?.try_into().ok()?;
+        Some(u32::from_be_bytes(bytes))
+    };
+    let (part, len) = match *kind {
+        KEYWORDS => (Part::Keywords(number(0)?), 4),
+        MAILBOX => (Part::Mailbox(MailboxId(number(0)?)), 4),
+        PAGE => (Part::Page(MailboxId(number(0)?), number(4)?), 8),
+        _ => return None,
+    };
+    let generation = u64::from_be_bytes(generation.try_into().ok()?);
+    (ids.len() == len).then_some((part, ModSeq(generation)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_are_read_back_and_lie_before_the_root() {
+        let account = AccountId(7);
+        for p in [
+            Part::Keywords(3),
+            Part::Mailbox(MailboxId(9)),
+            Part::Page(MailboxId(9), 4),
+        ] {
+            let key = part(account, p, ModSeq(77));
+            assert_eq!(part_of(&key), Some((p, ModSeq(77))));
+            let (start, end) = parts(account);
+            assert!(start <= key && key < end);
+        }
+        assert_eq!(part_of(&root(account)), None);
+        assert_eq!(email_of(&email(account, EmailId(5))), Some(EmailId(5)));
+    }
+}

@@ -1,0 +1,26 @@
+//! The store's bounds, each with its reason.
+
+/// Log entries after which a checkpoint is written: bounds what opening an
+/// account replays.
+pub const ENTRIES_PER_CHECKPOINT: u32 = 1000;
+/// Memory that the views of cached accounts may take, about.
+pub const CACHE_BYTES_MAX: u64 = 256 << 20;
+/// Bytes of records put into one commit by work that can be split; well below
+/// the engine's own limit, for what the caller adds.
+pub const COMMIT_BYTES_SOFT: usize = 700 << 10;
+/// Bytes of renewed email records that still go with the change itself.
+pub const RENEWED_BYTES_INLINE: usize = 256 << 10;
+/// Times that a change is staged again after another commit won.
+pub const CONFLICT_RETRIES: u32 = 16;
+/// Records that one scan asks the engine for.
+pub const SCAN_RECORDS: usize = 1000;
+/// Emails that one change may expunge; more go in several changes.
+pub const EXPUNGE_PER_CHANGE: usize = mailbox_model::limits::EMAILS_PER_CHANGE_MAX;
+/// Longest per-recipient prefix of a message.
+pub const PREFIX_BYTES_MAX: usize = 64 << 10;
+/// Bytes that a message is streamed in.
+pub const READ_CHUNK_BYTES: u64 = 256 << 10;
+/// Keywords in one record of the table.
+pub const KEYWORDS_PER_RECORD: usize = 256;
+/// Findings of one account that `fsck` reports.
+pub const FINDINGS_MAX: usize = 1000;

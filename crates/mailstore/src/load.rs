@@ -1,0 +1,264 @@
+//! From records to a view: the latest checkpoint, then the log after it.
+//!
+//! If the checkpoint is damaged the whole log is folded instead: the log is the
+//! account, pages are its shadow. Everything here reads and may block.
+
+use crate::error::StoreError;
+use crate::head::{Head, QuotaLimits};
+use crate::keys::{self, Part};
+use crate::limits::SCAN_RECORDS;
+use bytes::Bytes;
+use engine::{CommitNo, Engine, Order, ReadError, Snapshot, Versioned};
+use envelope::AccountId;
+use mailbox_model::page::ViewBuilder;
+use mailbox_model::{Effects, LogEntry, ModSeq, UidValidity, View, apply_noting};
+use std::collections::BTreeMap;
+
+/// All that was submitted of an account; owned by its lane.
+#[derive(Debug)]
+pub(crate) struct Tip {
+    pub(crate) view: View,
+    pub(crate) limits: QuotaLimits,
+    /// The commit that wrote the head.
+    pub(crate) version: CommitNo,
+    pub(crate) pending: Pending,
+    pub(crate) stored: Stored,
+    /// Another commit won: load again.
+    pub(crate) stale: bool,
+    /// The account was dropped.
+    pub(crate) gone: bool,
+}
+
+/// What the next checkpoint has to write.
+#[derive(Debug, Default)]
+pub(crate) struct Pending {
+    pub(crate) effects: Effects,
+    pub(crate) entries: u32,
+    /// What a checkpoint under way is writing; whoever finds it left behind by
+    /// one that failed takes it back.
+    pub(crate) taken: Option<(Effects, u32)>,
+}
+
+impl Pending {
+    pub(crate) fn add(&mut self, mut effects: Effects, entries: u32) {
+        self.effects.pages.append(&mut effects.pages);
+        self.effects.mailboxes.append(&mut effects.mailboxes);
+        self.entries = self.entries.saturating_add(entries);
+    }
+}
+
+/// What the last checkpoint wrote, and what is left of others.
+#[derive(Debug, Default)]
+pub(crate) struct Stored {
+    pub(crate) root: Option<(ModSeq, CommitNo)>,
+    pub(crate) parts: BTreeMap<Part, ModSeq>,
+    pub(crate) garbage: Vec<Vec<u8>>,
+    /// Keywords that are in records.
+    pub(crate) keywords: usize,
+}
+
+/// Loads an account.
+///
+/// # Errors
+/// It is not there, can't be read, or is damaged beyond mending.
+pub(crate) fn load(engine: &dyn Engine, account: AccountId) -> Result<Tip, StoreError> {
+    let snapshot = engine.snapshot(engine.shard_of_account(account.0));
+    let stored = snapshot.get(&keys::head(account))?;
+    let head_record = stored.ok_or(StoreError::NoAccount(account))?;
+    let damaged = |what: String| StoreError::Damaged { account, what };
+    let head =
+        Head::decode(&head_record.value).map_err(|error| damaged(format!("head: {error}")))?;
+
+    let mut pending = Pending::default();
+    let (view, stored) = match from_checkpoint(&*snapshot, account, &mut pending) {
+        Ok(found) => found,
+        Err(StoreError::Read(error)) => return Err(error.into()),
+        Err(error) => {
+            tracing::warn!(%account, %error, "a checkpoint is damaged: folding the whole log");
+            pending = Pending::default();
+            let view = fold_all(&*snapshot, account, &mut pending)?;
+            let stored = all_garbage(&*snapshot, account)?;
+            (view, stored)
+        }
+    };
+    if Head::of(&view, head.limits) != head {
+        return Err(damaged("the head differs from the log".into()));
+    }
+    Ok(Tip {
+        view,
+        limits: head.limits,
+        version: head_record.version,
+        pending,
+        stored,
+        stale: false,
+        gone: false,
+    })
+}
+
+/// The account before its first change. The first entry of its log gives
+/// UIDVALIDITYs of its own.
+pub(crate) fn nothing() -> View {
+    View::empty(UidValidity(1))
+}
+
+/// Folds the log from its beginning.
+pub(crate) fn fold_all(
+    snapshot: &dyn Snapshot,
+    account: AccountId,
+    pending: &mut Pending,
+) -> Result<View, StoreError> {
+    let mut view = nothing();
+    fold(snapshot, account, &mut view, pending)?;
+    Ok(view)
+}
+
+/// Applies the log after the view's last change.
+fn fold(
+    snapshot: &dyn Snapshot,
+    account: AccountId,
+    view: &mut View,
+    pending: &mut Pending,
+) -> Result<(), StoreError> {
+    let (start, end) = keys::log_after(account, view.modseq());
+    for_each(snapshot, start, &end, |_, record| {
+        let entry = LogEntry::decode(&record.value).map_err(|error| StoreError::Damaged {
+            account,
+            what: format!("an entry of the log: {error}"),
+        })?;
+        apply_noting(view, &entry, &mut pending.effects)?;
+        pending.entries = pending.entries.saturating_add(1);
+        // Only live changes need these.
+        pending.effects.destroyed.clear();
+        pending.effects.renewed.clear();
+        Ok(())
+    })
+}
+
+/// The newest version of each part that the root shows.
+pub(crate) struct Parts {
+    pub(crate) shown: BTreeMap<Part, (ModSeq, Bytes)>,
+    pub(crate) garbage: Vec<Vec<u8>>,
+}
+
+pub(crate) fn read_parts(
+    snapshot: &dyn Snapshot,
+    account: AccountId,
+    root: ModSeq,
+) -> Result<Parts, StoreError> {
+    let mut parts = Parts {
+        shown: BTreeMap::new(),
+        garbage: Vec::new(),
+    };
+    let (start, end) = keys::parts(account);
+    for_each(snapshot, start, &end, |key, record| {
+        match keys::part_of(&key) {
+            // Generations come in order: what came before is old.
+            Some((part, generation)) if generation <= root => {
+                let old = parts.shown.insert(part, (generation, record.value));
+                if let Some((old, _)) = old {
+                    parts.garbage.push(keys::part(account, part, old));
+                }
+            }
+            _ => parts.garbage.push(key),
+        }
+        Ok(())
+    })?;
+    Ok(parts)
+}
+
+fn all_garbage(snapshot: &dyn Snapshot, account: AccountId) -> Result<Stored, StoreError> {
+    let mut stored = Stored::default();
+    let (start, end) = keys::parts(account);
+    for_each(snapshot, start, &end, |key, _| {
+        stored.garbage.push(key);
+        Ok(())
+    })?;
+    // The root stays until the next checkpoint writes it anew: its version is
+    // the condition.
+    if let Some(root) = snapshot.get(&keys::root(account))? {
+        stored.root = Some((ModSeq(0), root.version));
+    }
+    Ok(stored)
+}
+
+fn from_checkpoint(
+    snapshot: &dyn Snapshot,
+    account: AccountId,
+    pending: &mut Pending,
+) -> Result<(View, Stored), StoreError> {
+    let Some(root) = snapshot.get(&keys::root(account))? else {
+        let view = fold_all(snapshot, account, pending)?;
+        return Ok((view, all_garbage(snapshot, account)?));
+    };
+    let (mut view, parts, root_modseq) = checkpoint_view(snapshot, account, &root.value)?;
+    let mut stored = Stored {
+        root: Some((root_modseq, root.version)),
+        keywords: view.keywords().len(),
+        ..Stored::default()
+    };
+    stored.garbage = parts.garbage;
+    for (part, (generation, record)) in parts.shown {
+        if record.is_empty() {
+            stored.garbage.push(keys::part(account, part, generation));
+        } else {
+            stored.parts.insert(part, generation);
+        }
+    }
+    fold(snapshot, account, &mut view, pending)?;
+    Ok((view, stored))
+}
+
+/// The view that the latest checkpoint shows.
+pub(crate) fn checkpoint_view(
+    snapshot: &dyn Snapshot,
+    account: AccountId,
+    root: &[u8],
+) -> Result<(View, Parts, ModSeq), StoreError> {
+    let damaged = |error: mailbox_model::page::BuildError| StoreError::Damaged {
+        account,
+        what: format!("checkpoint: {error}"),
+    };
+    let mut builder = ViewBuilder::new(root).map_err(damaged)?;
+    let root_modseq = builder.modseq();
+    let parts = read_parts(snapshot, account, root_modseq)?;
+    // In order of `Part`: keywords, mailboxes, pages.
+    for (part, (_, record)) in &parts.shown {
+        match part {
+            _ if record.is_empty() => {}
+            Part::Keywords(_) => crate::checkpoint::read_keywords(record, |name| {
+                builder.keyword(name);
+            })
+            .map_err(|error| damaged(error.into()))?,
+            Part::Mailbox(id) => builder.mailbox(*id, record).map_err(damaged)?,
+            Part::Page(id, page) => builder.page(*id, *page, record).map_err(damaged)?,
+        }
+    }
+    let view = builder.finish().map_err(damaged)?;
+    Ok((view, parts, root_modseq))
+}
+
+/// Calls `f` with each pair of a range, reading [`SCAN_RECORDS`] at a time.
+pub(crate) fn for_each(
+    snapshot: &dyn Snapshot,
+    mut start: Vec<u8>,
+    end: &[u8],
+    mut f: impl FnMut(Vec<u8>, Versioned) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    loop {
+        let pairs: Result<_, ReadError> =
+            snapshot.scan(&start, end, Order::Ascending, SCAN_RECORDS);
+        let pairs = pairs?;
+        let Some((last, _)) = pairs.last() else {
+            return Ok(());
+        };
+        start.clone_from(last);
+        start.push(0);
+        let finished = pairs.len() < SCAN_RECORDS;
+        for (key, value) in pairs {
+            f(key, value)?;
+        }
+        if finished {
+            return Ok(());
+        }
+    }
+}

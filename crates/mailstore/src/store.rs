@@ -1,0 +1,170 @@
+//! The door to all accounts, and the cache of their views.
+
+use crate::account::Account;
+use crate::cache::Cache;
+use crate::error::StoreError;
+use crate::fsck::{self, Finding};
+use crate::lane::Lanes;
+use crate::limits::{CACHE_BYTES_MAX, ENTRIES_PER_CHECKPOINT};
+use crate::load;
+use blobs::Blobs;
+use engine::{ShardId, SharedEngine};
+use envelope::AccountId;
+use runtime::{Runtime, Tasks};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+/// How the store behaves.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// Memory for cached views, about.
+    pub cache_bytes_max: u64,
+    /// Log entries after which an account gets a checkpoint.
+    pub entries_per_checkpoint: u32,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            cache_bytes_max: CACHE_BYTES_MAX,
+            entries_per_checkpoint: ENTRIES_PER_CHECKPOINT,
+        }
+    }
+}
+
+/// What every account needs.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) engine: SharedEngine,
+    pub(crate) blobs: Arc<Blobs>,
+    pub(crate) runtime: Runtime,
+    pub(crate) options: Options,
+    /// Checkpoints that are being written.
+    pub(crate) tasks: Tasks,
+    /// Sum of the cached views' weights.
+    pub(crate) weight: AtomicU64,
+}
+
+/// All accounts of a store. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Mailstore {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) cache: Arc<Cache>,
+}
+
+impl Mailstore {
+    /// The accounts that `engine` holds, with their bodies in `blobs`.
+    #[must_use]
+    pub fn new(
+        engine: SharedEngine,
+        blobs: Arc<Blobs>,
+        runtime: Runtime,
+        options: Options,
+    ) -> Self {
+        let shared = Shared {
+            engine,
+            blobs,
+            runtime,
+            options,
+            tasks: Tasks::new(),
+            weight: AtomicU64::new(0),
+        };
+        Self {
+            shared: Arc::new(shared),
+            cache: Arc::default(),
+        }
+    }
+
+    /// The shard that an account's records and bodies live in.
+    #[must_use]
+    pub fn shard(&self, account: AccountId) -> ShardId {
+        self.shared.engine.shard_of_account(account.0)
+    }
+
+    /// The account, from memory or loaded. Everybody gets the same one while
+    /// anybody holds it.
+    ///
+    /// # Errors
+    /// There is no such account, or it can't be read.
+    pub async fn account(&self, id: AccountId) -> Result<Arc<Account>, StoreError> {
+        let slot = self.cache.slot(id);
+        if let Some(account) = slot.get() {
+            return Ok(Arc::clone(account));
+        }
+        let loaded = slot
+            .get_or_try_init(|| async {
+                let shared = Arc::clone(&self.shared);
+                let work = move || load::load(&*shared.engine, id);
+                let tip = self.shared.runtime.blocking(work).await?;
+                Ok(Account::open(Arc::clone(&self.shared), id, tip))
+            })
+            .await;
+        match loaded {
+            Ok(account) => {
+                let account = Arc::clone(account);
+                self.make_room();
+                Ok(account)
+            }
+            Err(error) => {
+                self.cache.forget_empty(id);
+                Err(error)
+            }
+        }
+    }
+
+    /// The lanes of several accounts of one shard, taken in ascending order so
+    /// that two callers can't wait for each other. What can't be opened is an
+    /// error of its own: [`Lanes::lane`] tells.
+    pub async fn lanes(&self, accounts: &[AccountId]) -> Lanes {
+        let mut ids = accounts.to_vec();
+        ids.sort_unstable();
+        ids.dedup();
+        // Loading may take long: no lane is held meanwhile.
+        let mut opened = Vec::with_capacity(ids.len());
+        for id in ids {
+            opened.push((id, self.account(id).await));
+        }
+        let mut lanes = Vec::with_capacity(opened.len());
+        for (id, account) in opened {
+            let lane = match account {
+                Ok(account) => account.lane().await,
+                Err(error) => Err(error),
+            };
+            lanes.push((id, lane));
+        }
+        Lanes::new(Arc::clone(&self.shared), lanes)
+    }
+
+    /// Lets accounts that nobody holds leave memory, the longest unused first,
+    /// each with a checkpoint if changes piled up.
+    fn make_room(&self) {
+        if !self.cache.begin_making_room(&self.shared) {
+            return;
+        }
+        let store = self.clone();
+        self.shared.tasks.spawn(&self.shared.runtime, async move {
+            store.cache.make_room(&store.shared).await;
+        });
+    }
+
+    /// Writes the checkpoints of all cached accounts and waits for those under
+    /// way; for a clean end, so that opening again replays nothing.
+    pub async fn close(&self) {
+        for account in self.cache.accounts() {
+            if let Err(error) = account.checkpoint().await {
+                tracing::warn!(account = %account.id(), %error, "no checkpoint at the end");
+            }
+        }
+        self.shared.tasks.wait().await;
+    }
+
+    /// Checks one account's records against each other, as of one snapshot.
+    ///
+    /// # Errors
+    /// The engine can't be read at all.
+    pub async fn fsck(&self, account: AccountId) -> Result<Vec<Finding>, StoreError> {
+        let shared = Arc::clone(&self.shared);
+        let work = move || fsck::check(&*shared.engine, &shared.blobs, account);
+        self.shared.runtime.blocking(work).await
+    }
+}
