@@ -1,1 +1,6 @@
-//! Tests.
+//! Tests of the model as a whole: any history keeps the invariants.
+
+mod codec;
+mod history;
+mod scenes;
+mod world;

@@ -1,0 +1,173 @@
+//! Golden bytes: what a release wrote must be read for ever.
+
+use super::world::{World, name};
+use crate::page::{encode_mailbox, encode_page, encode_root};
+use crate::{
+    Change, EmailId, Flag, FlagEdit, FlagId, Item, KeywordId, Keywords, LogEntry, MailboxId,
+    ModSeq, NewMailbox, Renamed, Role, Transfer, Uid, UidSet, UidValidity,
+};
+use wire::codec::DecodeError;
+
+fn item() -> Item {
+    Item {
+        uid: Uid(3),
+        email: EmailId(9),
+        keywords: Keywords::from_parts(1, vec![KeywordId(2)]),
+        deleted: true,
+        size: 300,
+    }
+}
+
+fn new_mailbox() -> NewMailbox {
+    NewMailbox {
+        id: MailboxId(5),
+        name: name("a/b"),
+        role: Some(Role::Sent),
+        uid_validity: UidValidity(8),
+        subscribe: true,
+    }
+}
+
+fn transfer() -> Transfer {
+    Transfer {
+        from: MailboxId(1),
+        to: MailboxId(2),
+        uids: UidSet::from_ranges([(Uid(1), Uid(4)), (Uid(9), Uid(9))]),
+        first_uid: Uid(7),
+        renewed: UidSet::one(Uid(9)),
+        first_email: EmailId(6),
+    }
+}
+
+/// Each kind of change with the bytes behind the common head.
+fn goldens() -> Vec<(Change, &'static [u8])> {
+    let edit = |flag, set| FlagEdit {
+        flag,
+        set,
+        uids: UidSet::range(Uid(2), Uid(5)),
+    };
+    vec![
+        (
+            Change::Deliver {
+                mailbox: MailboxId(1),
+                items: vec![item()],
+            },
+            &[1, 1, 1, 3, 18, 0x31, 1, 2, 0xac, 2],
+        ),
+        (
+            Change::Flags {
+                mailbox: MailboxId(1),
+                edits: vec![
+                    edit(FlagId::Draft, true),
+                    edit(FlagId::Keyword(KeywordId(7)), false),
+                ],
+            },
+            &[2, 1, 2, 3, 1, 1, 2, 3, 5, 7, 0, 1, 2, 3],
+        ),
+        (
+            Change::Copy(transfer()),
+            &[3, 1, 2, 2, 1, 3, 5, 0, 7, 1, 9, 0, 6],
+        ),
+        (
+            Change::Move {
+                transfer: transfer(),
+                deleted: UidSet::one(Uid(1)),
+            },
+            &[4, 1, 2, 2, 1, 3, 5, 0, 7, 1, 9, 0, 6, 1, 1, 0],
+        ),
+        (
+            Change::Expunge {
+                mailbox: MailboxId(1),
+                items: vec![item()],
+            },
+            &[5, 1, 1, 3, 18, 0x31, 1, 2, 0xac, 2],
+        ),
+        (
+            Change::Create {
+                mailboxes: vec![new_mailbox()],
+            },
+            &[6, 1, 5, 3, b'a', b'/', b'b', 5, 8, 1],
+        ),
+        (
+            Change::Rename {
+                created: vec![],
+                renames: vec![Renamed {
+                    id: MailboxId(5),
+                    from: name("a"),
+                    to: name("c"),
+                }],
+                subscribed: vec![name("a")],
+            },
+            &[7, 0, 1, 5, 1, b'a', 1, b'c', 1, 1, b'a'],
+        ),
+        (
+            Change::Delete {
+                mailbox: new_mailbox(),
+                uid_next: Uid(4),
+                items: vec![item()],
+            },
+            &[
+                8, 5, 3, b'a', b'/', b'b', 5, 8, 1, 4, 1, 3, 18, 0x31, 1, 2, 0xac, 2,
+            ],
+        ),
+        (Change::Subscribe { name: name("a") }, &[9, 1, b'a']),
+        (Change::Unsubscribe { name: name("a") }, &[10, 1, b'a']),
+        (
+            Change::UidValidity {
+                mailbox: MailboxId(1),
+                from: UidValidity(2),
+                to: UidValidity(3),
+            },
+            &[11, 1, 2, 3],
+        ),
+    ]
+}
+
+#[test]
+fn log_entries_are_these_bytes() {
+    for (change, golden) in goldens() {
+        let entry = LogEntry {
+            modseq: ModSeq(300),
+            at_ms: 5,
+            new_keywords: vec!["$Junk".into()],
+            change,
+        };
+        let mut bytes = b"\x01\xac\x02\x05\x01\x05$Junk".to_vec();
+        bytes.extend_from_slice(golden);
+        assert_eq!(entry.encode(), bytes, "{entry:?}");
+        assert_eq!(LogEntry::decode(&bytes), Ok(entry));
+        for len in 0..bytes.len() {
+            assert!(LogEntry::decode(&bytes[..len]).is_err());
+        }
+    }
+    assert_eq!(LogEntry::decode(&[9]), Err(DecodeError::Version(9)));
+    assert_eq!(
+        LogEntry::decode(&[1, 1, 1, 0, 99]),
+        Err(DecodeError::Tag(99))
+    );
+}
+
+#[test]
+fn checkpoint_records_are_these_bytes() {
+    let mut world = World::new();
+    let (inbox, archive) = (world.id("INBOX"), world.id("Archive"));
+    world.deliver(inbox, &[Flag::Seen, Flag::Keyword("k".into())], 300);
+    world.deliver(inbox, &[Flag::Deleted], 1);
+    world.copy(inbox, archive, &UidSet::one(Uid(1)));
+    world.expunge(inbox, crate::stage::Expunging::Deleted);
+    world.subscribe("z", true);
+    // Seven changes, one email of 300 bytes, one keyword.
+    assert_eq!(
+        encode_root(&world.view),
+        [1, 7, 3, 3, 102, 0xac, 2, 1, 1, 1, 1, b'z']
+    );
+    assert_eq!(
+        encode_mailbox(&world.view, inbox).expect("there"),
+        b"\x01\x05INBOX\x01\x01\x64\x03\x06\x01\x00\x00\xac\x02\x00\x01\x06\x01\x02\x00"
+    );
+    assert_eq!(
+        encode_page(&world.view, inbox, 0).expect("there"),
+        [1, 1, 1, 2, 0x61, 1, 0, 0xac, 2, 6]
+    );
+    assert_eq!(encode_page(&world.view, inbox, 1), None);
+}

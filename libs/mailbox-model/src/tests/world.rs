@@ -1,0 +1,236 @@
+//! An account with its log, for tests, and the checks that must always hold.
+
+use crate::stage::{
+    Arrival, Expunging, FlagAction, FlagsRequest, StageError, stage_copy, stage_create,
+    stage_delete, stage_deliver, stage_expunge, stage_flags, stage_move, stage_rename,
+    stage_subscribe, stage_uid_validity, stage_unsubscribe,
+};
+use crate::{
+    Counters, Draft, Effects, Entry, Flag, LogEntry, MailboxId, MailboxName, ModSeq, Role, Uid,
+    UidSet, UidValidity, Usage, View, apply, apply_noting,
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+pub(super) struct World {
+    pub(super) view: View,
+    pub(super) log: Vec<LogEntry>,
+    pub(super) effects: Effects,
+    uid_validities: BTreeSet<UidValidity>,
+    seen: BTreeMap<MailboxId, (Uid, ModSeq)>,
+}
+
+pub(super) fn name(text: &str) -> MailboxName {
+    MailboxName::parse(text).expect("a valid name")
+}
+
+impl World {
+    pub(super) fn new() -> Self {
+        let mut world = Self {
+            view: View::empty(UidValidity(100)),
+            log: Vec::new(),
+            effects: Effects::default(),
+            uid_validities: BTreeSet::new(),
+            seen: BTreeMap::new(),
+        };
+        world.create("INBOX", Some(Role::Inbox)).expect("fresh");
+        world.create("Archive", Some(Role::Archive)).expect("fresh");
+        world
+    }
+
+    /// Numbers, applies, and checks everything.
+    pub(super) fn commit(&mut self, draft: Draft) -> Effects {
+        let entry = draft.into_entry(self.view.modseq().next(), 1_000);
+        let decoded = LogEntry::decode(&entry.encode()).expect("it decodes");
+        assert_eq!(decoded, entry);
+        let before = self.view.clone();
+        let mut effects = Effects::default();
+        apply_noting(&mut self.view, &entry, &mut effects).expect("what was staged applies");
+        assert_eq!(before.modseq.next(), self.view.modseq);
+        self.log.push(entry);
+        self.effects.pages.extend(effects.pages.iter().copied());
+        self.effects
+            .mailboxes
+            .extend(effects.mailboxes.iter().copied());
+        self.check(&before);
+        effects
+    }
+
+    pub(super) fn id(&self, mailbox: &str) -> MailboxId {
+        self.view
+            .mailbox_named(&name(mailbox))
+            .expect("the mailbox is there")
+            .id()
+    }
+
+    pub(super) fn entries(&self, mailbox: &str) -> Vec<Entry> {
+        let mailbox = self
+            .view
+            .mailbox_named(&name(mailbox))
+            .expect("the mailbox is there");
+        mailbox.entries().iter().cloned().collect()
+    }
+
+    pub(super) fn create(&mut self, to: &str, role: Option<Role>) -> Result<(), StageError> {
+        let (draft, _) = stage_create(&self.view, &[(name(to), role)])?;
+        self.commit(draft);
+        Ok(())
+    }
+
+    pub(super) fn deliver(&mut self, to: MailboxId, flags: &[Flag], size: u64) -> Uid {
+        let staged = stage_deliver(&self.view, to, &[Arrival { flags, size }]).expect("room");
+        self.commit(staged.draft);
+        staged.emails[0].1
+    }
+
+    pub(super) fn flags(
+        &mut self,
+        mailbox: MailboxId,
+        uids: &UidSet,
+        action: FlagAction,
+        flags: &[Flag],
+        unchanged_since: Option<ModSeq>,
+    ) -> UidSet {
+        let request = FlagsRequest {
+            mailbox,
+            uids,
+            action,
+            flags,
+            unchanged_since,
+        };
+        let staged = stage_flags(&self.view, &request).expect("the mailbox is there");
+        if let Some(draft) = staged.draft {
+            self.commit(draft);
+        }
+        staged.modified
+    }
+
+    pub(super) fn copy(&mut self, from: MailboxId, to: MailboxId, uids: &UidSet) -> Effects {
+        let staged = stage_copy(&self.view, from, to, uids).expect("both are there");
+        self.transferred(staged, to)
+    }
+
+    pub(super) fn move_(&mut self, from: MailboxId, to: MailboxId, uids: &UidSet) -> Effects {
+        let staged = stage_move(&self.view, from, to, uids).expect("both are there");
+        self.transferred(staged, to)
+    }
+
+    fn transferred(&mut self, staged: crate::stage::TransferStaged, to: MailboxId) -> Effects {
+        let effects = staged
+            .draft
+            .map(|draft| self.commit(draft))
+            .unwrap_or_default();
+        let target = self.view.mailbox(to).expect("it is there");
+        assert!(
+            staged
+                .uids
+                .iter()
+                .all(|(_, uid)| target.find(*uid).is_some())
+        );
+        effects
+    }
+
+    pub(super) fn expunge(&mut self, mailbox: MailboxId, which: Expunging<'_>) -> Effects {
+        let staged = stage_expunge(&self.view, mailbox, which, usize::MAX).expect("it is there");
+        staged
+            .draft
+            .map(|draft| self.commit(draft))
+            .unwrap_or_default()
+    }
+
+    pub(super) fn rename(&mut self, from: &str, to: &str) -> Result<(), StageError> {
+        let draft = stage_rename(&self.view, &name(from), &name(to))?;
+        self.commit(draft);
+        Ok(())
+    }
+
+    pub(super) fn delete(&mut self, gone: &str) -> Result<(), StageError> {
+        let staged = stage_delete(&self.view, &name(gone))?;
+        self.commit(staged.draft);
+        Ok(())
+    }
+
+    pub(super) fn subscribe(&mut self, to: &str, subscribe: bool) {
+        let draft = if subscribe {
+            stage_subscribe(&self.view, &name(to)).expect("few")
+        } else {
+            stage_unsubscribe(&self.view, &name(to))
+        };
+        if let Some(draft) = draft {
+            self.commit(draft);
+        }
+    }
+
+    pub(super) fn new_uid_validity(&mut self, mailbox: MailboxId) {
+        let draft = stage_uid_validity(&self.view, mailbox).expect("it is there");
+        self.commit(draft);
+    }
+
+    fn check(&mut self, before: &View) {
+        for mailbox in self.view.mailboxes() {
+            let old = before.mailbox(mailbox.id());
+            if old.is_none_or(|old| old.uid_validity() != mailbox.uid_validity()) {
+                assert!(
+                    self.uid_validities.insert(mailbox.uid_validity()),
+                    "UIDVALIDITY again"
+                );
+                assert_ne!(mailbox.uid_validity(), UidValidity(0));
+            }
+            let seen = self.seen.entry(mailbox.id()).or_insert((Uid(1), ModSeq(0)));
+            assert!(mailbox.uid_next() >= seen.0 && mailbox.highest_modseq() >= seen.1);
+            assert!(mailbox.highest_modseq() <= self.view.modseq());
+            *seen = (mailbox.uid_next(), mailbox.highest_modseq());
+        }
+        check_view(&self.view);
+    }
+
+    pub(super) fn folded(&self) -> View {
+        let mut view = View::empty(UidValidity(100));
+        for entry in &self.log {
+            apply(&mut view, entry).expect("the log folds");
+        }
+        view
+    }
+}
+
+/// The invariants that a view keeps by itself.
+pub(super) fn check_view(view: &View) {
+    let mut emails: BTreeMap<_, Vec<(MailboxId, Entry)>> = BTreeMap::new();
+    for mailbox in view.mailboxes() {
+        let mut sums = Counters::default();
+        let mut last = Uid(0);
+        for (rank, entry) in mailbox.entries().iter().enumerate() {
+            assert!(entry.uid > last && entry.uid < mailbox.uid_next());
+            last = entry.uid;
+            assert_eq!(mailbox.find(entry.uid), Some((rank, entry)));
+            assert!(entry.modseq <= mailbox.highest_modseq());
+            sums.add(entry);
+            emails
+                .entry(entry.email)
+                .or_default()
+                .push((mailbox.id(), entry.clone()));
+        }
+        assert_eq!(sums, mailbox.counters());
+        assert_eq!(view.mailbox_named(mailbox.name()), Some(mailbox));
+    }
+    let mut usage = Usage::default();
+    for (email, copies) in &emails {
+        assert!(*email < view.next_email());
+        usage.emails += 1;
+        usage.bytes += copies[0].1.size;
+        let places: BTreeSet<_> = copies.iter().map(|(mailbox, _)| *mailbox).collect();
+        assert_eq!(places.len(), copies.len(), "twice in one mailbox");
+        assert!(
+            copies
+                .iter()
+                .all(|(_, entry)| entry.keywords == copies[0].1.keywords)
+        );
+        let known = view.copies(copies[0].0, &copies[0].1);
+        assert_eq!(known.len(), copies.len());
+    }
+    assert_eq!(usage, view.usage());
+    assert!(
+        view.shared
+            .keys()
+            .all(|email| emails.get(email).is_some_and(|c| c.len() > 1))
+    );
+}
