@@ -1,1 +1,47 @@
 //! The durable queue: records, schedule, leases.
+//!
+//! * [`Queue::stage`] adds a message to somebody's batch; with its commit the
+//!   message is in the queue and whoever waits in [`Queue::news`] wakes
+//! * [`Queue::due`] is what may be attempted now, a scan of keys in order of time
+//! * [`Queue::lease`] claims recipients for an attempt, [`Lease::change`] stages
+//!   what became of them, alone or together with a report in one commit
+//! * [`Queue::list`], [`Queue::act`], [`Queue::act_on_all`] are the operator's
+//! * [`Queue::recover`] is called once, before the first lease
+//!
+//! Keys: [`keys`]. Records: [`Message`] (written once), [`Progress`] (after
+//! each attempt), [`Intent`] (while an attempt is under way). What may follow
+//! what: `queue-model`. The story: `docs/internals/queue.md`.
+//!
+//! Not here: where a recipient's mail goes and how (`dispatch`, `deliver`).
+//!
+//! Invariants: a message in the queue is the owner of its blob; its keys in the
+//! schedule are a function of its records; a recipient is leased by one at a
+//! time; a change of a message is staged on the one before it, in the order
+//! of its lane; one record that cannot be read stops nobody else's mail.
+
+#![forbid(unsafe_code)]
+
+mod admin;
+mod entry;
+mod error;
+mod intent;
+pub mod keys;
+mod lease;
+pub mod limits;
+mod message;
+mod news;
+mod progress;
+mod recover;
+mod store;
+#[cfg(test)]
+mod tests;
+
+pub use admin::{Act, Acted, Filter, Listed, Page};
+pub use error::QueueError;
+pub use intent::Intent;
+pub use lease::{Change, Lease, Settlement};
+pub use message::{Message, Origin};
+pub use news::News;
+pub use progress::{Attempt, Progress, RecipientProgress};
+pub use recover::Recovered;
+pub use store::{Due, DueMark, DuePage, NewMessage, Queue, Start};

@@ -1,0 +1,189 @@
+//! A message of the queue in memory: its records and its lane.
+//!
+//! There is at most one [`Entry`] of a message in a process while somebody uses
+//! it or while a change of it is not visible yet; so the tip is what was
+//! submitted last, which no snapshot may show yet. The lane is held from
+//! reading the tip until `submit`, not over the sync.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Weak};
+
+use blobs::Owner;
+use engine::{Batch, CommitNo, Expect, ShardId, SubmitError, Ticket};
+use parking_lot::Mutex;
+use queue_model::QueueId;
+
+use crate::error::QueueError;
+use crate::keys;
+use crate::message::Message;
+use crate::progress::Progress;
+use crate::store::Inner;
+
+/// The entries in use.
+pub(crate) type Live = Mutex<HashMap<(ShardId, QueueId), Weak<Entry>>>;
+
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) shard: ShardId,
+    pub(crate) id: QueueId,
+    pub(crate) message: Message,
+    pub(crate) tip: tokio::sync::Mutex<Tip>,
+    /// Places in the envelope that are being attempted.
+    pub(crate) leased: Mutex<HashSet<usize>>,
+    live: Weak<Live>,
+}
+
+/// What was submitted last.
+#[derive(Debug)]
+pub(crate) struct Tip {
+    pub(crate) progress: Progress,
+    pub(crate) version: CommitNo,
+    /// The message has left the queue.
+    pub(crate) gone: bool,
+}
+
+impl Entry {
+    pub(crate) fn new(
+        shard: ShardId,
+        id: QueueId,
+        (message, tip): (Message, Tip),
+        live: &Arc<Live>,
+    ) -> Self {
+        Self {
+            shard,
+            id,
+            message,
+            tip: tokio::sync::Mutex::new(tip),
+            leased: Mutex::default(),
+            live: Arc::downgrade(live),
+        }
+    }
+
+    /// Adds to `batch` what turns the tip into `next`: the record and the
+    /// schedule, or, when nothing is left to do, the message's end.
+    pub(crate) fn stage(
+        self: &Arc<Self>,
+        inner: &Inner,
+        tip: &Tip,
+        next: &Progress,
+        batch: &mut Batch,
+    ) {
+        let (shard, id, envelope) = (self.shard, self.id, &self.message.envelope);
+        let key = keys::progress(shard, id);
+        batch.expect(key.clone(), Expect::Version(tip.version));
+        let before = tip.progress.schedule(envelope);
+        let after = next.schedule(envelope);
+        for (domain, due_ms) in &before {
+            if after.get(domain) != Some(due_ms) {
+                batch.delete(keys::due(shard, *due_ms, id, domain));
+            }
+        }
+        let added = after
+            .iter()
+            .filter(|(domain, due_ms)| before.get(*domain) != Some(due_ms));
+        let mut earliest = None;
+        for (domain, &due_ms) in added {
+            batch.put(keys::due(shard, due_ms, id, domain), vec![keys::VERSION]);
+            earliest = Some(earliest.map_or(due_ms, |ms: u64| ms.min(due_ms)));
+        }
+        let finished = next.is_finished();
+        if finished {
+            batch.delete(key);
+            batch.delete(keys::message(shard, id));
+            inner
+                .blobs
+                .unlink(batch, shard, self.message.blob, Owner::Queue(id.0));
+        } else {
+            batch.put(key, next.encode());
+        }
+        // The entry lives until the change is visible: who loads it anew sees the change.
+        let (entry, news, count) = (
+            Arc::clone(self),
+            Arc::clone(&inner.news),
+            Arc::clone(&inner.messages),
+        );
+        batch.on_visible(move |_| {
+            if let Some(due_ms) = earliest {
+                news.add(entry.shard, due_ms);
+            }
+            if finished {
+                count.sub(1);
+            }
+        });
+    }
+
+    /// Stages `change` on the tip, submits, and stages anew on what another
+    /// commit has made of it when there was one.
+    ///
+    /// `change` gives the next progress, or nothing when there is nothing to do,
+    /// and may add to the batch.
+    pub(crate) async fn submit(
+        self: &Arc<Self>,
+        inner: &Arc<Inner>,
+        mut change: impl FnMut(&Progress, &mut Batch) -> Result<Option<Progress>, QueueError>,
+    ) -> Result<Option<Ticket>, QueueError> {
+        let mut tip = self.tip.lock().await;
+        for _ in 0..crate::limits::CONFLICTS_MAX {
+            if tip.gone {
+                return Err(QueueError::NotFound);
+            }
+            let mut batch = Batch::new();
+            let Some(next) = change(&tip.progress, &mut batch)? else {
+                return Ok(None);
+            };
+            self.stage(inner, &tip, &next, &mut batch);
+            match inner.engine.submit(batch) {
+                Ok(ticket) => {
+                    tip.moved_to(next, ticket.commit());
+                    return Ok(Some(ticket));
+                }
+                Err(SubmitError::Conflict { .. }) => self.reload(inner, &mut tip).await?,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(SubmitError::Conflict {
+            key: keys::progress(self.shard, self.id),
+        }
+        .into())
+    }
+
+    /// Takes the tip from the store: somebody else has changed it, or a change
+    /// of ours was submitted and its caller vanished before it could say so.
+    pub(crate) async fn reload(&self, inner: &Arc<Inner>, tip: &mut Tip) -> Result<(), QueueError> {
+        // What conflicts may be submitted and not visible yet.
+        inner
+            .runtime
+            .sleep(std::time::Duration::from_millis(5))
+            .await;
+        match inner.load(self.shard, self.id).await {
+            Ok((_, loaded)) => *tip = loaded,
+            Err(QueueError::NotFound) => tip.gone = true,
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+}
+
+impl Tip {
+    pub(crate) fn moved_to(&mut self, next: Progress, commit: CommitNo) {
+        self.gone = next.is_finished();
+        self.progress = next;
+        self.version = commit;
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        let Some(live) = self.live.upgrade() else {
+            return;
+        };
+        let mut live = live.lock();
+        // A new entry of the message may have taken the place already.
+        if live
+            .get(&(self.shard, self.id))
+            .is_some_and(|entry| entry.strong_count() == 0)
+        {
+            live.remove(&(self.shard, self.id));
+        }
+    }
+}

@@ -1,0 +1,383 @@
+//! Claims on recipients, and what became of them.
+//!
+//! A lease is a claim in this process and an intent on the disk. It ends with a
+//! [`Change`] that covers its recipients, or when it is dropped: then they are
+//! due as before. When the process ends in between, [`Queue::recover`] finds
+//! the intent. A lease that several nodes could hold needs a fencing token and
+//! an end in the store; that comes with the first engine that several nodes share.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use engine::{Batch, CommitNo, Expect, ShardId, SubmitError};
+use envelope::{Domain, Recipient};
+use queue_model::{Event, IllegalEvent, QueueId, State};
+
+use crate::entry::{Entry, Tip};
+use crate::error::QueueError;
+use crate::intent::Intent;
+use crate::keys;
+use crate::message::Message;
+use crate::progress::{Attempt, Progress, RecipientProgress};
+use crate::store::{Due, Inner, Queue};
+
+/// Recipients of a message that nobody else may attempt meanwhile.
+pub struct Lease {
+    inner: Arc<Inner>,
+    entry: Arc<Entry>,
+    begun_ms: u64,
+    /// Places in the envelope and what was known of them, in order.
+    recipients: Vec<(usize, RecipientProgress)>,
+    /// How many results were submitted.
+    settled: AtomicUsize,
+}
+
+/// What became of one recipient.
+#[derive(Debug, Clone)]
+pub struct Settlement {
+    /// Its place in the envelope.
+    pub place: usize,
+    /// [`Event::Deliver`], [`Event::PutOff`], [`Event::GiveUp`] or [`Event::Hold`].
+    pub event: Event,
+    /// Whether the attempt counts: not when none was made.
+    pub counts: bool,
+    /// The sender is told of the delay with this change.
+    pub tells_delay: bool,
+    /// Why, for people.
+    pub reason: Option<String>,
+}
+
+impl Queue {
+    /// Claims those recipients of a due message that `wants` names by their
+    /// domains, whose time has come and that nobody else has claimed. Nothing
+    /// when there is none; that is no error, the schedule that was read may be old.
+    ///
+    /// A message whose record cannot be read is reported and set aside.
+    ///
+    /// # Errors
+    /// The engine cannot read or write.
+    pub async fn lease(
+        &self,
+        due: &Due,
+        wants: impl Fn(&Domain) -> bool,
+    ) -> Result<Option<Lease>, QueueError> {
+        let entry = match self.inner.entry(due.shard, due.id).await {
+            Ok(entry) => entry,
+            Err(QueueError::NotFound) => {
+                self.inner.drop_dangling(due);
+                return Ok(None);
+            }
+            Err(QueueError::Damaged(error)) => {
+                self.inner.set_aside(due, &error.to_string());
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
+        };
+        let now_ms = self.inner.runtime.now().unix_ms;
+        let tip = entry.tip.lock().await;
+        let recipients = claim(&entry, &tip, now_ms, wants);
+        let Some(&(first, _)) = recipients.first() else {
+            return Ok(None);
+        };
+        // From here on the claim is given back when anything fails.
+        let lease = Lease {
+            inner: Arc::clone(&self.inner),
+            entry: Arc::clone(&entry),
+            begun_ms: now_ms,
+            recipients,
+            settled: AtomicUsize::new(0),
+        };
+        let intent = Intent {
+            id: due.id,
+            begun_ms: now_ms,
+            recipients: lease.recipients.iter().map(|(place, _)| *place).collect(),
+        };
+        let mut batch = Batch::new();
+        batch.put(
+            keys::intent(due.shard, due.id, first as u32),
+            intent.encode(),
+        );
+        self.inner.engine.submit(batch)?;
+        drop(tip);
+        Ok(Some(lease))
+    }
+}
+
+fn claim(
+    entry: &Entry,
+    tip: &Tip,
+    now_ms: u64,
+    wants: impl Fn(&Domain) -> bool,
+) -> Vec<(usize, RecipientProgress)> {
+    if tip.gone {
+        return Vec::new();
+    }
+    let mut leased = entry.leased.lock();
+    let recipients = entry
+        .message
+        .envelope
+        .recipients
+        .iter()
+        .zip(&tip.progress.recipients);
+    recipients
+        .enumerate()
+        .filter(|(place, (recipient, progress))| {
+            progress.state.apply(Event::Lease { now_ms }).is_ok()
+                && wants(recipient.address.domain())
+                && leased.insert(*place)
+        })
+        .map(|(place, (_, progress))| (place, progress.clone()))
+        .collect()
+}
+
+impl Lease {
+    /// Which message.
+    #[must_use]
+    pub fn id(&self) -> QueueId {
+        self.entry.id
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn shard(&self) -> ShardId {
+        self.entry.shard
+    }
+
+    /// The message.
+    #[must_use]
+    pub fn message(&self) -> &Message {
+        &self.entry.message
+    }
+
+    /// When the attempt began, in milliseconds since 1970.
+    #[must_use]
+    pub fn begun_ms(&self) -> u64 {
+        self.begun_ms
+    }
+
+    /// The claimed recipients: places in the envelope, and what was known of them.
+    pub fn recipients(&self) -> impl Iterator<Item = (usize, &Recipient, &RecipientProgress)> {
+        let all = &self.entry.message.envelope.recipients;
+        self.recipients
+            .iter()
+            .filter_map(|(place, progress)| Some((*place, all.get(*place)?, progress)))
+    }
+
+    /// Begins to write down what became of them. Holds the message's lane: not
+    /// for longer than it takes to submit.
+    ///
+    /// # Errors
+    /// A result for a recipient that is not claimed, or that cannot follow.
+    pub async fn change(
+        &self,
+        results: Vec<Settlement>,
+        attempt: Option<Attempt>,
+    ) -> Result<Change<'_>, QueueError> {
+        let tip = self.entry.tip.lock().await;
+        if tip.gone {
+            return Err(QueueError::NotFound);
+        }
+        let next = self.next(&tip.progress, &results, attempt.as_ref())?;
+        Ok(Change {
+            lease: self,
+            tip,
+            next,
+            results,
+            attempt,
+        })
+    }
+
+    fn next(
+        &self,
+        progress: &Progress,
+        results: &[Settlement],
+        attempt: Option<&Attempt>,
+    ) -> Result<Progress, IllegalEvent> {
+        let mut next = progress.clone();
+        for result in results {
+            let event = result.event;
+            let not_claimed = IllegalEvent {
+                state: State::Leased,
+                event,
+            };
+            let claimed = self
+                .recipients
+                .iter()
+                .any(|(place, _)| *place == result.place);
+            let reason = result
+                .reason
+                .as_deref()
+                .map(|reason| next.fit_reason(reason));
+            let recipient = next
+                .recipients
+                .get_mut(result.place)
+                .filter(|_| claimed)
+                .ok_or(not_claimed)?;
+            recipient.state = recipient
+                .state
+                .apply(Event::Lease {
+                    now_ms: self.begun_ms,
+                })?
+                .apply(event)?;
+            recipient.attempts += u32::from(result.counts);
+            recipient.delay_told |= result.tells_delay;
+            if reason.is_some() {
+                recipient.reason = reason;
+            }
+            if result.counts {
+                next.interrupted = 0;
+            }
+        }
+        if let Some(attempt) = attempt {
+            next.remember(attempt.clone());
+        }
+        Ok(next)
+    }
+
+    fn intent_key(&self) -> Option<Vec<u8>> {
+        let (first, _) = self.recipients.first()?;
+        Some(keys::intent(self.entry.shard, self.entry.id, *first as u32))
+    }
+}
+
+/// Given back: the recipients are due as before.
+impl Drop for Lease {
+    fn drop(&mut self) {
+        {
+            let mut leased = self.entry.leased.lock();
+            for (place, _) in &self.recipients {
+                leased.remove(place);
+            }
+        }
+        let settled = self.settled.load(Ordering::Acquire);
+        if settled == 0
+            && let Some(key) = self.intent_key()
+        {
+            let mut batch = Batch::new();
+            batch.delete(key);
+            // When this fails the store is closing, and the intent says the truth.
+            let _ = self.inner.engine.submit(batch);
+        }
+        if settled < self.recipients.len() {
+            let dues = self
+                .recipients
+                .iter()
+                .filter_map(|(_, known)| known.state.due_ms());
+            if let Some(earliest) = dues.min() {
+                self.inner.news.add(self.entry.shard, earliest);
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for Lease {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Lease")
+            .field("id", &self.entry.id)
+            .field("recipients", &self.recipients.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// What became of a lease's recipients, to be committed.
+#[must_use = "nothing is written before `commit` or `submitted`"]
+#[derive(Debug)]
+pub struct Change<'a> {
+    lease: &'a Lease,
+    tip: tokio::sync::MutexGuard<'a, Tip>,
+    next: Progress,
+    results: Vec<Settlement>,
+    attempt: Option<Attempt>,
+}
+
+impl Change<'_> {
+    /// Adds the change to a batch that carries more, such as a report. May be
+    /// called again for another batch. Tell [`Change::submitted`] when one was taken.
+    pub fn stage(&self, batch: &mut Batch) {
+        let lease = self.lease;
+        lease
+            .entry
+            .stage(&lease.inner, &self.tip, &self.next, batch);
+        if let Some(key) = lease.intent_key() {
+            batch.delete(key);
+        }
+    }
+
+    /// True when the message leaves the queue with this change.
+    #[must_use]
+    pub fn finishes(&self) -> bool {
+        self.next.is_finished()
+    }
+
+    /// A batch with this change was taken as this commit.
+    pub fn submitted(mut self, commit: CommitNo) {
+        let next = std::mem::replace(&mut self.next, Progress::new(0, State::Held, None));
+        self.tip.moved_to(next, commit);
+        self.lease
+            .settled
+            .store(self.results.len(), Ordering::Release);
+    }
+
+    /// After a conflict: takes up what another commit has made of the message.
+    ///
+    /// # Errors
+    /// The message has gone, or the results do not fit it any more.
+    pub async fn refresh(&mut self) -> Result<(), QueueError> {
+        let lease = self.lease;
+        lease.entry.reload(&lease.inner, &mut self.tip).await?;
+        if self.tip.gone {
+            return Err(QueueError::NotFound);
+        }
+        self.next = lease.next(&self.tip.progress, &self.results, self.attempt.as_ref())?;
+        Ok(())
+    }
+
+    /// Commits the change alone; returns when it is durable.
+    ///
+    /// # Errors
+    /// The engine does not take it, or the message has gone.
+    pub async fn commit(mut self) -> Result<(), QueueError> {
+        for _ in 0..crate::limits::CONFLICTS_MAX {
+            let mut batch = Batch::new();
+            self.stage(&mut batch);
+            match self.lease.inner.engine.submit(batch) {
+                Ok(ticket) => {
+                    self.submitted(ticket.commit());
+                    ticket.done().await;
+                    return Ok(());
+                }
+                Err(SubmitError::Conflict { .. }) => self.refresh().await?,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let entry = &self.lease.entry;
+        Err(SubmitError::Conflict {
+            key: keys::progress(entry.shard, entry.id),
+        }
+        .into())
+    }
+}
+
+impl Inner {
+    /// The message ended after the schedule was read; or the key is left over, then it goes.
+    fn drop_dangling(&self, due: &Due) {
+        let mut batch = Batch::new();
+        batch.expect(keys::progress(due.shard, due.id), Expect::Absent);
+        batch.delete(keys::due(due.shard, due.due_ms, due.id, &due.domain));
+        // A conflict means that the message is there after all.
+        let _ = self.engine.submit(batch);
+    }
+
+    /// One bad record must not stop the queue: it leaves the schedule and stays in the store.
+    pub(crate) fn set_aside(&self, due: &Due, reason: &str) {
+        tracing::error!(message = %due.id, reason, "a queued message's record is damaged; it was set aside");
+        let mut batch = Batch::new();
+        let mut value = vec![keys::VERSION];
+        value.extend_from_slice(reason.as_bytes());
+        batch.put(keys::aside(due.shard, due.id), value);
+        batch.delete(keys::due(due.shard, due.due_ms, due.id, &due.domain));
+        if let Err(error) = self.engine.submit(batch) {
+            tracing::warn!(%error, "a damaged message stays in the schedule");
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! Every limit of this crate.
+
+/// Attempts that a message's history keeps.
+pub const HISTORY_MAX: usize = 20;
+
+/// Bytes of all reasons in one record, shared out among its recipients, so that
+/// a message for thousands still fits a commit.
+pub const REASONS_BYTES_MAX: usize = 384 * 1024;
+
+/// Bytes of one reason.
+pub const REASON_BYTES_MAX: usize = 512;
+
+/// A reason is never cut shorter than this.
+pub const REASON_BYTES_MIN: usize = 40;
+
+/// Bytes of the name of a remote site in the history.
+pub const SITE_BYTES_MAX: usize = 255;
+
+/// Prefix header fields of a message.
+pub const PREFIX_BYTES_MAX: usize = 256 * 1024;
+
+/// Records read at once by a list or a recovery.
+pub(crate) const PAGE: usize = 256;
+
+/// How often a change is staged again when another commit came before it.
+pub(crate) const CONFLICTS_MAX: u32 = 100;
+
+/// Interrupted attempts in a row that are repeated at once.
+pub(crate) const INTERRUPTED_FREE: u32 = 3;
+
+/// Wait after one interruption more; doubles with each.
+pub(crate) const INTERRUPTED_WAIT_MS: u64 = 60_000;
+
+/// The longest wait after an interruption.
+pub(crate) const INTERRUPTED_WAIT_MAX_MS: u64 = 3_600_000;

@@ -1,0 +1,146 @@
+//! The queue over the memory engine, with three shards.
+
+mod admin;
+mod crash;
+mod flow;
+
+use std::sync::Arc;
+
+use blobs::{Blobs, Owner};
+use bytes::Bytes;
+use engine::{Batch, MemoryEngine, Order, ShardId, SharedEngine};
+use envelope::{Address, Domain, Envelope, Recipient, ReversePath};
+use queue_model::{Event, QueueId};
+use runtime::Runtime;
+
+use crate::{Attempt, Due, NewMessage, Origin, Queue, Settlement, Start};
+
+const SHARD: ShardId = ShardId(1);
+
+struct World {
+    engine: SharedEngine,
+    blobs: Arc<Blobs>,
+    runtime: Runtime,
+    queue: Queue,
+}
+
+impl World {
+    fn new() -> Self {
+        let engine: SharedEngine = Arc::new(MemoryEngine::new(3));
+        let blobs = Arc::new(Blobs::new(Arc::clone(&engine)));
+        let runtime = Runtime::for_tests();
+        let queue = Queue::new(Arc::clone(&engine), Arc::clone(&blobs), runtime.clone());
+        Self {
+            engine,
+            blobs,
+            runtime,
+            queue,
+        }
+    }
+
+    /// The same store after the process has ended.
+    fn restarted(self) -> Self {
+        let queue = Queue::new(
+            Arc::clone(&self.engine),
+            Arc::clone(&self.blobs),
+            Runtime::seeded(7),
+        );
+        let runtime = self.runtime.clone();
+        Self {
+            queue,
+            runtime,
+            ..self
+        }
+    }
+
+    async fn put(&self, recipients: &[&str]) -> QueueId {
+        self.put_with(recipients, Start::Now).await
+    }
+
+    async fn put_with(&self, recipients: &[&str], start: Start) -> QueueId {
+        let mut batch = Batch::new();
+        let id = self.stage(&mut batch, recipients, start);
+        self.engine.submit(batch).expect("taken").done().await;
+        id
+    }
+
+    fn stage(&self, batch: &mut Batch, recipients: &[&str], start: Start) -> QueueId {
+        let mut writer = self.blobs.writer(SHARD);
+        writer.push(b"Subject: x\r\n\r\nbody\r\n").expect("written");
+        let mut blob = writer.finish().expect("finished");
+        self.blobs.stage(batch, &mut blob).expect("staged");
+        let mut envelope = Envelope::new(ReversePath::Address(address("ann@here.test")));
+        envelope.recipients = recipients
+            .iter()
+            .map(|to| Recipient::new(address(to)))
+            .collect();
+        let new = NewMessage {
+            blob: blob.id,
+            blob_size: blob.size,
+            prefix: Bytes::from_static(b"Received: y\r\n"),
+            envelope,
+            origin: Origin::default(),
+            start,
+        };
+        self.queue.stage(batch, SHARD, new)
+    }
+
+    async fn due(&self) -> Vec<Due> {
+        let now = self.runtime.now().unix_ms;
+        self.queue
+            .due(SHARD, None, now, 100)
+            .await
+            .expect("read")
+            .entries
+    }
+
+    /// Every key of the queue in any shard, and every link of the queue to a body.
+    fn keys(&self) -> Vec<Vec<u8>> {
+        let scan = |shard| {
+            let snapshot = self.engine.snapshot(ShardId(shard));
+            let mut pairs = snapshot
+                .scan(b"Q", b"R", Order::Ascending, 10_000)
+                .expect("read");
+            let links = snapshot
+                .scan(b"B", b"C", Order::Ascending, 10_000)
+                .expect("read");
+            pairs.extend(links.into_iter().filter(|(key, _)| key.len() == 53));
+            pairs
+        };
+        (0..3).flat_map(scan).map(|(key, _)| key).collect()
+    }
+
+    fn owners(&self, id: QueueId) -> Vec<Owner> {
+        let blob = self.queue.inner.load_now(SHARD, id).expect("there").0.blob;
+        self.blobs.owners(SHARD, blob, 10).expect("read")
+    }
+}
+
+fn address(text: &str) -> Address {
+    Address::parse(text).expect("an address")
+}
+
+fn domain(text: &str) -> Domain {
+    Domain::parse(text).expect("a domain")
+}
+
+fn settled(place: usize, event: Event) -> Settlement {
+    Settlement {
+        place,
+        event,
+        counts: true,
+        tells_delay: false,
+        reason: Some(format!("because {place}")),
+    }
+}
+
+fn attempt(at_ms: u64) -> Attempt {
+    Attempt {
+        at_ms,
+        site: "mx.there.test".into(),
+        delivered: 0,
+        deferred: 1,
+        failed: 0,
+        reason: Some("451 later".into()),
+    }
+}
