@@ -1,1 +1,134 @@
-//! Hands one queued message to one destination: SMTP client, LMTP, local.
+//! Hands one message to one destination: SMTP to other servers, LMTP.
+//!
+//! * [`deliver_to_domain`] – to a domain's own servers: MX, addresses, fall-back
+//! * [`deliver_to_host`] – to a configured host: a smart host, a relay domain's host
+//! * [`deliver_smtp`], [`deliver_lmtp`] – to one address and port
+//! * [`Report`], [`Outcome`] – what became of each recipient
+//! * [`Message`], [`Dns`] – ports: the message's octets, names
+//!
+//! Not here: when to try and how many at once (`dispatch`), what is recorded
+//! (`queue`), reports to senders (`report-format`).
+//!
+//! Invariants: every recipient has one outcome; what is not known to be permanent
+//! is temporary; after the end of data was sent nobody else is tried; mail never
+//! goes to our own listeners, nor to private addresses that are not allowed.
+
+#![forbid(unsafe_code)]
+
+mod connection;
+mod destination;
+mod dns;
+pub mod limits;
+mod message;
+mod report;
+mod smtp;
+mod timeouts;
+mod transport;
+
+#[cfg(test)]
+mod tests;
+
+pub use destination::Refusal;
+pub use dns::Dns;
+pub use message::{Message, MessageBytes};
+pub use report::{Outcome, Reason, Report};
+pub use smtp::{deliver_lmtp, deliver_smtp};
+pub use smtp_proto::client::Protocol;
+pub use timeouts::Timeouts;
+pub use transport::{deliver_to_domain, deliver_to_host};
+
+use std::future::Future;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::sync::Arc;
+
+use runtime::Runtime;
+use runtime::tls::ClientTls;
+use sasl::Credentials;
+use settings::Network;
+
+/// A future of a port.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// What outgoing delivery needs. Cheap to clone.
+#[derive(Clone)]
+pub struct Ports {
+    /// Clock, randomness, network.
+    pub runtime: Runtime,
+    /// Names.
+    pub dns: Arc<dyn Dns>,
+    /// TLS that takes any certificate.
+    pub opportunistic: ClientTls,
+    /// TLS that checks certificates, for [`TlsPolicy::Verified`] and
+    /// [`TlsPolicy::Implicit`]; without it they fail.
+    pub verified: Option<ClientTls>,
+    /// How to go about it.
+    pub options: Arc<Options>,
+}
+
+/// How outgoing delivery goes about it.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// EHLO's argument, in ASCII.
+    pub hello: String,
+    /// The port of other servers; 25 but in tests.
+    pub port: u16,
+    /// The IPv4 address to send from.
+    pub source_v4: Option<IpAddr>,
+    /// The IPv6 address to send from.
+    pub source_v6: Option<IpAddr>,
+    /// IPv6 is used at all.
+    pub use_ipv6: bool,
+    /// Private networks that mail may go to (`outbound.allow_networks`).
+    pub allow_networks: Vec<Network>,
+    /// Our own listeners; an unspecified address means every address of this machine.
+    pub own_listeners: Vec<SocketAddr>,
+    /// How long to wait for what.
+    pub timeouts: Timeouts,
+}
+
+impl Options {
+    /// Defaults: port 25, both families, nothing private, RFC 5321's time-outs.
+    #[must_use]
+    pub fn new(hello: &str) -> Self {
+        Self {
+            hello: hello.to_owned(),
+            port: 25,
+            source_v4: None,
+            source_v6: None,
+            use_ipv6: true,
+            allow_networks: Vec::new(),
+            own_listeners: Vec::new(),
+            timeouts: Timeouts::default(),
+        }
+    }
+}
+
+/// One address and port, and what is demanded of it.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// The host's name, for TLS and reports.
+    pub host: String,
+    /// Where it is.
+    pub address: SocketAddr,
+    /// TLS.
+    pub tls: TlsPolicy,
+    /// Whom to log in as.
+    pub credentials: Option<Credentials>,
+}
+
+/// What is demanded of TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TlsPolicy {
+    /// No TLS.
+    Never,
+    /// STARTTLS where offered, any certificate; after a failed handshake once more
+    /// in the clear.
+    Opportunistic,
+    /// STARTTLS or nothing, any certificate.
+    Required,
+    /// STARTTLS or nothing, with a certificate that is good for the host's name.
+    Verified,
+    /// TLS from the first octet, with a good certificate (RFC 8314 §3.3).
+    Implicit,
+}

@@ -1,0 +1,252 @@
+//! One connection to one server: `smtp_proto`'s client on a socket.
+//!
+//! Every wait has a time-out (RFC 5321 §4.5.3.2), every write makes progress or
+//! fails. Not here: which server, and what a failure means for recipients.
+
+use std::io;
+use std::net::IpAddr;
+
+use bytes::BytesMut;
+use runtime::net::Conn;
+use runtime::tls::ClientTls;
+use smtp_proto::client::{
+    Capabilities, Client, ClientConfig, ClientEvent, Failure, Protocol, Stage, StartTls,
+    Transaction, Unsupported, Verdict,
+};
+use thiserror::Error;
+
+use crate::destination::is_own_connection;
+use crate::limits::{INPUT_BYTES_MAX, QUIT_TIMEOUT};
+use crate::{Message, Ports, Target, TlsPolicy};
+
+/// Why a connection is of no use.
+#[derive(Debug, Error)]
+pub(crate) enum Broken {
+    #[error("cannot connect: {0}")]
+    Connect(io::Error),
+    #[error("it is this very server")]
+    Ourselves,
+    #[error("the TLS handshake failed: {0}")]
+    Handshake(io::Error),
+    #[error("no time left waiting for the answer to {}", .0.name())]
+    Timeout(Stage),
+    #[error("connection lost while waiting for the answer to {}: {error}", stage.name())]
+    Lost { stage: Stage, error: io::Error },
+    #[error(transparent)]
+    Failure(#[from] Failure),
+    #[error("the message cannot be read: {0}")]
+    Message(io::Error),
+    #[error("certificates cannot be checked: no roots are configured")]
+    NoRoots,
+}
+
+impl Broken {
+    fn lost(stage: Stage, kind: io::ErrorKind) -> Self {
+        Self::Lost {
+            stage,
+            error: kind.into(),
+        }
+    }
+}
+
+/// What a transaction brought.
+pub(crate) struct Sent {
+    /// By recipient; none where the connection broke before.
+    pub(crate) verdicts: Vec<Option<Verdict>>,
+    pub(crate) broken: Option<Broken>,
+    /// The whole message was on its way when it broke: the server may have it.
+    pub(crate) maybe_taken: bool,
+}
+
+pub(crate) struct Connection<'p> {
+    ports: &'p Ports,
+    tls: ClientTls,
+    host: String,
+    conn: Conn,
+    client: Client,
+    input: BytesMut,
+}
+
+impl<'p> Connection<'p> {
+    /// Connects and goes on until the server is ready for a transaction.
+    pub(crate) async fn open(
+        ports: &'p Ports,
+        target: &Target,
+        protocol: Protocol,
+        tls_policy: TlsPolicy,
+    ) -> Result<Self, Broken> {
+        let options = &ports.options;
+        let tls = match tls_policy {
+            TlsPolicy::Verified | TlsPolicy::Implicit => {
+                ports.verified.clone().ok_or(Broken::NoRoots)?
+            }
+            _ => ports.opportunistic.clone(),
+        };
+        let source: Option<IpAddr> = match target.address.ip().is_loopback() {
+            true => None,
+            false if target.address.is_ipv4() => options.source_v4,
+            false => options.source_v6,
+        };
+        let mut conn = runtime::net::connect(target.address, source, options.timeouts.connect)
+            .await
+            .map_err(Broken::Connect)?;
+        if is_own_connection(options, conn.local_addr(), conn.peer_addr()) {
+            return Err(Broken::Ourselves);
+        }
+        conn.set_write_timeout(options.timeouts.data_block);
+        if tls_policy == TlsPolicy::Implicit {
+            let handshake = conn.connect_tls(&tls, &target.host).await;
+            handshake.map_err(Broken::Handshake)?;
+        }
+        let mut config = ClientConfig::new(&options.hello);
+        config.protocol = protocol;
+        config.starttls = match tls_policy {
+            TlsPolicy::Never | TlsPolicy::Implicit => StartTls::Never,
+            TlsPolicy::Opportunistic => StartTls::IfOffered,
+            TlsPolicy::Required | TlsPolicy::Verified => StartTls::Required,
+        };
+        config.credentials.clone_from(&target.credentials);
+        config.auth_in_clear = target.address.ip().is_loopback();
+        let client = Client::new(config, conn.is_tls());
+        let mut connection = Self {
+            ports,
+            tls,
+            host: target.host.clone(),
+            conn,
+            client,
+            input: BytesMut::new(),
+        };
+        match connection.next_event().await? {
+            ClientEvent::Ready => Ok(connection),
+            event => Err(unexpected(event)),
+        }
+    }
+
+    pub(crate) fn is_tls(&self) -> bool {
+        self.conn.is_tls()
+    }
+
+    pub(crate) fn is_ready(&self) -> bool {
+        self.client.is_ready()
+    }
+
+    pub(crate) fn capabilities(&self) -> &Capabilities {
+        self.client.capabilities()
+    }
+
+    /// One transaction with the whole message.
+    pub(crate) async fn send(
+        &mut self,
+        transaction: Transaction,
+        message: &dyn Message,
+    ) -> Result<Sent, Unsupported> {
+        self.client.begin(transaction)?;
+        let mut maybe_taken = false;
+        let broken = loop {
+            match self.next_event().await {
+                Ok(ClientEvent::Finished(verdicts)) => {
+                    return Ok(Sent {
+                        verdicts: verdicts.into_iter().map(Some).collect(),
+                        broken: None,
+                        maybe_taken: false,
+                    });
+                }
+                Ok(ClientEvent::SendData) => match self.stream(message).await {
+                    Ok(()) => maybe_taken = true,
+                    // A server that has heard enough says so, and closes: its
+                    // words may be waiting.
+                    Err(Broken::Lost { .. }) => {}
+                    Err(broken) => break broken,
+                },
+                Ok(event) => break unexpected(event),
+                Err(broken) => break broken,
+            }
+        };
+        Ok(Sent {
+            verdicts: self.client.abandon(),
+            broken: Some(broken),
+            maybe_taken,
+        })
+    }
+
+    /// Says goodbye; how that goes is of no interest.
+    pub(crate) async fn quit(mut self) {
+        if !self.client.is_ready() {
+            return;
+        }
+        self.client.quit();
+        let runtime = &self.ports.runtime;
+        let goodbye = Box::pin(async {
+            let _ = self.next_event().await;
+            let _ = self.conn.shutdown().await;
+        });
+        let _ = runtime.timeout(QUIT_TIMEOUT, goodbye).await;
+    }
+
+    async fn stream(&mut self, message: &dyn Message) -> Result<(), Broken> {
+        let mut offset = 0;
+        while offset < message.size() {
+            let piece = message.read(offset).await.map_err(Broken::Message)?;
+            if piece.is_empty() {
+                return Err(Broken::Message(io::ErrorKind::UnexpectedEof.into()));
+            }
+            offset += piece.len() as u64;
+            self.client.push_data(&piece);
+            self.write_output().await?;
+        }
+        self.client.finish_data();
+        self.write_output().await
+    }
+
+    /// The next event that is not the connection's own business.
+    async fn next_event(&mut self) -> Result<ClientEvent, Broken> {
+        loop {
+            let event = self.client.next_event(&mut self.input);
+            match event {
+                Some(ClientEvent::StartTls) => {
+                    let handshake = self.conn.connect_tls(&self.tls, &self.host).await;
+                    handshake.map_err(Broken::Handshake)?;
+                    self.client.tls_started();
+                }
+                Some(ClientEvent::Failed(failure)) => return Err(failure.into()),
+                Some(event) => return Ok(event),
+                None => self.exchange().await?,
+            }
+        }
+    }
+
+    /// Writes what there is to say, then waits for the server.
+    async fn exchange(&mut self) -> Result<(), Broken> {
+        let stage = self.client.stage();
+        self.write_output().await?;
+        let timeout = self.ports.options.timeouts.of(stage);
+        let read = self.conn.read(&mut self.input);
+        match self.ports.runtime.timeout(timeout, read).await {
+            Err(_) => Err(Broken::Timeout(stage)),
+            Ok(Err(error)) => Err(Broken::Lost { stage, error }),
+            Ok(Ok(0)) => Err(Broken::lost(stage, io::ErrorKind::UnexpectedEof)),
+            Ok(Ok(_)) if self.input.len() > INPUT_BYTES_MAX => {
+                Err(Broken::lost(stage, io::ErrorKind::InvalidData))
+            }
+            Ok(Ok(_)) => Ok(()),
+        }
+    }
+
+    async fn write_output(&mut self) -> Result<(), Broken> {
+        let output = self.client.take_output();
+        if output.is_empty() {
+            return Ok(());
+        }
+        let stage = self.client.stage();
+        let lost = |error| Broken::Lost { stage, error };
+        self.conn.write_all(&output).await.map_err(lost)?;
+        self.conn.flush().await.map_err(lost)
+    }
+}
+
+fn unexpected(event: ClientEvent) -> Broken {
+    match event {
+        ClientEvent::Failed(failure) => failure.into(),
+        _ => Broken::lost(Stage::Hello, io::ErrorKind::InvalidData),
+    }
+}

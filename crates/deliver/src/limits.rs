@@ -1,0 +1,21 @@
+//! Every limit of this crate.
+
+use std::time::Duration;
+
+/// Recipients of one transaction (RFC 5321 §4.5.3.1.8: servers take at least 100).
+pub const RECIPIENTS_PER_TRANSACTION_MAX: usize = 100;
+/// Transactions on one connection for one message: `452 too many recipients`
+/// from a server that takes one at a time ends here.
+pub const TRANSACTIONS_MAX: usize = 100;
+/// MX records of a domain that are looked at, best ones first.
+pub const MX_MAX: usize = 20;
+/// Addresses of one host that are tried.
+pub const ADDRESSES_PER_HOST_MAX: usize = 4;
+/// Addresses that are tried in one attempt.
+pub const ADDRESSES_MAX: usize = 8;
+/// Unread input that a server may have waiting.
+pub const INPUT_BYTES_MAX: usize = 256 << 10;
+/// How long the reply to QUIT is waited for.
+pub const QUIT_TIMEOUT: Duration = Duration::from_secs(2);
+/// Octets that are looked at for the header's letters and 8-bit octets.
+pub const PROBE_BYTES: usize = 256 << 10;

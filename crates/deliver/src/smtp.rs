@@ -1,0 +1,277 @@
+//! One address: connect, deliver to as many recipients as it takes, say goodbye.
+
+use envelope::{Address, BodyType, Envelope};
+use smtp_proto::client::{Failure, Protocol, Stage, Transaction, Unsupported, Verdict};
+use tracing::debug;
+
+use crate::connection::{Broken, Connection, Sent};
+use crate::limits::{PROBE_BYTES, RECIPIENTS_PER_TRANSACTION_MAX, TRANSACTIONS_MAX};
+use crate::message::Letters;
+use crate::{Message, Outcome, Ports, Report, Target, TlsPolicy};
+
+/// Delivers to one server by SMTP.
+pub async fn deliver_smtp(
+    ports: &Ports,
+    target: &Target,
+    envelope: &Envelope,
+    message: &dyn Message,
+) -> Report {
+    deliver(ports, target, Protocol::Smtp, envelope, message).await
+}
+
+/// Delivers to one server by LMTP: every recipient has its own final answer.
+pub async fn deliver_lmtp(
+    ports: &Ports,
+    target: &Target,
+    envelope: &Envelope,
+    message: &dyn Message,
+) -> Report {
+    deliver(ports, target, Protocol::Lmtp, envelope, message).await
+}
+
+async fn deliver(
+    ports: &Ports,
+    target: &Target,
+    protocol: Protocol,
+    envelope: &Envelope,
+    message: &dyn Message,
+) -> Report {
+    let mut attempt = Attempt::new(envelope, message);
+    if attempt.probe().await {
+        Box::pin(attempt.try_address(ports, target, protocol)).await;
+    }
+    attempt.finish()
+}
+
+/// Whether another address may be tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// Some recipients are without an outcome.
+    Another,
+    /// That address was ours.
+    Ourselves,
+    /// All recipients have one.
+    Done,
+}
+
+/// One message's way over one or several addresses.
+pub(crate) struct Attempt<'m> {
+    envelope: &'m Envelope,
+    message: &'m dyn Message,
+    letters: Letters,
+    outcomes: Vec<Option<Outcome>>,
+    /// What those without an outcome get in the end.
+    failure: Option<Outcome>,
+    report: Report,
+}
+
+impl<'m> Attempt<'m> {
+    pub(crate) fn new(envelope: &'m Envelope, message: &'m dyn Message) -> Self {
+        Self {
+            envelope,
+            message,
+            letters: Letters {
+                header: false,
+                any: false,
+            },
+            outcomes: vec![None; envelope.recipients.len()],
+            failure: None,
+            report: Report {
+                outcomes: Vec::new(),
+                host: None,
+                address: None,
+                tls: false,
+                tls_failed: false,
+            },
+        }
+    }
+
+    /// Looks at the message's start; false if it cannot be read.
+    pub(crate) async fn probe(&mut self) -> bool {
+        match self.message.read(0).await {
+            Ok(start) => {
+                self.letters = Letters::of(&start[..start.len().min(PROBE_BYTES)]);
+                true
+            }
+            Err(error) => {
+                self.note(failure_of(&Broken::Message(error), ""));
+                false
+            }
+        }
+    }
+
+    /// Remembers why recipients may be left over. What is temporary wins.
+    pub(crate) fn note(&mut self, failure: Outcome) {
+        let keep = matches!(self.failure, Some(Outcome::Temporary(_)))
+            && matches!(failure, Outcome::Permanent(_));
+        if !keep {
+            self.failure = Some(failure);
+        }
+    }
+
+    pub(crate) fn finish(mut self) -> Report {
+        let failure = self
+            .failure
+            .unwrap_or_else(|| Outcome::temporary((4, 4, 1), "no host could be tried"));
+        self.report.outcomes = self
+            .outcomes
+            .into_iter()
+            .map(|outcome| outcome.unwrap_or_else(|| failure.clone()))
+            .collect();
+        self.report
+    }
+
+    pub(crate) async fn try_address(
+        &mut self,
+        ports: &Ports,
+        target: &Target,
+        protocol: Protocol,
+    ) -> Next {
+        self.report.host = Some(target.host.clone());
+        self.report.address = Some(target.address);
+        self.report.tls = false;
+        let mut opened = Connection::open(ports, target, protocol, target.tls).await;
+        if let (Err(Broken::Handshake(error)), TlsPolicy::Opportunistic) = (&opened, target.tls) {
+            debug!(host = %target.host, %error, "TLS failed, once more in the clear");
+            self.report.tls_failed = true;
+            opened = Connection::open(ports, target, protocol, TlsPolicy::Never).await;
+        }
+        let mut connection = match opened {
+            Ok(connection) => connection,
+            Err(Broken::Ourselves) => return Next::Ourselves,
+            Err(broken) => {
+                debug!(host = %target.host, address = %target.address, %broken, "not delivered");
+                self.note(failure_of(&broken, &target.host));
+                return Next::Another;
+            }
+        };
+        self.report.tls = connection.is_tls();
+        self.send_all(&mut connection, target).await;
+        connection.quit().await;
+        if self.outcomes.iter().all(Option::is_some) {
+            Next::Done
+        } else {
+            Next::Another
+        }
+    }
+
+    /// As many transactions as the recipients need.
+    async fn send_all(&mut self, connection: &mut Connection<'_>, target: &Target) {
+        for _ in 0..TRANSACTIONS_MAX {
+            let pending: Vec<usize> = (0..self.outcomes.len())
+                .filter(|&index| self.outcomes[index].is_none())
+                .take(RECIPIENTS_PER_TRANSACTION_MAX)
+                .collect();
+            if pending.is_empty() || !connection.is_ready() {
+                return;
+            }
+            let transaction = self.transaction(&pending);
+            match connection.send(transaction, self.message).await {
+                Ok(sent) => self.settle(&pending, sent, &target.host),
+                Err(unsupported) => {
+                    debug!(offered = ?connection.capabilities(), "{unsupported}");
+                    self.note(failure_of_unsupported(unsupported));
+                    return;
+                }
+            }
+        }
+    }
+
+    fn transaction(&self, pending: &[usize]) -> Transaction {
+        let envelope = self.envelope;
+        let recipients: Vec<_> = pending
+            .iter()
+            .map(|&index| envelope.recipients[index].clone())
+            .collect();
+        // The parameter alone needs nothing; letters do.
+        let smtputf8 = (envelope.smtputf8 && self.letters.header)
+            || recipients.iter().any(|r| r.address.needs_smtputf8())
+            || envelope
+                .reverse_path
+                .address()
+                .is_some_and(Address::needs_smtputf8);
+        Transaction {
+            reverse_path: envelope.reverse_path.clone(),
+            recipients,
+            size: Some(self.message.size()),
+            eight_bit: self.letters.any || envelope.body != BodyType::SevenBit,
+            smtputf8,
+            ret: envelope.ret,
+            envid: envelope.envid.clone(),
+        }
+    }
+
+    fn settle(&mut self, pending: &[usize], sent: Sent, host: &str) {
+        let some_accepted = sent
+            .verdicts
+            .iter()
+            .flatten()
+            .any(|verdict| verdict.stage == Stage::Final && verdict.reply.is_positive());
+        for (&index, verdict) in pending.iter().zip(sent.verdicts) {
+            let Some(verdict) = verdict else { continue };
+            if some_accepted && is_too_many_recipients(&verdict) {
+                // RFC 5321 §4.5.3.1.10: the rest in another transaction, at once.
+                self.note(Outcome::of_reply(verdict.reply, host));
+            } else if verdict.reply.code == 421 && verdict.stage != Stage::Final {
+                // It closes before it has the message: the next host may take it.
+                self.note(Outcome::of_reply(verdict.reply, host));
+            } else {
+                self.outcomes[index] = Some(Outcome::of_reply(verdict.reply, host));
+            }
+        }
+        let Some(broken) = sent.broken else { return };
+        debug!(host, %broken, "connection broke");
+        let failure = failure_of(&broken, host);
+        if sent.maybe_taken {
+            // Nobody else is tried now, or there would be two copies for sure.
+            for &index in pending {
+                self.outcomes[index].get_or_insert_with(|| failure.clone());
+            }
+        } else {
+            self.note(failure);
+        }
+    }
+}
+
+/// `452 4.5.3`; 552 means the same here (RFC 5321 §4.5.3.1.10).
+fn is_too_many_recipients(verdict: &Verdict) -> bool {
+    let status = verdict.reply.enhanced;
+    verdict.stage == Stage::Rcpt
+        && matches!(verdict.reply.code, 452 | 552)
+        && status.is_none_or(|status| (status.subject, status.detail) == (5, 3))
+}
+
+fn failure_of(broken: &Broken, host: &str) -> Outcome {
+    let status = match broken {
+        Broken::Failure(Failure::Refused(verdict)) => {
+            return match verdict.stage {
+                // Our configuration is wrong, not the message.
+                Stage::Auth | Stage::StartTls => {
+                    Outcome::temporary((4, 7, 0), &format!("{host}: {broken}"))
+                }
+                _ => Outcome::of_reply(verdict.reply.clone(), host),
+            };
+        }
+        Broken::Connect(_) => (4, 4, 1),
+        Broken::Ourselves => (4, 4, 6),
+        Broken::Timeout(_) | Broken::Lost { .. } => (4, 4, 2),
+        Broken::Handshake(_) | Broken::NoRoots => (4, 7, 5),
+        Broken::Failure(Failure::NoStartTls) => (4, 7, 10),
+        Broken::Failure(Failure::NoAuth) => (4, 7, 0),
+        Broken::Failure(_) => (4, 5, 0),
+        Broken::Message(_) => (4, 3, 0),
+    };
+    let text = match host {
+        "" => broken.to_string(),
+        host => format!("{host}: {broken}"),
+    };
+    Outcome::temporary(status, &text)
+}
+
+fn failure_of_unsupported(unsupported: Unsupported) -> Outcome {
+    let text = unsupported.to_string();
+    match unsupported {
+        Unsupported::SmtpUtf8 => Outcome::permanent(550, (5, 6, 7), &text),
+        Unsupported::Size(_) => Outcome::permanent(552, (5, 3, 4), &text),
+    }
+}

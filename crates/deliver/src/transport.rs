@@ -1,0 +1,225 @@
+//! From a domain to addresses, and from one address to the next.
+//!
+//! RFC 5321 §5.1 (MX, preference, fall-back), RFC 7505 (null MX). Hosts of equal
+//! preference are tried in random order, IPv6 before IPv4.
+
+use std::net::{IpAddr, SocketAddr};
+
+use envelope::{Domain, Envelope};
+use resolver::{AddressAnswer, Mx, MxAnswer};
+use runtime::Runtime;
+use sasl::Credentials;
+use smtp_proto::client::Protocol;
+
+use crate::destination::{Refusal, check_not_ourselves, check_public};
+use crate::limits::{ADDRESSES_MAX, ADDRESSES_PER_HOST_MAX, MX_MAX};
+use crate::smtp::{Attempt, Next};
+use crate::{Message, Outcome, Ports, Report, Target, TlsPolicy};
+
+/// Delivers to a domain's own servers, with opportunistic TLS.
+pub async fn deliver_to_domain(
+    ports: &Ports,
+    domain: &Domain,
+    envelope: &Envelope,
+    message: &dyn Message,
+) -> Report {
+    let mut attempt = Attempt::new(envelope, message);
+    if attempt.probe().await {
+        match hosts_of(ports, domain).await {
+            Ok(hosts) => Box::pin(try_hosts(ports, domain, &hosts, &mut attempt)).await,
+            Err(failure) => attempt.note(failure),
+        }
+    }
+    attempt.finish()
+}
+
+/// Delivers to a host that the operator named (a smart host, a relay domain's
+/// host, an LMTP server); it may be private, but not one of our own listeners.
+#[allow(clippy::too_many_arguments, reason = "each is a fact of the route")]
+pub async fn deliver_to_host(
+    ports: &Ports,
+    host: &str,
+    port: u16,
+    protocol: Protocol,
+    tls: TlsPolicy,
+    credentials: Option<Credentials>,
+    envelope: &Envelope,
+    message: &dyn Message,
+) -> Report {
+    let mut attempt = Attempt::new(envelope, message);
+    if !attempt.probe().await {
+        return attempt.finish();
+    }
+    let answer = match host.trim_matches(['[', ']']).parse::<IpAddr>() {
+        Ok(ip) => Ok(AddressAnswer::Addresses(vec![ip])),
+        Err(_) => ports.dns.addresses(host).await,
+    };
+    let why = match answer {
+        Ok(AddressAnswer::Addresses(addresses)) => {
+            let addresses = in_order(&ports.runtime, addresses);
+            let targets = addresses.into_iter().map(|ip| Target {
+                host: host.to_owned(),
+                address: SocketAddr::new(ip, port),
+                tls,
+                credentials: credentials.clone(),
+            });
+            Box::pin(try_targets(ports, targets, protocol, &mut attempt)).await;
+            return attempt.finish();
+        }
+        Ok(AddressAnswer::None) => format!("{host} has no address"),
+        Ok(AddressAnswer::NxDomain) => format!("{host} does not exist"),
+        Err(error) => error.to_string(),
+    };
+    // The operator's own setting: mail waits until it is put right.
+    attempt.note(Outcome::temporary((4, 4, 3), &why));
+    attempt.finish()
+}
+
+async fn try_targets(
+    ports: &Ports,
+    targets: impl Iterator<Item = Target>,
+    protocol: Protocol,
+    attempt: &mut Attempt<'_>,
+) {
+    for target in targets {
+        let next = match check_not_ourselves(&ports.options, target.address) {
+            Ok(()) => attempt.try_address(ports, &target, protocol).await,
+            Err(_) => Next::Ourselves,
+        };
+        match next {
+            Next::Another => {}
+            Next::Done => return,
+            Next::Ourselves => {
+                let text = format!("{} is this very server: correct the route", target.host);
+                attempt.note(Outcome::temporary((4, 4, 6), &text));
+            }
+        }
+    }
+}
+
+/// A domain's hosts, best first.
+async fn hosts_of(ports: &Ports, domain: &Domain) -> Result<Vec<Mx>, Outcome> {
+    let itself = || {
+        vec![Mx {
+            preference: 0,
+            host: domain.to_ascii(),
+        }]
+    };
+    if domain.literal_ip().is_some() {
+        return Ok(itself());
+    }
+    match ports.dns.mx(domain).await {
+        Ok(MxAnswer::Records(records)) => Ok(sorted(&ports.runtime, records)),
+        // RFC 5321 §5.1: an implicit MX.
+        Ok(MxAnswer::NoMx) => Ok(itself()),
+        // RFC 7505 §4.2
+        Ok(MxAnswer::NullMx) => {
+            let text = format!("{domain} takes no mail (null MX)");
+            Err(Outcome::permanent(556, (5, 1, 10), &text))
+        }
+        Ok(MxAnswer::NxDomain) => {
+            let text = format!("the domain {domain} does not exist");
+            Err(Outcome::permanent(550, (5, 1, 2), &text))
+        }
+        Err(error) => Err(Outcome::temporary((4, 4, 3), &error.to_string())),
+    }
+}
+
+async fn try_hosts(ports: &Ports, domain: &Domain, hosts: &[Mx], attempt: &mut Attempt<'_>) {
+    let mut left = ADDRESSES_MAX;
+    for mx in hosts {
+        for ip in addresses_of(ports, domain, mx, attempt).await {
+            if left == 0 {
+                return;
+            }
+            let address = SocketAddr::new(ip, ports.options.port);
+            let next = match check_public(&ports.options, address) {
+                Ok(()) => {
+                    left -= 1;
+                    let target = Target {
+                        host: mx.host.clone(),
+                        address,
+                        tls: TlsPolicy::Opportunistic,
+                        credentials: None,
+                    };
+                    attempt.try_address(ports, &target, Protocol::Smtp).await
+                }
+                Err(Refusal::Ourselves) => Next::Ourselves,
+                Err(refusal @ (Refusal::Private | Refusal::Family)) => {
+                    let text = format!("{} [{ip}] is not used: {refusal}", mx.host);
+                    attempt.note(Outcome::permanent(550, (5, 4, 4), &text));
+                    Next::Another
+                }
+            };
+            match next {
+                Next::Done => return,
+                Next::Another => {}
+                // RFC 5321 §5.1: what stands at or behind ourselves in the list
+                // would only send it back to us.
+                Next::Ourselves => {
+                    let text = format!("mail for {domain} would come back to this server");
+                    attempt.note(Outcome::permanent(550, (5, 4, 6), &text));
+                    return;
+                }
+            }
+        }
+    }
+}
+
+async fn addresses_of(
+    ports: &Ports,
+    domain: &Domain,
+    mx: &Mx,
+    attempt: &mut Attempt<'_>,
+) -> Vec<IpAddr> {
+    if let Some(ip) = domain.literal_ip() {
+        return vec![ip];
+    }
+    match ports.dns.addresses(&mx.host).await {
+        Ok(AddressAnswer::Addresses(addresses)) => in_order(&ports.runtime, addresses),
+        Ok(AddressAnswer::None | AddressAnswer::NxDomain) => {
+            let text = format!("{}, a host of {domain}, has no address", mx.host);
+            attempt.note(Outcome::permanent(550, (5, 4, 4), &text));
+            Vec::new()
+        }
+        Err(error) => {
+            attempt.note(Outcome::temporary((4, 4, 3), &error.to_string()));
+            Vec::new()
+        }
+    }
+}
+
+fn sorted(runtime: &Runtime, records: Vec<Mx>) -> Vec<Mx> {
+    let mut keyed: Vec<(u16, u64, Mx)> = records
+        .into_iter()
+        .map(|mx| (mx.preference, runtime.random_u64(), mx))
+        .collect();
+    keyed.sort_by_key(|&(preference, random, _)| (preference, random));
+    keyed.truncate(MX_MAX);
+    keyed.into_iter().map(|(_, _, mx)| mx).collect()
+}
+
+/// Random within a family, IPv6 first, and both families within the limit.
+fn in_order(runtime: &Runtime, addresses: Vec<IpAddr>) -> Vec<IpAddr> {
+    let mut keyed: Vec<(u64, IpAddr)> = addresses
+        .into_iter()
+        .map(|ip| (runtime.random_u64(), ip))
+        .collect();
+    keyed.sort_unstable();
+    keyed.dedup_by_key(|&mut (_, ip)| ip);
+    let (six, four): (Vec<IpAddr>, Vec<IpAddr>) = keyed
+        .into_iter()
+        .map(|(_, ip)| ip)
+        .partition(IpAddr::is_ipv6);
+    let half = ADDRESSES_PER_HOST_MAX / 2;
+    let six_kept = six.len().min(if four.is_empty() {
+        ADDRESSES_PER_HOST_MAX
+    } else {
+        half.max(ADDRESSES_PER_HOST_MAX.saturating_sub(four.len()))
+    });
+    six.into_iter()
+        .take(six_kept)
+        .chain(four)
+        .take(ADDRESSES_PER_HOST_MAX)
+        .collect()
+}
