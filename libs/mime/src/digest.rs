@@ -115,7 +115,7 @@ impl HeadFacts {
                     self.subject = Some(kept(&encoded_word::decode(&field.unfolded())));
                 }
                 b"message-id" if self.message_id.is_none() => {
-                    self.message_id = message_id(field.value)
+                    self.message_id = message_id(field.value);
                 }
                 _ => {}
             }

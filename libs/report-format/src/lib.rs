@@ -1,1 +1,28 @@
-//! Writes and reads delivery status notifications (RFC 3461-3464).
+//! Writes and reads delivery status notifications (RFC 3461-3464, 6522, 6533).
+//!
+//! * [`Report`], [`RecipientReport`] – what is to be told
+//! * [`write_report`] – the message: words in every language, the status for
+//!   machines, the original's header or the original
+//! * [`read_report`], [`parse_delivery_status`] – what a report says
+//!
+//! Not here: whether anybody is told at all (null senders, NOTIFY, backscatter
+//! are the caller's), the clock, random names, signing, sending.
+//!
+//! Invariants: foreign text (replies, host names, ids) never makes a line or a
+//! field; a report is bounded by [`limits`] whatever the original is; apart from
+//! a returned original with 8-bit content or a sender beyond ASCII it is 7-bit.
+
+#![forbid(unsafe_code)]
+
+mod clean;
+mod delivery_status;
+pub mod limits;
+mod report;
+#[cfg(test)]
+mod tests;
+mod words;
+mod write;
+
+pub use delivery_status::{DeliveryStatus, RecipientStatus, parse_delivery_status, read_report};
+pub use report::{Action, Original, RecipientReport, Report, WrittenReport};
+pub use write::write_report;
