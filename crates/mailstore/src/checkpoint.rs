@@ -13,7 +13,7 @@
 use crate::account::Account;
 use crate::error::StoreError;
 use crate::keys::{self, Part};
-use crate::limits::{COMMIT_BYTES_SOFT, KEYWORDS_PER_RECORD};
+use crate::limits::KEYWORDS_PER_RECORD;
 use bytes::Bytes;
 use engine::{Batch, CommitNo, Engine, Expect, SubmitError, Ticket};
 use envelope::AccountId;
@@ -33,6 +33,7 @@ struct Plan {
     parts: Vec<(Part, Option<ModSeq>)>,
     garbage: Vec<Vec<u8>>,
     root_version: Option<CommitNo>,
+    commit_bytes: usize,
 }
 
 /// What became of it.
@@ -144,6 +145,7 @@ impl Account {
             parts,
             garbage: tip.stored.garbage.clone(),
             root_version: tip.stored.root.map(|(_, version)| version),
+            commit_bytes: self.shared.options.checkpoint_commit_bytes,
         })
     }
 }
@@ -155,6 +157,7 @@ fn write(engine: &dyn Engine, plan: Plan) -> Result<Written, SubmitError> {
         parts,
         garbage,
         root_version,
+        commit_bytes,
     } = plan;
     let generation = view.modseq();
     let mut batch = Batch::new();
@@ -176,7 +179,7 @@ fn write(engine: &dyn Engine, plan: Plan) -> Result<Written, SubmitError> {
         if let Some(before) = before.filter(|&before| before != generation) {
             replaced.push(keys::part(account, part, before));
         }
-        if batch.size_bytes() > COMMIT_BYTES_SOFT {
+        if batch.size_bytes() > commit_bytes {
             engine.submit(std::mem::take(&mut batch))?;
         }
     }
@@ -189,11 +192,11 @@ fn write(engine: &dyn Engine, plan: Plan) -> Result<Written, SubmitError> {
     let expect = root_version.map_or(Expect::Absent, Expect::Version);
     batch.expect(keys::root(account), expect);
     batch.put(keys::root(account), encode_root(&view));
-    delete_some(&mut batch, &mut old);
+    delete_some(&mut batch, &mut old, commit_bytes);
     let ticket = engine.submit(batch)?;
     loop {
         let mut rest = Batch::new();
-        delete_some(&mut rest, &mut old);
+        delete_some(&mut rest, &mut old, commit_bytes);
         if rest.is_empty() {
             break;
         }
@@ -210,9 +213,9 @@ fn write(engine: &dyn Engine, plan: Plan) -> Result<Written, SubmitError> {
     })
 }
 
-fn delete_some(batch: &mut Batch, keys: &mut impl Iterator<Item = Vec<u8>>) {
+fn delete_some(batch: &mut Batch, keys: &mut impl Iterator<Item = Vec<u8>>, bytes: usize) {
     let mut size = batch.size_bytes();
-    while size < COMMIT_BYTES_SOFT {
+    while size < bytes {
         let Some(key) = keys.next() else { return };
         size += key.len();
         batch.delete(key);

@@ -5,7 +5,7 @@ use crate::cache::Cache;
 use crate::error::StoreError;
 use crate::fsck::{self, Finding};
 use crate::lane::Lanes;
-use crate::limits::{CACHE_BYTES_MAX, ENTRIES_PER_CHECKPOINT};
+use crate::limits::{CACHE_BYTES_MAX, COMMIT_BYTES_SOFT, ENTRIES_PER_CHECKPOINT};
 use crate::load;
 use blobs::Blobs;
 use engine::{ShardId, SharedEngine};
@@ -21,6 +21,8 @@ pub struct Options {
     pub cache_bytes_max: u64,
     /// Log entries after which an account gets a checkpoint.
     pub entries_per_checkpoint: u32,
+    /// Bytes of records in one commit of a checkpoint, about.
+    pub checkpoint_commit_bytes: usize,
 }
 
 impl Default for Options {
@@ -28,6 +30,7 @@ impl Default for Options {
         Self {
             cache_bytes_max: CACHE_BYTES_MAX,
             entries_per_checkpoint: ENTRIES_PER_CHECKPOINT,
+            checkpoint_commit_bytes: COMMIT_BYTES_SOFT,
         }
     }
 }

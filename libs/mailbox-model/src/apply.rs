@@ -338,8 +338,10 @@ impl Applier<'_> {
                 uid: entry.uid,
             };
             if self.view.unshare(entry.email, copy) {
-                self.view.usage.bytes -= entry.size;
-                self.view.usage.emails -= 1;
+                // Copies of damaged pages may differ in size: never below zero.
+                let usage = &mut self.view.usage;
+                usage.bytes = usage.bytes.saturating_sub(entry.size);
+                usage.emails = usage.emails.saturating_sub(1);
                 self.effects.destroyed.push(entry.email);
             }
         }

@@ -1,0 +1,334 @@
+//! What a face does with an account.
+
+use super::rooms::{ALICE, BOB, Room, inbox, mailbox, name};
+use crate::{QuotaLimits, QuotaRule, RecordError, StoreError, keys};
+use engine::{Batch, Engine, Order};
+use envelope::AccountId;
+use mailbox_model::stage::{Expunging, FlagAction, StageError};
+use mailbox_model::{EmailId, Flag, Role, Uid, UidSet};
+
+#[tokio::test]
+async fn an_account_begins_with_its_mailboxes() {
+    let room = Room::new().await;
+    let alice = room.account(ALICE).await;
+    let view = alice.view();
+    let names: Vec<_> = view.mailboxes().map(|m| m.name().to_string()).collect();
+    assert_eq!(
+        names,
+        ["Archive", "Drafts", "INBOX", "Junk", "Sent", "Trash"]
+    );
+    assert!(view.mailboxes().all(|m| view.is_subscribed(m.name())));
+    assert_eq!(view.role(Role::Junk).expect("there").name(), &name("Junk"));
+    assert!(view.inbox().expect("there").uid_validity().0 > 1_700_000_000);
+    let nobody = room.store.account(AccountId(77)).await;
+    assert!(matches!(nobody, Err(StoreError::NoAccount(AccountId(77)))));
+    let mut again = Batch::new();
+    room.store
+        .create_account(&mut again, ALICE, QuotaLimits::default())
+        .expect("staged");
+    assert!(room.engine.submit(again).is_err(), "the account exists");
+    room.check(ALICE).await;
+}
+
+#[tokio::test]
+async fn what_is_appended_is_read_back_byte_for_byte() {
+    let room = Room::new().await;
+    let alice = room.account(ALICE).await;
+    let mut latest = alice.subscribe();
+    let text: Vec<u8> = (0..600_000u32).map(|n| (n * 7 % 251) as u8).collect();
+    room.append(&alice, inbox(&alice), &text).await;
+    assert_eq!(*latest.borrow_and_update(), alice.view().modseq());
+    let view = alice.view();
+    let entry = view.inbox().expect("there").at(0).expect("one").clone();
+    let record = alice.email_record(entry.email).await.expect("there");
+    let whole = [b"Delivered-To: me\r\n", &text[..]].concat();
+    assert_eq!(
+        (entry.size, record.size()),
+        (whole.len() as u64, whole.len() as u64)
+    );
+    for (from, to) in [
+        (0, 5),
+        (5, 40),
+        (18, 19),
+        (17, 300_000),
+        (0, u64::MAX),
+        (599_999, 700_000),
+    ] {
+        let read = alice.read_message(&record, from..to).await.expect("there");
+        let end = (to as usize).min(whole.len());
+        assert_eq!(read, &whole[from as usize..end], "{from}..{to}");
+        let mut reader = alice.open_message(&record, from..to);
+        let mut pieces = Vec::new();
+        while let Some(piece) = reader.next_piece().await.expect("there") {
+            assert!(piece.len() <= 256 << 10);
+            pieces.extend_from_slice(&piece);
+        }
+        assert_eq!(pieces, read);
+    }
+    let none = alice
+        .read_message(&record, whole.len() as u64..u64::MAX)
+        .await
+        .expect("there");
+    assert!(none.is_empty());
+}
+
+#[tokio::test]
+async fn a_days_work_leaves_sound_records() {
+    let room = Room::new().await;
+    let alice = room.account(ALICE).await;
+    let (inbox, archive) = (inbox(&alice), mailbox(&alice, "Archive"));
+    for at in 0..10 {
+        room.append(&alice, inbox, format!("Subject: {at}\r\n\r\n").as_bytes())
+            .await;
+    }
+    let all = UidSet::all();
+    let odd: UidSet = [1, 3, 5].into_iter().map(Uid).collect();
+    let flags = [Flag::Seen, Flag::Keyword("$Work".into())];
+    let stored = alice
+        .store_flags(inbox, &odd, FlagAction::Add, &flags, None)
+        .await
+        .expect("ok");
+    assert_eq!(stored.modseq, Some(alice.view().modseq()));
+    let copied = alice.copy(inbox, archive, &odd).await.expect("ok");
+    assert_eq!(
+        copied.uids,
+        [(Uid(1), Uid(1)), (Uid(3), Uid(2)), (Uid(5), Uid(3))]
+    );
+    // The same again: emails of their own on the same blobs.
+    alice.copy(inbox, archive, &odd).await.expect("ok");
+    alice
+        .move_(
+            inbox,
+            mailbox(&alice, "Trash"),
+            &UidSet::range(Uid(6), Uid(7)),
+        )
+        .await
+        .expect("ok");
+    alice
+        .move_(inbox, inbox, &UidSet::one(Uid(8)))
+        .await
+        .expect("ok");
+    alice
+        .create_mailbox(&name("a/b/c"), None)
+        .await
+        .expect("ok");
+    alice
+        .rename_mailbox(&name("a"), &name("x/y"))
+        .await
+        .expect("ok");
+    alice
+        .rename_mailbox(&name("INBOX"), &name("Old"))
+        .await
+        .expect("ok");
+    assert!(alice.view().inbox().expect("there").entries().is_empty());
+    let old = mailbox(&alice, "Old");
+    assert_eq!(
+        alice
+            .view()
+            .mailbox(old)
+            .expect("there")
+            .counters()
+            .messages,
+        8
+    );
+    alice
+        .store_flags(old, &all, FlagAction::Add, &[Flag::Deleted], None)
+        .await
+        .expect("ok");
+    let gone = alice
+        .expunge(old, Expunging::DeletedAmong(&UidSet::range(Uid(1), Uid(2))))
+        .await;
+    assert_eq!(gone.expect("ok"), [Uid(1), Uid(2)]);
+    room.check(ALICE).await;
+    alice.delete_mailbox(&name("Old")).await.expect("ok");
+    alice.subscribe_mailbox(&name("nowhere")).await.expect("ok");
+    alice.unsubscribe_mailbox(&name("Junk")).await.expect("ok");
+    alice
+        .set_quota_limits(QuotaLimits {
+            bytes: Some(7),
+            emails: None,
+        })
+        .await
+        .expect("ok");
+    assert_eq!(
+        room.reopened().account(ALICE).await.quota_limits().bytes,
+        Some(7)
+    );
+    room.check(ALICE).await;
+    alice.checkpoint().await.expect("ok");
+    room.check(ALICE).await;
+}
+
+#[tokio::test]
+async fn the_last_copy_takes_record_and_link_along() {
+    let room = Room::new().await;
+    let alice = room.account(ALICE).await;
+    let (inbox, archive) = (inbox(&alice), mailbox(&alice, "Archive"));
+    let (blob, email) = room.message(ALICE, b"the only one");
+    let id = blob.id;
+    alice.append(inbox, vec![blob], &[email]).await.expect("ok");
+    alice
+        .copy(inbox, archive, &UidSet::all())
+        .await
+        .expect("ok");
+    alice
+        .expunge(inbox, Expunging::Exactly(&UidSet::all()))
+        .await
+        .expect("ok");
+    assert_eq!(
+        room.blobs.owners(alice.shard(), id, 9).expect("read").len(),
+        1
+    );
+    alice
+        .expunge(archive, Expunging::Exactly(&UidSet::all()))
+        .await
+        .expect("ok");
+    assert_eq!(
+        room.blobs.owners(alice.shard(), id, 9).expect("read").len(),
+        0
+    );
+    let record = alice.email_record(EmailId(1)).await;
+    assert_eq!(record, Err(RecordError::Missing(EmailId(1))));
+    room.check(ALICE).await;
+}
+
+#[tokio::test]
+async fn quota_holds_off_arrivals_and_nothing_else() {
+    let room = Room::new().await;
+    let alice = room.account(ALICE).await;
+    let inbox = inbox(&alice);
+    let limits = QuotaLimits {
+        bytes: None,
+        emails: Some(1),
+    };
+    alice.set_quota_limits(limits).await.expect("ok");
+    room.append(&alice, inbox, b"one").await;
+    let (blob, email) = room.message(ALICE, b"two");
+    let refused = alice
+        .append(inbox, vec![blob.clone()], std::slice::from_ref(&email))
+        .await;
+    assert!(matches!(refused, Err(StoreError::OverQuota)));
+    alice
+        .copy(inbox, mailbox(&alice, "Trash"), &UidSet::all())
+        .await
+        .expect("never for quota");
+    alice
+        .copy(inbox, inbox, &UidSet::all())
+        .await
+        .expect("never for quota");
+    let mut batch = Batch::new();
+    let mut blob = blob;
+    room.blobs.stage(&mut batch, &mut blob).expect("room");
+    let mut lane = alice.lane().await.expect("free");
+    lane.stage_deliver(&mut batch, inbox, &[email], QuotaRule::Ignore)
+        .expect("a role address");
+    lane.submit(batch).expect("room").done().await;
+    assert_eq!(alice.view().usage().emails, 3);
+    room.check(ALICE).await;
+}
+
+#[tokio::test]
+async fn one_bad_record_is_an_error_for_that_one_only() {
+    let room = Room::new().await;
+    let alice = room.account(ALICE).await;
+    for at in 0..5 {
+        room.append(&alice, inbox(&alice), format!("{at}").as_bytes())
+            .await;
+    }
+    let mut damage = Batch::new();
+    damage.put(keys::email(ALICE, EmailId(2)), &b"\x01rubbish"[..]);
+    damage.delete(keys::email(ALICE, EmailId(4)));
+    room.engine.submit(damage).expect("room").done().await;
+    let dense: Vec<_> = (1..=5).map(EmailId).collect();
+    let sparse = [5, 1, 4, 2].map(EmailId);
+    for ids in [
+        &dense[..],
+        &sparse[..],
+        &[EmailId(1), EmailId(5000), EmailId(2)],
+    ] {
+        let records = alice.email_records(ids).await;
+        for (id, record) in ids.iter().zip(records) {
+            match id.0 {
+                2 => assert!(matches!(record, Err(RecordError::Damaged(EmailId(2), _)))),
+                4 | 5000 => assert_eq!(record, Err(RecordError::Missing(*id))),
+                _ => assert_eq!(record.expect("sound").blob_size, 1),
+            }
+        }
+    }
+    let findings = room.store.fsck(ALICE).await.expect("read");
+    assert_eq!(findings.len(), 2, "{findings:?}");
+    assert!(
+        findings[0]
+            .to_string()
+            .starts_with("email 2: the record is damaged")
+    );
+    assert!(
+        findings[1]
+            .to_string()
+            .ends_with("UID 4: email 4 has no record")
+    );
+    // The bad ones can be expunged like the others.
+    let gone = alice
+        .expunge(inbox(&alice), Expunging::Exactly(&UidSet::all()))
+        .await;
+    assert_eq!(gone.expect("ok").len(), 5);
+}
+
+#[tokio::test]
+async fn refusals_change_nothing() {
+    let room = Room::new().await;
+    let alice = room.account(ALICE).await;
+    let before = alice.view();
+    let deleted = alice.delete_mailbox(&name("INBOX")).await;
+    assert!(matches!(deleted, Err(StoreError::Stage(StageError::Inbox))));
+    let created = alice.create_mailbox(&name("Junk"), None).await;
+    assert!(matches!(
+        created,
+        Err(StoreError::Stage(StageError::NameTaken))
+    ));
+    alice
+        .copy(inbox(&alice), inbox(&alice), &UidSet::all())
+        .await
+        .expect("nothing to copy");
+    assert_eq!(alice.view(), before);
+}
+
+#[tokio::test]
+async fn a_dropped_account_leaves_nothing() {
+    let room = Room::new().await;
+    let alice = room.account(ALICE).await;
+    let (blob, email) = room.message(ALICE, b"text");
+    let id = blob.id;
+    alice
+        .append(inbox(&alice), vec![blob], &[email])
+        .await
+        .expect("ok");
+    alice.checkpoint().await.expect("ok");
+    let bob = room.account(BOB).await;
+    room.append(&bob, inbox(&bob), b"bob's").await;
+    room.store.drop_account(ALICE).await.expect("ok");
+    assert!(matches!(
+        alice.lane().await,
+        Err(StoreError::NoAccount(ALICE))
+    ));
+    assert!(matches!(
+        room.store.account(ALICE).await,
+        Err(StoreError::NoAccount(ALICE))
+    ));
+    let (start, end) = keys::all(ALICE);
+    let snapshot = room.engine.snapshot(alice.shard());
+    assert_eq!(
+        snapshot
+            .scan(&start, &end, Order::Ascending, 9)
+            .expect("read"),
+        []
+    );
+    assert!(
+        room.blobs
+            .owners(alice.shard(), id, 9)
+            .expect("read")
+            .is_empty()
+    );
+    room.store.drop_account(ALICE).await.expect("again is fine");
+    room.check(BOB).await;
+}
