@@ -193,6 +193,9 @@ impl Indexer {
     }
 
     /// Which multipart's boundary is this line? The innermost counts first.
+    // RFC 2046 §5.1.1 lets a reader be content with a line that begins with the
+    // boundary. We want the whole line, as the grammar and most readers do: a
+    // boundary may begin with another one, and text is safer inside its part.
     fn delimiter(&self, line: &[u8]) -> Option<Delimiter> {
         let text = &line[2..];
         self.open

@@ -144,26 +144,37 @@ fn content_type(field: Option<&[u8]>, default_type: &str) -> Structured {
             parameters: Vec::new(),
         });
     };
-    let parsed = Structured::parse(field);
-    let token = |text: &[u8]| {
-        !text.is_empty()
-            && text
-                .iter()
-                .all(|b| b.is_ascii_graphic() && !b"()<>@,;:\\\"/[]?=".contains(b))
+    let mut parsed = Structured::parse(field);
+    let plain = || Structured {
+        value: b"text/plain".to_vec(),
+        parameters: Vec::new(),
     };
-    let valid = match parsed.value.iter().position(|&b| b == b'/') {
-        Some(slash) => token(&parsed.value[..slash]) && token(&parsed.value[slash + 1..]),
-        None => false,
+    let Some(value) = type_and_subtype(&parsed.value) else {
+        return with_charset(plain());
     };
-    let lower = parsed.value.to_ascii_lowercase();
+    parsed.value = value;
+    let multipart = parsed.value.to_ascii_lowercase().starts_with(b"multipart/");
     // A multipart without a boundary cannot be taken apart: it is shown as text.
-    if !valid || (lower.starts_with(b"multipart/") && boundary(&parsed).is_none()) {
-        return with_charset(Structured {
-            value: b"text/plain".to_vec(),
-            parameters: Vec::new(),
-        });
+    if multipart && boundary(&parsed).is_none() {
+        return with_charset(plain());
     }
     with_charset(parsed)
+}
+
+/// `type/subtype` out of a value; what follows them is ignored, as in
+/// `application/pdf name="x"`, which real writers produce.
+fn type_and_subtype(value: &[u8]) -> Option<Vec<u8>> {
+    let token = |text: &[u8]| {
+        let in_token = |b: &u8| b.is_ascii_graphic() && !b"()<>@,;:\\\"/[]?=".contains(b);
+        let len = text.iter().take_while(|b| in_token(b)).count();
+        (len > 0).then(|| text[..len].to_vec())
+    };
+    let slash = value.iter().position(|&b| b == b'/')?;
+    let kind = value[..slash].trim_ascii_end();
+    let mut out = token(kind).filter(|token| token.len() == kind.len())?;
+    out.push(b'/');
+    out.extend(token(value[slash + 1..].trim_ascii_start())?);
+    Some(out)
 }
 
 /// Text without a charset is US-ASCII (RFC 2045 §5.2).

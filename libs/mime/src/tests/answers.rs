@@ -229,6 +229,21 @@ fn empty_and_impossible_multiparts() {
 }
 
 #[test]
+fn what_follows_a_content_type_does_not_spoil_it() {
+    for (field, kind) in [
+        ("application/pdf name=\"x.pdf\"", "application/pdf"),
+        ("Text / HTML (comment)", "text/html"),
+        ("text/plain>", "text/plain"),
+        ("/plain", "text/plain"),
+        ("image/", "text/plain"),
+        ("a b/c", "text/plain"),
+    ] {
+        let digest = crate::digest(&crlf(&format!("Content-Type: {field}\n\nx")));
+        assert_eq!(digest.parts.root().media_type, kind, "{field}");
+    }
+}
+
+#[test]
 fn a_boundary_may_be_folded() {
     let message = crlf(
         "Content-Type: multipart/mixed; boundary=\"foo\n bar\"\n\n--foo bar\nContent-Type: text/x-myown; charset=us-ascii\n\nhello\n\n--foo bar--\n",
