@@ -15,4 +15,5 @@
 pub mod log;
 mod metrics;
 
+pub use log::rfc3339;
 pub use metrics::{Door, Metrics, Outcome, Route, SessionGauge};

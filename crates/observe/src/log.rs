@@ -289,8 +289,9 @@ fn push_escaped(line: &mut String, text: &str) {
     }
 }
 
-/// RFC 3339 in UTC with milliseconds; the calendar by Howard Hinnant's `civil_from_days`.
-fn rfc3339(unix_ms: u64) -> String {
+/// A moment, in milliseconds since 1970, as RFC 3339 writes it: in UTC with milliseconds; the calendar by Howard Hinnant's `civil_from_days`.
+#[must_use]
+pub fn rfc3339(unix_ms: u64) -> String {
     let seconds = unix_ms / 1000;
     let (days, second) = (seconds / 86400, seconds % 86400);
     let shifted = days + 719_468;

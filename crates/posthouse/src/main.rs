@@ -1,3 +1,37 @@
 //! The binary: wiring and subcommands.
+//!
+//! A short tour, in the order of a start:
+//!
+//! - `cli`: the command line as types; [`commands`] has one module per command.
+//! - `acts`: one implementation of each administrative act, used over the control socket and directly.
+//! - `ask`: how a command finds the running server, or opens the store itself.
+//! - `place`: the data folder and its lock; `store`: everything that owns state, opened from the settings.
+//! - `wire`: the running system: listeners, faces, dispatcher, drain. `bind`: ports that one crate declares and
+//!   another fulfils.
+//!
+//! What is not here: anything that a crate below could decide. This is the only place that sees everything.
 
-fn main() {}
+mod acts;
+mod ask;
+mod bind;
+mod cli;
+mod commands;
+mod limits;
+mod output;
+mod password;
+mod place;
+mod store;
+mod wire;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+fn main() -> ExitCode {
+    let cli = cli::Cli::parse();
+    let json = cli.json;
+    match commands::run(cli) {
+        Ok(code) => code,
+        Err(error) => output::failure(&error, json),
+    }
+}

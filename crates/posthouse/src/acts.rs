@@ -1,0 +1,153 @@
+//! The administrative acts: one implementation of each, whoever asks.
+//!
+//! A command line, or later a browser, sends the name of an act with its arguments as JSON; the running server
+//! carries it out behind the control socket ([`admin::control::Commands`]), and a command that finds no server
+//! opens the store and calls [`Acts::run`] itself.
+
+mod account;
+mod alias;
+mod domain;
+mod fsck;
+mod queue;
+
+use std::sync::Arc;
+
+use admin::control::{Answer, CommandError, Commands, FailureKind, Request};
+use directory::DirectoryError;
+use envelope::{Address, Domain};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::store::Store;
+
+pub(crate) use account::{Add as AccountAdd, Passwd, Quota};
+pub(crate) use alias::Add as AliasAdd;
+pub(crate) use domain::{Add as DomainAdd, Remove as DomainRemove};
+pub(crate) use fsck::Fsck;
+pub(crate) use queue::Which;
+
+/// What an act gives: an answer in JSON or an error for the person who asked.
+pub(crate) type ActResult = Result<Value, CommandError>;
+
+/// Arguments of acts that name one thing.
+#[derive(Debug, Serialize, serde::Deserialize)]
+pub(crate) struct Named {
+    pub(crate) name: String,
+}
+
+/// Arguments of acts that list, of one domain or of all.
+#[derive(Debug, Default, Serialize, serde::Deserialize)]
+pub(crate) struct OfDomain {
+    pub(crate) domain: Option<String>,
+}
+
+/// Everything that the acts work on.
+#[derive(Clone)]
+pub(crate) struct Acts {
+    store: Arc<Store>,
+}
+
+impl Acts {
+    pub(crate) fn new(store: Arc<Store>) -> Self {
+        Self { store }
+    }
+
+    async fn act(&self, request: Request) -> ActResult {
+        let (store, args) = (self.store.as_ref(), request.args);
+        match request.command.as_str() {
+            "domain.add" => domain::add(store, read(args)?).await,
+            "domain.list" => domain::list(store).await,
+            "domain.show" => domain::show(store, read(args)?).await,
+            "domain.remove" => domain::remove(store, read(args)?).await,
+            "account.add" => account::add(store, read(args)?).await,
+            "account.list" => account::list(store, read(args)?).await,
+            "account.show" => account::show(store, read(args)?).await,
+            "account.passwd" => account::passwd(store, read(args)?).await,
+            "account.remove" => account::remove(store, read(args)?).await,
+            "account.quota" => account::quota(store, read(args)?).await,
+            "alias.add" => alias::add(store, read(args)?).await,
+            "alias.list" => alias::list(store, read(args)?).await,
+            "alias.remove" => alias::remove(store, read(args)?).await,
+            "queue.list" => queue::list(store, read(args)?).await,
+            "queue.show" => queue::show(store, read(args)?).await,
+            "queue.retry" => queue::act(store, ::queue::Act::Retry, read(args)?).await,
+            "queue.hold" => queue::act(store, ::queue::Act::Hold, read(args)?).await,
+            "queue.release" => queue::act(store, ::queue::Act::Release, read(args)?).await,
+            "queue.remove" => queue::act(store, ::queue::Act::Remove, read(args)?).await,
+            "fsck" => fsck::fsck(store, read(args)?).await,
+            other => Err(usage(format!(
+                "this server does not know {other:?}; is it older than this command?"
+            ))),
+        }
+    }
+}
+
+impl Commands for Acts {
+    fn run(&self, request: Request) -> Answer<'_> {
+        Box::pin(async move {
+            let command = request.command.clone();
+            let result = self.act(request).await;
+            match &result {
+                Ok(_) => tracing::info!(%command, "command done"),
+                Err(error) => tracing::warn!(%command, %error, "command failed"),
+            }
+            result
+        })
+    }
+}
+
+/// A request with typed arguments.
+pub(crate) fn request<T: Serialize>(command: &str, args: &T) -> anyhow::Result<Request> {
+    Ok(Request {
+        command: command.to_owned(),
+        args: serde_json::to_value(args)?,
+    })
+}
+
+fn read<T: DeserializeOwned>(args: Value) -> Result<T, CommandError> {
+    serde_json::from_value(args).map_err(|error| usage(format!("the arguments are wrong: {error}")))
+}
+
+fn usage(message: String) -> CommandError {
+    CommandError::new(FailureKind::Usage, message)
+}
+
+fn failed(error: impl std::fmt::Display) -> CommandError {
+    CommandError::new(FailureKind::Failed, error.to_string())
+}
+
+fn parse_address(text: &str) -> Result<Address, CommandError> {
+    Address::parse(text).map_err(|error| usage(format!("{text:?} is no mail address: {error}")))
+}
+
+fn parse_domain(text: &str) -> Result<Domain, CommandError> {
+    Domain::parse(text).map_err(|error| usage(format!("{text:?} is no domain: {error}")))
+}
+
+fn optional<T>(
+    text: Option<&str>,
+    parse: impl Fn(&str) -> Result<T, CommandError>,
+) -> Result<Option<T>, CommandError> {
+    text.map(parse).transpose()
+}
+
+/// Whose fault a directory's error is.
+fn of_directory(error: DirectoryError) -> CommandError {
+    let kind = match &error {
+        DirectoryError::NoSuchDomain(_)
+        | DirectoryError::NoSuchAccount(_)
+        | DirectoryError::NoSuchAlias(_) => FailureKind::NotFound,
+        DirectoryError::DomainExists(_)
+        | DirectoryError::DomainInUse(_)
+        | DirectoryError::AddressTaken(_) => FailureKind::Conflict,
+        DirectoryError::NotADomain(_)
+        | DirectoryError::AliasTargets
+        | DirectoryError::UnusablePassword => FailureKind::Usage,
+        _ => FailureKind::Failed,
+    };
+    CommandError::new(kind, error.to_string())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,1 @@
+//! Ports that one crate declares and another fulfils.

@@ -1,0 +1,264 @@
+//! The command line as types. What each command does is in `commands`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Posthouse: a complete mail system in one program.
+#[derive(Debug, Parser)]
+#[command(name = "posthouse", version, disable_help_subcommand = true)]
+pub(crate) struct Cli {
+    /// The configuration file [default: ./posthouse.toml, then /etc/posthouse/posthouse.toml]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Answer in JSON, for machines
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Write a configuration and a data folder with a first domain and its administrator
+    Init(Init),
+    /// Run the server until SIGTERM
+    Serve,
+    /// Run a throw-away system on loopback with a few accounts
+    Demo(Demo),
+    /// Domains
+    #[command(subcommand)]
+    Domain(Domain),
+    /// Accounts
+    #[command(subcommand)]
+    Account(Account),
+    /// Aliases: addresses that lead to others
+    #[command(subcommand)]
+    Alias(Alias),
+    /// Mail that waits
+    #[command(subcommand)]
+    Queue(Queue),
+    /// The configuration file
+    #[command(subcommand)]
+    Config(Config),
+    /// Check the store; exit status 0 when it is sound, 1 when there are findings
+    Fsck(Fsck),
+    /// Say which version this is
+    Version,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Init {
+    /// The folder to make; it gets posthouse.toml and the data folder
+    #[arg(long)]
+    pub(crate) dir: PathBuf,
+    /// The first domain
+    #[arg(long)]
+    pub(crate) domain: String,
+    /// The administrator's address
+    #[arg(long)]
+    pub(crate) admin: String,
+    #[command(flatten)]
+    pub(crate) password: PasswordFrom,
+    /// Listen on 127.0.0.1 only, on the usual ports plus this number
+    #[arg(long, value_name = "B")]
+    pub(crate) port_base: Option<u16>,
+    /// The server's own name [default: mail.DOMAIN]
+    #[arg(long)]
+    pub(crate) hostname: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Demo {
+    /// The folder to keep the demo in; opened as it is when it holds one [default: a new one, removed at the end]
+    #[arg(long)]
+    pub(crate) dir: Option<PathBuf>,
+    /// Listen on the usual ports plus this number
+    #[arg(long, value_name = "B", default_value_t = 2000)]
+    pub(crate) port_base: u16,
+    /// Say nothing but the ready line
+    #[arg(long)]
+    pub(crate) quiet: bool,
+}
+
+/// Where a password comes from; asked for when neither is given.
+#[derive(Debug, Args)]
+pub(crate) struct PasswordFrom {
+    /// Read the password from the first line of this file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) password_file: Option<PathBuf>,
+    /// Read the password from the first line of standard input
+    #[arg(long, conflicts_with = "password_file")]
+    pub(crate) password_stdin: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Domain {
+    /// Add a domain
+    Add {
+        /// Its name
+        domain: String,
+        /// Who answers for postmaster@ and abuse@ of it
+        #[arg(long, value_name = "ADDRESS")]
+        administrator: Option<String>,
+        /// Who gets what is addressed to nobody
+        #[arg(long, value_name = "ADDRESS")]
+        catch_all: Option<String>,
+    },
+    /// List the domains
+    List,
+    /// Show one domain
+    Show {
+        /// Its name
+        domain: String,
+    },
+    /// Remove a domain
+    Remove {
+        /// Its name
+        domain: String,
+        /// Remove its accounts and their mail with it
+        #[arg(long)]
+        force: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Account {
+    /// Add accounts; several get the same password
+    Add {
+        /// Their addresses
+        #[arg(required = true, value_name = "ADDRESS")]
+        addresses: Vec<String>,
+        #[command(flatten)]
+        password: PasswordFrom,
+        /// May administer the system
+        #[arg(long)]
+        admin: bool,
+    },
+    /// List the accounts
+    List {
+        /// Only those of this domain
+        #[arg(long)]
+        domain: Option<String>,
+    },
+    /// Show one account
+    Show {
+        /// Its address
+        address: String,
+    },
+    /// Set an account's password
+    Passwd {
+        /// Its address
+        address: String,
+        #[command(flatten)]
+        password: PasswordFrom,
+    },
+    /// Remove an account and its mail
+    Remove {
+        /// Its address
+        address: String,
+    },
+    /// Set how much an account may hold; 0 is no limit
+    Quota {
+        /// Its address
+        address: String,
+        /// Bytes
+        #[arg(long, value_name = "N")]
+        bytes: Option<u64>,
+        /// Messages
+        #[arg(long, value_name = "N")]
+        messages: Option<u64>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Alias {
+    /// Add an alias, or more targets to one
+    Add {
+        /// The alias's address
+        address: String,
+        /// Where it leads
+        #[arg(required = true)]
+        targets: Vec<String>,
+    },
+    /// List the aliases
+    List {
+        /// Only those of this domain
+        #[arg(long)]
+        domain: Option<String>,
+    },
+    /// Remove an alias
+    Remove {
+        /// Its address
+        address: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Queue {
+    /// List what waits
+    List(Which),
+    /// Show messages with their recipients, attempts and reasons
+    Show(Which),
+    /// Try now
+    Retry(Which),
+    /// Do not try until released
+    Hold(Which),
+    /// Try again what was held
+    Release(Which),
+    /// Remove without telling the sender
+    Remove(Which),
+}
+
+/// Which messages of the queue.
+#[derive(Debug, Args)]
+pub(crate) struct Which {
+    /// Their ids
+    #[arg(value_name = "ID", conflicts_with_all = ["all", "domain", "sender"])]
+    pub(crate) ids: Vec<String>,
+    /// All of them
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// Those with a recipient in this domain
+    #[arg(long)]
+    pub(crate) domain: Option<String>,
+    /// Those from this sender; <> for notifications
+    #[arg(long)]
+    pub(crate) sender: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Config {
+    /// Show the value in force
+    Get {
+        /// The key, such as listen.smtp
+        key: String,
+    },
+    /// Change a value in the file; comments are kept
+    Set {
+        /// The key
+        key: String,
+        /// The value: TOML, or plain text, or a comma-separated list
+        #[arg(allow_hyphen_values = true)]
+        value: String,
+    },
+    /// Tell all mistakes in the file
+    Check,
+    /// Say what a key means
+    Explain {
+        /// The key
+        key: String,
+    },
+    /// Print the reference page of all keys, in Markdown
+    Reference,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Fsck {
+    /// Only this account
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) account: Option<String>,
+    /// Mend what can be mended without losing anything
+    #[arg(long)]
+    pub(crate) repair: bool,
+}

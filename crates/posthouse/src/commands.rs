@@ -1,0 +1,81 @@
+//! The subcommands, one module each.
+
+mod account;
+mod alias;
+mod config;
+mod demo;
+mod domain;
+mod fsck;
+mod init;
+mod queue;
+mod serve;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use admin::control::Request;
+use serde_json::json;
+
+use crate::cli::{Cli, Command};
+use crate::{ask, output};
+
+const NEXT: &str = "\
+Posthouse is a complete mail system in one program. What next?
+
+  posthouse demo                  try it: a throw-away system on this machine
+  posthouse init --dir DIR --domain example.org --admin admin@example.org
+                                  write a configuration and a data folder
+  posthouse serve --config DIR/posthouse.toml
+                                  run it
+  posthouse --help                all commands";
+
+/// What every command is given besides its own arguments.
+pub(crate) struct Context<'a> {
+    pub(crate) config: Option<&'a Path>,
+    pub(crate) json: bool,
+}
+
+impl Context<'_> {
+    /// Carries out an act and prints its answer.
+    fn act(&self, request: Request) -> anyhow::Result<ExitCode> {
+        let answer = ask::ask(self.config, request)?;
+        output::result(&answer, self.json);
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Carries out the command line.
+pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    let context = Context {
+        config: cli.config.as_deref(),
+        json: cli.json,
+    };
+    match cli.command {
+        None => {
+            output::line(NEXT);
+            Ok(ExitCode::SUCCESS)
+        }
+        Some(Command::Init(args)) => init::run(&context, &args),
+        Some(Command::Serve) => serve::run(&context),
+        Some(Command::Demo(args)) => demo::run(&args),
+        Some(Command::Domain(command)) => domain::run(&context, command),
+        Some(Command::Account(command)) => account::run(&context, command),
+        Some(Command::Alias(command)) => alias::run(&context, command),
+        Some(Command::Queue(command)) => queue::run(&context, command),
+        Some(Command::Config(command)) => config::run(&context, &command),
+        Some(Command::Fsck(args)) => fsck::run(&context, args),
+        Some(Command::Version) => {
+            version(&context);
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+fn version(context: &Context<'_>) {
+    let version = env!("CARGO_PKG_VERSION");
+    if context.json {
+        output::result(&json!({"version": version}), true);
+    } else {
+        output::line(&format!("posthouse {version}"));
+    }
+}

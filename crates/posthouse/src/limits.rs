@@ -1,0 +1,21 @@
+//! The limits of the binary.
+
+use std::time::Duration;
+
+/// How long sessions and deliveries may take to reach a safe point after SIGTERM.
+pub(crate) const DRAIN_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How long blocking work may take after that.
+pub(crate) const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Threads of the executor for one command that opens the store itself.
+pub(crate) const COMMAND_WORKERS: usize = 1;
+
+/// Messages that `queue` reads at once.
+pub(crate) const QUEUE_PAGE: usize = 500;
+
+/// How many queue messages one listing shows.
+pub(crate) const QUEUE_LISTED_MAX: usize = 100_000;
+
+/// Bytes of a password that are read at most.
+pub(crate) const PASSWORD_BYTES_MAX: u64 = 4096;

@@ -1,0 +1,109 @@
+//! Everything that owns state, opened from the settings: engine, bodies, mail, queue, directory.
+//!
+//! Invariant: the engine's lock is held as long as a [`Store`] lives, so there is one per data folder.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::anyhow;
+use blobs::Blobs;
+use directory::Directory;
+use engine::embedded::{EmbeddedEngine, OpenError, Options};
+use engine::{Engine as _, SharedEngine};
+use mailstore::Mailstore;
+use queue::Queue;
+use runtime::Runtime;
+use settings::Settings;
+
+/// The opened store.
+pub(crate) struct Store {
+    pub(crate) engine: Arc<EmbeddedEngine>,
+    pub(crate) blobs: Arc<Blobs>,
+    pub(crate) mailstore: Mailstore,
+    pub(crate) queue: Queue,
+    pub(crate) directory: Directory,
+    runtime: Runtime,
+}
+
+impl Store {
+    /// Opens the store of the settings' data folder, which must be there.
+    pub(crate) async fn open(settings: &Settings, runtime: &Runtime) -> anyhow::Result<Self> {
+        let data_dir = settings.general.data_dir.clone();
+        let mut options = Options::default();
+        options.segment_bytes = settings.store.segment_bytes.0;
+        options.cache_bytes = settings.store.cache_bytes.0;
+        let engine = runtime
+            .blocking(move || open_engine(data_dir, &options))
+            .await?;
+        let engine = Arc::new(engine);
+        let shared: SharedEngine = engine.clone();
+        let blobs = Arc::new(Blobs::new(shared.clone()));
+        let mailstore = Mailstore::new(
+            shared.clone(),
+            blobs.clone(),
+            runtime.clone(),
+            mailstore::Options::default(),
+        );
+        let queue = Queue::new(shared.clone(), blobs.clone(), runtime.clone());
+        let directory = Directory::new(shared, runtime.clone(), directory_options(settings));
+        Ok(Self {
+            engine,
+            blobs,
+            mailstore,
+            queue,
+            directory,
+            runtime: runtime.clone(),
+        })
+    }
+
+    /// Index against journal, and bodies against those who need them; in sentences.
+    pub(crate) async fn fsck_engine(&self) -> anyhow::Result<Vec<String>> {
+        let (engine, blobs) = (self.engine.clone(), self.blobs.clone());
+        self.runtime
+            .blocking(move || {
+                let mut findings: Vec<String> =
+                    engine.fsck()?.iter().map(ToString::to_string).collect();
+                for shard in (0..engine.shards()).map(engine::ShardId) {
+                    findings.extend(
+                        blobs::fsck::fsck(&blobs, shard)?
+                            .iter()
+                            .map(ToString::to_string),
+                    );
+                }
+                Ok(findings)
+            })
+            .await
+    }
+
+    /// Writes what makes the next start quick, and lets go of the data folder.
+    pub(crate) async fn close(&self) {
+        self.mailstore.close().await;
+        let engine = self.engine.clone();
+        self.runtime.blocking(move || engine.close()).await;
+    }
+}
+
+fn open_engine(data_dir: PathBuf, options: &Options) -> anyhow::Result<EmbeddedEngine> {
+    if !data_dir.is_dir() {
+        return Err(anyhow!(
+            "there is no data folder {}; make one with `posthouse init`, or set data_dir",
+            data_dir.display()
+        ));
+    }
+    let folder = data_dir.join("store");
+    EmbeddedEngine::open(&folder, options).map_err(|error| match error {
+        OpenError::InUse { pid } => anyhow!(
+            "the data folder {} is in use by process {pid}; end that one first (kill {pid})",
+            data_dir.display()
+        ),
+        error => anyhow!(error).context(format!("cannot open the store in {}", folder.display())),
+    })
+}
+
+fn directory_options(settings: &Settings) -> directory::Options {
+    directory::Options {
+        subaddress_separator: settings.delivery.subaddress_separator.chars().next(),
+        scram: settings.auth.scram,
+        ..directory::Options::default()
+    }
+}

@@ -1,0 +1,319 @@
+//! The running system: everything opened, bound and started in order, and ended in the other.
+//!
+//! Order of a start: settings, log, ports below 1024 (bound while still root when a user is to be become), store,
+//! certificate, queue taken back, faces, dispatcher, control socket, readiness. Order of the end: no new sessions,
+//! sessions end at their next safe point, deliveries record their outcomes, checkpoints, index, lock.
+
+mod listeners;
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use admin::control::Control;
+use anyhow::Context as _;
+use certs::Certificates;
+use observe::Metrics;
+use runtime::process::{self, Signal, Signals};
+use runtime::{Runtime, Task};
+use settings::{LogFormat, Settings};
+
+use crate::acts::Acts;
+use crate::limits::{DRAIN_TIMEOUT, STOP_TIMEOUT};
+use crate::place;
+use crate::store::Store;
+
+/// Whether the log is kept to what is wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Quiet {
+    Yes,
+    No,
+}
+
+/// What the world may know once every port accepts.
+pub(crate) struct Ready {
+    /// The services that are on, in the order of the settings, with where they listen.
+    pub(crate) listening: Vec<(&'static str, Vec<SocketAddr>)>,
+}
+
+impl Ready {
+    /// Where a service listens first.
+    pub(crate) fn first(&self, name: &str) -> Option<SocketAddr> {
+        let (_, addresses) = self.listening.iter().find(|(known, _)| *known == name)?;
+        addresses.first().copied()
+    }
+
+    /// The web address.
+    pub(crate) fn url(&self) -> String {
+        match (self.first("http"), self.first("https")) {
+            (Some(address), _) => format!("http://{address}"),
+            (None, Some(address)) => format!("https://{address}"),
+            (None, None) => "(no listen.http)".to_owned(),
+        }
+    }
+}
+
+/// Runs the system of these settings until SIGTERM. `prepare` is given the open store before anybody else;
+/// `ready` is called when every port accepts.
+pub(crate) fn run<F>(
+    settings: &Settings,
+    quiet: Quiet,
+    prepare: impl FnOnce(Arc<Store>) -> F,
+    ready: impl FnOnce(&Ready),
+) -> anyhow::Result<()>
+where
+    F: Future<Output = anyhow::Result<()>>,
+{
+    let workers = usize::try_from(settings.general.workers).ok();
+    let executor =
+        process::build(workers.filter(|workers| *workers > 0)).context("cannot start threads")?;
+    let runtime = executor.runtime();
+    start_log(settings, quiet, &runtime)?;
+    let result = executor.block_on(Box::pin(live(settings, &runtime, prepare, ready)));
+    executor.stop(STOP_TIMEOUT);
+    result
+}
+
+fn start_log(settings: &Settings, quiet: Quiet, runtime: &Runtime) -> anyhow::Result<()> {
+    let format = match settings.log.format {
+        LogFormat::Text => observe::log::Format::Text,
+        LogFormat::Json => observe::log::Format::Json,
+    };
+    let level = match quiet {
+        Quiet::Yes => "error",
+        Quiet::No => settings.log.level.as_str(),
+    };
+    let clock = runtime.clone();
+    Ok(observe::log::install(format, level, move || {
+        clock.now().unix_ms
+    })?)
+}
+
+async fn live<F>(
+    settings: &Settings,
+    runtime: &Runtime,
+    prepare: impl FnOnce(Arc<Store>) -> F,
+    ready: impl FnOnce(&Ready),
+) -> anyhow::Result<()>
+where
+    F: Future<Output = anyhow::Result<()>>,
+{
+    let mut signals = Signals::new().context("cannot listen to signals")?;
+    let open_files = process::raise_open_files();
+    place::make_data_dir(&settings.general.data_dir)?;
+    let (store, bound) = open(settings, runtime).await?;
+    let system = System::start(settings, runtime, store, bound, prepare).await?;
+    process::notify_ready();
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        hostname = system.hostname,
+        open_files,
+        "ready"
+    );
+    ready(&system.ready);
+    loop {
+        match signals.next().await {
+            Signal::Terminate => break,
+            Signal::Reload => system.reload().await,
+        }
+    }
+    system.end(&mut signals).await;
+    Ok(())
+}
+
+/// Opens the store and binds the ports. The store comes first, so that a second server on its folder is told so;
+/// when a user is to be become, the ports come first, because only root may have them.
+async fn open(
+    settings: &Settings,
+    runtime: &Runtime,
+) -> anyhow::Result<(Arc<Store>, listeners::Bound)> {
+    let user = &settings.general.user;
+    if user.is_empty() || !process::is_root() {
+        let store = Arc::new(Store::open(settings, runtime).await?);
+        let bound = listeners::Bound::bind(&settings.listen)?;
+        return Ok((store, bound));
+    }
+    let bound = listeners::Bound::bind(&settings.listen)?;
+    process::drop_privileges(user)?;
+    let store = Store::open(settings, runtime).await.with_context(|| {
+        format!(
+            "as user {user}; does {} belong to it?",
+            settings.general.data_dir.display()
+        )
+    })?;
+    Ok((Arc::new(store), bound))
+}
+
+/// Everything that runs.
+struct System {
+    hostname: String,
+    ready: Ready,
+    store: Arc<Store>,
+    certificates: Arc<Certificates>,
+    runtime: Runtime,
+    running: BTreeMap<&'static str, Vec<Task<()>>>,
+    _watch: Task<()>,
+}
+
+impl System {
+    async fn start<F>(
+        settings: &Settings,
+        runtime: &Runtime,
+        store: Arc<Store>,
+        bound: listeners::Bound,
+        prepare: impl FnOnce(Arc<Store>) -> F,
+    ) -> anyhow::Result<Self>
+    where
+        F: Future<Output = anyhow::Result<()>>,
+    {
+        let hostname = place::hostname(settings);
+        for finding in store.engine.findings() {
+            tracing::warn!(%finding, "the store was not as it should be");
+        }
+        let certificates = open_certificates(settings, &hostname, runtime).await?;
+        let recovered = store.queue.recover().await?;
+        tracing::info!(
+            messages = recovered.messages,
+            interrupted = recovered.interrupted,
+            "queue opened"
+        );
+        prepare(store.clone()).await?;
+        let metrics = Arc::new(Metrics::new());
+        watch_store(&metrics, &store);
+        let ready = Ready {
+            listening: bound.addresses(),
+        };
+        let mut system = Self {
+            hostname,
+            ready,
+            store,
+            _watch: certificates.watch(runtime),
+            certificates,
+            runtime: runtime.clone(),
+            running: BTreeMap::new(),
+        };
+        system.start_services(settings, bound, &metrics)?;
+        Ok(system)
+    }
+
+    fn start_services(
+        &mut self,
+        settings: &Settings,
+        bound: listeners::Bound,
+        metrics: &Arc<Metrics>,
+    ) -> anyhow::Result<()> {
+        let _ = settings;
+        let runtime = self.runtime.clone();
+        let tls = self.certificates.server_tls()?;
+        for (name, listener) in bound.into_listeners() {
+            let task = match name {
+                "http" => runtime.spawn(
+                    "http",
+                    admin::http::serve(listener, None, metrics.clone(), runtime.clone()),
+                ),
+                "https" => runtime.spawn(
+                    "https",
+                    admin::http::serve(
+                        listener,
+                        Some(tls.with_alpn(&["http/1.1"])),
+                        metrics.clone(),
+                        runtime.clone(),
+                    ),
+                ),
+                _ => continue,
+            };
+            self.running.entry(name).or_default().push(task);
+        }
+        let control =
+            Control::bind(&settings.general.data_dir).context("cannot make the control socket")?;
+        let acts = Arc::new(Acts::new(self.store.clone()));
+        let task = runtime.spawn("control", control.serve(runtime.clone(), acts));
+        self.running.entry("control").or_default().push(task);
+        Ok(())
+    }
+
+    /// SIGHUP: the certificate is read again.
+    async fn reload(&self) {
+        let certificates = self.certificates.clone();
+        match self.runtime.blocking(move || certificates.reload()).await {
+            Ok(()) => tracing::info!("certificate reloaded"),
+            Err(error) => {
+                tracing::error!(%error, "the new certificate cannot be used; the old one stays");
+            }
+        }
+    }
+
+    /// The drain. A second signal, or the end of patience, cuts it short; nothing that was promised is lost by that.
+    async fn end(self, signals: &mut Signals) {
+        process::notify_stopping();
+        tracing::info!("draining");
+        let runtime = self.runtime;
+        runtime.shutdown().drain();
+        let all = async {
+            for (name, tasks) in self.running {
+                for task in tasks {
+                    if let Err(error) = task.join().await {
+                        tracing::error!(name, %error, "a service ended badly");
+                    }
+                }
+            }
+        };
+        let drained = async {
+            tokio::select! {
+                () = all => true,
+                _ = signals.next() => false,
+            }
+        };
+        let drained = runtime.timeout(DRAIN_TIMEOUT, Box::pin(drained)).await;
+        if drained != Ok(true) {
+            tracing::warn!("some sessions were still at work and are cut off");
+        }
+        self.store.close().await;
+        tracing::info!("ended");
+    }
+}
+
+async fn open_certificates(
+    settings: &Settings,
+    hostname: &str,
+    runtime: &Runtime,
+) -> anyhow::Result<Arc<Certificates>> {
+    let files = (!settings.tls.certificate.as_os_str().is_empty()).then(|| certs::Files {
+        certificate: settings.tls.certificate.clone(),
+        key: settings.tls.key.clone(),
+    });
+    let (data_dir, hostname) = (settings.general.data_dir.clone(), hostname.to_owned());
+    let clock = runtime.clone();
+    let opened = runtime
+        .blocking(move || Certificates::open(files, &data_dir, &hostname, &clock))
+        .await?;
+    Ok(Arc::new(opened))
+}
+
+/// What the store and the queue know, for the metrics.
+fn watch_store(metrics: &Metrics, store: &Arc<Store>) {
+    use engine::{Engine as _, Stats};
+
+    let watch = |name, help, read: fn(Stats) -> u64| {
+        let engine = store.engine.clone();
+        metrics.watch_counter(name, help, move || read(engine.stats()));
+    };
+    watch("store_commits", "Commits submitted", |stats| stats.commits);
+    watch("store_syncs", "Syncs of the journal", |stats| stats.syncs);
+    watch(
+        "store_bytes_written",
+        "Bytes written to the journal",
+        |stats| stats.bytes_written,
+    );
+    watch("store_body_bytes", "Stored bytes of bodies", |stats| {
+        stats.body_bytes
+    });
+    watch("store_conflicts", "Batches staged again", |stats| {
+        stats.conflicts
+    });
+    let queue = store.queue.clone();
+    metrics.watch_gauge("queue_messages", "Messages that wait", move || {
+        queue.count()
+    });
+}
