@@ -395,8 +395,8 @@ impl Lane {
             let target = if inline { &mut *batch } else { &mut later };
             let account = self.account.id();
             target.delete(keys::email(account, email));
-            // One bad record does not keep the email from going: its link stays
-            // behind, and fsck finds it.
+            // One bad record does not keep the email from going. Its link stays
+            // behind and keeps the blob: too much is kept, never too little.
             match record.map(|record| read::blob_of(email, &record)) {
                 Some(Ok(blob)) => {
                     let owner = Owner::Email(account, email.0);

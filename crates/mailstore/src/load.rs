@@ -70,18 +70,21 @@ pub(crate) fn load(engine: &dyn Engine, account: AccountId) -> Result<Tip, Store
         Head::decode(&head_record.value).map_err(|error| damaged(format!("head: {error}")))?;
 
     let mut pending = Pending::default();
+    let fits = |view: &View| Head::of(view, head.limits) == head;
     let (view, stored) = match from_checkpoint(&*snapshot, account, &mut pending) {
-        Ok(found) => found,
+        Ok(found) if fits(&found.0) => found,
         Err(StoreError::Read(error)) => return Err(error.into()),
-        Err(error) => {
-            tracing::warn!(%account, %error, "a checkpoint is damaged: folding the whole log");
+        other => {
+            let why = other
+                .err()
+                .map_or_else(|| "the head differs".into(), |e| e.to_string());
+            tracing::warn!(%account, why, "a checkpoint is damaged: folding the whole log");
             pending = Pending::default();
             let view = fold_all(&*snapshot, account, &mut pending)?;
-            let stored = all_garbage(&*snapshot, account)?;
-            (view, stored)
+            (view, all_garbage(&*snapshot, account)?)
         }
     };
-    if Head::of(&view, head.limits) != head {
+    if !fits(&view) {
         return Err(damaged("the head differs from the log".into()));
     }
     Ok(Tip {

@@ -68,7 +68,9 @@ async fn a_lane_takes_many_commits_without_waiting_for_the_sync() {
     let mut key = engine::keys::account(ALICE.0);
     key.push(0xfe);
     block.put(key, &b""[..]);
-    block.on_visible(move |_| drop(gate.recv()));
+    block.on_visible(move |_| {
+        let _ = gate.recv();
+    });
     room.engine.submit(block).expect("room");
     let mut tickets = Vec::new();
     for at in 0..100 {

@@ -1,7 +1,7 @@
 //! What a face does with an account.
 
 use super::rooms::{ALICE, BOB, Room, inbox, mailbox, name};
-use crate::{QuotaLimits, QuotaRule, RecordError, StoreError, keys};
+use crate::{Options, QuotaLimits, QuotaRule, RecordError, StoreError, keys};
 use engine::{Batch, Engine, Order};
 use envelope::AccountId;
 use mailbox_model::stage::{Expunging, FlagAction, StageError};
@@ -331,4 +331,74 @@ async fn a_dropped_account_leaves_nothing() {
     );
     room.store.drop_account(ALICE).await.expect("again is fine");
     room.check(BOB).await;
+}
+
+/// A number below `bound` from a fixed sequence.
+fn next(state: &mut u64, bound: u64) -> u64 {
+    *state = state
+        .wrapping_mul(6_364_136_223_846_793_005)
+        .wrapping_add(1_442_695_040_888_963_407);
+    (*state >> 33) % bound
+}
+
+#[tokio::test]
+async fn any_work_with_restarts_leaves_sound_records() {
+    for seed in 0..6u64 {
+        let mut state = seed;
+        let mut room = Room::with(Options {
+            entries_per_checkpoint: 7,
+            ..Options::default()
+        })
+        .await;
+        for step in 0..120 {
+            let alice = room.account(ALICE).await;
+            let view = alice.view();
+            let all: Vec<_> = view.mailboxes().collect();
+            let from = all[next(&mut state, all.len() as u64) as usize];
+            let to = all[next(&mut state, all.len() as u64) as usize].id();
+            let first = next(&mut state, u64::from(from.uid_next().0)) as u32;
+            let uids = UidSet::range(Uid(first), Uid(first + 3));
+            match next(&mut state, 12) {
+                0..=3 => drop(
+                    room.append(&alice, to, format!("{}", step % 9).as_bytes())
+                        .await,
+                ),
+                4 => drop(alice.copy(from.id(), to, &uids).await.expect("ok")),
+                5 => drop(alice.move_(from.id(), to, &uids).await.expect("ok")),
+                6 => drop(
+                    alice
+                        .expunge(from.id(), Expunging::Exactly(&uids))
+                        .await
+                        .expect("ok"),
+                ),
+                7 => {
+                    let word = Flag::Keyword(format!("k{}", step % 20).into());
+                    let flags = [word, Flag::Seen];
+                    let action = FlagAction::Replace;
+                    alice
+                        .store_flags(to, &uids, action, &flags, None)
+                        .await
+                        .expect("ok");
+                }
+                8 => drop(
+                    alice
+                        .create_mailbox(&name(&format!("n{}/x", step % 4)), None)
+                        .await,
+                ),
+                9 => drop(alice.delete_mailbox(from.name()).await),
+                10 => {
+                    let target = name(&format!("r{}", step % 5));
+                    drop(alice.rename_mailbox(from.name(), &target).await);
+                }
+                _ => {
+                    let live = alice.view();
+                    drop(alice);
+                    room = room.reopened();
+                    assert_eq!(room.account(ALICE).await.view(), live);
+                }
+            }
+        }
+        room.store.shared.tasks.wait().await;
+        room.check(ALICE).await;
+    }
 }
