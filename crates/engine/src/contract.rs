@@ -91,12 +91,13 @@ impl Batch {
         self.writes.is_empty()
     }
 
-    /// Bytes of keys and values; at most [`crate::limits::BATCH_BYTES_MAX`] may be submitted.
+    /// Bytes of keys and values and a little for each; at most
+    /// [`crate::limits::BATCH_BYTES_MAX`] may be submitted.
     #[must_use]
     pub fn size_bytes(&self) -> usize {
         self.writes
             .iter()
-            .map(|(k, v)| k.len() + v.as_ref().map_or(0, Bytes::len))
+            .map(|(k, v)| 8 + k.len() + v.as_ref().map_or(0, Bytes::len))
             .sum()
     }
 

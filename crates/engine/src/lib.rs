@@ -5,6 +5,8 @@
 //! - [`keys`]: how keys begin, and the shard that follows from it.
 //! - [`mod@body`]: where a body frame lies.
 //! - [`memory`]: the backend for tests and the simulation.
+//! - [`embedded`]: the backend for one machine: journal and index.
+//! - [`findings`]: what can be wrong with a store.
 //!
 //! What keys and values mean is the business of the crates above.
 
@@ -12,6 +14,8 @@
 
 pub mod body;
 pub mod contract;
+pub mod embedded;
+pub mod findings;
 pub mod keys;
 pub mod limits;
 pub mod memory;
@@ -26,5 +30,7 @@ pub use contract::{
     Batch, CommitNo, Engine, Expect, Order, ReadError, ShardId, SharedEngine, Snapshot,
     SubmitError, Ticket, Versioned,
 };
+pub use embedded::{EmbeddedEngine, OpenError, Options};
+pub use findings::Finding;
 pub use memory::MemoryEngine;
 pub use stats::Stats;

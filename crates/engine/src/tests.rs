@@ -1,6 +1,6 @@
 //! The contract's tests, written once and run for every backend.
 
-mod contract;
+pub(crate) mod contract;
 
 use crate::memory::MemoryEngine;
 use std::sync::Arc;

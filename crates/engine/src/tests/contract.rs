@@ -286,7 +286,7 @@ fn bad_batches_are_refused(engine: &SharedEngine) {
         Err(SubmitError::TooLarge { .. })
     ));
     assert_eq!(get(engine, 1, &key(1, "x")), None);
-    let largest = vec![7; BATCH_BYTES_MAX - 10];
+    let largest = vec![7; BATCH_BYTES_MAX - 18];
     assert!(refusal(key(1, "x"), largest).is_ok());
 }
 

@@ -1,0 +1,87 @@
+//! The index behind a port: ordered keys, brought up to date by whole groups.
+//!
+//! The index is the journal's shadow. It may lose what it was given last, or
+//! everything: the journal brings it forward again from the commit it names.
+//!
+//! | key | value |
+//! |---|---|
+//! | a key of the store | 8 bytes: the commit that wrote it; then the value |
+//! | [`APPLIED_KEY`] | 8 bytes: the last commit applied; 8 bytes: the store's number |
+//!
+//! Numbers have their high byte first.
+
+#[cfg(test)]
+pub(crate) mod map;
+pub(crate) mod tree;
+
+use super::commit::Commit;
+use crate::contract::{CommitNo, ReadError, Snapshot, Versioned};
+use bytes::Bytes;
+use std::fmt::Debug;
+use std::time::Duration;
+
+/// Sorts before every key of the store.
+pub(crate) const APPLIED_KEY: &[u8] = b"\0applied";
+
+/// How far an index has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Applied {
+    pub(crate) commit: u64,
+    pub(crate) store: u64,
+}
+
+impl Applied {
+    pub(crate) fn encode(&self) -> [u8; 16] {
+        let mut out = [0; 16];
+        out[..8].copy_from_slice(&self.commit.to_be_bytes());
+        out[8..].copy_from_slice(&self.store.to_be_bytes());
+        out
+    }
+
+    pub(crate) fn decode(stored: &[u8]) -> Option<Self> {
+        let (commit, store) = stored.split_first_chunk()?;
+        Some(Self {
+            commit: u64::from_be_bytes(*commit),
+            store: u64::from_be_bytes(store.try_into().ok()?),
+        })
+    }
+}
+
+/// The stored form of a value.
+pub(crate) fn encode_value(commit: u64, value: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(8 + value.len());
+    out.extend_from_slice(&commit.to_be_bytes());
+    out.extend_from_slice(value);
+    out
+}
+
+pub(crate) fn decode_value(stored: &[u8]) -> Result<Versioned, ReadError> {
+    let (commit, value) = stored
+        .split_first_chunk()
+        .ok_or_else(|| ReadError::Damaged("a value in the index has no commit".into()))?;
+    Ok(Versioned {
+        version: CommitNo(u64::from_be_bytes(*commit)),
+        value: Bytes::copy_from_slice(value),
+    })
+}
+
+/// An ordered map that is brought forward by commits.
+pub(crate) trait Index: Debug + Send + Sync {
+    /// How far it has come; `None` when it is new.
+    fn applied(&self) -> Result<Option<Applied>, ReadError>;
+
+    /// Applies commits in their order; all become visible at once.
+    fn apply(&self, commits: &[Commit], applied: Applied) -> Result<(), ReadError>;
+
+    /// A view of what is applied, and the last commit in it.
+    fn snapshot(&self) -> (Box<dyn Snapshot>, CommitNo);
+
+    /// Makes durable what was applied.
+    fn flush(&self) -> Result<(), ReadError>;
+
+    /// How long the next group should wait, because the index falls behind.
+    fn delay(&self) -> Duration;
+
+    /// Ends its threads. Nothing is lost that was made durable.
+    fn close(&self);
+}

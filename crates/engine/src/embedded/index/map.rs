@@ -1,0 +1,57 @@
+//! An index in memory, for tests: a power cut loses it, or takes it back to
+//! an earlier state.
+
+use crate::contract::{CommitNo, ReadError, Snapshot, Versioned};
+use crate::embedded::commit::Commit;
+use crate::embedded::index::{Applied, Index};
+use crate::memory::{Map, MapSnapshot};
+use parking_lot::Mutex;
+use std::time::Duration;
+
+#[derive(Debug, Default)]
+pub(crate) struct MapIndex {
+    state: Mutex<(Map, Option<Applied>)>,
+}
+
+impl Index for MapIndex {
+    fn applied(&self) -> Result<Option<Applied>, ReadError> {
+        Ok(self.state.lock().1)
+    }
+
+    fn apply(&self, commits: &[Commit], applied: Applied) -> Result<(), ReadError> {
+        let mut state = self.state.lock();
+        for commit in commits {
+            for (key, value) in &commit.writes {
+                match value {
+                    Some(value) => {
+                        let version = CommitNo(commit.number);
+                        let value = Versioned {
+                            version,
+                            value: value.clone(),
+                        };
+                        state.0.insert(key.clone(), value)
+                    }
+                    None => state.0.remove(key),
+                };
+            }
+        }
+        state.1 = Some(applied);
+        Ok(())
+    }
+
+    fn snapshot(&self) -> (Box<dyn Snapshot>, CommitNo) {
+        let state = self.state.lock();
+        let commit = state.1.unwrap_or_default().commit;
+        (Box::new(MapSnapshot(state.0.clone())), CommitNo(commit))
+    }
+
+    fn flush(&self) -> Result<(), ReadError> {
+        Ok(())
+    }
+
+    fn delay(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    fn close(&self) {}
+}

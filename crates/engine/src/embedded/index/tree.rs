@@ -1,0 +1,451 @@
+//! The index on disk: `lsm-tree`, used without a journal of its own.
+//!
+//! - One counter numbers batches and the library's own versions of its table
+//!   list, as the library is meant to be used. What a new snapshot sees is
+//!   decided here, not by the library: `visible` moves only when no batch is
+//!   half applied.
+//! - Versions of values are dropped only below the oldest open snapshot.
+//! - One thread writes full memtables to tables, one merges tables. When they
+//!   fall behind, groups are slowed little by little.
+//! - The library may panic on damaged files. Every call is contained; damage
+//!   leaves a mark beside the index, and the next start makes it again.
+
+use crate::contract::{CommitNo, Order, ReadError, Snapshot, Versioned};
+use crate::embedded::commit::Commit;
+use crate::embedded::index::{APPLIED_KEY, Applied, Index, decode_value, encode_value};
+use crate::stats::{Counters, add, set};
+use lsm_tree::compaction::Leveled;
+use lsm_tree::{AbstractTree, AnyTree, Cache, Config, Guard, SequenceNumberCounter};
+use parking_lot::{Condvar, Mutex};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs::File;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+/// Tables of the first level that start a merge.
+const FIRST_LEVEL_TABLES: usize = 16;
+/// From here on groups are slowed.
+const SLOW_FROM_TABLES: usize = FIRST_LEVEL_TABLES + 4;
+/// Each table more costs a group this much.
+const SLOW_STEP: Duration = Duration::from_millis(2);
+const SLOW_MAX: Duration = Duration::from_millis(100);
+/// Bytes of a table after a merge.
+const TABLE_BYTES: u64 = 16 << 20;
+/// Full memtables that wait for their table before groups wait.
+const SEALED_MAX: usize = 2;
+/// After a failed flush or merge (a full disk) it is tried again.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// How the tree is set up.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct TreeOptions {
+    pub(crate) memtable_bytes: u64,
+    pub(crate) unflushed_commits: u64,
+    pub(crate) cache_bytes: u64,
+}
+
+pub(crate) struct TreeIndex {
+    shared: Arc<Shared>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+struct Shared {
+    tree: AnyTree,
+    counter: SequenceNumberCounter,
+    options: TreeOptions,
+    counters: Arc<Counters>,
+    /// Held while a batch is applied: `visible` does not move meanwhile.
+    applying: Mutex<Unflushed>,
+    views: Mutex<Views>,
+    work: Mutex<Work>,
+    wake: Condvar,
+    damage_mark: PathBuf,
+}
+
+/// What only the memtable holds.
+#[derive(Debug, Default)]
+struct Unflushed {
+    commits: u64,
+}
+
+/// What snapshots see, and which are open.
+#[derive(Debug, Default)]
+struct Views {
+    visible: u64,
+    applied: Applied,
+    open: BTreeMap<u64, usize>,
+}
+
+#[derive(Debug, Default)]
+struct Work {
+    flush: bool,
+    merge: bool,
+    failed: bool,
+    closing: bool,
+}
+
+impl fmt::Debug for TreeIndex {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TreeIndex")
+    }
+}
+
+/// Runs what may panic on damaged files.
+fn contained<T>(f: impl FnOnce() -> lsm_tree::Result<T>) -> Result<T, ReadError> {
+    match catch_unwind(AssertUnwindSafe(f)) {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(lsm_tree::Error::Io(error))) => Err(ReadError::Io(error)),
+        Ok(Err(error)) => Err(ReadError::Damaged(format!("index: {error:?}"))),
+        Err(_) => Err(ReadError::Damaged(
+            "index: the library gave up on its files".into(),
+        )),
+    }
+}
+
+/// The file that says that the index beside it must be made again.
+pub(crate) fn damage_mark(folder: &Path) -> PathBuf {
+    folder.with_extension("damaged")
+}
+
+impl TreeIndex {
+    /// Opens the tree in `folder`, or makes a new one.
+    pub(crate) fn open(
+        folder: &Path,
+        options: TreeOptions,
+        counters: Arc<Counters>,
+    ) -> Result<Self, ReadError> {
+        let counter = SequenceNumberCounter::new(1);
+        let tree = contained(|| {
+            // The library moves this one; nobody looks at it.
+            let ignored = SequenceNumberCounter::default();
+            Config::new(folder, counter.clone(), ignored)
+                .use_cache(Arc::new(Cache::with_capacity_bytes(options.cache_bytes)))
+                .open()
+        })?;
+        let persisted = contained(|| Ok(tree.get_highest_persisted_seqno()))?;
+        counter.fetch_max(persisted.unwrap_or(0) + 1);
+        let shared = Arc::new(Shared {
+            tree,
+            options,
+            counters,
+            applying: Mutex::default(),
+            views: Mutex::new(Views {
+                visible: counter.get(),
+                ..Views::default()
+            }),
+            counter,
+            work: Mutex::default(),
+            wake: Condvar::new(),
+            damage_mark: damage_mark(folder),
+        });
+        let index = Self {
+            shared,
+            threads: Mutex::default(),
+        };
+        index.load_applied()?;
+        index.start("store-flush", Shared::flush_loop)?;
+        index.start("store-merge", Shared::merge_loop)?;
+        Ok(index)
+    }
+
+    fn load_applied(&self) -> Result<(), ReadError> {
+        if let Some(applied) = self.applied()? {
+            self.shared.views.lock().applied = applied;
+        }
+        Ok(())
+    }
+
+    fn start(&self, name: &str, run: fn(&Shared)) -> Result<(), ReadError> {
+        let shared = Arc::clone(&self.shared);
+        let thread = thread::Builder::new()
+            .name(name.into())
+            .spawn(move || run(&shared))?;
+        self.threads.lock().push(thread);
+        Ok(())
+    }
+}
+
+impl Index for TreeIndex {
+    fn applied(&self) -> Result<Option<Applied>, ReadError> {
+        let visible = self.shared.views.lock().visible;
+        let stored = self.shared.read(|tree| tree.get(APPLIED_KEY, visible))?;
+        stored
+            .map(|stored| {
+                Applied::decode(&stored)
+                    .ok_or_else(|| ReadError::Damaged("index: no last commit".into()))
+            })
+            .transpose()
+    }
+
+    fn apply(&self, commits: &[Commit], applied: Applied) -> Result<(), ReadError> {
+        let shared = &*self.shared;
+        let mut unflushed = shared.applying.lock();
+        unflushed.commits += commits.len() as u64;
+        let size = contained(|| {
+            for commit in commits {
+                let seqno = shared.counter.next();
+                for (key, value) in &commit.writes {
+                    match value {
+                        Some(value) => {
+                            let value = encode_value(commit.number, value);
+                            shared.tree.insert(key.as_slice(), value, seqno);
+                        }
+                        None => {
+                            shared.tree.remove(key.as_slice(), seqno);
+                        }
+                    }
+                }
+            }
+            let seqno = shared.counter.next();
+            let (_, size) = shared.tree.insert(APPLIED_KEY, applied.encode(), seqno);
+            Ok(size)
+        })?;
+        {
+            let mut views = shared.views.lock();
+            views.visible = shared.counter.get();
+            views.applied = applied;
+        }
+        let full = size >= shared.options.memtable_bytes
+            || unflushed.commits >= shared.options.unflushed_commits;
+        if full {
+            shared.rotate(&mut unflushed)?;
+        }
+        Ok(())
+    }
+
+    fn snapshot(&self) -> (Box<dyn Snapshot>, CommitNo) {
+        let mut views = self.shared.views.lock();
+        let visible = views.visible;
+        *views.open.entry(visible).or_default() += 1;
+        let view = View {
+            shared: Arc::clone(&self.shared),
+            visible,
+        };
+        (Box::new(view), CommitNo(views.applied.commit))
+    }
+
+    fn flush(&self) -> Result<(), ReadError> {
+        self.shared.rotate(&mut self.shared.applying.lock())?;
+        let mut work = self.shared.work.lock();
+        while contained(|| Ok(self.shared.tree.sealed_memtable_count()))? > 0 {
+            if work.failed || work.closing {
+                return Err(ReadError::Io(std::io::Error::other(
+                    "the index cannot be written",
+                )));
+            }
+            self.shared.wake.wait(&mut work);
+        }
+        Ok(())
+    }
+
+    fn delay(&self) -> Duration {
+        let shared = &*self.shared;
+        if contained(|| Ok(shared.tree.sealed_memtable_count())).unwrap_or(0) > SEALED_MAX {
+            return SLOW_MAX;
+        }
+        let tables = shared.first_level();
+        let over = tables.saturating_sub(SLOW_FROM_TABLES) as u32;
+        (SLOW_STEP * over).min(SLOW_MAX)
+    }
+
+    fn close(&self) {
+        self.shared.work.lock().closing = true;
+        self.shared.wake.notify_all();
+        for thread in self.threads.lock().drain(..) {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for TreeIndex {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl Shared {
+    /// Reads; damage that is met leaves the mark for the next start.
+    fn read<T>(&self, f: impl FnOnce(&AnyTree) -> lsm_tree::Result<T>) -> Result<T, ReadError> {
+        let result = contained(|| f(&self.tree));
+        if let Err(ReadError::Damaged(why)) = &result {
+            self.mark_damaged(why);
+        }
+        result
+    }
+
+    fn mark_damaged(&self, why: &str) {
+        if !self.damage_mark.exists() {
+            tracing::error!("the index is damaged ({why}); the next start makes it again");
+            let _ = File::create(&self.damage_mark);
+        }
+    }
+
+    fn first_level(&self) -> usize {
+        let tables = contained(|| Ok(self.tree.l0_run_count())).unwrap_or(0);
+        set(&self.counters.index_first_level, tables as u64);
+        tables
+    }
+
+    /// Hands the memtable to the flush thread.
+    fn rotate(&self, unflushed: &mut Unflushed) -> Result<(), ReadError> {
+        if contained(|| Ok(self.tree.rotate_memtable()))?.is_some() {
+            unflushed.commits = 0;
+            self.work.lock().flush = true;
+            self.wake.notify_all();
+        }
+        Ok(())
+    }
+
+    /// Versions of values below this are seen by nobody once there is a newer one.
+    fn watermark(&self) -> u64 {
+        let views = self.views.lock();
+        let oldest = views.open.first_key_value().map(|(&seqno, _)| seqno);
+        oldest.unwrap_or(views.visible)
+    }
+
+    /// Lets new snapshots use the table list that was just written.
+    fn refresh(&self) {
+        let _applying = self.applying.lock();
+        self.views.lock().visible = self.counter.get();
+    }
+
+    fn flush_loop(&self) {
+        self.work_loop(
+            |work| std::mem::take(&mut work.flush),
+            |work| work.flush = true,
+            || {
+                let watermark = self.watermark();
+                contained(|| {
+                    let lock = self.tree.get_flush_lock();
+                    self.tree.flush(&lock, watermark)
+                })?;
+                add(&self.counters.flushes, 1);
+                self.refresh();
+                if self.first_level() >= FIRST_LEVEL_TABLES {
+                    self.work.lock().merge = true;
+                    self.wake.notify_all();
+                }
+                Ok(())
+            },
+        );
+    }
+
+    fn merge_loop(&self) {
+        self.work_loop(
+            |work| std::mem::take(&mut work.merge),
+            |work| work.merge = true,
+            || {
+                loop {
+                    let before = self.shape();
+                    let strategy = Leveled::default()
+                        .with_l0_threshold(FIRST_LEVEL_TABLES as u8)
+                        .with_table_target_size(TABLE_BYTES);
+                    let watermark = self.watermark();
+                    contained(|| self.tree.compact(Arc::new(strategy), watermark))?;
+                    if self.shape() == before || self.work.lock().closing {
+                        self.first_level();
+                        return Ok(());
+                    }
+                    add(&self.counters.compactions, 1);
+                    self.refresh();
+                }
+            },
+        );
+    }
+
+    /// The library's `compact` reports nothing: so its traces are compared.
+    fn shape(&self) -> (u64, Vec<usize>) {
+        let levels = (0..7).map(|level| self.tree.level_table_count(level).unwrap_or(0));
+        (self.tree.next_table_id(), levels.collect())
+    }
+
+    /// Does a kind of work each time it is asked for, until the index closes.
+    fn work_loop(
+        &self,
+        take: impl Fn(&mut Work) -> bool,
+        again: impl Fn(&mut Work),
+        run: impl Fn() -> Result<(), ReadError>,
+    ) {
+        let mut work = self.work.lock();
+        loop {
+            if work.closing {
+                return;
+            }
+            if !take(&mut work) {
+                self.wake.wait(&mut work);
+                continue;
+            }
+            drop(work);
+            let result = run();
+            work = self.work.lock();
+            work.failed = result.is_err();
+            if let Err(error) = result {
+                tracing::error!("the index could not be written: {error}");
+                if let ReadError::Damaged(why) = &error {
+                    self.mark_damaged(why);
+                    return;
+                }
+                again(&mut work);
+                self.wake.notify_all();
+                self.wake.wait_for(&mut work, RETRY);
+            }
+            self.wake.notify_all();
+        }
+    }
+}
+
+/// A snapshot: everything below one number.
+struct View {
+    shared: Arc<Shared>,
+    visible: u64,
+}
+
+impl Drop for View {
+    fn drop(&mut self) {
+        let mut views = self.shared.views.lock();
+        if let Some(count) = views.open.get_mut(&self.visible) {
+            *count -= 1;
+            if *count == 0 {
+                views.open.remove(&self.visible);
+            }
+        }
+    }
+}
+
+impl Snapshot for View {
+    fn get(&self, key: &[u8]) -> Result<Option<Versioned>, ReadError> {
+        let stored = self.shared.read(|tree| tree.get(key, self.visible))?;
+        stored.map(|stored| decode_value(&stored)).transpose()
+    }
+
+    fn scan(
+        &self,
+        start: &[u8],
+        end: &[u8],
+        order: Order,
+        limit: usize,
+    ) -> Result<Vec<(Vec<u8>, Versioned)>, ReadError> {
+        // The index's own key lies before all others and is nobody's business.
+        let start = start.max(&b"\x01"[..]);
+        if start >= end {
+            return Ok(Vec::new());
+        }
+        let pairs = self.shared.read(|tree| {
+            let range = tree.range(start..end, self.visible, None);
+            let pair = |guard: lsm_tree::IterGuardImpl| guard.into_inner();
+            match order {
+                Order::Ascending => range.take(limit).map(pair).collect(),
+                Order::Descending => range.rev().take(limit).map(pair).collect(),
+            }
+        });
+        let pairs: Vec<lsm_tree::KvPair> = pairs?;
+        pairs
+            .into_iter()
+            .map(|(key, stored)| Ok((key.to_vec(), decode_value(&stored)?)))
+            .collect()
+    }
+}

@@ -1,0 +1,308 @@
+//! Opening a store: lock, journal, index, replay.
+
+use super::buffer::Buffer;
+use super::commit::Commit;
+use super::core::{Core, State};
+use super::disk::Disk;
+use super::disk::real::RealDisk;
+use super::group::OpenGroup;
+use super::index::tree::{TreeIndex, damage_mark};
+use super::index::{Applied, Index};
+use super::lock::{Lock, LockError};
+use super::options::Options;
+use super::scan::{self, Scan, Tail};
+use super::segment::{OpenSegments, Segment};
+use super::threads::Supplier;
+use crate::contract::ReadError;
+use crate::findings::Finding;
+use crate::limits::GROUP_BYTES_MAX;
+use crate::stats::{Counters, add};
+use parking_lot::{Condvar, Mutex};
+use std::collections::VecDeque;
+use std::fs;
+use std::io;
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use thiserror::Error;
+
+/// Why a store was not opened.
+#[derive(Debug, Error)]
+pub enum OpenError {
+    /// Another process has it open.
+    #[error("the store is in use by the process with pid {pid}")]
+    InUse {
+        /// The process, as far as it is known.
+        pid: String,
+    },
+    /// The disk refuses.
+    #[error("the store cannot be opened: {0}")]
+    Io(#[from] io::Error),
+    /// A new index cannot be made or filled either.
+    #[error("the index cannot be made: {0}")]
+    Index(#[from] ReadError),
+}
+
+/// What the threads need besides the core.
+pub(crate) struct Opened {
+    pub(crate) core: Core,
+    pub(crate) supplier: Supplier,
+    pub(crate) findings: Vec<Finding>,
+    pub(crate) lock: Lock,
+    pub(crate) disk: Arc<dyn Disk>,
+}
+
+/// Commits applied at a time while the journal is replayed.
+const REPLAY_COMMITS: usize = 512;
+const REPLAY_BYTES: usize = 4 << 20;
+
+pub(crate) fn open(folder: &Path, options: &Options) -> Result<Opened, OpenError> {
+    fs::create_dir_all(folder)?;
+    let lock = Lock::take(&folder.join("store.lock")).map_err(|error| match error {
+        LockError::Held(pid) => OpenError::InUse { pid },
+        LockError::Io(error) => OpenError::Io(error),
+    })?;
+    let disk = match &options.disk {
+        Some(disk) => Arc::clone(disk),
+        None => Arc::new(RealDisk::open(&folder.join("journal"), options.direct)?),
+    };
+    let counters = Arc::new(Counters::default());
+    let (segments, mut findings) = scan::segments(&*disk)?;
+    let store = segments
+        .last()
+        .map_or_else(|| disk.random_u64(), |segment| segment.header.store);
+    let mut index = open_index(folder, options, &counters, store, &mut findings)?;
+    let mut replayed = replay(&*index, &segments, store, &counters);
+    if let Err(ReadError::Damaged(why)) = replayed {
+        // Found out only while it was brought forward: from the beginning.
+        index.close();
+        drop(index);
+        index = rebuild(folder, options, &counters, &why, &mut findings)?;
+        replayed = replay(&*index, &segments, store, &counters);
+    }
+    let (tail, last_commit, found) = replayed?;
+    findings.extend(found);
+    let next = disk.list()?.last().map_or(1, |last| last + 1);
+    let mut supplier = Supplier {
+        disk: Arc::clone(&disk),
+        options: options.clone(),
+        next,
+    };
+    let start = begin(&segments, tail, last_commit, &mut supplier, store)?;
+    let segments = OpenSegments::new(Arc::clone(&disk));
+    let buffer = Buffer::new(GROUP_BYTES_MAX);
+    let group = OpenGroup::new(start.group, start.last_commit + 1, start.at, buffer);
+    segments.insert(&group.image.segment);
+    let core = Core {
+        state: Mutex::new(State::new(group, start.last_commit, start.spares)),
+        work: Condvar::new(),
+        room: Condvar::new(),
+        supply: Condvar::new(),
+        index,
+        segments,
+        counters,
+        on_fatal: Arc::clone(&options.on_fatal),
+        store,
+        free_bytes: AtomicU64::new(disk.free_bytes()?),
+        disk_full: AtomicBool::new(false),
+    };
+    Ok(Opened {
+        core,
+        supplier,
+        findings,
+        lock,
+        disk,
+    })
+}
+
+/// Opens the index, or makes a new one when it is of no use.
+fn open_index(
+    folder: &Path,
+    options: &Options,
+    counters: &Arc<Counters>,
+    store: u64,
+    findings: &mut Vec<Finding>,
+) -> Result<Arc<dyn Index>, OpenError> {
+    if let Some(index) = &options.index {
+        return Ok(Arc::clone(index));
+    }
+    let path = folder.join("index");
+    let why = if damage_mark(&path).exists() {
+        "damage was found in it".to_owned()
+    } else {
+        let opened = TreeIndex::open(&path, options.tree(), Arc::clone(counters));
+        match opened.and_then(|index| Ok((index.applied()?, index))) {
+            Ok((Some(applied), _)) if applied.store != store => {
+                "it belongs to another store".to_owned()
+            }
+            Ok((_, index)) => return Ok(Arc::new(index)),
+            Err(error) => error.to_string(),
+        }
+    };
+    rebuild(folder, options, counters, &why, findings)
+}
+
+/// Sets the index aside and makes a new, empty one.
+fn rebuild(
+    folder: &Path,
+    options: &Options,
+    counters: &Arc<Counters>,
+    why: &str,
+    findings: &mut Vec<Finding>,
+) -> Result<Arc<dyn Index>, OpenError> {
+    set_index_aside(folder)?;
+    tracing::warn!("the index is made again from the journal: {why}");
+    findings.push(Finding::IndexRebuilt {
+        why: why.to_owned(),
+    });
+    let path = folder.join("index");
+    Ok(Arc::new(TreeIndex::open(
+        &path,
+        options.tree(),
+        Arc::clone(counters),
+    )?))
+}
+
+/// Moves the index out of the way; the one set aside before is removed.
+pub(crate) fn set_index_aside(folder: &Path) -> io::Result<()> {
+    let path = folder.join("index");
+    let aside = folder.join("index.set-aside");
+    if path.exists() {
+        if aside.exists() {
+            fs::remove_dir_all(&aside)?;
+        }
+        fs::rename(&path, aside)?;
+    }
+    let mark = damage_mark(&path);
+    if mark.exists() {
+        fs::remove_file(mark)?;
+    }
+    Ok(())
+}
+
+type Replay = (Tail, u64, Vec<Finding>);
+
+/// Brings the index forward to the end of the journal.
+fn replay(
+    index: &dyn Index,
+    segments: &[Arc<Segment>],
+    store: u64,
+    counters: &Counters,
+) -> Result<Replay, ReadError> {
+    let applied = index.applied()?.unwrap_or_default().commit;
+    let start = scan::start_for(segments, applied)?;
+    let mut batch = Vec::new();
+    let mut bytes = 0;
+    let mut count = 0;
+    let mut result = Ok(());
+    let (tail, mut findings) = Scan::new(&segments[start..]).run(&mut |commit| {
+        if commit.number <= applied {
+            return ControlFlow::Continue(());
+        }
+        count += 1;
+        bytes += commit
+            .writes
+            .iter()
+            .map(|(k, v)| k.len() + v.as_ref().map_or(0, |v| v.len()))
+            .sum::<usize>();
+        batch.push(Commit {
+            number: commit.number,
+            writes: commit.writes,
+            on_visible: Vec::new(),
+        });
+        if batch.len() >= REPLAY_COMMITS || bytes >= REPLAY_BYTES {
+            bytes = 0;
+            result = apply(index, &mut batch, store);
+        }
+        if result.is_ok() {
+            ControlFlow::Continue(())
+        } else {
+            ControlFlow::Break(())
+        }
+    })?;
+    result?;
+    apply(index, &mut batch, store)?;
+    add(&counters.replayed, count);
+    let last = tail.commit.max(applied);
+    if applied > tail.commit {
+        findings.push(Finding::IndexAhead {
+            index: applied,
+            journal: tail.commit,
+        });
+    }
+    if tail.torn {
+        tracing::info!("the journal's last group was not written whole and is dropped");
+    }
+    for finding in &findings {
+        tracing::error!("{finding}");
+    }
+    Ok((tail, last, findings))
+}
+
+fn apply(index: &dyn Index, batch: &mut Vec<Commit>, store: u64) -> Result<(), ReadError> {
+    let Some(last) = batch.last() else {
+        return Ok(());
+    };
+    let applied = Applied {
+        commit: last.number,
+        store,
+    };
+    index.apply(batch, applied)?;
+    batch.clear();
+    Ok(())
+}
+
+/// Where the journal goes on.
+struct Start {
+    at: (Arc<Segment>, u64),
+    group: u64,
+    last_commit: u64,
+    spares: VecDeque<Arc<Segment>>,
+}
+
+/// Finds the place of the next group and the segments that are free.
+///
+/// When the index knows more than the journal, the journal's end was lost:
+/// what is left there is kept as it is, and writing goes on in a new segment.
+fn begin(
+    segments: &[Arc<Segment>],
+    tail: Tail,
+    last_commit: u64,
+    supplier: &mut Supplier,
+    store: u64,
+) -> io::Result<Start> {
+    let lost = last_commit > tail.commit;
+    let used = tail.at.as_ref().map_or(0, |(segment, _)| segment.number());
+    let mut spares: VecDeque<_> = segments
+        .iter()
+        .filter(|segment| segment.number() > used)
+        .cloned()
+        .collect();
+    let group = tail.group + if lost { 2 } else { 1 };
+    let at = match tail.at {
+        Some((segment, offset)) if !lost => {
+            // What a killed process left in the page cache is shown from now
+            // on, so it must be on the disk first.
+            segment.file.sync()?;
+            (segment, offset)
+        }
+        _ => {
+            if lost {
+                spares.clear();
+            }
+            let segment = match spares.pop_front() {
+                Some(segment) => segment,
+                None => supplier.make(store, supplier.options.segment_bytes / 8)?,
+            };
+            let first = segment.first();
+            (segment, first)
+        }
+    };
+    Ok(Start {
+        at,
+        group,
+        last_commit,
+        spares,
+    })
+}
