@@ -418,7 +418,8 @@ impl Lane {
         Ok(())
     }
 
-    async fn raw_records(&self, ids: Vec<EmailId>) -> Result<Vec<Option<Bytes>>, StoreError> {
+    // Not `&self`: a lane may be sent to another thread but not shared with one.
+    async fn raw_records(&mut self, ids: Vec<EmailId>) -> Result<Vec<Option<Bytes>>, StoreError> {
         if ids.is_empty() {
             return Ok(Vec::new());
         }
