@@ -1,1 +1,79 @@
 //! May this sender send this to that recipient, and where does it go.
+//!
+//! A tour:
+//! - [`Session`]: what is known about a client when it asks.
+//! - [`Policy::check_sender`]: MAIL FROM; [`Policy::check_recipient`]: RCPT TO.
+//!   The answer is a [`Decision`], or a reply in the words of RFC 5321 and 3463.
+//!
+//! Not here: the protocol (`smtp-proto`), who exists (`directory`), delivering
+//! (`intake`), evidence about strangers (SPF, block lists: a later crate).
+//!
+//! Invariants:
+//! - Mail for a domain that is not ours is taken only from who logged in on a
+//!   door for users, or from a listed network on a door for servers. Nothing in
+//!   an address changes that.
+//! - What cannot be decided is answered 451: mail waits, it does not bounce.
+
+#![forbid(unsafe_code)]
+
+pub mod limits;
+mod recipient;
+pub mod reply;
+mod room;
+mod sender;
+mod session;
+
+pub use recipient::Decision;
+pub use session::{Role, Session};
+
+use directory::Directory;
+use mailstore::Mailstore;
+use room::FullSince;
+use runtime::Runtime;
+use settings::Network;
+
+/// Decides about senders and recipients. Share it by `Arc`.
+#[derive(Debug)]
+pub struct Policy {
+    directory: Directory,
+    mailstore: Mailstore,
+    relay_networks: Vec<Network>,
+    full_since: FullSince,
+}
+
+impl Policy {
+    /// A policy over these; `relay_networks` may send to anywhere without a login.
+    #[must_use]
+    pub fn new(
+        directory: Directory,
+        mailstore: Mailstore,
+        runtime: Runtime,
+        relay_networks: Vec<Network>,
+    ) -> Self {
+        Self {
+            directory,
+            mailstore,
+            relay_networks,
+            full_since: FullSince::new(runtime),
+        }
+    }
+
+    /// May this session send to domains that are not ours?
+    #[must_use]
+    pub fn may_relay(&self, session: &Session) -> bool {
+        match session.role {
+            Role::Submission => session.identity.is_some(),
+            Role::Mx => {
+                session.identity.is_some()
+                    || self
+                        .relay_networks
+                        .iter()
+                        .any(|network| network.contains(session.client_ip))
+            }
+            Role::Lmtp => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

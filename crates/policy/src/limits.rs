@@ -1,0 +1,9 @@
+//! Bounds of the policy.
+
+use std::time::Duration;
+
+/// How long a full mailbox is a temporary matter.
+pub const FULL_TEMPORARY: Duration = Duration::from_secs(3 * 86_400);
+
+/// Full mailboxes whose time is remembered.
+pub const FULL_ENTRIES: usize = 16_384;

@@ -1,0 +1,122 @@
+//! RCPT TO: does it exist, may it be sent to, does it fit.
+//!
+//! The address is taken as it is. A source route was dropped by the parser (RFC
+//! 5321 appendix C), `%`, `!` and quoted `@` are plain characters of a local
+//! part: no spelling of an address reaches another domain than the one behind
+//! its last `@`.
+
+use crate::room::Room;
+use crate::session::Session;
+use crate::{Policy, reply};
+use directory::{DirectoryError, Resolution, Target};
+use envelope::{Address, ForwardPath, Reply};
+
+/// Where a recipient's copy goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Decision {
+    /// To accounts here, or on to where an alias of ours leads.
+    Local(Vec<Target>),
+    /// To another organisation's server.
+    Relay(Address),
+    /// Nowhere.
+    Refuse(Reply),
+}
+
+impl Policy {
+    /// Decides about one recipient. `size` is what SIZE= said.
+    pub async fn check_recipient(
+        &self,
+        session: &Session,
+        recipient: &ForwardPath,
+        size: Option<u64>,
+    ) -> Decision {
+        let decided = match recipient {
+            ForwardPath::Postmaster => self.check_postmaster("postmaster").await,
+            ForwardPath::Address(address) => self.check_address(session, address, size).await,
+        };
+        decided.unwrap_or_else(|error| {
+            tracing::error!(%error, %recipient, "a recipient could not be checked");
+            Decision::Refuse(reply::local_trouble())
+        })
+    }
+
+    async fn check_address(
+        &self,
+        session: &Session,
+        address: &Address,
+        size: Option<u64>,
+    ) -> Result<Decision, DirectoryError> {
+        if let Some(ip) = address.domain().literal_ip()
+            && ip.to_canonical() == session.server_ip.to_canonical()
+        {
+            // RFC 5321 §4.5.1: postmaster is reachable; nobody else is by our address.
+            return if address.local().to_key() == "postmaster" {
+                self.check_postmaster(&address.to_string()).await
+            } else {
+                Ok(Decision::Refuse(reply::no_such_user(&address.to_string())))
+            };
+        }
+        match self.directory.resolve(address).await? {
+            Resolution::NotLocalDomain if self.may_relay(session) => {
+                Ok(Decision::Relay(address.clone()))
+            }
+            Resolution::NotLocalDomain => Ok(Decision::Refuse(reply::no_relay(address))),
+            Resolution::NoSuchUser => {
+                Ok(Decision::Refuse(reply::no_such_user(&address.to_string())))
+            }
+            Resolution::AliasLoop => Ok(Decision::Refuse(reply::alias_loop(address))),
+            Resolution::Local(targets) => self.check_targets(address, targets, size).await,
+        }
+    }
+
+    async fn check_postmaster(&self, named: &str) -> Result<Decision, DirectoryError> {
+        Ok(match self.directory.resolve_postmaster().await? {
+            Resolution::Local(targets) => Decision::Local(targets),
+            _ => Decision::Refuse(reply::no_such_user(named)),
+        })
+    }
+
+    /// Leaves out what is disabled; refuses when nothing is left, or when nothing
+    /// that is left has room.
+    async fn check_targets(
+        &self,
+        address: &Address,
+        targets: Vec<Target>,
+        size: Option<u64>,
+    ) -> Result<Decision, DirectoryError> {
+        let mut enabled = Vec::with_capacity(targets.len());
+        let mut refused = None;
+        let mut roomy = false;
+        for target in targets {
+            let Target::Account { id, .. } = &target else {
+                roomy = true;
+                enabled.push(target);
+                continue;
+            };
+            let account = self.directory.account(*id).await?;
+            if account.is_none_or(|account| account.disabled) {
+                continue;
+            }
+            match self.room(*id, size.unwrap_or(0)).await {
+                Ok(Room::FullForNow) => refused = Some(reply::full_for_now(address)),
+                Ok(Room::FullForLong) => {
+                    refused.get_or_insert_with(|| reply::full_for_long(address));
+                }
+                // An account that cannot be opened is a temporary matter of its
+                // own: its copy waits in the queue.
+                Ok(Room::Enough) | Err(_) => roomy = true,
+            }
+            enabled.push(target);
+        }
+        Ok(match refused {
+            _ if enabled.is_empty() => Decision::Refuse(reply::disabled(address)),
+            Some(refusal) if !roomy && !is_role(address) => Decision::Refuse(refusal),
+            _ => Decision::Local(enabled),
+        })
+    }
+}
+
+/// RFC 2142: never refused for quota.
+fn is_role(address: &Address) -> bool {
+    matches!(address.local().to_key().as_str(), "postmaster" | "abuse")
+}

@@ -1,0 +1,37 @@
+//! MAIL FROM: may this session use this reverse path?
+
+use crate::session::{Role, Session};
+use crate::{Policy, reply};
+use envelope::{Reply, ReversePath};
+
+impl Policy {
+    /// Checks the reverse path of a transaction.
+    ///
+    /// # Errors
+    /// The reply that refuses it.
+    pub async fn check_sender(
+        &self,
+        session: &Session,
+        reverse_path: &ReversePath,
+    ) -> Result<(), Reply> {
+        let Some(identity) = &session.identity else {
+            return match session.role {
+                Role::Submission => Err(reply::login_needed()),
+                Role::Mx | Role::Lmtp => Ok(()),
+            };
+        };
+        // Read receipts and other reports of users have the null sender
+        // (RFC 6409 §6.1 lets a submission server decide).
+        let ReversePath::Address(sender) = reverse_path else {
+            return Ok(());
+        };
+        match self.directory.may_send_as(identity.account, sender).await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(reply::not_yours(sender)),
+            Err(error) => {
+                tracing::error!(%error, "a sender could not be checked");
+                Err(reply::local_trouble())
+            }
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! What is known about a client when it names a sender or a recipient.
+
+use directory::Identity;
+use std::net::IpAddr;
+
+/// Which door a session came in by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// From other servers (port 25).
+    Mx,
+    /// From users (RFC 6409).
+    Submission,
+    /// From trusted servers (RFC 2033): local recipients only.
+    Lmtp,
+}
+
+/// A client, as far as decisions need to know it.
+#[derive(Debug, Clone)]
+pub struct Session {
+    /// The door.
+    pub role: Role,
+    /// The client's address.
+    pub client_ip: IpAddr,
+    /// Our own address on this connection.
+    pub server_ip: IpAddr,
+    /// Who logged in.
+    pub identity: Option<Identity>,
+}

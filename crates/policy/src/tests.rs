@@ -1,0 +1,384 @@
+//! Decisions over a directory of two domains and a few people.
+
+use crate::{Decision, Policy, Role, Session};
+use blobs::Blobs;
+use directory::{AccountChange, Directory, Identity, NewAccount, Options, Resolution, Target};
+use engine::{MemoryEngine, SharedEngine};
+use envelope::{Address, Domain, ForwardPath, Reply, ReversePath};
+use mailstore::{Mailstore, QuotaLimits};
+use runtime::Runtime;
+use sasl::Secret;
+use settings::Network;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+struct World {
+    directory: Directory,
+    policy: Policy,
+}
+
+fn address(text: &str) -> Address {
+    Address::parse(text).expect("a valid address")
+}
+
+fn ip(text: &str) -> IpAddr {
+    text.parse().expect("an address")
+}
+
+impl World {
+    async fn new() -> Self {
+        let engine: SharedEngine = Arc::new(MemoryEngine::new(3));
+        let runtime = Runtime::for_tests();
+        let directory = Directory::new(Arc::clone(&engine), runtime.clone(), Options::for_tests());
+        let blobs = Arc::new(Blobs::new(Arc::clone(&engine)));
+        let mailstore = Mailstore::new(engine, blobs, runtime.clone(), Default::default());
+        for name in ["demo.test", "other.test", "b\u{fc}cher.test"] {
+            let domain = Domain::parse(name).expect("valid");
+            directory.domain_add(&domain, None).await.expect("added");
+        }
+        for (name, limits) in [
+            ("alice@demo.test", QuotaLimits::default()),
+            ("bob@demo.test", QuotaLimits::default()),
+            (
+                "small@demo.test",
+                QuotaLimits {
+                    bytes: Some(1_000),
+                    emails: None,
+                },
+            ),
+        ] {
+            let mut new = NewAccount::new(address(name), Some(Secret::from("demo")));
+            new.admin = name.starts_with("alice");
+            let store = mailstore.clone();
+            let stage = move |batch: &mut engine::Batch, id| {
+                let made = store.create_account(batch, id, limits);
+                made.map_err(|error| error.to_string())
+            };
+            directory.account_add(new, &stage).await.expect("added");
+        }
+        let networks = vec![Network::parse("192.0.2.0/28").expect("a network")];
+        let policy = Policy::new(directory.clone(), mailstore, runtime, networks);
+        Self { directory, policy }
+    }
+
+    async fn rcpt(&self, session: &Session, text: &str) -> Decision {
+        let path = ForwardPath::Address(address(text));
+        self.policy.check_recipient(session, &path, None).await
+    }
+
+    async fn identity(&self, name: &str) -> Identity {
+        let secret = Secret::from("demo");
+        let login = self.directory.authenticate(name, &secret, ip("127.0.0.1"));
+        login.await.expect("logs in")
+    }
+
+    async fn submission(&self, name: &str) -> Session {
+        Session {
+            role: Role::Submission,
+            identity: Some(self.identity(name).await),
+            ..stranger()
+        }
+    }
+}
+
+fn stranger() -> Session {
+    Session {
+        role: Role::Mx,
+        client_ip: ip("203.0.113.9"),
+        server_ip: ip("198.51.100.25"),
+        identity: None,
+    }
+}
+
+fn codes(decision: &Decision) -> String {
+    let Decision::Refuse(reply) = decision else {
+        panic!("refused: {decision:?}");
+    };
+    shown(reply)
+}
+
+fn shown(reply: &Reply) -> String {
+    let enhanced = reply.enhanced.expect("an enhanced code");
+    format!("{} {enhanced}", reply.code)
+}
+
+fn leads_to(decision: &Decision, name: &str) {
+    let Decision::Local(targets) = decision else {
+        panic!("local: {decision:?}");
+    };
+    let Some(Target::Account { address, .. }) = targets.first() else {
+        panic!("an account: {targets:?}");
+    };
+    assert_eq!(address.to_string(), name);
+}
+
+#[tokio::test]
+async fn a_stranger_reaches_our_users_and_nobody_else() {
+    let world = World::new().await;
+    let session = stranger();
+    leads_to(
+        &world.rcpt(&session, "BOB+x@Demo.TEST").await,
+        "bob@demo.test",
+    );
+    assert_eq!(
+        codes(&world.rcpt(&session, "nobody@demo.test").await),
+        "550 5.1.1"
+    );
+    assert_eq!(
+        codes(&world.rcpt(&session, "bob@far.test").await),
+        "550 5.7.1"
+    );
+    let bare = world
+        .policy
+        .check_recipient(&session, &ForwardPath::Postmaster, None)
+        .await;
+    leads_to(&bare, "alice@demo.test");
+    leads_to(
+        &world.rcpt(&session, "abuse@other.test").await,
+        "alice@demo.test",
+    );
+}
+
+/// Vulnerability list, number 8: no spelling makes us a relay.
+#[tokio::test]
+async fn no_trick_makes_us_a_relay() {
+    let world = World::new().await;
+    let to = Some(address("bob@demo.test"));
+    let other = Domain::parse("other.test").expect("valid");
+    world
+        .directory
+        .domain_catch_all(&other, to)
+        .await
+        .expect("changed");
+    let session = stranger();
+    for trick in [
+        "user%far.test@demo.test",
+        "user%far.test@other.test",
+        "far.test!user@demo.test",
+        "far.test!user@other.test",
+        "\"user@far.test\"@demo.test",
+        "\"user@far.test\"@other.test",
+        "\"user%far.test\"@other.test",
+        "bob%far.test@other.test",
+        "user+bob@far.test",
+        "\"bob@demo.test\"@far.test",
+        "bob%demo.test@far.test",
+        "demo.test!bob@far.test",
+        "bob@demo.test.far.test",
+        "bob@xdemo.test",
+        "bob@[203.0.113.1]",
+        "bob@[198.51.100.25]",
+        "bob@[IPv6:::1]",
+        "bob%far.test@[198.51.100.25]",
+    ] {
+        let decision = world.rcpt(&session, trick).await;
+        assert!(
+            matches!(decision, Decision::Refuse(_)),
+            "{trick}: {decision:?}"
+        );
+        assert!(codes(&decision).starts_with("550 5."), "{trick}");
+    }
+    // A detail is a detail, whatever stands in it.
+    leads_to(
+        &world.rcpt(&session, "bob+x%far.test@demo.test").await,
+        "bob@demo.test",
+    );
+    // A route is dropped: what counts is the address behind it.
+    for (path, local) in [
+        ("<@demo.test:user@far.test>", false),
+        ("<@far.test:bob@demo.test>", true),
+    ] {
+        let parsed = envelope::path::parse_forward(path).expect("parses");
+        let decision = world
+            .policy
+            .check_recipient(&session, &parsed.path, None)
+            .await;
+        assert_eq!(matches!(decision, Decision::Local(_)), local, "{path}");
+    }
+    // Letters that only look like ours, and empty parts, are no addresses or other domains.
+    for text in [
+        "bob@demo.te\u{17f}t",
+        "bob@\u{ff44}emo.test",
+        "@demo.test",
+        "bob@demo.test.",
+        "bob@demo..test",
+        "bob@far.test@demo.test",
+        "bob@demo.test\0",
+        "=?utf-8?q?bob=40far.test=3e?=\r\n@demo.test",
+    ] {
+        if let Ok(address) = Address::parse(text) {
+            let path = ForwardPath::Address(address);
+            let decision = world.policy.check_recipient(&session, &path, None).await;
+            assert!(
+                matches!(decision, Decision::Refuse(_)),
+                "{text}: {decision:?}"
+            );
+        }
+    }
+    let encoded = "=?utf-8?q?bob=40demo.test?=@demo.test";
+    assert_eq!(codes(&world.rcpt(&session, encoded).await), "550 5.1.1");
+}
+
+#[tokio::test]
+async fn our_own_address_literal_is_for_postmaster_alone() {
+    let world = World::new().await;
+    let session = stranger();
+    leads_to(
+        &world.rcpt(&session, "Postmaster@[198.51.100.25]").await,
+        "alice@demo.test",
+    );
+    assert_eq!(
+        codes(&world.rcpt(&session, "bob@[198.51.100.25]").await),
+        "550 5.1.1"
+    );
+    assert_eq!(
+        codes(&world.rcpt(&session, "postmaster@[203.0.113.1]").await),
+        "550 5.7.1"
+    );
+}
+
+#[tokio::test]
+async fn international_domains_are_one_whatever_their_spelling() {
+    let world = World::new().await;
+    let session = stranger();
+    for text in [
+        "abuse@B\u{dc}CHER.test",
+        "abuse@xn--bcher-kva.test",
+        "abuse@bu\u{308}cher.test",
+    ] {
+        leads_to(&world.rcpt(&session, text).await, "alice@demo.test");
+    }
+    assert_eq!(
+        codes(&world.rcpt(&session, "abuse@bucher.test").await),
+        "550 5.7.1"
+    );
+}
+
+#[tokio::test]
+async fn users_and_listed_networks_may_send_anywhere() {
+    let world = World::new().await;
+    let far = "dave@far.test";
+    let user = world.submission("bob").await;
+    assert_eq!(world.rcpt(&user, far).await, Decision::Relay(address(far)));
+    let listed = Session {
+        client_ip: ip("192.0.2.5"),
+        ..stranger()
+    };
+    assert_eq!(
+        world.rcpt(&listed, far).await,
+        Decision::Relay(address(far))
+    );
+    let loopback = Session {
+        client_ip: ip("127.0.0.1"),
+        ..stranger()
+    };
+    assert_eq!(codes(&world.rcpt(&loopback, far).await), "550 5.7.1");
+    for unlisted in ["192.0.2.16", "::ffff:192.0.2.16"] {
+        let session = Session {
+            client_ip: ip(unlisted),
+            ..stranger()
+        };
+        assert_eq!(codes(&world.rcpt(&session, far).await), "550 5.7.1");
+    }
+    // Neither door takes the other's reason.
+    let nobody = Session {
+        identity: None,
+        ..user.clone()
+    };
+    assert_eq!(codes(&world.rcpt(&nobody, far).await), "550 5.7.1");
+    let lmtp = Session {
+        role: Role::Lmtp,
+        client_ip: ip("192.0.2.5"),
+        ..user
+    };
+    assert_eq!(codes(&world.rcpt(&lmtp, far).await), "550 5.7.1");
+    leads_to(&world.rcpt(&lmtp, "bob@demo.test").await, "bob@demo.test");
+}
+
+#[tokio::test]
+async fn a_user_sends_as_its_own_addresses() {
+    let world = World::new().await;
+    let team = address("team@demo.test");
+    let members = [address("bob@demo.test")];
+    world
+        .directory
+        .alias_add(&team, &members)
+        .await
+        .expect("added");
+    let bob = world.submission("bob").await;
+    let check = async |session: &Session, text: &str| {
+        let path = ReversePath::parse(text).expect("a path");
+        let checked = world.policy.check_sender(session, &path).await;
+        checked.map_err(|reply| shown(&reply))
+    };
+    for own in ["bob@demo.test", "Bob+news@demo.test", "team@demo.test", ""] {
+        assert_eq!(check(&bob, own).await, Ok(()), "{own}");
+    }
+    for foreign in [
+        "alice@demo.test",
+        "bob@far.test",
+        "postmaster@demo.test",
+        "bob@other.test",
+    ] {
+        assert_eq!(
+            check(&bob, foreign).await,
+            Err("553 5.7.1".into()),
+            "{foreign}"
+        );
+    }
+    let nobody = Session {
+        identity: None,
+        ..bob
+    };
+    assert_eq!(
+        check(&nobody, "bob@demo.test").await,
+        Err("530 5.7.0".into())
+    );
+    assert_eq!(check(&stranger(), "anyone@far.test").await, Ok(()));
+}
+
+#[tokio::test]
+async fn disabled_and_full_accounts_are_refused() {
+    let world = World::new().await;
+    let session = stranger();
+    let small = ForwardPath::Address(address("small@demo.test"));
+    let fits = world
+        .policy
+        .check_recipient(&session, &small, Some(1_000))
+        .await;
+    leads_to(&fits, "small@demo.test");
+    let full = world
+        .policy
+        .check_recipient(&session, &small, Some(1_001))
+        .await;
+    assert_eq!(codes(&full), "452 4.2.2");
+    // Through an alias with somebody else behind it, the others still get it.
+    let both = address("both@demo.test");
+    let targets = [address("small@demo.test"), address("bob@demo.test")];
+    world
+        .directory
+        .alias_add(&both, &targets)
+        .await
+        .expect("added");
+    let both = ForwardPath::Address(both);
+    let decision = world
+        .policy
+        .check_recipient(&session, &both, Some(1_001))
+        .await;
+    assert!(matches!(decision, Decision::Local(targets) if targets.len() == 2));
+    let bob = address("bob@demo.test");
+    let off = AccountChange::Disabled(true);
+    world
+        .directory
+        .account_change(&bob, off)
+        .await
+        .expect("changed");
+    assert_eq!(
+        codes(&world.rcpt(&session, "bob@demo.test").await),
+        "550 5.2.1"
+    );
+    assert!(matches!(
+        world.directory.resolve(&bob).await,
+        Ok(Resolution::Local(_))
+    ));
+}
