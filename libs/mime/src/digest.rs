@@ -61,9 +61,17 @@ pub struct CachedField {
 }
 
 /// What is known of a message without opening it.
+///
+/// Its record has at most [`crate::limits::DIGEST_BYTES_MAX`] bytes. A message
+/// that would need more gives up, in this order and only as far as needed: all
+/// cached fields (`fields_complete` is false then); in `envelope` the ends of
+/// texts over 2 KiB and the addresses beyond the first ones of each list; in
+/// the structures and in `parts` long parameters and descriptions, then the
+/// parts beyond the first ones.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Digest {
-    /// ENVELOPE in wire form, ASCII.
+    /// ENVELOPE in wire form, ASCII. Of very long address lists it names the
+    /// first ones only: whoever needs all of them reads the header.
     pub envelope: Vec<u8>,
     /// BODY (without extension data) in wire form, ASCII.
     pub body: Vec<u8>,

@@ -12,6 +12,7 @@
 
 use memchr::memchr;
 
+use crate::bound::bounded;
 use crate::digest::{Digest, HeadFacts};
 use crate::envelope::envelope;
 use crate::limits::{BODY_LINE_BYTES_MAX, HEADER_BYTES_FLOOR, HEADER_BYTES_TOTAL_MAX, Limits};
@@ -126,14 +127,15 @@ impl Indexer {
         let body = structure::write(&index, &facts, false);
         let body_structure = structure::write(&index, &facts, true);
         let envelope = std::mem::take(&mut facts[0].envelope);
-        Digest::assemble(
+        let digest = Digest::assemble(
             self.head,
             index,
             envelope,
             body,
             body_structure,
             self.capture.preview(),
-        )
+        );
+        bounded(digest, facts, self.limits.digest_bytes)
     }
 
     /// How much of the current line has to be kept.
@@ -324,6 +326,7 @@ impl Indexer {
             (_, true) if !deep && !full => PartKind::Message,
             _ => PartKind::Leaf,
         };
+        // Beyond the limits: written as what it is, bytes.
         let opaque = kind == PartKind::Leaf && (multipart || message);
         let part = &mut self.parts[number];
         part.header.end = at;
@@ -331,9 +334,7 @@ impl Indexer {
         part.kind = kind;
         part.media_type = media_type;
         if opaque {
-            // Beyond the limits: written as what it is, bytes.
-            facts.type_and_subtype = (b"application".to_vec(), b"octet-stream".to_vec());
-            part.media_type = "application/octet-stream".to_owned();
+            facts.make_opaque(part);
         }
         part.charset = facts
             .content_type

@@ -19,6 +19,7 @@
 #![forbid(unsafe_code)]
 
 pub mod address;
+mod bound;
 pub mod charset;
 pub mod date;
 mod digest;

@@ -30,10 +30,19 @@ pub const PREVIEW_CHARS_MAX: usize = 200;
 pub const CACHED_FIELD_BYTES_MAX: usize = 64 * 1_024;
 /// Characters of a decoded subject, file name or Content-ID that are kept.
 pub const KEPT_TEXT_CHARS_MAX: usize = 1_000;
+/// Bytes of a type or subtype name in a digest that has to be shortened
+/// (RFC 6838 §4.2).
+pub const TYPE_NAME_BYTES_MAX: usize = 127;
 /// Nested comments in structured fields.
 pub const COMMENT_DEPTH_MAX: usize = 100;
 /// Language tags of one Content-Language.
 pub const LANGUAGES_MAX: usize = 64;
+
+/// Bytes of an encoded digest. A commit of the store holds one per recipient;
+/// ordinary ones have 1 to 4 KiB. What is given up above it: see [`crate::Digest`].
+pub const DIGEST_BYTES_MAX: usize = 128 * 1_024;
+/// Bytes that a digest may have however low its limit is set.
+pub const DIGEST_BYTES_FLOOR: usize = 16 * 1_024;
 
 /// The bounds that a caller may set lower.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +53,8 @@ pub struct Limits {
     pub parts: usize,
     /// See [`HEADER_BYTES_MAX`].
     pub header_bytes: usize,
+    /// See [`DIGEST_BYTES_MAX`].
+    pub digest_bytes: usize,
 }
 
 impl Default for Limits {
@@ -52,6 +63,7 @@ impl Default for Limits {
             depth: DEPTH_MAX,
             parts: PARTS_MAX,
             header_bytes: HEADER_BYTES_MAX,
+            digest_bytes: DIGEST_BYTES_MAX,
         }
     }
 }

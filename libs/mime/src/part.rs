@@ -107,6 +107,10 @@ impl PartIndex {
         Self { parts }
     }
 
+    pub(crate) fn into_parts(self) -> Vec<Part> {
+        self.parts
+    }
+
     /// The message itself.
     #[must_use]
     pub fn root(&self) -> &Part {

@@ -3,10 +3,11 @@
 //! What a part's own header gives is written once, when the header ends
 //! ([`PartFacts`]); the tree is put together at the end of the message.
 
+use crate::bound::short_envelope;
 use crate::encoded_word;
 use crate::header::{HeaderReader, unfold};
 use crate::imap_text::{nstring, string};
-use crate::limits::{KEPT_TEXT_CHARS_MAX, LANGUAGES_MAX};
+use crate::limits::{KEPT_TEXT_CHARS_MAX, LANGUAGES_MAX, TYPE_NAME_BYTES_MAX};
 use crate::parameters::Structured;
 use crate::part::{Disposition, Part, PartIndex, PartKind};
 use crate::transfer::Encoding;
@@ -87,6 +88,61 @@ impl PartFacts {
         nstring(raw.location.as_deref(), out);
         facts.content_type = content_type;
         facts
+    }
+
+    /// Bytes of both wire forms that come from this header.
+    pub(crate) fn wire_len(&self) -> usize {
+        let (kind, subtype) = &self.type_and_subtype;
+        let both = kind.len() + subtype.len() + self.basics.len() + self.envelope.len();
+        2 * both + self.parameters.len() + self.md5.len() + self.extension.len()
+    }
+
+    /// Gives up what a reader can do without, so that little more than three
+    /// times `max` bytes come from this header: long or many parameters, ids and
+    /// descriptions, the rest of the extension data.
+    pub(crate) fn shorten(&mut self, part: &mut Part, max: usize) {
+        let (kind, subtype) = &mut self.type_and_subtype;
+        // RFC 6838 §4.2
+        if kind.len() > TYPE_NAME_BYTES_MAX || subtype.len() > TYPE_NAME_BYTES_MAX {
+            if part.kind == PartKind::Leaf {
+                self.make_opaque(part);
+            } else {
+                *subtype = b"mixed".to_vec();
+                part.media_type = "multipart/mixed".to_owned();
+            }
+        }
+        let mut room = max / 4;
+        self.content_type.parameters.retain(|(name, value)| {
+            let len = name.len() + value.len();
+            let keep = len <= room && len <= max / 16;
+            room -= if keep { len } else { 0 };
+            keep
+        });
+        self.parameters.clear();
+        write_parameters(&self.content_type, &mut self.parameters);
+        self.basics.clone_from(&self.parameters);
+        self.basics.extend_from_slice(b" NIL NIL ");
+        string(self.encoding.name().as_bytes(), &mut self.basics);
+        self.md5 = b"NIL".to_vec();
+        let disposition = match self.disposition {
+            Disposition::Absent => " NIL NIL NIL",
+            Disposition::Inline => " (\"inline\" NIL) NIL NIL",
+            Disposition::Attachment => " (\"attachment\" NIL) NIL NIL",
+        };
+        self.extension = disposition.into();
+        self.envelope = short_envelope(&self.envelope, max / 4);
+        for text in [&mut part.charset, &mut part.name, &mut part.content_id] {
+            if let Some(text) = text {
+                text.truncate(text.floor_char_boundary(max / 16));
+            }
+            text.take_if(|text| text.is_empty());
+        }
+    }
+
+    /// Beyond the limits a part is written as what it is, bytes.
+    pub(crate) fn make_opaque(&mut self, part: &mut Part) {
+        self.type_and_subtype = (b"application".to_vec(), b"octet-stream".to_vec());
+        part.media_type = "application/octet-stream".to_owned();
     }
 
     /// Type and subtype in lower case.

@@ -36,6 +36,19 @@ impl Encoding {
         }
     }
 
+    /// The field's token; of an unknown encoding one that says so.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::SevenBit => "7bit",
+            Self::EightBit => "8bit",
+            Self::Binary => "binary",
+            Self::Base64 => "base64",
+            Self::QuotedPrintable => "quoted-printable",
+            Self::Other => "x-unknown",
+        }
+    }
+
     /// Is the body stored as it is meant?
     #[must_use]
     pub fn is_identity(self) -> bool {

@@ -50,12 +50,25 @@ proptest! {
     }
 
     #[test]
+    fn short_digests_break_no_invariant(
+        lines in prop::collection::vec(line(), 0..300), digest_bytes in 0usize..10_000, size in 1usize..900,
+    ) {
+        let message = lines.concat();
+        let limits = Limits { digest_bytes, ..Limits::default() };
+        let whole = in_pieces([message.as_slice()], limits);
+        check_digest(&whole, message.len());
+        prop_assert!(whole.encode().len() <= digest_bytes.max(crate::limits::DIGEST_BYTES_FLOOR));
+        prop_assert_eq!(&in_pieces(message.chunks(size), limits), &whole);
+    }
+
+    #[test]
     fn low_limits_break_no_invariant(
         lines in prop::collection::vec(line(), 0..60),
         depth in 1usize..4, parts in 1usize..5, header_bytes in 0usize..60, size in 1usize..20,
+        digest_bytes in 0usize..2_000,
     ) {
         let message = lines.concat();
-        let limits = Limits { depth, parts, header_bytes };
+        let limits = Limits { depth, parts, header_bytes, digest_bytes };
         let whole = in_pieces([message.as_slice()], limits);
         check_digest(&whole, message.len());
         prop_assert_eq!(&in_pieces(message.chunks(size), limits), &whole);
