@@ -117,6 +117,21 @@ pub struct Target {
     pub credentials: Option<Credentials>,
 }
 
+/// A host that the operator named.
+#[derive(Debug, Clone)]
+pub struct Route {
+    /// A name or an address.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+    /// SMTP or LMTP.
+    pub protocol: Protocol,
+    /// TLS.
+    pub tls: TlsPolicy,
+    /// Whom to log in as.
+    pub credentials: Option<Credentials>,
+}
+
 /// What is demanded of TLS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TlsPolicy {

@@ -8,13 +8,12 @@ use std::net::{IpAddr, SocketAddr};
 use envelope::{Domain, Envelope};
 use resolver::{AddressAnswer, Mx, MxAnswer};
 use runtime::Runtime;
-use sasl::Credentials;
 use smtp_proto::client::Protocol;
 
 use crate::destination::{Refusal, check_not_ourselves, check_public};
 use crate::limits::{ADDRESSES_MAX, ADDRESSES_PER_HOST_MAX, MX_MAX};
 use crate::smtp::{Attempt, Next};
-use crate::{Message, Outcome, Ports, Report, Target, TlsPolicy};
+use crate::{Message, Outcome, Ports, Report, Route, Target, TlsPolicy};
 
 /// Delivers to a domain's own servers, with opportunistic TLS.
 pub async fn deliver_to_domain(
@@ -35,14 +34,9 @@ pub async fn deliver_to_domain(
 
 /// Delivers to a host that the operator named (a smart host, a relay domain's
 /// host, an LMTP server); it may be private, but not one of our own listeners.
-#[allow(clippy::too_many_arguments, reason = "each is a fact of the route")]
 pub async fn deliver_to_host(
     ports: &Ports,
-    host: &str,
-    port: u16,
-    protocol: Protocol,
-    tls: TlsPolicy,
-    credentials: Option<Credentials>,
+    route: &Route,
     envelope: &Envelope,
     message: &dyn Message,
 ) -> Report {
@@ -50,24 +44,18 @@ pub async fn deliver_to_host(
     if !attempt.probe().await {
         return attempt.finish();
     }
-    let answer = match host.trim_matches(['[', ']']).parse::<IpAddr>() {
+    let answer = match route.host.trim_matches(['[', ']']).parse::<IpAddr>() {
         Ok(ip) => Ok(AddressAnswer::Addresses(vec![ip])),
-        Err(_) => ports.dns.addresses(host).await,
+        Err(_) => ports.dns.addresses(&route.host).await,
     };
     let why = match answer {
         Ok(AddressAnswer::Addresses(addresses)) => {
             let addresses = in_order(&ports.runtime, addresses);
-            let targets = addresses.into_iter().map(|ip| Target {
-                host: host.to_owned(),
-                address: SocketAddr::new(ip, port),
-                tls,
-                credentials: credentials.clone(),
-            });
-            Box::pin(try_targets(ports, targets, protocol, &mut attempt)).await;
+            Box::pin(try_route(ports, route, addresses, &mut attempt)).await;
             return attempt.finish();
         }
-        Ok(AddressAnswer::None) => format!("{host} has no address"),
-        Ok(AddressAnswer::NxDomain) => format!("{host} does not exist"),
+        Ok(AddressAnswer::None) => format!("{} has no address", route.host),
+        Ok(AddressAnswer::NxDomain) => format!("{} does not exist", route.host),
         Err(error) => error.to_string(),
     };
     // The operator's own setting: mail waits until it is put right.
@@ -75,15 +63,21 @@ pub async fn deliver_to_host(
     attempt.finish()
 }
 
-async fn try_targets(
+async fn try_route(
     ports: &Ports,
-    targets: impl Iterator<Item = Target>,
-    protocol: Protocol,
+    route: &Route,
+    addresses: Vec<IpAddr>,
     attempt: &mut Attempt<'_>,
 ) {
-    for target in targets {
+    for ip in addresses {
+        let target = Target {
+            host: route.host.clone(),
+            address: SocketAddr::new(ip, route.port),
+            tls: route.tls,
+            credentials: route.credentials.clone(),
+        };
         let next = match check_not_ourselves(&ports.options, target.address) {
-            Ok(()) => attempt.try_address(ports, &target, protocol).await,
+            Ok(()) => attempt.try_address(ports, &target, route.protocol).await,
             Err(_) => Next::Ourselves,
         };
         match next {

@@ -85,11 +85,9 @@ impl ReplyParser {
         self.text_bytes = 0;
         let mut lines = core::mem::take(&mut self.lines);
         let first_word = |line: &str| line.split(' ').next().and_then(EnhancedStatus::parse);
-        // RFC 2034 §4: the class is the code's first digit.
-        let enhanced = lines
-            .first()
-            .and_then(|line| first_word(line))
-            .filter(|status| u16::from(status.class) == code / 100);
+        // RFC 2034 §4: the class is the code's first digit. Accepted anyway where it
+        // is not (`550 4.2.2`): what to make of it is the caller's to say.
+        let enhanced = lines.first().and_then(|line| first_word(line));
         if let Some(status) = enhanced {
             for line in &mut lines {
                 if first_word(line) == Some(status) {

@@ -1,0 +1,298 @@
+//! From a domain to hosts: MX, fall-back, what is refused.
+
+use super::*;
+
+struct World {
+    runtime: Runtime,
+    port: u16,
+    servers: Vec<Server>,
+}
+
+impl World {
+    /// Servers on 127.0.0.2, 127.0.0.3 … that share a port.
+    fn new(scripts: Vec<Vec<Script>>) -> Self {
+        let runtime = Runtime::new();
+        let mut world = Self {
+            runtime,
+            port: 0,
+            servers: vec![],
+        };
+        for (index, scripts) in scripts.into_iter().enumerate() {
+            let ip = format!("127.0.0.{}", index + 2);
+            let address = SocketAddr::new(ip.parse().unwrap(), world.port);
+            let server = Server::start(&world.runtime, address, scripts);
+            world.port = server.address.port();
+            world.servers.push(server);
+        }
+        world
+    }
+
+    async fn deliver(
+        &self,
+        names: Names,
+        domain: &str,
+        change: impl FnOnce(&mut Options),
+    ) -> Report {
+        let mut options = options();
+        options.port = self.port;
+        change(&mut options);
+        let ports = ports(&self.runtime, names, options);
+        let domain = Domain::parse_or_literal(domain).unwrap();
+        deliver_to_domain(&ports, &domain, &envelope(&["b@x.example"]), &message()).await
+    }
+}
+
+fn two_hosts() -> Names {
+    Names::default()
+        .with_mx("x.example", &[(20, "two.example"), (10, "one.example")])
+        .with_address("one.example", "127.0.0.2")
+        .with_address("two.example", "127.0.0.3")
+}
+
+fn refusing(greeting: &'static str) -> Script {
+    vec![("", greeting)]
+}
+
+#[tokio::test]
+async fn the_best_host_is_tried_first_and_the_next_one_on_failure() {
+    let world = World::new(vec![vec![willing()], vec![willing()]]);
+    let report = world.deliver(two_hosts(), "x.example", |_| {}).await;
+    assert_eq!(
+        (codes(&report), report.host.as_deref()),
+        (vec![250], Some("one.example"))
+    );
+    for greeting in ["421 4.3.2 not now\r\n", "554 5.7.1 not you\r\n", ""] {
+        let world = World::new(vec![vec![refusing(greeting)], vec![willing()]]);
+        let report = world.deliver(two_hosts(), "x.example", |_| {}).await;
+        assert_eq!(
+            (codes(&report), report.host.as_deref()),
+            (vec![250], Some("two.example"))
+        );
+    }
+    // 421 in the middle, before the message was sent.
+    let closing = vec![HELLO, PLAIN, ("MAIL", "421 4.3.2 closing\r\n")];
+    let world = World::new(vec![vec![closing], vec![willing()]]);
+    let report = world.deliver(two_hosts(), "x.example", |_| {}).await;
+    assert_eq!(
+        (codes(&report), report.host.as_deref()),
+        (vec![250], Some("two.example"))
+    );
+}
+
+#[tokio::test]
+async fn a_verdict_about_a_recipient_is_not_shopped_around() {
+    for reply in ["550 5.1.1 no\r\n", "451 4.7.1 greylisted\r\n"] {
+        let script = vec![HELLO, PLAIN, ("MAIL", "250 ok\r\n"), ("RCPT", reply), QUIT];
+        let world = World::new(vec![vec![script], vec![willing()]]);
+        let report = world.deliver(two_hosts(), "x.example", |_| {}).await;
+        assert_eq!(report.host.as_deref(), Some("one.example"));
+        assert_eq!(codes(&report), [reply[..3].parse().unwrap()]);
+    }
+}
+
+#[tokio::test]
+async fn a_message_that_may_have_been_taken_is_not_sent_to_another_host() {
+    let mut script = willing();
+    script.truncate(5);
+    script.push((".", ""));
+    let world = World::new(vec![vec![script], vec![willing()]]);
+    let report = world.deliver(two_hosts(), "x.example", |_| {}).await;
+    assert_eq!(
+        (codes(&report), report.host.as_deref()),
+        (vec![-451], Some("one.example"))
+    );
+    assert!(world.servers[1].said().is_empty());
+}
+
+#[tokio::test]
+async fn the_worst_failure_is_the_temporary_one() {
+    let world = World::new(vec![
+        vec![refusing("421 4.3.2 not now\r\n")],
+        vec![refusing("554 5.7.1 not you\r\n")],
+    ]);
+    let report = world.deliver(two_hosts(), "x.example", |_| {}).await;
+    assert_eq!(codes(&report), [421]);
+}
+
+#[tokio::test]
+async fn smtputf8_missing_tries_the_other_host_then_gives_up() {
+    let world = World::new(vec![
+        vec![vec![HELLO, PLAIN, QUIT]],
+        vec![vec![HELLO, PLAIN, QUIT]],
+    ]);
+    let mut options = options();
+    options.port = world.port;
+    let ports = ports(&world.runtime, two_hosts(), options);
+    let domain = Domain::parse("x.example").unwrap();
+    let to = envelope(&["é@x.example"]);
+    let report = deliver_to_domain(&ports, &domain, &to, &message()).await;
+    assert!(
+        report.outcomes[0]
+            .reply()
+            .to_line()
+            .starts_with("550 5.6.7")
+    );
+    assert_eq!(report.host.as_deref(), Some("two.example"));
+    assert!(matches!(report.outcomes[0], Outcome::Permanent(_)));
+}
+
+#[tokio::test]
+async fn what_dns_says() {
+    let world = World::new(vec![vec![willing()]]);
+    let mut names = Names::default()
+        .with_address("a-only.example", "127.0.0.2")
+        .with_mx("nowhere.example", &[(0, "missing.example")]);
+    names.mx.insert("null.example", MxAnswer::NullMx);
+    let mut options = options();
+    options.port = world.port;
+    let ports = ports(&world.runtime, names, options);
+    for (domain, want) in [
+        ("null.example", "556 5.1.10"),
+        ("gone.example", "550 5.1.2"),
+        ("servfail.example", "451 4.4.3"),
+        ("nowhere.example", "550 5.4.4"),
+        ("a-only.example", "250"),
+    ] {
+        let parsed = Domain::parse(domain).unwrap();
+        let report =
+            deliver_to_domain(&ports, &parsed, &envelope(&["b@x.example"]), &message()).await;
+        let line = report.outcomes[0].reply().to_line();
+        assert!(line.starts_with(want), "{domain}: {line}");
+    }
+}
+
+#[tokio::test]
+async fn never_to_ourselves_by_address_and_port() {
+    let world = World::new(vec![vec![willing()], vec![willing()]]);
+    let own = world.servers[0].address;
+    // The best MX are we: nobody behind us is tried.
+    let report = world
+        .deliver(two_hosts(), "x.example", |options| {
+            options.own_listeners.push(own)
+        })
+        .await;
+    assert!(
+        report.outcomes[0]
+            .reply()
+            .to_line()
+            .starts_with("550 5.4.6")
+    );
+    // Another port of the same address is another server.
+    let other = SocketAddr::new(own.ip(), own.port() ^ 1);
+    let report = world
+        .deliver(two_hosts(), "x.example", |options| {
+            options.own_listeners.push(other)
+        })
+        .await;
+    assert_eq!(codes(&report), [250]);
+    // Listening everywhere is listening there.
+    let any = SocketAddr::new("0.0.0.0".parse().unwrap(), own.port());
+    let report = world
+        .deliver(two_hosts(), "x.example", |options| {
+            options.own_listeners.push(any)
+        })
+        .await;
+    assert!(
+        report.outcomes[0]
+            .reply()
+            .to_line()
+            .starts_with("550 5.4.6")
+    );
+    assert!(world.servers[1].said().is_empty());
+}
+
+#[tokio::test]
+async fn we_as_a_worse_mx_are_left_out() {
+    let world = World::new(vec![vec![refusing("421 4.3.2 no\r\n")], vec![willing()]]);
+    let own = world.servers[1].address;
+    let report = world
+        .deliver(two_hosts(), "x.example", |options| {
+            options.own_listeners.push(own)
+        })
+        .await;
+    assert_eq!(codes(&report), [421]);
+}
+
+#[tokio::test]
+async fn private_destinations_are_refused_unless_allowed() {
+    let world = World::new(vec![vec![willing()]]);
+    for domain in ["x.example", "[127.0.0.2]"] {
+        let report = world
+            .deliver(two_hosts(), domain, |options| {
+                options.allow_networks.clear()
+            })
+            .await;
+        let line = report.outcomes[0].reply().to_line();
+        assert!(line.starts_with("550 5.4.4"), "{line}");
+        assert!(world.servers[0].said().is_empty());
+    }
+    let report = world.deliver(two_hosts(), "[127.0.0.2]", |_| {}).await;
+    assert_eq!(codes(&report), [250]);
+}
+
+#[test]
+fn which_addresses_are_public() {
+    let options = Options::new("us.example");
+    let check =
+        |ip: &str| destination::check_public(&options, SocketAddr::new(ip.parse().unwrap(), 25));
+    for ip in [
+        "8.8.8.8",
+        "100.128.0.1",
+        "172.32.0.1",
+        "2a00:1450::1",
+        "64:ff9b::8.8.8.8",
+        "::ffff:8.8.8.8",
+    ] {
+        assert_eq!(check(ip), Ok(()), "{ip}");
+    }
+    for ip in [
+        "0.0.0.0",
+        "10.1.2.3",
+        "100.64.0.1",
+        "127.0.0.1",
+        "169.254.169.254",
+        "172.16.0.1",
+        "192.168.1.1",
+        "192.0.2.1",
+        "198.18.0.1",
+        "224.0.0.1",
+        "255.255.255.255",
+        "::",
+        "::1",
+        "fe80::1",
+        "fc00::1",
+        "ff02::1",
+        "2001:db8::1",
+        "::ffff:127.0.0.1",
+        "::ffff:10.0.0.1",
+        "64:ff9b::10.0.0.1",
+        "2002:7f00:1::",
+        "::127.0.0.1",
+    ] {
+        assert_eq!(check(ip), Err(Refusal::Private), "{ip}");
+    }
+}
+
+#[tokio::test]
+async fn a_named_host_may_be_private_but_not_ourselves() {
+    let world = World::new(vec![vec![willing()]]);
+    let server = &world.servers[0];
+    let to = envelope(&["b@x.example"]);
+    for (own, want) in [(false, vec![250]), (true, vec![-451])] {
+        let mut options = options();
+        options.allow_networks.clear();
+        if own {
+            options.own_listeners.push(server.address);
+        }
+        let ports = ports(&world.runtime, Names::default(), options);
+        let route = Route {
+            host: "127.0.0.2".into(),
+            port: world.port,
+            protocol: Protocol::Smtp,
+            tls: TlsPolicy::Opportunistic,
+            credentials: None,
+        };
+        let report = deliver_to_host(&ports, &route, &to, &message()).await;
+        assert_eq!(codes(&report), want);
+    }
+}

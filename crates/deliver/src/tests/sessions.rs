@@ -1,0 +1,258 @@
+//! One server: transactions, TLS, time-outs, lost connections.
+
+use super::*;
+
+async fn deliver_by(script: Script, recipients: &[&str]) -> (Report, Vec<String>) {
+    let runtime = Runtime::new();
+    let server = Server::start(&runtime, local("127.0.0.1"), vec![script]);
+    let ports = ports(&runtime, Names::default(), options());
+    let report = deliver_smtp(&ports, &target(&server), &envelope(recipients), &message()).await;
+    (report, server.said())
+}
+
+#[tokio::test]
+async fn a_message_is_delivered_dot_stuffed() {
+    let (report, said) = deliver_by(willing(), &["b@x.example"]).await;
+    assert_eq!(codes(&report), [250]);
+    assert!(report.outcomes[0].is_delivered() && !report.tls);
+    assert_eq!(said[4], "Subject: x\r\n\r\n..dot\r\n.");
+    assert_eq!(said[5], "QUIT");
+}
+
+#[tokio::test]
+async fn every_recipient_has_an_outcome_of_its_own() {
+    let script = vec![
+        HELLO,
+        PIPELINING,
+        ("MAIL", "250 ok\r\n"),
+        ("RCPT TO:<b@x.example>", "550 5.1.1 no such user\r\n"),
+        ("RCPT TO:<c@x.example>", "250 ok\r\n"),
+        ("RCPT TO:<d@x.example>", "450 4.2.1 later\r\n"),
+        ("RCPT TO:<e@x.example>", "550 4.2.2 odd\r\n"),
+        ("DATA", "354 go\r\n"),
+        TAKEN,
+        QUIT,
+    ];
+    let all = ["b@x.example", "c@x.example", "d@x.example", "e@x.example"];
+    let (report, _) = deliver_by(script, &all).await;
+    assert_eq!(codes(&report), [550, 250, 450, 550]);
+    assert!(matches!(report.outcomes[0], Outcome::Permanent(_)));
+    assert!(matches!(report.outcomes[2], Outcome::Temporary(_)));
+    assert!(matches!(report.outcomes[3], Outcome::Temporary(_)));
+}
+
+#[tokio::test]
+async fn rfc_5321_4_5_3_1_10_too_many_recipients_makes_another_transaction() {
+    let script = vec![
+        HELLO,
+        PIPELINING,
+        ("MAIL", "250 ok\r\n"),
+        ("RCPT TO:<b@x.example>", "250 ok\r\n"),
+        ("RCPT TO:<c@x.example>", "452 4.5.3 too many recipients\r\n"),
+        ("RCPT TO:<d@x.example>", "452 4.2.2 mailbox full\r\n"),
+        ("DATA", "354 go\r\n"),
+        TAKEN,
+        ("MAIL", "250 ok\r\n"),
+        ("RCPT TO:<c@x.example>", "250 ok\r\n"),
+        ("DATA", "354 go\r\n"),
+        (".", "250 2.0.0 second\r\n"),
+        QUIT,
+    ];
+    let (report, _) = deliver_by(script, &["b@x.example", "c@x.example", "d@x.example"]).await;
+    assert_eq!(codes(&report), [250, 250, 452]);
+    assert_eq!(report.outcomes[1].reply().text(), "second");
+}
+
+#[tokio::test]
+async fn a_failed_handshake_is_followed_by_clear_text_on_a_new_connection() {
+    let runtime = Runtime::new();
+    let bad_tls = vec![
+        HELLO,
+        ("EHLO", "250-mx\r\n250 STARTTLS\r\n"),
+        ("STARTTLS", "220 go\r\n<tls>"),
+    ];
+    let server = Server::start(
+        &runtime,
+        local("127.0.0.1"),
+        vec![bad_tls.clone(), willing()],
+    );
+    let ports = ports(&runtime, Names::default(), options());
+    let to = envelope(&["b@x.example"]);
+    let report = deliver_smtp(&ports, &target(&server), &to, &message()).await;
+    assert_eq!(codes(&report), [250]);
+    assert!(report.tls_failed && !report.tls);
+
+    // Never where TLS is demanded.
+    let server = Server::start(&runtime, local("127.0.0.1"), vec![bad_tls, willing()]);
+    let required = Target {
+        tls: TlsPolicy::Required,
+        ..target(&server)
+    };
+    let report = deliver_smtp(&ports, &required, &to, &message()).await;
+    assert_eq!(codes(&report), [-451]);
+    assert!(!report.tls_failed);
+}
+
+#[tokio::test]
+async fn opportunistic_tls_takes_any_certificate() {
+    let runtime = Runtime::new();
+    let script = vec![
+        HELLO,
+        ("EHLO", "250-mx\r\n250 STARTTLS\r\n"),
+        ("STARTTLS", "220 go\r\n<tls>"),
+        ("EHLO", "250 mx\r\n"),
+        ("MAIL", "250 ok\r\n"),
+        ("RCPT", "250 ok\r\n"),
+        ("DATA", "354 go\r\n"),
+        TAKEN,
+    ];
+    let tls = Some(self_signed());
+    let server = Server::start_with(&runtime, local("127.0.0.1"), vec![script], tls);
+    let ports = ports(&runtime, Names::default(), options());
+    let to = envelope(&["b@x.example"]);
+    let report = deliver_smtp(&ports, &target(&server), &to, &message()).await;
+    assert_eq!(codes(&report), [250]);
+    assert!(report.tls && !report.tls_failed);
+}
+
+fn self_signed() -> ServerTls {
+    #[derive(Debug)]
+    struct Always(Arc<rustls::sign::CertifiedKey>);
+    impl rustls::server::ResolvesServerCert for Always {
+        fn resolve(
+            &self,
+            _: rustls::server::ClientHello<'_>,
+        ) -> Option<Arc<rustls::sign::CertifiedKey>> {
+            Some(self.0.clone())
+        }
+    }
+    let made = rcgen::generate_simple_self_signed(vec!["elsewhere.example".into()]).unwrap();
+    let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+    let key = runtime::tls::provider()
+        .key_provider
+        .load_private_key(key)
+        .unwrap();
+    let certified = rustls::sign::CertifiedKey::new(vec![made.cert.der().clone()], key);
+    ServerTls::new(Arc::new(Always(Arc::new(certified)))).unwrap()
+}
+
+#[tokio::test]
+async fn a_lost_connection_is_temporary_and_keeps_what_is_known() {
+    let script = vec![
+        HELLO,
+        PLAIN,
+        ("MAIL", "250 ok\r\n"),
+        ("RCPT TO:<b@x.example>", "550 5.1.1 no\r\n"),
+        ("RCPT TO:<c@x.example>", ""),
+    ];
+    let (report, _) = deliver_by(script, &["b@x.example", "c@x.example"]).await;
+    assert_eq!(codes(&report), [550, -451]);
+}
+
+#[tokio::test]
+async fn silence_runs_into_the_time_out() {
+    let runtime = Runtime::for_tests();
+    let server = Server::start(&runtime, local("127.0.0.1"), vec![vec![]]);
+    let mut options = options();
+    options.timeouts.greeting = Duration::from_millis(30);
+    let ports = ports(&runtime, Names::default(), options);
+    let to = envelope(&["b@x.example"]);
+    let report = deliver_smtp(&ports, &target(&server), &to, &message()).await;
+    assert_eq!(codes(&report), [-451]);
+    let text = report.outcomes[0].reply().to_line();
+    assert!(
+        text.contains("4.4.2") && text.contains("the greeting"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+async fn a_message_that_cannot_be_read_whole_is_never_ended() {
+    struct Short;
+    impl Message for Short {
+        fn size(&self) -> u64 {
+            100
+        }
+        fn read(&self, offset: u64) -> BoxFuture<'_, std::io::Result<Bytes>> {
+            let piece = if offset == 0 { "Subject: x\r\n" } else { "" };
+            Box::pin(std::future::ready(Ok(Bytes::from(piece))))
+        }
+    }
+    let runtime = Runtime::new();
+    let server = Server::start(&runtime, local("127.0.0.1"), vec![willing()]);
+    let ports = ports(&runtime, Names::default(), options());
+    let report = deliver_smtp(
+        &ports,
+        &target(&server),
+        &envelope(&["b@x.example"]),
+        &Short,
+    )
+    .await;
+    assert_eq!(codes(&report), [-451]);
+    assert!(server.said().iter().all(|line| !line.ends_with("\r\n.")));
+}
+
+#[tokio::test]
+async fn lmtp_has_an_answer_for_each_recipient() {
+    let runtime = Runtime::new();
+    let script = vec![
+        HELLO,
+        ("LHLO us.example", "250-mx\r\n250 PIPELINING\r\n"),
+        ("MAIL", "250 ok\r\n"),
+        ("RCPT", "250 ok\r\n"),
+        ("RCPT", "250 ok\r\n"),
+        ("DATA", "354 go\r\n"),
+        (".", "250 2.0.0 ok\r\n452 4.2.2 full\r\n"),
+        QUIT,
+    ];
+    let server = Server::start(&runtime, local("127.0.0.1"), vec![script]);
+    let ports = ports(&runtime, Names::default(), options());
+    let to = envelope(&["b@x.example", "c@x.example"]);
+    let report = deliver_lmtp(&ports, &target(&server), &to, &message()).await;
+    assert_eq!(codes(&report), [250, 452]);
+}
+
+#[tokio::test]
+async fn smtputf8_is_used_where_letters_need_it_and_not_else() {
+    let hello = ("EHLO", "250-mx\r\n250-8BITMIME\r\n250 SMTPUTF8\r\n");
+    for (header, declared, mail) in [
+        (
+            "Subject: é\r\n\r\nx\r\n",
+            true,
+            "MAIL FROM:<a@us.example> BODY=8BITMIME SMTPUTF8",
+        ),
+        (
+            "Subject: e\r\n\r\né\r\n",
+            true,
+            "MAIL FROM:<a@us.example> BODY=8BITMIME\r",
+        ),
+        (
+            "Subject: e\r\n\r\nx\r\n",
+            true,
+            "MAIL FROM:<a@us.example>\r",
+        ),
+        // Undeclared 8-bit headers go as they came.
+        (
+            "Subject: é\r\n\r\nx\r\n",
+            false,
+            "MAIL FROM:<a@us.example> BODY=8BITMIME\r",
+        ),
+    ] {
+        let runtime = Runtime::new();
+        let script = vec![
+            HELLO,
+            hello,
+            (mail, "250 ok\r\n"),
+            ("RCPT", "250 ok\r\n"),
+            ("DATA", "354 go\r\n"),
+            TAKEN,
+        ];
+        let server = Server::start(&runtime, local("127.0.0.1"), vec![script]);
+        let ports = ports(&runtime, Names::default(), options());
+        let mut to = envelope(&["b@x.example"]);
+        to.smtputf8 = declared;
+        let message = MessageBytes(Bytes::from(header));
+        let report = deliver_smtp(&ports, &target(&server), &to, &message).await;
+        assert_eq!(codes(&report), [250], "{header}");
+    }
+}
