@@ -1,1 +1,36 @@
 //! When, where and how many at once: takes due entries from the queue and records outcomes.
+//!
+//! * [`Dispatcher::new`], [`Dispatcher::run`] – the loop, one for a process
+//! * [`Transport`], [`Local`] – ports: how mail leaves, how it enters a mailbox
+//! * [`SmtpTransport`] – the transport over `deliver`
+//! * [`Options`], [`Outbound`] – what an operator sets
+//!
+//! Inside: `scan` (from the schedule into memory), `sites` (who is next, who
+//! is down), `attempt` (lease, deliver, judge, commit), `report` (what the sender is told).
+//!
+//! Not here: records and leases (`queue`), the schedule's times (`queue-model`),
+//! the protocol (`deliver`), the text of reports (`report-format`).
+//!
+//! Invariants: an outcome and the report it causes are one commit; nothing is
+//! removed before that; what is unclear waits; one site that is slow or down
+//! takes neither places nor memory from the others; a drained dispatcher
+//! leaves no lease behind.
+
+#![forbid(unsafe_code)]
+
+mod attempt;
+mod body;
+mod dispatcher;
+pub mod limits;
+mod ports;
+mod report;
+mod scan;
+mod sites;
+mod smtp;
+#[cfg(test)]
+mod tests;
+
+pub use dispatcher::{Dispatcher, Options, Outbound, Ports};
+pub use ports::{BoxFuture, Local, LocalCopy, Together, Transport};
+pub use sites::Site;
+pub use smtp::{SmartHost, SmtpTransport};

@@ -315,7 +315,7 @@ impl Change<'_> {
         self.tip.moved_to(next, commit);
         self.lease
             .settled
-            .store(self.results.len(), Ordering::Release);
+            .fetch_add(self.results.len(), Ordering::AcqRel);
     }
 
     /// After a conflict: takes up what another commit has made of the message.

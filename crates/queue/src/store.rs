@@ -102,8 +102,16 @@ pub struct Due {
     pub domain: Domain,
 }
 
-/// A place in the schedule of a shard.
-#[derive(Debug, Clone, PartialEq, Eq)]
+impl Due {
+    /// Its own place in the schedule.
+    #[must_use]
+    pub fn mark(&self) -> DueMark {
+        DueMark(keys::due(self.shard, self.due_ms, self.id, &self.domain))
+    }
+}
+
+/// A place in the schedule of a shard; places of one shard are in the order of their times.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct DueMark(Vec<u8>);
 
 /// One page of a shard's schedule.

@@ -1,0 +1,479 @@
+//! One attempt: lease, deliver, judge, commit.
+//!
+//! What became of the recipients and what the sender is told of it are one
+//! commit. Until it is durable the lease is held; if the process ends before,
+//! the attempt is made again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use blobs::StagedBlob;
+use deliver::{Outcome, Report};
+use engine::{Batch, CommitNo, SubmitError};
+use envelope::{Envelope, Recipient};
+use observe::Route;
+use queue::{Attempt, Change, Lease, NewMessage, QueueError, Settlement};
+use queue_model::{Age, Class, Event, Happening, Verdict, judge, report_for};
+
+use crate::body::Body;
+use crate::dispatcher::{Core, Outbound};
+use crate::limits::{ATTEMPT_TIMEOUT, DEMO_WAIT_MS};
+use crate::ports::{BoxFuture, LocalCopy, Together};
+use crate::report::{self, Told};
+use crate::sites::{Seen, Site, Unit};
+
+/// A full disk holds an outcome up; how long until the next try to write it.
+const FULL_PAUSE: Duration = Duration::from_secs(5);
+/// How often an outcome is staged again on what another commit has made of the message.
+const CONFLICTS_MAX: u32 = 100;
+
+/// Makes one attempt; what it has shown about the site.
+pub(crate) async fn attempt(core: &Core, unit: &Unit) -> Result<Seen, QueueError> {
+    let wants = |domain: &_| unit.dues.iter().any(|due| due.domain == *domain);
+    let Some(lease) = core.ports.queue.lease(&unit.dues[0], wants).await? else {
+        return Ok(Seen::Nothing);
+    };
+    if unit.site == Site::Local {
+        local(core, &lease).await?;
+        return Ok(Seen::Up);
+    }
+    let waiting = match (core.options.outbound, unit.closed_until) {
+        (Outbound::Hold, _) => Some(hold_all(&lease)),
+        (Outbound::Demo, _) => Some(demo(core, &lease)),
+        (_, Some(until)) => {
+            let text = format!("{} could not be reached lately", unit.site);
+            let not_before_ms = Some(until.unix_ms + core.seed() % 60_000);
+            let outcome = Outcome::temporary((4, 4, 1), &text);
+            let outcomes = lease
+                .recipients()
+                .map(|(place, ..)| (place, outcome.clone()))
+                .collect();
+            let how = How {
+                counts: false,
+                not_before_ms,
+                host: None,
+                local: false,
+            };
+            settle(core, &lease, outcomes, &how).await?;
+            return Ok(Seen::Nothing);
+        }
+        _ => None,
+    };
+    if let Some(settlements) = waiting {
+        let change = lease.change(settlements, None).await?;
+        commit(core, change, None).await?;
+        return Ok(Seen::Nothing);
+    }
+    remote(core, unit, &lease).await
+}
+
+fn all(lease: &Lease, event: Event, reason: &str) -> Vec<Settlement> {
+    let settlement = |place| Settlement {
+        place,
+        event,
+        counts: false,
+        tells_delay: false,
+        reason: Some(reason.to_owned()),
+    };
+    lease
+        .recipients()
+        .map(|(place, ..)| settlement(place))
+        .collect()
+}
+
+fn hold_all(lease: &Lease) -> Vec<Settlement> {
+    all(
+        lease,
+        Event::Hold,
+        "mail for elsewhere is held (outbound.mode)",
+    )
+}
+
+/// It waits without an end: no attempt is made that could fail, and a smart
+/// host that is set later gets it.
+fn demo(core: &Core, lease: &Lease) -> Vec<Settlement> {
+    let until_ms = core.ports.runtime.now().unix_ms + DEMO_WAIT_MS;
+    all(lease, Event::PutOff { until_ms }, "demo")
+}
+
+async fn remote(core: &Core, unit: &Unit, lease: &Lease) -> Result<Seen, QueueError> {
+    let (places, recipients): (Vec<usize>, Vec<Recipient>) = lease
+        .recipients()
+        .map(|(place, recipient, _)| (place, recipient.clone()))
+        .unzip();
+    let envelope = Envelope {
+        recipients,
+        ..without_recipients(&lease.message().envelope)
+    };
+    let body = Body {
+        queue: &core.ports.queue,
+        shard: lease.shard(),
+        message: lease.message(),
+    };
+    let delivering = core.ports.transport.deliver(&unit.site, &envelope, &body);
+    let report = match core
+        .ports
+        .runtime
+        .timeout(ATTEMPT_TIMEOUT, delivering)
+        .await
+    {
+        Ok(report) => report,
+        Err(_) => took_too_long(places.len()),
+    };
+    let seen = seen(&report);
+    let mut outcomes = report.outcomes.into_iter();
+    let missing = || Outcome::temporary((4, 3, 0), "the transport told no outcome");
+    let outcomes = places
+        .into_iter()
+        .map(|place| (place, outcomes.next().unwrap_or_else(missing)));
+    let host = Some(report.host.unwrap_or_else(|| unit.site.to_string()));
+    let how = How {
+        counts: true,
+        not_before_ms: None,
+        host,
+        local: false,
+    };
+    settle(core, lease, outcomes.collect(), &how).await?;
+    Ok(seen)
+}
+
+fn without_recipients(envelope: &Envelope) -> Envelope {
+    Envelope {
+        reverse_path: envelope.reverse_path.clone(),
+        recipients: Vec::new(),
+        body: envelope.body,
+        smtputf8: envelope.smtputf8,
+        ret: envelope.ret,
+        envid: envelope.envid.clone(),
+    }
+}
+
+fn took_too_long(recipients: usize) -> Report {
+    let outcome = Outcome::temporary((4, 4, 2), "the attempt took too long");
+    Report {
+        outcomes: vec![outcome; recipients],
+        host: None,
+        address: None,
+        tls: false,
+        tls_failed: false,
+    }
+}
+
+/// A site is down when nobody there got a word in, or said "not now" to the connection.
+fn seen(report: &Report) -> Seen {
+    let down = |outcome: &Outcome| match outcome {
+        Outcome::Temporary(reason) => {
+            let status = reason.reply.enhanced;
+            let network = status.is_some_and(|status| status.subject == 4);
+            (reason.said_by.is_none() && network) || reason.reply.code == 421
+        }
+        Outcome::Delivered(_) | Outcome::Permanent(_) => false,
+    };
+    let all_down = !report.outcomes.is_empty() && report.outcomes.iter().all(down);
+    if all_down { Seen::Down } else { Seen::Up }
+}
+
+/// How the outcomes came about.
+struct How {
+    /// An attempt was made.
+    counts: bool,
+    /// No attempt was made, and none will be before this time.
+    not_before_ms: Option<u64>,
+    /// Whom we spoke to.
+    host: Option<String>,
+    local: bool,
+}
+
+/// Judges the outcomes, tells the sender what is to be told, commits.
+async fn settle(
+    core: &Core,
+    lease: &Lease,
+    outcomes: Vec<(usize, Outcome)>,
+    how: &How,
+) -> Result<(), QueueError> {
+    let now_ms = core.ports.runtime.now().unix_ms;
+    let mut settlements = Vec::with_capacity(outcomes.len());
+    let mut told = Vec::new();
+    let mut history = Attempt {
+        at_ms: now_ms,
+        site: how.host.clone().unwrap_or_default(),
+        delivered: 0,
+        deferred: 0,
+        failed: 0,
+        reason: None,
+    };
+    for (place, outcome) in outcomes {
+        let Some((_, recipient, known)) = lease.recipients().find(|(at, ..)| *at == place) else {
+            continue;
+        };
+        let age = Age {
+            arrived_ms: lease.message().arrived_ms,
+            now_ms,
+            attempts: known.attempts + u32::from(how.counts),
+            is_report: lease.message().is_report(),
+        };
+        let verdict = judge(class_of(&outcome), age, &core.options.schedule, core.seed());
+        let event = match verdict {
+            Verdict::Done => Event::Deliver,
+            // Without an attempt there is no step to wait: it goes when the site opens.
+            Verdict::Retry { at_ms } => Event::PutOff {
+                until_ms: how.not_before_ms.unwrap_or(at_ms),
+            },
+            Verdict::Refused | Verdict::Expired => Event::GiveUp,
+        };
+        let happening = happening(core, lease, verdict, known.delay_told, how.local);
+        let action = report_for(
+            &lease.message().envelope.reverse_path,
+            recipient.notify,
+            happening,
+        );
+        if let Some(action) = action {
+            told.push(Told {
+                place,
+                action,
+                expired: verdict == Verdict::Expired,
+                outcome: outcome.clone(),
+            });
+        }
+        let reason = reason_of(&outcome);
+        count(core, &mut history, event, &reason, how);
+        log(lease, recipient, event, &reason, how);
+        settlements.push(Settlement {
+            place,
+            event,
+            counts: how.counts,
+            tells_delay: action == Some(queue_model::Action::Delayed),
+            reason: Some(reason),
+        });
+    }
+    let report = report::prepare(core, lease, &told).await;
+    let change = lease
+        .change(settlements, how.counts.then_some(history))
+        .await?;
+    commit(core, change, report).await
+}
+
+fn class_of(outcome: &Outcome) -> Class {
+    match outcome {
+        Outcome::Delivered(_) => Class::Success,
+        Outcome::Temporary(_) => Class::Temporary,
+        Outcome::Permanent(_) => Class::Permanent,
+    }
+}
+
+fn happening(core: &Core, lease: &Lease, verdict: Verdict, told: bool, local: bool) -> Happening {
+    match verdict {
+        Verdict::Refused | Verdict::Expired => Happening::Failed,
+        Verdict::Done if local => Happening::Delivered,
+        Verdict::Done => Happening::Relayed { reports: false },
+        Verdict::Retry { .. } => Happening::Waiting {
+            age_ms: core
+                .ports
+                .runtime
+                .now()
+                .unix_ms
+                .saturating_sub(lease.message().arrived_ms),
+            notice_ms: core.options.schedule.delay_notice_ms,
+            told,
+            own_user: lease.message().origin.account.is_some(),
+        },
+    }
+}
+
+fn reason_of(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Delivered(reply) => reply.to_line(),
+        Outcome::Temporary(reason) | Outcome::Permanent(reason) => match &reason.said_by {
+            Some(host) => format!("{host}: {}", reason.reply.to_line()),
+            None => reason.reply.text(),
+        },
+    }
+}
+
+fn count(core: &Core, history: &mut Attempt, event: Event, reason: &str, how: &How) {
+    let route = if how.local {
+        Route::Local
+    } else {
+        Route::Remote
+    };
+    let (counter, outcome) = match event {
+        Event::Deliver => (&mut history.delivered, observe::Outcome::Delivered),
+        Event::PutOff { .. } => (&mut history.deferred, observe::Outcome::Deferred),
+        _ => (&mut history.failed, observe::Outcome::Failed),
+    };
+    *counter += 1;
+    if history.reason.is_none() || event != Event::Deliver {
+        history.reason = Some(reason.into());
+    }
+    core.ports.metrics.delivery(route, outcome);
+}
+
+fn log(lease: &Lease, recipient: &Recipient, event: Event, reason: &str, how: &How) {
+    let site = how.host.as_deref().unwrap_or("-");
+    tracing::info!(message = %lease.id(), to = %recipient.address, site, reason, "{event}");
+}
+
+/// Local recipients one by one: each mailbox's commit holds the end of its queue entry.
+async fn local(core: &Core, lease: &Lease) -> Result<(), QueueError> {
+    let host = Some(Site::Local.to_string());
+    let how = How {
+        counts: true,
+        not_before_ms: None,
+        host,
+        local: true,
+    };
+    let mut others = Vec::new();
+    for (place, recipient, known) in lease.recipients() {
+        let happening = happening(core, lease, Verdict::Done, known.delay_told, true);
+        let action = report_for(
+            &lease.message().envelope.reverse_path,
+            recipient.notify,
+            happening,
+        );
+        let told = action.map(|action| Told {
+            place,
+            action,
+            expired: false,
+            outcome: Outcome::Delivered(envelope::Reply::enhanced(250, (2, 1, 5), "delivered")),
+        });
+        let report = report::prepare(core, lease, told.as_slice()).await;
+        let done = Settlement {
+            place,
+            event: Event::Deliver,
+            counts: true,
+            tells_delay: false,
+            reason: Some("delivered".into()),
+        };
+        let change = lease.change(vec![done], None).await?;
+        let mut together = WithOutcome {
+            core,
+            change: Some(change),
+            report,
+        };
+        let copy = LocalCopy {
+            id: lease.id(),
+            shard: lease.shard(),
+            message: lease.message(),
+            recipient,
+        };
+        let outcome = core.ports.local.deliver(copy, &mut together).await;
+        match (outcome, together.change.take()) {
+            (Outcome::Delivered(reply), change) => {
+                core.ports
+                    .metrics
+                    .delivery(Route::Local, observe::Outcome::Delivered);
+                log(lease, recipient, Event::Deliver, &reply.to_line(), &how);
+                // A deliverer that forgot the queue's part has delivered all the same.
+                if let Some(change) = change {
+                    commit(core, change, together.report.take()).await?;
+                }
+            }
+            (other, _) => others.push((place, other)),
+        }
+    }
+    if others.is_empty() {
+        Ok(())
+    } else {
+        settle(core, lease, others, &how).await
+    }
+}
+
+/// The outcome of a local recipient, on its way into the mailbox's commit.
+struct WithOutcome<'a> {
+    core: &'a Core,
+    change: Option<Change<'a>>,
+    report: Option<Prepared>,
+}
+
+impl Together for WithOutcome<'_> {
+    fn stage(&mut self, batch: &mut Batch) {
+        let Some(change) = &self.change else { return };
+        change.stage(batch);
+        if let Some(report) = &mut self.report
+            && let Err(error) = self.core.ports.blobs().stage(batch, &mut report.blob)
+        {
+            tracing::warn!(%error, "a report is lost: its body could not be staged");
+            self.report = None;
+        }
+        if let Some(report) = &self.report {
+            self.core
+                .ports
+                .queue
+                .stage(batch, report.blob.shard(), report.message.clone());
+        }
+    }
+
+    fn submitted(&mut self, commit: CommitNo) {
+        if let Some(change) = self.change.take() {
+            change.submitted(commit);
+        }
+    }
+
+    fn commit(&mut self) -> BoxFuture<'_, bool> {
+        Box::pin(async move {
+            let Some(change) = self.change.take() else {
+                return true;
+            };
+            let committed = commit(self.core, change, self.report.take()).await;
+            committed
+                .inspect_err(|error| tracing::warn!(%error, "an outcome was not recorded"))
+                .is_ok()
+        })
+    }
+}
+
+/// A report that is ready to go into the queue.
+pub(crate) struct Prepared {
+    pub(crate) blob: StagedBlob,
+    pub(crate) message: NewMessage,
+}
+
+/// Commits an outcome with the report it causes; returns when both are durable.
+/// While the disk is full it waits: the outcome must not be forgotten, or what
+/// was delivered would be delivered again.
+async fn commit(
+    core: &Core,
+    mut change: Change<'_>,
+    mut report: Option<Prepared>,
+) -> Result<(), QueueError> {
+    let mut conflicts = 0;
+    loop {
+        let mut batch = Batch::new();
+        if let Some(prepared) = report {
+            let (staged, prepared) = stage_body(core, batch, prepared).await?;
+            batch = staged;
+            core.ports
+                .queue
+                .stage(&mut batch, prepared.blob.shard(), prepared.message.clone());
+            report = Some(prepared);
+        }
+        change.stage(&mut batch);
+        match core.ports.engine.submit(batch) {
+            Ok(ticket) => {
+                change.submitted(ticket.commit());
+                ticket.done().await;
+                return Ok(());
+            }
+            Err(SubmitError::Conflict { .. }) if conflicts < CONFLICTS_MAX => {
+                conflicts += 1;
+                change.refresh().await?;
+            }
+            Err(SubmitError::Full) => core.ports.runtime.sleep(FULL_PAUSE).await,
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// Staging a body may touch the disk.
+async fn stage_body(
+    core: &Core,
+    mut batch: Batch,
+    mut prepared: Prepared,
+) -> Result<(Batch, Prepared), QueueError> {
+    let blobs = Arc::clone(core.ports.blobs());
+    let stage = move || {
+        blobs.stage(&mut batch, &mut prepared.blob)?;
+        Ok((batch, prepared))
+    };
+    core.ports.runtime.blocking(stage).await
+}

@@ -1,0 +1,369 @@
+//! The loop.
+//!
+//! One task owns the lists; each attempt is a task of its own that ends with a
+//! message to the loop. Nothing is locked.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use blobs::Blobs;
+use engine::SharedEngine;
+use observe::Metrics;
+use queue::{Due, Queue, QueueError};
+use queue_model::Schedule;
+use runtime::{Monotonic, Runtime, Shutdown, Task};
+use tokio::sync::mpsc;
+
+use crate::attempt::attempt;
+use crate::limits::{DRAIN, REST, RUNNING_LOCAL_MAX, RUNNING_MAX, RUNNING_PER_SITE_MAX, SLEEP_MAX};
+use crate::ports::{Local, Transport};
+use crate::scan::Scanner;
+use crate::sites::{Room, Seen, Site, Sites, Unit};
+
+/// What the dispatcher works with.
+#[derive(Clone)]
+pub struct Ports {
+    /// Where commits go.
+    pub engine: SharedEngine,
+    /// What there is to do.
+    pub queue: Queue,
+    /// Clock, randomness, tasks.
+    pub runtime: Runtime,
+    /// How mail leaves.
+    pub transport: Arc<dyn Transport>,
+    /// How mail enters a mailbox here.
+    pub local: Arc<dyn Local>,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+}
+
+impl Ports {
+    pub(crate) fn blobs(&self) -> &Arc<Blobs> {
+        self.queue.blobs()
+    }
+}
+
+/// Where mail for elsewhere goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outbound {
+    /// To each domain's own servers.
+    Direct,
+    /// To the smart host.
+    SmartHost,
+    /// Nowhere: it is held until a person releases it.
+    Hold,
+    /// Nowhere: it waits, with the reason "demo".
+    Demo,
+}
+
+/// How the dispatcher behaves.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Our name, for reports.
+    pub hostname: String,
+    /// Where mail for elsewhere goes.
+    pub outbound: Outbound,
+    /// When to try again and when to give up.
+    pub schedule: Schedule,
+    /// Attempts at once.
+    pub running_max: usize,
+    /// Attempts at once to one site.
+    pub running_per_site_max: usize,
+    /// In-flight attempts have this long when the server stops.
+    pub drain: Duration,
+}
+
+impl Options {
+    /// Defaults, for a server of this name.
+    #[must_use]
+    pub fn new(hostname: &str, outbound: Outbound) -> Self {
+        Self {
+            hostname: hostname.to_owned(),
+            outbound,
+            schedule: Schedule::default(),
+            running_max: RUNNING_MAX,
+            running_per_site_max: RUNNING_PER_SITE_MAX,
+            drain: DRAIN,
+        }
+    }
+}
+
+/// What every attempt needs.
+pub(crate) struct Core {
+    pub(crate) ports: Ports,
+    pub(crate) options: Options,
+}
+
+impl Core {
+    pub(crate) fn seed(&self) -> u64 {
+        self.ports.runtime.random_u64()
+    }
+}
+
+/// Takes due entries from the queue and sees them delivered.
+pub struct Dispatcher {
+    core: Arc<Core>,
+}
+
+impl Dispatcher {
+    /// A dispatcher over these ports. One for a process.
+    #[must_use]
+    pub fn new(ports: Ports, options: Options) -> Self {
+        Self {
+            core: Arc::new(Core { ports, options }),
+        }
+    }
+
+    /// Runs until the shutdown's signal, then lets attempts under way end
+    /// within the drain's time; what has not ended then is due as before.
+    ///
+    /// # Errors
+    /// What an earlier process left behind cannot be read or written.
+    ///
+    /// # Cancel safety
+    /// Dropping the future aborts the attempts; what they did is recorded or is done again.
+    pub async fn run(&self, shutdown: Shutdown) -> Result<(), QueueError> {
+        let recovered = self.core.ports.queue.recover().await?;
+        tracing::info!(
+            messages = recovered.messages,
+            interrupted = recovered.interrupted,
+            "the queue is open"
+        );
+        let mut running = Loop::new(Arc::clone(&self.core));
+        running.until(&shutdown).await;
+        running.drain().await;
+        Ok(())
+    }
+}
+
+impl std::fmt::Debug for Dispatcher {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Dispatcher")
+            .field("options", &self.core.options)
+            .finish_non_exhaustive()
+    }
+}
+
+pub(crate) struct Loop {
+    core: Arc<Core>,
+    sites: Sites,
+    scanner: Scanner,
+    tasks: HashMap<u64, Task<()>>,
+    next_task: u64,
+    /// Attempts that met trouble of our own, and when to look at their entries again.
+    resting: VecDeque<(Monotonic, Ended)>,
+    ended: mpsc::Sender<Ended>,
+    ends: mpsc::Receiver<Ended>,
+}
+
+/// How an attempt ended.
+struct Ended {
+    task: u64,
+    site: Site,
+    dues: Vec<Due>,
+    /// What it has shown; nothing when it met trouble of our own.
+    seen: Option<Seen>,
+}
+
+/// Tells the loop that an attempt has ended, however it ended.
+struct Telling {
+    ended: Option<Ended>,
+    to: mpsc::Sender<Ended>,
+}
+
+impl Drop for Telling {
+    fn drop(&mut self) {
+        if let Some(ended) = self.ended.take() {
+            // Without a receiver the loop has gone, and nobody wants to know.
+            let _ = self.to.try_send(ended);
+        }
+    }
+}
+
+impl Loop {
+    pub(crate) fn new(core: Arc<Core>) -> Self {
+        // Every attempt sends once, so this never fills.
+        let (ended, ends) = mpsc::channel(core.options.running_max.max(1));
+        Self {
+            scanner: Scanner::new(&core.ports.queue),
+            core,
+            sites: Sites::default(),
+            tasks: HashMap::new(),
+            next_task: 0,
+            resting: VecDeque::new(),
+            ended,
+            ends,
+        }
+    }
+
+    /// Works until nothing is due and nothing is under way.
+    #[cfg(test)]
+    pub(crate) async fn work(&mut self) {
+        loop {
+            self.turn().await.expect("the queue can be read");
+            if self.tasks.is_empty() && !self.wants_more() {
+                return;
+            }
+            if let Some(ended) = self.ends.recv().await {
+                self.end(ended);
+            }
+        }
+    }
+
+    /// Starts what is due, and waits for nothing.
+    pub(crate) async fn turn(&mut self) -> Result<(), QueueError> {
+        self.wake_resting();
+        if self.core.ports.queue.news().take_retried() {
+            self.sites.forget_failures();
+        }
+        self.scanner.scan(&self.core, &mut self.sites).await?;
+        self.start();
+        Ok(())
+    }
+
+    async fn until(&mut self, shutdown: &Shutdown) {
+        let queue = self.core.ports.queue.clone();
+        while !shutdown.is_draining() {
+            if let Err(error) = self.turn().await {
+                tracing::error!(%error, "the queue cannot be read");
+                self.core.ports.runtime.sleep(Duration::from_secs(1)).await;
+                continue;
+            }
+            self.wait(&queue, shutdown).await;
+        }
+    }
+
+    /// Until there is something to look for in the schedule.
+    async fn wait(&mut self, queue: &Queue, shutdown: &Shutdown) {
+        let mut sleep = std::pin::pin!(self.core.ports.runtime.sleep(self.pause()));
+        while !self.wants_more() {
+            tokio::select! {
+                Some(ended) = self.ends.recv() => {
+                    self.end(ended);
+                    while let Ok(ended) = self.ends.try_recv() {
+                        self.end(ended);
+                    }
+                    self.start();
+                }
+                () = queue.news().wait() => return,
+                () = &mut sleep => return,
+                () = shutdown.draining() => return,
+            }
+        }
+    }
+
+    /// There is more in the schedule, and room for it.
+    fn wants_more(&self) -> bool {
+        self.sites.is_half_empty() && (self.scanner.is_unfinished() || self.sites.has_skipped())
+    }
+
+    fn pause(&self) -> Duration {
+        let now_ms = self.core.ports.runtime.now().unix_ms;
+        let due = self
+            .scanner
+            .next_ms()
+            .map(|ms| Duration::from_millis(ms.saturating_sub(now_ms)));
+        let now = self.core.ports.runtime.monotonic();
+        let rested = self.resting.front().map(|(at, _)| at.since(now));
+        due.into_iter().chain(rested).fold(SLEEP_MAX, Duration::min)
+    }
+
+    /// As many attempts as there is room for.
+    fn start(&mut self) {
+        let options = &self.core.options;
+        let room = Room {
+            per_site: options.running_per_site_max,
+            local: RUNNING_LOCAL_MAX,
+        };
+        while self.tasks.len() < self.core.options.running_max {
+            let now = self.core.ports.runtime.monotonic();
+            let Some(unit) = self.sites.next(now, room) else {
+                return;
+            };
+            self.spawn(unit);
+        }
+    }
+
+    fn spawn(&mut self, unit: Unit) {
+        let number = self.next_task;
+        self.next_task += 1;
+        let mut telling = Telling {
+            ended: Some(Ended {
+                task: number,
+                site: unit.site.clone(),
+                dues: unit.dues.clone(),
+                seen: None,
+            }),
+            to: self.ended.clone(),
+        };
+        let core = Arc::clone(&self.core);
+        let attempt = async move {
+            let seen = attempt(&core, &unit).await;
+            if let Err(error) = &seen {
+                let message = &unit.dues[0].id;
+                tracing::error!(%message, %error, "an attempt met trouble of our own");
+            }
+            if let Some(ended) = &mut telling.ended {
+                ended.seen = seen.ok();
+            }
+            drop(telling);
+        };
+        let task = self.core.ports.runtime.spawn("attempt", attempt);
+        self.tasks.insert(number, task);
+    }
+
+    fn end(&mut self, ended: Ended) {
+        self.tasks.remove(&ended.task);
+        let now = self.core.ports.runtime.monotonic();
+        if ended.seen.is_none() {
+            // Its entries stay known, so that nobody tries again before.
+            self.resting.push_back((now.after(REST), ended));
+            return;
+        }
+        self.leave(&ended);
+    }
+
+    fn leave(&mut self, ended: &Ended) {
+        let runtime = &self.core.ports.runtime;
+        let now = (runtime.monotonic(), runtime.now());
+        let wait = (&self.core.options.schedule, self.core.seed());
+        let seen = ended.seen.unwrap_or(Seen::Nothing);
+        self.sites.finish(&ended.site, &ended.dues, seen, now, wait);
+    }
+
+    fn wake_resting(&mut self) {
+        let now = self.core.ports.runtime.monotonic();
+        while let Some((_, ended)) = self.resting.pop_front_if(|(at, _)| *at <= now) {
+            self.leave(&ended);
+            for due in &ended.dues {
+                self.scanner.go_back(due.shard, due.mark());
+            }
+        }
+    }
+
+    /// Lets attempts under way end; what has not ended in time is dropped, and its lease with it.
+    pub(crate) async fn drain(&mut self) {
+        let runtime = self.core.ports.runtime.clone();
+        let mut time_is_up = std::pin::pin!(runtime.sleep(self.core.options.drain));
+        while !self.tasks.is_empty() {
+            tokio::select! {
+                Some(ended) = self.ends.recv() => {
+                    self.tasks.remove(&ended.task);
+                }
+                () = &mut time_is_up => {
+                    tracing::info!(attempts = self.tasks.len(), "attempts are cut off and made again later");
+                    self.cut_off().await;
+                }
+            }
+        }
+    }
+
+    async fn cut_off(&mut self) {
+        for (_, task) in self.tasks.drain() {
+            task.abort();
+            // Its lease is given back when it is dropped.
+            let _ = task.join().await;
+        }
+    }
+}

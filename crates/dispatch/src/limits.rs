@@ -1,0 +1,34 @@
+//! Every limit of this crate.
+
+use std::time::Duration;
+
+/// Attempts at once.
+pub const RUNNING_MAX: usize = 100;
+/// Attempts at once to one site.
+pub const RUNNING_PER_SITE_MAX: usize = 10;
+/// Attempts at once into mailboxes here.
+pub const RUNNING_LOCAL_MAX: usize = 32;
+/// In-flight attempts have this long when the server stops.
+pub const DRAIN: Duration = Duration::from_secs(20);
+/// One attempt, whatever the transport's own time-outs are: many recipients on a slow line.
+pub const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3600);
+/// Entries of the schedule in memory.
+pub(crate) const READY_MAX: usize = 10_000;
+/// Of one site.
+pub(crate) const READY_PER_SITE_MAX: usize = 256;
+/// Keys of the schedule read at once.
+pub(crate) const PAGE: usize = 256;
+/// Keys read before the loop looks after its attempts again.
+pub(crate) const SCAN_MAX: usize = 8 * PAGE;
+/// Sites remembered without work for them.
+pub(crate) const IDLE_SITES_MAX: usize = 10_000;
+/// A site that was down is left alone this long at most.
+pub(crate) const CLOSED_MAX_MS: u64 = 30 * 60_000;
+/// After trouble of our own an entry is looked at again.
+pub(crate) const REST: Duration = Duration::from_secs(30);
+/// The longest sleep: the wall clock may have been set meanwhile.
+pub(crate) const SLEEP_MAX: Duration = Duration::from_secs(60);
+/// How long demo's mail for elsewhere waits before somebody looks whether there is a smart host now.
+pub(crate) const DEMO_WAIT_MS: u64 = 4 * 3_600_000;
+/// Bytes of a message read at once; the size of the store's chunks.
+pub(crate) const READ_BYTES: u64 = 256 * 1024;

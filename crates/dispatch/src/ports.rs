@@ -1,0 +1,73 @@
+//! What the dispatcher needs others to do.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use deliver::{Outcome, Report};
+use engine::{Batch, CommitNo};
+use envelope::{Domain, Envelope, Recipient};
+use queue::Message;
+use queue_model::QueueId;
+
+use crate::sites::Site;
+
+/// A future of a port.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// How mail leaves.
+pub trait Transport: Send + Sync {
+    /// Hands a message to a site, for the recipients of `envelope`; one outcome for each.
+    ///
+    /// # Cancel safety
+    /// Dropped when the server stops and time is up: the attempt is then made again.
+    fn deliver<'a>(
+        &'a self,
+        site: &'a Site,
+        envelope: &'a Envelope,
+        message: &'a dyn deliver::Message,
+    ) -> BoxFuture<'a, Report>;
+}
+
+/// How mail enters a mailbox here.
+pub trait Local: Send + Sync {
+    /// Whether a domain's mail is for here.
+    fn is_local<'a>(&'a self, domain: &'a Domain) -> BoxFuture<'a, bool>;
+
+    /// Delivers to one recipient here. When it goes into a mailbox, `together`
+    /// is part of that commit and has been told of it when this returns
+    /// [`Outcome::Delivered`]. With any other outcome nothing was committed.
+    ///
+    /// # Cancel safety
+    /// Dropped when the server stops and time is up.
+    fn deliver<'a>(
+        &'a self,
+        copy: LocalCopy<'a>,
+        together: &'a mut dyn Together,
+    ) -> BoxFuture<'a, Outcome>;
+}
+
+/// A queued message for one recipient here.
+#[derive(Clone, Copy)]
+pub struct LocalCopy<'a> {
+    /// Its name in the queue.
+    pub id: QueueId,
+    /// The shard of its queue entry and of its body.
+    pub shard: engine::ShardId,
+    /// The message.
+    pub message: &'a Message,
+    /// For whom.
+    pub recipient: &'a Recipient,
+}
+
+/// What goes into the same commit.
+pub trait Together: Send {
+    /// Adds it to a batch of the message's shard; again for another batch after a conflict.
+    fn stage(&mut self, batch: &mut Batch);
+
+    /// The batch it was staged in last was taken. A batch of another shard
+    /// cannot hold it: commit the mailbox first, then [`Together::commit`].
+    fn submitted(&mut self, commit: CommitNo);
+
+    /// Commits it alone.
+    fn commit(&mut self) -> BoxFuture<'_, bool>;
+}

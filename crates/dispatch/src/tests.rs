@@ -1,0 +1,291 @@
+//! The dispatcher over the memory engine, a scripted transport and mailboxes in memory.
+
+mod crash;
+mod flow;
+mod reports;
+mod sites;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use blobs::Blobs;
+use bytes::Bytes;
+use deliver::{Outcome, Reason, Report};
+use engine::{Batch, MemoryEngine, Order, ShardId, SharedEngine};
+use envelope::{AccountId, Address, Domain, Envelope, Notify, Recipient, Reply, ReversePath};
+use observe::Metrics;
+use parking_lot::Mutex;
+use queue::{Listed, NewMessage, Origin, Queue, Start};
+use queue_model::QueueId;
+use runtime::Runtime;
+use tokio::sync::Notify as Gate;
+
+use crate::dispatcher::{Core, Loop};
+use crate::{BoxFuture, Local, LocalCopy, Options, Outbound, Ports, Site, Together, Transport};
+
+const SHARD: ShardId = ShardId(1);
+const TEXT: &[u8] =
+    b"Subject: secret plans\r\nMessage-ID: <1@here.test>\r\n\r\nbody of the message\r\n";
+
+/// Says what it was told to say, recipient by recipient, and remembers what it saw.
+#[derive(Default)]
+struct Script {
+    /// The next answers per recipient; the last one stays.
+    answers: Mutex<HashMap<String, Vec<Outcome>>>,
+    seen: Mutex<Vec<(String, Vec<String>)>>,
+    /// When set, every attempt waits here.
+    gate: Mutex<Option<Arc<Gate>>>,
+    begun: Gate,
+}
+
+impl Script {
+    fn says(&self, to: &str, outcomes: &[Outcome]) {
+        self.answers.lock().insert(to.to_owned(), outcomes.to_vec());
+    }
+
+    fn answer(&self, to: &str) -> Outcome {
+        let mut answers = self.answers.lock();
+        match answers.get_mut(to) {
+            Some(outcomes) if outcomes.len() > 1 => outcomes.remove(0),
+            Some(outcomes) => outcomes[0].clone(),
+            None => Outcome::Delivered(Reply::enhanced(250, (2, 0, 0), "queued")),
+        }
+    }
+
+    fn take_seen(&self) -> Vec<(String, Vec<String>)> {
+        std::mem::take(&mut self.seen.lock())
+    }
+}
+
+impl Transport for Script {
+    fn deliver<'a>(
+        &'a self,
+        site: &'a Site,
+        envelope: &'a Envelope,
+        message: &'a dyn deliver::Message,
+    ) -> BoxFuture<'a, Report> {
+        Box::pin(async move {
+            let to: Vec<String> = envelope
+                .recipients
+                .iter()
+                .map(|to| to.address.to_string())
+                .collect();
+            self.seen.lock().push((site.to_string(), to.clone()));
+            self.begun.notify_one();
+            let gate = self.gate.lock().clone();
+            if let Some(gate) = gate {
+                gate.notified().await;
+            }
+            let start = message.read(0).await.expect("a body");
+            assert_eq!(start.len() as u64, message.size());
+            Report {
+                outcomes: to.iter().map(|to| self.answer(to)).collect(),
+                host: Some("mx.there.test".into()),
+                address: None,
+                tls: false,
+                tls_failed: false,
+            }
+        })
+    }
+}
+
+/// Mailboxes of `here.test`, in memory, with a mark in the store for each copy.
+struct Mailboxes {
+    engine: SharedEngine,
+    queue: Queue,
+    mail: Mutex<Vec<(String, Bytes)>>,
+    refuses: Mutex<Option<Outcome>>,
+}
+
+impl Local for Mailboxes {
+    fn is_local<'a>(&'a self, domain: &'a Domain) -> BoxFuture<'a, bool> {
+        Box::pin(async move { domain.as_str() == "here.test" })
+    }
+
+    fn deliver<'a>(
+        &'a self,
+        copy: LocalCopy<'a>,
+        together: &'a mut dyn Together,
+    ) -> BoxFuture<'a, Outcome> {
+        Box::pin(async move {
+            if let Some(outcome) = self.refuses.lock().clone() {
+                return outcome;
+            }
+            let text = self
+                .queue
+                .read(copy.shard, copy.message, 0..u64::MAX)
+                .await
+                .expect("read");
+            let mut batch = Batch::new();
+            batch.put(engine::keys::account(copy.shard.0.into()), text.clone());
+            together.stage(&mut batch);
+            let ticket = self.engine.submit(batch).expect("taken");
+            together.submitted(ticket.commit());
+            ticket.done().await;
+            self.mail
+                .lock()
+                .push((copy.recipient.address.to_string(), text));
+            Outcome::Delivered(Reply::enhanced(250, (2, 1, 5), "delivered"))
+        })
+    }
+}
+
+struct World {
+    engine: SharedEngine,
+    blobs: Arc<Blobs>,
+    runtime: Runtime,
+    queue: Queue,
+    script: Arc<Script>,
+    mailboxes: Arc<Mailboxes>,
+    outbound: Outbound,
+}
+
+impl World {
+    fn new() -> Self {
+        let engine: SharedEngine = Arc::new(MemoryEngine::new(3));
+        Self::over(engine, Runtime::for_tests())
+    }
+
+    fn over(engine: SharedEngine, runtime: Runtime) -> Self {
+        let blobs = Arc::new(Blobs::new(Arc::clone(&engine)));
+        let queue = Queue::new(Arc::clone(&engine), Arc::clone(&blobs), runtime.clone());
+        let mailboxes = Mailboxes {
+            engine: Arc::clone(&engine),
+            queue: queue.clone(),
+            mail: Mutex::default(),
+            refuses: Mutex::default(),
+        };
+        Self {
+            engine,
+            blobs,
+            runtime,
+            queue,
+            script: Arc::default(),
+            mailboxes: Arc::new(mailboxes),
+            outbound: Outbound::Direct,
+        }
+    }
+
+    /// The same store in a new process.
+    fn restarted(&self) -> Self {
+        Self::over(Arc::clone(&self.engine), self.runtime.clone())
+    }
+
+    fn ports(&self) -> Ports {
+        Ports {
+            engine: Arc::clone(&self.engine),
+            queue: self.queue.clone(),
+            runtime: self.runtime.clone(),
+            transport: Arc::clone(&self.script) as Arc<dyn Transport>,
+            local: Arc::clone(&self.mailboxes) as Arc<dyn Local>,
+            metrics: Arc::new(Metrics::new()),
+        }
+    }
+
+    fn options(&self) -> Options {
+        Options::new("mail.here.test", self.outbound)
+    }
+
+    fn dispatcher(&self) -> Loop {
+        Loop::new(Arc::new(Core {
+            ports: self.ports(),
+            options: self.options(),
+        }))
+    }
+
+    async fn put(&self, from: &str, to: &[&str]) -> QueueId {
+        self.put_with(from, to, |_| {}).await
+    }
+
+    async fn put_with(
+        &self,
+        from: &str,
+        to: &[&str],
+        set: impl FnOnce(&mut NewMessage),
+    ) -> QueueId {
+        let mut writer = self.blobs.writer(SHARD);
+        writer.push(TEXT).expect("written");
+        let mut blob = writer.finish().expect("finished");
+        let mut batch = Batch::new();
+        self.blobs.stage(&mut batch, &mut blob).expect("staged");
+        let mut envelope = Envelope::new(ReversePath::parse(from).expect("a path"));
+        envelope.recipients = to.iter().map(|to| Recipient::new(address(to))).collect();
+        let mut new = NewMessage {
+            blob: blob.id,
+            blob_size: blob.size,
+            prefix: Bytes::from_static(b"Received: by here\r\n"),
+            envelope,
+            origin: Origin {
+                account: Some(AccountId(1)),
+                ..Origin::default()
+            },
+            start: Start::Now,
+        };
+        set(&mut new);
+        let id = self.queue.stage(&mut batch, SHARD, new);
+        self.engine.submit(batch).expect("taken").done().await;
+        id
+    }
+
+    async fn show(&self, id: QueueId) -> Listed {
+        self.queue.show(id).await.expect("in the queue")
+    }
+
+    async fn states(&self, id: QueueId) -> Vec<&'static str> {
+        self.show(id)
+            .await
+            .recipients()
+            .map(|(_, state, _)| state.name())
+            .collect()
+    }
+
+    fn mail(&self) -> Vec<(String, String)> {
+        let mail = std::mem::take(&mut *self.mailboxes.mail.lock());
+        mail.into_iter()
+            .map(|(to, text)| (to, String::from_utf8_lossy(&text).into_owned()))
+            .collect()
+    }
+
+    fn queue_keys(&self) -> usize {
+        let scan = |shard| {
+            let snapshot = self.engine.snapshot(ShardId(shard));
+            snapshot
+                .scan(b"Q", b"R", Order::Ascending, 10_000)
+                .expect("read")
+                .len()
+        };
+        (0..3).map(scan).sum()
+    }
+}
+
+fn address(text: &str) -> Address {
+    Address::parse(text).expect("an address")
+}
+
+fn said(code: u16, status: (u8, u16, u16), text: &str) -> Reason {
+    Reason {
+        reply: Reply::enhanced(code, status, text),
+        said_by: Some("mx.there.test".into()),
+    }
+}
+
+fn later() -> Outcome {
+    Outcome::Temporary(said(451, (4, 2, 0), "come back"))
+}
+
+fn never() -> Outcome {
+    Outcome::Permanent(said(550, (5, 1, 1), "no such user here"))
+}
+
+fn yes() -> Outcome {
+    Outcome::Delivered(Reply::enhanced(250, (2, 0, 0), "queued as 1"))
+}
+
+fn unreachable() -> Outcome {
+    Outcome::temporary((4, 4, 1), "connection refused")
+}
+
+fn minutes(n: u64) -> Duration {
+    Duration::from_secs(n * 60)
+}

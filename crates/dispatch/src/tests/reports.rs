@@ -1,0 +1,186 @@
+//! What senders are told.
+
+use super::*;
+
+fn own(origin: bool) -> impl FnOnce(&mut NewMessage) {
+    move |new| new.origin.account = origin.then_some(AccountId(1))
+}
+
+fn notify(notify: Notify) -> impl FnOnce(&mut NewMessage) {
+    move |new| new.envelope.recipients[0].notify = notify
+}
+
+#[tokio::test]
+async fn a_refusal_comes_back_with_the_reason_and_the_original_header() {
+    let world = World::new();
+    world.script.says("bob@there.test", &[never()]);
+    let id = world.put("ann@here.test", &["bob@there.test"]).await;
+    world.dispatcher().work().await;
+    let mail = world.mail();
+    assert_eq!(mail.len(), 1);
+    let (to, text) = &mail[0];
+    assert_eq!(to, "ann@here.test");
+    for part in [
+        "Final-Recipient: rfc822;bob@there.test",
+        "Action: failed",
+        "Status: 5.1.1",
+        "550 5.1.1 no such user here",
+        "Remote-MTA: dns;mx.there.test",
+        "Reporting-MTA: dns;mail.here.test",
+        "Subject: secret plans",
+        "Received: by here",
+        &id.to_string(),
+    ] {
+        let spaced = part.replace(';', "; ");
+        assert!(
+            text.contains(part) || text.contains(&spaced),
+            "{part} is not in\n{text}"
+        );
+    }
+    assert!(!text.contains("body of the message"));
+    assert_eq!(world.queue_keys(), 0, "the report has left the queue too");
+}
+
+#[tokio::test]
+async fn the_report_is_in_the_queue_with_the_outcome() {
+    let world = World::new();
+    world.script.says("bob@there.test", &[never()]);
+    world.script.says("ann@far.test", &[later()]);
+    world.put("ann@far.test", &["bob@there.test"]).await;
+    world.dispatcher().work().await;
+    let page = world
+        .queue
+        .list(&queue::Filter::default(), None, 10)
+        .await
+        .expect("read");
+    assert_eq!(page.messages.len(), 1);
+    let report = &page.messages[0].message;
+    assert!(report.is_report());
+    assert_eq!(
+        report.envelope.recipients[0].address,
+        address("ann@far.test")
+    );
+}
+
+#[tokio::test]
+async fn nobody_is_told_of_a_report_that_fails() {
+    let world = World::new();
+    world.script.says("bob@there.test", &[never()]);
+    world.put("", &["bob@there.test"]).await;
+    world.dispatcher().work().await;
+    assert!(world.mail().is_empty());
+    assert_eq!(world.queue_keys(), 0);
+}
+
+#[tokio::test]
+async fn notify_never_and_notify_success() {
+    let world = World::new();
+    world.script.says("never@there.test", &[never()]);
+    world
+        .put_with(
+            "ann@here.test",
+            &["never@there.test"],
+            notify(Notify::Never),
+        )
+        .await;
+    let success = Notify::On {
+        success: true,
+        failure: false,
+        delay: false,
+    };
+    world
+        .put_with("ann@here.test", &["never@there.test"], notify(success))
+        .await;
+    world.dispatcher().work().await;
+    assert!(world.mail().is_empty());
+    world
+        .put_with("ann@here.test", &["bob@there.test"], notify(success))
+        .await;
+    world.dispatcher().work().await;
+    assert!(world.mail()[0].1.contains("Action: relayed"));
+    world
+        .put_with("ann@here.test", &["bob@here.test"], notify(success))
+        .await;
+    world.dispatcher().work().await;
+    let mail = world.mail();
+    assert_eq!(mail.len(), 2, "the copy and the report");
+    assert!(mail[1].1.contains("Action: delivered"));
+    assert_eq!(world.queue_keys(), 0);
+}
+
+#[tokio::test]
+async fn the_whole_message_goes_back_when_asked_for() {
+    let world = World::new();
+    world.script.says("bob@there.test", &[never()]);
+    let full = |new: &mut NewMessage| {
+        new.envelope.ret = Some(envelope::Ret::Full);
+        new.envelope.envid = Some("mark-7".into());
+    };
+    world
+        .put_with("ann@here.test", &["bob@there.test"], full)
+        .await;
+    world.dispatcher().work().await;
+    let text = &world.mail()[0].1;
+    assert!(text.contains("body of the message") && text.contains("mark-7"));
+}
+
+#[tokio::test]
+async fn after_five_days_the_sender_is_told_that_time_ran_out() {
+    let world = World::new();
+    world.script.says("bob@there.test", &[later()]);
+    world
+        .put_with("x@here.test", &["bob@there.test"], own(false))
+        .await;
+    let mut dispatcher = world.dispatcher();
+    let mut attempts = 0;
+    for _ in 0..(5 * 24 * 2 + 1) {
+        dispatcher.work().await;
+        attempts += world.script.take_seen().len();
+        world.runtime.advance(minutes(30));
+    }
+    assert!((25..60).contains(&attempts), "{attempts}");
+    let mail = world.mail();
+    assert_eq!(mail.len(), 1, "a stranger gets no notice of delay");
+    for part in ["Action: failed", "Status: 4.4.7", "451 4.2.0 come back"] {
+        assert!(mail[0].1.contains(part), "{part} is not in\n{}", mail[0].1);
+    }
+    assert_eq!(world.queue_keys(), 0);
+}
+
+#[tokio::test]
+async fn a_report_is_tried_for_two_days() {
+    let world = World::new();
+    world.script.says("bob@there.test", &[later()]);
+    world.put("", &["bob@there.test"]).await;
+    let mut dispatcher = world.dispatcher();
+    for _ in 0..(2 * 24 + 1) {
+        dispatcher.work().await;
+        world.runtime.advance(minutes(60));
+    }
+    dispatcher.work().await;
+    assert_eq!(world.queue_keys(), 0);
+    assert!(world.mail().is_empty());
+}
+
+#[tokio::test]
+async fn our_own_users_are_told_once_that_mail_waits() {
+    let world = World::new();
+    world.script.says("bob@there.test", &[later()]);
+    let id = world.put("ann@here.test", &["bob@there.test"]).await;
+    let mut dispatcher = world.dispatcher();
+    for _ in 0..(3 * 6) {
+        dispatcher.work().await;
+        world.runtime.advance(minutes(10));
+    }
+    assert!(world.mail().is_empty(), "not within three hours");
+    for _ in 0..(20 * 6) {
+        dispatcher.work().await;
+        world.runtime.advance(minutes(10));
+    }
+    let mail = world.mail();
+    assert_eq!(mail.len(), 1);
+    for part in ["Action: delayed", "Status: 4.2.0", "Will-Retry-Until:"] {
+        assert!(mail[0].1.contains(part), "{part} is not in\n{}", mail[0].1);
+    }
+    assert!(world.show(id).await.progress.recipients[0].delay_told);
+}
