@@ -50,11 +50,11 @@ pub enum Command {
     Logout,
     /// STARTTLS
     StartTls,
-    /// AUTHENTICATE, with the initial response of SASL-IR decoded (RFC 4959).
+    /// AUTHENTICATE, with the initial response of SASL-IR (RFC 4959).
     Authenticate {
         /// In capitals.
         mechanism: String,
-        /// `=` is an empty one.
+        /// Still in base64; `=` is an empty one.
         initial: Option<Vec<u8>>,
     },
     /// LOGIN

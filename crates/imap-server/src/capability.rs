@@ -1,0 +1,31 @@
+//! What is offered when. A name stands here only when a test of its MUSTs exists
+//! (PRACTICE §6); `docs/rfc/imap.md` names the tests.
+
+use crate::session::Session;
+
+const ALWAYS: &str = "IMAP4rev1 IMAP4rev2 SASL-IR ID ENABLE";
+const BEFORE_LOGIN: &str = "LITERAL-";
+const AFTER_LOGIN: &str = "LITERAL+ IDLE NAMESPACE CHILDREN UIDPLUS UNSELECT MOVE SPECIAL-USE \
+                           CREATE-SPECIAL-USE LIST-EXTENDED LIST-STATUS STATUS=SIZE CONDSTORE ESEARCH \
+                           SEARCHRES BINARY";
+
+/// The capabilities of this session in its present state, in one line.
+pub(crate) fn capabilities(session: &Session) -> String {
+    if session.login.is_some() {
+        return format!("{ALWAYS} {AFTER_LOGIN}");
+    }
+    let mut names = format!("{ALWAYS} {BEFORE_LOGIN}");
+    if session.may_start_tls() {
+        names.push_str(" STARTTLS");
+    }
+    // RFC 9051 §6.2.3: LOGINDISABLED where LOGIN is refused.
+    if session.may_log_in() {
+        for mechanism in sasl::Mechanism::ALL {
+            names.push_str(" AUTH=");
+            names.push_str(mechanism.name());
+        }
+    } else {
+        names.push_str(" LOGINDISABLED");
+    }
+    names
+}

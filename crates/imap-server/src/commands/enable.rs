@@ -1,0 +1,43 @@
+//! ENABLE (RFC 5161, RFC 9051 §6.3.1).
+
+use crate::reply::Reply;
+use crate::session::Session;
+use imap_proto::response::{self, Code, Status};
+
+pub(crate) fn run(session: &mut Session, names: &[String]) -> Reply {
+    let mut enabled: Vec<&str> = Vec::new();
+    for name in names {
+        // Unknown names are passed over, RFC 5161 §3.1.
+        let (flag, name) = match name.as_str() {
+            "CONDSTORE" => (&mut session.enabled.condstore, "CONDSTORE"),
+            "IMAP4REV2" => (&mut session.enabled.rev2, "IMAP4rev2"),
+            _ => continue,
+        };
+        if !enabled.contains(&name) {
+            *flag = true;
+            enabled.push(name);
+        }
+    }
+    let form = session.name_form();
+    session.framer.set_form(form);
+    let list: String = enabled.iter().flat_map(|name| [" ", name]).collect();
+    response::untagged(&mut session.out, format_args!("ENABLED{list}"));
+    Reply::ok("enabled what there is")
+}
+
+/// A command switches CONDSTORE on by using it; the selected mailbox's newest
+/// change is told then (RFC 7162 §3.1).
+pub(crate) fn condstore(session: &mut Session) {
+    if session.enabled.condstore {
+        return;
+    }
+    session.enabled.condstore = true;
+    let view = session.view();
+    if let Some(mailbox) = view
+        .as_ref()
+        .and_then(|view| session.selected_mailbox(view))
+    {
+        let code = Code::HighestModSeq(mailbox.highest_modseq().0.max(1));
+        response::untagged_status(&mut session.out, Status::Ok, Some(&code), "CONDSTORE is on");
+    }
+}

@@ -1,0 +1,32 @@
+//! EXPUNGE and UID EXPUNGE (RFC 9051 §6.4.3, §6.4.9).
+
+use crate::reply::{Executed, Reply, SyncMode, store_failed};
+use crate::session::Session;
+use imap_proto::SequenceSet;
+use imap_proto::response::Code;
+use mailbox_model::stage::Expunging;
+
+pub(crate) async fn run(session: &mut Session, set: Option<&SequenceSet>) -> Executed {
+    let (Some(selected), Some(login)) = (&session.selected, &session.login) else {
+        return Ok(Reply::bad("select a mailbox first"));
+    };
+    if selected.read_only {
+        return Ok(Reply::no(
+            Code::READ_ONLY,
+            "the mailbox was opened by EXAMINE",
+        ));
+    }
+    let uids = match set.map(|set| selected.ranks(set, true)) {
+        Some(Ok(ranks)) => Some(selected.uids(&ranks)),
+        Some(Err(_)) => return Ok(Reply::bad("no such message")),
+        None => None,
+    };
+    let which = match &uids {
+        Some(uids) => Expunging::DeletedAmong(uids),
+        None => Expunging::Deleted,
+    };
+    if let Err(error) = login.account.expunge(selected.id, which).await {
+        return Ok(store_failed(&error));
+    }
+    Ok(Reply::ok("expunged").with_sync(SyncMode::Everything))
+}

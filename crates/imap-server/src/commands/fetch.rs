@@ -1,0 +1,209 @@
+//! FETCH and UID FETCH (RFC 9051 §6.4.5; CHANGEDSINCE: RFC 7162 §3.1.4).
+
+use crate::commands::enable;
+use crate::fetch::{Message, Rendered, is_in_entry, write_message};
+use crate::limits::{OUTPUT_BYTES, RECORDS_PER_READ};
+use crate::reply::{Ended, Executed, Reply, SyncMode};
+use crate::session::Session;
+use imap_proto::response::{self, Code, Status};
+use imap_proto::{FetchCommand, FetchItem};
+use mailbox_model::stage::FlagAction;
+use mailbox_model::{Entry, Flag, Uid, UidSet, View};
+use mailstore::{Account, EmailRecord, RecordError};
+use mime::Digest;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// What happened on the way.
+#[derive(Debug, Default)]
+struct Outcome {
+    expunged: bool,
+    broken: bool,
+    unknown_encoding: bool,
+    /// What is to become `\Seen`.
+    read: Vec<Uid>,
+}
+
+pub(crate) async fn run(session: &mut Session, command: FetchCommand) -> Executed {
+    let mut items = command.items;
+    if command.uid && !items.contains(&FetchItem::Uid) {
+        items.insert(0, FetchItem::Uid);
+    }
+    if command.changed_since.is_some() && !items.contains(&FetchItem::ModSeq) {
+        items.push(FetchItem::ModSeq);
+    }
+    if items.contains(&FetchItem::ModSeq) {
+        enable::condstore(session);
+    }
+    let (Some(selected), Some(login)) = (&session.selected, &session.login) else {
+        return Ok(Reply::bad("select a mailbox first"));
+    };
+    let Ok(ranks) = selected.ranks(&command.set, command.uid) else {
+        return Ok(Reply::bad("there is no message of that number"));
+    };
+    let account = Arc::clone(&login.account);
+    let mailbox = selected.id;
+    let read_only = selected.read_only;
+    let view = account.view();
+    let mut outcome = Outcome::default();
+    for batch in batches(&ranks) {
+        let entries = pick(session, &batch, command.changed_since);
+        write_batch(session, &account, &view, &entries, &items, &mut outcome).await?;
+    }
+    let sets_seen = items.iter().any(FetchItem::sets_seen);
+    if sets_seen && !read_only && !outcome.read.is_empty() {
+        // One change for the whole FETCH.
+        let uids: UidSet = outcome.read.iter().copied().collect();
+        let stored = account.store_flags(mailbox, &uids, FlagAction::Add, &[Flag::Seen], None);
+        if let Err(error) = stored.await {
+            tracing::warn!(session = session.id, %error, "imap: \\Seen is not kept");
+        }
+    }
+    let mode = if command.uid {
+        SyncMode::Everything
+    } else {
+        SyncMode::WithoutExpunge
+    };
+    Ok(reply(&outcome).with_sync(mode))
+}
+
+fn reply(outcome: &Outcome) -> Reply {
+    if outcome.broken {
+        return Reply::no(
+            Code::SERVER_BUG,
+            "some messages cannot be read; the others were sent",
+        );
+    }
+    if outcome.unknown_encoding {
+        return Reply::no(Code::UNKNOWN_CTE, "a part is in an unknown encoding");
+    }
+    if outcome.expunged {
+        return Reply::ok("some messages are gone already").with_code(Code::EXPUNGE_ISSUED);
+    }
+    Reply::ok("fetched")
+}
+
+/// Cuts ranges of ranks into pieces whose records are read together.
+pub(crate) fn batches(ranks: &[Range<usize>]) -> Vec<Vec<Range<usize>>> {
+    let mut batches = Vec::new();
+    let mut batch: Vec<Range<usize>> = Vec::new();
+    let mut room = RECORDS_PER_READ;
+    for range in ranks {
+        let mut rest = range.clone();
+        while !rest.is_empty() {
+            let end = rest.end.min(rest.start + room);
+            room -= end - rest.start;
+            batch.push(rest.start..end);
+            rest.start = end;
+            if room == 0 {
+                batches.push(std::mem::take(&mut batch));
+                room = RECORDS_PER_READ;
+            }
+        }
+    }
+    if !batch.is_empty() {
+        batches.push(batch);
+    }
+    batches
+}
+
+/// The entries of a batch with their sequence numbers.
+fn pick(
+    session: &Session,
+    batch: &[Range<usize>],
+    changed_since: Option<u64>,
+) -> Vec<(u32, Entry)> {
+    let Some(selected) = &session.selected else {
+        return Vec::new();
+    };
+    let since = changed_since.unwrap_or(0);
+    batch
+        .iter()
+        .flat_map(|range| {
+            let entries = selected.entries().focus().narrow(range.clone());
+            range.clone().zip(entries).collect::<Vec<_>>()
+        })
+        .filter(|(_, entry)| changed_since.is_none() || entry.modseq.0 > since)
+        .map(|(rank, entry)| (u32::try_from(rank + 1).unwrap_or(u32::MAX), entry.clone()))
+        .collect()
+}
+
+async fn write_batch(
+    session: &mut Session,
+    account: &Arc<Account>,
+    view: &View,
+    entries: &[(u32, Entry)],
+    items: &[FetchItem],
+    outcome: &mut Outcome,
+) -> Result<(), Ended> {
+    let mut records = None;
+    if !items.iter().all(is_in_entry) {
+        let ids: Vec<_> = entries.iter().map(|(_, entry)| entry.email).collect();
+        records = Some(account.email_records(&ids).await.into_iter());
+    }
+    let sets_seen = items.iter().any(FetchItem::sets_seen);
+    for (number, entry) in entries {
+        let mut found = None;
+        if let Some(records) = &mut records {
+            match records.next().map(decode) {
+                Some(Ok(record)) => found = Some(record),
+                Some(Err(Unreadable::Gone)) | None => {
+                    outcome.expunged = true;
+                    continue;
+                }
+                Some(Err(Unreadable::Damaged(why))) => {
+                    report(session, outcome, *number, entry, &why);
+                    continue;
+                }
+            }
+        }
+        let message = Message {
+            account,
+            view,
+            number: *number,
+            entry,
+            record: found.as_ref().map(|(record, digest)| (record, digest)),
+        };
+        match write_message(session, &message, items).await? {
+            Rendered::Whole if sets_seen && !entry.keywords.is_seen() => {
+                outcome.read.push(entry.uid);
+            }
+            Rendered::Whole => {}
+            Rendered::UnknownEncoding => outcome.unknown_encoding = true,
+            Rendered::Broken => report(session, outcome, *number, entry, "its body is damaged"),
+        }
+        if session.out.len() >= OUTPUT_BYTES {
+            session.flush().await?;
+        }
+    }
+    Ok(())
+}
+
+/// One broken message never keeps the others from being served.
+fn report(session: &mut Session, outcome: &mut Outcome, number: u32, entry: &Entry, why: &str) {
+    outcome.broken = true;
+    tracing::error!(session = session.id, email = %entry.email, why, "imap: a message is left out");
+    let uid = entry.uid;
+    let text = format!("message {number} (UID {uid}) cannot be read; the operator is told");
+    response::untagged_status(&mut session.out, Status::No, Some(&Code::SERVER_BUG), &text);
+}
+
+/// Why a message is left out.
+pub(crate) enum Unreadable {
+    /// Expunged by another session meanwhile.
+    Gone,
+    Damaged(String),
+}
+
+/// The record with its digest.
+pub(crate) fn decode(
+    record: Result<EmailRecord, RecordError>,
+) -> Result<(EmailRecord, Digest), Unreadable> {
+    let record = record.map_err(|error| match error {
+        RecordError::Missing(_) => Unreadable::Gone,
+        other => Unreadable::Damaged(other.to_string()),
+    })?;
+    let digest =
+        Digest::decode(&record.digest).map_err(|error| Unreadable::Damaged(error.to_string()))?;
+    Ok((record, digest))
+}

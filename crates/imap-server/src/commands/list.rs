@@ -1,0 +1,116 @@
+//! LIST (RFC 9051 §6.3.9, RFC 5258, RFC 5819, RFC 6154) and LSUB (RFC 3501 §6.3.9).
+
+use crate::commands::status;
+use crate::limits::OUTPUT_BYTES;
+use crate::list::{ListedName, matches_any, names, write_list_head, write_list_line};
+use crate::reply::{Executed, Reply};
+use crate::session::Session;
+use imap_proto::{ListCommand, ListPattern, ReturnOption, SelectionOption, StatusItem};
+use mailbox_model::MailboxName;
+use std::collections::{BTreeMap, BTreeSet};
+
+pub(crate) async fn list(session: &mut Session, command: &ListCommand) -> Executed {
+    let form = session.name_form();
+    let Some(view) = session.view() else {
+        return Ok(Reply::bad("log in first"));
+    };
+    if command.asks_separator {
+        write_list_line(&mut session.out, "LIST", &["\\NoSelect"], "", form);
+        return Ok(Reply::ok("the separator"));
+    }
+    let names = names(&view);
+    let selects_subscribed = command.selection.contains(&SelectionOption::Subscribed);
+    let with_subscribed = selects_subscribed || command.returns.contains(&ReturnOption::Subscribed);
+    let status_items = command.returns.iter().find_map(|option| match option {
+        ReturnOption::Status(items) => Some(items.as_slice()),
+        _ => None,
+    });
+    if status_items.is_some_and(|items| items.contains(&StatusItem::HighestModSeq)) {
+        session.enabled.condstore = true;
+    }
+    let child_info = child_info(&names, command);
+    for (name, listed) in &names {
+        let has_child_info = child_info.contains(name);
+        if !matches_any(&command.patterns, name) || !is_listed(listed, command, has_child_info) {
+            continue;
+        }
+        let attributes = listed.attributes(with_subscribed);
+        write_list_head(&mut session.out, "LIST", &attributes, name.as_str(), form);
+        if has_child_info {
+            // RFC 9051 §6.3.9.6: the option of the selection that a child satisfies.
+            let word = if selects_subscribed {
+                "SUBSCRIBED"
+            } else {
+                "SPECIAL-USE"
+            };
+            session.out.extend_from_slice(b" (\"CHILDINFO\" (\"");
+            session.out.extend_from_slice(word.as_bytes());
+            session.out.extend_from_slice(b"\"))");
+        }
+        session.out.extend_from_slice(b"\r\n");
+        let mailbox = listed.mailbox.and_then(|id| view.mailbox(id));
+        if let (Some(items), Some(mailbox)) = (status_items, mailbox) {
+            status::write(&mut session.out, mailbox, items, form);
+        }
+        if session.out.len() >= OUTPUT_BYTES {
+            session.flush().await?;
+        }
+    }
+    Ok(Reply::ok("that is all"))
+}
+
+fn is_listed(listed: &ListedName, command: &ListCommand, has_child_info: bool) -> bool {
+    if has_child_info {
+        return true;
+    }
+    // A name that is only subscribed is no mailbox: told only to who asks for subscriptions.
+    let exists = listed.mailbox.is_some() || listed.has_children;
+    let asks = command.selection.contains(&SelectionOption::Subscribed);
+    (exists || asks) && listed.is_selected(&command.selection)
+}
+
+/// RECURSIVEMATCH: names with a name below them that satisfies the selection
+/// and matches no pattern itself.
+fn child_info(
+    names: &BTreeMap<MailboxName, ListedName>,
+    command: &ListCommand,
+) -> BTreeSet<MailboxName> {
+    let mut parents = BTreeSet::new();
+    if !command.selection.contains(&SelectionOption::RecursiveMatch) {
+        return parents;
+    }
+    for (name, listed) in names {
+        if listed.is_selected(&command.selection) && !matches_any(&command.patterns, name) {
+            parents.extend(name.ancestors());
+        }
+    }
+    parents
+}
+
+pub(crate) async fn lsub(session: &mut Session, pattern: &ListPattern) -> Executed {
+    let form = session.name_form();
+    let Some(view) = session.view() else {
+        return Ok(Reply::bad("log in first"));
+    };
+    let mut told: BTreeMap<MailboxName, bool> = BTreeMap::new();
+    for name in view.subscriptions() {
+        if pattern.matches(name.as_str()) {
+            told.insert(name.clone(), true);
+            continue;
+        }
+        // RFC 3501 §6.3.9: with %, a parent is told for a subscribed name below it.
+        for parent in name.ancestors() {
+            if pattern.matches(parent.as_str()) {
+                told.entry(parent).or_insert(false);
+            }
+        }
+    }
+    for (name, subscribed) in told {
+        let attributes: &[&str] = if subscribed { &[] } else { &["\\NoSelect"] };
+        write_list_line(&mut session.out, "LSUB", attributes, name.as_str(), form);
+        if session.out.len() >= OUTPUT_BYTES {
+            session.flush().await?;
+        }
+    }
+    Ok(Reply::ok("that is all"))
+}

@@ -1,0 +1,143 @@
+//! LOGIN and AUTHENTICATE (RFC 9051 §6.2.2, §6.2.3; SASL-IR: RFC 4959).
+
+use crate::capability::capabilities;
+use crate::limits::FAILED_LOGINS_MAX;
+use crate::reply::{Ended, Executed, Reply, SyncMode};
+use crate::session::{Login, Session};
+use bytes::Buf as _;
+use directory::{AuthFailure, Identity};
+use imap_proto::Event;
+use imap_proto::response::{self, Code, Status};
+use sasl::{Exchange, Mechanism, Secret, Step};
+
+pub(crate) async fn login(session: &mut Session, user: String, password: Vec<u8>) -> Executed {
+    if !session.may_log_in() {
+        return Ok(privacy_required());
+    }
+    let Ok(password) = String::from_utf8(password) else {
+        return failed(session, &AuthFailure::Invalid).await;
+    };
+    let password = Secret::new(password);
+    let peer = session.conn.peer_addr().ip();
+    let checked = session
+        .ports
+        .directory
+        .authenticate(&user, &password, peer)
+        .await;
+    finish(session, &user, checked).await
+}
+
+pub(crate) async fn authenticate(
+    session: &mut Session,
+    mechanism: &str,
+    initial: Option<&[u8]>,
+) -> Executed {
+    if !session.may_log_in() {
+        return Ok(privacy_required());
+    }
+    let Some(mechanism) = Mechanism::parse(mechanism.as_bytes()) else {
+        return Ok(Reply::no(Code::CANNOT, "that mechanism is not offered"));
+    };
+    let (mut exchange, mut step) = Exchange::start(mechanism, initial);
+    loop {
+        match step {
+            Step::Challenge(challenge) => {
+                response::continuation(&mut session.out, &challenge);
+                step = match read_line(session).await? {
+                    Some(line) => exchange.handle_line(&line),
+                    None => return Ok(Reply::bad("the response is too long")),
+                };
+            }
+            Step::Done(claimed) => {
+                let peer = session.conn.peer_addr().ip();
+                let directory = session.ports.directory.clone();
+                let checked = directory.authenticate_sasl(&claimed, peer).await;
+                return finish(session, &claimed.login, checked).await;
+            }
+            // RFC 9051 §6.2.2: a cancelled or malformed exchange is BAD.
+            Step::Failed(failure) => return Ok(Reply::bad(failure.to_string())),
+        }
+    }
+}
+
+/// The client's next line; none when it was refused.
+async fn read_line(session: &mut Session) -> Result<Option<Vec<u8>>, Ended> {
+    session.framer.expect_line();
+    session.flush().await?;
+    loop {
+        let step = session.framer.poll(&session.input);
+        let consumed = step.consumed;
+        let line = match step.event {
+            Some(Event::Line(line)) => Some(Some(line)),
+            Some(_) => Some(None),
+            None => None,
+        };
+        session.input.advance(consumed);
+        match line {
+            Some(line) => return Ok(line),
+            None => session.wait_for_input().await?,
+        }
+    }
+}
+
+fn privacy_required() -> Reply {
+    // RFC 5530 §3
+    Reply::no(
+        Code::PRIVACY_REQUIRED,
+        "passwords are taken under TLS only: use STARTTLS or the TLS port",
+    )
+}
+
+async fn finish(
+    session: &mut Session,
+    user: &str,
+    checked: Result<Identity, AuthFailure>,
+) -> Executed {
+    let identity = match checked {
+        Ok(identity) => identity,
+        Err(failure) => return failed(session, &failure).await,
+    };
+    session.ports.metrics.login("imap", true);
+    let slot = match session.ports.sessions.enter_user(identity.account) {
+        Ok(slot) => slot,
+        Err(max) => {
+            let text = format!("you have {max} sessions already, the most allowed");
+            return Ok(Reply::no(Code::LIMIT, text));
+        }
+    };
+    let account = match session.ports.mailstore.account(identity.account).await {
+        Ok(account) => account,
+        Err(error) => return Ok(crate::reply::store_failed(&error)),
+    };
+    tracing::info!(session = session.id, peer = %session.conn.peer_addr(), user, account = %identity.account, tls = session.conn.is_tls(), "imap: login");
+    session.login = Some(Login::new(account, slot));
+    session.framer.set_authenticated();
+    let code = Code::Capability(capabilities(session));
+    Ok(Reply::ok("welcome")
+        .with_code(code)
+        .with_sync(SyncMode::Nothing))
+}
+
+async fn failed(session: &mut Session, failure: &AuthFailure) -> Executed {
+    session.ports.metrics.login("imap", false);
+    tracing::info!(session = session.id, peer = %session.conn.peer_addr(), %failure, "imap: login refused");
+    session.failed_logins += 1;
+    let code = match failure {
+        AuthFailure::Invalid => Code::AUTHENTICATION_FAILED,
+        AuthFailure::Disabled => Code::Plain("CONTACTADMIN"),
+        AuthFailure::Banned { .. } | AuthFailure::Busy | AuthFailure::Temporary(_) => {
+            Code::UNAVAILABLE
+        }
+    };
+    if session.failed_logins >= FAILED_LOGINS_MAX {
+        response::untagged_status(
+            &mut session.out,
+            Status::Bye,
+            Some(&code),
+            "too many failed logins",
+        );
+        session.flush().await?;
+        return Err(Ended);
+    }
+    Ok(Reply::no(code, failure.to_string()))
+}

@@ -1,0 +1,117 @@
+//! One command, one file. Here: which command is permitted in which state, and
+//! the commands that are a line long.
+
+pub(crate) mod append;
+mod close;
+mod copy;
+mod create;
+mod delete;
+mod enable;
+mod expunge;
+mod fetch;
+mod idle;
+mod list;
+mod login;
+mod namespace;
+mod rename;
+mod search;
+pub(crate) mod select;
+mod starttls;
+mod status;
+mod store;
+mod subscribe;
+
+use crate::capability::capabilities;
+use crate::reply::{Ended, Executed, Reply, SyncMode};
+use crate::session::Session;
+use imap_proto::response::{self, Status};
+use imap_proto::{Command, Tag};
+
+/// Runs a command that was understood.
+pub(crate) async fn execute(session: &mut Session, tag: &Tag, command: Command) -> Executed {
+    if let Some(refusal) = check_state(session, &command) {
+        return Ok(refusal);
+    }
+    match command {
+        Command::Capability => {
+            let names = capabilities(session);
+            response::untagged(&mut session.out, format_args!("CAPABILITY {names}"));
+            Ok(Reply::ok("that is what there is"))
+        }
+        Command::Noop | Command::Check => Ok(Reply::ok("done")),
+        Command::Logout => logout(session, tag).await,
+        Command::Id(fields) => Ok(id(session, &fields)),
+        Command::StartTls => starttls::run(session, tag).await,
+        Command::Login { user, password } => login::login(session, user, password).await,
+        Command::Authenticate { mechanism, initial } => {
+            login::authenticate(session, &mechanism, initial.as_deref()).await
+        }
+        Command::Enable(names) => Ok(enable::run(session, &names)),
+        Command::Select(select) => Ok(select::run(session, &select, select::Access::ReadWrite)),
+        Command::Examine(select) => Ok(select::run(session, &select, select::Access::ReadOnly)),
+        Command::Create {
+            mailbox,
+            special_use,
+        } => create::run(session, &mailbox, &special_use).await,
+        Command::Delete(mailbox) => delete::run(session, &mailbox).await,
+        Command::Rename { from, to } => rename::run(session, &from, &to).await,
+        Command::Subscribe(mailbox) => subscribe::subscribe(session, &mailbox).await,
+        Command::Unsubscribe(mailbox) => subscribe::unsubscribe(session, &mailbox).await,
+        Command::List(list) => list::list(session, &list).await,
+        Command::Lsub(pattern) => list::lsub(session, &pattern).await,
+        Command::Namespace => Ok(namespace::run(session)),
+        Command::Status { mailbox, items } => Ok(status::run(session, &mailbox, &items)),
+        Command::Idle => idle::run(session).await,
+        Command::Close => close::close(session).await,
+        Command::Unselect => Ok(close::unselect(session)),
+        Command::Expunge(set) => expunge::run(session, set.as_ref()).await,
+        Command::Search(search) => search::run(session, tag, search).await,
+        Command::Fetch(fetch) => fetch::run(session, fetch).await,
+        Command::Store(store) => store::run(session, store).await,
+        Command::Copy { uid, set, mailbox } => copy::copy(session, uid, &set, &mailbox).await,
+        Command::Move { uid, set, mailbox } => copy::move_(session, uid, &set, &mailbox).await,
+    }
+}
+
+/// The states of RFC 9051 §3, told by what is there.
+fn check_state(session: &Session, command: &Command) -> Option<Reply> {
+    match command {
+        Command::Capability | Command::Noop | Command::Logout | Command::Id(_) => None,
+        Command::StartTls | Command::Login { .. } | Command::Authenticate { .. } => session
+            .login
+            .is_some()
+            .then(|| Reply::bad("you are logged in already")),
+        _ if session.login.is_none() => Some(Reply::bad("log in first")),
+        Command::Check
+        | Command::Close
+        | Command::Unselect
+        | Command::Expunge(_)
+        | Command::Search(_)
+        | Command::Fetch(_)
+        | Command::Store(_)
+        | Command::Copy { .. }
+        | Command::Move { .. } => session
+            .selected
+            .is_none()
+            .then(|| Reply::bad("select a mailbox first")),
+        _ => None,
+    }
+}
+
+/// RFC 9051 §6.1.3: BYE before the tagged response.
+async fn logout(session: &mut Session, tag: &Tag) -> Executed {
+    response::untagged_status(&mut session.out, Status::Bye, None, "goodbye");
+    response::tagged(&mut session.out, Some(tag), Status::Ok, None, "logged out");
+    session.flush().await?;
+    Err(Ended)
+}
+
+/// RFC 2971. The version is not told: it helps attackers more than anyone.
+fn id(session: &mut Session, fields: &[(String, Option<String>)]) -> Reply {
+    tracing::debug!(session = session.id, client = ?fields, "imap: client names itself");
+    response::untagged(
+        &mut session.out,
+        format_args!("ID (\"name\" \"Posthouse\")"),
+    );
+    Reply::ok("nice to meet you").with_sync(SyncMode::Everything)
+}

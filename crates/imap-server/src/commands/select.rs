@@ -1,0 +1,110 @@
+//! SELECT and EXAMINE (RFC 9051 §6.3.2, §6.3.3; CONDSTORE: RFC 7162 §3.1.8).
+
+use crate::limits::KEYWORDS_LISTED_MAX;
+use crate::list::write_list_line;
+use crate::reply::{Reply, SyncMode};
+use crate::selected::Selected;
+use crate::session::Session;
+use imap_proto::response::{self, Code, Status};
+use imap_proto::{Flag, SelectCommand, SystemFlag};
+use mailbox_model::{Mailbox, MailboxName, View};
+
+/// What the client may do with the mailbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Access {
+    ReadWrite,
+    ReadOnly,
+}
+
+pub(crate) fn run(session: &mut Session, command: &SelectCommand, access: Access) -> Reply {
+    // RFC 9051 §6.3.2: the selection ends even when the new one fails.
+    if session.selected.take().is_some() {
+        response::untagged_status(
+            &mut session.out,
+            Status::Ok,
+            Some(&Code::CLOSED),
+            "the previous mailbox is closed",
+        );
+    }
+    if command.condstore {
+        session.enabled.condstore = true;
+    }
+    let Some(view) = session.view() else {
+        return Reply::bad("log in first");
+    };
+    let Some(mailbox) = find(&view, &command.mailbox) else {
+        return Reply::no(Code::NON_EXISTENT, "there is no such mailbox")
+            .with_sync(SyncMode::Nothing);
+    };
+    let mut selected = Selected::new(mailbox, access == Access::ReadOnly);
+    selected.keywords_told = view.keywords().len();
+    describe(session, &view, mailbox, access);
+    session.selected = Some(Box::new(selected));
+    let code = match access {
+        Access::ReadWrite => Code::READ_WRITE,
+        Access::ReadOnly => Code::READ_ONLY,
+    };
+    Reply::ok("selected")
+        .with_code(code)
+        .with_sync(SyncMode::Nothing)
+}
+
+/// The mailbox of a name that the client gave.
+pub(crate) fn find<'a>(
+    view: &'a View,
+    name: &imap_proto::MailboxName,
+) -> Option<&'a std::sync::Arc<Mailbox>> {
+    let name = MailboxName::parse(name.as_str()).ok()?;
+    view.mailbox_named(&name)
+}
+
+fn describe(session: &mut Session, view: &View, mailbox: &Mailbox, access: Access) {
+    let rev2 = session.enabled.rev2;
+    let form = session.name_form();
+    let out = &mut session.out;
+    write_flags(out, view);
+    let count = mailbox.entries().len();
+    response::untagged(out, format_args!("{count} EXISTS"));
+    if !rev2 {
+        // No message is ever recent: RFC 9051 Appendix E dropped the flag.
+        response::untagged(out, format_args!("0 RECENT"));
+        if let Some(rank) = mailbox.first_unseen() {
+            let code = Code::Unseen(u32::try_from(rank + 1).unwrap_or(u32::MAX));
+            response::untagged_status(out, Status::Ok, Some(&code), "first unseen message");
+        }
+    }
+    let permanent = match access {
+        Access::ReadWrite => Code::PermanentFlags(flags(view), true),
+        Access::ReadOnly => Code::PermanentFlags(Vec::new(), false),
+    };
+    response::untagged_status(out, Status::Ok, Some(&permanent), "flags that are kept");
+    let validity = Code::UidValidity(mailbox.uid_validity().0);
+    response::untagged_status(out, Status::Ok, Some(&validity), "UIDs are valid");
+    let next = Code::UidNext(u64::from(mailbox.uid_next().0));
+    response::untagged_status(out, Status::Ok, Some(&next), "the next UID");
+    // RFC 7162 §3.1.2.1: told whether or not CONDSTORE is on; never zero.
+    let modseq = Code::HighestModSeq(mailbox.highest_modseq().0.max(1));
+    response::untagged_status(out, Status::Ok, Some(&modseq), "the newest change");
+    if rev2 {
+        // RFC 9051 §6.3.2: LIST is a required response.
+        write_list_line(out, "LIST", &[], mailbox.name().as_str(), form);
+    }
+}
+
+/// The flags there are: the system's and the account's keywords.
+fn flags(view: &View) -> Vec<Flag> {
+    let keywords = view.keywords().iter().take(KEYWORDS_LISTED_MAX);
+    SystemFlag::ALL
+        .into_iter()
+        .map(Flag::System)
+        .chain(keywords.map(|name| Flag::Keyword(name.to_string())))
+        .collect()
+}
+
+/// The untagged FLAGS response.
+pub(crate) fn write_flags(out: &mut Vec<u8>, view: &View) {
+    out.extend_from_slice(b"* FLAGS ");
+    let flags = flags(view);
+    response::write_flags(out, flags.iter().map(Flag::as_str));
+    out.extend_from_slice(b"\r\n");
+}

@@ -1,0 +1,52 @@
+//! STATUS (RFC 9051 §6.3.11), answered from counters.
+
+use crate::commands::select::find;
+use crate::reply::Reply;
+use crate::session::Session;
+use imap_proto::mailbox_name::write_name;
+use imap_proto::response::{self, Code};
+use imap_proto::{MailboxName, NameForm, StatusItem};
+use mailbox_model::Mailbox;
+
+pub(crate) fn run(session: &mut Session, name: &MailboxName, items: &[StatusItem]) -> Reply {
+    let form = session.name_form();
+    let Some(view) = session.view() else {
+        return Reply::bad("log in first");
+    };
+    let Some(mailbox) = find(&view, name) else {
+        return Reply::no(Code::NON_EXISTENT, "there is no such mailbox");
+    };
+    // RFC 7162 §3.1.7: asking for it switches CONDSTORE on.
+    if items.contains(&StatusItem::HighestModSeq) {
+        session.enabled.condstore = true;
+    }
+    write(&mut session.out, mailbox, items, form);
+    Reply::ok("that is how it stands")
+}
+
+/// One untagged STATUS response.
+pub(crate) fn write(out: &mut Vec<u8>, mailbox: &Mailbox, items: &[StatusItem], form: NameForm) {
+    out.extend_from_slice(b"* STATUS ");
+    write_name(out, mailbox.name().as_str(), form);
+    out.extend_from_slice(b" (");
+    let counters = mailbox.counters();
+    for (i, item) in items.iter().enumerate() {
+        let number = match item {
+            StatusItem::Messages => counters.messages,
+            StatusItem::UidNext => u64::from(mailbox.uid_next().0),
+            StatusItem::UidValidity => u64::from(mailbox.uid_validity().0),
+            StatusItem::Unseen => counters.unseen,
+            StatusItem::Deleted => counters.deleted,
+            StatusItem::Size => counters.size_bytes,
+            StatusItem::Recent => 0,
+            StatusItem::HighestModSeq => mailbox.highest_modseq().0.max(1),
+        };
+        if i > 0 {
+            out.push(b' ');
+        }
+        out.extend_from_slice(item.as_str().as_bytes());
+        out.push(b' ');
+        response::write_number(out, number);
+    }
+    out.extend_from_slice(b")\r\n");
+}

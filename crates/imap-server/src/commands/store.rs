@@ -1,0 +1,105 @@
+//! STORE and UID STORE (RFC 9051 §6.4.6; UNCHANGEDSINCE: RFC 7162 §3.1.3).
+
+use crate::commands::enable;
+use crate::fetch::write_modseq_update;
+use crate::reply::{Executed, Reply, SyncMode, store_failed};
+use crate::selected::Silenced;
+use crate::session::Session;
+use imap_proto::response::Code;
+use imap_proto::{StoreAction, StoreCommand};
+use mailbox_model::stage::FlagAction;
+use mailbox_model::{Flag, ModSeq, UidSet};
+use std::sync::Arc;
+
+pub(crate) async fn run(session: &mut Session, command: StoreCommand) -> Executed {
+    let (Some(selected), Some(login)) = (&session.selected, &session.login) else {
+        return Ok(Reply::bad("select a mailbox first"));
+    };
+    if selected.read_only {
+        return Ok(Reply::no(
+            Code::READ_ONLY,
+            "the mailbox was opened by EXAMINE",
+        ));
+    }
+    let Ok(ranks) = selected.ranks(&command.set, command.uid) else {
+        return Ok(Reply::bad("there is no message of that number"));
+    };
+    let uids = selected.uids(&ranks);
+    let flags: Vec<Flag> = command
+        .flags
+        .iter()
+        .filter_map(|flag| Flag::parse(flag.as_str()))
+        .collect();
+    let action = match command.action {
+        StoreAction::Replace => FlagAction::Replace,
+        StoreAction::Add => FlagAction::Add,
+        StoreAction::Remove => FlagAction::Remove,
+    };
+    let since = command.unchanged_since.map(ModSeq);
+    let (account, mailbox) = (Arc::clone(&login.account), selected.id);
+    if since.is_some() {
+        enable::condstore(session);
+    }
+    let stored = account
+        .store_flags(mailbox, &uids, action, &flags, since)
+        .await;
+    let stored = match stored {
+        Ok(stored) => stored,
+        Err(error) => return Ok(store_failed(&error)),
+    };
+    let mode = if command.uid {
+        SyncMode::Everything
+    } else {
+        SyncMode::WithoutExpunge
+    };
+    // What was left alone by UNCHANGEDSINCE is told by MODIFIED, in the numbers
+    // the client used.
+    let modified = numbers(session, &stored.modified, command.uid);
+    let silenced = Silenced {
+        own: stored
+            .modseq
+            .filter(|_| command.silent)
+            .map(|modseq| (modseq, &uids)),
+    };
+    session.sync(mode, silenced).await?;
+    if command.silent && session.enabled.condstore {
+        tell_modseqs(session, &uids, stored.modseq);
+    }
+    let mut reply = Reply::ok("stored").with_sync(SyncMode::Nothing);
+    if !modified.is_empty() {
+        reply = reply.with_code(Code::Modified(modified));
+    }
+    Ok(reply)
+}
+
+/// RFC 7162 §3.1.3: the new mod-sequence is told even when the flags are not.
+fn tell_modseqs(session: &mut Session, uids: &UidSet, modseq: Option<ModSeq>) {
+    let (Some(selected), Some(modseq)) = (&session.selected, modseq) else {
+        return;
+    };
+    let changed: Vec<usize> = uids
+        .iter()
+        .filter_map(|uid| selected.find(uid))
+        .filter(|(_, entry)| entry.modseq == modseq)
+        .map(|(rank, _)| rank)
+        .collect();
+    for rank in changed {
+        write_modseq_update(&mut session.out, selected, rank);
+    }
+}
+
+fn numbers(session: &Session, uids: &UidSet, uid: bool) -> Vec<u32> {
+    let Some(selected) = &session.selected else {
+        return Vec::new();
+    };
+    uids.iter()
+        .filter_map(|found| {
+            let (rank, _) = selected.find(found)?;
+            if uid {
+                Some(found.0)
+            } else {
+                u32::try_from(rank + 1).ok()
+            }
+        })
+        .collect()
+}

@@ -1,0 +1,173 @@
+//! `BODY[…]` and the RFC822 items of RFC 3501: ranges of the message as shown.
+
+use super::{Message, Rendered};
+use crate::limits::{HEADER_BYTES_MAX, OUTPUT_BYTES};
+use crate::reply::Ended;
+use crate::session::Session;
+use imap_proto::response;
+use imap_proto::{FetchItem, Partial, Section, SectionText};
+use mailstore::EmailRecord;
+use mime::{Digest, SectionSpec};
+use std::ops::Range;
+
+/// The whole message, of RFC822.
+const MESSAGE: Section = Section {
+    part: Vec::new(),
+    text: SectionText::Whole,
+};
+const HEADER: Section = Section {
+    part: Vec::new(),
+    text: SectionText::Header,
+};
+const TEXT: Section = Section {
+    part: Vec::new(),
+    text: SectionText::Text,
+};
+
+pub(super) async fn write(
+    session: &mut Session,
+    message: &Message<'_>,
+    item: &FetchItem,
+) -> Result<Rendered, Ended> {
+    let (section, partial) = match item {
+        FetchItem::BodySection {
+            section, partial, ..
+        } => (section, *partial),
+        FetchItem::Rfc822Header => (&HEADER, None),
+        FetchItem::Rfc822Text => (&TEXT, None),
+        _ => (&MESSAGE, None),
+    };
+    let Some((record, digest)) = message.record else {
+        session.out.extend_from_slice(b"NIL");
+        return Ok(Rendered::Broken);
+    };
+    let (text, names) = match &section.text {
+        SectionText::Whole => (mime::SectionText::Whole, None),
+        SectionText::Header => (mime::SectionText::Header, None),
+        SectionText::Text => (mime::SectionText::Text, None),
+        SectionText::Mime => (mime::SectionText::Mime, None),
+        SectionText::HeaderFields(names) => (mime::SectionText::Header, Some((names, false))),
+        SectionText::HeaderFieldsNot(names) => (mime::SectionText::Header, Some((names, true))),
+    };
+    let spec = SectionSpec {
+        path: section.part.clone(),
+        text,
+    };
+    let prefix_len = record.prefix.len() as u64;
+    let Some(range) = mime::section(&digest.parts, &spec, prefix_len) else {
+        // RFC 9051 §6.4.5: a part that is not there is NIL.
+        session.out.extend_from_slice(b"NIL");
+        return Ok(Rendered::Whole);
+    };
+    let Some((names, not)) = names else {
+        return write_range(session, message, record, clip(range, partial)).await;
+    };
+    let cached = (section.part.is_empty() && !not)
+        .then(|| cached_fields(record, digest, names))
+        .flatten();
+    if let Some(fields) = cached {
+        write_slice(&mut session.out, &fields, partial);
+        return Ok(Rendered::Whole);
+    }
+    let bounded = range.start..range.end.min(range.start + HEADER_BYTES_MAX);
+    match message.account.read_message(record, bounded).await {
+        Ok(header) => {
+            let fields = mime::header_fields(&header, names, not);
+            write_slice(&mut session.out, &fields, partial);
+            Ok(Rendered::Whole)
+        }
+        Err(error) => {
+            log_broken(session, message, &error);
+            session.out.extend_from_slice(b"NIL");
+            Ok(Rendered::Broken)
+        }
+    }
+}
+
+/// HEADER.FIELDS without opening the message, where the record has them all.
+pub(crate) fn cached_fields(
+    record: &EmailRecord,
+    digest: &Digest,
+    names: &[String],
+) -> Option<Vec<u8>> {
+    let cached = digest.cached_header_fields(names)?;
+    if record.prefix.is_empty() {
+        return Some(cached);
+    }
+    // The prefix's own fields stand in front, without the blank line.
+    let mut fields = mime::header_fields(&record.prefix, names, false);
+    fields.truncate(fields.len().saturating_sub(2));
+    fields.extend_from_slice(&cached);
+    Some(fields)
+}
+
+/// The part of a range that was asked for.
+fn clip(range: Range<u64>, partial: Option<Partial>) -> Range<u64> {
+    let Some(partial) = partial else {
+        return range;
+    };
+    let start = range.start.saturating_add(partial.offset).min(range.end);
+    let end = start.saturating_add(partial.length).min(range.end);
+    start..end
+}
+
+/// Writes what was asked for of octets that are in memory.
+pub(super) fn write_slice(out: &mut Vec<u8>, octets: &[u8], partial: Option<Partial>) {
+    let range = clip(0..octets.len() as u64, partial);
+    response::write_literal(out, &octets[range.start as usize..range.end as usize]);
+}
+
+/// Streams a range as a literal.
+async fn write_range(
+    session: &mut Session,
+    message: &Message<'_>,
+    record: &EmailRecord,
+    range: Range<u64>,
+) -> Result<Rendered, Ended> {
+    // A record that claims more than there is must not make us promise it.
+    let range = range.start.min(record.size())..range.end.min(record.size());
+    let mut left = range.end - range.start;
+    response::write_literal_head(&mut session.out, left);
+    let mut reader = message.account.open_message(record, range);
+    while left > 0 {
+        match reader.next_piece().await {
+            Ok(Some(piece)) => {
+                let piece = &piece[..piece.len().min(usize::try_from(left).unwrap_or(usize::MAX))];
+                left -= piece.len() as u64;
+                write_piece(session, piece).await?;
+            }
+            Ok(None) => return fill(session, left).await,
+            Err(error) => {
+                log_broken(session, message, &error);
+                return fill(session, left).await;
+            }
+        }
+    }
+    Ok(Rendered::Whole)
+}
+
+/// Sends a piece of a literal, without gathering more than is permitted.
+pub(super) async fn write_piece(session: &mut Session, piece: &[u8]) -> Result<(), Ended> {
+    if session.out.len() + piece.len() < OUTPUT_BYTES {
+        session.out.extend_from_slice(piece);
+        return Ok(());
+    }
+    session.flush().await?;
+    session.conn.write_all(piece).await?;
+    Ok(())
+}
+
+/// Blanks for octets that were promised and cannot be had.
+pub(super) async fn fill(session: &mut Session, mut left: u64) -> Result<Rendered, Ended> {
+    const BLANKS: [u8; 4096] = [b' '; 4096];
+    while left > 0 {
+        let len = left.min(BLANKS.len() as u64);
+        write_piece(session, &BLANKS[..len as usize]).await?;
+        left -= len;
+    }
+    Ok(Rendered::Broken)
+}
+
+pub(super) fn log_broken(session: &Session, message: &Message<'_>, error: &mailstore::StoreError) {
+    tracing::error!(session = session.id, account = %message.account.id(), email = %message.entry.email, %error, "imap: a message cannot be read");
+}

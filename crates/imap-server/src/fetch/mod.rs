@@ -1,0 +1,167 @@
+//! Data items of FETCH, from entries and email records; bodies by range.
+//!
+//! Lists never open a message: ENVELOPE, BODY, BODYSTRUCTURE and the cached
+//! header fields lie in wire form in the email's record (DESIGN §4). A body is
+//! sent piece by piece, so that a slow reader costs one piece of memory.
+//!
+//! What is promised by a literal's length is always sent: where the store fails
+//! in the middle, blanks fill it up and a notice follows.
+
+mod binary;
+mod body;
+
+use crate::reply::Ended;
+use crate::selected::Selected;
+use crate::session::{Enabled, Session};
+use imap_proto::response;
+use imap_proto::{DateTime, FetchItem};
+use mailbox_model::{Entry, View};
+use mailstore::{Account, EmailRecord};
+use mime::Digest;
+use std::sync::Arc;
+
+/// A message with what its items need.
+pub(crate) struct Message<'a> {
+    pub(crate) account: &'a Arc<Account>,
+    pub(crate) view: &'a View,
+    pub(crate) number: u32,
+    pub(crate) entry: &'a Entry,
+    /// The record and its digest; none when only the entry is asked for.
+    pub(crate) record: Option<(&'a EmailRecord, &'a Digest)>,
+}
+
+/// How a message's answer went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Rendered {
+    Whole,
+    /// A part is in an encoding that is not known (RFC 3516 §4.3).
+    UnknownEncoding,
+    /// The store could not give all of it.
+    Broken,
+}
+
+/// Items that are answered from the entry alone.
+pub(crate) fn is_in_entry(item: &FetchItem) -> bool {
+    matches!(
+        item,
+        FetchItem::Flags | FetchItem::Uid | FetchItem::ModSeq | FetchItem::Rfc822Size
+    )
+}
+
+/// Writes one untagged FETCH.
+pub(crate) async fn write_message(
+    session: &mut Session,
+    message: &Message<'_>,
+    items: &[FetchItem],
+) -> Result<Rendered, Ended> {
+    let mut worst = Rendered::Whole;
+    begin(&mut session.out, message.number);
+    for (i, item) in items.iter().enumerate() {
+        if i > 0 {
+            session.out.push(b' ');
+        }
+        item.write_name(&mut session.out);
+        session.out.push(b' ');
+        worst = worst.max(write_item(session, message, item).await?);
+    }
+    session.out.extend_from_slice(b")\r\n");
+    Ok(worst)
+}
+
+fn begin(out: &mut Vec<u8>, number: u32) {
+    out.extend_from_slice(b"* ");
+    response::write_number(out, u64::from(number));
+    out.extend_from_slice(b" FETCH (");
+}
+
+async fn write_item(
+    session: &mut Session,
+    message: &Message<'_>,
+    item: &FetchItem,
+) -> Result<Rendered, Ended> {
+    let out = &mut session.out;
+    let entry = message.entry;
+    match item {
+        FetchItem::Flags => write_flags(out, message.view, entry),
+        FetchItem::Uid => response::write_number(out, u64::from(entry.uid.0)),
+        FetchItem::ModSeq => write_modseq(out, entry),
+        FetchItem::Rfc822Size => response::write_number(out, entry.size),
+        _ => {
+            let Some((record, digest)) = message.record else {
+                out.extend_from_slice(b"NIL");
+                return Ok(Rendered::Broken);
+            };
+            match item {
+                FetchItem::Envelope => out.extend_from_slice(&digest.envelope),
+                FetchItem::Body => out.extend_from_slice(&digest.body),
+                FetchItem::BodyStructure => out.extend_from_slice(&digest.body_structure),
+                FetchItem::InternalDate => internal_date(record).write(out),
+                FetchItem::Binary { part, partial, .. } => {
+                    return binary::write(session, message, part, *partial).await;
+                }
+                FetchItem::BinarySize { part } => {
+                    return binary::write_size(session, message, part).await;
+                }
+                _ => return body::write(session, message, item).await,
+            }
+        }
+    }
+    Ok(Rendered::Whole)
+}
+
+/// INTERNALDATE.
+pub(crate) fn internal_date(record: &EmailRecord) -> DateTime {
+    DateTime {
+        unix_s: record.received_at.unix_seconds,
+        offset_min: record.received_at.zone_minutes,
+    }
+}
+
+fn write_flags(out: &mut Vec<u8>, view: &View, entry: &Entry) {
+    let flags: Vec<_> = entry.flags().map(|flag| view.flag(flag)).collect();
+    response::write_flags(out, flags.iter().map(mailbox_model::Flag::as_str));
+}
+
+/// `(12345)`; never zero (RFC 7162 §7 `mod-sequence-value`).
+fn write_modseq(out: &mut Vec<u8>, entry: &Entry) {
+    out.push(b'(');
+    response::write_number(out, entry.modseq.0.max(1));
+    out.push(b')');
+}
+
+/// Tells that flags changed. The UID is always told: RFC 9051 §7.5.2 wants it
+/// from IMAP4rev2 servers, and it helps everyone.
+pub(crate) fn write_flags_update(
+    out: &mut Vec<u8>,
+    selected: &Selected,
+    rank: usize,
+    view: &View,
+    enabled: Enabled,
+) {
+    let Some(entry) = selected.entries().get(rank) else {
+        return;
+    };
+    begin(out, u32::try_from(rank + 1).unwrap_or(u32::MAX));
+    out.extend_from_slice(b"UID ");
+    response::write_number(out, u64::from(entry.uid.0));
+    out.extend_from_slice(b" FLAGS ");
+    write_flags(out, view, entry);
+    if enabled.condstore {
+        out.extend_from_slice(b" MODSEQ ");
+        write_modseq(out, entry);
+    }
+    out.extend_from_slice(b")\r\n");
+}
+
+/// Tells a new mod-sequence alone.
+pub(crate) fn write_modseq_update(out: &mut Vec<u8>, selected: &Selected, rank: usize) {
+    let Some(entry) = selected.entries().get(rank) else {
+        return;
+    };
+    begin(out, u32::try_from(rank + 1).unwrap_or(u32::MAX));
+    out.extend_from_slice(b"UID ");
+    response::write_number(out, u64::from(entry.uid.0));
+    out.extend_from_slice(b" MODSEQ ");
+    write_modseq(out, entry);
+    out.extend_from_slice(b")\r\n");
+}

@@ -1,0 +1,36 @@
+//! Every limit of the sessions, by name. Those of the grammar are `imap_proto::limits`.
+
+use std::time::Duration;
+
+/// Silence that ends a session before login.
+pub const IDLE_BEFORE_LOGIN: Duration = Duration::from_secs(60);
+/// Silence that ends a session after login, unless configured. RFC 9051 §5.4: at least 30 minutes.
+pub const IDLE_AFTER_LOGIN: Duration = Duration::from_secs(30 * 60);
+/// Silence in the middle of a command or of a message of APPEND.
+pub const STALL: Duration = Duration::from_secs(5 * 60);
+/// How often IDLE says that it is still there: many NATs forget a connection after four minutes.
+pub const STILL_HERE: Duration = Duration::from_secs(120);
+/// Commands in a row that were not understood.
+pub const BAD_COMMANDS_MAX: u8 = 10;
+/// Failed logins of one session.
+pub const FAILED_LOGINS_MAX: u8 = 5;
+/// Sessions of one user, unless configured.
+pub const SESSIONS_PER_USER_MAX: usize = 100;
+/// Sessions of one address, unless configured.
+pub const SESSIONS_PER_ADDRESS_MAX: usize = 200;
+/// Output that is gathered before it is sent.
+pub const OUTPUT_BYTES: usize = 64 * 1024;
+/// Email records that are read together.
+pub const RECORDS_PER_READ: usize = 256;
+/// Bytes of a message that one SEARCH key of BODY or TEXT looks at.
+pub const SEARCHED_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Header bytes that HEADER.FIELDS and SEARCH HEADER look at.
+pub const HEADER_BYTES_MAX: u64 = 1024 * 1024;
+/// Keywords that FLAGS lists.
+pub const KEYWORDS_LISTED_MAX: usize = 500;
+/// Octets of a refused message that are taken and thrown away to keep the session.
+pub const DISCARDED_BYTES_MAX: u64 = 256 * 1024 * 1024;
+/// A message of APPEND is stored in pieces of this size.
+pub const APPEND_PIECE_BYTES: usize = 256 * 1024;
+/// Expunges and copies of more entries than this are several commits.
+pub const ENTRIES_PER_COMMIT: usize = 10_000;

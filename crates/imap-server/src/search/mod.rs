@@ -1,0 +1,230 @@
+//! Evaluates search keys in steps of growing cost: the entry alone, then the
+//! email's record, then the message itself (RFC 9051 §6.4.4).
+//!
+//! A test that cannot be decided yet is `None`; only messages that stay
+//! undecided cost the next step. Substrings are compared without regard to
+//! case, on decoded header fields and decoded text parts.
+
+mod content;
+
+pub(crate) use content::Content;
+
+use crate::fetch::internal_date;
+use crate::selected::Selected;
+use imap_proto::sequence::contains;
+use imap_proto::{Date, SearchKey, SequenceSet};
+use mailbox_model::{Entry, Flag, FlagId, Uid, UidSet, View};
+use mailstore::EmailRecord;
+use mime::{CACHED_FIELDS, Digest, HeaderReader};
+
+/// A search key with its sets, flags and texts made ready.
+#[derive(Debug)]
+pub(crate) enum Test {
+    Known(bool),
+    And(Vec<Test>),
+    Or(Box<Test>, Box<Test>),
+    Not(Box<Test>),
+    Number(Vec<(u32, u32)>),
+    Uid(UidSet),
+    Flag(FlagId, bool),
+    Header { name: String, needle: String },
+    Body(String),
+    Text(String),
+    Received(Relation, Date),
+    Sent(Relation, Date),
+    Larger(u64),
+    Smaller(u64),
+    ModSeq(u64),
+}
+
+/// How a day lies to the one given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Relation {
+    Before,
+    On,
+    Since,
+}
+
+/// What is known of a message so far.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Facts<'a> {
+    pub(crate) number: u32,
+    pub(crate) entry: &'a Entry,
+    pub(crate) record: Option<(&'a EmailRecord, &'a Digest)>,
+    pub(crate) content: Option<&'a Content>,
+}
+
+/// Makes a key ready for this mailbox.
+pub(crate) fn compile(key: SearchKey, selected: &Selected, view: &View) -> Test {
+    let sub = |key| compile(key, selected, view);
+    match key {
+        SearchKey::All => Test::Known(true),
+        SearchKey::Nothing => Test::Known(false),
+        SearchKey::And(keys) => Test::And(keys.into_iter().map(sub).collect()),
+        SearchKey::Or(a, b) => Test::Or(Box::new(sub(*a)), Box::new(sub(*b))),
+        SearchKey::Not(key) => Test::Not(Box::new(sub(*key))),
+        SearchKey::Sequence(SequenceSet::Saved) | SearchKey::Uid(SequenceSet::Saved) => {
+            Test::Uid(selected.saved.clone())
+        }
+        // A number that is not there matches nothing; `*` is the last.
+        SearchKey::Sequence(set) => Test::Number(set.resolve(selected.len())),
+        SearchKey::Uid(set) => {
+            let last = selected.entries().last().map_or(0, |entry| entry.uid.0);
+            let ranges = set.resolve(last).into_iter();
+            Test::Uid(UidSet::from_ranges(ranges.map(|(a, b)| (Uid(a), Uid(b)))))
+        }
+        SearchKey::Flag(flag, set) => {
+            let id = Flag::parse(flag.as_str()).and_then(|flag| view.flag_id(&flag));
+            // A keyword that nobody ever set is on no message.
+            id.map_or(Test::Known(!set), |id| Test::Flag(id, set))
+        }
+        SearchKey::Header(name, text) => Test::Header {
+            name: name.to_ascii_lowercase(),
+            needle: text.to_lowercase(),
+        },
+        SearchKey::Body(text) => needle(&text, Test::Body),
+        SearchKey::Text(text) => needle(&text, Test::Text),
+        SearchKey::Before(day) => Test::Received(Relation::Before, day),
+        SearchKey::On(day) => Test::Received(Relation::On, day),
+        SearchKey::Since(day) => Test::Received(Relation::Since, day),
+        SearchKey::SentBefore(day) => Test::Sent(Relation::Before, day),
+        SearchKey::SentOn(day) => Test::Sent(Relation::On, day),
+        SearchKey::SentSince(day) => Test::Sent(Relation::Since, day),
+        SearchKey::Larger(size) => Test::Larger(size),
+        SearchKey::Smaller(size) => Test::Smaller(size),
+        SearchKey::ModSeq(modseq) => Test::ModSeq(modseq),
+    }
+}
+
+/// The empty string is in every message.
+fn needle(text: &str, test: fn(String) -> Test) -> Test {
+    if text.is_empty() {
+        return Test::Known(true);
+    }
+    test(text.to_lowercase())
+}
+
+impl Test {
+    /// True or false as soon as the facts decide it.
+    pub(crate) fn eval(&self, facts: Facts<'_>) -> Option<bool> {
+        match self {
+            Self::Known(known) => Some(*known),
+            Self::And(tests) => {
+                let mut all = Some(true);
+                for test in tests {
+                    match test.eval(facts) {
+                        Some(true) => {}
+                        Some(false) => return Some(false),
+                        None => all = None,
+                    }
+                }
+                all
+            }
+            Self::Or(a, b) => match (a.eval(facts), b.eval(facts)) {
+                (Some(true), _) | (_, Some(true)) => Some(true),
+                (Some(false), Some(false)) => Some(false),
+                _ => None,
+            },
+            Self::Not(test) => test.eval(facts).map(|found| !found),
+            Self::Number(ranges) => Some(contains(ranges, facts.number)),
+            Self::Uid(uids) => Some(uids.contains(facts.entry.uid)),
+            Self::Flag(flag, set) => Some(facts.entry.has(*flag) == *set),
+            Self::Larger(size) => Some(facts.entry.size > *size),
+            Self::Smaller(size) => Some(facts.entry.size < *size),
+            Self::ModSeq(modseq) => Some(facts.entry.modseq.0 >= *modseq),
+            Self::Received(relation, day) => {
+                let (record, _) = facts.record?;
+                Some(relation.holds(internal_date(record).local_date(), *day))
+            }
+            Self::Sent(relation, day) => {
+                let (_, digest) = facts.record?;
+                // Without a Date field there is no day to compare.
+                Some(digest.sent_day().is_some_and(|days| {
+                    let sent = Date {
+                        days: i64::from(days),
+                    };
+                    relation.holds(sent, *day)
+                }))
+            }
+            Self::Header { name, needle } => header(facts, name, needle),
+            Self::Body(needle) => facts.content.map(|content| content.body_has(needle)),
+            Self::Text(needle) => facts.content.map(|content| content.text_has(needle)),
+        }
+    }
+}
+
+impl Relation {
+    fn holds(self, day: Date, other: Date) -> bool {
+        match self {
+            Self::Before => day < other,
+            Self::On => day == other,
+            Self::Since => day >= other,
+        }
+    }
+}
+
+/// Is the text in a field of that name? An empty text asks for the field alone.
+fn header(facts: Facts<'_>, name: &str, needle: &str) -> Option<bool> {
+    let (record, digest) = facts.record?;
+    if digest.fields_complete && CACHED_FIELDS.contains(&name) {
+        let own = fields_have(&record.prefix, name, needle);
+        let cached = digest.fields.iter().filter(|field| field.name == name);
+        return Some(
+            own || cached
+                .into_iter()
+                .any(|field| fields_have(&field.raw, name, needle)),
+        );
+    }
+    facts
+        .content
+        .map(|content| fields_have(&content.header, name, needle))
+}
+
+fn fields_have(block: &[u8], name: &str, needle: &str) -> bool {
+    HeaderReader::new(block)
+        .filter(|field| field.is(name))
+        .any(|field| {
+            needle.is_empty()
+                || mime::encoded_word::decode(&field.unfolded())
+                    .to_lowercase()
+                    .contains(needle)
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mailbox_model::{EmailId, Keywords, ModSeq};
+
+    #[test]
+    fn what_is_not_known_yet_is_asked_for_only_where_it_decides() {
+        let entry = Entry {
+            uid: Uid(5),
+            deleted: false,
+            keywords: Keywords::none(),
+            email: EmailId(1),
+            modseq: ModSeq(3),
+            size: 100,
+        };
+        let facts = Facts {
+            number: 1,
+            entry: &entry,
+            record: None,
+            content: None,
+        };
+        let body = || Test::Body("x".into());
+        assert_eq!(body().eval(facts), None);
+        assert_eq!(
+            Test::And(vec![body(), Test::Larger(100)]).eval(facts),
+            Some(false)
+        );
+        assert_eq!(Test::And(vec![body(), Test::Larger(99)]).eval(facts), None);
+        assert_eq!(
+            Test::Or(Box::new(body()), Box::new(Test::Known(true))).eval(facts),
+            Some(true)
+        );
+        assert_eq!(Test::Not(Box::new(body())).eval(facts), None);
+        assert_eq!(Test::ModSeq(3).eval(facts), Some(true));
+        assert_eq!(Test::Flag(FlagId::Seen, false).eval(facts), Some(true));
+    }
+}

@@ -1,0 +1,252 @@
+//! The mailbox as the client knows it: a snapshot whose ranks are its sequence numbers.
+//!
+//! The client's numbers change only by what it was told (RFC 9051 §7.5.1), so
+//! a session keeps what it told and works out the difference to the newest
+//! published view when it may tell it. Entries that are gone stay in the
+//! snapshot until their EXPUNGE is told.
+//!
+//! Memory: the entries share structure with the account's view; only what was
+//! told in part (without EXPUNGE) is the session's own.
+
+use imap_proto::SequenceSet;
+use imbl::Vector;
+use mailbox_model::{Entry, Mailbox, MailboxId, ModSeq, Uid, UidSet, UidValidity};
+use std::ops::Range;
+
+/// A selected mailbox.
+#[derive(Debug)]
+pub(crate) struct Selected {
+    pub(crate) id: MailboxId,
+    pub(crate) uid_validity: UidValidity,
+    pub(crate) read_only: bool,
+    /// `$` (RFC 5182).
+    pub(crate) saved: UidSet,
+    /// Keywords of the account that FLAGS named.
+    pub(crate) keywords_told: usize,
+    entries: Vector<Entry>,
+    /// Flags and arrivals are told up to this change.
+    told: ModSeq,
+    /// Expunges are told up to this change.
+    expunges_told: ModSeq,
+}
+
+/// What the client has to be told, in this order.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct Differences {
+    /// Sequence numbers to say EXPUNGE for, highest first, so that none moves another.
+    pub(crate) expunged: Vec<u32>,
+    /// How many messages there are now, if more came.
+    pub(crate) exists: Option<u32>,
+    /// Ranks of entries with other flags, after the expunges.
+    pub(crate) changed: Vec<usize>,
+}
+
+/// Which flag changes need not be told.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Silenced<'a> {
+    /// The change that the client made with `.SILENT`, and whose entries.
+    pub(crate) own: Option<(ModSeq, &'a UidSet)>,
+}
+
+/// A set named a message that is not there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct NoSuchMessage;
+
+impl Selected {
+    pub(crate) fn new(mailbox: &Mailbox, read_only: bool) -> Self {
+        Self {
+            id: mailbox.id(),
+            uid_validity: mailbox.uid_validity(),
+            read_only,
+            saved: UidSet::new(),
+            keywords_told: 0,
+            entries: mailbox.entries().clone(),
+            told: mailbox.highest_modseq(),
+            expunges_told: mailbox.highest_modseq(),
+        }
+    }
+
+    /// The entries by rank.
+    pub(crate) fn entries(&self) -> &Vector<Entry> {
+        &self.entries
+    }
+
+    pub(crate) fn len(&self) -> u32 {
+        u32::try_from(self.entries.len()).unwrap_or(u32::MAX)
+    }
+
+    fn rank(&self, uid: Uid) -> Result<usize, usize> {
+        self.entries.binary_search_by(|entry| entry.uid.cmp(&uid))
+    }
+
+    pub(crate) fn find(&self, uid: Uid) -> Option<(usize, &Entry)> {
+        let rank = self.rank(uid).ok()?;
+        self.entries.get(rank).map(|entry| (rank, entry))
+    }
+
+    /// The ranks that a set names, in order. Sets of sequence numbers that name
+    /// a message beyond the last are refused (RFC 9051 §9 `seq-number`); UIDs
+    /// that are not there are passed over.
+    pub(crate) fn ranks(
+        &self,
+        set: &SequenceSet,
+        uid: bool,
+    ) -> Result<Vec<Range<usize>>, NoSuchMessage> {
+        if *set == SequenceSet::Saved {
+            return Ok(self.ranks_of(&self.saved));
+        }
+        if uid {
+            let last = self.entries.last().map_or(0, |entry| entry.uid.0);
+            let ranges = set.resolve(last).into_iter();
+            let uids = UidSet::from_ranges(ranges.map(|(a, b)| (Uid(a), Uid(b))));
+            return Ok(self.ranks_of(&uids));
+        }
+        self.check_numbers(set)?;
+        let count = self.len();
+        let ranges = set.resolve(count).into_iter();
+        Ok(ranges
+            .map(|(a, b)| (a.max(1) as usize - 1)..(b.min(count) as usize))
+            .filter(|range| !range.is_empty())
+            .collect())
+    }
+
+    /// Every number must be there; one end of a range with `*` may lie beyond,
+    /// because clients ask for what is new that way.
+    fn check_numbers(&self, set: &SequenceSet) -> Result<(), NoSuchMessage> {
+        let SequenceSet::Ranges(ranges) = set else {
+            return Ok(());
+        };
+        let beyond = ranges.iter().any(|range| {
+            let both = [range.from, range.to];
+            both.iter().all(Option::is_some) && both.iter().flatten().any(|n| n.get() > self.len())
+        });
+        if beyond { Err(NoSuchMessage) } else { Ok(()) }
+    }
+
+    fn ranks_of(&self, uids: &UidSet) -> Vec<Range<usize>> {
+        uids.ranges()
+            .map(|(first, last)| {
+                let start = self.rank(first).unwrap_or_else(|at| at);
+                let end = match self.rank(last) {
+                    Ok(at) => at + 1,
+                    Err(at) => at,
+                };
+                start..end.max(start)
+            })
+            .filter(|range| !range.is_empty())
+            .collect()
+    }
+
+    /// The UIDs of the entries of these ranks.
+    pub(crate) fn uids(&self, ranks: &[Range<usize>]) -> UidSet {
+        let mut uids = UidSet::new();
+        for range in ranks {
+            for entry in self.entries.focus().narrow(range.clone()) {
+                uids.push(entry.uid);
+            }
+        }
+        uids
+    }
+
+    /// True when nothing happened since the client was told everything.
+    pub(crate) fn is_current(&self, newest: &Mailbox) -> bool {
+        self.told == newest.highest_modseq() && self.expunges_told == self.told
+    }
+
+    /// Takes over the newest state and says what the client must be told of it.
+    pub(crate) fn sync(
+        &mut self,
+        newest: &Mailbox,
+        with_expunges: bool,
+        silenced: Silenced<'_>,
+    ) -> Differences {
+        let mut differences = Differences::default();
+        if self.is_current(newest) {
+            return differences;
+        }
+        let since = self.told;
+        if with_expunges {
+            differences.expunged = self.expunge(newest);
+        }
+        // What was told before is in front of what came since.
+        let next = self.entries.last().map_or(Uid(1), |entry| entry.uid.next());
+        let first_new = newest.ranks(next, Uid(u32::MAX)).start;
+        for (rank, entry) in newest.changed_since(since) {
+            if rank >= first_new {
+                break;
+            }
+            let Ok(at) = self.rank(entry.uid) else {
+                continue;
+            };
+            let same = self
+                .entries
+                .get(at)
+                .is_some_and(|told| told.modseq == entry.modseq);
+            let own = silenced
+                .own
+                .is_some_and(|(modseq, uids)| entry.modseq == modseq && uids.contains(entry.uid));
+            if !same && !own {
+                differences.changed.push(at);
+            }
+            if !with_expunges {
+                self.entries.set(at, entry.clone());
+            }
+        }
+        let count = newest.entries().len();
+        if first_new < count {
+            let total = if with_expunges {
+                count
+            } else {
+                for (_, entry) in newest.range(first_new..count) {
+                    self.entries.push_back(entry.clone());
+                }
+                self.entries.len()
+            };
+            differences.exists = u32::try_from(total).ok();
+        }
+        self.told = newest.highest_modseq();
+        if with_expunges {
+            // Now the same: share the view's structure again.
+            self.entries = newest.entries().clone();
+            self.expunges_told = self.told;
+        }
+        differences
+    }
+
+    /// Removes what is gone; gives the numbers, highest first.
+    fn expunge(&mut self, newest: &Mailbox) -> Vec<u32> {
+        let gone: Vec<usize> = match newest.vanished_since(self.expunges_told) {
+            Some(uids) => self
+                .ranks_of(&uids)
+                .into_iter()
+                .flatten()
+                .filter(|&rank| self.is_gone(rank, newest))
+                .collect(),
+            None => (0..self.entries.len())
+                .filter(|&rank| self.is_gone(rank, newest))
+                .collect(),
+        };
+        if gone.is_empty() {
+            return Vec::new();
+        }
+        let mut next = gone.iter().copied().peekable();
+        let kept = self.entries.iter().enumerate().filter(|(rank, _)| {
+            let out = next.peek() == Some(rank);
+            if out {
+                next.next();
+            }
+            !out
+        });
+        self.entries = kept.map(|(_, entry)| entry.clone()).collect();
+        gone.iter()
+            .rev()
+            .filter_map(|&rank| u32::try_from(rank + 1).ok())
+            .collect()
+    }
+
+    fn is_gone(&self, rank: usize, newest: &Mailbox) -> bool {
+        self.entries
+            .get(rank)
+            .is_some_and(|entry| newest.rank(entry.uid).is_err())
+    }
+}

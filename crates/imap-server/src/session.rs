@@ -1,0 +1,331 @@
+//! One client's session: reading, waiting, writing, and the order of a command's
+//! answer. What a command does is in `commands`.
+//!
+//! Memory: between commands a session holds no buffers; commands run in boxed
+//! futures, so that the waiting task is small.
+
+use crate::capability::capabilities;
+use crate::commands;
+use crate::config::{Config, TlsMode};
+use crate::limits;
+use crate::reply::{Ended, Reply, SyncMode};
+use crate::selected::{Selected, Silenced};
+use crate::sessions::Slot;
+use crate::{Ports, fetch};
+use bytes::{Buf as _, BytesMut};
+use imap_proto::response::{self, Code, Status};
+use imap_proto::{
+    AppendHead, ErrorKind, Event, Framer, LiteralHead, NameForm, ParseError, Tag, parse_command,
+};
+use mailbox_model::{Mailbox, View};
+use mailstore::Account;
+use observe::SessionGauge;
+use runtime::net::Conn;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What ENABLE and CONDSTORE-enabling commands switched on.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Enabled {
+    pub(crate) condstore: bool,
+    pub(crate) rev2: bool,
+}
+
+/// Who logged in.
+#[derive(Debug)]
+pub(crate) struct Login {
+    pub(crate) account: Arc<Account>,
+    _slot: Slot,
+}
+
+impl Login {
+    pub(crate) fn new(account: Arc<Account>, slot: Slot) -> Self {
+        Self {
+            account,
+            _slot: slot,
+        }
+    }
+}
+
+/// A session.
+pub(crate) struct Session {
+    pub(crate) conn: Conn,
+    pub(crate) input: BytesMut,
+    pub(crate) out: Vec<u8>,
+    pub(crate) framer: Framer,
+    pub(crate) ports: Arc<Ports>,
+    pub(crate) config: Arc<Config>,
+    /// The number that the log knows the session by.
+    pub(crate) id: u64,
+    pub(crate) login: Option<Login>,
+    pub(crate) selected: Option<Box<Selected>>,
+    pub(crate) enabled: Enabled,
+    pub(crate) failed_logins: u8,
+    bad_commands: u8,
+    _gauge: SessionGauge,
+    _slot: Slot,
+}
+
+/// An event that owns what it carries.
+enum Work {
+    Command(Vec<u8>),
+    Continue,
+    Append(Result<AppendHead, ParseError>, LiteralHead),
+    Bad(Option<Tag>, &'static str),
+    Fatal(&'static str),
+    Foreign,
+}
+
+impl Session {
+    pub(crate) fn new(conn: Conn, ports: Arc<Ports>, config: Arc<Config>, slot: Slot) -> Self {
+        Self {
+            conn,
+            input: BytesMut::new(),
+            out: Vec::new(),
+            framer: Framer::new(),
+            id: ports.runtime.random_u64(),
+            login: None,
+            selected: None,
+            enabled: Enabled::default(),
+            failed_logins: 0,
+            bad_commands: 0,
+            _gauge: ports.metrics.session("imap"),
+            _slot: slot,
+            ports,
+            config,
+        }
+    }
+
+    /// Greets and serves until the end.
+    pub(crate) async fn run(&mut self) -> Result<(), Ended> {
+        let greeting = format!("{} Posthouse is ready", self.config.host_name);
+        let code = Code::Capability(capabilities(self));
+        response::untagged_status(&mut self.out, Status::Ok, Some(&code), &greeting);
+        loop {
+            while let Some(work) = self.next_work() {
+                Box::pin(self.handle(work)).await?;
+                if self.ports.runtime.shutdown().is_draining() {
+                    return self.bye("the server is going down").await;
+                }
+            }
+            Box::pin(self.flush()).await?;
+            self.wait_for_input().await?;
+        }
+    }
+
+    fn next_work(&mut self) -> Option<Work> {
+        let step = self.framer.poll(&self.input);
+        let consumed = step.consumed;
+        let work = match step.event {
+            Some(Event::Command(bytes) | Event::Line(bytes)) => Some(Work::Command(bytes)),
+            Some(Event::Continue) => Some(Work::Continue),
+            Some(Event::Append { head, literal }) => Some(Work::Append(head, literal)),
+            Some(Event::Bad { tag, text }) => Some(Work::Bad(tag, text)),
+            Some(Event::Fatal(text)) => Some(Work::Fatal(text)),
+            Some(Event::Foreign) => Some(Work::Foreign),
+            // A message's octets are taken by APPEND itself.
+            Some(Event::AppendData(_) | Event::AppendEnd(_)) | None => None,
+        };
+        self.input.advance(consumed);
+        work
+    }
+
+    async fn handle(&mut self, work: Work) -> Result<(), Ended> {
+        match work {
+            Work::Command(bytes) => self.handle_command(&bytes).await,
+            Work::Continue => {
+                response::continuation(&mut self.out, "OK");
+                self.flush().await
+            }
+            Work::Append(head, literal) => commands::append::handle(self, head, literal).await,
+            Work::Bad(tag, text) => self.refuse(tag.as_ref(), Reply::bad(text)).await,
+            Work::Fatal(text) => self.bye(text).await,
+            // THREATS 4: not a word to a browser or a TLS client.
+            Work::Foreign => Err(Ended),
+        }
+    }
+
+    async fn handle_command(&mut self, bytes: &[u8]) -> Result<(), Ended> {
+        match parse_command(bytes, self.name_form()) {
+            Ok((tag, command)) => {
+                self.bad_commands = 0;
+                let reply = commands::execute(self, &tag, command).await?;
+                self.finish(&tag, reply).await
+            }
+            Err(error) => {
+                let reply = match error.kind {
+                    ErrorKind::Syntax(text) => Reply::bad(text),
+                    ErrorKind::UnknownCommand => Reply::bad("unknown command"),
+                    ErrorKind::Mailbox(error) => Reply::no(Code::CANNOT, error.to_string()),
+                    ErrorKind::BadCharset => Reply::no(Code::BadCharset, error.kind.to_string()),
+                    ErrorKind::UseAttr => Reply::no(Code::USE_ATTR, error.kind.to_string()),
+                };
+                self.refuse(error.tag.as_ref(), reply).await
+            }
+        }
+    }
+
+    /// Answers what was no command; ten of them in a row end the session.
+    async fn refuse(&mut self, tag: Option<&Tag>, reply: Reply) -> Result<(), Ended> {
+        response::tagged(
+            &mut self.out,
+            tag,
+            reply.status,
+            reply.code.as_ref(),
+            &reply.text,
+        );
+        if reply.status == Status::Bad {
+            self.bad_commands += 1;
+            if self.bad_commands >= limits::BAD_COMMANDS_MAX {
+                return self.bye("too many commands that make no sense").await;
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells what changed as far as the command permits, then its end.
+    pub(crate) async fn finish(&mut self, tag: &Tag, reply: Reply) -> Result<(), Ended> {
+        self.sync(reply.sync, Silenced::default()).await?;
+        if reply.sent {
+            return Ok(());
+        }
+        response::tagged(
+            &mut self.out,
+            Some(tag),
+            reply.status,
+            reply.code.as_ref(),
+            &reply.text,
+        );
+        // Answers to pipelined commands go out together.
+        if self.out.len() >= limits::OUTPUT_BYTES {
+            self.flush().await?;
+        }
+        Ok(())
+    }
+
+    /// Tells the differences between what the client knows and what is.
+    pub(crate) async fn sync(
+        &mut self,
+        mode: SyncMode,
+        silenced: Silenced<'_>,
+    ) -> Result<(), Ended> {
+        if mode == SyncMode::Nothing || self.selected.is_none() {
+            return Ok(());
+        }
+        let Some(view) = self.view() else {
+            return Ok(());
+        };
+        let Some(mailbox) = self.selected_mailbox(&view) else {
+            // RFC 2180 §3.3: another session deleted the mailbox.
+            return self.bye("the selected mailbox was deleted").await;
+        };
+        let Some(selected) = &mut self.selected else {
+            return Ok(());
+        };
+        let all = mode == SyncMode::Everything;
+        let differences = selected.sync(&mailbox, all, silenced);
+        for number in differences.expunged {
+            response::untagged(&mut self.out, format_args!("{number} EXPUNGE"));
+        }
+        if let Some(count) = differences.exists {
+            response::untagged(&mut self.out, format_args!("{count} EXISTS"));
+            if !self.enabled.rev2 {
+                response::untagged(&mut self.out, format_args!("0 RECENT"));
+            }
+        }
+        if selected.keywords_told < view.keywords().len() && !differences.changed.is_empty() {
+            selected.keywords_told = view.keywords().len();
+            commands::select::write_flags(&mut self.out, &view);
+        }
+        for rank in differences.changed {
+            if let Some(selected) = &self.selected {
+                fetch::write_flags_update(&mut self.out, selected, rank, &view, self.enabled);
+            }
+            if self.out.len() >= limits::OUTPUT_BYTES {
+                self.flush().await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The account's newest state.
+    pub(crate) fn view(&self) -> Option<Arc<View>> {
+        self.login.as_ref().map(|login| login.account.view())
+    }
+
+    /// The selected mailbox in a view; none when it was deleted.
+    pub(crate) fn selected_mailbox(&self, view: &View) -> Option<Arc<Mailbox>> {
+        let selected = self.selected.as_ref()?;
+        let mailbox = view.mailbox(selected.id)?;
+        (mailbox.uid_validity() == selected.uid_validity).then(|| Arc::clone(mailbox))
+    }
+
+    pub(crate) fn name_form(&self) -> NameForm {
+        if self.enabled.rev2 {
+            NameForm::Utf8
+        } else {
+            NameForm::ModifiedUtf7
+        }
+    }
+
+    /// Passwords may be sent.
+    pub(crate) fn may_log_in(&self) -> bool {
+        self.conn.is_tls() || self.config.plaintext_login
+    }
+
+    pub(crate) fn may_start_tls(&self) -> bool {
+        matches!(self.config.tls, TlsMode::StartTls(_)) && !self.conn.is_tls()
+    }
+
+    /// Sends what was gathered and gives the memory back.
+    pub(crate) async fn flush(&mut self) -> Result<(), Ended> {
+        if self.out.is_empty() {
+            return Ok(());
+        }
+        let out = std::mem::take(&mut self.out);
+        self.conn.write_all(&out).await?;
+        self.conn.flush().await?;
+        Ok(())
+    }
+
+    /// Says goodbye; the session is over.
+    pub(crate) async fn bye(&mut self, text: &str) -> Result<(), Ended> {
+        response::untagged_status(&mut self.out, Status::Bye, None, text);
+        self.flush().await?;
+        Err(Ended)
+    }
+
+    /// How long the client may be silent now.
+    fn patience(&self) -> Duration {
+        if !self.framer.is_between_commands() {
+            limits::STALL
+        } else if self.login.is_some() {
+            self.config.idle_timeout
+        } else {
+            limits::IDLE_BEFORE_LOGIN
+        }
+    }
+
+    /// Waits for more of the client's bytes.
+    pub(crate) async fn wait_for_input(&mut self) -> Result<(), Ended> {
+        if self.input.is_empty() {
+            self.input = BytesMut::new();
+        }
+        let patience = self.patience();
+        let shutdown = self.ports.runtime.shutdown();
+        let runtime = &self.ports.runtime;
+        let read = tokio::select! {
+            read = self.conn.read(&mut self.input) => Some(read),
+            () = runtime.sleep(patience) => None,
+            () = shutdown.draining() => {
+                return Box::pin(self.bye("the server is going down")).await;
+            }
+        };
+        match read {
+            Some(Ok(count)) if count > 0 => Ok(()),
+            Some(_) => Err(Ended),
+            // RFC 9051 §7.1.5: the autologout says so.
+            None => Box::pin(self.bye("you were silent for too long")).await,
+        }
+    }
+}

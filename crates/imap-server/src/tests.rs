@@ -1,0 +1,1 @@
+//! Dialogues between clients and sessions over the memory engine.
