@@ -238,6 +238,9 @@ mod tests {
 
     #[test]
     fn a_varint_of_more_than_64_bits_is_refused() {
-        assert_eq!(Reader::new(&[0xff; 10]).varint(), Err(DecodeError::OutOfRange));
+        assert_eq!(
+            Reader::new(&[0xff; 10]).varint(),
+            Err(DecodeError::OutOfRange)
+        );
     }
 }

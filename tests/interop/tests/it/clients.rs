@@ -24,6 +24,7 @@ fn with_three_messages(world: &mut World) -> Result<Posthouse> {
 }
 
 #[test]
+#[ignore = "the server is not wired together yet"]
 fn mbsync_fetches_and_pushes() {
     run(
         "clients::mbsync_fetches_and_pushes",
@@ -69,6 +70,7 @@ fn mbsync_fetches_and_pushes() {
 }
 
 #[test]
+#[ignore = "the server is not wired together yet"]
 fn fetchmail_takes_everything_away() {
     run(
         "clients::fetchmail_takes_everything_away",
@@ -113,6 +115,7 @@ fn fetchmail_takes_everything_away() {
 }
 
 #[test]
+#[ignore = "the server is not wired together yet"]
 fn python_reads_by_imap_and_pop3() {
     run(
         "clients::python_reads_by_imap_and_pop3",
@@ -129,6 +132,7 @@ fn python_reads_by_imap_and_pop3() {
 }
 
 #[test]
+#[ignore = "the server is not wired together yet"]
 fn mutt_opens_the_mailbox() {
     run("clients::mutt_opens_the_mailbox", Needs::Peers, |world| {
         let ours = with_three_messages(world)?;
