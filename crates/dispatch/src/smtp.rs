@@ -1,6 +1,6 @@
 //! The transport over `deliver`: a domain's servers, or the smart host.
 
-use deliver::{Report, TlsPolicy};
+use deliver::{Report, Route, TlsPolicy};
 use envelope::Envelope;
 use sasl::Credentials;
 use smtp_proto::client::Protocol;
@@ -64,17 +64,14 @@ impl Transport for SmtpTransport {
                     deliver::deliver_to_domain(&self.ports, domain, envelope, message).await
                 }
                 (Site::SmartHost, Some(relay)) => {
-                    deliver::deliver_to_host(
-                        &self.ports,
-                        &relay.host,
-                        relay.port,
-                        Protocol::Smtp,
-                        relay.tls,
-                        relay.credentials.clone(),
-                        envelope,
-                        message,
-                    )
-                    .await
+                    let route = Route {
+                        host: relay.host.clone(),
+                        port: relay.port,
+                        protocol: Protocol::Smtp,
+                        tls: relay.tls,
+                        credentials: relay.credentials.clone(),
+                    };
+                    deliver::deliver_to_host(&self.ports, &route, envelope, message).await
                 }
                 (Site::Local | Site::SmartHost, _) => no_way(envelope),
             }
