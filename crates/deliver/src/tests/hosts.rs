@@ -168,7 +168,7 @@ async fn never_to_ourselves_by_address_and_port() {
     // The best MX are we: nobody behind us is tried.
     let report = world
         .deliver(two_hosts(), "x.example", |options| {
-            options.own_listeners.push(own)
+            options.own_listeners.push(own);
         })
         .await;
     assert!(
@@ -181,7 +181,7 @@ async fn never_to_ourselves_by_address_and_port() {
     let other = SocketAddr::new(own.ip(), own.port() ^ 1);
     let report = world
         .deliver(two_hosts(), "x.example", |options| {
-            options.own_listeners.push(other)
+            options.own_listeners.push(other);
         })
         .await;
     assert_eq!(codes(&report), [250]);
@@ -189,7 +189,7 @@ async fn never_to_ourselves_by_address_and_port() {
     let any = SocketAddr::new("0.0.0.0".parse().unwrap(), own.port());
     let report = world
         .deliver(two_hosts(), "x.example", |options| {
-            options.own_listeners.push(any)
+            options.own_listeners.push(any);
         })
         .await;
     assert!(
@@ -207,7 +207,7 @@ async fn we_as_a_worse_mx_are_left_out() {
     let own = world.servers[1].address;
     let report = world
         .deliver(two_hosts(), "x.example", |options| {
-            options.own_listeners.push(own)
+            options.own_listeners.push(own);
         })
         .await;
     assert_eq!(codes(&report), [421]);
@@ -219,7 +219,7 @@ async fn private_destinations_are_refused_unless_allowed() {
     for domain in ["x.example", "[127.0.0.2]"] {
         let report = world
             .deliver(two_hosts(), domain, |options| {
-                options.allow_networks.clear()
+                options.allow_networks.clear();
             })
             .await;
         let line = report.outcomes[0].reply().to_line();
