@@ -1,0 +1,337 @@
+//! One shard, one batch: body, mailbox entries, queue entries.
+//!
+//! The body is staged first, on the blocking pool. Then the accounts' lanes are
+//! taken in ascending order, the copies staged, the batch submitted, the lanes
+//! let go; only then do we wait for the disk. A conflict means staging anew.
+
+use crate::limits::{CONFLICTS_MAX, LOCAL_RETRY};
+use crate::plan::{Body, Common, LocalCopy, Part, Plan};
+use crate::receiving::of_blob;
+use crate::reply;
+use crate::store::Inner;
+use blobs::BlobError;
+use bytes::Bytes;
+use engine::{Batch, CommitNo, SubmitError};
+use envelope::{AccountId, Recipient, Reply};
+use mailbox_model::Role;
+use mailstore::{Lanes, NewEmail, Place, StoreError};
+use queue::{NewMessage, Start};
+use std::sync::Arc;
+
+/// What else goes into the commit of a part.
+pub(crate) trait Extra: Sync {
+    /// Adds it.
+    fn stage(&self, inner: &Inner, batch: &mut Batch);
+
+    /// The batch that it was staged in last was taken; durable soon.
+    fn submitted(&self, _: CommitNo) {}
+
+    /// True when it is committed even if every copy of the part is refused.
+    fn is_needed(&self) -> bool {
+        true
+    }
+
+    /// Read before each attempt, on the blocking pool: true when an earlier
+    /// attempt was taken after all.
+    fn done_key(&self) -> Option<Vec<u8>> {
+        None
+    }
+}
+
+/// What becomes of copies that cannot be staged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Failing {
+    /// The answer to the client is still open: what may work later waits in the
+    /// queue, the rest is refused where the answer can say so.
+    Open,
+    /// The message was accepted already: everything waits in the queue.
+    Promised,
+    /// The message is in the queue already: refused, unless others of the part
+    /// are delivered; then they wait for themselves.
+    Split,
+}
+
+/// Recipients that a part refuses: places in the envelope.
+pub(crate) type Refusals = Vec<(usize, Reply)>;
+
+/// What became of a part.
+#[derive(Debug)]
+pub(crate) enum Committed {
+    /// It is durable, or there was nothing to commit.
+    Done(Refusals),
+    /// It had been done before.
+    Before,
+}
+
+/// Why a copy could not be staged.
+enum Failure {
+    /// It may work later; the text is for people.
+    Temporary(String),
+    /// No room within the quota.
+    Full,
+    /// Never.
+    Permanent,
+}
+
+impl Failure {
+    fn of(error: &StoreError) -> Self {
+        match error {
+            StoreError::OverQuota => Self::Full,
+            // The directory knows the account; its mail is being made or removed.
+            StoreError::NoAccount(_) => Self::Temporary(error.to_string()),
+            other if other.is_temporary() => Self::Temporary(error.to_string()),
+            _ => Self::Permanent,
+        }
+    }
+
+    fn reply(&self, copy: &LocalCopy) -> Reply {
+        match self {
+            Self::Temporary(_) => reply::local_trouble(),
+            Self::Full => reply::full(&copy.recipient.address),
+            Self::Permanent => reply::not_storable(&copy.recipient.address),
+        }
+    }
+
+    fn text(&self, copy: &LocalCopy) -> String {
+        match self {
+            Self::Temporary(text) => text.clone(),
+            _ => self.reply(copy).to_line(),
+        }
+    }
+}
+
+impl Inner {
+    /// Carries a plan out; one reply for each recipient.
+    pub(crate) async fn execute(self: &Arc<Self>, mut plan: Plan, mut body: Body) -> Vec<Reply> {
+        let accepted = reply::accepted(&plan.common.id.to_string());
+        let mut replies = vec![accepted; plan.recipients];
+        for (place, refusal) in plan.refused.drain() {
+            replies[place] = refusal;
+        }
+        let refusals = match plan.parts.len() {
+            0 => Ok(Vec::new()),
+            1 => {
+                let part = plan
+                    .parts
+                    .pop_first()
+                    .map(|(_, part)| part)
+                    .unwrap_or_default();
+                let committed = self
+                    .commit_part(&plan.common, &part, &mut body, Failing::Open, None)
+                    .await;
+                committed.map(|committed| match committed {
+                    Committed::Done(refusals) => refusals,
+                    Committed::Before => Vec::new(),
+                })
+            }
+            _ => self.spread(plan, body).await,
+        };
+        match refusals {
+            Ok(refusals) => {
+                for (place, refusal) in refusals {
+                    replies[place] = refusal;
+                }
+            }
+            Err(reply) => {
+                for answer in replies.iter_mut().filter(|answer| answer.is_positive()) {
+                    answer.clone_from(&reply);
+                }
+            }
+        }
+        replies
+    }
+
+    /// Commits one part and waits until it is durable.
+    pub(crate) async fn commit_part(
+        &self,
+        common: &Common,
+        part: &Part,
+        body: &mut Body,
+        failing: Failing,
+        extra: Option<&dyn Extra>,
+    ) -> Result<Committed, Reply> {
+        let accounts: Vec<AccountId> = part.locals.iter().map(|copy| copy.account).collect();
+        for _ in 0..CONFLICTS_MAX {
+            let done_key = extra.and_then(Extra::done_key);
+            let Some(mut batch) = self
+                .stage_body(body, done_key)
+                .await
+                .map_err(|e| of_blob(&e))?
+            else {
+                return Ok(Committed::Before);
+            };
+            let mut lanes = self.ports.mailstore.lanes(&accounts).await;
+            let failures = stage_copies(&mut lanes, &mut batch, part, body);
+            let refusals = self.stage_queue(&mut batch, common, part, body, failures, failing);
+            let nothing_kept = refusals_cover(part, &refusals) && part.queued.is_empty();
+            if nothing_kept && !extra.is_some_and(Extra::is_needed) {
+                return Ok(Committed::Done(refusals));
+            }
+            if let Some(extra) = extra {
+                extra.stage(self, &mut batch);
+            }
+            match lanes.submit(batch) {
+                Ok(ticket) => {
+                    if let Some(extra) = extra {
+                        extra.submitted(ticket.commit());
+                    }
+                    ticket.done().await;
+                    return Ok(Committed::Done(refusals));
+                }
+                Err(SubmitError::Conflict { .. }) => {}
+                Err(error) => {
+                    tracing::warn!(message = %common.id, %error, "a message was not committed");
+                    return Err(reply::of_submit(&error));
+                }
+            }
+        }
+        tracing::warn!(message = %common.id, "other commits came first each time");
+        Err(reply::local_trouble())
+    }
+
+    /// A batch that holds the body; `None` when the part is done already.
+    async fn stage_body(
+        &self,
+        body: &mut Body,
+        done_key: Option<Vec<u8>>,
+    ) -> Result<Option<Batch>, BlobError> {
+        let blobs = Arc::clone(&self.ports.blobs);
+        let engine = Arc::clone(&self.ports.engine);
+        let mut blob = body.blob.clone();
+        let work = move || {
+            if let Some(key) = done_key
+                && engine.snapshot(blob.shard()).get(&key)?.is_some()
+            {
+                return Ok((blob, None));
+            }
+            let mut batch = Batch::new();
+            blobs.stage(&mut batch, &mut blob)?;
+            Ok::<_, BlobError>((blob, Some(batch)))
+        };
+        let (blob, batch) = self.ports.runtime.blocking(work).await?;
+        body.blob = blob;
+        Ok(batch)
+    }
+
+    /// Stages the queue's part, with the copies that failed and may wait; gives
+    /// the recipients to refuse.
+    fn stage_queue(
+        &self,
+        batch: &mut Batch,
+        common: &Common,
+        part: &Part,
+        body: &Body,
+        failures: Vec<(usize, Failure)>,
+        failing: Failing,
+    ) -> Refusals {
+        for copy in &part.queued {
+            let new = self.new_message(common, copy.recipients.clone(), copy.prefix.clone(), body);
+            let queued = self.ports.queue.stage(batch, body.blob.shard(), new);
+            tracing::debug!(message = %common.id, %queued, "queued");
+        }
+        let delivered = failures.len() < part.locals.len();
+        let waits = |failure: &Failure| matches!(failure, Failure::Temporary(_));
+        let some_accepted = delivered
+            || !part.queued.is_empty()
+            || (failing == Failing::Open && failures.iter().any(|(_, failure)| waits(failure)));
+        let mut refusals = Vec::new();
+        for (index, failure) in failures {
+            let copy = &part.locals[index];
+            let queues = match failing {
+                Failing::Open => waits(&failure) || (!common.each && some_accepted),
+                Failing::Promised => true,
+                Failing::Split => some_accepted,
+            };
+            if !queues {
+                let refusal = failure.reply(copy);
+                refusals.extend(copy.places.iter().map(|&place| (place, refusal.clone())));
+                continue;
+            }
+            let reason = failure.text(copy);
+            tracing::warn!(message = %common.id, account = %copy.account, reason, "a copy waits in the queue");
+            let recipient = Recipient {
+                address: copy.address.clone(),
+                ..copy.recipient.clone()
+            };
+            let trace = Bytes::from(common.trace.clone());
+            let mut new = self.new_message(common, vec![recipient], trace, body);
+            new.start = Start::Later {
+                wait_ms: u64::try_from(LOCAL_RETRY.as_millis()).unwrap_or(u64::MAX),
+                reason,
+            };
+            self.ports.queue.stage(batch, body.blob.shard(), new);
+        }
+        refusals
+    }
+
+    fn new_message(
+        &self,
+        common: &Common,
+        recipients: Vec<Recipient>,
+        prefix: Bytes,
+        body: &Body,
+    ) -> NewMessage {
+        let mut envelope = common.base.clone();
+        envelope.recipients = recipients;
+        NewMessage {
+            blob: body.blob.id,
+            blob_size: body.blob.size,
+            prefix,
+            envelope,
+            origin: common.origin.clone(),
+            start: Start::Now,
+        }
+    }
+
+    /// Submits a small batch of our own; waits until it is durable.
+    pub(crate) async fn submit(&self, batch: Batch) -> Result<CommitNo, SubmitError> {
+        Ok(self.ports.engine.submit(batch)?.done().await)
+    }
+}
+
+/// Stages each account's copy into its inbox; gives those that failed.
+fn stage_copies(
+    lanes: &mut Lanes,
+    batch: &mut Batch,
+    part: &Part,
+    body: &Body,
+) -> Vec<(usize, Failure)> {
+    let mut failures = Vec::new();
+    for (index, copy) in part.locals.iter().enumerate() {
+        if let Err(failure) = stage_copy(lanes, batch, copy, body) {
+            failures.push((index, failure));
+        }
+    }
+    failures
+}
+
+fn stage_copy(
+    lanes: &mut Lanes,
+    batch: &mut Batch,
+    copy: &LocalCopy,
+    body: &Body,
+) -> Result<(), Failure> {
+    let lane = lanes.lane(copy.account).map_err(Failure::of)?;
+    let inbox = lane
+        .resolve(&Place::Role(Role::Inbox))
+        .map_err(|error| Failure::of(&error))?;
+    let email = NewEmail {
+        blob: body.blob.id,
+        blob_size: body.blob.size,
+        prefix: copy.prefix.clone(),
+        digest: body.digest.clone(),
+        received_at: body.received_at,
+        flags: Vec::new(),
+    };
+    lane.stage_deliver(batch, inbox, &[email], copy.quota)
+        .map_err(|error| Failure::of(&error))?;
+    Ok(())
+}
+
+/// True when every copy of the part is refused.
+fn refusals_cover(part: &Part, refusals: &Refusals) -> bool {
+    let refused = |place: &usize| refusals.iter().any(|(refused, _)| refused == place);
+    part.locals
+        .iter()
+        .all(|copy| copy.places.iter().all(refused))
+}

@@ -1,0 +1,56 @@
+//! What the face tells about a message: the session and the envelope.
+
+use envelope::Envelope;
+use policy::{Decision, Role, Session};
+
+/// The session a message came in by.
+#[derive(Debug, Clone)]
+pub struct Facts {
+    /// What policy knows of it.
+    pub session: Session,
+    /// Its name in the log.
+    pub session_id: String,
+    /// The argument of HELO, EHLO or LHLO, as it was sent.
+    pub helo: String,
+    /// EHLO or LHLO, not HELO.
+    pub extended: bool,
+    /// Version and cipher of the TLS session, for people; `None` without TLS.
+    pub tls: Option<String>,
+}
+
+impl Facts {
+    /// The protocol for Received's `with` (RFC 3848, RFC 6531 §4.3).
+    #[must_use]
+    pub fn protocol(&self, smtputf8: bool) -> String {
+        let base = match (self.session.role, self.extended, smtputf8) {
+            (Role::Lmtp, _, true) => "UTF8LMTP",
+            (Role::Lmtp, _, false) => "LMTP",
+            (_, _, true) => "UTF8SMTP",
+            (_, true, false) => "ESMTP",
+            (_, false, false) => "SMTP",
+        };
+        let tls = if self.tls.is_some() { "S" } else { "" };
+        let login = if self.session.identity.is_some() {
+            "A"
+        } else {
+            ""
+        };
+        if base == "SMTP" {
+            return base.to_owned();
+        }
+        format!("{base}{tls}{login}")
+    }
+}
+
+/// A mail transaction at the start of its data.
+#[derive(Debug, Clone)]
+pub struct Transaction {
+    /// Where it comes from.
+    pub facts: Facts,
+    /// From whom, for whom: the accepted recipients only.
+    pub envelope: Envelope,
+    /// What policy decided, one for each recipient of the envelope.
+    pub decisions: Vec<Decision>,
+    /// What SIZE= said.
+    pub size_hint: Option<u64>,
+}

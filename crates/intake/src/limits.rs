@@ -1,0 +1,43 @@
+//! Bounds of the intake.
+
+use std::time::Duration;
+
+/// Header bytes of one message; beyond it the message is refused.
+pub const HEADER_BYTES_MAX: u64 = 1 << 20;
+
+/// Bytes of a header line that are looked at; the rest only passes.
+pub const HEADER_LINE_BYTES_MAX: usize = 16 * 1024;
+
+/// Delivered-To fields that are remembered of one message.
+pub const DELIVERED_TO_MAX: usize = 200;
+
+/// Bytes that are pushed into the body's writer at once on the blocking pool.
+pub const PUSH_BYTES: usize = 256 * 1024;
+
+/// Accounts that get their copy in the commit itself; further ones get it from
+/// the queue.
+pub const LOCAL_COPIES_MAX: usize = 100;
+
+/// Record bytes of all copies in one commit, of the engine's 1 MiB.
+pub const COMMIT_BYTES_MAX: usize = 768 * 1024;
+
+/// Bytes of all recipients' addresses of one message.
+pub const ENVELOPE_BYTES_MAX: usize = 256 * 1024;
+
+/// How often a commit is staged anew when another one came first.
+pub const CONFLICTS_MAX: usize = 64;
+
+/// Messages remembered so that a resend is recognised.
+pub const RESEND_ENTRIES: usize = 32_768;
+
+/// How long a message is remembered for that.
+pub const RESEND_TIME: Duration = Duration::from_secs(3600);
+
+/// The wait before a local copy that failed for now is tried again.
+pub const LOCAL_RETRY: Duration = Duration::from_secs(60);
+
+/// The wait before the rest of a message for several shards is tried again.
+pub const SPREAD_RETRY: Duration = Duration::from_secs(30);
+
+/// Intake records read at once at the start.
+pub const RECOVER_PAGE: usize = 64;

@@ -1,0 +1,303 @@
+//! Who gets which copy: from decisions to parts, one part per shard.
+
+use crate::facts::Transaction;
+use crate::header::HeaderFilter;
+use crate::limits::{COMMIT_BYTES_MAX, LOCAL_COPIES_MAX};
+use crate::store::Inner;
+use crate::{prefix, reply};
+use blobs::StagedBlob;
+use bytes::Bytes;
+use directory::Target;
+use engine::ShardId;
+use envelope::{AccountId, Address, Envelope, Recipient, Reply};
+use mailstore::{InternalDate, QuotaRule};
+use policy::{Decision, Role};
+use queue::Origin;
+use queue_model::QueueId;
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+/// Record bytes of one copy beside its prefix and the digest.
+const COPY_BYTES: usize = 512;
+
+/// The message itself, ready to be staged.
+#[derive(Debug)]
+pub(crate) struct Body {
+    pub(crate) blob: StagedBlob,
+    pub(crate) digest: Bytes,
+    pub(crate) message_id: Option<String>,
+    pub(crate) received_at: InternalDate,
+}
+
+/// What all copies have in common.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Common {
+    pub(crate) id: QueueId,
+    /// The envelope without its recipients.
+    pub(crate) base: Envelope,
+    pub(crate) origin: Origin,
+    /// The Received field.
+    pub(crate) trace: String,
+    /// Each recipient has its own answer.
+    pub(crate) each: bool,
+}
+
+/// One account's copy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct LocalCopy {
+    pub(crate) account: AccountId,
+    /// The account's primary address.
+    pub(crate) address: Address,
+    /// The recipient that led here first.
+    pub(crate) recipient: Recipient,
+    /// All recipients that lead here: places in the envelope.
+    pub(crate) places: Vec<usize>,
+    pub(crate) prefix: Bytes,
+    pub(crate) quota: QuotaRule,
+}
+
+/// One message for the queue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct QueuedCopy {
+    pub(crate) recipients: Vec<Recipient>,
+    pub(crate) prefix: Bytes,
+}
+
+/// What one shard gets.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Part {
+    pub(crate) locals: Vec<LocalCopy>,
+    pub(crate) queued: Vec<QueuedCopy>,
+}
+
+/// What is to be done with a message.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(crate) common: Common,
+    pub(crate) home: ShardId,
+    pub(crate) parts: BTreeMap<ShardId, Part>,
+    /// Recipients that are refused already.
+    pub(crate) refused: HashMap<usize, Reply>,
+    pub(crate) recipients: usize,
+}
+
+impl Plan {
+    pub(crate) fn new(
+        inner: &Inner,
+        transaction: &Transaction,
+        id: QueueId,
+        trace: &str,
+        filter: &HeaderFilter,
+        body: &Body,
+    ) -> Self {
+        let facts = &transaction.facts;
+        let envelope = &transaction.envelope;
+        let mut base = envelope.clone();
+        base.recipients = Vec::new();
+        let mut plan = Self {
+            common: Common {
+                id,
+                base,
+                origin: Origin {
+                    account: facts.session.identity.as_ref().map(|who| who.account),
+                    session: Some(facts.session_id.clone()),
+                    client_ip: Some(facts.session.client_ip),
+                },
+                trace: trace.to_owned(),
+                each: facts.session.role == Role::Lmtp,
+            },
+            home: body.blob.shard(),
+            parts: BTreeMap::new(),
+            refused: HashMap::new(),
+            recipients: envelope.recipients.len(),
+        };
+        let mut relayed = Vec::new();
+        let mut budget = Budget::new(body.digest.len());
+        let mut accounts = HashSet::new();
+        let mut forwards = HashSet::new();
+        for (place, (recipient, decision)) in envelope
+            .recipients
+            .iter()
+            .zip(&transaction.decisions)
+            .enumerate()
+        {
+            match decision {
+                Decision::Refuse(reply) => {
+                    plan.refused.insert(place, reply.clone());
+                }
+                Decision::Relay(address) => {
+                    if forwards.insert(address.clone()) {
+                        relayed.push(led_to(recipient, address));
+                    }
+                }
+                Decision::Local(targets) => {
+                    if is_loop(filter, recipient, targets) {
+                        plan.refused
+                            .insert(place, reply::delivered_before(&recipient.address));
+                        continue;
+                    }
+                    for target in targets {
+                        plan.add_target(
+                            inner,
+                            place,
+                            recipient,
+                            target,
+                            &mut budget,
+                            &mut accounts,
+                            &mut forwards,
+                        );
+                    }
+                }
+            }
+        }
+        if !relayed.is_empty() {
+            let prefix = Bytes::from(trace.to_owned());
+            plan.queue(relayed, prefix);
+        }
+        plan.queue_refused(envelope);
+        plan
+    }
+
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "the loop's state, used here alone"
+    )]
+    fn add_target(
+        &mut self,
+        inner: &Inner,
+        place: usize,
+        recipient: &Recipient,
+        target: &Target,
+        budget: &mut Budget,
+        accounts: &mut HashSet<AccountId>,
+        forwards: &mut HashSet<Address>,
+    ) {
+        match target {
+            Target::Forward(address) => {
+                if forwards.insert(address.clone()) {
+                    let prefix = prefix::for_forward(&recipient.address, &self.common.trace);
+                    self.queue(vec![led_to(recipient, address)], prefix);
+                }
+            }
+            Target::Account { id, address, .. } => {
+                let shard = inner.ports.engine.shard_of_account(id.0);
+                if !accounts.insert(*id) {
+                    let part = self.parts.entry(shard).or_default();
+                    if let Some(copy) = part.locals.iter_mut().find(|copy| copy.account == *id) {
+                        copy.places.push(place);
+                    }
+                    return;
+                }
+                let prefix = prefix::for_mailbox(
+                    &self.common.base.reverse_path,
+                    address,
+                    &recipient.address,
+                    self.common.trace.as_bytes(),
+                );
+                if !budget.takes(prefix.len()) {
+                    let prefix = Bytes::from(self.common.trace.clone());
+                    self.queue(vec![led_to(recipient, address)], prefix);
+                    return;
+                }
+                self.parts.entry(shard).or_default().locals.push(LocalCopy {
+                    account: *id,
+                    address: address.clone(),
+                    recipient: recipient.clone(),
+                    places: vec![place],
+                    prefix,
+                    quota: quota_rule(&recipient.address),
+                });
+            }
+        }
+    }
+
+    /// With one answer for all, a recipient that is refused beside others that
+    /// are not goes into the queue, which refuses it in a report.
+    fn queue_refused(&mut self, envelope: &Envelope) {
+        if self.common.each || self.parts.is_empty() || self.refused.is_empty() {
+            return;
+        }
+        let prefix = Bytes::from(self.common.trace.clone());
+        let mut places: Vec<usize> = self.refused.keys().copied().collect();
+        places.sort_unstable();
+        let recipients = places
+            .iter()
+            .filter_map(|&place| envelope.recipients.get(place).cloned());
+        let recipients = recipients.collect();
+        self.refused.clear();
+        self.queue(recipients, prefix);
+    }
+
+    fn queue(&mut self, recipients: Vec<Recipient>, prefix: Bytes) {
+        let part = self.parts.entry(self.home).or_default();
+        // Copies with the same prefix are one message.
+        match part.queued.iter_mut().find(|copy| copy.prefix == prefix) {
+            Some(copy) => copy.recipients.extend(recipients),
+            None => part.queued.push(QueuedCopy { recipients, prefix }),
+        }
+    }
+}
+
+/// What one commit may hold.
+struct Budget {
+    copies: usize,
+    bytes: usize,
+    digest: usize,
+}
+
+impl Budget {
+    fn new(digest: usize) -> Self {
+        Self {
+            copies: 0,
+            bytes: 0,
+            digest,
+        }
+    }
+
+    /// The first copy always fits: refusing it is the engine's business.
+    fn takes(&mut self, prefix: usize) -> bool {
+        let bytes = self.bytes + prefix + self.digest + COPY_BYTES;
+        let fits =
+            self.copies == 0 || (self.copies < LOCAL_COPIES_MAX && bytes <= COMMIT_BYTES_MAX);
+        if fits {
+            self.copies += 1;
+            self.bytes = bytes;
+        }
+        fits
+    }
+}
+
+/// The recipient with the address that it led to; what the sender called it is kept.
+pub(crate) fn led_to(recipient: &Recipient, address: &Address) -> Recipient {
+    let mut led = recipient.clone();
+    if led.address != *address && led.orcpt.is_none() {
+        led.orcpt = Some(envelope::OriginalRecipient {
+            address_type: if led.address.needs_smtputf8() {
+                "utf-8"
+            } else {
+                "rfc822"
+            }
+            .into(),
+            address: led.address.to_string(),
+        });
+    }
+    led.address = address.clone();
+    led
+}
+
+/// The message names this recipient, or an account behind it, as delivered to before.
+fn is_loop(filter: &HeaderFilter, recipient: &Recipient, targets: &[Target]) -> bool {
+    let here = |address: &Address| filter.was_delivered_to(&address.to_key());
+    here(&recipient.address)
+        || targets.iter().any(|target| match target {
+            Target::Account { address, .. } => here(address),
+            Target::Forward(_) => false,
+        })
+}
+
+/// Role addresses are never refused for quota (RFC 2142).
+pub(crate) fn quota_rule(recipient: &Address) -> QuotaRule {
+    match recipient.local().to_key().as_str() {
+        "postmaster" | "abuse" => QuotaRule::Ignore,
+        _ => QuotaRule::Enforce,
+    }
+}

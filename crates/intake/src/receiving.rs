@@ -1,0 +1,295 @@
+//! A message as it comes in: filtered, hashed, indexed while it streams.
+//!
+//! Up to one chunk (256 KiB) nothing waits. What is longer is handed to the
+//! blocking pool in large pieces, because the journal may make its writer wait.
+//! A fault does not end the stream: the rest is taken and thrown away, and the
+//! outcome says why.
+
+use crate::facts::Transaction;
+use crate::header::{HeaderFilter, Missing};
+use crate::limits::PUSH_BYTES;
+use crate::outcome::Outcome;
+use crate::plan::{Body, Plan};
+use crate::store::{Inner, internal_date};
+use crate::{prefix, reply, resend};
+use blobs::{BlobError, BlobWriter};
+use bytes::Bytes;
+use engine::ShardId;
+use envelope::Reply;
+use mime::{DateTime, Indexer, Limits, format_date};
+use observe::{Door, Outcome as Counted, Route};
+use policy::Role;
+use queue_model::QueueId;
+use std::sync::Arc;
+
+/// A message that is being received.
+pub struct Receiving {
+    inner: Arc<Inner>,
+    transaction: Transaction,
+    id: QueueId,
+    at: DateTime,
+    shard: ShardId,
+    filter: HeaderFilter,
+    /// Gone while they are on the blocking pool, and after a fault.
+    sinks: Option<Sinks>,
+    /// Bytes for the sinks that wait for company.
+    pending: Vec<u8>,
+    scratch: Vec<u8>,
+    size: u64,
+    fault: Option<Reply>,
+}
+
+struct Sinks {
+    writer: BlobWriter,
+    indexer: Box<Indexer>,
+}
+
+impl Sinks {
+    fn push(&mut self, bytes: &[u8]) -> Result<(), BlobError> {
+        self.indexer.push(bytes);
+        self.writer.push(bytes)
+    }
+}
+
+impl std::fmt::Debug for Receiving {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Receiving")
+            .field("id", &self.id)
+            .field("size", &self.size)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Receiving {
+    pub(crate) fn new(inner: Arc<Inner>, transaction: Transaction) -> Self {
+        let id = inner.next_id();
+        let at = inner.now();
+        let shard = inner.home_shard(&transaction.decisions);
+        let submission = transaction.facts.session.role == Role::Submission;
+        let missing = submission.then(|| Missing {
+            date: format!("Date: {}\r\n", format_date(at)),
+            message_id: format!("Message-ID: <{id}@{}>\r\n", inner.options.hostname),
+        });
+        let sinks = Sinks {
+            writer: inner.ports.blobs.writer(shard),
+            indexer: Box::new(Indexer::new(Limits::default())),
+        };
+        Self {
+            inner,
+            transaction,
+            id,
+            at,
+            shard,
+            filter: HeaderFilter::new(missing),
+            sinks: Some(sinks),
+            pending: Vec::new(),
+            scratch: Vec::new(),
+            size: 0,
+            fault: None,
+        }
+    }
+
+    /// The message's name in the log and in the reply.
+    #[must_use]
+    pub fn id(&self) -> String {
+        self.id.to_string()
+    }
+
+    /// Takes a piece of the message, with CRLF line ends and dots unstuffed.
+    ///
+    /// # Cancel safety
+    /// A dropped call leaves the message unfinished; drop it as well.
+    pub async fn push(&mut self, piece: &[u8]) {
+        if self.fault.is_some() {
+            return;
+        }
+        self.size += piece.len() as u64;
+        if self.size > self.inner.options.message_bytes_max {
+            return self.fail(reply::too_large(self.inner.options.message_bytes_max));
+        }
+        let mut header = std::mem::take(&mut self.scratch);
+        let body = self.filter.push(piece, &mut header);
+        if self.filter.is_too_large() {
+            return self.fail(reply::header_too_large());
+        }
+        self.write(&header).await;
+        header.clear();
+        self.scratch = header;
+        self.write(body).await;
+    }
+
+    /// Ends the message: makes it durable and says what became of it.
+    ///
+    /// # Cancel safety
+    /// A commit that was submitted goes on even when this is dropped.
+    pub async fn finish(mut self) -> Outcome {
+        let outcome = self.conclude().await;
+        self.count(&outcome);
+        outcome
+    }
+
+    async fn conclude(&mut self) -> Outcome {
+        let recipients = self.transaction.envelope.recipients.len();
+        let body = match self.end_body().await {
+            Ok(body) => body,
+            Err(reply) => return Outcome::all(self.id(), recipients, reply),
+        };
+        let received = self.filter.received();
+        if received >= self.inner.options.received_max {
+            return Outcome::all(self.id(), recipients, reply::hop_loop(received));
+        }
+        let facts = &self.transaction.facts;
+        let envelope = &self.transaction.envelope;
+        let fingerprint =
+            resend::fingerprint(facts, envelope, body.message_id.as_deref(), body.blob.id);
+        if let Some(first) = fingerprint.and_then(|print| self.inner.resends.find(&print)) {
+            tracing::info!(session = %facts.session_id, message = %first, "the same message again");
+            return Outcome::all(first.clone(), recipients, reply::accepted(&first));
+        }
+        let only = match envelope.recipients.as_slice() {
+            [only] => Some(&only.address),
+            _ => None,
+        };
+        let hostname = &self.inner.options.hostname;
+        let id = self.id.to_string();
+        let trace = prefix::received(hostname, facts, envelope.smtputf8, &id, only, self.at);
+        let plan = Plan::new(
+            &self.inner,
+            &self.transaction,
+            self.id,
+            &trace,
+            &self.filter,
+            &body,
+        );
+        let replies = self.inner.execute(plan, body).await;
+        let outcome = Outcome::of(id.clone(), replies);
+        if outcome.replies.iter().all(Reply::is_positive)
+            && let Some(print) = fingerprint
+        {
+            self.inner.resends.remember(print, id);
+        }
+        outcome
+    }
+
+    async fn end_body(&mut self) -> Result<Body, Reply> {
+        let mut header = std::mem::take(&mut self.scratch);
+        if self.fault.is_none() {
+            self.filter.finish(&mut header);
+            self.write(&header).await;
+            self.flush().await;
+        }
+        if let Some(fault) = self.fault.take() {
+            return Err(fault);
+        }
+        let Some(sinks) = self.sinks.take() else {
+            return Err(reply::local_trouble());
+        };
+        let finish = move || {
+            let digest = sinks.indexer.finish();
+            let encoded = Bytes::from(digest.encode());
+            sinks
+                .writer
+                .finish()
+                .map(|blob| (blob, encoded, digest.message_id))
+        };
+        let finished = if self.size < PUSH_BYTES as u64 {
+            finish()
+        } else {
+            self.inner.ports.runtime.blocking(finish).await
+        };
+        let (blob, digest, message_id) = finished.map_err(|error| of_blob(&error))?;
+        Ok(Body {
+            blob,
+            digest,
+            message_id,
+            received_at: internal_date(self.at),
+        })
+    }
+
+    async fn write(&mut self, bytes: &[u8]) {
+        let Some(sinks) = &mut self.sinks else {
+            return;
+        };
+        let small = sinks.writer.size() + bytes.len() as u64 <= PUSH_BYTES as u64;
+        if small && self.pending.is_empty() {
+            if let Err(error) = sinks.push(bytes) {
+                self.fail(of_blob(&error));
+            }
+            return;
+        }
+        self.pending.extend_from_slice(bytes);
+        if self.pending.len() >= PUSH_BYTES {
+            self.flush().await;
+        }
+    }
+
+    async fn flush(&mut self) {
+        if self.pending.is_empty() {
+            return;
+        }
+        let Some(mut sinks) = self.sinks.take() else {
+            return;
+        };
+        let pending = std::mem::take(&mut self.pending);
+        let work = move || {
+            let pushed = sinks.push(&pending);
+            (sinks, pending, pushed)
+        };
+        let (sinks, mut pending, pushed) = self.inner.ports.runtime.blocking(work).await;
+        pending.clear();
+        self.pending = pending;
+        self.sinks = Some(sinks);
+        if let Err(error) = pushed {
+            self.fail(of_blob(&error));
+        }
+    }
+
+    fn fail(&mut self, reply: Reply) {
+        self.fault = Some(reply);
+        self.sinks = None;
+        self.pending = Vec::new();
+        self.scratch = Vec::new();
+    }
+
+    fn count(&self, outcome: &Outcome) {
+        let facts = &self.transaction.facts;
+        let door = match facts.session.role {
+            Role::Mx => Door::Mx,
+            Role::Submission => Door::Submission,
+            Role::Lmtp => Door::Lmtp,
+        };
+        let metrics = &self.inner.ports.metrics;
+        if outcome.is_accepted() {
+            metrics.message_accepted(door, self.size);
+        } else {
+            metrics.message_refused(door, "data");
+        }
+        for (decision, reply) in self.transaction.decisions.iter().zip(&outcome.replies) {
+            if matches!(decision, policy::Decision::Local(_)) && reply.is_positive() {
+                metrics.delivery(Route::Local, Counted::Delivered);
+            }
+        }
+        tracing::info!(
+            session = %facts.session_id,
+            message = %outcome.id,
+            sender = %self.transaction.envelope.reverse_path,
+            recipients = self.transaction.envelope.recipients.len(),
+            bytes = self.size,
+            shard = self.shard.0,
+            reply = %outcome.reply.to_line(),
+            "message"
+        );
+    }
+}
+
+/// What a body that could not be stored means for the client.
+pub(crate) fn of_blob(error: &BlobError) -> Reply {
+    match error {
+        BlobError::Submit(error) => reply::of_submit(error),
+        BlobError::TooLarge => reply::too_large(0),
+        other => {
+            tracing::error!(error = %other, "a message body could not be stored");
+            reply::local_trouble()
+        }
+    }
+}

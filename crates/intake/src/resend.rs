@@ -1,0 +1,65 @@
+//! The same message again, because the client lost our reply.
+//!
+//! Same client (account, or address), envelope, Message-ID and body within an
+//! hour: answered 250 without a second copy. A message without a Message-ID is
+//! never taken for a resend. In memory only: after a restart a resend makes a
+//! second copy, which is better than none.
+
+use crate::facts::Facts;
+use crate::limits::{RESEND_ENTRIES, RESEND_TIME};
+use blobs::BlobId;
+use envelope::Envelope;
+use quick_cache::sync::Cache;
+use runtime::{Monotonic, Runtime};
+
+pub(crate) struct Resends {
+    runtime: Runtime,
+    seen: Cache<[u8; 32], (String, Monotonic)>,
+}
+
+impl Resends {
+    pub(crate) fn new(runtime: Runtime) -> Self {
+        Self {
+            runtime,
+            seen: Cache::new(RESEND_ENTRIES),
+        }
+    }
+
+    /// The name under which the same message was accepted a short while ago.
+    pub(crate) fn find(&self, fingerprint: &[u8; 32]) -> Option<String> {
+        let (id, until) = self.seen.get(fingerprint)?;
+        (self.runtime.monotonic() < until).then_some(id)
+    }
+
+    pub(crate) fn remember(&self, fingerprint: [u8; 32], id: String) {
+        let until = self.runtime.monotonic().after(RESEND_TIME);
+        self.seen.insert(fingerprint, (id, until));
+    }
+}
+
+/// What is the same when a message is sent again; `None` if it has no Message-ID.
+pub(crate) fn fingerprint(
+    facts: &Facts,
+    envelope: &Envelope,
+    message_id: Option<&str>,
+    blob: BlobId,
+) -> Option<[u8; 32]> {
+    let message_id = message_id?;
+    let mut hasher = blake3::Hasher::new();
+    match &facts.session.identity {
+        Some(identity) => hasher.update(&identity.account.0.to_be_bytes()),
+        None => hasher.update(
+            facts
+                .session
+                .client_ip
+                .to_canonical()
+                .to_string()
+                .as_bytes(),
+        ),
+    };
+    for field in [&envelope.encode()[..], message_id.as_bytes(), &blob.0] {
+        hasher.update(&(field.len() as u64).to_be_bytes());
+        hasher.update(field);
+    }
+    Some(*hasher.finalize().as_bytes())
+}
