@@ -133,6 +133,10 @@ fn optional<T>(
 }
 
 /// Whose fault a directory's error is.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "given to `map_err` everywhere"
+)]
 fn of_directory(error: DirectoryError) -> CommandError {
     let kind = match &error {
         DirectoryError::NoSuchDomain(_)

@@ -1,1 +1,83 @@
 //! Ports that one crate declares and another fulfils.
+
+use deliver::{Outcome, Reason};
+use directory::Directory;
+use dispatch::{BoxFuture, Local, LocalCopy, Together};
+use engine::{Batch, CommitNo};
+use envelope::{Domain, Reply};
+use intake::{Alongside, Intake, Queued};
+
+/// Queued mail for people here goes back through the intake.
+pub(crate) struct LocalByIntake {
+    pub(crate) intake: Intake,
+    pub(crate) directory: Directory,
+}
+
+impl Local for LocalByIntake {
+    fn is_local<'a>(&'a self, domain: &'a Domain) -> BoxFuture<'a, bool> {
+        Box::pin(async move {
+            match self.directory.is_local_domain(domain).await {
+                Ok(local) => local,
+                Err(error) => {
+                    tracing::warn!(%domain, %error, "it is not known whether a domain is ours");
+                    // The local way answers with a temporary failure then: mail waits, it does not leave.
+                    true
+                }
+            }
+        })
+    }
+
+    fn deliver<'a>(
+        &'a self,
+        copy: LocalCopy<'a>,
+        together: &'a mut dyn Together,
+    ) -> BoxFuture<'a, Outcome> {
+        Box::pin(async move {
+            let queued = Queued {
+                id: copy.id,
+                shard: copy.shard,
+                message: copy.message,
+                recipient: copy.recipient,
+            };
+            match self
+                .intake
+                .deliver_queued(queued, &mut QueuePart(together))
+                .await
+            {
+                Ok(()) => Outcome::Delivered(Reply::enhanced(250, (2, 1, 5), "delivered")),
+                Err(reply) => refused(reply),
+            }
+        })
+    }
+}
+
+/// The reply that a server would have given, as the outcome of an attempt.
+fn refused(reply: Reply) -> Outcome {
+    let permanent = reply.is_permanent();
+    let reason = Reason {
+        reply,
+        said_by: None,
+    };
+    if permanent {
+        Outcome::Permanent(reason)
+    } else {
+        Outcome::Temporary(reason)
+    }
+}
+
+/// The dispatcher's part of a commit, as the intake wants it.
+struct QueuePart<'a>(&'a mut dyn Together);
+
+impl Alongside for QueuePart<'_> {
+    fn stage(&mut self, batch: &mut Batch) {
+        self.0.stage(batch);
+    }
+
+    fn submitted(&mut self, commit: CommitNo) {
+        self.0.submitted(commit);
+    }
+
+    fn commit(&mut self) -> BoxFuture<'_, bool> {
+        self.0.commit()
+    }
+}

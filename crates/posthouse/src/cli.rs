@@ -258,7 +258,7 @@ pub(crate) struct Fsck {
     /// Only this account
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) account: Option<String>,
-    /// Mend what can be mended without losing anything
+    /// Make the index again from the journal first; the server must not run
     #[arg(long)]
     pub(crate) repair: bool,
 }

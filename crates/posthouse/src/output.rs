@@ -20,6 +20,17 @@ use std::process::ExitCode;
 use admin::control::{CallError, CommandError, FailureKind};
 use serde_json::{Value, json};
 
+/// Columns that come first in tables; the others follow by name.
+const FIRST: [&str; 7] = [
+    "id",
+    "address",
+    "domain",
+    "state",
+    "sender",
+    "recipients",
+    "size",
+];
+
 /// Prints a command's result.
 pub(crate) fn result(value: &Value, json: bool) {
     if json {
@@ -97,7 +108,10 @@ fn is_flat(row: &Value) -> bool {
 }
 
 fn table(rows: &[Value]) -> String {
-    let mut heads: Vec<&str> = Vec::new();
+    let mut heads: Vec<&str> = FIRST
+        .into_iter()
+        .filter(|name| rows.iter().all(|row| row.get(*name).is_some()))
+        .collect();
     for fields in rows.iter().filter_map(Value::as_object) {
         for name in fields.keys() {
             if !heads.contains(&name.as_str()) {

@@ -2,7 +2,7 @@
 //!
 //! Invariant: the engine's lock is held as long as a [`Store`] lives, so there is one per data folder.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::anyhow;
@@ -33,7 +33,7 @@ impl Store {
         options.segment_bytes = settings.store.segment_bytes.0;
         options.cache_bytes = settings.store.cache_bytes.0;
         let engine = runtime
-            .blocking(move || open_engine(data_dir, &options))
+            .blocking(move || open_engine(&data_dir, &options))
             .await?;
         let engine = Arc::new(engine);
         let shared: SharedEngine = engine.clone();
@@ -75,6 +75,13 @@ impl Store {
             .await
     }
 
+    /// Throws the index away; opening makes it again from the journal. Refused while a server runs.
+    pub(crate) fn drop_index(settings: &Settings) -> anyhow::Result<()> {
+        let data_dir = &settings.general.data_dir;
+        engine::embedded::drop_index(&data_dir.join("store"))
+            .map_err(|error| open_error(error, data_dir))
+    }
+
     /// Writes what makes the next start quick, and lets go of the data folder.
     pub(crate) async fn close(&self) {
         self.mailstore.close().await;
@@ -83,7 +90,7 @@ impl Store {
     }
 }
 
-fn open_engine(data_dir: PathBuf, options: &Options) -> anyhow::Result<EmbeddedEngine> {
+fn open_engine(data_dir: &Path, options: &Options) -> anyhow::Result<EmbeddedEngine> {
     if !data_dir.is_dir() {
         return Err(anyhow!(
             "there is no data folder {}; make one with `posthouse init`, or set data_dir",
@@ -91,13 +98,17 @@ fn open_engine(data_dir: PathBuf, options: &Options) -> anyhow::Result<EmbeddedE
         ));
     }
     let folder = data_dir.join("store");
-    EmbeddedEngine::open(&folder, options).map_err(|error| match error {
+    EmbeddedEngine::open(&folder, options).map_err(|error| open_error(error, data_dir))
+}
+
+fn open_error(error: OpenError, data_dir: &Path) -> anyhow::Error {
+    let data_dir = data_dir.display();
+    match error {
         OpenError::InUse { pid } => anyhow!(
-            "the data folder {} is in use by process {pid}; end that one first (kill {pid})",
-            data_dir.display()
+            "the data folder {data_dir} is in use by process {pid}; end that one first (kill {pid})"
         ),
-        error => anyhow!(error).context(format!("cannot open the store in {}", folder.display())),
-    })
+        error => anyhow!(error).context(format!("cannot open the store in {data_dir}")),
+    }
 }
 
 fn directory_options(settings: &Settings) -> directory::Options {

@@ -4,7 +4,10 @@
 //! certificate, queue taken back, faces, dispatcher, control socket, readiness. Order of the end: no new sessions,
 //! sessions end at their next safe point, deliveries record their outcomes, checkpoints, index, lock.
 
+mod accept;
+mod faces;
 mod listeners;
+mod outgoing;
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -14,15 +17,18 @@ use std::sync::Arc;
 use admin::control::Control;
 use anyhow::Context as _;
 use certs::Certificates;
+use intake::Intake;
 use observe::Metrics;
 use runtime::process::{self, Signal, Signals};
 use runtime::{Runtime, Task};
 use settings::{LogFormat, Settings};
 
 use crate::acts::Acts;
+use crate::bind::LocalByIntake;
 use crate::limits::{DRAIN_TIMEOUT, STOP_TIMEOUT};
 use crate::place;
 use crate::store::Store;
+use faces::Faces;
 
 /// Whether the log is kept to what is wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -150,6 +156,7 @@ struct System {
     hostname: String,
     ready: Ready,
     store: Arc<Store>,
+    intake: Intake,
     certificates: Arc<Certificates>,
     runtime: Runtime,
     running: BTreeMap<&'static str, Vec<Task<()>>>,
@@ -172,14 +179,9 @@ impl System {
             tracing::warn!(%finding, "the store was not as it should be");
         }
         let certificates = open_certificates(settings, &hostname, runtime).await?;
-        let recovered = store.queue.recover().await?;
-        tracing::info!(
-            messages = recovered.messages,
-            interrupted = recovered.interrupted,
-            "queue opened"
-        );
-        prepare(store.clone()).await?;
         let metrics = Arc::new(Metrics::new());
+        let intake = open_intake(settings, &hostname, runtime, &store, &metrics).await?;
+        prepare(store.clone()).await?;
         watch_store(&metrics, &store);
         let ready = Ready {
             listening: bound.addresses(),
@@ -188,6 +190,7 @@ impl System {
             hostname,
             ready,
             store,
+            intake,
             _watch: certificates.watch(runtime),
             certificates,
             runtime: runtime.clone(),
@@ -203,32 +206,40 @@ impl System {
         bound: listeners::Bound,
         metrics: &Arc<Metrics>,
     ) -> anyhow::Result<()> {
-        let _ = settings;
-        let runtime = self.runtime.clone();
         let tls = self.certificates.server_tls()?;
+        let faces = Faces::new(
+            settings,
+            &self.hostname,
+            &self.runtime,
+            &self.store,
+            metrics,
+            &tls,
+        );
         for (name, listener) in bound.into_listeners() {
-            let task = match name {
-                "http" => runtime.spawn(
-                    "http",
-                    admin::http::serve(listener, None, metrics.clone(), runtime.clone()),
-                ),
-                "https" => runtime.spawn(
-                    "https",
-                    admin::http::serve(
-                        listener,
-                        Some(tls.with_alpn(&["http/1.1"])),
-                        metrics.clone(),
-                        runtime.clone(),
-                    ),
-                ),
-                _ => continue,
-            };
+            let task = faces.start(name, listener);
             self.running.entry(name).or_default().push(task);
         }
+        let local = Arc::new(LocalByIntake {
+            intake: self.intake.clone(),
+            directory: self.store.directory.clone(),
+        });
+        let dispatcher = outgoing::start(
+            settings,
+            &self.hostname,
+            &self.runtime,
+            &self.store,
+            local,
+            metrics,
+        )?;
+        self.running
+            .entry("dispatcher")
+            .or_default()
+            .push(dispatcher);
         let control =
             Control::bind(&settings.general.data_dir).context("cannot make the control socket")?;
         let acts = Arc::new(Acts::new(self.store.clone()));
-        let task = runtime.spawn("control", control.serve(runtime.clone(), acts));
+        let serving = control.serve(self.runtime.clone(), acts);
+        let task = self.runtime.spawn("control", serving);
         self.running.entry("control").or_default().push(task);
         Ok(())
     }
@@ -269,9 +280,43 @@ impl System {
         if drained != Ok(true) {
             tracing::warn!("some sessions were still at work and are cut off");
         }
+        self.intake.close().await;
         self.store.close().await;
         tracing::info!("ended");
     }
+}
+
+/// The intake, with what a crash left half done finished.
+async fn open_intake(
+    settings: &Settings,
+    hostname: &str,
+    runtime: &Runtime,
+    store: &Store,
+    metrics: &Arc<Metrics>,
+) -> anyhow::Result<Intake> {
+    let ports = intake::Ports {
+        engine: store.engine.clone(),
+        runtime: runtime.clone(),
+        blobs: store.blobs.clone(),
+        mailstore: store.mailstore.clone(),
+        queue: store.queue.clone(),
+        directory: store.directory.clone(),
+        metrics: metrics.clone(),
+    };
+    let options = intake::Options {
+        hostname: hostname.to_owned(),
+        message_bytes_max: settings.limits.message_bytes.0,
+        received_max: usize::try_from(settings.smtp.received_max).unwrap_or(usize::MAX),
+    };
+    let intake = Intake::new(ports, options);
+    let finished = intake.recover().await?;
+    if finished > 0 {
+        tracing::info!(
+            messages = finished,
+            "messages that were on their way into several shards"
+        );
+    }
+    Ok(intake)
 }
 
 async fn open_certificates(

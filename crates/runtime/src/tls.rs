@@ -96,6 +96,21 @@ impl ClientTls {
         })
     }
 
+    /// Takes only certificates that lead to one of the roots that this machine trusts, and name the server.
+    /// Reads files. `None` when the machine has no roots.
+    ///
+    /// # Errors
+    /// When the cryptographic library refuses its own defaults: a broken build.
+    pub fn verifying_by_system() -> Result<Option<Self>, rustls::Error> {
+        let mut roots = RootCertStore::empty();
+        // What cannot be read or parsed is one root less, and fails only those who need it.
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        if roots.is_empty() {
+            return Ok(None);
+        }
+        Self::verifying(roots).map(Some)
+    }
+
     pub(crate) fn config(&self) -> Arc<ClientConfig> {
         self.config.clone()
     }

@@ -9,7 +9,6 @@ use crate::store::Store;
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Fsck {
     pub(crate) account: Option<String>,
-    pub(crate) repair: bool,
 }
 
 /// All findings as sentences; none means that the store is sound.

@@ -1,4 +1,6 @@
 //! `posthouse fsck`: exit status 0 when the store is sound, 1 when there are findings.
+//!
+//! With `--repair` the index, which is only the journal's shadow, is thrown away first and made again by opening.
 
 use std::process::ExitCode;
 
@@ -6,12 +8,16 @@ use serde_json::Value;
 
 use super::Context;
 use crate::acts::{Fsck, request};
-use crate::{ask, cli, output};
+use crate::store::Store;
+use crate::{ask, cli, output, place};
 
 pub(super) fn run(context: &Context<'_>, args: cli::Fsck) -> anyhow::Result<ExitCode> {
+    if args.repair {
+        let settings = place::load(context.config)?;
+        Store::drop_index(&settings)?;
+    }
     let args = Fsck {
         account: args.account,
-        repair: args.repair,
     };
     let answer = ask::ask(context.config, request("fsck", &args)?)?;
     let findings = answer["findings"].as_array().map_or(&[][..], Vec::as_slice);

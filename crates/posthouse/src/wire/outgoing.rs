@@ -1,0 +1,133 @@
+//! Mail for elsewhere: the dispatcher with its ways out, from the settings.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use dispatch::{Dispatcher, Local, Outbound, SmartHost, SmtpTransport};
+use observe::Metrics;
+use queue_model::Schedule;
+use resolver::Resolver;
+use runtime::tls::ClientTls;
+use runtime::{Runtime, Task};
+use sasl::{Credentials, Secret};
+use settings::{OutboundMode, Settings};
+
+use crate::store::Store;
+
+/// Starts the dispatcher; it ends with the drain.
+pub(super) fn start(
+    settings: &Settings,
+    hostname: &str,
+    runtime: &Runtime,
+    store: &Arc<Store>,
+    local: Arc<dyn Local>,
+    metrics: &Arc<Metrics>,
+) -> anyhow::Result<Task<()>> {
+    let smart_host = smart_host(&settings.outbound)?;
+    let mut options = dispatch::Options::new(
+        hostname,
+        outbound(settings.outbound.mode, smart_host.is_some()),
+    );
+    options.schedule = schedule(&settings.queue);
+    options.running_max = usize::try_from(settings.outbound.connections).unwrap_or(usize::MAX);
+    let ports = dispatch::Ports {
+        engine: store.engine.clone(),
+        queue: store.queue.clone(),
+        runtime: runtime.clone(),
+        transport: Arc::new(SmtpTransport {
+            ports: deliver_ports(settings, hostname, runtime)?,
+            smart_host,
+        }),
+        local,
+        metrics: metrics.clone(),
+    };
+    let dispatcher = Dispatcher::new(ports, options);
+    let shutdown = runtime.shutdown();
+    Ok(runtime.spawn("dispatcher", async move {
+        if let Err(error) = dispatcher.run(shutdown).await {
+            tracing::error!(%error, "mail in the queue is not delivered: the queue cannot be opened");
+        }
+    }))
+}
+
+fn outbound(mode: OutboundMode, has_smart_host: bool) -> Outbound {
+    match (mode, has_smart_host) {
+        (OutboundMode::Hold, _) => Outbound::Hold,
+        (_, true) => Outbound::SmartHost,
+        (OutboundMode::Direct, false) => Outbound::Direct,
+        (OutboundMode::Demo, false) => Outbound::Demo,
+    }
+}
+
+fn schedule(queue: &settings::Queue) -> Schedule {
+    let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    Schedule {
+        first_ms: ms(queue.retry_first),
+        max_ms: ms(queue.retry_max),
+        lifetime_ms: ms(queue.lifetime),
+        report_lifetime_ms: ms(queue.notification_lifetime),
+        ..Schedule::default()
+    }
+}
+
+/// The relay for everything, with the password read from its file.
+fn smart_host(outbound: &settings::Outbound) -> anyhow::Result<Option<SmartHost>> {
+    let Some((host, port)) = outbound.smart_host.get() else {
+        return Ok(None);
+    };
+    let credentials = if outbound.smart_host_user.is_empty() {
+        None
+    } else {
+        let path = &outbound.smart_host_password_file;
+        let text = std::fs::read_to_string(path).with_context(|| {
+            format!(
+                "cannot read {} (outbound.smart_host_password_file)",
+                path.display()
+            )
+        })?;
+        let Some(password) = text.lines().next().filter(|line| !line.is_empty()) else {
+            bail!(
+                "{} (outbound.smart_host_password_file) holds no password",
+                path.display()
+            );
+        };
+        Some(Credentials {
+            authorization: None,
+            login: outbound.smart_host_user.clone(),
+            password: Secret::from(password),
+        })
+    };
+    Ok(Some(SmartHost::new(host, port, credentials)))
+}
+
+fn deliver_ports(
+    settings: &Settings,
+    hostname: &str,
+    runtime: &Runtime,
+) -> anyhow::Result<deliver::Ports> {
+    let outbound = &settings.outbound;
+    let mut options = deliver::Options::new(hostname);
+    options.port = u16::try_from(outbound.port).unwrap_or(options.port);
+    let source = |v4: bool| {
+        let mut all = outbound.source_addresses.iter();
+        all.find(|address| address.is_ipv4() == v4).copied()
+    };
+    options.source_v4 = source(true);
+    options.source_v6 = source(false);
+    options.allow_networks.clone_from(&outbound.allow_networks);
+    let listen = &settings.listen;
+    options.own_listeners = [&listen.smtp, &listen.submission, &listen.lmtp]
+        .into_iter()
+        .flatten()
+        .copied()
+        .collect();
+    let dns = Resolver::new(&settings.resolver.servers).context("cannot set up name look-ups")?;
+    Ok(deliver::Ports {
+        runtime: runtime.clone(),
+        dns: Arc::new(dns),
+        opportunistic: ClientTls::opportunistic()?,
+        verified: ClientTls::verifying_by_system()?,
+        options: Arc::new(options),
+    })
+}
