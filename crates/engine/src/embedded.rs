@@ -1,15 +1,15 @@
 //! The backend for one machine: the journal is the store, the index its shadow.
 //!
 //! A frame (a body, a commit) goes into the open group in memory and has its
-//! place in the journal at once; [`threads`] writes the group with one synced
+//! place in the journal at once; `threads` writes the group with one synced
 //! write as soon as the one before is stable, then applies its commits to the
-//! [`index`], runs callbacks and fires the group's ticket. After a crash the
-//! journal is read from the commit that the index names ([`open`]).
+//! `index`, runs callbacks and fires the group's ticket. After a crash the
+//! journal is read from the commit that the index names (`open`).
 //!
 //! | file | |
 //! |---|---|
 //! | `store.lock` | taken while the store is open; names the process |
-//! | `journal/NNNNNNNNNN.seg` | segments: [`format`] |
+//! | `journal/NNNNNNNNNN.seg` | segments: `format` |
 //! | `index/` | the index; may be deleted while no process runs |
 //! | `index.damaged` | damage was met: the next start makes the index again |
 //! | `index.set-aside/` | an index that was of no use |
