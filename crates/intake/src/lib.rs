@@ -55,3 +55,5 @@ pub use queued::{Alongside, Queued};
 pub use receiving::Receiving;
 pub use store::{Intake, Options, Ports};
 
+#[cfg(test)]
+mod tests;

@@ -113,10 +113,16 @@ impl Record {
             each,
             ..
         } = &self.common;
-        out.u8(VERSION).u8(u8::from(*each) * EACH
-            | u8::from(origin.account.is_some()) * ACCOUNT
-            | u8::from(origin.session.is_some()) * SESSION
-            | u8::from(origin.client_ip.is_some()) * CLIENT);
+        let mut bits = 0;
+        for (set, bit) in [
+            (*each, EACH),
+            (origin.account.is_some(), ACCOUNT),
+            (origin.session.is_some(), SESSION),
+            (origin.client_ip.is_some(), CLIENT),
+        ] {
+            bits |= if set { bit } else { 0 };
+        }
+        out.u8(VERSION).u8(bits);
         if let Some(account) = origin.account {
             out.varint(account.0);
         }

@@ -1,6 +1,6 @@
 //! The same message again, because the client lost our reply.
 //!
-//! Same client (account, or address), envelope, Message-ID and body within an
+//! Same door, client (account, or address), envelope, Message-ID and body within an
 //! hour: answered 250 without a second copy. A message without a Message-ID is
 //! never taken for a resend. In memory only: after a restart a resend makes a
 //! second copy, which is better than none.
@@ -46,6 +46,7 @@ pub(crate) fn fingerprint(
 ) -> Option<[u8; 32]> {
     let message_id = message_id?;
     let mut hasher = blake3::Hasher::new();
+    hasher.update(&[facts.session.role as u8]);
     match &facts.session.identity {
         Some(identity) => hasher.update(&identity.account.0.to_be_bytes()),
         None => hasher.update(

@@ -1,0 +1,211 @@
+//! Into mailboxes.
+
+use super::*;
+
+#[tokio::test]
+async fn a_message_arrives_with_its_fields_in_front() {
+    let world = World::new(3).await;
+    let outcome = world
+        .send(stranger(), "dave@far.test", &["Bob+x@demo.test"], MESSAGE)
+        .await;
+    assert_eq!(outcome.reply.code, 250);
+    let inbox = world.inbox(2).await;
+    assert_eq!(inbox.len(), 1);
+    let expected = format!(
+        "Return-Path: <dave@far.test>\r\nDelivered-To: bob@demo.test\r\n\
+         X-Original-To: Bob+x@demo.test\r\n\
+         Received: from mail.far.test ([203.0.113.9])\r\n\tby mx.demo.test (Posthouse) with ESMTP id {}\
+         \r\n\tfor <Bob+x@demo.test>;\r\n\tThu, 01 Jan 2026 00:00:00 +0000\r\n{MESSAGE}",
+        outcome.id
+    );
+    // The clock of the test may have moved on by a second.
+    let date = |text: &str| text.replace("00:00:01 +0000", "00:00:00 +0000");
+    assert_eq!(date(&inbox[0]), expected);
+    assert!(world.queued().await.is_empty());
+}
+
+#[tokio::test]
+async fn an_account_gets_one_copy_however_it_is_named() {
+    let world = World::new(1).await;
+    let team = address("team@demo.test");
+    let members = [address("bob@demo.test"), address("carol@other.test")];
+    world
+        .directory
+        .alias_add(&team, &members)
+        .await
+        .expect("added");
+    let to = [
+        "bob@demo.test",
+        "BOB+a@demo.test",
+        "team@demo.test",
+        "bob@demo.test",
+    ];
+    let outcome = world.send(stranger(), "", &to, MESSAGE).await;
+    assert_eq!(codes(&outcome), [250; 4]);
+    assert_eq!(world.inbox(2).await.len(), 1);
+    let carol = world.inbox(3).await;
+    assert_eq!(carol.len(), 1);
+    assert!(carol[0].starts_with(
+        "Return-Path: <>\r\nDelivered-To: carol@other.test\r\nX-Original-To: team@demo.test\r\n"
+    ));
+    assert!(!carol[0].contains("\tfor <"), "more than one recipient");
+}
+
+#[tokio::test]
+async fn return_path_of_others_is_dropped_and_the_rest_is_byte_for_byte() {
+    let world = World::new(1).await;
+    let body =
+        "8-bit: \u{4f60}\u{597d}\r\n.\r\n..\r\n\r\nReturn-Path: <in@body>\r\nlast line without end";
+    let message =
+        format!("Return-Path: <evil@far.test>\r\nSubject: =?gb18030?B?xOO6ww==?=\r\n\r\n{body}");
+    let outcome = world
+        .send(stranger(), "d@far.test", &["bob@demo.test"], &message)
+        .await;
+    assert!(outcome.is_accepted());
+    let inbox = world.inbox(2).await;
+    assert_eq!(inbox[0].matches("Return-Path:").count(), 2);
+    assert!(inbox[0].ends_with(&format!("Subject: =?gb18030?B?xOO6ww==?=\r\n\r\n{body}")));
+}
+
+#[tokio::test]
+async fn a_large_message_streams_through_whole() {
+    let world = World::new(1).await;
+    let line = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcd\r\n";
+    let message = format!("Subject: large\r\n\r\n{}", line.repeat(14_000));
+    let outcome = world
+        .send(stranger(), "d@far.test", &["bob@demo.test"], &message)
+        .await;
+    assert!(outcome.is_accepted());
+    assert!(world.inbox(2).await[0].ends_with(&message));
+    let more = line.repeat(20_000);
+    let outcome = world
+        .send(stranger(), "d@far.test", &["bob@demo.test"], &more)
+        .await;
+    assert_eq!(
+        outcome.reply.to_line(),
+        "552 5.3.4 the message is larger than 1048576 bytes"
+    );
+    let mut transaction = world
+        .transaction(stranger(), "d@far.test", &["bob@demo.test"])
+        .await;
+    transaction.size_hint = Some((1 << 20) + 1);
+    assert_eq!(
+        world.intake.begin(transaction).expect_err("too large").code,
+        552
+    );
+    assert_eq!(world.inbox(2).await.len(), 1);
+}
+
+#[tokio::test]
+async fn loops_are_ended() {
+    let world = World::new(1).await;
+    let hops = format!("{}{MESSAGE}", "Received: by x; now\r\n".repeat(50));
+    let outcome = world
+        .send(stranger(), "d@far.test", &["bob@demo.test"], &hops)
+        .await;
+    assert!(
+        outcome.reply.to_line().starts_with("554 5.4.6 "),
+        "{}",
+        outcome.reply
+    );
+    let again = format!("Delivered-To: BOB@demo.test\r\n{MESSAGE}");
+    let outcome = world
+        .send(stranger(), "d@far.test", &["bob@demo.test"], &again)
+        .await;
+    assert!(
+        outcome.reply.to_line().starts_with("554 5.4.6 "),
+        "{}",
+        outcome.reply
+    );
+    assert!(world.inbox(2).await.is_empty());
+    // Beside others the one answer is yes, and the queue sends the refusal.
+    let to = ["bob@demo.test", "carol@other.test"];
+    let outcome = world.send(stranger(), "d@far.test", &to, &again).await;
+    assert_eq!(outcome.reply.code, 250);
+    assert_eq!(world.inbox(3).await.len(), 1);
+    assert_eq!(recipients(&world.queued().await[0]), ["bob@demo.test"]);
+    // Over LMTP each has its own.
+    let outcome = world.send(lmtp(), "d@far.test", &to, &again).await;
+    assert_eq!(codes(&outcome), [554, 250]);
+}
+
+#[tokio::test]
+async fn a_full_mailbox_is_answered_by_the_rules_of_the_reply() {
+    let world = World::new(1).await;
+    let long = format!("{MESSAGE}{}", "x".repeat(2_000));
+    let outcome = world
+        .send(stranger(), "d@far.test", &["small@demo.test"], &long)
+        .await;
+    assert!(
+        outcome.reply.to_line().starts_with("452 4.2.2 "),
+        "{}",
+        outcome.reply
+    );
+    assert!(world.queued().await.is_empty());
+    let to = ["small@demo.test", "bob@demo.test"];
+    let outcome = world.send(lmtp(), "d@far.test", &to, &long).await;
+    assert_eq!(codes(&outcome), [452, 250]);
+    let outcome = world.send(stranger(), "e@far.test", &to, &long).await;
+    assert_eq!(codes(&outcome), [250, 250]);
+    assert_eq!(world.inbox(2).await.len(), 2);
+    let queued = world.queued().await;
+    assert_eq!(recipients(&queued[0]), ["small@demo.test"]);
+    // Role addresses are never refused for it.
+    let small = Some(address("small@demo.test"));
+    let other = Domain::parse("other.test").expect("valid");
+    world
+        .directory
+        .domain_administrator(&other, small)
+        .await
+        .expect("changed");
+    let outcome = world
+        .send(stranger(), "d@far.test", &["abuse@other.test"], &long)
+        .await;
+    assert_eq!(outcome.reply.code, 250);
+    assert_eq!(world.inbox(4).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_resend_after_a_lost_reply_makes_no_second_copy() {
+    let world = World::new(1).await;
+    let send = async |from: &str, message: &str| {
+        world
+            .send(stranger(), from, &["bob@demo.test"], message)
+            .await
+    };
+    let first = send("d@far.test", MESSAGE).await;
+    let second = send("d@far.test", MESSAGE).await;
+    assert_eq!((second.reply.code, &second.id), (250, &first.id));
+    assert_eq!(world.inbox(2).await.len(), 1);
+    send("e@far.test", MESSAGE).await;
+    send("d@far.test", &format!("{MESSAGE}more\r\n")).await;
+    assert_eq!(world.inbox(2).await.len(), 3);
+    let nameless = "Subject: no id\r\n\r\nbody\r\n";
+    send("d@far.test", nameless).await;
+    send("d@far.test", nameless).await;
+    assert_eq!(world.inbox(2).await.len(), 5);
+    world.runtime.advance(std::time::Duration::from_secs(3600));
+    send("d@far.test", MESSAGE).await;
+    assert_eq!(world.inbox(2).await.len(), 6);
+}
+
+#[tokio::test]
+async fn messages_at_the_same_time_all_arrive() {
+    let world = Arc::new(World::new(1).await);
+    let sends: Vec<_> = (0..32)
+        .map(|n| {
+            let world = Arc::clone(&world);
+            let runtime = world.runtime.clone();
+            runtime.spawn("send", async move {
+                let message = format!("Message-ID: <{n}@far.test>\r\n\r\nsame body\r\n");
+                let to = ["bob@demo.test", "alice@demo.test"];
+                world.send(stranger(), "d@far.test", &to, &message).await
+            })
+        })
+        .collect();
+    for send in sends {
+        assert!(send.join().await.expect("ran").is_accepted());
+    }
+    assert_eq!(world.inbox(1).await.len(), 32);
+    assert_eq!(world.inbox(2).await.len(), 32);
+}

@@ -1,0 +1,247 @@
+//! Into the queue, and out of it into mailboxes.
+
+use super::*;
+use crate::{Alongside, Queued};
+use engine::{Batch, CommitNo};
+use std::future::Future;
+use std::pin::Pin;
+
+/// Stands for the queue's change: one key of the message's shard.
+struct Change {
+    world: SharedEngine,
+    key: Vec<u8>,
+    submitted: Option<CommitNo>,
+}
+
+impl Change {
+    fn new(world: &World, queued: &Listed) -> Self {
+        let mut key = engine::keys::intake(queued.shard);
+        key.extend_from_slice(b"test");
+        Self {
+            world: Arc::clone(&world.engine),
+            key,
+            submitted: None,
+        }
+    }
+}
+
+impl Alongside for Change {
+    fn stage(&mut self, batch: &mut Batch) {
+        batch.put(self.key.clone(), &b"done"[..]);
+    }
+
+    fn submitted(&mut self, commit: CommitNo) {
+        self.submitted = Some(commit);
+    }
+
+    fn commit(&mut self) -> Pin<Box<dyn Future<Output = bool> + Send + '_>> {
+        Box::pin(async {
+            let mut batch = Batch::new();
+            self.stage(&mut batch);
+            let Ok(ticket) = self.world.submit(batch) else {
+                return false;
+            };
+            self.submitted = Some(ticket.done().await);
+            true
+        })
+    }
+}
+
+async fn deliver(world: &World, listed: &Listed) -> (Result<(), envelope::Reply>, bool) {
+    let mut change = Change::new(world, listed);
+    let queued = Queued {
+        id: listed.id,
+        shard: listed.shard,
+        message: &listed.message,
+        recipient: &listed.message.envelope.recipients[0],
+    };
+    let delivered = world.intake.deliver_queued(queued, &mut change).await;
+    (delivered, change.submitted.is_some())
+}
+
+#[tokio::test]
+async fn a_user_sends_away_and_the_message_is_made_fit() {
+    let world = World::new(3).await;
+    let message = "From: bob@demo.test\r\nBcc: secret@far.test\r\nSubject: hi\r\n\r\nbody\r\n";
+    let to = [
+        "dave@far.test",
+        "erin@else.test",
+        "DAVE@far.test",
+        "dave@far.test",
+    ];
+    let outcome = world.send(user(), "bob@demo.test", &to, message).await;
+    assert!(outcome.is_accepted());
+    let queued = world.queued().await;
+    assert_eq!(queued.len(), 1);
+    assert_eq!(
+        recipients(&queued[0]),
+        ["dave@far.test", "erin@else.test", "DAVE@far.test"]
+    );
+    assert_eq!(queued[0].message.origin.account, Some(AccountId(2)));
+    let read = world
+        .queue
+        .read(queued[0].shard, &queued[0].message, 0..u64::MAX)
+        .await;
+    let text = String::from_utf8(read.expect("readable").to_vec()).expect("text");
+    assert!(
+        text.starts_with("Received: from authenticated-client\r\n\tby mx.demo.test "),
+        "{text}"
+    );
+    assert!(
+        !text.contains("secret") && !text.contains("203.0.113.9"),
+        "{text}"
+    );
+    assert!(text.contains("\r\nDate: Thu, 01 Jan 2026 "), "{text}");
+    assert!(text.contains(&format!(
+        "\r\nMessage-ID: <{}@mx.demo.test>\r\n\r\nbody\r\n",
+        outcome.id
+    )));
+}
+
+#[tokio::test]
+async fn an_alias_that_leads_elsewhere_forwards_with_its_mark() {
+    let world = World::new(1).await;
+    let fwd = address("fwd@demo.test");
+    let targets = [address("dave@far.test"), address("bob@demo.test")];
+    world
+        .directory
+        .alias_add(&fwd, &targets)
+        .await
+        .expect("added");
+    let outcome = world
+        .send(stranger(), "x@far.test", &["fwd@demo.test"], MESSAGE)
+        .await;
+    assert!(outcome.is_accepted());
+    assert_eq!(world.inbox(2).await.len(), 1);
+    let queued = world.queued().await;
+    assert_eq!(recipients(&queued[0]), ["dave@far.test"]);
+    let orcpt = queued[0].message.envelope.recipients[0]
+        .orcpt
+        .as_ref()
+        .expect("kept");
+    assert_eq!(orcpt.to_string(), "rfc822;fwd@demo.test");
+    assert!(
+        queued[0]
+            .message
+            .prefix
+            .starts_with(b"Delivered-To: fwd@demo.test\r\nReceived: ")
+    );
+    // Coming back it is a loop.
+    let back = format!("Delivered-To: fwd@demo.test\r\n{MESSAGE}");
+    let outcome = world
+        .send(stranger(), "x@far.test", &["fwd@demo.test"], &back)
+        .await;
+    assert!(outcome.reply.to_line().starts_with("554 5.4.6 "));
+}
+
+#[tokio::test]
+async fn a_report_goes_through_the_queue_into_the_mailbox() {
+    for shards in [1, 3] {
+        let world = World::new(shards).await;
+        let id = world
+            .intake
+            .submit_generated(report("bob@demo.test"))
+            .await
+            .expect("taken");
+        let listed = world.queue.show(id).await.expect("queued");
+        let (delivered, submitted) = deliver(&world, &listed).await;
+        assert_eq!((delivered, submitted), (Ok(()), true));
+        let inbox = world.inbox(2).await;
+        assert!(
+            inbox[0].starts_with("Return-Path: <>\r\nDelivered-To: bob@demo.test\r\nReceived: by ")
+        );
+        assert!(inbox[0].ends_with("Subject: report\r\n\r\nno\r\n"));
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_delivered_commits_nothing() {
+    for shards in [1, 3] {
+        let world = World::new(shards).await;
+        let generated = report("nobody@demo.test");
+        let id = world
+            .intake
+            .submit_generated(generated)
+            .await
+            .expect("taken");
+        let listed = world.queue.show(id).await.expect("queued");
+        let (delivered, submitted) = deliver(&world, &listed).await;
+        assert_eq!(delivered.expect_err("refused").code, 550);
+        assert!(!submitted);
+        let mut generated = report("small@demo.test");
+        generated.message = format!("X: y\r\n\r\n{}", "x".repeat(2_000)).into();
+        let id = world
+            .intake
+            .submit_generated(generated)
+            .await
+            .expect("taken");
+        let listed = world.queue.show(id).await.expect("queued");
+        let (delivered, submitted) = deliver(&world, &listed).await;
+        assert_eq!(delivered.expect_err("refused").code, 452);
+        assert!(!submitted);
+        assert_eq!(world.queued().await.len(), 2, "nothing was queued anew");
+    }
+}
+
+#[tokio::test]
+async fn several_targets_from_the_queue_are_each_delivered_once() {
+    let world = World::new(3).await;
+    let team = address("team@demo.test");
+    let members = [
+        "alice@demo.test",
+        "bob@demo.test",
+        "carol@other.test",
+        "dave@far.test",
+    ];
+    let members: Vec<_> = members.iter().map(|text| address(text)).collect();
+    world
+        .directory
+        .alias_add(&team, &members)
+        .await
+        .expect("added");
+    let id = world
+        .intake
+        .submit_generated(report("team@demo.test"))
+        .await
+        .expect("taken");
+    let listed = world.queue.show(id).await.expect("queued");
+    let (delivered, submitted) = deliver(&world, &listed).await;
+    assert_eq!((delivered, submitted), (Ok(()), true));
+    for account in 1..=3 {
+        assert_eq!(world.inbox(account).await.len(), 1, "{account}");
+    }
+    let queued = world.queued().await;
+    assert!(
+        queued
+            .iter()
+            .any(|listed| recipients(listed) == ["dave@far.test"])
+    );
+}
+
+#[tokio::test]
+async fn more_accounts_than_one_commit_takes_get_theirs_from_the_queue() {
+    let world = World::new(1).await;
+    let mut to = Vec::new();
+    for n in 0..110 {
+        let name = format!("u{n}@demo.test");
+        let store = world.mailstore.clone();
+        let stage = move |batch: &mut Batch, id| {
+            let made = store.create_account(batch, id, QuotaLimits::default());
+            made.map_err(|error| error.to_string())
+        };
+        let new = NewAccount::new(address(&name), None);
+        world
+            .directory
+            .account_add(new, &stage)
+            .await
+            .expect("added");
+        to.push(name);
+    }
+    let to: Vec<&str> = to.iter().map(String::as_str).collect();
+    let outcome = world.send(stranger(), "x@far.test", &to, MESSAGE).await;
+    assert!(outcome.is_accepted());
+    assert_eq!(world.inbox(5).await.len(), 1);
+    assert!(world.inbox(114).await.is_empty());
+    let queued = world.queued().await;
+    assert_eq!(recipients(&queued[0]).len(), 10);
+}
