@@ -20,6 +20,10 @@ pub const LOGIN_CACHE_TIME: Duration = Duration::from_secs(600);
 /// Logins that may wait for a core to hash on; the next one is told to come back.
 pub const HASH_WAITING_MAX: usize = 64;
 
+/// Blocks of 1 KiB that one hash reserves at least: above the 32 MiB to which glibc lets its threshold for memory
+/// straight from the system grow.
+pub(crate) const ARGON2_RESERVED_BLOCKS: usize = 33 * 1024;
+
 /// Memory that a stored password may ask for when it is checked, in KiB.
 pub const ARGON2_MEMORY_KIB_MAX: u32 = 256 * 1024;
 

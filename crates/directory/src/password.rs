@@ -6,11 +6,12 @@
 
 use crate::error::DirectoryError;
 use crate::limits::{
-    ARGON2_MEMORY_KIB_MAX, ARGON2_PASSES_MAX, HASH_BYTES, HASH_WAITING_MAX, SALT_BYTES,
+    ARGON2_MEMORY_KIB_MAX, ARGON2_PASSES_MAX, ARGON2_RESERVED_BLOCKS, HASH_BYTES, HASH_WAITING_MAX,
+    SALT_BYTES,
 };
 use crate::record::credentials::{Cost, Credentials, PasswordHash};
 use crate::store::Inner;
-use argon2::{Algorithm, Argon2, Params, Version};
+use argon2::{Algorithm, Argon2, Block, Params, Version};
 use runtime::Runtime;
 use sasl::Secret;
 use sasl::scram::{self, Hash};
@@ -144,8 +145,12 @@ fn argon2id(cost: Cost, password: &Secret, salt: &[u8]) -> Option<[u8; HASH_BYTE
     }
     let params = Params::new(cost.memory_kib, cost.passes, cost.lanes, Some(HASH_BYTES)).ok()?;
     let mut hash = [0; HASH_BYTES];
+    // Larger than any threshold of the allocator, so that it comes from the system and goes back to it at once: a
+    // smaller block would raise glibc's threshold and stay with the process. What is not touched is no memory.
+    let mut blocks = Vec::with_capacity(params.block_count().max(ARGON2_RESERVED_BLOCKS));
+    blocks.resize(params.block_count(), Block::new());
     Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
-        .hash_password_into(password.expose().as_bytes(), salt, &mut hash)
+        .hash_password_into_with_memory(password.expose().as_bytes(), salt, &mut hash, &mut blocks)
         .ok()?;
     Some(hash)
 }
