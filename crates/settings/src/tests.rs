@@ -154,3 +154,14 @@ fn the_reference_names_every_key() {
     }
     assert!(explain("listen.smpt").unwrap_err().contains("listen.smtp"));
 }
+
+#[test]
+fn the_page_in_the_docs_is_the_reference() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/config.md");
+    let page = std::fs::read_to_string(path).unwrap();
+    assert_eq!(
+        page,
+        reference(),
+        "run `posthouse config reference > docs/config.md`"
+    );
+}
