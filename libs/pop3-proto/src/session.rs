@@ -1,0 +1,483 @@
+//! The server's side of a connection.
+
+use crate::command::{self, Command, Fault, is_foreign};
+use crate::event::{CloseReason, Event, Fetch, LoginRefusal};
+use crate::limits::{
+    AUTH_LINE_BYTES_MAX, BAD_COMMANDS_MAX, FAILED_LOGINS_MAX, LINE_BYTES_MAX, OUTPUT_BYTES,
+};
+use crate::listing::{Kind, Listing};
+use crate::maildrop::Maildrop;
+use memchr::memchr;
+use sasl::{Credentials, Exchange, Mechanism, Secret, Step};
+use std::mem;
+
+/// Whether the connection is private, or may become so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TlsState {
+    /// There is no certificate.
+    Unavailable,
+    /// STLS is offered.
+    Offered,
+    /// It is on.
+    Active,
+}
+
+/// How a session begins.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Our name in the greeting.
+    pub hostname: String,
+    /// Whether the connection is private.
+    pub tls: TlsState,
+    /// Passwords are taken without TLS (loopback, where it is allowed).
+    pub plaintext_login: bool,
+}
+
+#[derive(Debug)]
+enum Phase {
+    /// Waits for a command.
+    Command,
+    /// Waits for a line of an authentication exchange.
+    Exchange(Exchange),
+    /// Waits for the shell's answer to an event.
+    Login,
+    Fetch,
+    Update,
+    /// Waits for the handshake.
+    Tls,
+    Closing(CloseReason),
+    Closed,
+}
+
+/// A POP3 session. See the crate's text for how to drive it.
+#[derive(Debug)]
+pub struct Session {
+    config: Config,
+    input: Vec<u8>,
+    /// Bytes of `input` that were taken already.
+    taken: usize,
+    output: Vec<u8>,
+    phase: Phase,
+    user: Option<String>,
+    maildrop: Option<Maildrop>,
+    listing: Option<Listing>,
+    bad_commands: u8,
+    failed_logins: u8,
+    spoken: bool,
+}
+
+impl Session {
+    /// A session that greets.
+    #[must_use]
+    pub fn new(config: Config) -> Self {
+        let output = format!("+OK {} Posthouse POP3 ready\r\n", config.hostname).into_bytes();
+        Self {
+            config,
+            input: Vec::new(),
+            taken: 0,
+            output,
+            phase: Phase::Command,
+            user: None,
+            maildrop: None,
+            listing: None,
+            bad_commands: 0,
+            failed_logins: 0,
+            spoken: false,
+        }
+    }
+
+    /// Takes what was read from the client.
+    pub fn handle_input(&mut self, bytes: &[u8]) {
+        if matches!(self.phase, Phase::Closing(_) | Phase::Closed) {
+            return;
+        }
+        self.input.drain(..self.taken);
+        self.taken = 0;
+        self.input.extend_from_slice(bytes);
+    }
+
+    /// The next thing that happened; `None` when output must be written or more
+    /// input is needed.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        loop {
+            match &self.phase {
+                Phase::Closing(reason) => {
+                    let reason = *reason;
+                    self.phase = Phase::Closed;
+                    self.input = Vec::new();
+                    self.taken = 0;
+                    return Some(Event::Close(reason));
+                }
+                Phase::Command | Phase::Exchange(_) => {}
+                _ => return None,
+            }
+            self.continue_listing();
+            if self.listing.is_some() || self.output.len() >= OUTPUT_BYTES {
+                return None;
+            }
+            let Some(line) = self.next_line() else {
+                if matches!(self.phase, Phase::Closing(_)) {
+                    continue;
+                }
+                return None;
+            };
+            if let Some(event) = self.handle_line(&line) {
+                return Some(event);
+            }
+        }
+    }
+
+    /// What is to be written now; empty when there is nothing. After it was
+    /// written poll for events again: a long answer comes in pieces.
+    pub fn take_output(&mut self) -> Vec<u8> {
+        mem::take(&mut self.output)
+    }
+
+    /// True while the client is logged in.
+    #[must_use]
+    pub fn is_logged_in(&self) -> bool {
+        self.maildrop.is_some()
+    }
+
+    /// True when not a byte of a command is waiting: an idle session.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.taken == self.input.len()
+    }
+
+    /// The handshake is done: everything said before is forgotten.
+    pub fn tls_started(&mut self) {
+        if matches!(self.phase, Phase::Tls) {
+            self.config.tls = TlsState::Active;
+            self.user = None;
+            self.input.clear();
+            self.taken = 0;
+            self.phase = Phase::Command;
+        }
+    }
+
+    /// Answers [`Event::Login`]: the client sees this maildrop.
+    pub fn accept_login(&mut self, maildrop: Maildrop) {
+        if matches!(self.phase, Phase::Login) {
+            let (count, octets) = maildrop.totals();
+            self.say(&format!(
+                "+OK maildrop has {count} messages ({octets} octets)"
+            ));
+            self.maildrop = Some(maildrop);
+            self.phase = Phase::Command;
+        }
+    }
+
+    /// Answers [`Event::Login`] with a refusal.
+    pub fn refuse_login(&mut self, refusal: LoginRefusal, text: &str) {
+        if matches!(self.phase, Phase::Login) {
+            self.say(&format!("-ERR {} {}", refusal.code(), clean(text)));
+            self.phase = Phase::Command;
+            self.user = None;
+            if refusal == LoginRefusal::Credentials {
+                self.failed_logins += 1;
+                if self.failed_logins >= FAILED_LOGINS_MAX {
+                    self.phase = Phase::Closing(CloseReason::TooManyErrors);
+                }
+            }
+        }
+    }
+
+    /// Answers [`Event::Fetch`]: the message follows. Write the output first.
+    pub fn message_begins(&mut self, fetch: Fetch) {
+        if matches!(self.phase, Phase::Fetch) {
+            match fetch.lines {
+                None => self.say(&format!("+OK {} octets", fetch.size)),
+                Some(_) => self.say("+OK top of message follows"),
+            }
+        }
+    }
+
+    /// The message was written with its lone dot.
+    pub fn message_ended(&mut self) {
+        if matches!(self.phase, Phase::Fetch) {
+            self.phase = Phase::Command;
+        }
+    }
+
+    /// Answers [`Event::Fetch`]: the message cannot be given.
+    pub fn message_refused(&mut self, text: &str) {
+        if matches!(self.phase, Phase::Fetch) {
+            self.say(&format!("-ERR {}", clean(text)));
+            self.phase = Phase::Command;
+        }
+    }
+
+    /// Answers [`Event::Update`].
+    pub fn updated(&mut self, all_removed: bool) {
+        if matches!(self.phase, Phase::Update) {
+            // RFC 1939 §6: -ERR when some messages were not removed.
+            self.say(if all_removed {
+                "+OK bye"
+            } else {
+                "-ERR [SYS/TEMP] some deleted messages not removed"
+            });
+            self.phase = Phase::Closing(CloseReason::Quit);
+        }
+    }
+
+    /// The next whole line without its end; closes on a line without end.
+    fn next_line(&mut self) -> Option<Vec<u8>> {
+        let pending = &self.input[self.taken..];
+        if !self.spoken && pending.first() == Some(&command::TLS_HANDSHAKE) {
+            self.phase = Phase::Closing(CloseReason::OtherProtocol);
+            return None;
+        }
+        let in_exchange = matches!(self.phase, Phase::Exchange(_));
+        let is_auth = pending
+            .get(..5)
+            .is_some_and(|word| word.eq_ignore_ascii_case(b"AUTH "));
+        let max = if in_exchange || is_auth {
+            AUTH_LINE_BYTES_MAX
+        } else {
+            LINE_BYTES_MAX
+        };
+        let end = memchr(b'\n', &pending[..pending.len().min(max)]);
+        let Some(end) = end else {
+            if pending.len() >= max {
+                self.say("-ERR line too long");
+                self.phase = Phase::Closing(CloseReason::LineTooLong);
+            }
+            return None;
+        };
+        let line = &pending[..end];
+        let line = line.strip_suffix(b"\r").unwrap_or(line).to_vec();
+        self.taken += end + 1;
+        self.spoken = true;
+        Some(line)
+    }
+
+    fn handle_line(&mut self, line: &[u8]) -> Option<Event> {
+        if let Phase::Exchange(mut exchange) = mem::replace(&mut self.phase, Phase::Command) {
+            let step = exchange.handle_line(line);
+            return self.handle_step(exchange, step);
+        }
+        if self.maildrop.is_none() && is_foreign(line) {
+            self.phase = Phase::Closing(CloseReason::OtherProtocol);
+            return None;
+        }
+        match command::parse(line) {
+            Ok(Command::Quit) => self.quit(),
+            Ok(Command::Capa) => self.capabilities(),
+            Ok(command) if self.maildrop.is_some() => self.in_transaction(&command),
+            Ok(command) => self.in_authorization(command),
+            Err(fault) => {
+                self.say(match fault {
+                    Fault::Unknown => "-ERR unknown command",
+                    Fault::Arguments => "-ERR wrong arguments",
+                });
+                self.bad_commands += 1;
+                if self.bad_commands >= BAD_COMMANDS_MAX {
+                    self.phase = Phase::Closing(CloseReason::TooManyErrors);
+                }
+                None
+            }
+        }
+    }
+
+    fn in_authorization(&mut self, command: Command<'_>) -> Option<Event> {
+        match command {
+            Command::Stls => self.start_tls(),
+            Command::User(_) | Command::Pass(_) | Command::Auth(Some(_)) if !self.may_log_in() => {
+                self.refuse("-ERR a login needs TLS: say STLS first")
+            }
+            Command::User(name) => {
+                self.user = Some(name.to_owned());
+                // The same for names that do not exist (RFC 1939 §13).
+                self.refuse("+OK send PASS")
+            }
+            Command::Pass(password) => {
+                let Some(login) = self.user.take() else {
+                    return self.refuse("-ERR say USER first");
+                };
+                self.log_in(Credentials {
+                    authorization: None,
+                    login,
+                    password: Secret::from(password),
+                })
+            }
+            Command::Auth(None) => {
+                let offered = if self.may_log_in() {
+                    "PLAIN\r\nLOGIN\r\n"
+                } else {
+                    ""
+                };
+                self.say(&format!("+OK\r\n{offered}."));
+                None
+            }
+            Command::Auth(Some((name, initial))) => match Mechanism::parse(name) {
+                Some(mechanism) => {
+                    let (exchange, step) = Exchange::start(mechanism, initial);
+                    self.handle_step(exchange, step)
+                }
+                None => self.refuse("-ERR unknown authentication mechanism"),
+            },
+            _ => self.refuse("-ERR log in first"),
+        }
+    }
+
+    fn handle_step(&mut self, exchange: Exchange, step: Step) -> Option<Event> {
+        match step {
+            Step::Challenge(text) => {
+                self.say(&format!("+ {text}"));
+                self.phase = Phase::Exchange(exchange);
+                None
+            }
+            Step::Done(credentials) => self.log_in(credentials),
+            Step::Failed(failure) => self.refuse(&format!("-ERR {failure}")),
+        }
+    }
+
+    fn log_in(&mut self, credentials: Credentials) -> Option<Event> {
+        self.phase = Phase::Login;
+        Some(Event::Login(credentials))
+    }
+
+    fn start_tls(&mut self) -> Option<Event> {
+        match self.config.tls {
+            TlsState::Unavailable => self.refuse("-ERR TLS is not available"),
+            TlsState::Active => self.refuse("-ERR TLS is on already"),
+            // RFC 2595 §4; commands behind STLS in the clear are an attack or
+            // a broken client.
+            TlsState::Offered if self.taken < self.input.len() => {
+                self.phase = Phase::Closing(CloseReason::PipelinedStartTls);
+                None
+            }
+            TlsState::Offered => {
+                self.say("+OK begin TLS");
+                self.phase = Phase::Tls;
+                Some(Event::StartTls)
+            }
+        }
+    }
+
+    fn in_transaction(&mut self, command: &Command<'_>) -> Option<Event> {
+        let Some(maildrop) = &mut self.maildrop else {
+            return None;
+        };
+        let answer = match *command {
+            Command::Noop => "+OK".to_owned(),
+            Command::Stat => {
+                let (count, octets) = maildrop.totals();
+                format!("+OK {count} {octets}")
+            }
+            Command::List(Some(number)) => match maildrop.message(number) {
+                Some(message) => format!("+OK {number} {}", message.size),
+                None => NO_SUCH_MESSAGE.to_owned(),
+            },
+            Command::Uidl(Some(number)) => match maildrop.message(number) {
+                Some(message) => format!("+OK {number} {}", maildrop.unique_id(message)),
+                None => NO_SUCH_MESSAGE.to_owned(),
+            },
+            Command::List(None) => {
+                let (count, octets) = maildrop.totals();
+                self.listing = Some(Listing::new(Kind::Sizes));
+                format!("+OK {count} messages ({octets} octets)")
+            }
+            Command::Uidl(None) => {
+                self.listing = Some(Listing::new(Kind::UniqueIds));
+                "+OK".to_owned()
+            }
+            Command::Retr(number) => return self.fetch(number, None),
+            Command::Top(number, lines) => return self.fetch(number, Some(lines)),
+            Command::Dele(number) => match maildrop.mark(number) {
+                true => format!("+OK message {number} deleted"),
+                false => NO_SUCH_MESSAGE.to_owned(),
+            },
+            Command::Rset => {
+                maildrop.unmark_all();
+                let (count, octets) = maildrop.totals();
+                format!("+OK maildrop has {count} messages ({octets} octets)")
+            }
+            _ => "-ERR you are logged in already".to_owned(),
+        };
+        self.say(&answer);
+        None
+    }
+
+    fn fetch(&mut self, number: u64, lines: Option<u64>) -> Option<Event> {
+        let message = self
+            .maildrop
+            .as_ref()
+            .and_then(|maildrop| maildrop.message(number));
+        let Some(message) = message else {
+            return self.refuse(NO_SUCH_MESSAGE);
+        };
+        self.phase = Phase::Fetch;
+        Some(Event::Fetch(Fetch {
+            uid: message.uid,
+            size: message.size,
+            lines,
+        }))
+    }
+
+    fn quit(&mut self) -> Option<Event> {
+        match &self.maildrop {
+            Some(maildrop) => {
+                let marked = maildrop.marked();
+                self.phase = Phase::Update;
+                Some(Event::Update(marked))
+            }
+            None => {
+                self.say("+OK bye");
+                self.phase = Phase::Closing(CloseReason::Quit);
+                None
+            }
+        }
+    }
+
+    /// RFC 2449 §5 and §6.
+    fn capabilities(&mut self) -> Option<Event> {
+        self.say("+OK");
+        for capability in ["TOP", "UIDL", "RESP-CODES", "AUTH-RESP-CODE", "PIPELINING"] {
+            self.say(capability);
+        }
+        if self.may_log_in() {
+            self.say("USER");
+            self.say("SASL PLAIN LOGIN");
+        }
+        if self.config.tls == TlsState::Offered && self.maildrop.is_none() {
+            self.say("STLS");
+        }
+        self.say("EXPIRE NEVER");
+        self.say("IMPLEMENTATION Posthouse");
+        self.say(".");
+        None
+    }
+
+    fn may_log_in(&self) -> bool {
+        self.config.tls == TlsState::Active || self.config.plaintext_login
+    }
+
+    fn refuse(&mut self, text: &str) -> Option<Event> {
+        self.say(text);
+        None
+    }
+
+    fn say(&mut self, line: &str) {
+        self.output.extend_from_slice(line.as_bytes());
+        self.output.extend_from_slice(b"\r\n");
+    }
+
+    fn continue_listing(&mut self) {
+        if let (Some(listing), Some(maildrop)) = (&mut self.listing, &self.maildrop)
+            && listing.write(maildrop, &mut self.output)
+        {
+            self.listing = None;
+        }
+    }
+}
+
+const NO_SUCH_MESSAGE: &str = "-ERR no such message";
+
+/// A text on one line.
+fn clean(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect()
+}
