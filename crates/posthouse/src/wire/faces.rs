@@ -20,10 +20,12 @@ pub(super) struct Faces<'a> {
     pub(super) tls: &'a ServerTls,
     halls: Halls,
     imap: Arc<imap_server::Ports>,
+    pop3: Arc<pop3_server::Ports>,
 }
 
 struct Halls {
     imap: Hall,
+    pop3: Hall,
 }
 
 /// How a listener's first byte is met.
@@ -65,11 +67,22 @@ impl<'a> Faces<'a> {
             metrics,
             tls,
             halls: Halls {
+                pop3: hall(
+                    "pop3",
+                    "-ERR [SYS/TEMP] too many sessions here; try again later\r\n",
+                ),
                 imap: hall(
                     "imap",
                     "* BYE [LIMIT] too many sessions here; try again later\r\n",
                 ),
             },
+            pop3: Arc::new(pop3_server::Ports {
+                mailstore: store.mailstore.clone(),
+                directory: store.directory.clone(),
+                runtime: runtime.clone(),
+                metrics: metrics.clone(),
+                maildrops: pop3_server::Maildrops::default(),
+            }),
             imap: Arc::new(imap),
         }
     }
@@ -79,6 +92,8 @@ impl<'a> Faces<'a> {
         match name {
             "http" => self.http(listener, None),
             "https" => self.http(listener, Some(self.tls.with_alpn(&["http/1.1"]))),
+            "pop3" => self.pop3(listener, Door::Plain),
+            "pop3s" => self.pop3(listener, Door::Tls),
             "imap" => self.imap(listener, Door::Plain),
             "imaps" => self.imap(listener, Door::Tls),
             _ => self.runtime.spawn("nobody", async move { drop(listener) }),
@@ -89,6 +104,32 @@ impl<'a> Faces<'a> {
         let (metrics, runtime) = (self.metrics.clone(), self.runtime.clone());
         let serving = admin::http::serve(listener, tls, metrics, runtime);
         self.runtime.spawn("http", serving)
+    }
+
+    fn pop3(&self, listener: Listener, door: Door) -> Task<()> {
+        let tls = self.tls.with_alpn(&["pop3"]);
+        let mode = match door {
+            Door::Plain => pop3_server::TlsMode::StartTls(tls),
+            Door::Tls => pop3_server::TlsMode::Implicit(tls),
+        };
+        let config = |plaintext_login| {
+            let mut config = pop3_server::Config::new(self.hostname, mode.clone());
+            config.plaintext_login = plaintext_login;
+            config.idle_timeout = self.settings.pop3.idle_timeout;
+            config.retrieve_marks_seen = self.settings.pop3.retrieve_marks_seen;
+            Arc::new(config)
+        };
+        let config = ByPeer {
+            near: config(self.settings.auth.plaintext_on_loopback),
+            far: config(false),
+        };
+        let ports = self.pop3.clone();
+        let hall = self.halls.pop3.clone();
+        let serving = hall.receive(listener, door == Door::Tls, move |conn| {
+            let config = config.of(&conn).clone();
+            pop3_server::serve(conn, ports.clone(), config)
+        });
+        self.runtime.spawn("pop3", serving)
     }
 
     fn imap(&self, listener: Listener, door: Door) -> Task<()> {
