@@ -68,7 +68,7 @@ impl Queue {
                 return Ok(None);
             }
             Err(QueueError::Damaged(error)) => {
-                self.inner.set_aside(due, &error.to_string());
+                self.inner.set_aside(due, &error.to_string()).await;
                 return Ok(None);
             }
             Err(error) => return Err(error),
@@ -369,15 +369,17 @@ impl Inner {
     }
 
     /// One bad record must not stop the queue: it leaves the schedule and stays in the store.
-    pub(crate) fn set_aside(&self, due: &Due, reason: &str) {
+    pub(crate) async fn set_aside(&self, due: &Due, reason: &str) {
         tracing::error!(message = %due.id, reason, "a queued message's record is damaged; it was set aside");
         let mut batch = Batch::new();
         let mut value = vec![keys::VERSION];
         value.extend_from_slice(reason.as_bytes());
         batch.put(keys::aside(due.shard, due.id), value);
         batch.delete(keys::due(due.shard, due.due_ms, due.id, &due.domain));
-        if let Err(error) = self.engine.submit(batch) {
-            tracing::warn!(%error, "a damaged message stays in the schedule");
+        // Waited for, so that the next look at the schedule does not meet it again.
+        match self.engine.submit(batch) {
+            Ok(ticket) => drop(ticket.done().await),
+            Err(error) => tracing::warn!(%error, "a damaged message stays in the schedule"),
         }
     }
 }
