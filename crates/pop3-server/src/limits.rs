@@ -1,0 +1,19 @@
+//! Every limit of the sessions, by name. Those of the grammar are `pop3_proto::limits`.
+
+use std::time::Duration;
+
+/// The whole time before the login.
+pub const LOGIN_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// Silence that ends a session after the login, unless configured; the maildrop
+/// is free then.
+pub const IDLE_AFTER_LOGIN: Duration = Duration::from_secs(600);
+
+/// A command line must be complete this long after its first byte.
+pub const COMMAND_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The client must take some byte of the output this often.
+pub const WRITE_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// Fetched messages that are marked seen together.
+pub const SEEN_TOGETHER: usize = 64;

@@ -1,0 +1,358 @@
+//! One client's session: reads, waits, writes, and answers the events.
+
+use crate::Ports;
+use crate::config::{Config, TlsMode};
+use crate::limits::{COMMAND_TIMEOUT, LOGIN_TIMEOUT, SEEN_TOGETHER};
+use crate::maildrops::Lock;
+use bytes::BytesMut;
+use directory::{AuthFailure, Identity};
+use mailbox_model::stage::{Expunging, FlagAction};
+use mailbox_model::{Flag, MailboxId, Uid, UidSet};
+use mailstore::{Account, MessageReader};
+use observe::SessionGauge;
+use pop3_proto::{
+    CloseReason, Event, Fetch, LoginRefusal, Maildrop, Message, Session as Protocol, Stuffer,
+    TlsState,
+};
+use runtime::Monotonic;
+use runtime::net::Conn;
+use sasl::Credentials;
+use std::sync::Arc;
+
+/// The session is over; whoever had to be told was told.
+#[derive(Debug)]
+struct Ended;
+
+/// A session.
+pub(crate) struct Session {
+    conn: Conn,
+    protocol: Protocol,
+    input: BytesMut,
+    ports: Arc<Ports>,
+    config: Arc<Config>,
+    /// The number that the log knows the session by.
+    id: u64,
+    login: Option<Login>,
+    /// When the login must have happened.
+    login_until: Monotonic,
+    /// When the command whose first bytes are here must be complete.
+    command_until: Option<Monotonic>,
+    _gauge: SessionGauge,
+}
+
+/// Who logged in, with what of the inbox.
+struct Login {
+    account: Arc<Account>,
+    inbox: MailboxId,
+    /// Fetched and not yet marked.
+    seen: Vec<u32>,
+    _lock: Lock,
+}
+
+impl Session {
+    pub(crate) fn new(conn: Conn, ports: Arc<Ports>, config: Arc<Config>) -> Self {
+        let tls = match (&config.tls, conn.is_tls()) {
+            (_, true) => TlsState::Active,
+            (TlsMode::StartTls(_), _) => TlsState::Offered,
+            _ => TlsState::Unavailable,
+        };
+        let protocol = Protocol::new(pop3_proto::Config {
+            hostname: config.host_name.clone(),
+            tls,
+            plaintext_login: config.plaintext_login,
+        });
+        Self {
+            conn,
+            protocol,
+            input: BytesMut::new(),
+            id: ports.runtime.random_u64(),
+            login: None,
+            login_until: ports.runtime.monotonic().after(LOGIN_TIMEOUT),
+            command_until: None,
+            _gauge: ports.metrics.session("pop3"),
+            ports,
+            config,
+        }
+    }
+
+    pub(crate) async fn run(&mut self) {
+        tracing::debug!(session = self.id, peer = %self.conn.peer_addr(), "pop3: session begins");
+        // What there was to say has been said.
+        let _ = self.converse().await;
+        Box::pin(self.mark_seen()).await;
+        // Free before the client can know of the end and come back.
+        self.login = None;
+        tracing::debug!(session = self.id, "pop3: session ends");
+        // Nobody may be there any more.
+        let _ = Box::pin(self.conn.shutdown()).await;
+    }
+
+    async fn converse(&mut self) -> Result<(), Ended> {
+        loop {
+            while let Some(event) = self.protocol.poll_event() {
+                Box::pin(self.handle(event)).await?;
+            }
+            if !Box::pin(self.flush()).await? {
+                self.wait_for_input().await?;
+            }
+        }
+    }
+
+    async fn handle(&mut self, event: Event) -> Result<(), Ended> {
+        match event {
+            Event::StartTls => self.start_tls().await,
+            Event::Login(credentials) => {
+                self.log_in(&credentials).await;
+                Ok(())
+            }
+            Event::Fetch(fetch) => self.fetch(fetch).await,
+            Event::Update(uids) => {
+                let removed = self.update(&uids).await;
+                self.protocol.updated(removed);
+                Ok(())
+            }
+            Event::Close(reason) => {
+                if reason != CloseReason::Quit {
+                    tracing::info!(session = self.id, peer = %self.conn.peer_addr(), ?reason, "pop3: session cut off");
+                }
+                self.flush().await?;
+                Err(Ended)
+            }
+        }
+    }
+
+    /// Writes what is to be written; true if there was anything.
+    async fn flush(&mut self) -> Result<bool, Ended> {
+        let output = self.protocol.take_output();
+        if output.is_empty() {
+            return Ok(false);
+        }
+        self.write(&output).await?;
+        Ok(true)
+    }
+
+    async fn write(&mut self, bytes: &[u8]) -> Result<(), Ended> {
+        self.conn.write_all(bytes).await.map_err(|_| Ended)?;
+        self.conn.flush().await.map_err(|_| Ended)
+    }
+
+    async fn wait_for_input(&mut self) -> Result<(), Ended> {
+        let runtime = &self.ports.runtime;
+        let now = runtime.monotonic();
+        let patience = if self.login.is_none() {
+            self.login_until.since(now)
+        } else if self.protocol.is_idle() {
+            self.command_until = None;
+            self.config.idle_timeout
+        } else {
+            let until = self
+                .command_until
+                .get_or_insert_with(|| now.after(COMMAND_TIMEOUT));
+            until.since(now)
+        };
+        let shutdown = runtime.shutdown();
+        let read = tokio::select! {
+            read = self.conn.read(&mut self.input) => read.unwrap_or(0),
+            // RFC 1939 §3: the autologout removes nothing and says nothing.
+            () = runtime.sleep(patience) => 0,
+            () = shutdown.draining() => 0,
+        };
+        if read == 0 {
+            return Err(Ended);
+        }
+        self.protocol.handle_input(&self.input);
+        self.input.clear();
+        Ok(())
+    }
+
+    async fn start_tls(&mut self) -> Result<(), Ended> {
+        self.flush().await?;
+        let TlsMode::StartTls(tls) = &self.config.tls else {
+            return Err(Ended);
+        };
+        let tls = tls.clone();
+        self.conn
+            .start_tls_after(&tls, &self.input)
+            .await
+            .map_err(|_| Ended)?;
+        self.protocol.tls_started();
+        Ok(())
+    }
+
+    async fn log_in(&mut self, credentials: &Credentials) {
+        let peer = self.conn.peer_addr().ip();
+        let checked = self
+            .ports
+            .directory
+            .authenticate_sasl(credentials, peer)
+            .await;
+        self.ports.metrics.login("pop3", checked.is_ok());
+        match checked {
+            Ok(identity) => self.open(identity).await,
+            Err(failure) => {
+                tracing::info!(session = self.id, peer = %peer, %failure, "pop3: login refused");
+                let refusal = match failure {
+                    AuthFailure::Invalid => LoginRefusal::Credentials,
+                    AuthFailure::Disabled => LoginRefusal::Permanent,
+                    AuthFailure::Banned { .. } | AuthFailure::Busy | AuthFailure::Temporary(_) => {
+                        LoginRefusal::Temporary
+                    }
+                };
+                self.protocol.refuse_login(refusal, &failure.to_string());
+            }
+        }
+    }
+
+    /// Takes the maildrop's lock and what the inbox holds now.
+    async fn open(&mut self, identity: Identity) {
+        let Some(lock) = self.ports.maildrops.lock(identity.account) else {
+            let text = "another POP3 session has the maildrop";
+            return self.protocol.refuse_login(LoginRefusal::InUse, text);
+        };
+        let account = match self.ports.mailstore.account(identity.account).await {
+            Ok(account) => account,
+            Err(error) => {
+                tracing::error!(account = %identity.account, %error, "pop3: an account cannot be opened");
+                let text = "the mailbox cannot be opened at the moment";
+                return self.protocol.refuse_login(LoginRefusal::Temporary, text);
+            }
+        };
+        let view = account.view();
+        let Some(inbox) = view.inbox() else {
+            let text = "the account has no inbox";
+            return self.protocol.refuse_login(LoginRefusal::Permanent, text);
+        };
+        let kept = inbox.entries().iter().filter(|entry| !entry.deleted);
+        let messages = kept.map(|entry| Message {
+            uid: entry.uid.0,
+            size: entry.size,
+        });
+        let maildrop = Maildrop::new(inbox.uid_validity().0, messages);
+        tracing::info!(session = self.id, peer = %self.conn.peer_addr(), account = %identity.account, tls = self.conn.is_tls(), "pop3: login");
+        self.login = Some(Login {
+            inbox: inbox.id(),
+            account,
+            seen: Vec::new(),
+            _lock: lock,
+        });
+        self.protocol.accept_login(maildrop);
+    }
+
+    async fn fetch(&mut self, fetch: Fetch) -> Result<(), Ended> {
+        let mut reader = match self.find(fetch).await {
+            Ok(reader) => reader,
+            Err(text) => {
+                self.protocol.message_refused(&text);
+                return Ok(());
+            }
+        };
+        // The first piece before the answer: what cannot be read is refused.
+        let mut piece = match reader.next_piece().await {
+            Ok(piece) => piece,
+            Err(error) => {
+                tracing::error!(session = self.id, %error, "pop3: a message cannot be read");
+                self.protocol
+                    .message_refused("[SYS/TEMP] the message cannot be read");
+                return Ok(());
+            }
+        };
+        self.protocol.message_begins(fetch);
+        let mut out = self.protocol.take_output();
+        let mut stuffer = Stuffer::new(fetch.lines);
+        while let Some(bytes) = piece {
+            stuffer.push(&bytes, &mut out);
+            if stuffer.is_full() {
+                break;
+            }
+            if reader.remaining() > 0 {
+                self.write(&out).await?;
+                out.clear();
+            }
+            piece = reader.next_piece().await.map_err(|error| {
+                // Half a message was sent: the client must not take it for whole.
+                tracing::error!(session = self.id, %error, "pop3: a message cannot be read on");
+                Ended
+            })?;
+        }
+        stuffer.finish(&mut out);
+        self.write(&out).await?;
+        self.protocol.message_ended();
+        if fetch.lines.is_none() && self.config.retrieve_marks_seen {
+            self.note_seen(fetch.uid).await;
+        }
+        Ok(())
+    }
+
+    async fn find(&self, fetch: Fetch) -> Result<MessageReader, String> {
+        let gone = || "the message was removed by another session".to_owned();
+        let login = self.login.as_ref().ok_or_else(gone)?;
+        let view = login.account.view();
+        let inbox = view.mailbox(login.inbox).ok_or_else(gone)?;
+        let (_, entry) = inbox.find(Uid(fetch.uid)).ok_or_else(gone)?;
+        let record = login
+            .account
+            .email_record(entry.email)
+            .await
+            .map_err(|error| {
+                tracing::error!(session = self.id, %error, "pop3: a record cannot be read");
+                "[SYS/TEMP] the message cannot be read".to_owned()
+            })?;
+        Ok(login.account.open_message(&record, 0..u64::MAX))
+    }
+
+    async fn note_seen(&mut self, uid: u32) {
+        let Some(login) = &mut self.login else {
+            return;
+        };
+        login.seen.push(uid);
+        if login.seen.len() >= SEEN_TOGETHER {
+            self.mark_seen().await;
+        }
+    }
+
+    /// Marks what was fetched; a failure loses only the marks.
+    async fn mark_seen(&mut self) {
+        let Some(login) = &mut self.login else {
+            return;
+        };
+        if login.seen.is_empty() {
+            return;
+        }
+        let seen = uid_set(&std::mem::take(&mut login.seen));
+        let (inbox, flags) = (login.inbox, [Flag::Seen]);
+        let marked = login
+            .account
+            .store_flags(inbox, &seen, FlagAction::Add, &flags, None)
+            .await;
+        if let Err(error) = marked {
+            tracing::warn!(session = self.id, %error, "pop3: fetched messages were not marked seen");
+        }
+    }
+
+    /// QUIT: removes what was marked; true when all of it is gone for good.
+    async fn update(&mut self, uids: &[u32]) -> bool {
+        self.mark_seen().await;
+        let Some(login) = self.login.take() else {
+            return uids.is_empty();
+        };
+        if uids.is_empty() {
+            return true;
+        }
+        let set = uid_set(uids);
+        let expunged = login
+            .account
+            .expunge(login.inbox, Expunging::Exactly(&set))
+            .await;
+        match expunged {
+            Ok(_) => true,
+            Err(error) => {
+                tracing::error!(session = self.id, %error, "pop3: deleted messages were not removed");
+                false
+            }
+        }
+    }
+}
+
+fn uid_set(uids: &[u32]) -> UidSet {
+    UidSet::from_ranges(uids.iter().map(|&uid| (Uid(uid), Uid(uid))))
+}

@@ -1,0 +1,365 @@
+//! Dialogues between clients and sessions over the memory engine.
+
+use crate::{Config, Maildrops, Ports, TlsMode, serve};
+use blobs::Blobs;
+use bytes::{Bytes, BytesMut};
+use directory::{Directory, NewAccount};
+use engine::{MemoryEngine, SharedEngine};
+use envelope::{AccountId, Address, Domain};
+use mailbox_model::stage::{Expunging, FlagAction};
+use mailbox_model::{Flag, Uid, UidSet};
+use mailstore::{InternalDate, Mailstore, NewEmail, QuotaLimits};
+use observe::Metrics;
+use runtime::net::Conn;
+use runtime::{Runtime, Task};
+use sasl::Secret;
+use std::sync::Arc;
+use std::time::Duration;
+
+const BOB: AccountId = AccountId(1);
+
+struct World {
+    runtime: Runtime,
+    mailstore: Mailstore,
+    blobs: Arc<Blobs>,
+    ports: Arc<Ports>,
+}
+
+impl World {
+    async fn new() -> Self {
+        let engine: SharedEngine = Arc::new(MemoryEngine::new(3));
+        let runtime = Runtime::for_tests();
+        let blobs = Arc::new(Blobs::new(Arc::clone(&engine)));
+        let options = directory::Options::for_tests();
+        let directory = Directory::new(Arc::clone(&engine), runtime.clone(), options);
+        let mailstore = Mailstore::new(
+            engine,
+            Arc::clone(&blobs),
+            runtime.clone(),
+            Default::default(),
+        );
+        let domain = Domain::parse("demo.test").expect("valid");
+        directory.domain_add(&domain, None).await.expect("added");
+        let store = mailstore.clone();
+        let stage = move |batch: &mut engine::Batch, id| {
+            let made = store.create_account(batch, id, QuotaLimits::default());
+            made.map_err(|error| error.to_string())
+        };
+        let address = Address::parse("bob@demo.test").expect("valid");
+        let new = NewAccount::new(address, Some(Secret::from("pass word")));
+        directory.account_add(new, &stage).await.expect("added");
+        let ports = Ports {
+            mailstore: mailstore.clone(),
+            directory,
+            runtime: runtime.clone(),
+            metrics: Arc::new(Metrics::new()),
+            maildrops: Maildrops::new(),
+        };
+        Self {
+            runtime,
+            mailstore,
+            blobs,
+            ports: Arc::new(ports),
+        }
+    }
+
+    async fn deliver(&self, message: &[u8]) {
+        let account = self.mailstore.account(BOB).await.expect("there");
+        let mut writer = self.blobs.writer(account.shard());
+        writer.push(message).expect("taken");
+        let blob = writer.finish().expect("finished");
+        let prefix = Bytes::from_static(b"Return-Path: <a@far.test>\r\n");
+        let email = NewEmail {
+            blob: blob.id,
+            blob_size: blob.size,
+            prefix,
+            digest: mime::digest(message).encode().into(),
+            received_at: InternalDate::default(),
+            flags: Vec::new(),
+        };
+        let inbox = account.view().inbox().expect("an inbox").id();
+        account
+            .append(inbox, vec![blob], &[email])
+            .await
+            .expect("appended");
+    }
+
+    fn connect(&self) -> Client {
+        self.connect_with(|config| config.plaintext_login = true)
+    }
+
+    fn connect_with(&self, change: impl FnOnce(&mut Config)) -> Client {
+        let (client, server) = Conn::pair();
+        let mut config = Config::new("pop.demo.test", TlsMode::None);
+        change(&mut config);
+        let serving = serve(server, Arc::clone(&self.ports), Arc::new(config));
+        Client {
+            conn: client,
+            input: BytesMut::new(),
+            _serving: self.runtime.spawn("pop3", serving),
+        }
+    }
+
+    async fn logged_in(&self) -> Client {
+        let mut client = self.connect();
+        client.line().await;
+        assert_eq!(client.ask("USER bob").await, "+OK send PASS");
+        let welcome = client.ask("PASS pass word").await;
+        assert!(welcome.starts_with("+OK maildrop has "), "{welcome}");
+        client
+    }
+
+    async fn inbox(&self) -> Vec<(u32, bool)> {
+        let account = self.mailstore.account(BOB).await.expect("there");
+        let view = account.view();
+        let seen = view.flag_id(&Flag::Seen).expect("a system flag");
+        let inbox = view.inbox().expect("an inbox");
+        inbox
+            .entries()
+            .iter()
+            .map(|entry| (entry.uid.0, entry.has(seen)))
+            .collect()
+    }
+}
+
+struct Client {
+    conn: Conn,
+    input: BytesMut,
+    _serving: Task<()>,
+}
+
+impl Client {
+    /// The next line; empty at the end of the connection.
+    async fn line(&mut self) -> String {
+        loop {
+            if let Some(end) = self.input.iter().position(|&byte| byte == b'\n') {
+                let line = self.input.split_to(end + 1);
+                return String::from_utf8_lossy(&line).trim_end().to_owned();
+            }
+            if self.conn.read(&mut self.input).await.unwrap_or(0) == 0 {
+                return String::new();
+            }
+        }
+    }
+
+    async fn send(&mut self, text: &str) {
+        self.conn
+            .write_all(format!("{text}\r\n").as_bytes())
+            .await
+            .expect("written");
+    }
+
+    async fn ask(&mut self, text: &str) -> String {
+        self.send(text).await;
+        self.line().await
+    }
+
+    /// The lines of an answer up to the lone dot, dots taken off.
+    async fn lines(&mut self) -> Vec<String> {
+        let mut lines = Vec::new();
+        loop {
+            let line = self.line().await;
+            if line == "." {
+                return lines;
+            }
+            lines.push(line.strip_prefix('.').unwrap_or(&line).to_owned());
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_message_is_listed_fetched_and_deleted_at_quit() {
+    let world = World::new().await;
+    world.deliver(b"Subject: one\r\n\r\n.dot\r\nend\r\n").await;
+    world.deliver(b"Subject: two\r\n\r\nbody").await;
+    let mut client = world.logged_in().await;
+    // 27 octets of prefix each.
+    assert_eq!(
+        client.ask("STAT").await,
+        format!("+OK 2 {}", 27 + 27 + 27 + 20)
+    );
+    assert_eq!(client.ask("LIST 1").await, "+OK 1 54");
+    assert_eq!(client.ask("RETR 1").await, "+OK 54 octets");
+    let expected = [
+        "Return-Path: <a@far.test>",
+        "Subject: one",
+        "",
+        ".dot",
+        "end",
+    ];
+    assert_eq!(client.lines().await, expected);
+    assert_eq!(client.ask("TOP 2 0").await, "+OK top of message follows");
+    assert_eq!(
+        client.lines().await,
+        ["Return-Path: <a@far.test>", "Subject: two", ""]
+    );
+    assert_eq!(client.ask("DELE 2").await, "+OK message 2 deleted");
+    assert_eq!(world.inbox().await.len(), 2);
+    assert_eq!(client.ask("QUIT").await, "+OK bye");
+    assert_eq!(client.line().await, "");
+    assert_eq!(world.inbox().await, [(1, true)]);
+}
+
+#[tokio::test]
+async fn without_quit_nothing_is_deleted_and_unique_ids_stay() {
+    let world = World::new().await;
+    for n in 0..3 {
+        world
+            .deliver(format!("Subject: {n}\r\n\r\n").as_bytes())
+            .await;
+    }
+    let mut client = world.logged_in().await;
+    client.send("UIDL").await;
+    client.line().await;
+    let first = client.lines().await;
+    assert_eq!(client.ask("DELE 1").await, "+OK message 1 deleted");
+    drop(client);
+    let mut client = loop {
+        // The server notices the end of the other session in its own time.
+        let mut client = world.connect();
+        client.line().await;
+        client.ask("USER bob").await;
+        if client.ask("PASS pass word").await.starts_with("+OK") {
+            break client;
+        }
+    };
+    client.send("UIDL").await;
+    client.line().await;
+    assert_eq!(client.lines().await, first);
+    assert_eq!(client.ask("DELE 2\r\nQUIT").await, "+OK message 2 deleted");
+    assert_eq!(client.line().await, "+OK bye");
+    client.line().await;
+    let mut client = world.logged_in().await;
+    client.send("UIDL").await;
+    client.line().await;
+    let left = client.lines().await;
+    assert_eq!(left[0], first[0]);
+    assert_eq!(left[1][2..], first[2][2..]);
+}
+
+#[tokio::test]
+async fn a_second_session_is_told_in_use_and_imap_is_not_held_off() {
+    let world = World::new().await;
+    world.deliver(b"Subject: x\r\n\r\n").await;
+    world.deliver(b"Subject: y\r\n\r\n").await;
+    let mut first = world.logged_in().await;
+    let mut second = world.connect();
+    second.line().await;
+    second.ask("USER bob").await;
+    let refused = second.ask("PASS pass word").await;
+    assert_eq!(
+        refused,
+        "-ERR [IN-USE] another POP3 session has the maildrop"
+    );
+    // IMAP marks one deleted and expunges it while the session goes on.
+    let account = world.mailstore.account(BOB).await.expect("there");
+    let inbox = account.view().inbox().expect("an inbox").id();
+    let one = UidSet::one(Uid(1));
+    account
+        .expunge(inbox, Expunging::Exactly(&one))
+        .await
+        .expect("expunged");
+    assert_eq!(
+        first.ask("RETR 1").await,
+        "-ERR the message was removed by another session"
+    );
+    assert_eq!(first.ask("DELE 1").await, "+OK message 1 deleted");
+    assert_eq!(first.ask("QUIT").await, "+OK bye");
+    first.line().await;
+    assert_eq!(world.inbox().await.len(), 1);
+    // What IMAP marked is not listed.
+    let two = UidSet::one(Uid(2));
+    let flags = [Flag::Deleted];
+    let marked = account
+        .store_flags(inbox, &two, FlagAction::Add, &flags, None)
+        .await;
+    marked.expect("marked");
+    let mut third = world.logged_in().await;
+    assert_eq!(third.ask("STAT").await, "+OK 0 0");
+}
+
+#[tokio::test]
+async fn a_large_message_arrives_whole() {
+    let world = World::new().await;
+    let line = "....5678901234567890123456789012345678901234567890123456789012\r\n";
+    let body = line.repeat(30_000);
+    world
+        .deliver(format!("Subject: large\r\n\r\n{body}").as_bytes())
+        .await;
+    let mut client = world.logged_in().await;
+    let size = 27 + 18 + body.len();
+    assert_eq!(client.ask("RETR 1").await, format!("+OK {size} octets"));
+    let lines = client.lines().await;
+    assert_eq!(lines.len(), 3 + 30_000);
+    assert!(lines[3..].iter().all(|got| got == line.trim_end()));
+    assert_eq!(client.ask("TOP 1 2").await, "+OK top of message follows");
+    assert_eq!(client.lines().await.len(), 5);
+}
+
+#[tokio::test]
+async fn retr_marks_seen_only_if_set() {
+    let world = World::new().await;
+    world.deliver(b"Subject: x\r\n\r\n").await;
+    let mut client = world.connect_with(|config| {
+        config.plaintext_login = true;
+        config.retrieve_marks_seen = false;
+    });
+    client.line().await;
+    client
+        .send("USER bob\r\nPASS pass word\r\nRETR 1\r\nQUIT")
+        .await;
+    while !client.line().await.starts_with("+OK bye") {}
+    client.line().await;
+    assert_eq!(world.inbox().await, [(1, false)]);
+}
+
+#[tokio::test]
+async fn logins_are_refused_with_their_codes() {
+    let world = World::new().await;
+    let mut client = world.connect();
+    client.line().await;
+    client.ask("USER bob").await;
+    assert_eq!(
+        client.ask("PASS wrong").await,
+        "-ERR [AUTH] login or password is wrong"
+    );
+    let plain = "AGJvYkBkZW1vLnRlc3QAcGFzcyB3b3Jk";
+    assert_eq!(client.ask("AUTH PLAIN").await, "+");
+    assert!(
+        client
+            .ask(plain)
+            .await
+            .starts_with("+OK maildrop has 0 messages")
+    );
+    let mut strict = world.connect_with(|_| ());
+    strict.line().await;
+    let refused = strict.ask("USER bob").await;
+    assert_eq!(refused, "-ERR a login needs TLS: say STLS first");
+    assert_eq!(strict.ask("STLS").await, "-ERR TLS is not available");
+}
+
+#[tokio::test]
+async fn silence_ends_the_session_and_frees_the_maildrop() {
+    let world = World::new().await;
+    let mut before = world.connect();
+    before.line().await;
+    let mut client = world.logged_in().await;
+    assert_eq!(client.ask("NOOP").await, "+OK");
+    // A command that never ends.
+    client.conn.write_all(b"NO").await.expect("written");
+    for _ in 0..60 {
+        tokio::task::yield_now().await;
+        world.runtime.advance(Duration::from_secs(30));
+    }
+    assert_eq!(before.line().await, "");
+    assert_eq!(client.line().await, "");
+    world.logged_in().await;
+}
+
+#[tokio::test]
+async fn another_protocol_gets_no_answer() {
+    let world = World::new().await;
+    let mut client = world.connect();
+    client.line().await;
+    assert_eq!(client.ask("GET / HTTP/1.1").await, "");
+}
