@@ -18,7 +18,6 @@ use super::commit::Commit;
 use crate::contract::{CommitNo, ReadError, Snapshot, Versioned};
 use bytes::Bytes;
 use std::fmt::Debug;
-use std::time::Duration;
 
 /// Sorts before every key of the store.
 pub(crate) const APPLIED_KEY: &[u8] = b"\0applied";
@@ -79,8 +78,9 @@ pub(crate) trait Index: Debug + Send + Sync {
     /// Makes durable what was applied.
     fn flush(&self) -> Result<(), ReadError>;
 
-    /// How long the next group should wait, because the index falls behind.
-    fn delay(&self) -> Duration;
+    /// Waits a little when the index falls behind, the longer the further;
+    /// true when it did.
+    fn pace(&self) -> bool;
 
     /// Ends its threads. Nothing is lost that was made durable.
     fn close(&self);

@@ -9,7 +9,7 @@ use super::index::map::MapIndex;
 use super::*;
 use crate::contract::{CommitNo, Expect, Order, SharedEngine};
 use crate::tests::contract::{self, key, put};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
 
 /// A folder that is removed at the end.
@@ -17,11 +17,25 @@ use std::sync::atomic::AtomicU64;
 pub(crate) struct Folder(PathBuf);
 
 impl Folder {
+    /// On a real disk, for tests of writing and syncing.
+    pub(crate) fn on_disk() -> Self {
+        Self::below(&std::env::temp_dir())
+    }
+
+    /// In memory where the system has such a place, for all other tests.
     pub(crate) fn new() -> Self {
+        let memory = PathBuf::from("/dev/shm");
+        if memory.is_dir() {
+            Self::below(&memory)
+        } else {
+            Self::on_disk()
+        }
+    }
+
+    fn below(parent: &Path) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let n = NEXT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("posthouse-engine-{}-{n}", std::process::id());
-        let path = std::env::temp_dir().join(name);
+        let path = parent.join(format!("posthouse-engine-{}-{n}", std::process::id()));
         let _ = std::fs::remove_dir_all(&path);
         std::fs::create_dir_all(&path).expect("temporary folder");
         Self(path)
@@ -37,6 +51,10 @@ impl Folder {
         std::fs::create_dir(copy.0.join("journal")).expect("mkdir");
         for entry in std::fs::read_dir(self.0.join("journal")).expect("list") {
             let from = entry.expect("entry").path();
+            // A segment that is just being made changes its name any moment.
+            if from.extension().is_none_or(|e| e != "seg") {
+                continue;
+            }
             let to = copy.0.join("journal").join(from.file_name().expect("name"));
             std::fs::copy(from, to).expect("copy");
         }
@@ -81,7 +99,7 @@ pub(crate) fn all(engine: &EmbeddedEngine) -> Vec<(Vec<u8>, CommitNo, Bytes)> {
 fn run_contract(options: &dyn Fn() -> Options) {
     let folders = Mutex::new(Vec::new());
     contract::run(&|| {
-        let folder = Folder::new();
+        let folder = Folder::on_disk();
         let engine = open(&folder, &options());
         folders.lock().push(folder);
         engine

@@ -12,7 +12,7 @@ use crate::contract::CommitNo;
 use crate::limits::BATCH_BYTES_MAX;
 use crate::stats::{add, set};
 use crate::ticket;
-use parking_lot::{Condvar, Mutex, MutexGuard};
+use parking_lot::MutexGuard;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -81,7 +81,6 @@ pub(crate) fn write(core: &Core, durable: &SyncSender<Durable>) {
 /// Applies durable groups to the index, several at once when they have piled
 /// up, and tells who waits for them.
 pub(crate) fn apply(core: &Core, durable: &Receiver<Durable>) {
-    let slow = (Mutex::new(()), Condvar::new());
     while let Ok(first) = durable.recv() {
         let mut commits = first.commits;
         let mut tickets = vec![first.ticket];
@@ -110,10 +109,8 @@ pub(crate) fn apply(core: &Core, durable: &Receiver<Durable>) {
         for ticket in tickets {
             ticket.fire();
         }
-        let delay = core.index.delay();
-        if !delay.is_zero() {
+        if core.index.pace() {
             add(&core.counters.stalls, 1);
-            slow.1.wait_for(&mut slow.0.lock(), delay);
         }
     }
 }

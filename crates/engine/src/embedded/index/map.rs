@@ -6,7 +6,6 @@ use crate::embedded::commit::Commit;
 use crate::embedded::index::{Applied, Index};
 use crate::memory::{Map, MapSnapshot};
 use parking_lot::Mutex;
-use std::time::Duration;
 
 #[derive(Debug, Default)]
 pub(crate) struct MapIndex {
@@ -49,8 +48,8 @@ impl Index for MapIndex {
         Ok(())
     }
 
-    fn delay(&self) -> Duration {
-        Duration::ZERO
+    fn pace(&self) -> bool {
+        false
     }
 
     fn close(&self) {}

@@ -242,14 +242,21 @@ impl Index for TreeIndex {
         Ok(())
     }
 
-    fn delay(&self) -> Duration {
+    fn pace(&self) -> bool {
         let shared = &*self.shared;
-        if contained(|| Ok(shared.tree.sealed_memtable_count())).unwrap_or(0) > SEALED_MAX {
-            return SLOW_MAX;
+        let mut work = shared.work.lock();
+        let sealed = contained(|| Ok(shared.tree.sealed_memtable_count())).unwrap_or(0);
+        let wait = if sealed > SEALED_MAX {
+            SLOW_MAX
+        } else {
+            let over = shared.first_level().saturating_sub(SLOW_FROM_TABLES) as u32;
+            (SLOW_STEP * over).min(SLOW_MAX)
+        };
+        // A flush or merge that ends may cut the wait short.
+        !wait.is_zero() && !work.closing && {
+            shared.wake.wait_for(&mut work, wait);
+            true
         }
-        let tables = shared.first_level();
-        let over = tables.saturating_sub(SLOW_FROM_TABLES) as u32;
-        (SLOW_STEP * over).min(SLOW_MAX)
     }
 
     fn close(&self) {

@@ -17,7 +17,7 @@ fn sixty_four_writers_share_syncs_and_a_message_is_written_once() {
     const WRITERS: u64 = 64;
     const EACH: u64 = 20;
     const BODY: usize = 10_000;
-    let folder = Folder::new();
+    let folder = Folder::on_disk();
     let engine = open(
         &folder,
         &Options {

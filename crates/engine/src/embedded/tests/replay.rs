@@ -47,7 +47,7 @@ fn state(engine: &EmbeddedEngine) -> Model {
 
 #[test]
 fn a_killed_store_is_brought_forward_from_where_its_index_was() {
-    let folder = Folder::new();
+    let folder = Folder::on_disk();
     let mut model = Model::new();
     let mut n = 0;
     for life in 0..6 {
@@ -59,7 +59,7 @@ fn a_killed_store_is_brought_forward_from_where_its_index_was() {
             "{:?}",
             engine.stats()
         );
-        for _ in 0..150 * life {
+        for _ in 0..100 * life {
             n += 1;
             commit(&engine, &mut model, n);
         }
