@@ -1,16 +1,20 @@
 //! What the wiring decides about a listener's sessions.
 
-use policy::Role;
-use runtime::tls::ServerTls;
-use smtp_proto::server::{self, AuthOffer};
 use std::sync::Arc;
+use std::time::Duration;
+
+use envelope::Domain;
+use runtime::tls::ServerTls;
+use smtp_proto::server::{AuthOffer, Role};
+
+use crate::limits;
 
 /// How a listener uses TLS.
 #[derive(Debug, Clone)]
 pub enum TlsMode {
     /// Never.
     None,
-    /// By STARTTLS (RFC 3207).
+    /// By STARTTLS.
     StartTls(ServerTls),
     /// From the first byte (RFC 8314).
     Implicit(ServerTls),
@@ -19,54 +23,84 @@ pub enum TlsMode {
 /// A listener's settings.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Which door it is.
-    pub role: Role,
+    /// What the machine is told.
+    pub(crate) protocol: Arc<smtp_proto::server::Config>,
+    /// Our name, as the domain of the bare postmaster.
+    pub(crate) host: Option<Domain>,
     /// How TLS is used.
-    pub tls: TlsMode,
-    /// Our name, in ASCII.
-    pub host_name: String,
-    pub(crate) protocol: Arc<server::Config>,
-}
-
-/// What the listeners of a system share.
-#[derive(Debug, Clone, Copy)]
-pub struct Sizes {
-    /// The largest message in octets.
-    pub message_bytes: u64,
-    /// Recipients of one transaction.
-    pub recipients: usize,
+    pub(crate) tls: TlsMode,
+    /// Silence that ends a session.
+    pub(crate) idle_timeout: Duration,
 }
 
 impl Config {
-    /// The settings of a listener. Logins are offered on the doors for users:
-    /// behind TLS, or also before it where `plaintext_login` says so.
+    /// Everything at its default: AUTH on submission, behind TLS only.
     #[must_use]
-    pub fn new(
-        role: Role,
-        host_name: &str,
-        tls: TlsMode,
-        plaintext_login: bool,
-        sizes: Sizes,
-    ) -> Self {
-        let proto_role = match role {
-            Role::Mx => server::Role::Mx,
-            Role::Submission => server::Role::Submission,
-            Role::Lmtp => server::Role::Lmtp,
-        };
-        let mut protocol = server::Config::new(proto_role, host_name);
-        protocol.size_max = sizes.message_bytes;
-        protocol.recipients_max = sizes.recipients;
+    pub fn new(role: Role, host_name: &str, tls: TlsMode) -> Self {
+        let host = Domain::parse(host_name).ok();
+        let ascii = host
+            .as_ref()
+            .map_or_else(|| host_name.to_owned(), Domain::to_ascii);
+        let mut protocol = smtp_proto::server::Config::new(role, &ascii);
         protocol.starttls = matches!(tls, TlsMode::StartTls(_));
-        protocol.auth = match role {
-            Role::Submission if plaintext_login => AuthOffer::Always,
-            Role::Submission => AuthOffer::OverTls,
-            Role::Mx | Role::Lmtp => AuthOffer::Never,
-        };
+        if role == Role::Submission {
+            protocol.auth = AuthOffer::OverTls;
+        }
         Self {
-            role,
-            tls,
-            host_name: host_name.to_owned(),
             protocol: Arc::new(protocol),
+            host,
+            tls,
+            idle_timeout: limits::IDLE_TIMEOUT,
+        }
+    }
+
+    /// Logins without TLS are taken: loopback, where the operator says so.
+    #[must_use]
+    pub fn with_plaintext_login(self) -> Self {
+        self.change(|protocol| {
+            if protocol.role == Role::Submission {
+                protocol.auth = AuthOffer::Always;
+            }
+        })
+    }
+
+    /// The largest message and the most recipients of one.
+    #[must_use]
+    pub fn with_limits(self, message_bytes_max: u64, recipients_max: usize) -> Self {
+        self.change(|protocol| {
+            protocol.size_max = message_bytes_max;
+            protocol.recipients_max = recipients_max;
+        })
+    }
+
+    /// Offers DSN (RFC 3461): when `dispatch` does all of it.
+    #[must_use]
+    pub fn with_dsn(self) -> Self {
+        self.change(|protocol| protocol.dsn = true)
+    }
+
+    /// Silence that ends a session.
+    #[must_use]
+    pub fn with_idle_timeout(mut self, idle_timeout: Duration) -> Self {
+        self.idle_timeout = idle_timeout;
+        self
+    }
+
+    fn change(mut self, change: impl FnOnce(&mut smtp_proto::server::Config)) -> Self {
+        change(Arc::make_mut(&mut self.protocol));
+        self
+    }
+
+    pub(crate) fn role(&self) -> Role {
+        self.protocol.role
+    }
+
+    /// The word for counters.
+    pub(crate) fn protocol(&self) -> &'static str {
+        match self.role() {
+            Role::Mx => "smtp",
+            Role::Submission => "submission",
+            Role::Lmtp => "lmtp",
         }
     }
 }

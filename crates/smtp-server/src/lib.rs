@@ -1,27 +1,32 @@
-//! The SMTP face: mail from strangers (RFC 5321), from users (RFC 6409), and
-//! from trusted servers by LMTP (RFC 2033).
+//! The SMTP face: MX (RFC 5321), submission (RFC 6409) and LMTP (RFC 2033).
 //!
 //! A tour: [`serve`] runs one connection with the [`Ports`] it may use and its
-//! listener's [`Config`]. `session` reads, waits and writes around the machine
-//! of `smtp_proto`; `transaction` answers MAIL, RCPT and the message; `inquiry`
-//! answers VRFY and EXPN.
+//! listener's [`Config`]. `session` reads, waits and writes; `transaction` turns
+//! the events of `smtp_proto`'s machine into questions to `policy`, `directory`
+//! and `intake`, and their answers into replies; `deadline` says how long a
+//! client may take.
 //!
-//! Not here: the protocol's rules (`smtp-proto`), who may send what to whom
-//! (`policy`), what becomes of a message (`intake`).
+//! Not here: the protocol (`smtp_proto`), who may send what to whom (`policy`),
+//! what becomes of a message (`intake`), limits on connections (the wiring).
 //!
-//! Invariants: a 250 for a message leaves only after the intake's commit is
-//! durable; the message streams through, whatever its size; every wait has a
-//! deadline; between commands a session holds no buffers.
+//! Invariants: a 250 behind the data is written only after `intake` said that
+//! everything is durable; every wait has an end; a refused command leaves the
+//! session as it was; nothing said before STARTTLS is remembered behind it.
 
 #![forbid(unsafe_code)]
 
 mod config;
-mod inquiry;
+mod deadline;
 pub mod limits;
 mod session;
+#[cfg(test)]
+mod tests;
 mod transaction;
 
-pub use config::{Config, Sizes, TlsMode};
+pub use config::{Config, TlsMode};
+pub use smtp_proto::server::Role;
+
+use std::sync::Arc;
 
 use directory::Directory;
 use intake::Intake;
@@ -29,19 +34,18 @@ use observe::Metrics;
 use policy::Policy;
 use runtime::Runtime;
 use runtime::net::Conn;
-use std::sync::Arc;
 
 /// What sessions use of the rest of the program.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Ports {
-    /// Where messages go.
-    pub intake: Intake,
-    /// Who may send what to whom.
-    pub policy: Arc<Policy>,
+    /// Clock, randomness, the drain.
+    pub runtime: Runtime,
     /// Logins.
     pub directory: Directory,
-    /// Clock and shutdown.
-    pub runtime: Runtime,
+    /// Who may send what to whom.
+    pub policy: Arc<Policy>,
+    /// Messages.
+    pub intake: Intake,
     /// Counters.
     pub metrics: Arc<Metrics>,
 }
@@ -49,10 +53,8 @@ pub struct Ports {
 /// Serves one connection to its end.
 ///
 /// # Cancel safety
-/// Dropping the future ends the session; a message whose commit was submitted
-/// is delivered all the same.
+/// Dropping the future ends the session; a message that was submitted goes on.
 pub async fn serve(mut conn: Conn, ports: Arc<Ports>, config: Arc<Config>) {
-    conn.set_write_timeout(limits::WRITE_TIMEOUT);
     if let TlsMode::Implicit(tls) = &config.tls
         && !conn.is_tls()
         && let Err(error) = Box::pin(conn.start_tls(tls)).await
@@ -60,9 +62,7 @@ pub async fn serve(mut conn: Conn, ports: Arc<Ports>, config: Arc<Config>) {
         tracing::debug!(peer = %conn.peer_addr(), %error, "smtp: no TLS");
         return;
     }
+    let _counted = ports.metrics.session(config.protocol());
     let mut session = Box::new(session::Session::new(conn, ports, config));
     session.run().await;
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,29 +1,21 @@
-//! Every limit of the sessions, by name. Those of the grammar are
-//! `smtp_proto::limits`; RFC 5321 §4.5.3.2 says how patient a server must be.
+//! Every limit of this crate; the protocol's own are in `smtp_proto::limits`.
 
 use std::time::Duration;
 
-/// Silence between commands. RFC 5321 §4.5.3.2.7: at least 5 minutes.
-pub const COMMAND_TIMEOUT: Duration = Duration::from_secs(300);
-
-/// A command line must be complete this long after its first byte.
-pub const LINE_TIMEOUT: Duration = Duration::from_secs(120);
-
-/// Silence inside a message.
-pub const DATA_TIMEOUT: Duration = Duration::from_secs(180);
-
-/// One message, from DATA to its end: a client that sends a byte now and then
-/// is not let on for ever.
-pub const MESSAGE_TIMEOUT: Duration = Duration::from_secs(3600);
-
-/// A session that sends no message for this long ends.
-pub const USELESS_TIMEOUT: Duration = Duration::from_secs(1800);
-
-/// The client must take some byte of the output this often.
-pub const WRITE_TIMEOUT: Duration = Duration::from_secs(120);
-
-/// Replies to pipelined commands are gathered up to this many bytes.
-pub const OUTPUT_BYTES: usize = 16 << 10;
-
-/// Addresses that EXPN lists.
-pub const EXPAND_MAX: usize = 100;
+/// Silence that ends a session, by default (RFC 5321 §4.5.3.2.7: at least 5 minutes).
+/// A command must come whole within it.
+pub const IDLE_TIMEOUT: Duration = Duration::from_secs(300);
+/// Silence within a message (RFC 5321 §4.5.3.2.5: at least 3 minutes).
+pub const DATA_BLOCK_TIMEOUT: Duration = Duration::from_secs(300);
+/// A message may come slowly for this long; then [`DATA_RATE_MIN`] counts.
+pub const DATA_GRACE: Duration = Duration::from_secs(600);
+/// Octets a second that a message brings at least, all in all.
+pub const DATA_RATE_MIN: u64 = 1024;
+/// The longest a session may go on without an accepted message.
+pub const STALL_TIMEOUT: Duration = Duration::from_secs(3600);
+/// The longest that a client may take none of our octets.
+pub const WRITE_TIMEOUT: Duration = Duration::from_secs(300);
+/// Wrong passwords in one session.
+pub const AUTH_FAILURES_MAX: u32 = 5;
+/// Replies that wait while more pipelined commands are worked off.
+pub const OUTPUT_BYTES_MAX: usize = 16 << 10;

@@ -1,144 +1,320 @@
-//! MAIL, RCPT and the message: asks the policy, feeds the intake.
+//! What the machine's events lead to: logins, senders, recipients, messages.
+
+use directory::{AuthFailure, Resolution};
+use envelope::{Address, Envelope, ForwardPath, LocalPart, Recipient, Reply};
+use intake::{Facts, Receiving, Transaction};
+use observe::Door;
+use policy::Decision;
+use runtime::Runtime;
+use runtime::net::Conn;
+use sasl::Credentials;
+use smtp_proto::data::DataFault;
+use smtp_proto::server::{CloseReason, Event, Hello, HelloVerb, Mail, Rcpt, Role};
 
 use crate::session::Session;
-use envelope::{Address, Domain, Envelope, ForwardPath, LocalPart, Recipient};
-use intake::Facts;
-use observe::Door;
-use policy::{Decision, Role};
-use smtp_proto::server::{HelloVerb, Mail, Rcpt};
+use crate::{Config, limits};
 
-/// A mail transaction before its data.
-pub(crate) struct Transaction {
+/// How a session goes on.
+pub(crate) enum Next {
+    Continue,
+    StartTls,
+    Close(CloseReason),
+}
+
+/// Who is there, and what it is about to send.
+pub(crate) struct Client {
+    pub(crate) facts: Facts,
+    auth_failures: u32,
+    pending: Option<Pending>,
+    receiving: Option<Box<Receiving>>,
+}
+
+/// A transaction before its data.
+struct Pending {
     envelope: Envelope,
-    /// One for each recipient of the envelope.
     decisions: Vec<Decision>,
     size: Option<u64>,
 }
 
-impl Session {
-    pub(crate) async fn begin_transaction(&mut self, mail: Mail) {
-        let checked = self
-            .ports
-            .policy
-            .check_sender(&self.policy, &mail.reverse_path)
-            .await;
-        if let Err(refusal) = checked {
-            tracing::info!(session = %self.id, sender = %mail.reverse_path, reply = %refusal.to_line(), "smtp: sender refused");
-            self.ports.metrics.message_refused(self.door(), "sender");
-            self.protocol.reply(&refusal);
-            return;
-        }
-        let mut envelope = Envelope::new(mail.reverse_path);
-        envelope.body = mail.body;
-        envelope.smtputf8 = mail.smtputf8;
-        envelope.ret = mail.ret;
-        envelope.envid = mail.envid;
-        self.transaction = Some(Box::new(Transaction {
-            envelope,
-            decisions: Vec::new(),
-            size: mail.size,
-        }));
-        self.protocol.accept();
-    }
-
-    pub(crate) async fn add_recipient(&mut self, rcpt: Rcpt) {
-        let Some(transaction) = &mut self.transaction else {
-            // The machine lets no RCPT through before MAIL.
-            self.protocol.reply(&policy::reply::local_trouble());
-            return;
+impl Client {
+    pub(crate) fn new(runtime: &Runtime, config: &Config, conn: &Conn) -> Self {
+        let role = match config.role() {
+            Role::Mx => policy::Role::Mx,
+            Role::Submission => policy::Role::Submission,
+            Role::Lmtp => policy::Role::Lmtp,
         };
-        let policy = &self.ports.policy;
-        let decision = policy
-            .check_recipient(&self.policy, &rcpt.path, transaction.size)
-            .await;
-        if let Decision::Refuse(refusal) = &decision {
-            tracing::info!(
-                session = %self.id,
-                peer = %self.policy.client_ip,
-                sender = %transaction.envelope.reverse_path,
-                recipient = %rcpt.path,
-                reply = %refusal.to_line(),
-                "smtp: recipient refused"
-            );
-            self.ports.metrics.message_refused(self.door(), "recipient");
-            self.protocol.reply(refusal);
-            return;
-        }
-        let address = match rcpt.path {
-            ForwardPath::Address(address) => address,
-            ForwardPath::Postmaster => match postmaster(&self.config.host_name) {
-                Some(address) => address,
-                None => return self.protocol.reply(&policy::reply::local_trouble()),
-            },
-        };
-        transaction.envelope.recipients.push(Recipient {
-            address,
-            notify: rcpt.notify,
-            orcpt: rcpt.orcpt,
-        });
-        transaction.decisions.push(decision);
-        self.protocol.accept();
-    }
-
-    pub(crate) fn begin_message(&mut self) {
-        let Some(transaction) = self.transaction.take() else {
-            return self.protocol.reply(&policy::reply::local_trouble());
-        };
-        let hello = self.hello.as_ref();
         let facts = Facts {
-            session: self.policy.clone(),
-            session_id: self.id.clone(),
-            helo: hello.map(|hello| hello.name.clone()).unwrap_or_default(),
-            extended: hello.is_some_and(|hello| hello.verb != HelloVerb::Helo),
-            tls: self.tls_text(),
+            session: policy::Session {
+                role,
+                client_ip: conn.peer_addr().ip(),
+                server_ip: conn.local_addr().ip(),
+                identity: None,
+            },
+            session_id: format!("{:012x}", runtime.random_u64() >> 16),
+            helo: String::new(),
+            extended: false,
+            tls: tls_name(conn),
         };
-        let begun = self.ports.intake.begin(intake::Transaction {
+        Self {
             facts,
-            envelope: transaction.envelope,
-            decisions: transaction.decisions,
-            size_hint: transaction.size,
+            auth_failures: 0,
+            pending: None,
+            receiving: None,
+        }
+    }
+
+    /// RFC 3207 §4.2: what was said in the clear does not count.
+    pub(crate) fn forget(&mut self) {
+        self.facts.helo.clear();
+        self.facts.extended = false;
+        self.facts.session.identity = None;
+        self.drop_transaction();
+    }
+
+    fn drop_transaction(&mut self) {
+        self.pending = None;
+        self.receiving = None;
+    }
+}
+
+/// Version and cipher, for people.
+pub(crate) fn tls_name(conn: &Conn) -> Option<String> {
+    conn.tls_info()
+        .map(|info| format!("{} {}", info.version, info.cipher))
+}
+
+impl Session {
+    pub(crate) async fn handle(&mut self, event: Event) -> Next {
+        match event {
+            Event::Hello(hello) => self.hello(hello),
+            Event::Auth(credentials) => self.auth(&credentials).await,
+            Event::StartTls => return Next::StartTls,
+            Event::Mail(mail) => self.mail(mail).await,
+            Event::Rcpt(rcpt) => self.rcpt(rcpt).await,
+            Event::DataStart => self.data_start(),
+            Event::DataChunk(chunk) => {
+                self.deadlines.data_grows(chunk.len());
+                if let Some(receiving) = &mut self.client.receiving {
+                    receiving.push(&chunk).await;
+                }
+            }
+            Event::DataEnd { .. } => self.data_end().await,
+            Event::DataAborted(fault) => self.data_aborted(fault),
+            Event::Reset => self.client.drop_transaction(),
+            Event::Verify(argument) => self.verify(&argument).await,
+            // PRACTICE of the field: members of a list are nobody's business.
+            Event::Expand(_) => {
+                let reply = Reply::enhanced(502, (5, 5, 1), "EXPN is not available");
+                self.machine.reply(&reply);
+            }
+            Event::Close(reason) => return Next::Close(reason),
+        }
+        Next::Continue
+    }
+
+    fn hello(&mut self, hello: Hello) {
+        self.client.drop_transaction();
+        if self.is_our_name(&hello) {
+            let text = "that is our own name, not yours";
+            self.machine.reply(&Reply::enhanced(550, (5, 7, 1), text));
+            return;
+        }
+        self.client.facts.helo = hello.name;
+        self.client.facts.extended = hello.verb != HelloVerb::Helo;
+        self.machine.accept();
+    }
+
+    /// A stranger's server that says it is us lies; a program on this machine, or
+    /// one that may relay, does not.
+    fn is_our_name(&self, hello: &Hello) -> bool {
+        let session = &self.client.facts.session;
+        let ours = hello.domain.as_ref().is_some_and(|domain| {
+            Some(domain) == self.config.host.as_ref()
+                || domain.literal_ip() == Some(session.server_ip)
         });
+        ours && self.config.role() == Role::Mx
+            && !session.client_ip.is_loopback()
+            && session.client_ip != session.server_ip
+            && !self.ports.policy.may_relay(session)
+    }
+
+    async fn auth(&mut self, credentials: &Credentials) {
+        let peer = self.client.facts.session.client_ip;
+        let checked = self.ports.directory.authenticate_sasl(credentials, peer);
+        let checked = Box::pin(checked).await;
+        let protocol = self.config.protocol();
+        self.ports.metrics.login(protocol, checked.is_ok());
+        let session = &self.client.facts.session_id;
+        let failure = match checked {
+            Ok(identity) => {
+                tracing::info!(%session, account = %identity.address, %peer, "login");
+                self.client.facts.session.identity = Some(identity);
+                self.machine.accept();
+                return;
+            }
+            Err(failure) => failure,
+        };
+        tracing::info!(%session, login = %credentials.login, %peer, reason = %failure, "login refused");
+        self.client.auth_failures += 1;
+        // RFC 4954 §6, RFC 5248 §2.4
+        let (code, status) = match &failure {
+            AuthFailure::Invalid => (535, (5, 7, 8)),
+            AuthFailure::Disabled => (525, (5, 7, 13)),
+            _ => (454, (4, 7, 0)),
+        };
+        let reply = Reply::enhanced(code, status, &failure.to_string());
+        if self.client.auth_failures > limits::AUTH_FAILURES_MAX {
+            self.machine.reply(&reply);
+            let text = "too many failed logins, closing";
+            self.machine.close(&Reply::enhanced(421, (4, 7, 0), text));
+        } else {
+            self.machine.reply(&reply);
+        }
+    }
+
+    async fn mail(&mut self, mail: Mail) {
+        self.client.drop_transaction();
+        let session = &self.client.facts.session;
+        let checked = self.ports.policy.check_sender(session, &mail.reverse_path);
+        match Box::pin(checked).await {
+            Ok(()) => {
+                let mut envelope = Envelope::new(mail.reverse_path);
+                envelope.body = mail.body;
+                envelope.smtputf8 = mail.smtputf8;
+                envelope.ret = mail.ret;
+                envelope.envid = mail.envid;
+                self.client.pending = Some(Pending {
+                    envelope,
+                    decisions: Vec::new(),
+                    size: mail.size,
+                });
+                self.machine.accept();
+            }
+            Err(reply) => {
+                self.refused("sender", &mail.reverse_path.to_string(), &reply);
+                self.machine.reply(&reply);
+            }
+        }
+    }
+
+    async fn rcpt(&mut self, rcpt: Rcpt) {
+        let size = self
+            .client
+            .pending
+            .as_ref()
+            .and_then(|pending| pending.size);
+        let session = &self.client.facts.session;
+        let checked = self.ports.policy.check_recipient(session, &rcpt.path, size);
+        let decision = Box::pin(checked).await;
+        if let Decision::Refuse(reply) = decision {
+            self.refused("recipient", &rcpt.path.to_string(), &reply);
+            self.machine.reply(&reply);
+            return;
+        }
+        let address = self.address_of(rcpt.path);
+        if let (Some(pending), Some(address)) = (&mut self.client.pending, address) {
+            pending.decisions.push(decision);
+            pending.envelope.recipients.push(Recipient {
+                address,
+                notify: rcpt.notify,
+                orcpt: rcpt.orcpt,
+            });
+            self.machine.accept();
+        } else {
+            self.machine.reply(&policy::reply::local_trouble());
+        }
+    }
+
+    /// The bare postmaster is ours.
+    fn address_of(&self, path: ForwardPath) -> Option<Address> {
+        match path {
+            ForwardPath::Address(address) => Some(address),
+            ForwardPath::Postmaster => {
+                let local = LocalPart::parse("postmaster").ok()?;
+                Address::new(local, self.config.host.clone()?).ok()
+            }
+        }
+    }
+
+    fn data_start(&mut self) {
+        let begun = match self.client.pending.take() {
+            Some(pending) => self.ports.intake.begin(Transaction {
+                facts: self.client.facts.clone(),
+                envelope: pending.envelope,
+                decisions: pending.decisions,
+                size_hint: pending.size,
+            }),
+            None => Err(policy::reply::local_trouble()),
+        };
         match begun {
             Ok(receiving) => {
-                self.receiving = Some(Box::new(receiving));
-                self.message_begins();
-                self.protocol.accept();
+                self.client.receiving = Some(Box::new(receiving));
+                self.deadlines.data_begins(self.ports.runtime.monotonic());
+                self.machine.accept();
             }
-            Err(refusal) => {
-                tracing::info!(session = %self.id, reply = %refusal.to_line(), "smtp: data refused");
-                self.ports.metrics.message_refused(self.door(), "data");
-                self.protocol.reply(&refusal);
+            Err(reply) => {
+                self.refused("data", "", &reply);
+                self.machine.reply(&reply);
             }
         }
     }
 
-    pub(crate) async fn end_message(&mut self) {
-        let Some(receiving) = self.receiving.take() else {
-            return self.protocol.reply(&policy::reply::local_trouble());
+    /// The one place where a message is promised.
+    async fn data_end(&mut self) {
+        let Some(receiving) = self.client.receiving.take() else {
+            self.machine.reply(&policy::reply::local_trouble());
+            return;
         };
-        // Only now is anything promised: the outcome waits for the commit.
         let outcome = Box::pin(receiving.finish()).await;
-        self.forget_transaction();
-        if outcome.is_accepted() {
-            self.message_was_useful();
+        let now = self.ports.runtime.monotonic();
+        self.deadlines.data_ends(outcome.is_accepted(), now);
+        match self.config.role() {
+            Role::Lmtp => self.machine.reply_each(&outcome.replies),
+            Role::Mx | Role::Submission => self.machine.reply(&outcome.reply),
         }
-        match self.config.role {
-            Role::Lmtp => self.protocol.reply_each(&outcome.replies),
-            Role::Mx | Role::Submission => self.protocol.reply(&outcome.reply),
-        }
+    }
+
+    fn data_aborted(&mut self, fault: DataFault) {
+        self.client.drop_transaction();
+        let now = self.ports.runtime.monotonic();
+        self.deadlines.data_ends(false, now);
+        let session = &self.client.facts.session_id;
+        tracing::info!(%session, reason = %fault, "message refused");
+        self.ports.metrics.message_refused(self.door(), "data");
+    }
+
+    /// RFC 5321 §3.5.3: 252 to strangers, the truth to our own users.
+    async fn verify(&mut self, argument: &str) {
+        let text = argument.trim_matches(['<', '>']);
+        let unsaid = Reply::enhanced(252, (2, 5, 0), "cannot verify, but will try to deliver");
+        let reply = match Address::parse(text) {
+            Ok(address) if self.machine.is_authenticated() => {
+                match Box::pin(self.ports.directory.resolve(&address)).await {
+                    Ok(Resolution::Local(_)) => {
+                        Reply::enhanced(250, (2, 1, 5), &format!("<{address}>"))
+                    }
+                    Ok(Resolution::NoSuchUser) => {
+                        Reply::enhanced(550, (5, 1, 1), "no such user here")
+                    }
+                    _ => unsaid,
+                }
+            }
+            _ => unsaid,
+        };
+        self.machine.reply(&reply);
+    }
+
+    fn refused(&self, what: &'static str, who: &str, reply: &Reply) {
+        let session = &self.client.facts.session_id;
+        tracing::info!(%session, what, who, reply = %reply.to_line(), "refused");
+        self.ports.metrics.message_refused(self.door(), what);
     }
 
     fn door(&self) -> Door {
-        match self.config.role {
+        match self.config.role() {
             Role::Mx => Door::Mx,
             Role::Submission => Door::Submission,
             Role::Lmtp => Door::Lmtp,
         }
     }
-}
-
-/// RFC 5321 §4.5.1: `<Postmaster>` is whoever keeps this host.
-fn postmaster(host_name: &str) -> Option<Address> {
-    let domain = Domain::parse(host_name).ok()?;
-    Address::new(LocalPart::parse("postmaster").ok()?, domain).ok()
 }
