@@ -3,8 +3,8 @@
 //! A tour: [`serve`] runs one connection with the [`Ports`] it may use and its
 //! listener's [`Config`]. `session` reads, waits and writes; `transaction` turns
 //! the events of `smtp_proto`'s machine into questions to `policy`, `directory`
-//! and `intake`, and their answers into replies; `deadline` says how long a
-//! client may take.
+//! and `intake`, and their answers into replies; `inquiry` answers VRFY and
+//! EXPN; `deadline` says how long a client may take.
 //!
 //! Not here: the protocol (`smtp_proto`), who may send what to whom (`policy`),
 //! what becomes of a message (`intake`), limits on connections (the wiring).
@@ -17,6 +17,7 @@
 
 mod config;
 mod deadline;
+mod inquiry;
 pub mod limits;
 mod session;
 #[cfg(test)]
@@ -36,7 +37,7 @@ use runtime::Runtime;
 use runtime::net::Conn;
 
 /// What sessions use of the rest of the program.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct Ports {
     /// Clock, randomness, the drain.
     pub runtime: Runtime,

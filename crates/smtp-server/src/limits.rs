@@ -19,3 +19,5 @@ pub const WRITE_TIMEOUT: Duration = Duration::from_secs(300);
 pub const AUTH_FAILURES_MAX: u32 = 5;
 /// Replies that wait while more pipelined commands are worked off.
 pub const OUTPUT_BYTES_MAX: usize = 16 << 10;
+/// Addresses that EXPN lists.
+pub const EXPAND_MAX: usize = 100;

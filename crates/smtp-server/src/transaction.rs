@@ -1,6 +1,6 @@
 //! What the machine's events lead to: logins, senders, recipients, messages.
 
-use directory::{AuthFailure, Resolution};
+use directory::AuthFailure;
 use envelope::{Address, Envelope, ForwardPath, LocalPart, Recipient, Reply};
 use intake::{Facts, Receiving, Transaction};
 use observe::Door;
@@ -102,11 +102,7 @@ impl Session {
             Event::DataAborted(fault) => self.data_aborted(fault),
             Event::Reset => self.client.drop_transaction(),
             Event::Verify(argument) => self.verify(&argument).await,
-            // PRACTICE of the field: members of a list are nobody's business.
-            Event::Expand(_) => {
-                let reply = Reply::enhanced(502, (5, 5, 1), "EXPN is not available");
-                self.machine.reply(&reply);
-            }
+            Event::Expand(argument) => self.expand(&argument).await,
             Event::Close(reason) => return Next::Close(reason),
         }
         Next::Continue
@@ -281,27 +277,6 @@ impl Session {
         let session = &self.client.facts.session_id;
         tracing::info!(%session, reason = %fault, "message refused");
         self.ports.metrics.message_refused(self.door(), "data");
-    }
-
-    /// RFC 5321 §3.5.3: 252 to strangers, the truth to our own users.
-    async fn verify(&mut self, argument: &str) {
-        let text = argument.trim_matches(['<', '>']);
-        let unsaid = Reply::enhanced(252, (2, 5, 0), "cannot verify, but will try to deliver");
-        let reply = match Address::parse(text) {
-            Ok(address) if self.machine.is_authenticated() => {
-                match Box::pin(self.ports.directory.resolve(&address)).await {
-                    Ok(Resolution::Local(_)) => {
-                        Reply::enhanced(250, (2, 1, 5), &format!("<{address}>"))
-                    }
-                    Ok(Resolution::NoSuchUser) => {
-                        Reply::enhanced(550, (5, 1, 1), "no such user here")
-                    }
-                    _ => unsaid,
-                }
-            }
-            _ => unsaid,
-        };
-        self.machine.reply(&reply);
     }
 
     fn refused(&self, what: &'static str, who: &str, reply: &Reply) {
