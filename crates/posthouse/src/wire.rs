@@ -212,6 +212,7 @@ impl System {
             &self.hostname,
             &self.runtime,
             &self.store,
+            &self.intake,
             metrics,
             &tls,
         );

@@ -2,14 +2,19 @@
 
 use std::sync::Arc;
 
+use intake::Intake;
 use observe::Metrics;
+use policy::Policy;
 use runtime::net::{Conn, Listener};
 use runtime::tls::ServerTls;
 use runtime::{Runtime, Task};
 use settings::Settings;
+use smtp_server::Role;
 
 use super::accept::Hall;
 use crate::store::Store;
+
+const SMTP_REFUSAL: &str = "421 4.3.2 too many sessions here; try again later\r\n";
 
 /// What all faces are made from.
 pub(super) struct Faces<'a> {
@@ -21,11 +26,15 @@ pub(super) struct Faces<'a> {
     halls: Halls,
     imap: Arc<imap_server::Ports>,
     pop3: Arc<pop3_server::Ports>,
+    smtp: Arc<smtp_server::Ports>,
 }
 
 struct Halls {
     imap: Hall,
     pop3: Hall,
+    smtp: Hall,
+    lmtp: Hall,
+    submission: Hall,
 }
 
 /// How a listener's first byte is met.
@@ -43,11 +52,18 @@ impl<'a> Faces<'a> {
         hostname: &'a str,
         runtime: &'a Runtime,
         store: &'a Arc<Store>,
+        intake: &Intake,
         metrics: &'a Arc<Metrics>,
         tls: &'a ServerTls,
     ) -> Self {
         let hall = |protocol, refusal| Hall::new(protocol, refusal, &settings.limits, runtime);
         let count = |limit: u64| usize::try_from(limit).unwrap_or(usize::MAX);
+        let policy = Policy::new(
+            store.directory.clone(),
+            store.mailstore.clone(),
+            runtime.clone(),
+            settings.relay.networks.clone(),
+        );
         let imap = imap_server::Ports {
             mailstore: store.mailstore.clone(),
             blobs: store.blobs.clone(),
@@ -63,10 +79,12 @@ impl<'a> Faces<'a> {
             settings,
             hostname,
             runtime,
-
             metrics,
             tls,
             halls: Halls {
+                smtp: hall("smtp", SMTP_REFUSAL),
+                lmtp: hall("lmtp", SMTP_REFUSAL),
+                submission: hall("submission", SMTP_REFUSAL),
                 pop3: hall(
                     "pop3",
                     "-ERR [SYS/TEMP] too many sessions here; try again later\r\n",
@@ -83,6 +101,13 @@ impl<'a> Faces<'a> {
                 metrics: metrics.clone(),
                 maildrops: pop3_server::Maildrops::default(),
             }),
+            smtp: Arc::new(smtp_server::Ports {
+                intake: intake.clone(),
+                policy: Arc::new(policy),
+                directory: store.directory.clone(),
+                runtime: runtime.clone(),
+                metrics: metrics.clone(),
+            }),
             imap: Arc::new(imap),
         }
     }
@@ -92,11 +117,15 @@ impl<'a> Faces<'a> {
         match name {
             "http" => self.http(listener, None),
             "https" => self.http(listener, Some(self.tls.with_alpn(&["http/1.1"]))),
+            "smtp" => self.smtp(listener, Role::Mx, Door::Plain),
+            "lmtp" => self.smtp(listener, Role::Lmtp, Door::Plain),
+            "submission" => self.smtp(listener, Role::Submission, Door::Plain),
+            "submissions" => self.smtp(listener, Role::Submission, Door::Tls),
             "pop3" => self.pop3(listener, Door::Plain),
             "pop3s" => self.pop3(listener, Door::Tls),
             "imap" => self.imap(listener, Door::Plain),
             "imaps" => self.imap(listener, Door::Tls),
-            _ => self.runtime.spawn("nobody", async move { drop(listener) }),
+            _ => unreachable!("every name of `Listen::all` is above"),
         }
     }
 
@@ -104,6 +133,43 @@ impl<'a> Faces<'a> {
         let (metrics, runtime) = (self.metrics.clone(), self.runtime.clone());
         let serving = admin::http::serve(listener, tls, metrics, runtime);
         self.runtime.spawn("http", serving)
+    }
+
+    fn smtp(&self, listener: Listener, role: Role, door: Door) -> Task<()> {
+        let tls = self.tls.with_alpn(&["smtp"]);
+        let mode = match (door, role) {
+            (Door::Tls, _) => smtp_server::TlsMode::Implicit(tls),
+            // LMTP stays on this machine or a trusted network.
+            (Door::Plain, Role::Lmtp) => smtp_server::TlsMode::None,
+            (Door::Plain, _) => smtp_server::TlsMode::StartTls(tls),
+        };
+        let (limits, idle_timeout) = (&self.settings.limits, self.settings.smtp.idle_timeout);
+        let recipients = usize::try_from(limits.recipients).unwrap_or(usize::MAX);
+        let far = smtp_server::Config::new(role, self.hostname, mode)
+            .with_limits(limits.message_bytes.0, recipients)
+            .with_idle_timeout(idle_timeout);
+        let near = if self.settings.auth.plaintext_on_loopback {
+            far.clone().with_plaintext_login()
+        } else {
+            far.clone()
+        };
+        let config = ByPeer {
+            near: Arc::new(near),
+            far: Arc::new(far),
+        };
+        let ports = self.smtp.clone();
+        let hall = match role {
+            Role::Mx => &self.halls.smtp,
+            Role::Lmtp => &self.halls.lmtp,
+            Role::Submission => &self.halls.submission,
+        };
+        let serving = hall
+            .clone()
+            .receive(listener, door == Door::Tls, move |conn| {
+                let config = config.of(&conn).clone();
+                smtp_server::serve(conn, ports.clone(), config)
+            });
+        self.runtime.spawn("smtp", serving)
     }
 
     fn pop3(&self, listener: Listener, door: Door) -> Task<()> {
