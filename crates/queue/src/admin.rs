@@ -175,6 +175,8 @@ impl Queue {
             .runtime
             .blocking(move || inner.find_now(id))
             .await?;
+        // Before too: the commit wakes the dispatcher, which must not find the site still closed.
+        self.told(act);
         let acted = match self.act_on(shard, id, act, &Filter::default()).await {
             Err(QueueError::Damaged(_)) if act == Act::Remove => {
                 self.remove_damaged(shard, id).await?;
@@ -196,6 +198,7 @@ impl Queue {
     pub async fn act_on_all(&self, filter: &Filter, act: Act) -> Result<Acted, QueueError> {
         let mut acted = Acted::default();
         let mut from = None;
+        self.told(act);
         loop {
             let page = self.list(filter, from, PAGE).await?;
             for listed in page.messages {
