@@ -59,7 +59,8 @@ impl Client {
         Ok(text)
     }
 
-    /// Sends one message (already dot-stuffed, with CRLF) and gives the last reply.
+    /// Sends one message (already dot-stuffed, with CRLF; the last one may be
+    /// missing) and gives the reply to it.
     pub fn send(&mut self, from: &str, to: &[&str], message: &[u8]) -> Result<(u16, String)> {
         self.expect(&format!("MAIL FROM:<{from}>"), 250)?;
         for rcpt in to {
@@ -67,7 +68,12 @@ impl Client {
         }
         self.expect("DATA", 354)?;
         self.raw(message)?;
-        self.raw(b"\r\n.\r\n")?;
+        let end: &[u8] = if message.ends_with(b"\r\n") {
+            b".\r\n"
+        } else {
+            b"\r\n.\r\n"
+        };
+        self.raw(end)?;
         self.reply()
     }
 }

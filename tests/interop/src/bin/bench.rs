@@ -94,7 +94,6 @@ fn ours(world: &mut World) -> Result<(Posthouse, u32)> {
     let users: Vec<String> = (0..USERS).map(|n| format!("user{n}")).collect();
     let names: Vec<&str> = users.iter().map(String::as_str).collect();
     let mut ours = Posthouse::init(world, "127.0.0.10", "demo.test", &names)?;
-    ours.set("auth.plaintext_on_loopback", "true")?;
     let pid = ours.serve(world)?;
     Ok((ours, pid))
 }
@@ -319,7 +318,6 @@ fn idle(world: &mut World) -> Result<()> {
         "demo.test",
         &["u0", "u1", "u2", "u3", "u4", "u5", "u6", "u7", "u8"],
     )?;
-    ours.set("auth.plaintext_on_loopback", "true")?;
     ours.set("limits.sessions_per_user", "10000")?;
     ours.set("limits.sessions_per_address", "10000")?;
     let pid = ours.serve(world)?;

@@ -21,7 +21,6 @@ fn kills() -> u32 {
 }
 
 #[test]
-#[ignore = "the server is not wired together yet"]
 fn what_was_acknowledged_survives_fifty_kills_exactly_once() {
     run(
         "crash::what_was_acknowledged_survives_fifty_kills_exactly_once",
