@@ -10,9 +10,9 @@ use serde_json::Value;
 use settings::Settings;
 
 use crate::acts::Acts;
-use crate::limits::{COMMAND_WORKERS, STOP_TIMEOUT};
+use crate::limits::{COMMAND_WORKERS, STARTING_PATIENCE, STARTING_PAUSE, STOP_TIMEOUT};
 use crate::place;
-use crate::store::Store;
+use crate::store::{FolderInUse, Store};
 
 /// Carries out one act on the system that the configuration names.
 pub(crate) fn ask(config: Option<&Path>, request: Request) -> anyhow::Result<Value> {
@@ -61,16 +61,27 @@ async fn ask_one(
     request: Request,
 ) -> anyhow::Result<Value> {
     if opened.is_none() {
-        match call(&settings.general.data_dir, &request).await {
-            Ok(answer) => return Ok(answer),
-            Err(CallError::NotRunning) => {}
-            Err(CallError::Failed(error)) => return Err(error.into()),
-            Err(error) => return Err(error.into()),
+        let patience = runtime.monotonic().after(STARTING_PATIENCE);
+        loop {
+            match call(&settings.general.data_dir, &request).await {
+                Ok(answer) => return Ok(answer),
+                Err(CallError::NotRunning) => {}
+                Err(CallError::Failed(error)) => return Err(error.into()),
+                Err(error) => return Err(error.into()),
+            }
+            match Store::open(settings, runtime).await {
+                Ok(store) => {
+                    *opened = Some(Arc::new(store));
+                    break;
+                }
+                // A server that is just starting, or ending: it will answer, or be gone.
+                Err(error) if error.is::<FolderInUse>() && runtime.monotonic() < patience => {
+                    runtime.sleep(STARTING_PAUSE).await;
+                }
+                Err(error) => return Err(error),
+            }
         }
     }
-    let store = match opened {
-        Some(store) => store,
-        None => opened.insert(Arc::new(Store::open(settings, runtime).await?)),
-    };
+    let store = opened.as_ref().context("the store is open")?;
     Ok(Acts::new(store.clone()).run(request).await?)
 }

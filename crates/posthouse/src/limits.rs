@@ -19,3 +19,9 @@ pub(crate) const QUEUE_LISTED_MAX: usize = 100_000;
 
 /// Bytes of a password that are read at most.
 pub(crate) const PASSWORD_BYTES_MAX: u64 = 4096;
+
+/// How long a command waits for a server that has the folder and does not answer yet.
+pub(crate) const STARTING_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Between two such attempts.
+pub(crate) const STARTING_PAUSE: Duration = Duration::from_millis(50);

@@ -101,12 +101,25 @@ fn open_engine(data_dir: &Path, options: &Options) -> anyhow::Result<EmbeddedEng
     EmbeddedEngine::open(&folder, options).map_err(|error| open_error(error, data_dir))
 }
 
+/// Another process has the folder: a server that has not bound its control socket yet, or a second one.
+#[derive(Debug)]
+pub(crate) struct FolderInUse(String);
+
+impl std::fmt::Display for FolderInUse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for FolderInUse {}
+
 fn open_error(error: OpenError, data_dir: &Path) -> anyhow::Error {
     let data_dir = data_dir.display();
     match error {
-        OpenError::InUse { pid } => anyhow!(
+        OpenError::InUse { pid } => FolderInUse(format!(
             "the data folder {data_dir} is in use by process {pid}; end that one first (kill {pid})"
-        ),
+        ))
+        .into(),
         error => anyhow!(error).context(format!("cannot open the store in {data_dir}")),
     }
 }

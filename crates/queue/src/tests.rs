@@ -43,7 +43,7 @@ impl World {
         let queue = Queue::new(
             Arc::clone(&self.engine),
             Arc::clone(&self.blobs),
-            Runtime::seeded(7),
+            self.runtime.clone(),
         );
         let runtime = self.runtime.clone();
         Self {
@@ -83,6 +83,13 @@ impl World {
             start,
         };
         self.queue.stage(batch, SHARD, new)
+    }
+
+    /// Everything submitted before is visible: commits of a shard become so in order.
+    async fn settle(&self) {
+        let mut batch = Batch::new();
+        batch.put(engine::keys::account(SHARD.0.into()), Bytes::new());
+        self.engine.submit(batch).expect("taken").done().await;
     }
 
     async fn due(&self) -> Vec<Due> {

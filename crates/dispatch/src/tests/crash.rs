@@ -12,6 +12,7 @@ async fn an_attempt_that_was_cut_off_by_a_crash_is_made_once_more() {
     dispatcher.turn().await.expect("read");
     world.script.begun.notified().await;
     assert_eq!(world.states(id).await, ["leased"]);
+    world.settle().await;
     // Nothing runs on, nothing is given back: as after a power cut.
     std::mem::forget(dispatcher);
     let after = world.restarted();
@@ -35,6 +36,7 @@ async fn a_report_is_never_lost_and_never_doubled() {
     let mut dispatcher = world.dispatcher();
     dispatcher.turn().await.expect("read");
     world.script.begun.notified().await;
+    world.settle().await;
     std::mem::forget(dispatcher);
     let after = world.restarted();
     after.queue.recover().await.expect("recovered");
@@ -84,6 +86,7 @@ async fn a_drain_cuts_off_what_takes_too_long_and_leaves_no_lease() {
     };
     let (ran, ()) = tokio::join!(dispatcher.run(world.runtime.shutdown()), running);
     ran.expect("recovered");
+    world.settle().await;
     assert_eq!(world.states(id).await, ["todo"]);
     let after = world.restarted();
     assert_eq!(

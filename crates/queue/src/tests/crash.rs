@@ -14,6 +14,7 @@ async fn an_attempt_that_was_cut_off_is_made_once_more() {
         .await
         .expect("read")
         .expect("free");
+    world.settle().await;
     std::mem::forget(lease);
     let world = world.restarted();
     let recovered = world.queue.recover().await.expect("recovered");
@@ -47,6 +48,7 @@ async fn an_outcome_that_is_durable_is_not_attempted_again() {
         .await
         .expect("legal");
     change.commit().await.expect("committed");
+    world.settle().await;
     std::mem::forget(lease);
     let world = world.restarted();
     assert_eq!(
@@ -77,6 +79,7 @@ async fn a_change_that_was_not_committed_leaves_everything_as_it_was() {
             .expect("legal"),
     );
     drop(lease);
+    world.settle().await;
     assert_eq!(world.keys(), before);
 }
 
@@ -130,6 +133,7 @@ async fn one_damaged_record_is_set_aside_and_the_rest_goes_on() {
             let lease = world.queue.lease(&due, |_| true).await.expect("no error");
             assert_eq!(lease.is_some(), due.id == good);
         }
+        world.settle().await;
         let due: Vec<QueueId> = world.due().await.iter().map(|due| due.id).collect();
         assert_eq!(due, [good], "the damaged one left the schedule");
         let page = world

@@ -139,8 +139,8 @@ fn mutt_opens_the_mailbox() {
             format!(
                 "set imap_user=\"alice@demo.test\" imap_pass=\"{PASSWORD}\" ssl_starttls=no ssl_force_tls=no\n\
                  set ssl_verify_host=no ssl_verify_dates=no certificate_file=\"{d}/cert.pem\"\n\
-                 set confirmappend=no delete=yes quit=yes wait_key=no mbox_type=mbox copy=no\n\
-                 push \"<last-entry><copy-message>{d}/copy.mbox<enter>y<quit>\"\n"
+                 set confirmappend=no delete=yes quit=yes wait_key=no mbox_type=mbox copy=no auto_tag=no\n\
+                 push \"<tag-pattern>~A<enter><tag-prefix><copy-message>{d}/copy.mbox<enter>y<quit>\"\n"
             ),
         )?;
         world.sh(&format!(

@@ -1,0 +1,127 @@
+//! No open relay: each known way to make a server pass mail on, at the protocol.
+
+use super::*;
+
+#[tokio::test]
+async fn strangers_reach_our_users_and_nobody_else() {
+    let world = World::new().await;
+    let mut client = world.stranger().await;
+    client
+        .dialogue(&[("MAIL FROM:<x@far.test>", "250 2.1.0")])
+        .await;
+    for recipient in [
+        "<victim@elsewhere.test>",
+        "<victim%elsewhere.test@demo.test>",
+        "<elsewhere.test!victim@demo.test>",
+        "<victim%elsewhere.test@mx.demo.test>",
+        "<\"victim@elsewhere.test\"@demo.test>",
+        "<\"victim%elsewhere.test\"@demo.test>",
+        "<@demo.test:victim@elsewhere.test>",
+        "<@demo.test,@mx.demo.test:victim@elsewhere.test>",
+        "<@elsewhere.test:victim@elsewhere.test>",
+        "<victim@[203.0.113.1]>",
+        "<victim@[198.51.100.99]>",
+        "<victim%elsewhere.test@[203.0.113.1]>",
+        "<victim@[IPv6:::ffff:203.0.113.1]>",
+        "<victim@[127.0.0.1]>",
+        "<alice@demo.test.elsewhere.test>",
+        "<alice@xdemo.test>",
+        "<alice@demo.tést>",
+        "<alice+victim@elsewhere.test>",
+        "<alice@localhost>",
+        "<victim@mx.demo.test>",
+        "<\"alice@demo.test\"@elsewhere.test>",
+        "<alice@demo.test@elsewhere.test>",
+        "<alice@elsewhere.test@demo.test>",
+        "<alice@demo.test.>",
+        "<alice@.demo.test>",
+        "<@demo.test>",
+        "<>",
+        "<|/bin/sh@demo.test>",
+        "<\"| /bin/sh\"@demo.test>",
+        "<=?utf-8?q?alice=40elsewhere.test?=@demo.test>",
+        "<\"\"@demo.test>",
+    ] {
+        let reply = client.say(&format!("RCPT TO:{recipient}")).await;
+        assert!(reply.starts_with('5'), "{recipient}: {reply}");
+    }
+    client.dialogue(&[("DATA", "554 5.5.1")]).await;
+    assert_eq!(world.queued().await, 0);
+}
+
+#[tokio::test]
+async fn letters_that_look_like_ours_are_not_ours() {
+    let world = World::new().await;
+    let mut client = world.stranger().await;
+    client
+        .dialogue(&[("MAIL FROM:<x@far.test> SMTPUTF8", "250 2.1.0")])
+        .await;
+    for recipient in [
+        "<alice@demo.te\u{17f}t>",
+        "<alice@ｄｅｍｏ.test>",
+        "<alice@demo。test>",
+        "<al\u{131}ce@demo.test>",
+        "<alice@dem\u{43e}.test>",
+    ] {
+        let reply = client.say(&format!("RCPT TO:{recipient}")).await;
+        assert!(reply.starts_with('5'), "{recipient}: {reply}");
+    }
+}
+
+#[tokio::test]
+async fn spellings_of_our_users_are_our_users() {
+    let world = World::new().await;
+    let mut client = world.stranger().await;
+    client
+        .dialogue(&[("MAIL FROM:<x@far.test>", "250 2.1.0")])
+        .await;
+    for recipient in [
+        "<alice@demo.test>",
+        "<ALICE@DEMO.TEST>",
+        "<alice+tag@demo.test>",
+        "<\"alice\"@demo.test>",
+        "<@far.test:alice@demo.test>",
+        "<Postmaster>",
+        "<postmaster@demo.test>",
+        "<abuse@other.test>",
+        "<postmaster@[203.0.113.1]>",
+    ] {
+        let reply = client.say(&format!("RCPT TO:{recipient}")).await;
+        assert!(reply.starts_with("250 2.1.5"), "{recipient}: {reply}");
+    }
+}
+
+#[tokio::test]
+async fn loopback_is_no_relay_network_and_a_listed_network_is() {
+    let world = World::new().await;
+    for (peer, want) in [(NEAR, "550 5.7.1"), (RELAYING, "250 2.1.5")] {
+        let config = Config::new(Role::Mx, "mx.demo.test", TlsMode::None);
+        let mut client = world.connect(config, peer);
+        client.hear().await;
+        client
+            .dialogue(&[
+                ("EHLO x.test", "250"),
+                ("MAIL FROM:<x@far.test>", "250"),
+                ("RCPT TO:<y@elsewhere.test>", want),
+            ])
+            .await;
+    }
+}
+
+#[tokio::test]
+async fn lmtp_takes_local_recipients_only() {
+    let world = World::new().await;
+    let mut client = world.connect(
+        Config::new(Role::Lmtp, "mx.demo.test", TlsMode::None),
+        RELAYING,
+    );
+    client.hear().await;
+    client
+        .dialogue(&[
+            ("LHLO x.test", "250"),
+            ("MAIL FROM:<>", "250"),
+            ("RCPT TO:<y@elsewhere.test>", "550 5.7.1"),
+            ("RCPT TO:<alice@demo.test>", "250 2.1.5"),
+        ])
+        .await;
+}

@@ -1,0 +1,147 @@
+//! Mail from users: TLS, logins, whose addresses.
+
+use super::*;
+
+fn config(tls_mode: TlsMode) -> Config {
+    Config::new(Role::Submission, "mx.demo.test", tls_mode)
+}
+
+async fn logged_in(world: &World) -> Client {
+    let mut client = world.connect(config(TlsMode::None).with_plaintext_login(), NEAR);
+    client.hear().await;
+    client
+        .dialogue(&[
+            ("EHLO laptop", "250"),
+            (&plain_auth("alice@demo.test", "demo"), "235 2.7.0"),
+        ])
+        .await;
+    client
+}
+
+#[tokio::test]
+async fn starttls_then_login_then_mail_to_anywhere() {
+    let world = World::new().await;
+    let mut client = world.connect(config(TlsMode::StartTls(tls())), FAR);
+    client.hear().await;
+    let login = plain_auth("alice@demo.test", "demo");
+    client
+        .dialogue(&[
+            ("EHLO laptop", "250"),
+            ("MAIL FROM:<alice@demo.test>", "530 5.7.0"),
+            (&login, "538 5.7.11"),
+            ("STARTTLS", "220 2.0.0"),
+        ])
+        .await;
+    let tls = ClientTls::opportunistic().unwrap();
+    client.conn.connect_tls(&tls, "mx.demo.test").await.unwrap();
+    client
+        .dialogue(&[("MAIL FROM:<alice@demo.test>", "503 5.5.1")])
+        .await;
+    let hello = client.say("EHLO laptop").await;
+    assert!(
+        hello.contains("AUTH PLAIN LOGIN") && !hello.contains("STARTTLS"),
+        "{hello}"
+    );
+    client
+        .dialogue(&[
+            (&login, "235 2.7.0"),
+            ("MAIL FROM:<alice@demo.test>", "250 2.1.0"),
+            ("RCPT TO:<friend@elsewhere.test>", "250 2.1.5"),
+            ("RCPT TO:<bob@demo.test>", "250 2.1.5"),
+            ("DATA", "354"),
+            (
+                "From: alice@demo.test\r\nBcc: secret@elsewhere.test\r\n\r\nhi\r\n.",
+                "250 2.0.0",
+            ),
+        ])
+        .await;
+    let message = &world.inbox(2).await[0];
+    assert!(message.contains("with ESMTPSA id"), "{message}");
+    assert!(
+        !message.contains("Bcc") && !message.contains("198.51.100.7"),
+        "{message}"
+    );
+    assert!(message.contains("Message-ID: <") && message.contains("Date: "));
+    assert_eq!(world.queued().await, 1);
+}
+
+#[tokio::test]
+async fn tls_from_the_first_octet() {
+    let world = World::new().await;
+    let mut client = world.connect(config(TlsMode::Implicit(tls())), FAR);
+    let tls = ClientTls::opportunistic().unwrap();
+    client.conn.connect_tls(&tls, "mx.demo.test").await.unwrap();
+    assert!(client.hear().await.starts_with("220"));
+    client
+        .dialogue(&[
+            ("EHLO laptop", "250"),
+            (&plain_auth("bob@demo.test", "demo"), "235"),
+        ])
+        .await;
+}
+
+#[tokio::test]
+async fn commands_behind_starttls_in_the_clear_end_the_session() {
+    let world = World::new().await;
+    let mut client = world.connect(config(TlsMode::StartTls(tls())), FAR);
+    client.hear().await;
+    client.dialogue(&[("EHLO laptop", "250")]).await;
+    client.send("STARTTLS\r\nEHLO evil\r\n").await;
+    assert_eq!(client.hear().await, "");
+}
+
+#[tokio::test]
+async fn wrong_passwords_are_refused_and_counted() {
+    let world = World::new().await;
+    let mut client = world.connect(config(TlsMode::None).with_plaintext_login(), NEAR);
+    client.hear().await;
+    client.dialogue(&[("EHLO laptop", "250")]).await;
+    for login in ["alice@demo.test", "nobody@demo.test"] {
+        let reply = client.say(&plain_auth(login, "wrong")).await;
+        assert!(reply.starts_with("535 5.7.8"), "{reply}");
+        client
+            .dialogue(&[("MAIL FROM:<alice@demo.test>", "530 5.7.0")])
+            .await;
+    }
+    let mut said = 2;
+    while said < 20 {
+        said += 1;
+        let reply = client
+            .say(&plain_auth("alice@demo.test", &format!("wrong{said}")))
+            .await;
+        if client.say("NOOP").await.starts_with("421 4.7.0") || reply.is_empty() {
+            break;
+        }
+    }
+    assert!(said <= 6, "{said}");
+}
+
+#[tokio::test]
+async fn only_addresses_of_ones_own() {
+    let world = World::new().await;
+    let mut client = logged_in(&world).await;
+    client
+        .dialogue(&[
+            ("MAIL FROM:<bob@demo.test>", "553 5.7.1"),
+            ("MAIL FROM:<x@elsewhere.test>", "553 5.7.1"),
+            ("MAIL FROM:<>", "250 2.1.0"),
+            ("RSET", "250"),
+            ("MAIL FROM:<ALICE@demo.test>", "250 2.1.0"),
+        ])
+        .await;
+}
+
+#[tokio::test]
+async fn users_may_ask_who_is_there() {
+    let world = World::new().await;
+    let mut client = logged_in(&world).await;
+    client
+        .dialogue(&[
+            ("VRFY bob@demo.test", "250 2.1.5 <bob@demo.test>"),
+            ("VRFY nobody@demo.test", "550 5.1.1"),
+            ("VRFY x@elsewhere.test", "252"),
+            ("EXPN bob@demo.test", "250 2.1.5 <bob@demo.test>"),
+            ("EXPN nobody@demo.test", "550 5.1.1"),
+        ])
+        .await;
+}
