@@ -103,17 +103,14 @@ async fn wrong_passwords_are_refused_and_counted() {
             .dialogue(&[("MAIL FROM:<alice@demo.test>", "530 5.7.0")])
             .await;
     }
-    let mut said = 2;
-    while said < 20 {
-        said += 1;
-        let reply = client
-            .say(&plain_auth("alice@demo.test", &format!("wrong{said}")))
-            .await;
-        if client.say("NOOP").await.starts_with("421 4.7.0") || reply.is_empty() {
-            break;
-        }
+    for said in 3..=6 {
+        let secret = format!("wrong{said}");
+        let reply = client.say(&plain_auth("alice@demo.test", &secret)).await;
+        assert!(reply.starts_with("535 5.7.8"), "{said}: {reply}");
     }
-    assert!(said <= 6, "{said}");
+    let goodbye = client.hear().await;
+    assert!(goodbye.starts_with("421 4.7.0"), "{goodbye}");
+    assert_eq!(client.hear().await, "", "the session is over");
 }
 
 #[tokio::test]
