@@ -483,8 +483,11 @@ impl Client {
     }
 
     fn finish_transaction(&mut self) {
-        // A message that was answered leaves no transaction behind.
-        self.needs_reset = self.state != State::Final;
+        // A message that was answered leaves no transaction behind, but RFC 3030 §2
+        // (MUST): behind a refused chunk nobody knows, so RSET.
+        let refused = |v: &Verdict| v.stage == Stage::Final && !v.reply.is_positive();
+        let chunk_refused = self.uses_chunks() && self.verdicts.iter().flatten().any(refused);
+        self.needs_reset = self.state != State::Final || chunk_refused;
         self.state = State::Ready;
         self.report();
     }
@@ -517,7 +520,16 @@ impl Client {
         self.events.push_back(ClientEvent::Finished(verdicts));
     }
 
+    /// The last word about a recipient. A yes counts only behind the whole
+    /// message: a server that is out of step must not make it delivered.
     fn settle(&mut self, index: usize, reply: Reply, stage: Stage) {
+        let delivered = reply.is_positive() && self.state == State::Final;
+        let reply = if delivered || reply.is_temporary() || reply.is_permanent() {
+            reply
+        } else {
+            let text = format!("the server is out of step: {}", reply.to_line());
+            Reply::enhanced(451, (4, 5, 0), &text)
+        };
         self.verdicts[index].get_or_insert(Verdict { reply, stage });
     }
 

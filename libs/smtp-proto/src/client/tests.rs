@@ -232,6 +232,61 @@ fn a_reply_within_the_message_is_the_last_word() {
     assert!(!peer.client.is_ready());
 }
 
+/// A server (or a proxy) that is out of step with us never makes a message
+/// count as delivered that it cannot have.
+#[test]
+fn only_the_answer_to_the_whole_message_is_a_success() {
+    // 2yz to DATA.
+    let mut peer = Peer::ready(config(), "");
+    peer.begin(&["b@x.example"]);
+    peer.hear("250 ok\r\n");
+    peer.hear("250 ok\r\n");
+    let (_, event) = peer.hear("250 ok\r\n");
+    assert_eq!(codes(event), [(451, Stage::Data)]);
+
+    // 2yz before the message was said to its end.
+    for protocol in [Protocol::Smtp, Protocol::Lmtp] {
+        let mut config = config();
+        config.protocol = protocol;
+        let mut peer = Peer::ready(config, "PIPELINING");
+        peer.begin(&["b@x.example"]);
+        peer.hear("250 ok\r\n250 ok\r\n354 go\r\n");
+        peer.client.push_data(b"x\r\n");
+        let (_, event) = peer.hear("250 queued\r\n");
+        assert_eq!(codes(event), [(451, Stage::Final)]);
+        assert!(!peer.client.is_ready());
+    }
+
+    // What is neither yes nor no.
+    let mut peer = Peer::ready(config(), "PIPELINING");
+    peer.begin(&["b@x.example", "c@x.example"]);
+    peer.hear("250 ok\r\n334 what\r\n250 ok\r\n354 go\r\n");
+    peer.client.finish_data();
+    let (_, event) = peer.hear("354 go\r\n");
+    assert_eq!(codes(event), [(451, Stage::Rcpt), (451, Stage::Final)]);
+}
+
+#[test]
+fn rfc_3030_2_rset_behind_a_refused_chunk() {
+    for (replies, next) in [
+        ("250 ok\r\n250 ok\r\n", "MAIL "),
+        ("452 full\r\n503 no\r\n", "RSET\r\nMAIL "),
+        ("250 ok\r\n452 full\r\n", "RSET\r\nMAIL "),
+    ] {
+        let mut config = config();
+        config.chunking = true;
+        let mut peer = Peer::ready(config, "PIPELINING CHUNKING");
+        peer.begin(&["b@x.example"]);
+        peer.hear("250 ok\r\n250 ok\r\n");
+        peer.client.push_data(b"x\r\n");
+        peer.client.finish_data();
+        let (_, event) = peer.hear(replies);
+        assert_eq!(codes(event).len(), 1);
+        let said = peer.begin(&["b@x.example"]);
+        assert!(said.starts_with(next), "{replies}: {said}");
+    }
+}
+
 #[test]
 fn rfc_3207_starttls() {
     let mut peer = Peer::new(config());
