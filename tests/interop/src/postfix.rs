@@ -78,6 +78,15 @@ impl Postfix {
         self.pid
     }
 
+    /// The folders that hold messages which are not delivered yet.
+    #[must_use]
+    pub fn queue_folders(&self) -> Vec<PathBuf> {
+        let folders = ["maildrop", "incoming", "active", "deferred"];
+        folders
+            .map(|name| self.dir.join("queue").join(name))
+            .to_vec()
+    }
+
     /// Ends Postfix; its queue and mailboxes stay.
     pub fn stop(&self, world: &mut World) -> Result<()> {
         world.signal(self.pid, "TERM")

@@ -21,6 +21,10 @@ pub(crate) struct Deliver {
     /// The envelope sender.
     #[arg(long, default_value = "load@far.test")]
     from: String,
+    /// Folders that hold a server's queue: the work is done when they hold no
+    /// more files, not when the last message was taken.
+    #[arg(long)]
+    queue: Vec<std::path::PathBuf>,
     /// Recipients; `{n}` is a number below `--users`. Defaults to `--user`.
     #[arg(long)]
     to: Option<String>,
@@ -39,7 +43,21 @@ pub(crate) struct Relay {
 pub(crate) async fn deliver(common: Common, work: Deliver) -> Result<Report> {
     let meter = Meter::start(&common.pids)?;
     let (latencies, bytes) = send_all(&common, &work).await?;
+    let limit = Instant::now() + Duration::from_secs(300);
+    while work.queue.iter().any(|folder| holds_files(folder)) {
+        ensure!(Instant::now() < limit, "the queue does not get empty");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
     meter.report("deliver", latencies, bytes)
+}
+
+fn holds_files(folder: &std::path::Path) -> bool {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.into_iter().any(|entry| match entry.file_type() {
+        Ok(kind) if kind.is_dir() => holds_files(&entry.path()),
+        Ok(_) => true,
+        Err(_) => false,
+    })
 }
 
 pub(crate) async fn relay(common: Common, work: Relay) -> Result<Report> {
