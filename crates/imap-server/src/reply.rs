@@ -106,7 +106,11 @@ fn stage_failed(error: &StageError) -> Reply {
         StageError::HasChildren => Code::HAS_CHILDREN,
         StageError::RoleTaken => Code::USE_ATTR,
         StageError::Name(_) | StageError::Inbox | StageError::BelowItself => Code::CANNOT,
-        StageError::NumbersUsedUp | StageError::Keywords | StageError::Subscriptions => Code::LIMIT,
+        StageError::NumbersUsedUp
+        | StageError::Keywords
+        | StageError::Renewed
+        | StageError::Mailboxes
+        | StageError::Subscriptions => Code::LIMIT,
     };
     Reply::no(code, error.to_string())
 }

@@ -19,6 +19,7 @@ use engine::{Batch, CommitNo, Engine, Expect, SubmitError, Ticket};
 use envelope::AccountId;
 use mailbox_model::page::{encode_mailbox, encode_page, encode_root};
 use mailbox_model::{KeywordTable, ModSeq, View};
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use wire::codec::{DecodeError, Reader, Writer};
@@ -168,13 +169,14 @@ fn write(engine: &dyn Engine, plan: Plan) -> Result<Written, SubmitError> {
         let record = encode(&view, part);
         let key = keys::part(account, part, generation);
         now.push((part, record.as_ref().map(|_| generation)));
-        match (record, before) {
-            (Some(record), _) => batch.put(key, record),
-            (None, Some(_)) => {
+        match record {
+            Some(record) => batch.put(key, record),
+            // Even if it was never shown: a checkpoint that failed may have left
+            // an older generation of it, which this root would bring to light.
+            None => {
                 batch.put(key.clone(), Bytes::new());
                 tombstones.push(key);
             }
-            (None, None) => continue,
         }
         if let Some(before) = before.filter(|&before| before != generation) {
             replaced.push(keys::part(account, part, before));
@@ -185,7 +187,10 @@ fn write(engine: &dyn Engine, plan: Plan) -> Result<Written, SubmitError> {
     }
     // Leftovers of a checkpoint that was never shown may have been written
     // again just now, under the same keys.
-    let fresh = |key: &Vec<u8>| keys::part_of(key).is_some_and(|(_, g)| g == generation);
+    let just_now: HashSet<Part> = now.iter().map(|(part, _)| *part).collect();
+    let fresh = |key: &Vec<u8>| {
+        keys::part_of(key).is_some_and(|(part, g)| g == generation && just_now.contains(&part))
+    };
     let mut old = replaced
         .into_iter()
         .chain(garbage.into_iter().filter(|key| !fresh(key)));

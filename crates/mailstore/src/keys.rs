@@ -30,7 +30,7 @@ const ROOT: u8 = b'r';
 const PREFIX: usize = 9;
 
 /// A part of a checkpoint.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Part {
     Keywords(u32),
     Mailbox(MailboxId),

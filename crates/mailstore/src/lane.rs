@@ -443,12 +443,18 @@ impl Lane {
         submit(&shared, vec![self], batch)
     }
 
+    /// The batch counts only while the account is as this lane found it.
+    fn expect_head(&self, batch: &mut Batch) {
+        let head = keys::head(self.account.id());
+        batch.expect(head, Expect::Version(self.tip.version));
+    }
+
     fn seal(&self, batch: &mut Batch) {
         if self.is_clean() {
             return;
         }
+        self.expect_head(batch);
         let key = keys::head(self.account.id());
-        batch.expect(key.clone(), Expect::Version(self.tip.version));
         batch.put(key, Head::of(&self.view, self.limits).encode());
         let account = Arc::clone(&self.account);
         let view = Arc::new(self.view.clone());
@@ -520,14 +526,8 @@ impl Lanes {
     }
 }
 
-fn submit(shared: &Shared, mut lanes: Vec<Lane>, mut batch: Batch) -> Result<Ticket, SubmitError> {
-    for unseen in lanes.iter_mut().flat_map(|lane| lane.before.drain(..)) {
-        shared.engine.submit(unseen)?;
-    }
-    for lane in &lanes {
-        lane.seal(&mut batch);
-    }
-    let mut ticket = match shared.engine.submit(batch) {
+fn submit(shared: &Shared, mut lanes: Vec<Lane>, batch: Batch) -> Result<Ticket, SubmitError> {
+    let mut ticket = match submit_changes(shared, &mut lanes, batch) {
         Ok(ticket) => ticket,
         Err(error) => {
             if let SubmitError::Conflict { key } = &error {
@@ -551,4 +551,23 @@ fn submit(shared: &Shared, mut lanes: Vec<Lane>, mut batch: Batch) -> Result<Tic
         lane.accept(commit);
     }
     Ok(ticket)
+}
+
+/// Submits what goes before the change, and the change.
+fn submit_changes(
+    shared: &Shared,
+    lanes: &mut [Lane],
+    mut batch: Batch,
+) -> Result<Ticket, SubmitError> {
+    for lane in lanes.iter_mut() {
+        for mut unseen in std::mem::take(&mut lane.before) {
+            // The ids in it are free only as long as nobody else moved the head.
+            lane.expect_head(&mut unseen);
+            shared.engine.submit(unseen)?;
+        }
+    }
+    for lane in lanes.iter() {
+        lane.seal(&mut batch);
+    }
+    shared.engine.submit(batch)
 }

@@ -17,6 +17,11 @@ pub const EXPUNGED_RANGES_KEPT_MAX: usize = 2048;
 /// Emails in one change that names each of them (delivery, expunge), so that
 /// its record stays well below a commit's 1 MiB.
 pub const EMAILS_PER_CHANGE_MAX: usize = 10_000;
+/// Mailboxes of an account.
+pub const MAILBOXES_MAX: usize = 100_000;
+/// Emails that one COPY or MOVE may make anew because the target holds them
+/// already. Without a bound, copying a mailbox into itself doubles it each time.
+pub const RENEWED_PER_CHANGE_MAX: usize = 10_000;
 /// UIDs that one page of a checkpoint covers.
 pub const PAGE_UIDS: u32 = 512;
 /// Largest email; what claims to be larger is a damaged record.

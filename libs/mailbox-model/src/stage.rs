@@ -19,7 +19,10 @@ pub use mailboxes::{
 
 use crate::flags::{Flag, FlagId, Keywords};
 use crate::ids::{KeywordId, MailboxId, Uid};
-use crate::limits::{KEYWORD_BYTES_MAX, KEYWORDS_PER_CHANGE_MAX, ORPHAN_SUBSCRIPTIONS_MAX};
+use crate::limits::{
+    KEYWORD_BYTES_MAX, KEYWORDS_PER_CHANGE_MAX, MAILBOXES_MAX, ORPHAN_SUBSCRIPTIONS_MAX,
+    RENEWED_PER_CHANGE_MAX,
+};
 use crate::mailbox::Mailbox;
 use crate::name::NameError;
 use crate::uidset::UidSet;
@@ -59,6 +62,14 @@ pub enum StageError {
         "a keyword is longer than {KEYWORD_BYTES_MAX} bytes or there are over {KEYWORDS_PER_CHANGE_MAX}"
     )]
     Keywords,
+    /// One COPY or MOVE would make too many emails anew.
+    #[error(
+        "over {RENEWED_PER_CHANGE_MAX} of these messages are in the target already: copy fewer at a time"
+    )]
+    Renewed,
+    /// More mailboxes than an account may have.
+    #[error("an account may have {MAILBOXES_MAX} mailboxes")]
+    Mailboxes,
     /// More subscriptions to names without a mailbox than are kept.
     #[error("there are over {ORPHAN_SUBSCRIPTIONS_MAX} subscriptions to names without a mailbox")]
     Subscriptions,

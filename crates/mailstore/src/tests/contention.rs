@@ -164,6 +164,39 @@ async fn two_processes_on_one_account_take_turns() {
     assert!(room.engine.stats().conflicts >= 9);
 }
 
+/// The records of a large COPY go out before it. They must not fall on emails
+/// that another process delivered meanwhile.
+#[tokio::test]
+async fn records_written_before_a_change_never_overwrite_anothers() {
+    let room = Room::new().await;
+    let other = room.reopened();
+    let (here, there) = (room.account(ALICE).await, other.account(ALICE).await);
+    let (mut blob, mut email) = room.message(ALICE, b"one of many");
+    email.prefix = vec![b'p'; crate::limits::PREFIX_BYTES_MAX].into();
+    fill(&room, &mut blob, &email, 8).await;
+    let inbox = inbox(&there);
+    // It loads again, then knows the eight.
+    other.append(&there, inbox, b"nine").await;
+    // Two arrive that it does not know of.
+    let reloaded = room.account(ALICE).await;
+    drop(reloaded.lane().await.expect("free"));
+    room.append(&here, inbox, b"ten").await;
+    room.append(&here, inbox, b"eleven").await;
+    let copied = there
+        .copy(inbox, inbox, &mailbox_model::UidSet::range(Uid(1), Uid(8)))
+        .await
+        .expect("it is staged again");
+    assert_eq!(copied.uids[0], (Uid(1), Uid(12)));
+    for (id, text) in [(10, "ten"), (11, "eleven")] {
+        let record = there
+            .email_record(mailbox_model::EmailId(id))
+            .await
+            .expect("there");
+        assert_eq!(record.blob_size, text.len() as u64);
+    }
+    assert_eq!(room.store.fsck(ALICE).await.expect("read"), []);
+}
+
 #[tokio::test]
 async fn a_delivery_into_a_large_mailbox_writes_no_more_than_into_a_small_one() {
     let options = Options {

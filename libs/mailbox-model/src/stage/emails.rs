@@ -1,12 +1,14 @@
 //! Deliver, COPY, MOVE, EXPUNGE: which copies come and go.
 //!
-//! COPY, MOVE and APPEND never fail or merge because the target holds the email
-//! already: the copy becomes an email of its own on the same blob.
+//! COPY, MOVE and APPEND do not fail or merge because the target holds the email
+//! already: the copy becomes an email of its own on the same blob. Only how many
+//! one change makes so is bounded.
 
 use super::{Numbering, Runs, StageError, find};
 use crate::change::{Change, Draft, Item, Transfer};
 use crate::flags::Flag;
 use crate::ids::{EmailId, MailboxId, Uid};
+use crate::limits::RENEWED_PER_CHANGE_MAX;
 use crate::mailbox::{Entry, Mailbox};
 use crate::uidset::UidSet;
 use crate::view::View;
@@ -134,6 +136,7 @@ fn transfer(
     let mut next = first_uid;
     let (mut taken, mut renewed, mut deleted) = (Runs::default(), Runs::default(), Runs::default());
     let mut pairs = Vec::new();
+    let mut renewals = 0;
     for (rank, entry) in source.select(uids) {
         taken.push(rank, entry.uid);
         if from == to
@@ -143,6 +146,7 @@ fn transfer(
                 .any(|copy| copy.mailbox == to)
         {
             renewed.push(rank, entry.uid);
+            renewals += 1;
         }
         if entry.deleted {
             deleted.push(rank, entry.uid);
@@ -151,6 +155,9 @@ fn transfer(
         next = next.next();
     }
     check_room(target, pairs.len())?;
+    if renewals > RENEWED_PER_CHANGE_MAX {
+        return Err(StageError::Renewed);
+    }
     if pairs.is_empty() {
         return Ok((None, pairs, UidSet::new()));
     }

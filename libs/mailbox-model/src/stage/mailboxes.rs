@@ -7,7 +7,7 @@
 use super::{StageError, find};
 use crate::change::{Change, Draft, Item, NewMailbox, Renamed};
 use crate::ids::{MailboxId, UidValidity};
-use crate::limits::ORPHAN_SUBSCRIPTIONS_MAX;
+use crate::limits::{MAILBOXES_MAX, ORPHAN_SUBSCRIPTIONS_MAX};
 use crate::name::MailboxName;
 use crate::role::Role;
 use crate::view::View;
@@ -16,11 +16,14 @@ use crate::view::View;
 struct Numbers {
     id: MailboxId,
     uid_validity: UidValidity,
+    /// Mailboxes that there will be.
+    count: usize,
 }
 
 impl Numbers {
     fn of(view: &View) -> Self {
         Self {
+            count: view.mailbox_count(),
             id: view.next_mailbox(),
             uid_validity: view.next_uid_validity(),
         }
@@ -29,6 +32,10 @@ impl Numbers {
     fn make(&mut self, name: MailboxName, role: Option<Role>) -> Result<NewMailbox, StageError> {
         if self.id.0 == u32::MAX || self.uid_validity.0 == u32::MAX {
             return Err(StageError::NumbersUsedUp);
+        }
+        self.count += 1;
+        if self.count > MAILBOXES_MAX {
+            return Err(StageError::Mailboxes);
         }
         let made = NewMailbox {
             id: self.id,

@@ -1,8 +1,15 @@
 //! What PRACTICE and the RFCs ask for, scene by scene.
 
 use super::world::{World, name};
-use crate::stage::{Expunging, FlagAction, StageError};
-use crate::{ApplyError, Change, Draft, EmailId, Flag, FlagId, ModSeq, Uid, UidSet, apply};
+use crate::limits::{MAILBOXES_MAX, RENEWED_PER_CHANGE_MAX};
+use crate::stage::{
+    Arrival, Expunging, FlagAction, StageError, stage_copy, stage_create, stage_deliver,
+    stage_move, stage_rename,
+};
+use crate::{
+    ApplyError, Change, Draft, EmailId, Flag, FlagId, MailboxId, ModSeq, NewMailbox, Uid, UidSet,
+    UidValidity, apply,
+};
 
 #[test]
 fn deleted_is_the_copys_and_seen_is_the_emails() {
@@ -61,6 +68,61 @@ fn a_copy_where_the_email_is_already_is_a_new_email() {
     let effects = world.move_(inbox, inbox, &UidSet::one(last));
     assert_eq!(effects.destroyed, [EmailId(3)]);
     assert_eq!(world.entries("INBOX")[0].uid, Uid(3));
+}
+
+#[test]
+fn a_mailbox_copied_into_itself_does_not_double_for_ever() {
+    let mut view = World::new().view;
+    let inbox = view.inbox().expect("there").id();
+    for _ in 0..2 {
+        let arrivals = vec![
+            Arrival {
+                flags: &[],
+                size: 1
+            };
+            RENEWED_PER_CHANGE_MAX
+        ];
+        let draft = stage_deliver(&view, inbox, &arrivals).expect("room").draft;
+        let entry = draft.into_entry(view.modseq().next(), 1);
+        apply(&mut view, &entry).expect("it fits");
+    }
+    let last = Uid(RENEWED_PER_CHANGE_MAX as u32);
+    let some = UidSet::range(Uid(1), last);
+    let more = UidSet::range(Uid(1), last.next());
+    assert!(stage_copy(&view, inbox, inbox, &some).is_ok());
+    assert_eq!(
+        stage_copy(&view, inbox, inbox, &more),
+        Err(StageError::Renewed)
+    );
+    assert_eq!(
+        stage_move(&view, inbox, inbox, &more),
+        Err(StageError::Renewed)
+    );
+    // Elsewhere a copy costs next to nothing, however many they are.
+    let archive = view.mailbox_named(&name("Archive")).expect("there").id();
+    assert!(stage_copy(&view, inbox, archive, &UidSet::all()).is_ok());
+}
+
+#[test]
+fn mailboxes_are_bounded() {
+    let mut view = World::new().view;
+    let wanted: Vec<_> = (view.mailbox_count()..MAILBOXES_MAX)
+        .map(|at| NewMailbox {
+            id: MailboxId(1_000 + at as u32),
+            name: name(&format!("m{at}")),
+            role: None,
+            uid_validity: UidValidity(1_000 + at as u32),
+            subscribe: false,
+        })
+        .collect();
+    let full = Draft::from(Change::Create { mailboxes: wanted });
+    let entry = full.into_entry(view.modseq().next(), 1);
+    apply(&mut view, &entry).expect("it fits");
+    let create = |name| stage_create(&view, &[(name, None)]);
+    assert_eq!(create(name("one")), Err(StageError::Mailboxes));
+    let renamed = |to| stage_rename(&view, &name("Archive"), &name(to));
+    assert!(renamed("Old").is_ok());
+    assert_eq!(renamed("new/Old"), Err(StageError::Mailboxes));
 }
 
 #[test]
@@ -245,16 +307,16 @@ fn entries_that_do_not_fit_are_refused() {
 
 impl World {
     /// Delivers without checking the whole view.
-    pub(super) fn deliver_fast(&mut self, to: crate::MailboxId) {
-        let arrival = crate::stage::Arrival {
+    pub(super) fn deliver_fast(&mut self, to: MailboxId) {
+        let arrival = Arrival {
             flags: &[],
             size: 1,
         };
-        let staged = crate::stage::stage_deliver(&self.view, to, &[arrival]).expect("room");
+        let staged = stage_deliver(&self.view, to, &[arrival]).expect("room");
         self.apply_fast(staged.draft);
     }
 
-    fn expunge_fast(&mut self, from: crate::MailboxId, uid: Uid) {
+    fn expunge_fast(&mut self, from: MailboxId, uid: Uid) {
         let one = UidSet::one(uid);
         let which = Expunging::Exactly(&one);
         let staged = crate::stage::stage_expunge(&self.view, from, which, 1).expect("there");

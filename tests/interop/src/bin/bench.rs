@@ -329,8 +329,8 @@ fn idle(world: &mut World) -> Result<()> {
         "demo.test",
         &["u0", "u1", "u2", "u3", "u4", "u5", "u6", "u7", "u8"],
     )?;
-    ours.set("limits.sessions_per_user", "10000")?;
-    ours.set("limits.sessions_per_address", "10000")?;
+    ours.set("imap.sessions_per_user", "10000")?;
+    ours.set("limits.connections_per_address", "10000")?;
     let pid = ours.serve(world)?;
     let work = |n: u32| {
         format!(
