@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 /// The password of every account that tests make.
-pub const PASSWORD: &str = "correct horse 7";
+pub const PASSWORD: &str = "correct-horse-7";
 
 /// A data folder with its configuration, and the server while it runs.
 #[derive(Debug)]
