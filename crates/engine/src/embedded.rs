@@ -51,6 +51,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::sync_channel;
 use std::thread::{self, JoinHandle};
+use threads::{Applier, Supplier, Writer};
+
+/// What moves a store forward.
+struct Workers {
+    writer: Writer,
+    applier: Applier,
+    supplier: Supplier,
+}
 
 /// A store in a folder.
 pub struct EmbeddedEngine {
@@ -74,31 +82,52 @@ impl EmbeddedEngine {
     /// # Errors
     /// Another process has it open, or the disk refuses.
     pub fn open(folder: &Path, options: &Options) -> Result<Self, OpenError> {
+        let (engine, workers) = Self::assemble(folder, options)?;
+        let Workers {
+            writer,
+            applier,
+            supplier,
+        } = workers;
+        engine.start("store-write", move || writer.run())?;
+        engine.start("store-apply", move || applier.run())?;
+        engine.start("store-supply", move || supplier.run())?;
+        Ok(engine)
+    }
+
+    /// Opens the store; nothing moves until somebody runs the workers.
+    fn assemble(folder: &Path, options: &Options) -> Result<(Self, Workers), OpenError> {
         let open::Opened {
             core,
-            supplier,
+            maker,
             findings,
             lock,
             disk,
         } = open::open(folder, options)?;
         let core = Arc::new(core);
+        let (sender, receiver) = sync_channel(threads::DURABLE_GROUPS_MAX);
+        let workers = Workers {
+            writer: Writer {
+                core: Arc::clone(&core),
+                durable: sender,
+            },
+            applier: Applier {
+                core: Arc::clone(&core),
+                durable: receiver,
+            },
+            supplier: Supplier {
+                core: Arc::clone(&core),
+                maker,
+            },
+        };
         let engine = Self {
-            core: Arc::clone(&core),
+            core,
             disk,
             reserve_bytes: options.reserve_bytes,
             findings,
             threads: Mutex::default(),
             lock: Mutex::new(Some(lock)),
         };
-        let (sender, receiver) = sync_channel(threads::DURABLE_GROUPS_MAX);
-        let of_writer = Arc::clone(&core);
-        engine.start("store-write", move || threads::write(&of_writer, &sender))?;
-        let of_applier = Arc::clone(&core);
-        engine.start("store-apply", move || {
-            threads::apply(&of_applier, &receiver);
-        })?;
-        engine.start("store-supply", move || supplier.run(&core))?;
-        Ok(engine)
+        Ok((engine, workers))
     }
 
     fn start(&self, name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<()> {
@@ -138,7 +167,7 @@ impl EmbeddedEngine {
         self.core.room.notify_all();
         self.core.supply.notify_all();
         let mut threads = self.threads.lock();
-        if threads.is_empty() {
+        if self.lock.lock().is_none() {
             return;
         }
         for thread in threads.drain(..) {

@@ -1,8 +1,14 @@
 //! The journal's files, behind a port: the real disk, or a simulated one that
 //! loses, tears and refuses.
+//!
+//! The port is small steps, as a file system takes them, and each may be lost
+//! until the sync that follows it. What must be whole (a segment that is made,
+//! one that is removed) is built here of those steps, once for every disk.
 
 pub(crate) mod real;
 
+use super::buffer::Buffer;
+use super::format::BLOCK;
 use std::fmt::Debug;
 use std::io;
 use std::sync::Arc;
@@ -15,24 +21,41 @@ pub trait Disk: Debug + Send + Sync {
     /// The folder cannot be read.
     fn list(&self) -> io::Result<Vec<u32>>;
 
-    /// Makes a segment of `bytes` zeros with `header` as its first and last
-    /// block. It is there as a whole, on stable storage, or not at all.
+    /// Makes an empty file for a segment of `bytes`, which [`Disk::list`] does
+    /// not show before [`Disk::publish`]. What an earlier try left is replaced.
     ///
     /// # Errors
     /// No space is left, or the disk refuses.
-    fn preallocate(&self, segment: u32, header: &[u8], bytes: u64) -> io::Result<()>;
+    fn create(&self, segment: u32, bytes: u64) -> io::Result<Arc<dyn SegmentFile>>;
+
+    /// Gives the file that [`Disk::create`] made its place in the list. Lost
+    /// by a power cut until [`Disk::sync_folder`] returns.
+    ///
+    /// # Errors
+    /// The disk refuses.
+    fn publish(&self, segment: u32) -> io::Result<()>;
+
+    /// Throws away what [`Disk::create`] made and nobody published.
+    fn discard(&self, segment: u32);
+
+    /// Takes a segment out of the list. Undone by a power cut until
+    /// [`Disk::sync_folder`] returns.
+    ///
+    /// # Errors
+    /// It is not there or cannot be removed.
+    fn unlink(&self, segment: u32) -> io::Result<()>;
+
+    /// Returns when the list is on stable storage as it is.
+    ///
+    /// # Errors
+    /// The disk refuses.
+    fn sync_folder(&self) -> io::Result<()>;
 
     /// Opens a segment for reading and writing.
     ///
     /// # Errors
     /// It is not there or cannot be opened.
     fn open(&self, segment: u32) -> io::Result<Arc<dyn SegmentFile>>;
-
-    /// Removes a segment.
-    ///
-    /// # Errors
-    /// It is not there or cannot be removed.
-    fn remove(&self, segment: u32) -> io::Result<()>;
 
     /// Bytes that can still be written.
     ///
@@ -42,6 +65,51 @@ pub trait Disk: Debug + Send + Sync {
 
     /// A number that nobody can guess.
     fn random_u64(&self) -> u64;
+
+    /// Makes a segment of `bytes` zeros with `header` as its first and last
+    /// block. It is there as a whole, on stable storage, or not at all.
+    ///
+    /// # Errors
+    /// No space is left, or the disk refuses.
+    fn preallocate(&self, segment: u32, header: &[u8], bytes: u64) -> io::Result<()> {
+        let filled = self
+            .create(segment, bytes)
+            .and_then(|file| fill(&*file, header, bytes));
+        if let Err(error) = filled {
+            self.discard(segment);
+            return Err(error);
+        }
+        self.publish(segment)?;
+        self.sync_folder()
+    }
+
+    /// Removes a segment; it does not come back.
+    ///
+    /// # Errors
+    /// It is not there or cannot be removed.
+    fn remove(&self, segment: u32) -> io::Result<()> {
+        self.unlink(segment)?;
+        self.sync_folder()
+    }
+}
+
+/// Bytes of zeros written at a time.
+const FILL_BYTES: usize = 1 << 20;
+
+/// Writes every byte of a new segment, so that later writes change no
+/// metadata: a sync that extends a file costs twenty times one that does not.
+fn fill(file: &dyn SegmentFile, header: &[u8], bytes: u64) -> io::Result<()> {
+    let mut zeros = Buffer::new(FILL_BYTES);
+    zeros.pad_to(FILL_BYTES);
+    let mut at = 0;
+    while at < bytes {
+        let len = (bytes - at).min(FILL_BYTES as u64) as usize;
+        file.write_at(&zeros.as_slice()[..len], at)?;
+        at += len as u64;
+    }
+    file.write_at(header, 0)?;
+    file.write_at(header, bytes - BLOCK as u64)?;
+    file.sync()
 }
 
 /// One open segment.

@@ -12,7 +12,7 @@ use super::lock::{Lock, LockError};
 use super::options::Options;
 use super::scan::{self, Scan, Tail};
 use super::segment::{OpenSegments, Segment};
-use super::threads::Supplier;
+use super::threads::Maker;
 use crate::contract::ReadError;
 use crate::findings::Finding;
 use crate::limits::GROUP_BYTES_MAX;
@@ -47,7 +47,7 @@ pub enum OpenError {
 /// What the threads need besides the core.
 pub(crate) struct Opened {
     pub(crate) core: Core,
-    pub(crate) supplier: Supplier,
+    pub(crate) maker: Maker,
     pub(crate) findings: Vec<Finding>,
     pub(crate) lock: Lock,
     pub(crate) disk: Arc<dyn Disk>,
@@ -84,12 +84,12 @@ pub(crate) fn open(folder: &Path, options: &Options) -> Result<Opened, OpenError
     let (tail, last_commit, found) = replayed?;
     findings.extend(found);
     let next = disk.list()?.last().map_or(1, |last| last + 1);
-    let mut supplier = Supplier {
+    let mut maker = Maker {
         disk: Arc::clone(&disk),
         options: options.clone(),
         next,
     };
-    let start = begin(&segments, tail, last_commit, &mut supplier, store)?;
+    let start = begin(&segments, tail, last_commit, &mut maker, store)?;
     let segments = OpenSegments::new(Arc::clone(&disk));
     let buffer = Buffer::new(GROUP_BYTES_MAX);
     let group = OpenGroup::new(start.group, start.last_commit + 1, start.at, buffer);
@@ -109,7 +109,7 @@ pub(crate) fn open(folder: &Path, options: &Options) -> Result<Opened, OpenError
     };
     Ok(Opened {
         core,
-        supplier,
+        maker,
         findings,
         lock,
         disk,
@@ -269,7 +269,7 @@ fn begin(
     segments: &[Arc<Segment>],
     tail: Tail,
     last_commit: u64,
-    supplier: &mut Supplier,
+    maker: &mut Maker,
     store: u64,
 ) -> io::Result<Start> {
     let lost = last_commit > tail.commit;
@@ -293,7 +293,7 @@ fn begin(
             }
             let segment = match spares.pop_front() {
                 Some(segment) => segment,
-                None => supplier.make(store, supplier.options.segment_bytes / 8)?,
+                None => maker.make(store, maker.options.segment_bytes / 8)?,
             };
             let first = segment.first();
             (segment, first)

@@ -1,10 +1,14 @@
 //! The store's threads: one writes groups to the journal, one applies them to
 //! the index, one keeps segments ready.
+//!
+//! Each is a value with a `run`, which a thread of its own calls, and the
+//! single steps that it is made of, which the simulation calls instead.
 
 use super::commit::Commit;
-use super::core::Core;
+use super::core::{Core, State};
 use super::disk::Disk;
 use super::format::{BLOCK, SegmentHeader};
+use super::group::SealedGroup;
 use super::index::Applied;
 use super::options::Options;
 use super::segment::Segment;
@@ -26,6 +30,17 @@ pub(crate) const SEGMENT_BYTES_MIN: u64 = 2 * BATCH_BYTES_MAX as u64;
 /// How often the free space is looked at.
 const LOOK_AT_SPACE: Duration = Duration::from_secs(2);
 
+/// What a worker found to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// Something; there may be more.
+    Done,
+    /// Nothing now.
+    Idle,
+    /// Nothing ever again: the store closes or has failed.
+    End,
+}
+
 /// A group that is on stable storage.
 pub(crate) struct Durable {
     commits: Vec<Commit>,
@@ -33,24 +48,56 @@ pub(crate) struct Durable {
 }
 
 /// Writes whatever has come since the last write, one group at a time.
-pub(crate) fn write(core: &Core, durable: &SyncSender<Durable>) {
-    let mut state = core.state.lock();
-    loop {
-        if state.failed {
-            return;
-        }
-        let group = match state.sealed.pop_front() {
-            Some(group) => group,
-            None if !state.open.is_empty() => state.seal(),
-            None if state.closing => return,
-            None => {
-                core.work.wait(&mut state);
-                continue;
+pub(crate) struct Writer {
+    pub(crate) core: Arc<Core>,
+    pub(crate) durable: SyncSender<Durable>,
+}
+
+/// Takes a group, or says why there is none.
+fn take(state: &mut State) -> Result<SealedGroup, Step> {
+    if state.failed {
+        return Err(Step::End);
+    }
+    let group = match state.sealed.pop_front() {
+        Some(group) => group,
+        None if !state.open.is_empty() => state.seal(),
+        None if state.closing => return Err(Step::End),
+        None => return Err(Step::Idle),
+    };
+    state.writing = Some(Arc::clone(&group.image));
+    Ok(group)
+}
+
+impl Writer {
+    /// Works until the store closes.
+    pub(crate) fn run(self) {
+        while let Some(group) = self.wait_for_group() {
+            if self.write(group) == Step::End {
+                return;
             }
-        };
-        let image = Arc::clone(&group.image);
-        state.writing = Some(Arc::clone(&image));
-        drop(state);
+        }
+    }
+
+    fn wait_for_group(&self) -> Option<SealedGroup> {
+        let mut state = self.core.state.lock();
+        loop {
+            match take(&mut state) {
+                Ok(group) => return Some(group),
+                Err(Step::End) => return None,
+                Err(_) => self.core.work.wait(&mut state),
+            }
+        }
+    }
+
+    /// Makes a group durable and hands it to the applier.
+    pub(crate) fn write(&self, group: SealedGroup) -> Step {
+        let core = &*self.core;
+        let SealedGroup {
+            image,
+            frame_bytes,
+            commits,
+            ticket,
+        } = group;
         let blocks = image.buffer.as_slice();
         let file = &image.segment.file;
         let mut written = file.write_at(blocks, image.offset);
@@ -59,33 +106,45 @@ pub(crate) fn write(core: &Core, durable: &SyncSender<Durable>) {
         }
         if let Err(error) = written {
             core.fail(&format!("the journal could not be written: {error}"));
-            return;
+            return Step::End;
         }
         add(&core.counters.groups, 1);
         add(&core.counters.syncs, 1);
         add(&core.counters.bytes_written, blocks.len() as u64);
         // The receiver is gone only when the applier failed and said so.
-        let _ = durable.send(Durable {
-            commits: group.commits,
-            ticket: group.ticket,
-        });
-        drop(group.image);
-        state = core.state.lock();
+        let _ = self.durable.send(Durable { commits, ticket });
+        let mut state = core.state.lock();
         state.writing = None;
-        state.pending_bytes = state.pending_bytes.saturating_sub(group.frame_bytes);
+        state.pending_bytes = state.pending_bytes.saturating_sub(frame_bytes);
         state.recycle(image);
         core.room.notify_all();
+        Step::Done
     }
 }
 
 /// Applies durable groups to the index, several at once when they have piled
 /// up, and tells who waits for them.
-pub(crate) fn apply(core: &Core, durable: &Receiver<Durable>) {
-    while let Ok(first) = durable.recv() {
+pub(crate) struct Applier {
+    pub(crate) core: Arc<Core>,
+    pub(crate) durable: Receiver<Durable>,
+}
+
+impl Applier {
+    /// Works until the writer has ended and everything is applied.
+    pub(crate) fn run(self) {
+        while let Ok(first) = self.durable.recv() {
+            if self.apply(first) == Step::End {
+                return;
+            }
+        }
+    }
+
+    fn apply(&self, first: Durable) -> Step {
+        let core = &*self.core;
         let mut commits = first.commits;
         let mut tickets = vec![first.ticket];
         while tickets.len() < DURABLE_GROUPS_MAX
-            && let Ok(next) = durable.try_recv()
+            && let Ok(next) = self.durable.try_recv()
         {
             commits.extend(next.commits);
             tickets.push(next.ticket);
@@ -97,7 +156,7 @@ pub(crate) fn apply(core: &Core, durable: &Receiver<Durable>) {
             };
             if let Err(error) = core.index.apply(&commits, applied) {
                 core.fail(&format!("the index could not be brought forward: {error}"));
-                return;
+                return Step::End;
             }
             core.state.lock().show(&commits);
         }
@@ -112,44 +171,57 @@ pub(crate) fn apply(core: &Core, durable: &Receiver<Durable>) {
         if core.index.pace() {
             add(&core.counters.stalls, 1);
         }
+        Step::Done
     }
 }
 
 /// Makes segments ahead of their use.
 pub(crate) struct Supplier {
-    pub(crate) disk: Arc<dyn Disk>,
-    pub(crate) options: Options,
-    pub(crate) next: u32,
+    pub(crate) core: Arc<Core>,
+    pub(crate) maker: Maker,
 }
 
 impl Supplier {
     /// Keeps segments ready until the store closes.
-    pub(crate) fn run(mut self, core: &Core) {
-        set(&core.counters.segments, u64::from(self.next - 1));
+    pub(crate) fn run(mut self) {
+        let core = Arc::clone(&self.core);
+        set(&core.counters.segments, u64::from(self.maker.next - 1));
         let mut state = core.state.lock();
         while !state.closing && !state.failed {
-            if state.spares.len() < self.options.spare_segments.max(1) {
-                let made = MutexGuard::unlocked(&mut state, || self.make_spare(core));
-                core.room.notify_all();
-                if let Some(segment) = made {
-                    state.spares.push_back(segment);
-                    continue;
-                }
+            if self.supply(&mut state) {
+                continue;
             }
             core.supply.wait_for(&mut state, LOOK_AT_SPACE);
-            MutexGuard::unlocked(&mut state, || self.look_at_space(core));
+            MutexGuard::unlocked(&mut state, || self.look_at_space());
         }
     }
 
-    fn make_spare(&mut self, core: &Core) -> Option<Arc<Segment>> {
-        let made = self.make(core.store, self.options.segment_bytes);
+    /// Makes one segment if one is wanted; true when there is one more.
+    fn supply(&mut self, state: &mut MutexGuard<'_, State>) -> bool {
+        if state.spares.len() >= self.maker.options.spare_segments.max(1) {
+            return false;
+        }
+        let made = MutexGuard::unlocked(state, || self.make_spare());
+        self.core.room.notify_all();
+        let Some(segment) = made else {
+            return false;
+        };
+        state.spares.push_back(segment);
+        true
+    }
+
+    fn make_spare(&mut self) -> Option<Arc<Segment>> {
+        let core = &*self.core;
+        let made = self
+            .maker
+            .make(core.store, self.maker.options.segment_bytes);
         let full = made.is_err();
         let was_full = core.disk_full.swap(full, Ordering::AcqRel);
-        self.look_at_space(core);
+        self.look_at_space();
         match made {
             Ok(segment) => {
                 core.segments.insert(&segment);
-                set(&core.counters.segments, u64::from(self.next - 1));
+                set(&core.counters.segments, u64::from(self.maker.next - 1));
                 Some(segment)
             }
             Err(error) => {
@@ -161,12 +233,21 @@ impl Supplier {
         }
     }
 
-    fn look_at_space(&self, core: &Core) {
-        if let Ok(free) = self.disk.free_bytes() {
-            core.free_bytes.store(free, Ordering::Release);
+    fn look_at_space(&self) {
+        if let Ok(free) = self.maker.disk.free_bytes() {
+            self.core.free_bytes.store(free, Ordering::Release);
         }
     }
+}
 
+/// Makes segments, each with the next number.
+pub(crate) struct Maker {
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) options: Options,
+    pub(crate) next: u32,
+}
+
+impl Maker {
     /// Makes the next segment.
     pub(crate) fn make(&mut self, store: u64, bytes: u64) -> io::Result<Arc<Segment>> {
         let bytes = bytes.max(SEGMENT_BYTES_MIN).next_multiple_of(BLOCK as u64);

@@ -1,8 +1,6 @@
 //! Segments as files of a folder.
 
 use super::{Disk, SegmentFile};
-use crate::embedded::buffer::Buffer;
-use crate::embedded::format::BLOCK;
 use rustix::fs::{Mode, OFlags};
 use std::fs::{self, File};
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -11,9 +9,6 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-
-/// Bytes of zeros written at a time.
-const FILL_BYTES: usize = 1 << 20;
 
 /// A folder of segments.
 #[derive(Debug)]
@@ -46,6 +41,11 @@ impl RealDisk {
 
     fn path(&self, segment: u32) -> PathBuf {
         self.folder.join(format!("{segment:010}.seg"))
+    }
+
+    /// A segment that is being made.
+    fn new_path(&self, segment: u32) -> PathBuf {
+        self.path(segment).with_extension("new")
     }
 
     /// Opens for direct, synced writes, or `None` where they are refused.
@@ -82,14 +82,33 @@ impl Disk for RealDisk {
         Ok(segments)
     }
 
-    fn preallocate(&self, segment: u32, header: &[u8], bytes: u64) -> io::Result<()> {
-        let new = self.path(segment).with_extension("new");
-        let made = fill(&new, header, bytes);
-        if let Err(error) = made {
-            let _ = fs::remove_file(&new);
-            return Err(error);
-        }
-        fs::rename(&new, self.path(segment))?;
+    fn create(&self, segment: u32, bytes: u64) -> io::Result<Arc<dyn SegmentFile>> {
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .open(self.new_path(segment))?;
+        Ok(Arc::new(RealSegment {
+            file,
+            direct: None,
+            bytes,
+        }))
+    }
+
+    fn publish(&self, segment: u32) -> io::Result<()> {
+        fs::rename(self.new_path(segment), self.path(segment))
+    }
+
+    fn discard(&self, segment: u32) {
+        let _ = fs::remove_file(self.new_path(segment));
+    }
+
+    fn unlink(&self, segment: u32) -> io::Result<()> {
+        fs::remove_file(self.path(segment))
+    }
+
+    fn sync_folder(&self) -> io::Result<()> {
         sync_folder(&self.folder)
     }
 
@@ -105,11 +124,6 @@ impl Disk for RealDisk {
         }))
     }
 
-    fn remove(&self, segment: u32) -> io::Result<()> {
-        fs::remove_file(self.path(segment))?;
-        sync_folder(&self.folder)
-    }
-
     fn free_bytes(&self) -> io::Result<u64> {
         let stat = rustix::fs::statvfs(&self.folder)?;
         Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
@@ -119,27 +133,6 @@ impl Disk for RealDisk {
         // The standard library's hash keys come from the system's randomness.
         RandomState::new().build_hasher().finish()
     }
-}
-
-/// Writes a new segment file, every byte of it, so that later writes change no
-/// metadata: a sync that extends a file costs twenty times one that does not.
-fn fill(path: &Path, header: &[u8], bytes: u64) -> io::Result<()> {
-    let file = File::options()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .open(path)?;
-    let mut zeros = Buffer::new(FILL_BYTES);
-    zeros.pad_to(FILL_BYTES);
-    let mut at = 0;
-    while at < bytes {
-        let len = (bytes - at).min(FILL_BYTES as u64) as usize;
-        file.write_all_at(&zeros.as_slice()[..len], at)?;
-        at += len as u64;
-    }
-    file.write_all_at(header, 0)?;
-    file.write_all_at(header, bytes - BLOCK as u64)?;
-    file.sync_all()
 }
 
 fn sync_folder(folder: &Path) -> io::Result<()> {

@@ -53,15 +53,27 @@ impl Disk for FaultyDisk {
         }
         self.real.preallocate(segment, header, bytes)
     }
+    fn create(&self, segment: u32, bytes: u64) -> io::Result<Arc<dyn SegmentFile>> {
+        self.real.create(segment, bytes)
+    }
+    fn publish(&self, segment: u32) -> io::Result<()> {
+        self.real.publish(segment)
+    }
+    fn discard(&self, segment: u32) {
+        self.real.discard(segment);
+    }
+    fn unlink(&self, segment: u32) -> io::Result<()> {
+        self.real.unlink(segment)
+    }
+    fn sync_folder(&self) -> io::Result<()> {
+        self.real.sync_folder()
+    }
     fn open(&self, segment: u32) -> io::Result<Arc<dyn SegmentFile>> {
         let real = self.real.open(segment)?;
         Ok(Arc::new(FaultyFile {
             real,
             shared: Arc::clone(&self.shared),
         }))
-    }
-    fn remove(&self, segment: u32) -> io::Result<()> {
-        self.real.remove(segment)
     }
     fn free_bytes(&self) -> io::Result<u64> {
         self.real.free_bytes()

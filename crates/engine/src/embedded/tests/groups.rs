@@ -138,10 +138,11 @@ fn the_largest_batches_fit_and_many_at_once_wait_for_room() {
     assert_eq!(all(&engine).len(), 50);
     // Many tiny writes have the most overhead.
     let mut batch = Batch::new();
-    let mut n = 0u32;
-    while batch.size_bytes() < crate::limits::BATCH_BYTES_MAX - 20 {
-        batch.delete([&b"S"[..], &n.to_be_bytes()[1..]].concat());
-        n += 1;
+    let key = |n: u32| [&b"S"[..], &n.to_be_bytes()[1..]].concat();
+    batch.delete(key(0));
+    let each = batch.size_bytes();
+    for n in 1..(crate::limits::BATCH_BYTES_MAX / each) as u32 {
+        batch.delete(key(n));
     }
     engine.submit(batch).expect("submit").done_blocking();
 }
