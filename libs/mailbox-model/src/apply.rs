@@ -5,7 +5,7 @@
 //! It checks what it relies on, because stored bytes may be damaged. After an
 //! error the view is not to be used: keep a clone, which costs nothing.
 
-use crate::change::{Change, FlagEdit, Item, LogEntry, NewMailbox, Renamed, Transfer};
+use crate::change::{Change, FlagEdit, Item, LogEntry, NewMailbox, Renamed, Restored, Transfer};
 use crate::flags::FlagId;
 use crate::ids::{EmailId, KeywordId, MailboxId, ModSeq, Uid, UidValidity};
 use crate::limits::PAGE_UIDS;
@@ -120,6 +120,7 @@ pub fn apply_noting(
             created,
             renames,
             subscribed,
+            ..
         } => {
             applier.create(created)?;
             applier.rename(renames, subscribed)
@@ -136,6 +137,7 @@ pub fn apply_noting(
             Ok(())
         }
         Change::UidValidity { mailbox, to, .. } => applier.uid_validity(*mailbox, *to),
+        Change::Restore { mailbox, items } => applier.restore(*mailbox, items),
     }
 }
 
@@ -161,15 +163,65 @@ impl Applier<'_> {
             self.view.usage.bytes += item.size;
             self.view.usage.emails += 1;
         }
-        let entries = items.iter().map(|item| Entry {
-            uid: item.uid,
-            deleted: item.deleted,
-            keywords: item.keywords.clone(),
-            email: item.email,
-            modseq: self.modseq,
-            size: item.size,
-        });
+        let modseq = self.modseq;
+        let entries = items.iter().map(|item| Entry::from_item(item, modseq));
         self.append(id, entries.collect())
+    }
+
+    /// Emails come back: as a copy beside another, or as the only one.
+    fn restore(&mut self, id: MailboxId, items: &[Restored]) -> Result<(), ApplyError> {
+        let mut entries = Vec::with_capacity(items.len());
+        for Restored { item, beside } in items {
+            for &keyword in item.keywords.others() {
+                self.check_keyword(keyword)?;
+            }
+            if item.email >= self.view.next_email {
+                return Err(ApplyError::Entries(id));
+            }
+            match *beside {
+                Some(other) => {
+                    self.check_beside(id, item, other)?;
+                    let added = Copy {
+                        mailbox: id,
+                        uid: item.uid,
+                    };
+                    // Its page says of each entry whether there are other copies.
+                    let page = (other.mailbox, page_of(other.uid));
+                    self.effects.pages.insert(page);
+                    self.view.share(item.email, other, added);
+                }
+                None if self.view.shared.contains_key(&item.email) => {
+                    return Err(ApplyError::Entries(id));
+                }
+                None => {
+                    self.view.usage.bytes += item.size;
+                    self.view.usage.emails += 1;
+                }
+            }
+            entries.push(Entry::from_item(item, self.modseq));
+        }
+        self.append(id, entries)
+    }
+
+    /// The other copy is as it must be: the same email, in another mailbox.
+    fn check_beside(&self, id: MailboxId, item: &Item, other: Copy) -> Result<(), ApplyError> {
+        let found = self.view.mailbox(other.mailbox);
+        let found = found.and_then(|mailbox| mailbox.find(other.uid));
+        let same = found.is_some_and(|(_, entry)| {
+            entry.email == item.email
+                && entry.keywords == item.keywords
+                && entry.size == item.size
+                && !self
+                    .view
+                    .copies(other.mailbox, entry)
+                    .iter()
+                    .any(|copy| copy.mailbox == id)
+        });
+        if same && other.mailbox != id {
+            Ok(())
+        } else {
+            Err(ApplyError::Entries(id))
+        }
     }
 
     fn check_keyword(&self, id: KeywordId) -> Result<(), ApplyError> {

@@ -9,6 +9,7 @@ use crate::ids::{EmailId, MailboxId, ModSeq, Uid, UidValidity};
 use crate::name::MailboxName;
 use crate::role::Role;
 use crate::uidset::UidSet;
+use crate::view::Copy;
 use std::sync::Arc;
 
 /// One entry of an account's log.
@@ -80,6 +81,9 @@ pub enum Change {
         transfer: Transfer,
         /// Those of the originals that were `\Deleted`.
         deleted: UidSet,
+        /// The emails of [`Transfer::renewed`], which the new ones replace here,
+        /// in the same order.
+        renewed_from: Vec<EmailId>,
     },
     /// Copies are taken away.
     Expunge {
@@ -101,6 +105,8 @@ pub enum Change {
         renames: Vec<Renamed>,
         /// Subscribed names among the old ones.
         subscribed: Vec<MailboxName>,
+        /// Their new names that were subscribed before, without a mailbox.
+        kept: Vec<MailboxName>,
     },
     /// A mailbox is taken away with all that is in it.
     Delete {
@@ -130,6 +136,36 @@ pub enum Change {
         /// After.
         to: UidValidity,
     },
+    /// Emails that the account had before come back, each under a new UID.
+    Restore {
+        /// Where.
+        mailbox: MailboxId,
+        /// The emails in order of UID.
+        items: Vec<Restored>,
+    },
+}
+
+impl Change {
+    /// Emails that lose a copy by it, perhaps their last. Those that a MOVE
+    /// takes elsewhere are not among them.
+    pub fn removed(&self) -> impl Iterator<Item = EmailId> + '_ {
+        let (items, renewed): (&[Item], &[EmailId]) = match self {
+            Self::Expunge { items, .. } | Self::Delete { items, .. } => (items, &[]),
+            Self::Move { renewed_from, .. } => (&[], renewed_from),
+            _ => (&[], &[]),
+        };
+        let items = items.iter().map(|item| item.email);
+        items.chain(renewed.iter().copied())
+    }
+}
+
+/// An email that comes back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Restored {
+    /// Its new copy.
+    pub item: Item,
+    /// One of its other copies, if it has any; none says that it was in no mailbox.
+    pub beside: Option<Copy>,
 }
 
 /// A copy of an email that came or went.
@@ -165,7 +201,8 @@ pub struct Transfer {
     pub from: MailboxId,
     /// The target; for a copy it may be the source.
     pub to: MailboxId,
-    /// The entries, as the source numbers them.
+    /// The entries, as the source numbers them. A MOVE names no others, so that
+    /// it can be undone; a copy's ranges may reach over UIDs that are not there.
     pub uids: UidSet,
     /// The UID in the target of the first; the others follow without a gap.
     pub first_uid: Uid,
@@ -187,7 +224,7 @@ pub struct NewMailbox {
     pub role: Option<Role>,
     /// Its UIDVALIDITY.
     pub uid_validity: UidValidity,
-    /// True if the name becomes subscribed by it.
+    /// True if the name becomes subscribed by it; of a deleted one, if it was.
     pub subscribe: bool,
 }
 

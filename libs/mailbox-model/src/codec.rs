@@ -2,7 +2,7 @@
 //!
 //! | field | form |
 //! |---|---|
-//! | version | byte, 1 |
+//! | version | byte, 2; 1 is read too |
 //! | modseq | varint |
 //! | at, Unix ms | varint |
 //! | new keywords | varint count, then texts |
@@ -13,19 +13,27 @@
 //! items, UID sets as [`crate::uidset`] says. An item is: UID minus the one
 //! before as varint, email id minus the one before as zigzag varint, a byte of
 //! bits (1 Seen, 2 Answered, 4 Flagged, 8 Draft, 16 Deleted, 32 keywords
-//! follow), keywords as varint count and varints, size as varint.
+//! follow), keywords as varint count and varints, size as varint. One that comes
+//! back has bit 64 if mailbox and UID of another copy follow it, both varints.
+//!
+//! Version 1 lacks the emails that a move renewed and the names that a rename
+//! found subscribed, and its moves may name UIDs that were not there: some of its
+//! entries can't be undone exactly.
 
-use crate::change::{Change, FlagEdit, Item, LogEntry, NewMailbox, Renamed, Transfer};
+use crate::change::{Change, FlagEdit, Item, LogEntry, NewMailbox, Renamed, Restored, Transfer};
 use crate::flags::{FlagId, Keywords};
 use crate::ids::{EmailId, KeywordId, MailboxId, ModSeq, Uid, UidValidity};
 use crate::limits::EMAIL_BYTES_MAX;
 use crate::name::MailboxName;
 use crate::role::Role;
 use crate::uidset::UidSet;
+use crate::view::Copy;
 use std::sync::Arc;
 use wire::codec::{DecodeError, Reader, Writer};
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+/// The first, which is still read.
+const VERSION_1: u8 = 1;
 
 /// Bytes that stand for the kinds of change.
 mod tag {
@@ -40,6 +48,7 @@ mod tag {
     pub(super) const SUBSCRIBE: u8 = 9;
     pub(super) const UNSUBSCRIBE: u8 = 10;
     pub(super) const UID_VALIDITY: u8 = 11;
+    pub(super) const RESTORE: u8 = 12;
 }
 
 impl LogEntry {
@@ -62,14 +71,14 @@ impl LogEntry {
     /// The record is damaged or of a version not known.
     pub fn decode(record: &[u8]) -> Result<Self, DecodeError> {
         let mut input = Reader::new(record);
-        match input.u8()? {
-            VERSION => {}
-            other => return Err(DecodeError::Version(other)),
+        let version = input.u8()?;
+        if !matches!(version, VERSION_1 | VERSION) {
+            return Err(DecodeError::Version(version));
         }
         let modseq = ModSeq(input.varint()?);
         let at_ms = input.varint()?;
         let new_keywords = read_list(&mut input, |input| Ok(Arc::from(input.text()?)))?;
-        let change = read_change(&mut input)?;
+        let change = read_change(&mut input, version)?;
         input.finish()?;
         Ok(Self {
             modseq,
@@ -99,10 +108,18 @@ fn write_change(out: &mut Writer, change: &Change) {
             out.u8(tag::COPY);
             write_transfer(out, transfer);
         }
-        Change::Move { transfer, deleted } => {
+        Change::Move {
+            transfer,
+            deleted,
+            renewed_from,
+        } => {
             out.u8(tag::MOVE);
             write_transfer(out, transfer);
             deleted.write(out);
+            out.varint(renewed_from.len() as u64);
+            for email in renewed_from {
+                out.varint(email.0);
+            }
         }
         Change::Expunge { mailbox, items } => {
             out.u8(tag::EXPUNGE).varint(u64::from(mailbox.0));
@@ -116,6 +133,7 @@ fn write_change(out: &mut Writer, change: &Change) {
             created,
             renames,
             subscribed,
+            kept,
         } => {
             out.u8(tag::RENAME);
             write_mailboxes(out, created);
@@ -124,9 +142,11 @@ fn write_change(out: &mut Writer, change: &Change) {
                 out.varint(u64::from(renamed.id.0));
                 out.text(renamed.from.as_str()).text(renamed.to.as_str());
             }
-            out.varint(subscribed.len() as u64);
-            for name in subscribed {
-                out.text(name.as_str());
+            for names in [subscribed, kept] {
+                out.varint(names.len() as u64);
+                for name in names {
+                    out.text(name.as_str());
+                }
             }
         }
         Change::Delete {
@@ -149,10 +169,15 @@ fn write_change(out: &mut Writer, change: &Change) {
             out.u8(tag::UID_VALIDITY).varint(u64::from(mailbox.0));
             out.varint(u64::from(from.0)).varint(u64::from(to.0));
         }
+        Change::Restore { mailbox, items } => {
+            out.u8(tag::RESTORE).varint(u64::from(mailbox.0));
+            write_restored(out, items);
+        }
     }
 }
 
-fn read_change(input: &mut Reader<'_>) -> Result<Change, DecodeError> {
+fn read_change(input: &mut Reader<'_>, version: u8) -> Result<Change, DecodeError> {
+    let old = version == VERSION_1;
     Ok(match input.u8()? {
         tag::DELIVER => Change::Deliver {
             mailbox: MailboxId(input.varint32()?),
@@ -172,6 +197,11 @@ fn read_change(input: &mut Reader<'_>) -> Result<Change, DecodeError> {
         tag::MOVE => Change::Move {
             transfer: read_transfer(input)?,
             deleted: UidSet::read(input)?,
+            renewed_from: if old {
+                Vec::new()
+            } else {
+                read_list(input, |input| Ok(EmailId(input.varint()?)))?
+            },
         },
         tag::EXPUNGE => Change::Expunge {
             mailbox: MailboxId(input.varint32()?),
@@ -190,6 +220,11 @@ fn read_change(input: &mut Reader<'_>) -> Result<Change, DecodeError> {
                 })
             })?,
             subscribed: read_list(input, read_name)?,
+            kept: if old {
+                Vec::new()
+            } else {
+                read_list(input, read_name)?
+            },
         },
         tag::DELETE => Change::Delete {
             mailbox: read_mailbox(input)?,
@@ -206,6 +241,10 @@ fn read_change(input: &mut Reader<'_>) -> Result<Change, DecodeError> {
             mailbox: MailboxId(input.varint32()?),
             from: UidValidity(input.varint32()?),
             to: UidValidity(input.varint32()?),
+        },
+        tag::RESTORE => Change::Restore {
+            mailbox: MailboxId(input.varint32()?),
+            items: read_restored(input)?,
         },
         other => return Err(DecodeError::Tag(other)),
     })
@@ -402,6 +441,38 @@ fn read_items(input: &mut Reader<'_>) -> Result<Vec<Item>, DecodeError> {
             return Err(DecodeError::Tag(BIT_CALLER));
         }
         items.push(item);
+    }
+    Ok(items)
+}
+
+fn write_restored(out: &mut Writer, items: &[Restored]) {
+    out.varint(items.len() as u64);
+    let mut state = ItemState::default();
+    for restored in items {
+        let extra = restored.beside.map_or(0, |_| BIT_CALLER);
+        write_item(out, &mut state, &restored.item, extra);
+        if let Some(copy) = restored.beside {
+            out.varint(u64::from(copy.mailbox.0))
+                .varint(u64::from(copy.uid.0));
+        }
+    }
+}
+
+fn read_restored(input: &mut Reader<'_>) -> Result<Vec<Restored>, DecodeError> {
+    let count = input.varint()?;
+    let mut state = ItemState::default();
+    let mut items = Vec::new();
+    for _ in 0..count {
+        let (item, has_others) = read_item(input, &mut state)?;
+        let beside = if has_others {
+            Some(Copy {
+                mailbox: MailboxId(input.varint32()?),
+                uid: Uid(input.varint32()?),
+            })
+        } else {
+            None
+        };
+        items.push(Restored { item, beside });
     }
     Ok(items)
 }

@@ -3,6 +3,7 @@
 //! - [`View`], [`Mailbox`], [`Entry`]: the state; cheap to clone, O(log n) to change.
 //! - [`LogEntry`], [`Change`]: one entry of the account's log and its record.
 //! - [`apply`]: view × entry → the next view; nothing else changes a view.
+//! - [`undo`], [`Rewind`]: the way back, for what the account holds.
 //! - [`stage`]: view × request → the entry, naming only what really changes.
 //! - [`page`]: the packed pages and records that checkpoints are made of.
 //!
@@ -28,17 +29,21 @@ pub mod page;
 mod role;
 pub mod stage;
 mod uidset;
+mod undo;
 mod view;
 
 #[cfg(test)]
 mod tests;
 
 pub use apply::{ApplyError, Effects, apply, apply_noting, page_of};
-pub use change::{Change, Draft, FlagEdit, Item, LogEntry, NewMailbox, Renamed, Transfer};
+pub use change::{
+    Change, Draft, FlagEdit, Item, LogEntry, NewMailbox, Renamed, Restored, Transfer,
+};
 pub use flags::{Flag, FlagId, KeywordTable, Keywords};
 pub use ids::{EmailId, KeywordId, MailboxId, ModSeq, Uid, UidValidity};
 pub use mailbox::{Counters, Entry, Mailbox};
 pub use name::{DELIMITER, MailboxName, NameError};
 pub use role::Role;
 pub use uidset::UidSet;
+pub use undo::{Rewind, UndoError, undo};
 pub use view::{Copy, Usage, View};

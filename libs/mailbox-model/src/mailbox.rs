@@ -4,6 +4,7 @@
 //! the sequence number; counters equal the sums over the entries; `uid_next` is
 //! above every UID ever given; an email is here at most once.
 
+use crate::change::Item;
 use crate::flags::{FlagId, Keywords};
 use crate::ids::{EmailId, MailboxId, ModSeq, Uid, UidValidity};
 use crate::limits::{EXPUNGED_RANGES_KEPT_MAX, EXPUNGES_KEPT_MAX};
@@ -32,6 +33,18 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// The entry of a copy that came by this change.
+    pub(crate) fn from_item(item: &Item, modseq: ModSeq) -> Self {
+        Self {
+            uid: item.uid,
+            deleted: item.deleted,
+            keywords: item.keywords.clone(),
+            email: item.email,
+            modseq,
+            size: item.size,
+        }
+    }
+
     /// True if the flag is set, `\Deleted` included.
     #[must_use]
     pub fn has(&self, flag: FlagId) -> bool {
@@ -283,19 +296,27 @@ impl Mailbox {
 
     /// Takes out the entries of the set and remembers them as expunged.
     pub(crate) fn remove(&mut self, uids: &UidSet, modseq: ModSeq) -> Vec<Entry> {
+        let mut vanished = UidSet::new();
+        let gone = self.take(uids, &mut vanished);
+        self.expunges.push(modseq, vanished);
+        gone
+    }
+
+    /// Takes out the entries of the set; `taken` gets their UIDs as ranges that
+    /// may reach over UIDs which were gone before.
+    pub(crate) fn take(&mut self, uids: &UidSet, taken: &mut UidSet) -> Vec<Entry> {
         let runs: Vec<Range<usize>> = uids
             .ranges()
             .map(|(first, last)| self.ranks(first, last))
             .filter(|run| !run.is_empty())
             .collect();
         let mut gone: Vec<Entry> = Vec::new();
-        let mut vanished = UidSet::new();
         for run in &runs {
             let at = gone.len();
             gone.extend(self.range(run.clone()).map(|(_, entry)| entry.clone()));
             if let (Some(first), Some(last)) = (gone.get(at), gone.last()) {
                 // UIDs between them were expunged before and may be told again.
-                vanished.push_range(first.uid.0, last.uid.0);
+                taken.push_range(first.uid.0, last.uid.0);
             }
         }
         if runs.len() <= RUNS_CUT_MAX {
@@ -317,8 +338,40 @@ impl Mailbox {
         for entry in &gone {
             self.counters.subtract(entry);
         }
-        self.expunges.push(modseq, vanished);
         gone
+    }
+
+    /// Puts entries, in order of UID, to where they belong among the others;
+    /// false if a UID is there already or was never given.
+    pub(crate) fn put_back(&mut self, entries: Vec<Entry>) -> bool {
+        let fit = entries.is_sorted_by(|a, b| a.uid < b.uid)
+            && entries
+                .iter()
+                .all(|entry| entry.uid < self.uid_next && self.rank(entry.uid).is_err());
+        if !fit {
+            return false;
+        }
+        for entry in &entries {
+            self.counters.add(entry);
+        }
+        if entries.len() <= RUNS_CUT_MAX {
+            for entry in entries {
+                let at = self.rank(entry.uid).unwrap_or_else(|at| at);
+                self.entries.insert(at, entry);
+            }
+            return true;
+        }
+        let mut others = self.entries.iter().cloned().peekable();
+        let mut merged = Vector::new();
+        for entry in entries {
+            while let Some(other) = others.next_if(|other| other.uid < entry.uid) {
+                merged.push_back(other);
+            }
+            merged.push_back(entry);
+        }
+        merged.extend(others);
+        self.entries = merged;
+        true
     }
 }
 

@@ -6,6 +6,7 @@
 mod emails;
 mod flags;
 mod mailboxes;
+mod restore;
 
 pub use emails::{
     Arrival, DeliverStaged, ExpungeStaged, Expunging, TransferStaged, stage_copy, stage_deliver,
@@ -16,12 +17,13 @@ pub use mailboxes::{
     DeleteStaged, stage_create, stage_delete, stage_rename, stage_subscribe, stage_uid_validity,
     stage_unsubscribe,
 };
+pub use restore::{RestoreStaged, Wanted, stage_exact_flags, stage_rename_each, stage_restore};
 
 use crate::flags::{Flag, FlagId, Keywords};
-use crate::ids::{KeywordId, MailboxId, Uid};
+use crate::ids::{EmailId, KeywordId, MailboxId, Uid};
 use crate::limits::{
-    KEYWORD_BYTES_MAX, KEYWORDS_PER_CHANGE_MAX, MAILBOXES_MAX, ORPHAN_SUBSCRIPTIONS_MAX,
-    RENEWED_PER_CHANGE_MAX,
+    EMAILS_PER_CHANGE_MAX, KEYWORD_BYTES_MAX, KEYWORDS_PER_CHANGE_MAX, MAILBOXES_MAX,
+    ORPHAN_SUBSCRIPTIONS_MAX, RENEWED_PER_CHANGE_MAX,
 };
 use crate::mailbox::Mailbox;
 use crate::name::NameError;
@@ -67,6 +69,12 @@ pub enum StageError {
         "over {RENEWED_PER_CHANGE_MAX} of these messages are in the target already: copy fewer at a time"
     )]
     Renewed,
+    /// Too many emails for one change.
+    #[error("one change may bring back {EMAILS_PER_CHANGE_MAX} emails")]
+    TooMany,
+    /// An email that the account never had.
+    #[error("the account never had email {0}")]
+    NoEmail(EmailId),
     /// More mailboxes than an account may have.
     #[error("an account may have {MAILBOXES_MAX} mailboxes")]
     Mailboxes,

@@ -66,7 +66,7 @@ pub fn stage_deliver(
     Ok(DeliverStaged { draft, emails })
 }
 
-fn check_room(target: &Mailbox, count: usize) -> Result<(), StageError> {
+pub(super) fn check_room(target: &Mailbox, count: usize) -> Result<(), StageError> {
     let left = u64::from(u32::MAX - target.uid_next().0);
     if count as u64 > left {
         Err(StageError::NumbersUsedUp)
@@ -94,7 +94,7 @@ pub fn stage_copy(
     to: MailboxId,
     uids: &UidSet,
 ) -> Result<TransferStaged, StageError> {
-    Ok(match transfer(view, from, to, uids)? {
+    Ok(match transfer(view, from, to, uids, Reach::OverGaps)? {
         (None, uids, _) => TransferStaged { draft: None, uids },
         (Some(transfer), uids, _) => TransferStaged {
             draft: Some(Change::Copy(transfer).into()),
@@ -113,32 +113,58 @@ pub fn stage_move(
     to: MailboxId,
     uids: &UidSet,
 ) -> Result<TransferStaged, StageError> {
-    Ok(match transfer(view, from, to, uids)? {
+    Ok(match transfer(view, from, to, uids, Reach::Exact)? {
         (None, uids, _) => TransferStaged { draft: None, uids },
-        (Some(transfer), uids, deleted) => TransferStaged {
-            draft: Some(Change::Move { transfer, deleted }.into()),
-            uids,
-        },
+        (Some(transfer), uids, Originals { deleted, renewed }) => {
+            let change = Change::Move {
+                transfer,
+                deleted,
+                renewed_from: renewed,
+            };
+            TransferStaged {
+                draft: Some(change.into()),
+                uids,
+            }
+        }
     })
 }
 
-type Transferred = (Option<Transfer>, Vec<(Uid, Uid)>, UidSet);
+/// How the entries are named: a copy's UIDs may reach over gaps, since the
+/// originals stay to be asked; a move's can't.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reach {
+    OverGaps,
+    Exact,
+}
+
+/// What a move must remember of the originals.
+struct Originals {
+    deleted: UidSet,
+    renewed: Vec<EmailId>,
+}
+
+type Transferred = (Option<Transfer>, Vec<(Uid, Uid)>, Originals);
 
 fn transfer(
     view: &View,
     from: MailboxId,
     to: MailboxId,
     uids: &UidSet,
+    reach: Reach,
 ) -> Result<Transferred, StageError> {
     let source = find(view, from)?;
     let target = find(view, to)?;
     let first_uid = target.uid_next();
     let mut next = first_uid;
     let (mut taken, mut renewed, mut deleted) = (Runs::default(), Runs::default(), Runs::default());
+    let mut exact = UidSet::new();
     let mut pairs = Vec::new();
-    let mut renewals = 0;
+    let mut renewals = Vec::new();
     for (rank, entry) in source.select(uids) {
-        taken.push(rank, entry.uid);
+        match reach {
+            Reach::OverGaps => taken.push(rank, entry.uid),
+            Reach::Exact => exact.push(entry.uid),
+        }
         if from == to
             || view
                 .copies(from, entry)
@@ -146,7 +172,7 @@ fn transfer(
                 .any(|copy| copy.mailbox == to)
         {
             renewed.push(rank, entry.uid);
-            renewals += 1;
+            renewals.push(entry.email);
         }
         if entry.deleted {
             deleted.push(rank, entry.uid);
@@ -155,21 +181,29 @@ fn transfer(
         next = next.next();
     }
     check_room(target, pairs.len())?;
-    if renewals > RENEWED_PER_CHANGE_MAX {
+    if renewals.len() > RENEWED_PER_CHANGE_MAX {
         return Err(StageError::Renewed);
     }
+    let originals = Originals {
+        deleted: deleted.uids,
+        renewed: renewals,
+    };
     if pairs.is_empty() {
-        return Ok((None, pairs, UidSet::new()));
+        return Ok((None, pairs, originals));
     }
     let transfer = Transfer {
         from,
         to,
-        uids: taken.uids,
+        uids: if reach == Reach::Exact {
+            exact
+        } else {
+            taken.uids
+        },
         first_uid,
         renewed: renewed.uids,
         first_email: view.next_email(),
     };
-    Ok((Some(transfer), pairs, deleted.uids))
+    Ok((Some(transfer), pairs, originals))
 }
 
 /// Which entries an expunge takes.

@@ -29,7 +29,12 @@ impl Numbers {
         }
     }
 
-    fn make(&mut self, name: MailboxName, role: Option<Role>) -> Result<NewMailbox, StageError> {
+    fn make(
+        &mut self,
+        view: &View,
+        name: MailboxName,
+        role: Option<Role>,
+    ) -> Result<NewMailbox, StageError> {
         if self.id.0 == u32::MAX || self.uid_validity.0 == u32::MAX {
             return Err(StageError::NumbersUsedUp);
         }
@@ -39,10 +44,10 @@ impl Numbers {
         }
         let made = NewMailbox {
             id: self.id,
+            subscribe: !view.is_subscribed(&name),
             name,
             role,
             uid_validity: self.uid_validity,
-            subscribe: true,
         };
         self.id = self.id.next();
         self.uid_validity = self.uid_validity.next();
@@ -56,7 +61,7 @@ impl Numbers {
     ) -> Result<Vec<NewMailbox>, StageError> {
         name.ancestors()
             .filter(|ancestor| view.mailbox_named(ancestor).is_none())
-            .map(|ancestor| self.make(ancestor, None))
+            .map(|ancestor| self.make(view, ancestor, None))
             .collect()
     }
 }
@@ -87,9 +92,9 @@ pub fn stage_create(
         }
         let parents: Vec<MailboxName> = name.ancestors().filter(|a| !taken(a)).collect();
         for parent in parents {
-            made.push(numbers.make(parent, None)?);
+            made.push(numbers.make(view, parent, None)?);
         }
-        let new = numbers.make(name.clone(), *role)?;
+        let new = numbers.make(view, name.clone(), *role)?;
         ids.push(new.id);
         made.push(new);
     }
@@ -140,18 +145,24 @@ pub fn stage_rename(
     if clash {
         return Err(StageError::NameTaken);
     }
-    let subscribed = renames
-        .iter()
-        .map(|renamed| &renamed.from)
-        .filter(|name| view.is_subscribed(name))
-        .cloned()
+    Ok(renamed(view, created, renames))
+}
+
+/// The change that gives mailboxes the names they are to have, all at once.
+pub(super) fn renamed(view: &View, created: Vec<NewMailbox>, renames: Vec<Renamed>) -> Draft {
+    let moving = || renames.iter().filter(|r| view.is_subscribed(&r.from));
+    let subscribed = moving().map(|r| r.from.clone()).collect();
+    let kept = moving()
+        .map(|r| r.to.clone())
+        .filter(|to| view.is_subscribed(to))
         .collect();
-    Ok(Change::Rename {
+    Change::Rename {
         created,
         renames,
         subscribed,
+        kept,
     }
-    .into())
+    .into()
 }
 
 /// What a DELETE comes to.

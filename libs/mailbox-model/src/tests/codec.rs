@@ -3,8 +3,8 @@
 use super::world::{World, name};
 use crate::page::{encode_mailbox, encode_page, encode_root};
 use crate::{
-    Change, EmailId, Flag, FlagEdit, FlagId, Item, KeywordId, Keywords, LogEntry, MailboxId,
-    ModSeq, NewMailbox, Renamed, Role, Transfer, Uid, UidSet, UidValidity,
+    Change, Copy, EmailId, Flag, FlagEdit, FlagId, Item, KeywordId, Keywords, LogEntry, MailboxId,
+    ModSeq, NewMailbox, Renamed, Restored, Role, Transfer, Uid, UidSet, UidValidity,
 };
 use wire::codec::DecodeError;
 
@@ -72,8 +72,9 @@ fn goldens() -> Vec<(Change, &'static [u8])> {
             Change::Move {
                 transfer: transfer(),
                 deleted: UidSet::one(Uid(1)),
+                renewed_from: vec![EmailId(5)],
             },
-            &[4, 1, 2, 2, 1, 3, 5, 0, 7, 1, 9, 0, 6, 1, 1, 0],
+            &[4, 1, 2, 2, 1, 3, 5, 0, 7, 1, 9, 0, 6, 1, 1, 0, 1, 5],
         ),
         (
             Change::Expunge {
@@ -97,8 +98,9 @@ fn goldens() -> Vec<(Change, &'static [u8])> {
                     to: name("c"),
                 }],
                 subscribed: vec![name("a")],
+                kept: vec![name("c")],
             },
-            &[7, 0, 1, 5, 1, b'a', 1, b'c', 1, 1, b'a'],
+            &[7, 0, 1, 5, 1, b'a', 1, b'c', 1, 1, b'a', 1, 1, b'c'],
         ),
         (
             Change::Delete {
@@ -120,6 +122,30 @@ fn goldens() -> Vec<(Change, &'static [u8])> {
             },
             &[11, 1, 2, 3],
         ),
+        (
+            Change::Restore {
+                mailbox: MailboxId(1),
+                items: vec![
+                    Restored {
+                        item: item(),
+                        beside: Some(Copy {
+                            mailbox: MailboxId(2),
+                            uid: Uid(4),
+                        }),
+                    },
+                    Restored {
+                        item: Item {
+                            uid: Uid(4),
+                            ..item()
+                        },
+                        beside: None,
+                    },
+                ],
+            },
+            &[
+                12, 1, 2, 3, 18, 0x71, 1, 2, 0xac, 2, 2, 4, 1, 0, 0x31, 1, 2, 0xac, 2,
+            ],
+        ),
     ]
 }
 
@@ -132,7 +158,7 @@ fn log_entries_are_these_bytes() {
             new_keywords: vec!["$Junk".into()],
             change,
         };
-        let mut bytes = b"\x01\xac\x02\x05\x01\x05$Junk".to_vec();
+        let mut bytes = b"\x02\xac\x02\x05\x01\x05$Junk".to_vec();
         bytes.extend_from_slice(golden);
         assert_eq!(entry.encode(), bytes, "{entry:?}");
         assert_eq!(LogEntry::decode(&bytes), Ok(entry));
@@ -145,6 +171,44 @@ fn log_entries_are_these_bytes() {
         LogEntry::decode(&[1, 1, 1, 0, 99]),
         Err(DecodeError::Tag(99))
     );
+}
+
+/// What version 1 wrote: everything but these two kinds is the same.
+#[test]
+fn entries_of_version_1_are_read() {
+    let moved = Change::Move {
+        transfer: transfer(),
+        deleted: UidSet::one(Uid(1)),
+        renewed_from: vec![],
+    };
+    let renamed = Change::Rename {
+        created: vec![],
+        renames: vec![Renamed {
+            id: MailboxId(5),
+            from: name("a"),
+            to: name("c"),
+        }],
+        subscribed: vec![name("a")],
+        kept: vec![],
+    };
+    let of_version_1: [(Change, &[u8]); 3] = [
+        (moved, &[4, 1, 2, 2, 1, 3, 5, 0, 7, 1, 9, 0, 6, 1, 1, 0]),
+        (renamed, &[7, 0, 1, 5, 1, b'a', 1, b'c', 1, 1, b'a']),
+        (
+            Change::Deliver {
+                mailbox: MailboxId(1),
+                items: vec![item()],
+            },
+            &[1, 1, 1, 3, 18, 0x31, 1, 2, 0xac, 2],
+        ),
+    ];
+    for (change, golden) in of_version_1 {
+        let mut bytes = b"\x01\x07\x05\x00".to_vec();
+        bytes.extend_from_slice(golden);
+        let entry = LogEntry::decode(&bytes).expect("version 1 is read");
+        assert_eq!((entry.modseq, entry.at_ms), (ModSeq(7), 5));
+        assert_eq!(entry.change, change);
+    }
 }
 
 #[test]

@@ -2,8 +2,10 @@
 
 use super::world::{World, check_view, name};
 use crate::page::{ViewBuilder, encode_mailbox, encode_page, encode_root};
-use crate::stage::{Expunging, FlagAction};
-use crate::{Flag, LogEntry, MailboxId, Uid, UidSet, UidValidity, View, apply};
+use crate::stage::{Expunging, FlagAction, stage_exact_flags, stage_rename_each};
+use crate::{
+    Flag, Item, Keywords, LogEntry, MailboxId, Rewind, Uid, UidSet, UidValidity, View, apply, undo,
+};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
@@ -20,6 +22,9 @@ enum Step {
     Delete(u8),
     Subscribe(u8, bool),
     UidValidity(u8),
+    Restore(u8, prop::sample::Index),
+    Exact(u8, u8, u8),
+    Exchange(u8, u8),
     Checkpoint,
 }
 
@@ -43,6 +48,9 @@ fn step() -> impl Strategy<Value = Step> {
         1 => any::<u8>().prop_map(Delete),
         1 => any::<(u8, bool)>().prop_map(|(m, s)| Subscribe(m, s)),
         1 => any::<u8>().prop_map(Step::UidValidity),
+        3 => any::<(u8, prop::sample::Index)>().prop_map(|(m, e)| Step::Restore(m, e)),
+        1 => any::<(u8, u8, u8)>().prop_map(|(m, u, f)| Step::Exact(m, u, f)),
+        1 => any::<(u8, u8)>().prop_map(|(a, b)| Step::Exchange(a, b)),
         1 => Just(Checkpoint),
     ]
 }
@@ -119,8 +127,57 @@ fn run(world: &mut World, step: &Step, stored: &mut Stored) {
         Step::Delete(gone) => drop(world.delete(label(gone))),
         Step::Subscribe(to, on) => world.subscribe(label(to), on),
         Step::UidValidity(mailbox) => world.new_uid_validity(pick(world, mailbox)),
+        Step::Restore(mailbox, email) => {
+            let mut all = world.ever_delivered();
+            if !all.is_empty() {
+                let first = email.index(all.len());
+                all.drain(..first);
+                all.truncate(3);
+                world.restore(pick(world, mailbox), &all);
+            }
+        }
+        Step::Exact(mailbox, which, bits) => {
+            let mailbox = pick(world, mailbox);
+            let keywords = Keywords::from_parts(bits, Vec::new());
+            let chosen = uids(world, mailbox, which);
+            let wanted = chosen
+                .iter()
+                .map(|uid| (uid, (keywords.clone(), bits > 99)));
+            let wanted = wanted.collect();
+            let draft = stage_exact_flags(&world.view, mailbox, &wanted).expect("it is there");
+            drop(draft.map(|draft| world.commit(draft)));
+            let there = world.view.mailbox(mailbox).expect("there");
+            for (_, entry) in there.select(&chosen) {
+                assert_eq!((&entry.keywords, entry.deleted), (&keywords, bits > 99));
+            }
+        }
+        Step::Exchange(one, other) => {
+            let (one, other) = (pick(world, one), pick(world, other));
+            let name_of = |id| world.view.mailbox(id).expect("there").name().clone();
+            let names = [(one, name_of(other)), (other, name_of(one))];
+            if let Ok(Some(draft)) = stage_rename_each(&world.view, &names.into()) {
+                world.commit(draft);
+            }
+        }
         Step::Checkpoint => stored.write(world),
     }
+}
+
+/// What undo restores of a view; see its module.
+fn content(view: &View) -> impl PartialEq + std::fmt::Debug {
+    let mailboxes: Vec<_> = view
+        .mailboxes()
+        .map(|mailbox| {
+            let copies = mailbox.entries().iter().map(Item::from);
+            (
+                (mailbox.id(), mailbox.name().clone(), mailbox.role()),
+                (mailbox.uid_validity(), mailbox.counters()),
+                copies.collect::<Vec<_>>(),
+            )
+        })
+        .collect();
+    let subscriptions: Vec<_> = view.subscriptions().cloned().collect();
+    (mailboxes, subscriptions, view.usage(), view.shared.clone())
 }
 
 /// A checkpoint that writes only what the effects name.
@@ -195,6 +252,29 @@ proptest! {
     }
 
     #[test]
+    fn undoing_back_to_any_moment_gives_what_was_there(
+        steps in prop::collection::vec(step(), 1..60),
+    ) {
+        let mut world = World::new();
+        for step in &steps {
+            run(&mut world, step, &mut Stored::default());
+        }
+        let mut rewind = Rewind::new(world.view.clone());
+        for (entry, before) in world.log.iter().zip(&world.views).rev() {
+            rewind.undo(entry).expect("what was applied is undone");
+            prop_assert_eq!(content(rewind.view()), content(before), "{:?}", entry);
+            check_view(rewind.view());
+            prop_assert_eq!(rewind.view().modseq(), world.view.modseq());
+            prop_assert!(rewind.view().keywords() == world.view.keywords());
+        }
+        // One by one it is the same.
+        let last = world.log.last().expect("there is one");
+        let mut view = world.view.clone();
+        undo(&mut view, last).expect("undone");
+        prop_assert_eq!(content(&view), content(&world.views[world.log.len() - 1]));
+    }
+
+    #[test]
     fn damaged_logs_are_errors_never_panics(
         steps in prop::collection::vec(step(), 1..20),
         damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
@@ -216,6 +296,8 @@ proptest! {
                 }
             }
             let Ok(entry) = LogEntry::decode(&record) else { break };
+            let mut rewind = Rewind::new(view.clone());
+            let _ = rewind.undo(&entry);
             if apply(&mut view, &entry).is_err() {
                 break;
             }

@@ -3,8 +3,8 @@
 use super::world::{World, name};
 use crate::limits::{MAILBOXES_MAX, RENEWED_PER_CHANGE_MAX};
 use crate::stage::{
-    Arrival, Expunging, FlagAction, StageError, stage_copy, stage_create, stage_deliver,
-    stage_move, stage_rename,
+    Arrival, Expunging, FlagAction, StageError, Wanted, stage_copy, stage_create, stage_deliver,
+    stage_move, stage_rename, stage_rename_each, stage_restore,
 };
 use crate::{
     ApplyError, Change, Draft, EmailId, Flag, FlagId, MailboxId, ModSeq, NewMailbox, Uid, UidSet,
@@ -272,6 +272,82 @@ fn expunges_are_remembered_for_qresync_and_forgotten_in_order() {
         None,
         "older than what is kept"
     );
+}
+
+#[test]
+fn what_was_expunged_comes_back_under_a_new_uid() {
+    let mut world = World::new();
+    let (inbox, archive) = (world.id("INBOX"), world.id("Archive"));
+    let uid = world.deliver(inbox, &[Flag::Flagged, Flag::Deleted], 10);
+    let wanted = world.ever_delivered();
+    assert_eq!(world.restore(inbox, &wanted), [], "it is there");
+    world.expunge(inbox, Expunging::Deleted);
+    assert_eq!(world.view.usage().emails, 0);
+    let back = world.restore(inbox, &wanted);
+    assert_eq!(back, [(EmailId(1), Uid(2))]);
+    let entry = world.entries("INBOX")[0].clone();
+    assert!(entry.keywords.has(FlagId::Flagged) && !entry.deleted);
+    assert_ne!(entry.uid, uid);
+    assert_eq!(world.view.usage().bytes, 10);
+    let vanished = world
+        .view
+        .mailbox(inbox)
+        .expect("there")
+        .vanished_since(ModSeq(0));
+    assert_eq!(vanished, Some(UidSet::one(uid)), "its old UID stays gone");
+    // A second place is a second copy, with the flags of the living one.
+    let seen = [Flag::Seen];
+    world.flags(inbox, &UidSet::all(), FlagAction::Replace, &seen, None);
+    world.restore(archive, &wanted);
+    assert!(world.entries("Archive")[0].keywords.is_seen());
+    assert_eq!(world.view.usage().emails, 1);
+    let stranger = Wanted {
+        email: EmailId(99),
+        ..wanted[0].clone()
+    };
+    let refused = stage_restore(&world.view, inbox, &[stranger]);
+    assert_eq!(refused, Err(StageError::NoEmail(EmailId(99))));
+}
+
+#[test]
+fn names_are_given_back_all_at_once_or_not_at_all() {
+    let mut world = World::new();
+    world.create("a", None).expect("fresh");
+    world.create("b", None).expect("fresh");
+    let (a, b) = (world.id("a"), world.id("b"));
+    let taken = stage_rename_each(&world.view, &[(a, name("b"))].into());
+    assert_eq!(taken, Err(StageError::NameTaken));
+    let both = [(a, name("c")), (b, name("c"))];
+    let twice = stage_rename_each(&world.view, &both.into());
+    assert_eq!(twice, Err(StageError::NameTaken));
+    let inbox = stage_rename_each(&world.view, &[(world.id("INBOX"), name("c"))].into());
+    assert_eq!(inbox, Err(StageError::Inbox));
+    let names = [(a, name("b")), (b, name("a"))];
+    let draft = stage_rename_each(&world.view, &names.into()).expect("an exchange");
+    world.commit(draft.expect("a change"));
+    assert_eq!((world.id("a"), world.id("b")), (b, a));
+}
+
+#[test]
+fn a_move_of_version_1_over_a_gap_is_not_undone_by_guessing() {
+    let mut world = World::new();
+    let (inbox, archive) = (world.id("INBOX"), world.id("Archive"));
+    for _ in 0..3 {
+        world.deliver(inbox, &[], 1);
+    }
+    world.expunge(inbox, Expunging::Exactly(&UidSet::one(Uid(2))));
+    world.move_(inbox, archive, &UidSet::all());
+    let mut entry = world.log.last().cloned().expect("the move");
+    if let Change::Move { transfer, .. } = &mut entry.change {
+        assert_eq!(
+            transfer.uids.range_count(),
+            2,
+            "a move names what was there"
+        );
+        transfer.uids = UidSet::range(Uid(1), Uid(3));
+    }
+    let inexact = Err(crate::UndoError::Inexact(entry.modseq));
+    assert_eq!(crate::undo(&mut world.view.clone(), &entry), inexact);
 }
 
 #[test]

@@ -1,19 +1,21 @@
 //! An account with its log, for tests, and the checks that must always hold.
 
 use crate::stage::{
-    Arrival, Expunging, FlagAction, FlagsRequest, StageError, stage_copy, stage_create,
+    Arrival, Expunging, FlagAction, FlagsRequest, StageError, Wanted, stage_copy, stage_create,
     stage_delete, stage_deliver, stage_expunge, stage_flags, stage_move, stage_rename,
-    stage_subscribe, stage_uid_validity, stage_unsubscribe,
+    stage_restore, stage_subscribe, stage_uid_validity, stage_unsubscribe,
 };
 use crate::{
-    Counters, Draft, Effects, Entry, Flag, LogEntry, MailboxId, MailboxName, ModSeq, Role, Uid,
-    UidSet, UidValidity, Usage, View, apply, apply_noting,
+    Change, Counters, Draft, Effects, EmailId, Entry, Flag, LogEntry, MailboxId, MailboxName,
+    ModSeq, Role, Uid, UidSet, UidValidity, Usage, View, apply, apply_noting,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
 pub(super) struct World {
     pub(super) view: View,
     pub(super) log: Vec<LogEntry>,
+    /// The view before the first entry and after each.
+    pub(super) views: Vec<View>,
     pub(super) effects: Effects,
     uid_validities: BTreeSet<UidValidity>,
     seen: BTreeMap<MailboxId, (Uid, ModSeq)>,
@@ -28,6 +30,7 @@ impl World {
         let mut world = Self {
             view: View::empty(UidValidity(100)),
             log: Vec::new(),
+            views: vec![View::empty(UidValidity(100))],
             effects: Effects::default(),
             uid_validities: BTreeSet::new(),
             seen: BTreeMap::new(),
@@ -47,6 +50,7 @@ impl World {
         apply_noting(&mut self.view, &entry, &mut effects).expect("what was staged applies");
         assert_eq!(before.modseq.next(), self.view.modseq);
         self.log.push(entry);
+        self.views.push(self.view.clone());
         self.effects.pages.extend(effects.pages.iter().copied());
         self.effects
             .mailboxes
@@ -135,6 +139,29 @@ impl World {
             .draft
             .map(|draft| self.commit(draft))
             .unwrap_or_default()
+    }
+
+    pub(super) fn restore(&mut self, to: MailboxId, wanted: &[Wanted]) -> Vec<(EmailId, Uid)> {
+        let staged = stage_restore(&self.view, to, wanted).expect("it was there");
+        if let Some(draft) = staged.draft {
+            self.commit(draft);
+        }
+        staged.emails
+    }
+
+    /// What can be brought back of everything that was ever delivered.
+    pub(super) fn ever_delivered(&self) -> Vec<Wanted> {
+        let mut all = Vec::new();
+        for entry in &self.log {
+            if let Change::Deliver { items, .. } = &entry.change {
+                all.extend(items.iter().map(|item| Wanted {
+                    email: item.email,
+                    keywords: item.keywords.clone(),
+                    size: item.size,
+                }));
+            }
+        }
+        all
     }
 
     pub(super) fn rename(&mut self, from: &str, to: &str) -> Result<(), StageError> {
