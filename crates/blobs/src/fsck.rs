@@ -3,6 +3,8 @@
 use crate::id::BlobId;
 use crate::link::{self, Key, Owner};
 use crate::store::{BlobError, Blobs};
+use crate::unlinked::{self, Candidate};
+use bytes::Bytes;
 use engine::{Order, ShardId, Snapshot, keys};
 use std::fmt;
 
@@ -17,6 +19,10 @@ pub enum Finding {
     OtherBytes(BlobId),
     /// A link names a blob that is not there.
     Dangling(BlobId, Owner),
+    /// Nobody uses a blob, and collection does not know of it.
+    Forgotten(BlobId),
+    /// A blob was marked dying, and outlived its grace time.
+    Overdue(BlobId),
 }
 
 impl fmt::Display for Finding {
@@ -37,6 +43,15 @@ impl fmt::Display for Finding {
                     "the queued message {message} needs the body {id}, which is gone"
                 )
             }
+            Self::Forgotten(id) => {
+                write!(f, "the body {id} is used by nobody and was not collected")
+            }
+            Self::Overdue(id) => {
+                write!(
+                    f,
+                    "the body {id} is used by nobody and outlived its grace time"
+                )
+            }
         }
     }
 }
@@ -44,47 +59,119 @@ impl fmt::Display for Finding {
 /// Pairs read at a time.
 const PAGE: usize = 1000;
 
-/// Checks every blob and link of a shard as of one snapshot.
+/// Checks every blob and link of a shard as of one snapshot. Blobs that were
+/// marked dying before `overdue_ms` must be gone: a caller that knows when
+/// collection last ran says so.
 ///
 /// # Errors
 /// The index cannot be read at all.
-pub fn fsck(blobs: &Blobs, shard: ShardId) -> Result<Vec<Finding>, BlobError> {
+pub fn fsck(
+    blobs: &Blobs,
+    shard: ShardId,
+    overdue_ms: Option<u64>,
+) -> Result<Vec<Finding>, BlobError> {
     let snapshot = blobs.engine().snapshot(shard);
-    let mut findings = Vec::new();
-    let mut start = keys::blob(shard);
-    let end = keys::end_of(&start);
+    let mut check = Check {
+        blobs,
+        snapshot: &*snapshot,
+        shard,
+        linked: None,
+        findings: Vec::new(),
+    };
+    let space = keys::blob(shard);
+    let end = keys::end_of(&space);
+    for_each(&*snapshot, space, &end, |key, _| check.blob(key))?;
+    let (space, end) = unlinked::all(shard);
+    for_each(&*snapshot, space, &end, |key, value| {
+        check.candidate(key, &value, overdue_ms)
+    })?;
+    Ok(check.findings)
+}
+
+fn for_each(
+    snapshot: &dyn Snapshot,
+    mut start: Vec<u8>,
+    end: &[u8],
+    mut visit: impl FnMut(Vec<u8>, Bytes) -> Result<(), BlobError>,
+) -> Result<(), BlobError> {
     loop {
-        let pairs = snapshot.scan(&start, &end, Order::Ascending, PAGE)?;
+        let pairs = snapshot.scan(&start, end, Order::Ascending, PAGE)?;
         let Some((last, _)) = pairs.last() else {
-            return Ok(findings);
+            return Ok(());
         };
         start.clone_from(last);
         start.push(0);
-        for (key, _) in pairs {
-            findings.extend(check(blobs, &*snapshot, shard, key)?);
+        for (key, stored) in pairs {
+            visit(key, stored.value)?;
         }
     }
 }
 
-fn check(
-    blobs: &Blobs,
-    snapshot: &dyn Snapshot,
+struct Check<'a> {
+    blobs: &'a Blobs,
+    snapshot: &'a dyn Snapshot,
     shard: ShardId,
-    key: Vec<u8>,
-) -> Result<Option<Finding>, BlobError> {
-    Ok(match link::parse(&key) {
-        None => Some(Finding::StrangeKey(key)),
-        Some(Key::Record(id)) => match name_of(blobs, shard, id) {
-            Ok(name) => (name != id).then_some(Finding::OtherBytes(id)),
-            // Deleted since the snapshot was taken.
-            Err(BlobError::NoSuchBlob) => None,
-            Err(why) => Some(Finding::Unreadable(id, why.to_string())),
-        },
-        Some(Key::Link(id, owner)) => {
-            let record = snapshot.get(&link::record_key(shard, id))?;
-            record.is_none().then_some(Finding::Dangling(id, owner))
+    /// The last blob that a link was seen of: links come before the record.
+    linked: Option<BlobId>,
+    findings: Vec<Finding>,
+}
+
+impl Check<'_> {
+    fn blob(&mut self, key: Vec<u8>) -> Result<(), BlobError> {
+        let finding = match link::parse(&key) {
+            None => Some(Finding::StrangeKey(key)),
+            Some(Key::Record(id)) => {
+                self.owner(id)?;
+                match name_of(self.blobs, self.shard, id) {
+                    Ok(name) => (name != id).then_some(Finding::OtherBytes(id)),
+                    // Deleted since the snapshot was taken.
+                    Err(BlobError::NoSuchBlob) => None,
+                    Err(why) => Some(Finding::Unreadable(id, why.to_string())),
+                }
+            }
+            Some(Key::Link(id, owner)) => {
+                self.linked = Some(id);
+                let record = self.snapshot.get(&link::record_key(self.shard, id))?;
+                record.is_none().then_some(Finding::Dangling(id, owner))
+            }
+        };
+        self.findings.extend(finding);
+        Ok(())
+    }
+
+    /// A blob is used by somebody, or collection knows of it.
+    fn owner(&mut self, id: BlobId) -> Result<(), BlobError> {
+        if self.linked != Some(id) && self.snapshot.get(&unlinked::key(self.shard, id))?.is_none() {
+            self.findings.push(Finding::Forgotten(id));
         }
-    })
+        Ok(())
+    }
+
+    fn candidate(
+        &mut self,
+        key: Vec<u8>,
+        value: &[u8],
+        overdue_ms: Option<u64>,
+    ) -> Result<(), BlobError> {
+        let Some(id) = unlinked::parse(&key) else {
+            self.findings.push(Finding::StrangeKey(key));
+            return Ok(());
+        };
+        let Ok(candidate) = Candidate::decode(value) else {
+            self.findings.push(Finding::StrangeKey(key));
+            return Ok(());
+        };
+        if let (Candidate::Dying { since_ms }, Some(overdue_ms)) = (candidate, overdue_ms)
+            && since_ms < overdue_ms
+            && self
+                .snapshot
+                .get(&link::record_key(self.shard, id))?
+                .is_some()
+        {
+            self.findings.push(Finding::Overdue(id));
+        }
+        Ok(())
+    }
 }
 
 fn name_of(blobs: &Blobs, shard: ShardId, id: BlobId) -> Result<BlobId, BlobError> {

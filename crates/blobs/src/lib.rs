@@ -5,7 +5,8 @@
 //! - [`writer`]: up to 256 KiB stay in memory until they are staged with the
 //!   commit that names them; what is longer goes out in chunks as it arrives.
 //! - [`record`]: what is kept about a blob; [`link`]: who uses it.
-//! - [`store`]: stage, link, read. [`mod@fsck`]: is what is stored what was given?
+//! - [`store`]: stage, link, read. [`collect`]: what nobody uses goes.
+//!   [`mod@fsck`]: is what is stored what was given?
 //!
 //! What a message means is not known here, nor who may read it.
 //!
@@ -15,6 +16,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod collect;
 mod compress;
 pub mod fsck;
 pub mod id;
@@ -23,6 +25,7 @@ pub mod link;
 pub mod reader;
 pub mod record;
 pub mod store;
+mod unlinked;
 pub mod writer;
 
 #[cfg(test)]

@@ -12,3 +12,6 @@ pub const CHUNKS_MAX: usize = 16_384;
 
 /// Compressors kept for the next body; each holds about 1 MB.
 pub const COMPRESSORS_KEPT: usize = 4;
+
+/// Blobs that lost a link looked at by one step of collection: one commit.
+pub const UNLINKED_PAGE: usize = 256;

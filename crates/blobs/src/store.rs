@@ -10,6 +10,7 @@ use crate::id::BlobId;
 use crate::link::{self, Owner};
 use crate::reader::BlobReader;
 use crate::record::Record;
+use crate::unlinked::{self, Candidate};
 use crate::writer::{BlobWriter, Sink, StagedBlob};
 use bytes::Bytes;
 use engine::{Batch, Expect, Order, ReadError, ShardId, SharedEngine, SubmitError};
@@ -101,9 +102,11 @@ impl Blobs {
         batch.put(link::link_key(shard, id, owner), Bytes::new());
     }
 
-    /// Removes a link. A blob without links is collected later.
+    /// Removes a link, and leaves a note for collection: a blob without links
+    /// goes later.
     pub fn unlink(&self, batch: &mut Batch, shard: ShardId, id: BlobId, owner: Owner) {
         batch.delete(link::link_key(shard, id, owner));
+        batch.put(unlinked::key(shard, id), Candidate::New.encode());
     }
 
     /// Who uses a blob, up to `limit` of them.

@@ -1,5 +1,7 @@
 //! Blobs over the memory backend with three shards.
 
+mod dying;
+
 use crate::fsck::{Finding, fsck};
 use crate::limits::CHUNK_BYTES;
 use crate::link::record_key;
@@ -95,7 +97,7 @@ fn every_size_reads_back_whole_and_by_range() {
             assert_eq!(whole, bytes);
         }
     }
-    assert_eq!(fsck(&blobs, SHARD).expect("fsck"), []);
+    assert_eq!(fsck(&blobs, SHARD, None).expect("fsck"), []);
 }
 
 #[test]
@@ -219,10 +221,13 @@ fn what_is_wrong_is_found() {
     blobs.link(&mut batch, SHARD, missing, Owner::Queue(4));
     batch.put(record_key(SHARD, renamed), good.encode());
     batch.put(record_key(SHARD, broken), vec![1, 0, 9]);
+    for id in [renamed, broken] {
+        blobs.link(&mut batch, SHARD, id, Owner::Queue(5));
+    }
     let strange = [&engine::keys::blob(SHARD)[..], b"xyz"].concat();
     batch.put(strange.clone(), vec![]);
     engine.submit(batch).expect("submit").done_blocking();
-    let findings = fsck(&blobs, SHARD).expect("fsck");
+    let findings = fsck(&blobs, SHARD, None).expect("fsck");
     assert_eq!(findings.len(), 4, "{findings:?}");
     assert_eq!(findings[0], Finding::Dangling(missing, Owner::Queue(4)));
     assert_eq!(findings[1], Finding::OtherBytes(renamed));

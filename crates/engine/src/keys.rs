@@ -5,6 +5,7 @@
 //! | `A` accounts | account, 8 bytes, high byte first | the account's |
 //! | `Q` queue | shard, 2 bytes, high byte first | that one |
 //! | `B` blobs and their links | shard, 2 bytes, high byte first | that one |
+//! | `U` blobs that lost a link | shard, 2 bytes, high byte first | that one |
 //! | `I` messages on their way in | shard, 2 bytes, high byte first | that one |
 //! | `D` directory | – | 0 |
 //! | `S` system | – | 0 |
@@ -24,6 +25,8 @@ pub enum Space {
     Queue = b'Q',
     /// Blob records and links of one shard.
     Blob = b'B',
+    /// Blobs of one shard that lost a link: what collection looks at.
+    Unlinked = b'U',
     /// Messages for several shards, until each has its part.
     Intake = b'I',
     /// Domains, accounts, aliases.
@@ -51,6 +54,12 @@ pub fn queue(shard: ShardId) -> Vec<u8> {
 #[must_use]
 pub fn blob(shard: ShardId) -> Vec<u8> {
     sharded(Space::Blob, shard)
+}
+
+/// Begins the key of a blob in `shard` that lost a link.
+#[must_use]
+pub fn unlinked(shard: ShardId) -> Vec<u8> {
+    sharded(Space::Unlinked, shard)
 }
 
 /// Begins a key of a message on its way in, in `shard`.
@@ -81,7 +90,7 @@ pub fn shard_of(key: &[u8], shards: u16) -> Option<ShardId> {
             let account = u64::from_be_bytes(*rest.first_chunk()?);
             Some(shard_of_account(account, shards))
         }
-        b'Q' | b'B' | b'I' => {
+        b'Q' | b'B' | b'U' | b'I' => {
             Some(ShardId(u16::from_be_bytes(*rest.first_chunk()?))).filter(|shard| shard.0 < shards)
         }
         b'D' | b'S' => Some(ShardId(0)),
@@ -125,6 +134,7 @@ mod tests {
         assert_eq!(shard_of(&account(7), 3), Some(ShardId(1)));
         assert_eq!(shard_of(&queue(ShardId(2)), 3), Some(ShardId(2)));
         assert_eq!(shard_of(&blob(ShardId(3)), 3), None);
+        assert_eq!(shard_of(&unlinked(ShardId(2)), 3), Some(ShardId(2)));
         assert_eq!(shard_of(&intake(ShardId(1)), 3), Some(ShardId(1)));
         assert_eq!(shard_of(&directory(), 3), Some(ShardId(0)));
         assert_eq!(shard_of(b"A1234567", 1), None);

@@ -480,7 +480,7 @@ impl Lane {
 }
 
 /// Bytes that the removal of an email takes in a batch, about.
-const DESTROYED_BYTES: usize = 80;
+const DESTROYED_BYTES: usize = 136;
 
 /// The lanes of several accounts; see [`crate::Mailstore::lanes`].
 #[derive(Debug)]

@@ -65,7 +65,7 @@ impl Store {
                     engine.fsck()?.iter().map(ToString::to_string).collect();
                 for shard in (0..engine.shards()).map(engine::ShardId) {
                     findings.extend(
-                        blobs::fsck::fsck(&blobs, shard)?
+                        blobs::fsck::fsck(&blobs, shard, None)?
                             .iter()
                             .map(ToString::to_string),
                     );
