@@ -310,7 +310,7 @@ fn count(core: &Core, history: &mut Attempt, event: Event, reason: &str, how: &H
 
 fn log(lease: &Lease, recipient: &Recipient, event: Event, reason: &str, how: &How) {
     let site = how.host.as_deref().unwrap_or("-");
-    tracing::info!(message = %lease.id(), to = %recipient.address, site, reason, "{event}");
+    tracing::info!(id = %lease.id(), to = %recipient.address, site, reason, "{event}");
 }
 
 /// Local recipients one by one: each mailbox's commit holds the end of its queue entry.

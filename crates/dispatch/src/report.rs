@@ -35,7 +35,7 @@ pub(crate) async fn prepare(core: &Core, lease: &Lease, told: &[Told]) -> Option
     match write(core, lease, told).await {
         Ok(prepared) => prepared,
         Err(error) => {
-            tracing::error!(message = %lease.id(), %error, "the sender's report could not be written");
+            tracing::error!(id = %lease.id(), %error, "the sender's report could not be written");
             None
         }
     }
@@ -117,7 +117,7 @@ async fn original(core: &Core, lease: &Lease, whole: bool) -> Bytes {
         .read(lease.shard(), lease.message(), 0..end)
         .await;
     let bytes = read.unwrap_or_else(|error| {
-        tracing::warn!(message = %lease.id(), %error, "a report returns nothing of its message");
+        tracing::warn!(id = %lease.id(), %error, "a report returns nothing of its message");
         Bytes::new()
     });
     if whole {

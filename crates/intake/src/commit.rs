@@ -180,12 +180,12 @@ impl Inner {
                 }
                 Err(SubmitError::Conflict { .. }) => {}
                 Err(error) => {
-                    tracing::warn!(message = %common.id, %error, "a message was not committed");
+                    tracing::warn!(id = %common.id, %error, "a message was not committed");
                     return Err(reply::of_submit(&error));
                 }
             }
         }
-        tracing::warn!(message = %common.id, "other commits came first each time");
+        tracing::warn!(id = %common.id, "other commits came first each time");
         Err(reply::local_trouble())
     }
 
@@ -227,7 +227,7 @@ impl Inner {
         for copy in &part.queued {
             let new = self.new_message(common, copy.recipients.clone(), copy.prefix.clone(), body);
             let queued = self.ports.queue.stage(batch, body.blob.shard(), new);
-            tracing::debug!(message = %common.id, %queued, "queued");
+            tracing::debug!(id = %common.id, %queued, "queued");
         }
         let delivered = failures.len() < part.locals.len();
         let waits = |failure: &Failure| matches!(failure, Failure::Temporary(_));
@@ -248,7 +248,7 @@ impl Inner {
                 continue;
             }
             let reason = failure.text(copy);
-            tracing::warn!(message = %common.id, account = %copy.account, reason, "a copy waits in the queue");
+            tracing::warn!(id = %common.id, account = %copy.account, reason, "a copy waits in the queue");
             let recipient = Recipient {
                 address: copy.address.clone(),
                 ..copy.recipient.clone()

@@ -41,3 +41,6 @@ pub const SPREAD_RETRY: Duration = Duration::from_secs(30);
 
 /// Intake records read at once at the start.
 pub const RECOVER_PAGE: usize = 64;
+
+/// Recipients that the log line of a message names.
+pub const RECIPIENTS_LOGGED_MAX: usize = 8;

@@ -7,7 +7,7 @@
 
 use crate::facts::Transaction;
 use crate::header::{HeaderFilter, Missing};
-use crate::limits::PUSH_BYTES;
+use crate::limits::{PUSH_BYTES, RECIPIENTS_LOGGED_MAX};
 use crate::outcome::Outcome;
 use crate::plan::{Body, Plan};
 use crate::store::{Inner, internal_date};
@@ -15,7 +15,7 @@ use crate::{prefix, reply, resend};
 use blobs::{BlobError, BlobWriter};
 use bytes::Bytes;
 use engine::ShardId;
-use envelope::Reply;
+use envelope::{Recipient, Reply};
 use mime::{DateTime, Indexer, Limits, format_date};
 use observe::{Door, Outcome as Counted, Route};
 use policy::Role;
@@ -143,7 +143,7 @@ impl Receiving {
         let fingerprint =
             resend::fingerprint(facts, envelope, body.message_id.as_deref(), body.blob.id);
         if let Some(first) = fingerprint.and_then(|print| self.inner.resends.find(&print)) {
-            tracing::info!(session = %facts.session_id, message = %first, "the same message again");
+            tracing::info!(session = %facts.session_id, id = %first, "the same message again");
             return Outcome::all(first.clone(), recipients, reply::accepted(&first));
         }
         let only = match envelope.recipients.as_slice() {
@@ -271,15 +271,30 @@ impl Receiving {
         }
         tracing::info!(
             session = %facts.session_id,
-            message = %outcome.id,
+            id = %outcome.id,
             sender = %self.transaction.envelope.reverse_path,
-            recipients = self.transaction.envelope.recipients.len(),
+            client = %facts.session.client_ip,
+            recipients = %named(&self.transaction.envelope.recipients),
             bytes = self.size,
             shard = self.shard.0,
             reply = %outcome.reply.to_line(),
-            "message"
+            "{}",
+            if outcome.is_accepted() { "message accepted" } else { "message refused" }
         );
     }
+}
+
+/// The recipients as the log names them.
+fn named(recipients: &[Recipient]) -> String {
+    let first = recipients.iter().take(RECIPIENTS_LOGGED_MAX);
+    let mut text = first
+        .map(|recipient| recipient.address.to_string())
+        .collect::<Vec<_>>()
+        .join(" ");
+    if let Some(more) = recipients.len().checked_sub(RECIPIENTS_LOGGED_MAX + 1) {
+        text.push_str(&format!(" and {} more", more + 1));
+    }
+    text
 }
 
 /// What a body that could not be stored means for the client.

@@ -126,7 +126,7 @@ impl Inner {
             Ok(more) => refusals.extend(more),
             Err(reply) => {
                 let (id, text) = (record.common.id, reply.to_line());
-                tracing::warn!(message = %id, reason = text, "a message waits for some shards");
+                tracing::warn!(id = %id, reason = text, "a message waits for some shards");
                 self.retry_later(home, record);
             }
         }
@@ -187,7 +187,7 @@ impl Inner {
             .blobs
             .unlink(&mut batch, home, record.blob, Owner::Queue(id.0));
         if let Err(error) = self.submit(batch).await {
-            tracing::warn!(message = %id, %error, "an intake record is left behind");
+            tracing::warn!(id = %id, %error, "an intake record is left behind");
             return;
         }
         for &shard in record.parts.keys().filter(|shard| **shard != home) {
@@ -221,7 +221,7 @@ impl Inner {
             Ok(_) => true,
             Err(reply) => {
                 let reason = reply.to_line();
-                tracing::warn!(message = %record.common.id, reason, "a message waits for some shards");
+                tracing::warn!(id = %record.common.id, reason, "a message waits for some shards");
                 false
             }
         }

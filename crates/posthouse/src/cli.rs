@@ -234,13 +234,11 @@ pub(crate) enum Config {
         /// The key, such as listen.smtp
         key: String,
     },
-    /// Change a value in the file; comments are kept
+    /// Change values in the file; comments are kept
     Set {
-        /// The key
-        key: String,
-        /// The value: TOML, or plain text, or a comma-separated list
-        #[arg(allow_hyphen_values = true)]
-        value: String,
+        /// A key and its value (TOML, or plain text, or a comma-separated list); keys that need each other together
+        #[arg(required = true, num_args = 2.., value_names = ["KEY", "VALUE"], allow_hyphen_values = true)]
+        changes: Vec<String>,
     },
     /// Tell all mistakes in the file
     Check,

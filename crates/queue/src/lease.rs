@@ -370,7 +370,7 @@ impl Inner {
 
     /// One bad record must not stop the queue: it leaves the schedule and stays in the store.
     pub(crate) async fn set_aside(&self, due: &Due, reason: &str) {
-        tracing::error!(message = %due.id, reason, "a queued message's record is damaged; it was set aside");
+        tracing::error!(id = %due.id, reason, "a queued message's record is damaged; it was set aside");
         let mut batch = Batch::new();
         let mut value = vec![keys::VERSION];
         value.extend_from_slice(reason.as_bytes());

@@ -73,7 +73,7 @@ impl Queue {
             Err(QueueError::NotFound | QueueError::Damaged(_)) => return self.delete(key).await,
             Err(error) => return Err(error),
         };
-        tracing::info!(message = %intent.id, "an attempt was cut off by the server's end and is made again");
+        tracing::info!(id = %intent.id, "an attempt was cut off by the server's end and is made again");
         let now_ms = self.inner.runtime.now().unix_ms;
         let ticket = entry
             .submit(&self.inner, |progress, batch| {
@@ -165,9 +165,7 @@ impl Inner {
             let intent = keys::id_of(&key).and_then(|id: QueueId| {
                 let intent = Intent::decode(id, &stored.value);
                 intent
-                    .inspect_err(
-                        |error| tracing::error!(message = %id, %error, "an intent is damaged"),
-                    )
+                    .inspect_err(|error| tracing::error!(id = %id, %error, "an intent is damaged"))
                     .ok()
             });
             (key, intent)

@@ -1,4 +1,4 @@
-//! Writing the file: a fresh one, or one key of an existing one with its comments kept.
+//! Writing the file: a fresh one, or keys of an existing one with its comments kept.
 
 use std::fmt::Write as _;
 
@@ -16,21 +16,31 @@ pub enum EditError {
     #[error("{0}")]
     Refused(String),
     /// The file would be wrong afterwards, or was before.
-    #[error("the file would not be right:\n{0}")]
+    #[error("the file would not be right; keys that need each other are set by one command")]
     Mistaken(#[from] Mistakes),
 }
 
-/// The file's text with one key set. `value` is TOML, or bare text for a key that takes text, or a
-/// comma-separated list for a key that takes a list. The result has been read back and is right.
+/// The file's text with keys set, each to its value, which is TOML, or bare text for a key that takes text, or a
+/// comma-separated list for a key that takes a list. The result has been read back and is right: keys that need
+/// each other go together.
 ///
 /// # Errors
-/// When key, value or the result are wrong; nothing was changed then.
-pub fn edit(text: &str, name: &str, value: &str) -> Result<String, EditError> {
-    let key = find(name).map_err(EditError::Refused)?;
-    let value = fit(key, value).map_err(EditError::Refused)?;
+/// When a key, a value or the result is wrong; nothing was changed then.
+pub fn edit(text: &str, changes: &[(&str, &str)]) -> Result<String, EditError> {
     let mut document: DocumentMut = text
         .parse()
         .map_err(|_| Settings::parse(text).err().unwrap_or(Mistakes(Vec::new())))?;
+    for (name, value) in changes {
+        set(&mut document, name, value).map_err(EditError::Refused)?;
+    }
+    let edited = document.to_string();
+    Settings::parse(&edited)?;
+    Ok(edited)
+}
+
+fn set(document: &mut DocumentMut, name: &str, value: &str) -> Result<(), String> {
+    let key = find(name)?;
+    let value = fit(key, value)?;
     let mut table: &mut Table = document.as_table_mut();
     let (section, last) = name.rsplit_once('.').unwrap_or(("", name));
     if !section.is_empty() {
@@ -44,7 +54,7 @@ pub fn edit(text: &str, name: &str, value: &str) -> Result<String, EditError> {
         }
         table = item
             .as_table_mut()
-            .ok_or_else(|| EditError::Refused(format!("{section} is not a table in the file")))?;
+            .ok_or_else(|| format!("{section} is not a table in the file"))?;
     }
     match table.get_mut(last).and_then(Item::as_value_mut) {
         Some(old) => {
@@ -56,9 +66,7 @@ pub fn edit(text: &str, name: &str, value: &str) -> Result<String, EditError> {
             table.insert(last, Item::Value(value));
         }
     }
-    let edited = document.to_string();
-    Settings::parse(&edited)?;
-    Ok(edited)
+    Ok(())
 }
 
 /// Reads what a person typed in the way that fits the key.

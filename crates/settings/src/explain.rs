@@ -55,7 +55,7 @@ pub fn reference() -> String {
          One TOML file. Every command takes `--config FILE`; without it, `./posthouse.toml` is read, then\n\
          `/etc/posthouse/posthouse.toml`. Domains, people and rules are not in it: they live in the store.\n\
          `posthouse config check` finds mistakes, `posthouse config explain KEY` says what one key means, and\n\
-         `posthouse config set KEY VALUE` changes one and keeps the comments.\n\n\
+         `posthouse config set KEY VALUE` changes it and keeps the comments.\n\n\
          This page is made by `posthouse config reference` from the program's own table of keys.\n",
     );
     for (prefix, doc) in SECTIONS {

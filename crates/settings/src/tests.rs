@@ -106,29 +106,29 @@ fn networks_are_matched_by_prefix() {
 #[test]
 fn editing_keeps_comments_and_refuses_what_is_wrong() {
     let text = "# mine\nhostname = \"a.example\" # the name\n\n[outbound]\n# far away\nport = 25\n";
-    let edited = edit(text, "hostname", "b.example").unwrap();
+    let edited = edit(text, &[("hostname", "b.example")]).unwrap();
     assert_eq!(
         edited,
         "# mine\nhostname = \"b.example\" # the name\n\n[outbound]\n# far away\nport = 25\n"
     );
-    let edited = edit(&edited, "outbound.allow_networks", "127.0.0.0/8, ::1").unwrap();
+    let edited = edit(&edited, &[("outbound.allow_networks", "127.0.0.0/8, ::1")]).unwrap();
     assert!(
         edited.contains("allow_networks = [\"127.0.0.0/8\", \"::1\"]"),
         "{edited}"
     );
-    let edited = edit(&edited, "queue.lifetime", "3d").unwrap();
+    let edited = edit(&edited, &[("queue.lifetime", "3d")]).unwrap();
     assert!(edited.contains("[queue]\nlifetime = \"3d\""), "{edited}");
     assert_eq!(shown(&edited, "queue.lifetime").unwrap(), "\"3d\"");
     assert_eq!(shown(&edited, "limits.recipients").unwrap(), "1000");
-    assert!(edit(text, "outbound.port", "0").is_err());
+    assert!(edit(text, &[("outbound.port", "0")]).is_err());
     assert!(
-        edit(text, "outbound.prot", "26")
+        edit(text, &[("outbound.prot", "26")])
             .unwrap_err()
             .to_string()
             .contains("outbound.port")
     );
     assert!(
-        edit(text, "tls.key", "x.pem").is_err(),
+        edit(text, &[("tls.key", "x.pem")]).is_err(),
         "the certificate is missing then"
     );
 }

@@ -15,6 +15,7 @@ pub struct Posthouse {
     dir: PathBuf,
     ip: String,
     pid: Option<u32>,
+    vars: Vec<(String, String)>,
 }
 
 /// The server program of the build that the tests belong to.
@@ -51,6 +52,7 @@ impl Posthouse {
             dir,
             ip: ip.into(),
             pid: None,
+            vars: Vec::new(),
         };
         run(&mut admin)?;
         for (key, port) in [
@@ -129,10 +131,16 @@ impl Posthouse {
         format!("{}:{port}", self.ip)
     }
 
+    /// An environment variable for the server's next start.
+    pub fn var(&mut self, name: &str, value: &str) {
+        self.vars.push((name.into(), value.into()));
+    }
+
     /// `posthouse serve`, until every port accepts.
     pub fn serve(&mut self, world: &mut World) -> Result<u32> {
         let mut command = Command::new(program());
         command.arg("serve").arg("--config").arg(self.config());
+        command.envs(self.vars.iter().map(|(name, value)| (name, value)));
         let pid = world.start(&format!("posthouse-{}", self.ip), &mut command)?;
         self.pid = Some(pid);
         let text = std::fs::read_to_string(self.config())?;

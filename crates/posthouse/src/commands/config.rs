@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::{Context as _, anyhow, bail};
 use serde_json::json;
 use settings::{LoadError, Settings};
 
@@ -16,7 +16,7 @@ use crate::{output, place};
 pub(super) fn run(context: &Context<'_>, command: &Config) -> anyhow::Result<ExitCode> {
     match command {
         Config::Get { key } => get(context, key)?,
-        Config::Set { key, value } => set(context, key, value)?,
+        Config::Set { changes } => set(context, changes)?,
         Config::Check => return check(context),
         Config::Explain { key } => {
             let text = settings::explain(key).map_err(|error| anyhow!(error))?;
@@ -34,12 +34,22 @@ fn get(context: &Context<'_>, key: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn set(context: &Context<'_>, key: &str, value: &str) -> anyhow::Result<()> {
+fn set(context: &Context<'_>, words: &[String]) -> anyhow::Result<()> {
+    let (pairs, odd) = words.as_chunks::<2>();
+    if let [key] = odd {
+        bail!("{key} has no value; `posthouse config explain {key}` says what it takes");
+    }
+    let changes: Vec<(&str, &str)> = pairs
+        .iter()
+        .map(|[key, value]| (key.as_str(), value.as_str()))
+        .collect();
     let path = place::config_path(context.config)?;
-    let edited = settings::edit(&read(&path)?, key, value)?;
+    let edited = settings::edit(&read(&path)?, &changes)?;
     replace(&path, &edited)?;
-    let value = settings::shown(&edited, key).map_err(|error| anyhow!(error))?;
-    say(context, key, &value);
+    for (key, _) in changes {
+        let value = settings::shown(&edited, key).map_err(|error| anyhow!(error))?;
+        say(context, key, &value);
+    }
     Ok(())
 }
 

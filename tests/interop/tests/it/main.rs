@@ -7,4 +7,5 @@ mod clients;
 mod crash;
 mod flows;
 mod peers;
+mod process;
 mod samples;
