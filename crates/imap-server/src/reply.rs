@@ -101,7 +101,7 @@ pub(crate) fn store_failed(error: &StoreError) -> Reply {
 
 fn stage_failed(error: &StageError) -> Reply {
     let code = match error {
-        StageError::NoMailbox => Code::NON_EXISTENT,
+        StageError::NoMailbox | StageError::NoEmail(_) => Code::NON_EXISTENT,
         StageError::NameTaken => Code::ALREADY_EXISTS,
         StageError::HasChildren => Code::HAS_CHILDREN,
         StageError::RoleTaken => Code::USE_ATTR,
@@ -109,6 +109,7 @@ fn stage_failed(error: &StageError) -> Reply {
         StageError::NumbersUsedUp
         | StageError::Keywords
         | StageError::Renewed
+        | StageError::TooMany
         | StageError::Mailboxes
         | StageError::Subscriptions => Code::LIMIT,
     };

@@ -237,7 +237,7 @@ pub(crate) enum Config {
     /// Change values in the file; comments are kept
     Set {
         /// A key and its value (TOML, or plain text, or a comma-separated list); keys that need each other together
-        #[arg(required = true, num_args = 2.., value_names = ["KEY", "VALUE"], allow_hyphen_values = true)]
+        #[arg(required = true, num_args = 2.., value_names = ["KEY", "VALUE"], allow_negative_numbers = true)]
         changes: Vec<String>,
     },
     /// Tell all mistakes in the file
