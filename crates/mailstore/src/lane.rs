@@ -108,8 +108,18 @@ impl Lane {
     /// Stages one change: its log entry goes into `batch`, the lane's view
     /// moves on. Gives the change's effects.
     fn stage(&mut self, batch: &mut Batch, draft: Draft) -> Result<Effects, StoreError> {
+        self.stage_as(batch, draft, self.view.modseq().next())
+    }
+
+    /// As `stage`, under a number of the caller's choice.
+    pub(crate) fn stage_as(
+        &mut self,
+        batch: &mut Batch,
+        draft: Draft,
+        modseq: ModSeq,
+    ) -> Result<Effects, StoreError> {
         let at_ms = self.account.shared.runtime.now().unix_ms;
-        let entry = draft.into_entry(self.view.modseq().next(), at_ms);
+        let entry = draft.into_entry(modseq, at_ms);
         let mut effects = Effects::default();
         let mut view = self.view.clone();
         apply_noting(&mut view, &entry, &mut effects)?;

@@ -7,6 +7,7 @@
 //! - Deliveries stage into a batch of the caller: [`Mailstore::lanes`], then
 //!   [`Lane::stage_deliver`] for each recipient, then [`Lanes::submit`], then the ticket.
 //! - Reading: [`Account::email_records`], [`Account::read_message`], [`Account::open_message`].
+//! - [`disaster`]: passing over the numbers that lost history may have given.
 //! - [`Mailstore::create_account`], [`Mailstore::drop_account`], [`Mailstore::fsck`].
 //!
 //! Not here: what a change does to a view (`mailbox-model`), bodies (`blobs`),
@@ -23,6 +24,7 @@
 mod account;
 mod cache;
 mod checkpoint;
+pub mod disaster;
 mod email;
 mod error;
 mod fsck;

@@ -70,7 +70,7 @@ impl Account {
     }
 
     /// Does a change that needs no reading while it is staged.
-    async fn change<T>(
+    pub(crate) async fn change<T>(
         self: &Arc<Self>,
         mut stage: impl FnMut(&mut Lane, &mut Batch) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {

@@ -2,5 +2,6 @@
 
 mod checkpoints;
 mod contention;
+mod disaster;
 mod mail;
 mod rooms;

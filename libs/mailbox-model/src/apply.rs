@@ -5,7 +5,9 @@
 //! It checks what it relies on, because stored bytes may be damaged. After an
 //! error the view is not to be used: keep a clone, which costs nothing.
 
-use crate::change::{Change, FlagEdit, Item, LogEntry, NewMailbox, Renamed, Restored, Transfer};
+use crate::change::{
+    Change, FlagEdit, Item, LogEntry, NewMailbox, Raise, Renamed, Restored, Transfer,
+};
 use crate::flags::FlagId;
 use crate::ids::{EmailId, KeywordId, MailboxId, ModSeq, Uid, UidValidity};
 use crate::limits::PAGE_UIDS;
@@ -138,6 +140,10 @@ pub fn apply_noting(
         }
         Change::UidValidity { mailbox, to, .. } => applier.uid_validity(*mailbox, *to),
         Change::Restore { mailbox, items } => applier.restore(*mailbox, items),
+        Change::Raised(raise) => {
+            applier.raise(*raise);
+            Ok(())
+        }
     }
 }
 
@@ -498,6 +504,34 @@ impl Applier<'_> {
         mailbox.uid_validity = to;
         mailbox.highest_modseq = modseq;
         Ok(())
+    }
+
+    /// Every entry counts as changed now and no expunge before now is known:
+    /// whatever a client remembers of the lost history, it asks for all.
+    fn raise(&mut self, by: Raise) {
+        let modseq = self.modseq;
+        let view = &mut *self.view;
+        view.next_email = EmailId(view.next_email.0.saturating_add(by.emails));
+        view.next_mailbox = MailboxId(view.next_mailbox.0.saturating_add(by.mailboxes));
+        let next = view.next_uid_validity.0.saturating_add(by.uid_validities);
+        view.next_uid_validity = UidValidity(next);
+        let ids: Vec<MailboxId> = view.mailboxes.keys().copied().collect();
+        for id in ids {
+            let Some(mailbox) = view.mailbox_mut(id) else {
+                continue;
+            };
+            mailbox.uid_next = Uid(mailbox.uid_next.0.saturating_add(by.uids));
+            mailbox.highest_modseq = modseq;
+            mailbox.expunges = ExpungeLog {
+                floor: modseq,
+                ..ExpungeLog::default()
+            };
+            self.effects.mailboxes.insert(id);
+            for entry in mailbox.entries.iter_mut() {
+                entry.modseq = modseq;
+                self.effects.pages.insert((id, page_of(entry.uid)));
+            }
+        }
     }
 }
 

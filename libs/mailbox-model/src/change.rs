@@ -143,6 +143,9 @@ pub enum Change {
         /// The emails in order of UID.
         items: Vec<Restored>,
     },
+    /// History may have been lost: all that clients may have been told since is
+    /// passed over. Cannot be undone.
+    Raised(Raise),
 }
 
 impl Change {
@@ -166,6 +169,19 @@ pub struct Restored {
     pub item: Item,
     /// One of its other copies, if it has any; none says that it was in no mailbox.
     pub beside: Option<Copy>,
+}
+
+/// How far the numbers of an account move on after a disaster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Raise {
+    /// Every mailbox's next UID.
+    pub uids: u32,
+    /// The next email id.
+    pub emails: u64,
+    /// The next mailbox id.
+    pub mailboxes: u32,
+    /// The next UIDVALIDITY.
+    pub uid_validities: u32,
 }
 
 /// A copy of an email that came or went.

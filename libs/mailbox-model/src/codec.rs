@@ -20,7 +20,9 @@
 //! found subscribed, and its moves may name UIDs that were not there: some of its
 //! entries can't be undone exactly.
 
-use crate::change::{Change, FlagEdit, Item, LogEntry, NewMailbox, Renamed, Restored, Transfer};
+use crate::change::{
+    Change, FlagEdit, Item, LogEntry, NewMailbox, Raise, Renamed, Restored, Transfer,
+};
 use crate::flags::{FlagId, Keywords};
 use crate::ids::{EmailId, KeywordId, MailboxId, ModSeq, Uid, UidValidity};
 use crate::limits::EMAIL_BYTES_MAX;
@@ -49,6 +51,7 @@ mod tag {
     pub(super) const UNSUBSCRIBE: u8 = 10;
     pub(super) const UID_VALIDITY: u8 = 11;
     pub(super) const RESTORE: u8 = 12;
+    pub(super) const RAISED: u8 = 13;
 }
 
 impl LogEntry {
@@ -173,6 +176,11 @@ fn write_change(out: &mut Writer, change: &Change) {
             out.u8(tag::RESTORE).varint(u64::from(mailbox.0));
             write_restored(out, items);
         }
+        Change::Raised(raise) => {
+            out.u8(tag::RAISED).varint(u64::from(raise.uids));
+            out.varint(raise.emails).varint(u64::from(raise.mailboxes));
+            out.varint(u64::from(raise.uid_validities));
+        }
     }
 }
 
@@ -246,6 +254,12 @@ fn read_change(input: &mut Reader<'_>, version: u8) -> Result<Change, DecodeErro
             mailbox: MailboxId(input.varint32()?),
             items: read_restored(input)?,
         },
+        tag::RAISED => Change::Raised(Raise {
+            uids: input.varint32()?,
+            emails: input.varint()?,
+            mailboxes: input.varint32()?,
+            uid_validities: input.varint32()?,
+        }),
         other => return Err(DecodeError::Tag(other)),
     })
 }

@@ -37,7 +37,7 @@ mod tests;
 
 pub use apply::{ApplyError, Effects, apply, apply_noting, page_of};
 pub use change::{
-    Change, Draft, FlagEdit, Item, LogEntry, NewMailbox, Renamed, Restored, Transfer,
+    Change, Draft, FlagEdit, Item, LogEntry, NewMailbox, Raise, Renamed, Restored, Transfer,
 };
 pub use flags::{Flag, FlagId, KeywordTable, Keywords};
 pub use ids::{EmailId, KeywordId, MailboxId, ModSeq, Uid, UidValidity};

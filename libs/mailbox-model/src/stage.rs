@@ -3,11 +3,13 @@
 //!
 //! Nothing here changes a view; a draft becomes true by [`crate::apply`].
 
+mod disaster;
 mod emails;
 mod flags;
 mod mailboxes;
 mod restore;
 
+pub use disaster::stage_raise;
 pub use emails::{
     Arrival, DeliverStaged, ExpungeStaged, Expunging, TransferStaged, stage_copy, stage_deliver,
     stage_expunge, stage_move,

@@ -129,6 +129,8 @@ impl Rewind {
                 uid_next,
                 items,
             } => self.delete(mailbox, *uid_next, items),
+            // Numbers never go back.
+            Change::Raised(_) => Ok(()),
             Change::Subscribe { name } => {
                 self.view.subscriptions.remove(name);
                 Ok(())

@@ -4,7 +4,7 @@ use super::world::{World, name};
 use crate::page::{encode_mailbox, encode_page, encode_root};
 use crate::{
     Change, Copy, EmailId, Flag, FlagEdit, FlagId, Item, KeywordId, Keywords, LogEntry, MailboxId,
-    ModSeq, NewMailbox, Renamed, Restored, Role, Transfer, Uid, UidSet, UidValidity,
+    ModSeq, NewMailbox, Raise, Renamed, Restored, Role, Transfer, Uid, UidSet, UidValidity,
 };
 use wire::codec::DecodeError;
 
@@ -145,6 +145,15 @@ fn goldens() -> Vec<(Change, &'static [u8])> {
             &[
                 12, 1, 2, 3, 18, 0x71, 1, 2, 0xac, 2, 2, 4, 1, 0, 0x31, 1, 2, 0xac, 2,
             ],
+        ),
+        (
+            Change::Raised(Raise {
+                uids: 300,
+                emails: 1,
+                mailboxes: 2,
+                uid_validities: 3,
+            }),
+            &[13, 0xac, 2, 1, 2, 3],
         ),
     ]
 }

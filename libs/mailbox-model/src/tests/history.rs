@@ -25,6 +25,7 @@ enum Step {
     Restore(u8, prop::sample::Index),
     Exact(u8, u8, u8),
     Exchange(u8, u8),
+    Raise(u8),
     Checkpoint,
 }
 
@@ -51,6 +52,7 @@ fn step() -> impl Strategy<Value = Step> {
         3 => any::<(u8, prop::sample::Index)>().prop_map(|(m, e)| Step::Restore(m, e)),
         1 => any::<(u8, u8, u8)>().prop_map(|(m, u, f)| Step::Exact(m, u, f)),
         1 => any::<(u8, u8)>().prop_map(|(a, b)| Step::Exchange(a, b)),
+        1 => any::<u8>().prop_map(Step::Raise),
         1 => Just(Checkpoint),
     ]
 }
@@ -159,6 +161,7 @@ fn run(world: &mut World, step: &Step, stored: &mut Stored) {
                 world.commit(draft);
             }
         }
+        Step::Raise(by) => world.raise(u32::from(by)),
         Step::Checkpoint => stored.write(world),
     }
 }

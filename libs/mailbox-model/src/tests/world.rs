@@ -2,12 +2,12 @@
 
 use crate::stage::{
     Arrival, Expunging, FlagAction, FlagsRequest, StageError, Wanted, stage_copy, stage_create,
-    stage_delete, stage_deliver, stage_expunge, stage_flags, stage_move, stage_rename,
+    stage_delete, stage_deliver, stage_expunge, stage_flags, stage_move, stage_raise, stage_rename,
     stage_restore, stage_subscribe, stage_uid_validity, stage_unsubscribe,
 };
 use crate::{
     Change, Counters, Draft, Effects, EmailId, Entry, Flag, LogEntry, MailboxId, MailboxName,
-    ModSeq, Role, Uid, UidSet, UidValidity, Usage, View, apply, apply_noting,
+    ModSeq, Raise, Role, Uid, UidSet, UidValidity, Usage, View, apply, apply_noting,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -190,6 +190,26 @@ impl World {
     pub(super) fn new_uid_validity(&mut self, mailbox: MailboxId) {
         let draft = stage_uid_validity(&self.view, mailbox).expect("it is there");
         self.commit(draft);
+    }
+
+    pub(super) fn raise(&mut self, by: u32) {
+        let before = self.view.clone();
+        let raise = Raise {
+            uids: by,
+            emails: u64::from(by),
+            mailboxes: by,
+            uid_validities: by,
+        };
+        self.commit(stage_raise(&self.view, raise).expect("room"));
+        let now = self.view.modseq();
+        for mailbox in self.view.mailboxes() {
+            let old = before.mailbox(mailbox.id()).expect("it stays");
+            assert_eq!(mailbox.uid_next().0, old.uid_next().0 + by);
+            assert_eq!(mailbox.vanished_since(before.modseq()), None);
+            let changed = mailbox.changed_since(before.modseq()).count();
+            assert_eq!(changed, old.entries().len());
+            assert_eq!(mailbox.vanished_since(now), Some(UidSet::new()));
+        }
     }
 
     fn check(&mut self, before: &View) {
