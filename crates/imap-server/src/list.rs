@@ -50,11 +50,14 @@ impl ListedName {
     }
 
     /// Its attributes in LIST.
-    pub(crate) fn attributes(&self, with_subscribed: bool) -> Vec<&'static str> {
+    pub(crate) fn attributes(&self, with_subscribed: bool, extended: bool) -> Vec<&'static str> {
         let mut attributes = Vec::new();
         if self.mailbox.is_none() {
-            // \NoSelect as well, for clients that know the older word only.
-            attributes.extend(["\\NonExistent", "\\NoSelect"]);
+            attributes.push("\\NonExistent");
+            if !extended {
+                // It is implied, but clients of the basic form may know this word only.
+                attributes.push("\\NoSelect");
+            }
         }
         if self.has_children {
             attributes.push("\\HasChildren");

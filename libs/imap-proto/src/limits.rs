@@ -2,8 +2,9 @@
 
 /// Longest command line after login, its small literals not counted.
 pub const LINE_BYTES_MAX: usize = 64 * 1024;
-/// Longest command line before login.
-pub const LINE_BYTES_BEFORE_LOGIN_MAX: usize = 8 * 1024;
+/// Longest command line before login: an ID of 30 fields of 30 and 1,024 octets
+/// in quotes (RFC 2971 §3.3).
+pub const LINE_BYTES_BEFORE_LOGIN_MAX: usize = 32 * 1024;
 /// A line that is too long is skipped up to this many bytes; then the session ends.
 pub const SKIPPED_BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// All literals of one command before login.

@@ -11,15 +11,16 @@ pub struct ListPattern(Vec<char>);
 
 impl ListPattern {
     /// Joins the reference and the pattern as RFC 9051 §6.3.9 lets a server do:
-    /// one after the other.
+    /// one after the other. ASCII that is no modified UTF-7 is a pattern that no
+    /// name matches: the grammar has it, so LIST answers OK with nothing.
     ///
     /// # Errors
-    /// The bytes are in neither form, or too long.
+    /// The bytes are beyond ASCII and not UTF-8, or too long.
     pub fn from_wire(reference: &[u8], pattern: &[u8], form: NameForm) -> Result<Self, NameError> {
         if reference.len() + pattern.len() > PATTERN_BYTES_MAX {
             return Err(NameError::TooLong);
         }
-        let whole = decode_wire(reference, form)? + &decode_wire(pattern, form)?;
+        let whole = decode(reference, form)? + &decode(pattern, form)?;
         Ok(Self::new(&whole))
     }
 
@@ -56,6 +57,14 @@ impl ListPattern {
             return matches(&upper, &name_chars);
         }
         matches(&self.0, &name_chars)
+    }
+}
+
+/// Decodes; what no name can be encoded as becomes a character that no name holds.
+fn decode(bytes: &[u8], form: NameForm) -> Result<String, NameError> {
+    match decode_wire(bytes, form) {
+        Err(_) if bytes.is_ascii() => Ok("\0".to_owned()),
+        other => other,
     }
 }
 
@@ -125,6 +134,18 @@ mod tests {
                 "{pattern} {name}"
             );
         }
+    }
+
+    #[test]
+    fn a_pattern_outside_of_modified_utf7_matches_nothing() {
+        // RFC 9051 §9: `list-char` has all of these.
+        let pattern = b"!#$&'+,-.0123456789:;<=>?@^_`|[}%*";
+        let pattern = ListPattern::from_wire(b"", pattern, NameForm::ModifiedUtf7).expect("OK");
+        assert!(!pattern.matches("!#$&'+,-.0123456789:;<=>?@^_`|[}"));
+        let star = ListPattern::from_wire(b"a&b", b"*", NameForm::ModifiedUtf7).expect("OK");
+        assert!(!star.matches("a&b") && !star.matches("x"));
+        let bad = ListPattern::from_wire(b"", b"\xff*", NameForm::ModifiedUtf7);
+        assert_eq!(bad, Err(NameError::Encoding));
     }
 
     #[test]

@@ -50,7 +50,10 @@ pub enum SearchKey {
     Flag(Flag, bool),
     /// RECENT and NEW (RFC 3501): no message is.
     Nothing,
-    /// BCC, CC, FROM, SUBJECT, TO, HEADER: the field's name and the text.
+    /// BCC, CC, FROM, TO: the field's name and the text, which is looked for in
+    /// the addresses of the ENVELOPE as well as in the field.
+    Address(String, String),
+    /// SUBJECT, HEADER: the field's name and the text.
     Header(String, String),
     /// BODY
     Body(String),

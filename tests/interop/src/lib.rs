@@ -13,6 +13,7 @@
 //! | [`dovecot`] | Dovecot behind Postfix, for the benches |
 //! | [`dns`] | nsd with the test's zones |
 //! | [`smtp`], [`imap`] | the smallest clients that say exactly what a test wants said |
+//! | [`imaptest`] | runs scripted IMAP dialogues |
 //!
 //! Not here: anything that pretends to be a mail server.
 
@@ -27,6 +28,7 @@
 pub mod dns;
 pub mod dovecot;
 pub mod imap;
+pub mod imaptest;
 pub mod postfix;
 pub mod posthouse;
 pub mod smtp;

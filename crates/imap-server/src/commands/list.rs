@@ -34,7 +34,7 @@ pub(crate) async fn list(session: &mut Session, command: &ListCommand) -> Execut
         if !matches_any(&command.patterns, name) || !is_listed(listed, command, has_child_info) {
             continue;
         }
-        let attributes = listed.attributes(with_subscribed);
+        let attributes = listed.attributes(with_subscribed, command.extended);
         write_list_head(&mut session.out, "LIST", &attributes, name.as_str(), form);
         if has_child_info {
             // RFC 9051 §6.3.9.6: the option of the selection that a child satisfies.

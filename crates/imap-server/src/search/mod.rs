@@ -15,7 +15,7 @@ use imap_proto::sequence::contains;
 use imap_proto::{Date, SearchKey, SequenceSet};
 use mailbox_model::{Entry, Flag, FlagId, Uid, UidSet, View};
 use mailstore::EmailRecord;
-use mime::{CACHED_FIELDS, Digest, HeaderReader};
+use mime::{CACHED_FIELDS, Digest, Field, HeaderReader};
 
 /// A search key with its sets, flags and texts made ready.
 #[derive(Debug)]
@@ -27,6 +27,7 @@ pub(crate) enum Test {
     Number(Vec<(u32, u32)>),
     Uid(UidSet),
     Flag(FlagId, bool),
+    Address { name: String, needle: String },
     Header { name: String, needle: String },
     Body(String),
     Text(String),
@@ -78,6 +79,10 @@ pub(crate) fn compile(key: SearchKey, selected: &Selected, view: &View) -> Test 
             // A keyword that nobody ever set is on no message.
             id.map_or(Test::Known(!set), |id| Test::Flag(id, set))
         }
+        SearchKey::Address(name, text) => Test::Address {
+            name: name.to_ascii_lowercase(),
+            needle: text.to_lowercase(),
+        },
         SearchKey::Header(name, text) => Test::Header {
             name: name.to_ascii_lowercase(),
             needle: text.to_lowercase(),
@@ -146,7 +151,10 @@ impl Test {
                     relation.holds(sent, *day)
                 }))
             }
-            Self::Header { name, needle } => header(facts, name, needle),
+            Self::Address { name, needle } => header(facts, name, |field| {
+                has_text(field, needle) || has_address(field, needle)
+            }),
+            Self::Header { name, needle } => header(facts, name, |field| has_text(field, needle)),
             Self::Body(needle) => facts.content.map(|content| content.body_has(needle)),
             Self::Text(needle) => facts.content.map(|content| content.text_has(needle)),
         }
@@ -163,32 +171,38 @@ impl Relation {
     }
 }
 
-/// Is the text in a field of that name? An empty text asks for the field alone.
-fn header(facts: Facts<'_>, name: &str, needle: &str) -> Option<bool> {
+/// Does a field of that name satisfy the test?
+fn header(facts: Facts<'_>, name: &str, test: impl Fn(&Field<'_>) -> bool) -> Option<bool> {
     let (record, digest) = facts.record?;
+    let any = |block: &[u8]| {
+        HeaderReader::new(block)
+            .filter(|field| field.is(name))
+            .any(|field| test(&field))
+    };
     if digest.fields_complete && CACHED_FIELDS.contains(&name) {
-        let own = fields_have(&record.prefix, name, needle);
-        let cached = digest.fields.iter().filter(|field| field.name == name);
-        return Some(
-            own || cached
-                .into_iter()
-                .any(|field| fields_have(&field.raw, name, needle)),
-        );
+        let mut cached = digest.fields.iter().filter(|field| field.name == name);
+        return Some(any(&record.prefix) || cached.any(|field| any(&field.raw)));
     }
-    facts
-        .content
-        .map(|content| fields_have(&content.header, name, needle))
+    facts.content.map(|content| any(&content.header))
 }
 
-fn fields_have(block: &[u8], name: &str, needle: &str) -> bool {
-    HeaderReader::new(block)
-        .filter(|field| field.is(name))
-        .any(|field| {
-            needle.is_empty()
-                || mime::encoded_word::decode(&field.unfolded())
-                    .to_lowercase()
-                    .contains(needle)
-        })
+/// Is the text in the field? An empty text asks for the field alone.
+fn has_text(field: &Field<'_>, needle: &str) -> bool {
+    needle.is_empty()
+        || mime::encoded_word::decode(&field.unfolded())
+            .to_lowercase()
+            .contains(needle)
+}
+
+/// Is the text in an address as the ENVELOPE has it, without comments and blanks?
+/// RFC 9051 §6.4.4: FROM and its like look at "the envelope structure's field".
+fn has_address(field: &Field<'_>, needle: &str) -> bool {
+    mime::mailboxes(&mime::parse_addresses(field.value)).any(|mailbox| {
+        let (name, address) = (mailbox.name_text(), mailbox.address_text());
+        format!("{name} <{address}>")
+            .to_lowercase()
+            .contains(needle)
+    })
 }
 
 #[cfg(test)]

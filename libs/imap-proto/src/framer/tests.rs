@@ -168,15 +168,21 @@ fn a_refused_unasked_message_is_consumed() {
 
 #[test]
 fn a_line_too_long_is_refused_and_the_next_command_is_heard() {
-    let long = "x".repeat(10_000);
+    let max = limits::LINE_BYTES_BEFORE_LOGIN_MAX;
+    let long = "x".repeat(max);
     // Its end is a literal's length, cut in two by the limit: the octets belong to it.
-    for filler in 8150..8200 {
+    for filler in max - 13..max {
         let line = &long[..filler];
         let input = format!("a NOOP {line} {{9+}}\r\nx LOGOUT\n\r\nb NOOP\r\n");
         let seen = run(false, input.as_bytes(), &[]);
         assert_eq!(seen.last(), Some(&command("b NOOP")), "{filler}");
         assert_eq!(seen.len(), 2, "{filler} {seen:?}");
     }
+    // RFC 2971 §3.3: 30 fields, names of 30 octets, values of 1,024.
+    let field = format!(" \"{}\" \"{}\"", "n".repeat(30), "v".repeat(1024));
+    let id = format!("a ID ({})", &field.repeat(30)[1..]);
+    let seen = run(false, format!("{id}\r\n").as_bytes(), &[]);
+    assert_eq!(seen, [command(&id)]);
     let input = format!("a NOOP {}", "x".repeat(5_000_000));
     assert_eq!(run(false, input.as_bytes(), &[]), [Seen::Fatal]);
 }
@@ -246,7 +252,7 @@ fn fragment() -> impl Strategy<Value = Vec<u8>> {
         Just(b"f SELECT {2000000+}\r\n".to_vec()),
         Just(b"g \0 {4+}\r\nabcd\r\n".to_vec()),
         Just(b"GET / HTTP/1.1\r\n".to_vec()),
-        Just(vec![b'x'; 9000]),
+        Just(vec![b'x'; limits::LINE_BYTES_BEFORE_LOGIN_MAX + 1000]),
         prop::collection::vec(any::<u8>(), 0..20),
         Just(b"{7+}\r\n".to_vec()),
         Just(b"\n".to_vec()),

@@ -114,7 +114,8 @@ fn key(cursor: &mut Cursor<'_>, depth: usize) -> Parsed<SearchKey> {
         "UID" => sequence::set(cursor).map(SearchKey::Uid),
         "KEYWORD" => Ok(SearchKey::Flag(keyword(cursor)?, true)),
         "UNKEYWORD" => Ok(SearchKey::Flag(keyword(cursor)?, false)),
-        "BCC" | "CC" | "FROM" | "SUBJECT" | "TO" => Ok(SearchKey::Header(word, text(cursor)?)),
+        "BCC" | "CC" | "FROM" | "TO" => Ok(SearchKey::Address(word, text(cursor)?)),
+        "SUBJECT" => Ok(SearchKey::Header(word, text(cursor)?)),
         "HEADER" => {
             let name = text(cursor)?;
             cursor.space()?;

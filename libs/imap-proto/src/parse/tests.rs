@@ -346,7 +346,7 @@ fn search_keys_nest_and_combine() {
         SearchKey::And(vec![
             SearchKey::Flag(Flag::System(SystemFlag::Flagged), true),
             SearchKey::Since(Date::from_civil(1994, 2, 1).expect("a day")),
-            SearchKey::Not(Box::new(SearchKey::Header("FROM".into(), "Smith".into()))),
+            SearchKey::Not(Box::new(SearchKey::Address("FROM".into(), "Smith".into()))),
         ])
     );
     let nested = search(

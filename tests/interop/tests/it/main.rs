@@ -6,6 +6,7 @@ mod bad_input;
 mod clients;
 mod crash;
 mod flows;
+mod imaptest;
 mod peers;
 mod process;
 mod samples;

@@ -1,0 +1,117 @@
+//! The scripted dialogues of imaptest, where they lie beside the project.
+
+use anyhow::ensure;
+use interop::imaptest::{Exception, Outcome, Server, folder, run as run_script, scripts};
+use interop::posthouse::{PASSWORD, Posthouse};
+use interop::world::{Needs, run};
+
+/// Lines that we don't satisfy, each with the sentence that says why.
+const EXCEPTIONS: &[Exception] = &[
+    // No message is ever recent.
+    recent("copy", "* 3 recent"),
+    recent("copy", "* 4 recent"),
+    recent(
+        "copy",
+        "* 1 fetch (flags (\\recent \\seen) internaldate $date1)",
+    ),
+    recent(
+        "copy",
+        "* 2 fetch (flags (\\recent \\answered \\flagged) internaldate $date2)",
+    ),
+    recent("copy", "* 3 fetch (flags (\\recent) internaldate $date4)"),
+    recent(
+        "copy",
+        "* 4 fetch (flags (\\recent \\flagged $$keyword1 $$keyword2) internaldate $date5)",
+    ),
+    recent("select", "* 2 recent"),
+    recent(
+        "select",
+        "* status $mailbox (messages 2 recent 2 uidnext $uidnext uidvalidity $uidvalidity unseen 2)",
+    ),
+    recent("search-flags", "* search 1 3 4 5"),
+    recent("search-flags", "* search"),
+    recent("search-flags", "* search 1 2 3 4 5"),
+    binary("ok append $mailbox ~{{{"),
+    binary("ok fetch 1 (body.peek[1])"),
+    binary("ok fetch 1 (binary.size[1] binary.peek[1])"),
+    binary("* 1 fetch (binary.size[1] 7 binary[1] ~{{{"),
+];
+
+const fn binary(line: &'static str) -> Exception {
+    Exception {
+        script: "append-binary",
+        line,
+        because: "RFC 3516 §4.4: \"If the destination mailbox does not support the storage of binary \
+                  content, the server MUST fail the request\"",
+    }
+}
+
+const fn recent(script: &'static str, line: &'static str) -> Exception {
+    Exception {
+        script,
+        line,
+        because: "RFC 9051 §2.3.2: \"This flag was in use in IMAP4rev1 and is now deprecated.\"",
+    }
+}
+
+#[test]
+fn every_script_for_what_we_advertise_passes() {
+    let Some(folder) = folder() else {
+        // No part of the project, so its absence is no failure and not counted as one.
+        eprintln!("imaptest's scripts are not at ../shared/suites/imaptest: they were not run");
+        return;
+    };
+    run(
+        "imaptest::every_script_for_what_we_advertise_passes",
+        Needs::Nothing,
+        |world| {
+            let mut ours = Posthouse::init(world, "127.0.0.10", "demo.test", &["alice"])?;
+            ours.serve(world)?;
+            let server = Server {
+                addr: ours.addr(143),
+                user: "alice@demo.test".into(),
+                password: PASSWORD.into(),
+                create_subscribes: true,
+            };
+            let (mut passed, mut failed, mut missing) = (0, Vec::new(), 0);
+            let mut met: Vec<(String, &str)> = Vec::new();
+            for script in scripts(&folder)? {
+                let name = script.name().to_owned();
+                match run_script(&script, &server, EXCEPTIONS)? {
+                    Outcome::Passed(excused) => {
+                        passed += 1;
+                        eprintln!("pass            {name}{}", note(excused.len()));
+                        met.extend(excused.into_iter().map(|line| (name.clone(), line)));
+                    }
+                    Outcome::NotApplicable(capability) => {
+                        missing += 1;
+                        eprintln!("not applicable  {name}: no {capability}");
+                    }
+                    Outcome::Failed(reports) => {
+                        eprintln!("FAIL            {name}\n{}", reports.join("\n"));
+                        failed.push(name);
+                    }
+                }
+            }
+            eprintln!(
+                "imaptest: {passed} passed, {missing} not applicable, {} failed",
+                failed.len()
+            );
+            ensure!(failed.is_empty(), "imaptest: {}", failed.join(" "));
+            for exception in EXCEPTIONS {
+                let used = met
+                    .iter()
+                    .any(|(script, line)| script == exception.script && *line == exception.line);
+                ensure!(used, "an exception that is none: {exception:?}");
+            }
+            ours.assert_sound()
+        },
+    );
+}
+
+fn note(excused: usize) -> String {
+    match excused {
+        0 => String::new(),
+        lines => format!(" (lines excepted: {lines})"),
+    }
+}
