@@ -32,7 +32,7 @@ bench: prepare
 
 ## The long forms of the crash tests and fuzzers; hours.
 soak: prepare
-	POSTHOUSE_KILLS=500 PROPTEST_CASES=20000 tests/run
+	POSTHOUSE_KILLS=500 POSTHOUSE_SEEDS=10000 PROPTEST_CASES=20000 tests/run
 
 prepare: toolchain
 	@$(PEERS)

@@ -9,7 +9,7 @@ use super::commit::{self, Commit};
 use super::format::{FRAME_HEADER, Kind};
 use super::group::{Image, OpenGroup, SealedGroup};
 use super::index::Index;
-use super::options::OnFatal;
+use super::options::{OnFatal, OnStall};
 use super::segment::{OpenSegments, Segment, split};
 use crate::body::Extent;
 use crate::contract::{Batch, CommitNo, Expect, ReadError, ShardId, SubmitError, Ticket};
@@ -39,6 +39,7 @@ pub(crate) struct Core {
     pub(crate) segments: OpenSegments,
     pub(crate) counters: Arc<Counters>,
     pub(crate) on_fatal: OnFatal,
+    pub(crate) on_stall: Option<OnStall>,
     pub(crate) store: u64,
     pub(crate) free_bytes: AtomicU64,
     /// No segment can be made: the disk is full.
@@ -285,8 +286,7 @@ impl Core {
                 return Err(SubmitError::Closed);
             }
             if state.pending_bytes > PENDING_BYTES_MAX {
-                add(&self.counters.stalls, 1);
-                self.room.wait(state);
+                self.wait_for_room(state);
                 continue;
             }
             if state.open.takes(payload) {
@@ -307,9 +307,16 @@ impl Core {
             if self.disk_full.load(Ordering::Acquire) {
                 return Err(SubmitError::Full);
             }
-            add(&self.counters.stalls, 1);
             self.supply.notify_one();
-            self.room.wait(state);
+            self.wait_for_room(state);
+        }
+    }
+
+    fn wait_for_room(&self, state: &mut MutexGuard<'_, State>) {
+        add(&self.counters.stalls, 1);
+        match &self.on_stall {
+            None => self.room.wait(state),
+            Some(work) => MutexGuard::unlocked(state, || work()),
         }
     }
 

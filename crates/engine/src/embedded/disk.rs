@@ -5,7 +5,13 @@
 //! until the sync that follows it. What must be whole (a segment that is made,
 //! one that is removed) is built here of those steps, once for every disk.
 
+#[cfg(test)]
+mod blocks;
+#[cfg(test)]
+pub(crate) mod random;
 pub(crate) mod real;
+#[cfg(test)]
+pub(crate) mod simulated;
 
 use super::buffer::Buffer;
 use super::format::BLOCK;

@@ -103,6 +103,7 @@ pub(crate) fn open(folder: &Path, options: &Options) -> Result<Opened, OpenError
         segments,
         counters,
         on_fatal: Arc::clone(&options.on_fatal),
+        on_stall: options.on_stall.clone(),
         store,
         free_bytes: AtomicU64::new(disk.free_bytes()?),
         disk_full: AtomicBool::new(false),
@@ -192,29 +193,15 @@ fn replay(
 ) -> Result<Replay, ReadError> {
     let applied = index.applied()?.unwrap_or_default().commit;
     let start = scan::start_for(segments, applied)?;
-    let mut batch = Vec::new();
-    let mut bytes = 0;
-    let mut count = 0;
+    let mut pending = Pending::default();
+    let mut last_group = 0;
     let mut result = Ok(());
     let (tail, mut findings) = Scan::new(&segments[start..]).run(&mut |commit| {
+        last_group = commit.group;
         if commit.number <= applied {
             return ControlFlow::Continue(());
         }
-        count += 1;
-        bytes += commit
-            .writes
-            .iter()
-            .map(|(k, v)| k.len() + v.as_ref().map_or(0, |v| v.len()))
-            .sum::<usize>();
-        batch.push(Commit {
-            number: commit.number,
-            writes: commit.writes,
-            on_visible: Vec::new(),
-        });
-        if batch.len() >= REPLAY_COMMITS || bytes >= REPLAY_BYTES {
-            bytes = 0;
-            result = apply(index, &mut batch, store);
-        }
+        result = pending.push(index, commit, store);
         if result.is_ok() {
             ControlFlow::Continue(())
         } else {
@@ -222,7 +209,10 @@ fn replay(
         }
     })?;
     result?;
-    apply(index, &mut batch, store)?;
+    if applied < tail.commit || last_group < tail.group {
+        write_again(&tail)?;
+    }
+    let count = pending.apply_all(index, store)?;
     add(&counters.replayed, count);
     let last = tail.commit.max(applied);
     if applied > tail.commit {
@@ -240,17 +230,81 @@ fn replay(
     Ok((tail, last, findings))
 }
 
-fn apply(index: &dyn Index, batch: &mut Vec<Commit>, store: u64) -> Result<(), ReadError> {
-    let Some(last) = batch.last() else {
+/// Commits on their way from the journal into the index. Those of the last
+/// group are held back: until the next one is seen it may not be stable.
+#[derive(Default)]
+struct Pending {
+    commits: Vec<Commit>,
+    bytes: usize,
+    /// The last group that was seen.
+    group: u64,
+    count: u64,
+}
+
+impl Pending {
+    fn push(
+        &mut self,
+        index: &dyn Index,
+        commit: scan::Replayed,
+        store: u64,
+    ) -> Result<(), ReadError> {
+        if commit.group != self.group {
+            self.group = commit.group;
+            if self.commits.len() >= REPLAY_COMMITS || self.bytes >= REPLAY_BYTES {
+                self.apply_all(index, store)?;
+            }
+        }
+        self.count += 1;
+        let writes = commit.writes.iter();
+        self.bytes += writes
+            .map(|(k, v)| k.len() + v.as_ref().map_or(0, |v| v.len()))
+            .sum::<usize>();
+        self.commits.push(Commit {
+            number: commit.number,
+            writes: commit.writes,
+            on_visible: Vec::new(),
+        });
+        Ok(())
+    }
+
+    /// Applies what is left; how many commits there were in all.
+    fn apply_all(&mut self, index: &dyn Index, store: u64) -> Result<u64, ReadError> {
+        if let Some(last) = self.commits.last() {
+            let applied = Applied {
+                commit: last.number,
+                store,
+            };
+            index.apply(&self.commits, applied)?;
+        }
+        self.commits.clear();
+        self.bytes = 0;
+        Ok(self.count)
+    }
+}
+
+/// Makes sure that the last group is on stable storage: it is shown from now
+/// on, and the groups behind it will count on it.
+///
+/// A killed process may have left it in the page cache, and then a sync would
+/// do. But if the sync of that process failed, the system shows the bytes
+/// although the disk never got them, and says nothing at the next sync. So
+/// they are written again; where they are already, the disk changes nothing.
+fn write_again(tail: &Tail) -> io::Result<()> {
+    let Some((segment, end)) = &tail.at else {
         return Ok(());
     };
-    let applied = Applied {
-        commit: last.number,
-        store,
-    };
-    index.apply(batch, applied)?;
-    batch.clear();
-    Ok(())
+    let len = (end - tail.from) as usize;
+    let mut group = Buffer::new(len);
+    group.pad_to(len);
+    let read = segment.file.read_at(group.as_mut_slice(), tail.from)?;
+    if read < len {
+        group.as_mut_slice()[read..].fill(0);
+    }
+    segment.file.write_at(group.as_slice(), tail.from)?;
+    if segment.file.writes_are_synced() {
+        return Ok(());
+    }
+    segment.file.sync()
 }
 
 /// Where the journal goes on.
@@ -281,12 +335,7 @@ fn begin(
         .collect();
     let group = tail.group + if lost { 2 } else { 1 };
     let at = match tail.at {
-        Some((segment, offset)) if !lost => {
-            // What a killed process left in the page cache is shown from now
-            // on, so it must be on the disk first.
-            segment.file.sync()?;
-            (segment, offset)
-        }
+        Some(place) if !lost => place,
         _ => {
             if lost {
                 spares.clear();

@@ -32,7 +32,12 @@ pub struct Options {
     pub on_fatal: OnFatal,
     pub(crate) disk: Option<Arc<dyn Disk>>,
     pub(crate) index: Option<Arc<dyn Index>>,
+    /// What a writer does instead of waiting for room, where it is the only
+    /// thread: move the store forward itself.
+    pub(crate) on_stall: Option<OnStall>,
 }
+
+pub(crate) type OnStall = Arc<dyn Fn() + Send + Sync>;
 
 impl Default for Options {
     fn default() -> Self {
@@ -47,6 +52,7 @@ impl Default for Options {
             on_fatal: Arc::new(end_the_process),
             disk: None,
             index: None,
+            on_stall: None,
         }
     }
 }

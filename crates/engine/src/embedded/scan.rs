@@ -22,6 +22,8 @@ use std::sync::Arc;
 /// A commit read from the journal.
 pub(crate) struct Replayed {
     pub(crate) number: u64,
+    /// The group that it is in.
+    pub(crate) group: u64,
     pub(crate) writes: Writes,
 }
 
@@ -31,6 +33,8 @@ pub(crate) struct Tail {
     /// The segment of the last valid group and where the next may be written;
     /// `None` when there is no group.
     pub(crate) at: Option<(Arc<Segment>, u64)>,
+    /// Where the last valid group begins.
+    pub(crate) from: u64,
     /// The last valid group's number, 0 when there is none.
     pub(crate) group: u64,
     /// The last commit's number as far as the groups tell.
@@ -61,13 +65,12 @@ pub(crate) fn segments(disk: &dyn Disk) -> io::Result<(Vec<Arc<Segment>>, Vec<Fi
 }
 
 /// The segment from which commits after `applied` are found: the last one
-/// whose first group comes before them.
+/// whose first group comes before them. A first group that is not whole says
+/// nothing: it may be the torn tail, and what comes before it must be known.
 pub(crate) fn start_for(segments: &[Arc<Segment>], applied: u64) -> io::Result<usize> {
+    let mut scan = Scan::new(&[]);
     for (at, segment) in segments.iter().enumerate().rev() {
-        let mut header = [0; GROUP_HEADER];
-        let read = segment.file.read_at(&mut header, segment.first())?;
-        let place = segment.place(segment.first());
-        if let Some(header) = GroupHeader::decode(&header[..read], place)
+        if let Some(header) = scan.read_group(segment, segment.first())?
             && header.next_commit <= applied + 1
         {
             return Ok(at);
@@ -83,6 +86,7 @@ impl<'a> Scan<'a> {
             findings: Vec::new(),
             tail: Tail {
                 at: None,
+                from: 0,
                 group: 0,
                 commit: 0,
                 torn: false,
@@ -126,6 +130,7 @@ impl<'a> Scan<'a> {
             self.count(segment, header);
             let bytes = std::mem::take(&mut self.bytes);
             let flow = self.frames(segment, offset, &bytes, visit);
+            self.tail.from = offset;
             offset += align_up((GROUP_HEADER + header.bytes as usize) as u64);
             self.bytes = bytes;
             self.tail.at = Some((Arc::clone(segment), offset));
@@ -212,6 +217,7 @@ impl<'a> Scan<'a> {
             match commit::decode(payload) {
                 Ok(writes) => visit(Replayed {
                     number: header.commit,
+                    group: self.tail.group,
                     writes,
                 })?,
                 Err(why) => self.findings.push(Finding::Commit {

@@ -3,7 +3,9 @@
 mod damage;
 mod faults;
 mod groups;
+mod machine;
 mod replay;
+mod simulation;
 
 use super::index::map::MapIndex;
 use super::*;

@@ -17,9 +17,12 @@ use crate::limits::BATCH_BYTES_MAX;
 use crate::stats::{add, set};
 use crate::ticket;
 use parking_lot::MutexGuard;
+use rustix::io::Errno;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+#[cfg(test)]
+use std::sync::mpsc::TryRecvError;
 use std::sync::mpsc::{Receiver, SyncSender};
 use std::time::Duration;
 
@@ -89,6 +92,12 @@ impl Writer {
         }
     }
 
+    /// The next group to write, if there is one.
+    #[cfg(test)]
+    pub(crate) fn take(&self) -> Result<SealedGroup, Step> {
+        take(&mut self.core.state.lock())
+    }
+
     /// Makes a group durable and hands it to the applier.
     pub(crate) fn write(&self, group: SealedGroup) -> Step {
         let core = &*self.core;
@@ -136,6 +145,16 @@ impl Applier {
             if self.apply(first) == Step::End {
                 return;
             }
+        }
+    }
+
+    /// Applies what is there now.
+    #[cfg(test)]
+    pub(crate) fn step(&self) -> Step {
+        match self.durable.try_recv() {
+            Ok(first) => self.apply(first),
+            Err(TryRecvError::Empty) => Step::Idle,
+            Err(TryRecvError::Disconnected) => Step::End,
         }
     }
 
@@ -196,6 +215,20 @@ impl Supplier {
         }
     }
 
+    /// Makes one segment if one is wanted.
+    #[cfg(test)]
+    pub(crate) fn step(&mut self) -> Step {
+        let core = Arc::clone(&self.core);
+        let mut state = core.state.lock();
+        if state.closing || state.failed {
+            Step::End
+        } else if self.supply(&mut state) {
+            Step::Done
+        } else {
+            Step::Idle
+        }
+    }
+
     /// Makes one segment if one is wanted; true when there is one more.
     fn supply(&mut self, state: &mut MutexGuard<'_, State>) -> bool {
         if state.spares.len() >= self.maker.options.spare_segments.max(1) {
@@ -227,6 +260,11 @@ impl Supplier {
             Err(error) => {
                 if !was_full {
                     tracing::error!("no journal segment can be made: {error}");
+                }
+                if error.raw_os_error() == Some(Errno::IO.raw_os_error()) {
+                    // A disk that fails is not a disk that is full: what it
+                    // says next is not to be trusted either.
+                    core.fail(&format!("a journal segment could not be made: {error}"));
                 }
                 None
             }

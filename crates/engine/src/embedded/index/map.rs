@@ -3,6 +3,7 @@
 
 use crate::contract::{CommitNo, ReadError, Snapshot, Versioned};
 use crate::embedded::commit::Commit;
+use crate::embedded::disk::random::Random;
 use crate::embedded::index::{Applied, Index};
 use crate::memory::{Map, MapSnapshot};
 use parking_lot::Mutex;
@@ -10,6 +11,27 @@ use parking_lot::Mutex;
 #[derive(Debug, Default)]
 pub(crate) struct MapIndex {
     state: Mutex<(Map, Option<Applied>)>,
+    /// What it was at its last flush and after each group since.
+    earlier: Mutex<Vec<(Map, Option<Applied>)>>,
+}
+
+impl MapIndex {
+    /// What a process that ends leaves of it: any state since the last flush.
+    pub(crate) fn go_back(&self, random: &mut Random) {
+        let mut earlier = self.earlier.lock();
+        let mut state = self.state.lock();
+        let back = random.below(earlier.len() + 1);
+        if let Some(then) = earlier.get(back) {
+            state.clone_from(then);
+        }
+        *earlier = vec![state.clone()];
+    }
+
+    /// Nothing is left of it.
+    pub(crate) fn lose(&self) {
+        *self.state.lock() = Default::default();
+        self.earlier.lock().clear();
+    }
 }
 
 impl Index for MapIndex {
@@ -19,6 +41,7 @@ impl Index for MapIndex {
 
     fn apply(&self, commits: &[Commit], applied: Applied) -> Result<(), ReadError> {
         let mut state = self.state.lock();
+        self.earlier.lock().push(state.clone());
         for commit in commits {
             for (key, value) in &commit.writes {
                 match value {
@@ -45,6 +68,7 @@ impl Index for MapIndex {
     }
 
     fn flush(&self) -> Result<(), ReadError> {
+        *self.earlier.lock() = vec![self.state.lock().clone()];
         Ok(())
     }
 

@@ -1,9 +1,11 @@
-//! A disk that refuses: the n-th sync fails, or no space is left.
+//! A disk that refuses: the n-th write or sync fails, or no space is left.
 
+use super::machine::Machine;
 use super::*;
 use crate::embedded::disk::SegmentFile;
 use crate::embedded::disk::real::RealDisk;
-use std::io;
+use crate::embedded::disk::simulated::{Fault, Op, Plan, SimDisk};
+use rustix::io::Errno;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 
 #[derive(Debug)]
@@ -14,11 +16,8 @@ struct FaultyDisk {
 
 #[derive(Debug, Default)]
 struct Faults {
-    /// Syncs that still work.
-    syncs_left: AtomicU64,
     /// Segments that can still be made.
     segments_left: AtomicU64,
-    failed: AtomicBool,
     lazy: AtomicBool,
 }
 
@@ -97,10 +96,6 @@ impl SegmentFile for FaultyFile {
         if self.shared.lazy.load(Ordering::SeqCst) {
             return Ok(());
         }
-        if !spend(&self.shared.syncs_left) {
-            self.shared.failed.store(true, Ordering::SeqCst);
-            return Err(io::Error::other("the disk lost its mind"));
-        }
         self.real.sync()
     }
     fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<usize> {
@@ -108,11 +103,10 @@ impl SegmentFile for FaultyFile {
     }
 }
 
-/// A store over a disk that does `syncs` syncs and makes `segments` segments.
-fn faulty(syncs: u64, segments: u64) -> (Folder, Options, Arc<Faults>) {
+/// A store over a disk that makes `segments` segments.
+fn faulty(segments: u64) -> (Folder, Options, Arc<Faults>) {
     let folder = Folder::new();
     let shared = Arc::new(Faults::default());
-    shared.syncs_left.store(syncs, Ordering::SeqCst);
     shared.segments_left.store(segments, Ordering::SeqCst);
     let real = RealDisk::open(&folder.0.join("journal"), false).expect("disk");
     let disk = FaultyDisk {
@@ -126,53 +120,185 @@ fn faulty(syncs: u64, segments: u64) -> (Folder, Options, Arc<Faults>) {
     (folder, options, shared)
 }
 
+/// A simulated disk and a store's options over it.
+fn simulated(seed: u64, direct: bool) -> (SimDisk, Options) {
+    let disk = SimDisk::new(seed, direct);
+    let options = Options {
+        disk: Some(Arc::new(disk.clone())),
+        index: Some(Arc::new(MapIndex::default())),
+        ..small()
+    };
+    (disk, options)
+}
+
+/// Commits one after another, each with a write of its own, until the disk
+/// fails; gives how many were promised.
+fn commit_until_it_fails(disk: &SimDisk, options: &Options) -> u64 {
+    let fatal = Arc::new(Mutex::new(Vec::new()));
+    let heard = Arc::clone(&fatal);
+    let options = Options {
+        on_fatal: Arc::new(move |why| heard.lock().push(why.to_owned())),
+        ..options.clone()
+    };
+    let engine = open(&Folder::new(), &options);
+    let called_back = Arc::new(AtomicU64::new(0));
+    let mut promised = 0;
+    let mut waiting = Vec::new();
+    loop {
+        let mut batch = Batch::new();
+        let called_back = Arc::clone(&called_back);
+        batch.put(key(1, &format!("{promised:03}")), vec![]);
+        batch.on_visible(move |_| {
+            called_back.fetch_add(1, Ordering::SeqCst);
+        });
+        let Ok(ticket) = engine.submit(batch) else {
+            break;
+        };
+        while !ticket.is_done() && disk.failure().is_none() {
+            thread::yield_now();
+        }
+        if ticket.is_done() {
+            promised += 1;
+        } else {
+            waiting.push(ticket);
+        }
+    }
+    engine.close();
+    assert!(waiting.iter().all(|ticket| !ticket.is_done()));
+    assert_eq!(called_back.load(Ordering::SeqCst), promised);
+    assert_eq!(fatal.lock().len(), 1, "{:?}", fatal.lock());
+    assert!(fatal.lock()[0].contains("could not be written"));
+    promised
+}
+
 #[test]
-fn when_the_nth_sync_fails_nothing_more_is_promised() {
-    for n in 0..30 {
-        let (folder, mut options, faults) = faulty(n, 99);
-        let fatal = Arc::new(Mutex::new(Vec::new()));
-        let heard = Arc::clone(&fatal);
-        options.on_fatal = Arc::new(move |why| heard.lock().push(why.to_owned()));
-        let engine = open(&folder, &options);
-        let called_back = Arc::new(AtomicU64::new(0));
-        let mut promised = 0;
-        let mut waiting = Vec::new();
-        loop {
-            let mut batch = Batch::new();
-            let called_back = Arc::clone(&called_back);
-            batch.put(key(1, &format!("{promised:03}")), vec![]);
-            batch.on_visible(move |_| {
-                called_back.fetch_add(1, Ordering::SeqCst);
-            });
-            let Ok(ticket) = engine.submit(batch) else {
-                break;
-            };
-            // One at a time, so that each has a sync of its own.
-            while !ticket.is_done() && !faults.failed.load(Ordering::SeqCst) {
-                thread::yield_now();
-            }
-            if ticket.is_done() {
-                promised += 1;
+fn when_the_nth_write_or_sync_fails_nothing_more_is_promised() {
+    for (direct, of) in [(true, Op::Write), (false, Op::Write), (false, Op::Sync)] {
+        for nth in 1..=51 {
+            let (disk, options) = simulated(nth, direct);
+            let errno = if nth % 3 == 0 {
+                Errno::NOSPC
             } else {
-                waiting.push(ticket);
+                Errno::IO
+            };
+            disk.plan(Plan {
+                of: Some(of),
+                nth,
+                fault: Fault::Error(errno),
+            });
+            let promised = commit_until_it_fails(&disk, &options);
+            assert_eq!(promised, nth - 1, "{of:?}");
+            // What was promised is there after a start with a good disk, in
+            // whatever way the machine went on.
+            for cut in [false, true] {
+                if cut {
+                    disk.power_cut();
+                } else {
+                    disk.restart();
+                }
+                let index: Arc<dyn index::Index> = Arc::new(MapIndex::default());
+                let options = Options {
+                    index: Some(index),
+                    ..options.clone()
+                };
+                let engine = open(&Folder::new(), &options);
+                assert!(all(&engine).len() as u64 >= promised, "{of:?} {nth}");
+                assert_eq!(engine.findings(), []);
             }
         }
-        engine.close();
-        assert_eq!(promised, n);
-        assert_eq!(called_back.load(Ordering::SeqCst), n);
-        assert!(waiting.iter().all(|ticket| !ticket.is_done()));
-        assert_eq!(fatal.lock().len(), 1);
-        assert!(fatal.lock()[0].contains("the disk lost its mind"));
-        drop(engine);
-        // What was promised is there after a start with a good disk.
-        let engine = open(&folder, &small());
-        assert!(all(&engine).len() as u64 >= promised);
+    }
+}
+
+/// The sync failed, the process ended, and the next one read the bytes from
+/// the page cache: what it shows must be on the disk.
+#[test]
+fn what_only_the_page_cache_has_is_written_again() {
+    for seed in 1..20 {
+        let (disk, options) = simulated(seed, false);
+        let folder = Folder::new();
+        disk.plan(Plan {
+            of: Some(Op::Sync),
+            nth: 1,
+            fault: Fault::Error(Errno::IO),
+        });
+        let machine = Machine::open(&folder.0, &options).expect("open");
+        let mut batch = Batch::new();
+        batch.put(key(1, "a"), vec![7; 20_000]);
+        machine.engine.submit(batch).expect("submit");
+        machine.write();
+        machine.write();
+        assert!(machine.is_fatal());
+        machine.abandon();
+        disk.restart();
+        let machine = Machine::open(&folder.0, &options).expect("open");
+        assert_eq!(all(&machine.engine).len(), 1, "it is shown");
+        machine.abandon();
+        disk.power_cut();
+        let machine = Machine::open(&folder.0, &options).expect("open");
+        assert_eq!(all(&machine.engine).len(), 1, "seed {seed}: it stays");
+        assert_eq!(machine.engine.findings(), [], "seed {seed}");
+    }
+}
+
+/// Every step of making a segment fails once: a full disk is waited for, a
+/// broken one ends the process, and no half segment is ever met.
+#[test]
+fn a_segment_that_cannot_be_made_is_no_loss() {
+    let steps = [
+        (Op::Create, 1),
+        (Op::Fill, 1),
+        (Op::Fill, 2),
+        (Op::Fill, 3),
+        (Op::Fill, 4),
+        (Op::FillSync, 1),
+        (Op::Publish, 1),
+        (Op::SyncFolder, 1),
+    ];
+    for (of, nth) in steps {
+        for errno in [Errno::NOSPC, Errno::IO] {
+            let (disk, options) = simulated(nth, true);
+            let folder = Folder::new();
+            let machine = Machine::open(&folder.0, &options).expect("open");
+            disk.plan(Plan {
+                of: Some(of),
+                nth: disk.ops(of) + nth,
+                fault: Fault::Error(errno),
+            });
+            let commit = |rest: &str| {
+                let mut batch = Batch::new();
+                batch.put(key(1, rest), vec![]);
+                let ticket = machine.engine.submit(batch);
+                machine.write();
+                machine.write();
+                machine.apply();
+                ticket.map(|ticket| assert!(ticket.is_done()))
+            };
+            commit("before").expect("room");
+            machine.supply();
+            assert_eq!(disk.failure(), Some((of, Fault::Error(errno))));
+            assert!(!machine.engine.has_room_for(1));
+            if errno == Errno::NOSPC {
+                commit("inside").expect("what is inside is finished");
+                machine.supply();
+                assert!(machine.engine.has_room_for(1), "{of:?} {nth}");
+                assert!(!machine.is_fatal());
+            } else {
+                assert!(matches!(commit("after"), Err(SubmitError::Closed)));
+                assert_eq!(machine.fatal().len(), 1, "{of:?} {nth}");
+            }
+            let before = all(&machine.engine);
+            machine.abandon();
+            disk.power_cut();
+            let machine = Machine::open(&folder.0, &options).expect("open");
+            assert_eq!(all(&machine.engine), before, "{of:?} {nth}");
+            assert_eq!(machine.engine.findings(), [], "{of:?} {nth}");
+        }
     }
 }
 
 #[test]
 fn a_full_disk_is_refused_at_the_door_and_what_is_inside_is_finished() {
-    let (folder, options, faults) = faulty(u64::MAX, 2);
+    let (folder, options, faults) = faulty(2);
     let engine = open(&folder, &options);
     let shared: SharedEngine = engine.clone();
     let body = vec![7; 200_000];

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::ops::ControlFlow;
+use std::os::unix::fs::FileExt;
 
 type Model = BTreeMap<Vec<u8>, (CommitNo, Bytes)>;
 
@@ -191,4 +192,48 @@ fn a_journal_cut_anywhere_opens_with_every_whole_group_and_nothing_half() {
         Ok(())
     });
     cut.expect("every cut");
+}
+
+/// The first group of a segment is torn, and the index knows all before it:
+/// the segment says nothing of where the journal ends.
+#[test]
+fn a_torn_group_at_the_start_of_a_segment_hides_nothing_before_it() {
+    let folder = Folder::new();
+    // The index becomes durable at a clean end only.
+    let options = Options {
+        memtable_bytes: 16 << 20,
+        ..small()
+    };
+    let mut model = Model::new();
+    let deliver = |engine: &EmbeddedEngine, n: u32| {
+        // One frame, so that each is one group.
+        let value = Bytes::from(vec![n as u8; 250_000]);
+        let mut batch = Batch::new();
+        batch.put(key(1, &n.to_string()), value.clone());
+        let commit = engine.submit(batch).expect("submit").done_blocking();
+        (key(1, &n.to_string()), (commit, value))
+    };
+    let engine = open(&folder, &options);
+    for n in 0..8 {
+        model.extend([deliver(&engine, n)]);
+    }
+    engine.close();
+    drop(engine);
+    let engine = open(&folder, &options);
+    deliver(&engine, 8);
+    engine.abandon();
+    drop(engine);
+    let file = File::options().write(true).open(folder.segment(2));
+    let torn = file.expect("the ninth did not fit into the first segment");
+    torn.write_all_at(&[0xee; 512], 8192).expect("tear");
+    let engine = open(&folder, &options);
+    assert_eq!(engine.findings(), []);
+    assert_eq!(state(&engine), model);
+    model.extend([deliver(&engine, 9)]);
+    engine.close();
+    drop(engine);
+    drop_index(&folder.0).expect("drop index");
+    let engine = open(&folder, &options);
+    assert_eq!(state(&engine), model);
+    assert_eq!(engine.findings(), []);
 }

@@ -1,0 +1,120 @@
+//! The real journal over a disk that keeps only what it must.
+//!
+//! One thread: sessions, the writer, the applier and the supplier take turns
+//! as the seed says. The power goes at any operation of the disk, operations
+//! fail, processes are killed; each time the store is opened again, compared
+//! with what it promised, and goes on. `model` has the checkers by name.
+//!
+//! - `POSTHOUSE_SEED=17` runs one seed and prints what happened.
+//! - `POSTHOUSE_SEEDS=10000` runs so many instead of 200.
+
+mod model;
+mod world;
+
+use crate::embedded::disk::simulated::Lie;
+use std::num::NonZeroUsize;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use world::{Met, World};
+
+const SEEDS: u64 = 200;
+
+fn from_env(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+/// Runs a seed; the events, and what it met or what broke.
+fn run(seed: u64, lie: Lie) -> (Vec<String>, Result<Met, model::Broken>) {
+    let mut world = World::new(seed, lie);
+    let result = catch_unwind(AssertUnwindSafe(|| world.run())).unwrap_or_else(|panic| {
+        let said = panic.downcast_ref::<String>().map(String::as_str);
+        let said = said.or(panic.downcast_ref::<&str>().copied());
+        Err(model::Broken {
+            checker: "nothing_panics",
+            how: said.unwrap_or_default().to_owned(),
+        })
+    });
+    (world.disk.log(), result.map(|()| world.met))
+}
+
+fn explain(seed: u64, log: &[String], broken: &model::Broken) -> String {
+    let last = &log[log
+        .len()
+        .saturating_sub(if from_env("POSTHOUSE_SEED").is_some() {
+            9999
+        } else {
+            40
+        })..];
+    format!(
+        "seed {seed}: {broken}\nits last events:\n  {}\nalone: POSTHOUSE_SEED={seed} cargo nextest run -p engine simulat\n",
+        last.join("\n  ")
+    )
+}
+
+#[test]
+fn simulated_power_cuts_and_failures_break_no_promise() {
+    if let Some(seed) = from_env("POSTHOUSE_SEED") {
+        let (log, result) = run(seed, Lie::None);
+        let met = result.unwrap_or_else(|broken| panic!("{}", explain(seed, &log, &broken)));
+        assert!(met.lives > 0, "{met:?}");
+        return;
+    }
+    let seeds = from_env("POSTHOUSE_SEEDS").unwrap_or(SEEDS);
+    let next = AtomicU64::new(1);
+    let all = Mutex::new((Vec::new(), Vec::new()));
+    thread::scope(|scope| {
+        for _ in 0..thread::available_parallelism().map_or(1, NonZeroUsize::get) {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed > seeds {
+                        return;
+                    }
+                    let (log, result) = run(seed, Lie::None);
+                    let mut all = all.lock().expect("no thread panics");
+                    match result {
+                        Ok(met) => all.0.push(met),
+                        Err(broken) => all.1.push(explain(seed, &log, &broken)),
+                    }
+                }
+            });
+        }
+    });
+    let (met, broken) = all.into_inner().expect("no thread panics");
+    assert!(
+        broken.is_empty(),
+        "{} of {seeds} seeds: {}",
+        broken.len(),
+        broken[0]
+    );
+    let sum = |of: fn(&Met) -> u64| met.iter().map(of).sum::<u64>();
+    for (what, count) in [
+        ("commits", sum(|m| m.commits)),
+        ("vanished commits", sum(|m| m.vanished)),
+        ("torn writes", sum(|m| m.torn)),
+        ("power cuts", sum(|m| m.cuts)),
+        ("power cuts while opening", sum(|m| m.cuts_while_opening)),
+        ("errors", sum(|m| m.errors)),
+        ("kills", sum(|m| m.kills)),
+        ("clean ends", sum(|m| m.closes)),
+        ("conflicts", sum(|m| m.conflicts)),
+        ("refusals for want of space", sum(|m| m.refused_full)),
+        ("aborted uploads", sum(|m| m.aborted_uploads)),
+        ("replayed commits", sum(|m| m.replayed)),
+        ("lost indexes", sum(|m| m.index_lost)),
+    ] {
+        println!("{what}: {count}");
+        assert!(count > 0 || seeds < SEEDS, "no {what} in {seeds} seeds");
+    }
+}
+
+#[test]
+fn a_simulated_run_is_the_same_twice() {
+    for seed in 1..=10 {
+        let (first, again) = (run(seed, Lie::None).0, run(seed, Lie::None).0);
+        assert!(first.len() > 50, "{} events", first.len());
+        assert_eq!(first, again, "seed {seed}");
+    }
+}
