@@ -1,4 +1,4 @@
-//! Dovecot with sdbox mailboxes: LMTP and IMAP, every user with one password.
+//! Dovecot: LMTP and IMAP, every user with one password.
 
 use crate::Result;
 use crate::world::{World, wait_for_port};
@@ -24,8 +24,19 @@ pub struct Dovecot {
 }
 
 impl Dovecot {
-    /// Starts Dovecot on `ip` (LMTP 24, IMAP 143, POP3 110).
+    /// Starts Dovecot on `ip` (LMTP 24, IMAP 143, POP3 110) with sdbox mailboxes.
     pub fn start(world: &mut World, ip: &str, password: &str, fsync: Fsync) -> Result<Self> {
+        Self::start_with(world, ip, password, fsync, "sdbox")
+    }
+
+    /// The same with mailboxes of another `format`: sdbox, mdbox, maildir.
+    pub fn start_with(
+        world: &mut World,
+        ip: &str,
+        password: &str,
+        fsync: Fsync,
+        format: &str,
+    ) -> Result<Self> {
         let dir = world.folder(&format!("dovecot-{ip}"))?;
         let d = dir.display().to_string();
         std::fs::create_dir_all(dir.join("home"))?;
@@ -37,7 +48,7 @@ impl Dovecot {
         };
         let conf = format!(
             "base_dir = {d}/run\nstate_dir = {d}/run\nlog_path = {d}/dovecot.log\nprotocols = imap lmtp pop3\nlisten = {ip}\n\
-             ssl = no\ndisable_plaintext_auth = no\nmail_fsync = {fsync}\nmail_location = sdbox:~/dbox\nauth_cache_size = 10M\n\
+             ssl = no\ndisable_plaintext_auth = no\nmail_fsync = {fsync}\nmail_location = {format}:~/mail\nauth_cache_size = 10M\n\
              first_valid_uid = 100\nmail_max_userip_connections = 10000\nlmtp_save_to_detail_mailbox = no\n\
              passdb {{\n driver = static\n args = password={password}\n}}\n\
              userdb {{\n driver = static\n args = uid=dovecot gid=dovecot home={d}/home/%u allow_all_users=yes\n}}\n\
@@ -51,7 +62,7 @@ impl Dovecot {
         );
         std::fs::write(dir.join("dovecot.conf"), conf)?;
         let pid = world.start(
-            "dovecot",
+            &format!("dovecot-{ip}"),
             Command::new("dovecot")
                 .arg("-F")
                 .arg("-c")

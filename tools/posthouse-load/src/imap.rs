@@ -26,6 +26,41 @@ pub(crate) struct Search {
     criteria: String,
 }
 
+/// Options of `repeat`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Repeat {
+    /// Commands after the login, once.
+    #[arg(long)]
+    setup: Vec<String>,
+    /// Commands before each timed round.
+    #[arg(long)]
+    before: Vec<String>,
+    /// The commands of a round.
+    #[arg(long)]
+    command: Vec<String>,
+}
+
+/// Runs commands `--messages` times; the latencies are those of whole rounds.
+pub(crate) async fn repeat(common: Common, work: Repeat) -> Result<Report> {
+    let mut session = Session::login(&common, 0).await?;
+    for command in &work.setup {
+        session.command(command).await?;
+    }
+    let meter = Meter::start(&common.pids)?;
+    let mut latencies = Vec::new();
+    for _ in 0..common.messages {
+        for command in &work.before {
+            session.command(command).await?;
+        }
+        let start = Instant::now();
+        for command in &work.command {
+            session.command(command).await?;
+        }
+        latencies.push(start.elapsed());
+    }
+    meter.report("repeat", latencies, 0)
+}
+
 /// Fetches `1:*` as often as it takes to see `--messages` messages.
 pub(crate) async fn fetch(common: Common, work: Fetch) -> Result<Report> {
     let command = format!("UID FETCH 1:* {}", work.items);

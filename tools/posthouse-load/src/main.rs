@@ -5,7 +5,8 @@
 //! |---|---|
 //! | `deliver` | SMTP, LMTP or submission: connections that send one message after another |
 //! | `relay` | the same, counted when the messages arrive at a sink of ours |
-//! | `append`, `fetch`, `search` | IMAP |
+//! | `append`, `fetch`, `search`, `repeat` | IMAP |
+//! | `bare` | nothing: it *is* a server that writes our journal and does nothing else |
 //! | `idle` | many sessions in IDLE, and what they cost in memory |
 //!
 //! Every run prints one JSON object: messages per second, p50 and p99 in ms,
@@ -18,6 +19,7 @@
 // A tool that measures needs the real clock, and prints its result.
 #![allow(clippy::disallowed_methods, clippy::print_stdout, clippy::print_stderr)]
 
+mod bare;
 mod imap;
 mod line;
 mod meter;
@@ -83,6 +85,10 @@ enum Work {
     Fetch(imap::Fetch),
     /// Searches INBOX again and again.
     Search(imap::Search),
+    /// Runs IMAP commands again and again and times them.
+    Repeat(imap::Repeat),
+    /// Serves SMTP into a journal of ours, and nothing more, until it is ended.
+    Bare(bare::Bare),
     /// Holds sessions in IDLE and tells their memory.
     Idle,
 }
@@ -96,6 +102,8 @@ async fn main() -> anyhow::Result<()> {
         Work::Append => imap::append(cli.common).await?,
         Work::Fetch(work) => imap::fetch(cli.common, work).await?,
         Work::Search(work) => imap::search(cli.common, work).await?,
+        Work::Repeat(work) => imap::repeat(cli.common, work).await?,
+        Work::Bare(work) => return bare::serve(cli.common, work).await,
         Work::Idle => imap::idle(cli.common).await?,
     };
     println!("{}", serde_json::to_string(&report)?);

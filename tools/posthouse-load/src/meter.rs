@@ -18,6 +18,8 @@ pub(crate) struct Report {
     pub(crate) cpu_s_per_1000: f64,
     /// Bytes that reached the block layer per byte of message.
     pub(crate) written_per_byte: f64,
+    /// Bytes that reached the block layer per message.
+    pub(crate) written_per_message: f64,
     pub(crate) resident_kb: u64,
     /// Share of the machine's time that other guests took; runs with much are worthless.
     pub(crate) stolen: f64,
@@ -91,6 +93,7 @@ impl Meter {
             p99_ms: at(0.99),
             cpu_s_per_1000: cpu * 1000.0 / messages.max(1) as f64,
             written_per_byte: written as f64 / bytes.max(1) as f64,
+            written_per_message: written as f64 / messages.max(1) as f64,
             resident_kb: after.resident_kb,
             stolen: (after.stolen - self.before.stolen) as f64 / total as f64,
             kb_per_session: None,

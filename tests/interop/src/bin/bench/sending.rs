@@ -1,0 +1,157 @@
+//! Mail that comes in and goes on.
+
+use crate::measure::{Work, alone, compare, number};
+use crate::servers::{USERS, ours, postfix_and_dovecot};
+use anyhow::Result;
+use interop::dovecot::{Dovecot, Fsync};
+use interop::postfix::Postfix;
+use interop::posthouse::PASSWORD;
+use interop::world::{World, wait_for_port};
+use std::process::Command;
+
+/// Durable delivery into mailboxes by SMTP: ours against Postfix with Dovecot.
+pub(crate) fn deliver(world: &mut World) -> Result<()> {
+    let (ours, pid) = ours(world)?;
+    let (postfix, dovecot) = postfix_and_dovecot(world)?;
+    // Postfix says 250 when a message is in its queue; it counts when it is in the mailbox.
+    let queue: String = postfix
+        .queue_folders()
+        .iter()
+        .map(|folder| format!(" --queue {}", folder.display()))
+        .collect();
+    let messages = number("POSTHOUSE_BENCH_MESSAGES", 5000);
+    for connections in [16, 64] {
+        let work = |addr: &str| {
+            format!(
+                "--addr {addr} --connections {connections} --messages {messages} --size 10000 --users {USERS} deliver --to user{{n}}@demo.test"
+            )
+        };
+        compare(
+            &format!("deliver 10 kB, {connections} connections"),
+            &Work::new(&work(&ours.addr(25)), &[pid]),
+            &Work::new(
+                &(work("127.0.0.3:25") + &queue),
+                &[postfix.pid(), dovecot.pid],
+            ),
+            &["per_second", "cpu_s_per_1000", "p99_ms", "written_per_byte"],
+        )?;
+    }
+    Ok(())
+}
+
+/// The same by LMTP, against Dovecot alone.
+pub(crate) fn lmtp(world: &mut World) -> Result<()> {
+    let (ours, pid) = ours(world)?;
+    let dovecot = Dovecot::start(world, "127.0.0.5", PASSWORD, Fsync::Always)?;
+    let messages = number("POSTHOUSE_BENCH_MESSAGES", 5000);
+    let work = |addr: &str| {
+        format!(
+            "--addr {addr} --connections 16 --messages {messages} --users {USERS} deliver --lmtp --to user{{n}}@demo.test"
+        )
+    };
+    compare(
+        "LMTP 10 kB, 16 connections",
+        &Work::new(&work(&ours.addr(24)), &[pid]),
+        &Work::new(&work("127.0.0.5:24"), &[dovecot.pid]),
+        &["per_second", "cpu_s_per_1000", "p99_ms"],
+    )
+}
+
+/// Submission to relay to a sink: ours against Postfix, each with the sink as smart host.
+pub(crate) fn relay(world: &mut World) -> Result<()> {
+    let (mut ours, _) = ours(world)?;
+    ours.end(world, "TERM")?;
+    ours.set("outbound.smart_host", "\"127.0.0.1:2625\"")?;
+    let pid = ours.serve(world)?;
+    let settings = "relayhost = [127.0.0.1]:2625\nmynetworks = 127.0.0.0/8\nsmtpd_peername_lookup = no\ndisable_dns_lookups = yes\n\
+                    smtp_host_lookup = native\ndefault_destination_concurrency_limit = 20\n";
+    let postfix = Postfix::start_with(world, "127.0.0.3", "near.test", &[], settings)?;
+    let messages = number("POSTHOUSE_BENCH_MESSAGES", 2000);
+    let work = |addr: &str, more: &str| {
+        format!(
+            "--addr {addr} --connections 16 --messages {messages} --user user0@demo.test relay --from user0@demo.test --to someone@far.test{more}"
+        )
+    };
+    compare(
+        "relay 10 kB, 16 connections",
+        &Work::new(&work(&ours.addr(587), " --auth"), &[pid]),
+        &Work::new(&work("127.0.0.3:25", ""), &[postfix.pid()]),
+        &["per_second", "cpu_s_per_1000", "written_per_byte"],
+    )
+}
+
+/// The accept rate with 100,000 messages in the mailbox against that with few.
+pub(crate) fn growth(world: &mut World) -> Result<()> {
+    let (ours, pid) = ours(world)?;
+    let full = number("POSTHOUSE_BENCH_FULL", 100_000);
+    let fill = format!(
+        "--addr {} --connections 64 --messages {full} --size 1000 deliver --to user0@demo.test",
+        ours.addr(25)
+    );
+    Work::new(&fill, &[pid]).measure()?;
+    let work = |user: &str| {
+        format!(
+            "--addr {} --connections 16 --messages 3000 --size 10000 deliver --to {user}@demo.test",
+            ours.addr(25)
+        )
+    };
+    compare(
+        &format!("deliver into {full} messages against few"),
+        &Work::new(&work("user0"), &[pid]),
+        &Work::new(&work("user1"), &[pid]),
+        &["per_second", "cpu_s_per_1000"],
+    )
+}
+
+/// One account with 64 writers against 64 accounts with one each, and a lone writer.
+pub(crate) fn writers(world: &mut World) -> Result<()> {
+    let (ours, pid) = ours(world)?;
+    let messages = number("POSTHOUSE_BENCH_MESSAGES", 5000);
+    let work = |to: &str, connections: u32| {
+        let words = format!(
+            "--addr {} --connections {connections} --messages {messages} --size 10000 --users {USERS} deliver --lmtp --to {to}@demo.test",
+            ours.addr(24)
+        );
+        Work::new(&words, &[pid])
+    };
+    compare(
+        "64 writers to one account against many",
+        &work("user0", 64),
+        &work("user{n}", 64),
+        &["per_second", "cpu_s_per_1000", "p99_ms"],
+    )?;
+    let lone = work("user0", 1);
+    alone("a lone writer", &["per_second", "p50_ms", "p99_ms"], || {
+        lone.measure()
+    })
+}
+
+/// Delivery against a server that writes the same journal and does nothing else.
+pub(crate) fn limit(world: &mut World) -> Result<()> {
+    let (ours, pid) = ours(world)?;
+    let dir = world.folder("bare")?;
+    let program = std::env::current_exe()?.with_file_name("posthouse-load");
+    let bare = world.start(
+        "bare",
+        Command::new(program)
+            .args(["--addr", "127.0.0.9:25", "bare", "--dir"])
+            .arg(&dir),
+    )?;
+    wait_for_port("127.0.0.9:25")?;
+    let messages = number("POSTHOUSE_BENCH_MESSAGES", 5000);
+    for connections in [16, 64] {
+        let work = |addr: &str, pid: u32| {
+            let words = format!(
+                "--addr {addr} --connections {connections} --messages {messages} --size 10000 --users {USERS} deliver --to user{{n}}@demo.test"
+            );
+            Work::new(&words, &[pid])
+        };
+        compare(
+            &format!("deliver against the bare journal, {connections} connections"),
+            &work(&ours.addr(25), pid),
+            &work("127.0.0.9:25", bare),
+            &["per_second", "cpu_s_per_1000", "written_per_byte"],
+        )?;
+    }
+    Ok(())
+}
