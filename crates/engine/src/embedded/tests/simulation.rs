@@ -118,3 +118,17 @@ fn a_simulated_run_is_the_same_twice() {
         assert_eq!(first, again, "seed {seed}");
     }
 }
+
+/// The simulation can fail. Each lie is what the engine would do wrong if it
+/// left out that step: acknowledge before the sync, or before a direct write
+/// has returned, or use a segment whose name is not synced.
+#[test]
+fn a_step_that_is_left_out_is_found_out() {
+    for lie in [Lie::FileSynced, Lie::DirectWrite, Lie::FolderSynced] {
+        let lost = (1..=SEEDS).find(|&seed| {
+            let broken = run(seed, lie).1.err();
+            broken.is_some_and(|broken| broken.checker == "acknowledged_is_present")
+        });
+        assert!(lost.is_some(), "{lie:?} is believed");
+    }
+}
