@@ -5,7 +5,7 @@
 //! the engine's `on_visible`. Sessions see the published one only.
 
 use crate::error::StoreError;
-use crate::head::QuotaLimits;
+use crate::head::{Floor, QuotaLimits};
 use crate::lane::Lane;
 use crate::load::{self, Tip};
 use crate::store::Shared;
@@ -27,6 +27,8 @@ pub struct Account {
     /// Held while a checkpoint is written.
     pub(crate) checkpointing: Mutex<()>,
     pub(crate) checkpoint_wanted: AtomicBool,
+    /// Held while the log is compacted.
+    pub(crate) reaping: Mutex<()>,
     published: RwLock<Published>,
     latest: watch::Sender<ModSeq>,
     weight: AtomicU64,
@@ -36,6 +38,7 @@ pub struct Account {
 struct Published {
     view: Arc<View>,
     limits: QuotaLimits,
+    floor: Floor,
 }
 
 impl Account {
@@ -49,10 +52,12 @@ impl Account {
             published: RwLock::new(Published {
                 view: Arc::clone(&view),
                 limits: tip.limits,
+                floor: tip.floor,
             }),
             lane: Arc::new(Mutex::new(tip)),
             checkpointing: Mutex::new(()),
             checkpoint_wanted: AtomicBool::new(false),
+            reaping: Mutex::new(()),
             latest,
             weight: AtomicU64::new(0),
         };
@@ -82,6 +87,13 @@ impl Account {
     #[must_use]
     pub fn quota_limits(&self) -> QuotaLimits {
         self.published.read().limits
+    }
+
+    /// Where the log begins: before that nothing can be brought back, and what
+    /// changed then is not known any more.
+    #[must_use]
+    pub fn floor(&self) -> Floor {
+        self.published.read().floor
     }
 
     /// Tells the number of the last change that is visible, now and whenever
@@ -115,7 +127,7 @@ impl Account {
         let id = self.id;
         let work = move || load::load(&*shared.engine, id);
         *tip = self.shared.runtime.blocking(work).await?;
-        self.publish(Arc::new(tip.view.clone()), tip.limits);
+        self.publish(Arc::new(tip.view.clone()), tip.limits, tip.floor);
         Ok(())
     }
 
@@ -127,10 +139,15 @@ impl Account {
     }
 
     /// Shows a view. Called in commit order.
-    pub(crate) fn publish(&self, view: Arc<View>, limits: QuotaLimits) {
+    pub(crate) fn publish(&self, view: Arc<View>, limits: QuotaLimits, floor: Floor) {
         self.weigh(&view);
         let modseq = view.modseq();
-        let before = std::mem::replace(&mut *self.published.write(), Published { view, limits });
+        let now = Published {
+            view,
+            limits,
+            floor,
+        };
+        let before = std::mem::replace(&mut *self.published.write(), now);
         self.latest.send_replace(modseq);
         drop(before);
     }

@@ -12,13 +12,13 @@
 
 use crate::account::Account;
 use crate::error::StoreError;
-use crate::keys::{self, Part};
+use crate::keys::{self, Chain, Part};
 use crate::limits::KEYWORDS_PER_RECORD;
 use bytes::Bytes;
 use engine::{Batch, CommitNo, Engine, Expect, SubmitError, Ticket};
 use envelope::AccountId;
 use mailbox_model::page::{encode_mailbox, encode_page, encode_root};
-use mailbox_model::{KeywordTable, ModSeq, View};
+use mailbox_model::{Effects, KeywordTable, ModSeq, View};
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -119,26 +119,8 @@ impl Account {
         }
         let pending = std::mem::take(&mut tip.pending);
         let before = |part| (part, tip.stored.parts.get(&part).copied());
-        let mut parts = Vec::new();
-        if tip.view.keywords().len() > tip.stored.keywords {
-            let first = tip.stored.keywords / KEYWORDS_PER_RECORD;
-            let last = (tip.view.keywords().len() - 1) / KEYWORDS_PER_RECORD;
-            let chunks = (first..=last).filter_map(|chunk| u32::try_from(chunk).ok());
-            parts.extend(chunks.map(|chunk| before(Part::Keywords(chunk))));
-        }
-        let effects = &pending.effects;
-        parts.extend(
-            effects
-                .mailboxes
-                .iter()
-                .map(|&id| before(Part::Mailbox(id))),
-        );
-        parts.extend(
-            effects
-                .pages
-                .iter()
-                .map(|&(id, page)| before(Part::Page(id, page))),
-        );
+        let touched = touched(&tip.view, &pending.effects, tip.stored.keywords);
+        let parts = touched.into_iter().map(before).collect();
         tip.pending.taken = Some((pending.effects, pending.entries));
         Some(Plan {
             account: self.id(),
@@ -151,6 +133,70 @@ impl Account {
     }
 }
 
+/// The parts that changes made other than they were, when so many keywords were stored.
+pub(crate) fn touched(view: &View, effects: &Effects, keywords: usize) -> Vec<Part> {
+    let mut parts = Vec::new();
+    if view.keywords().len() > keywords {
+        let first = keywords / KEYWORDS_PER_RECORD;
+        let last = (view.keywords().len() - 1) / KEYWORDS_PER_RECORD;
+        let chunks = (first..=last).filter_map(|chunk| u32::try_from(chunk).ok());
+        parts.extend(chunks.map(Part::Keywords));
+    }
+    parts.extend(effects.mailboxes.iter().copied().map(Part::Mailbox));
+    let pages = effects.pages.iter();
+    parts.extend(pages.map(|&(id, page)| Part::Page(id, page)));
+    parts
+}
+
+/// Parts that are written but not shown: their root is still to come.
+pub(crate) struct Unseen {
+    /// What did not fill a commit of its own.
+    pub(crate) batch: Batch,
+    now: Vec<(Part, Option<ModSeq>)>,
+    replaced: Vec<Vec<u8>>,
+    tombstones: Vec<Vec<u8>>,
+}
+
+/// Writes parts under the view's modseq, each with the generation it replaces.
+pub(crate) fn write_parts(
+    engine: &dyn Engine,
+    (account, chain): (AccountId, Chain),
+    view: &View,
+    parts: Vec<(Part, Option<ModSeq>)>,
+    commit_bytes: usize,
+) -> Result<Unseen, SubmitError> {
+    let generation = view.modseq();
+    let mut unseen = Unseen {
+        batch: Batch::new(),
+        now: Vec::with_capacity(parts.len()),
+        replaced: Vec::new(),
+        tombstones: Vec::new(),
+    };
+    for (part, before) in parts {
+        let record = encode(view, part);
+        let key = keys::part(account, chain, part, generation);
+        let shown = record.as_ref().map(|_| generation);
+        unseen.now.push((part, shown));
+        match record {
+            Some(record) => unseen.batch.put(key, record),
+            // Even if it was never shown: a checkpoint that failed may have left
+            // an older generation of it, which this root would bring to light.
+            None => {
+                unseen.batch.put(key.clone(), Bytes::new());
+                unseen.tombstones.push(key);
+            }
+        }
+        if let Some(before) = before.filter(|&before| before != generation) {
+            let key = keys::part(account, chain, part, before);
+            unseen.replaced.push(key);
+        }
+        if unseen.batch.size_bytes() > commit_bytes {
+            engine.submit(std::mem::take(&mut unseen.batch))?;
+        }
+    }
+    Ok(unseen)
+}
+
 fn write(engine: &dyn Engine, plan: Plan) -> Result<Written, SubmitError> {
     let Plan {
         account,
@@ -161,30 +207,12 @@ fn write(engine: &dyn Engine, plan: Plan) -> Result<Written, SubmitError> {
         commit_bytes,
     } = plan;
     let generation = view.modseq();
-    let mut batch = Batch::new();
-    let mut now = Vec::with_capacity(parts.len());
-    let mut replaced = Vec::new();
-    let mut tombstones = Vec::new();
-    for (part, before) in parts {
-        let record = encode(&view, part);
-        let key = keys::part(account, part, generation);
-        now.push((part, record.as_ref().map(|_| generation)));
-        match record {
-            Some(record) => batch.put(key, record),
-            // Even if it was never shown: a checkpoint that failed may have left
-            // an older generation of it, which this root would bring to light.
-            None => {
-                batch.put(key.clone(), Bytes::new());
-                tombstones.push(key);
-            }
-        }
-        if let Some(before) = before.filter(|&before| before != generation) {
-            replaced.push(keys::part(account, part, before));
-        }
-        if batch.size_bytes() > commit_bytes {
-            engine.submit(std::mem::take(&mut batch))?;
-        }
-    }
+    let Unseen {
+        mut batch,
+        now,
+        replaced,
+        tombstones,
+    } = write_parts(engine, (account, Chain::Latest), &view, parts, commit_bytes)?;
     // Leftovers of a checkpoint that was never shown may have been written
     // again just now, under the same keys.
     let just_now: HashSet<Part> = now.iter().map(|(part, _)| *part).collect();
@@ -195,8 +223,9 @@ fn write(engine: &dyn Engine, plan: Plan) -> Result<Written, SubmitError> {
         .into_iter()
         .chain(garbage.into_iter().filter(|key| !fresh(key)));
     let expect = root_version.map_or(Expect::Absent, Expect::Version);
-    batch.expect(keys::root(account), expect);
-    batch.put(keys::root(account), encode_root(&view));
+    let root = keys::root(account, Chain::Latest);
+    batch.expect(root.clone(), expect);
+    batch.put(root, encode_root(&view));
     delete_some(&mut batch, &mut old, commit_bytes);
     let ticket = engine.submit(batch)?;
     loop {

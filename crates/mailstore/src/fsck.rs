@@ -4,14 +4,15 @@
 use crate::email::EmailRecord;
 use crate::error::StoreError;
 use crate::head::Head;
-use crate::keys;
+use crate::keys::{self, Chain};
 use crate::limits::FINDINGS_MAX;
-use crate::load::{Pending, checkpoint_view, fold_all, for_each};
+use crate::load::{Pending, base_view, checkpoint_view, fold_from_floor, for_each};
+use crate::reap::ended;
 use blobs::{BlobId, Blobs, Owner};
 use engine::{Engine, ShardId, Snapshot};
 use envelope::AccountId;
 use mailbox_model::{Counters, EmailId, LogEntry, MailboxId, ModSeq, Uid, Usage, View, apply};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 /// Something about an account that is not as it should be.
@@ -50,7 +51,7 @@ pub enum Finding {
     NoBlob(EmailId, BlobId),
     /// An email's blob does not know of it.
     NoLink(EmailId, BlobId),
-    /// A record of an email that is in no mailbox.
+    /// A record of an email that is in no mailbox and not kept for its retention.
     Orphan(EmailId),
     /// There are more findings than are told.
     More,
@@ -85,7 +86,9 @@ impl fmt::Display for Finding {
             Self::Size(email) => write!(f, "email {email}: its entry has another size"),
             Self::NoBlob(email, blob) => write!(f, "email {email}: blob {blob} is missing"),
             Self::NoLink(email, blob) => write!(f, "email {email}: blob {blob} has no link to it"),
-            Self::Orphan(email) => write!(f, "email {email} is in no mailbox"),
+            Self::Orphan(email) => {
+                write!(f, "email {email} is in no mailbox and was never expunged")
+            }
             Self::More => write!(f, "there is more"),
         }
     }
@@ -115,7 +118,10 @@ pub(crate) fn check(
         return Ok(vec![Finding::NoAccount]);
     };
     let mut findings = Findings(Vec::new());
-    let view = match fold_all(&*snapshot, account, &mut Pending::default()) {
+    // A damaged head is told below; the log then counts from its beginning.
+    let floor = Head::decode(&head.value).map_or(ModSeq(0), |head| head.floor.modseq);
+    let pending = &mut Pending::default();
+    let view = match fold_from_floor(&*snapshot, account, floor, pending) {
         Ok(view) => view,
         Err(StoreError::Read(error)) => return Err(error.into()),
         Err(error) => {
@@ -125,10 +131,12 @@ pub(crate) fn check(
     };
     match Head::decode(&head.value) {
         Err(error) => findings.push(Finding::HeadDamaged(error.to_string())),
-        Ok(head) if Head::of(&view, head.limits) != head => findings.push(Finding::HeadDiffers),
+        Ok(head) if Head::of(&view, head.limits, head.floor) != head => {
+            findings.push(Finding::HeadDiffers);
+        }
         Ok(_) => {}
     }
-    check_checkpoint(&*snapshot, account, &mut findings)?;
+    check_checkpoint(&*snapshot, account, floor, &mut findings)?;
     check_sums(&view, &mut findings);
     check_emails(&*snapshot, blobs, (account, shard), &view, &mut findings)?;
     Ok(findings.0)
@@ -138,12 +146,13 @@ pub(crate) fn check(
 fn check_checkpoint(
     snapshot: &dyn Snapshot,
     account: AccountId,
+    floor: ModSeq,
     findings: &mut Findings,
 ) -> Result<(), StoreError> {
-    let Some(root) = snapshot.get(&keys::root(account))? else {
+    let Some(root) = snapshot.get(&keys::root(account, Chain::Latest))? else {
         return Ok(());
     };
-    let (stored, modseq) = match checkpoint_view(snapshot, account, &root.value) {
+    let (stored, modseq) = match checkpoint_view(snapshot, account, Chain::Latest, &root.value) {
         Ok((view, _, modseq)) => (view, modseq),
         Err(StoreError::Read(error)) => return Err(error.into()),
         Err(error) => {
@@ -151,8 +160,8 @@ fn check_checkpoint(
             return Ok(());
         }
     };
-    let mut folded = crate::load::nothing();
-    let (start, _) = keys::log_after(account, ModSeq(0));
+    let mut folded = base_view(snapshot, account, floor)?;
+    let (start, _) = keys::log_after(account, floor);
     let (end, _) = keys::log_after(account, modseq);
     for_each(snapshot, start, &end, |_, record| {
         let entry = LogEntry::decode(&record.value).map_err(|error| StoreError::Damaged {
@@ -204,13 +213,18 @@ fn check_emails(
             expected.insert(entry.email, (mailbox.id(), entry.uid, entry.size));
         }
     }
+    // Kept until the retention has passed.
+    let mut kept = BTreeSet::new();
+    ended(snapshot, account, ModSeq(u64::MAX), &mut kept)?;
     let (start, end) = keys::emails(account);
     for_each(snapshot, start, &end, |key, record| {
         let Some(email) = keys::email_of(&key) else {
             return Ok(());
         };
         let Some((_, _, size)) = expected.remove(&email) else {
-            findings.push(Finding::Orphan(email));
+            if !kept.contains(&email) {
+                findings.push(Finding::Orphan(email));
+            }
             return Ok(());
         };
         let record = match EmailRecord::decode(&record.value) {

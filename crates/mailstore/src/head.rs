@@ -3,7 +3,7 @@
 //!
 //! | field | form |
 //! |---|---|
-//! | version | byte, 1 |
+//! | version | byte, 2; 1, which ends before the floor, is read too |
 //! | modseq of the last change | varint |
 //! | next email id | varint |
 //! | next mailbox id | varint |
@@ -12,11 +12,14 @@
 //! | emails used | varint |
 //! | bytes allowed + 1, or 0 for no limit | varint |
 //! | emails allowed + 1, or 0 for no limit | varint |
+//! | the log's floor: the last change that is no longer in it, or 0 | varint |
+//! | when that change was, Unix ms | varint |
 
 use mailbox_model::{EmailId, MailboxId, ModSeq, UidValidity, Usage, View};
 use wire::codec::{DecodeError, Reader, Writer};
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+const VERSION_1: u8 = 1;
 
 /// What an account may use; none is no limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -36,6 +39,15 @@ impl QuotaLimits {
     }
 }
 
+/// Where the log begins: the changes up to this one are only in the base.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Floor {
+    /// The last change that is no longer in the log; 0 while all are.
+    pub modseq: ModSeq,
+    /// When it was, in Unix milliseconds.
+    pub at_ms: u64,
+}
+
 /// The head's record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Head {
@@ -45,11 +57,12 @@ pub(crate) struct Head {
     pub(crate) next_uid_validity: UidValidity,
     pub(crate) usage: Usage,
     pub(crate) limits: QuotaLimits,
+    pub(crate) floor: Floor,
 }
 
 impl Head {
     /// The head that goes with a view.
-    pub(crate) fn of(view: &View, limits: QuotaLimits) -> Self {
+    pub(crate) fn of(view: &View, limits: QuotaLimits, floor: Floor) -> Self {
         Self {
             modseq: view.modseq(),
             next_email: view.next_email(),
@@ -57,6 +70,7 @@ impl Head {
             next_uid_validity: view.next_uid_validity(),
             usage: view.usage(),
             limits,
+            floor,
         }
     }
 
@@ -71,16 +85,17 @@ impl Head {
         for limit in [self.limits.bytes, self.limits.emails] {
             out.varint(limit.map_or(0, |limit| limit.saturating_add(1)));
         }
+        out.varint(self.floor.modseq.0).varint(self.floor.at_ms);
         out.finish()
     }
 
     pub(crate) fn decode(record: &[u8]) -> Result<Self, DecodeError> {
         let mut input = Reader::new(record);
-        match input.u8()? {
-            VERSION => {}
-            other => return Err(DecodeError::Version(other)),
+        let version = input.u8()?;
+        if !matches!(version, VERSION_1 | VERSION) {
+            return Err(DecodeError::Version(version));
         }
-        let head = Self {
+        let mut head = Self {
             modseq: ModSeq(input.varint()?),
             next_email: EmailId(input.varint()?),
             next_mailbox: MailboxId(input.varint32()?),
@@ -93,7 +108,14 @@ impl Head {
                 bytes: input.varint()?.checked_sub(1),
                 emails: input.varint()?.checked_sub(1),
             },
+            floor: Floor::default(),
         };
+        if version != VERSION_1 {
+            head.floor = Floor {
+                modseq: ModSeq(input.varint()?),
+                at_ms: input.varint()?,
+            };
+        }
         input.finish()?;
         Ok(head)
     }
@@ -118,11 +140,23 @@ mod tests {
                 bytes: Some(1000),
                 emails: None,
             },
+            floor: Floor {
+                modseq: ModSeq(200),
+                at_ms: 9,
+            },
         };
-        let golden = [1, 0xac, 2, 6, 7, 0xe8, 7, 0x80, 1, 5, 0xe9, 7, 0];
+        let golden = [
+            2, 0xac, 2, 6, 7, 0xe8, 7, 0x80, 1, 5, 0xe9, 7, 0, 0xc8, 1, 9,
+        ];
         assert_eq!(head.encode(), golden);
         assert_eq!(Head::decode(&golden), Ok(head));
-        assert_eq!(Head::decode(&[2]), Err(DecodeError::Version(2)));
+        assert_eq!(Head::decode(&[3]), Err(DecodeError::Version(3)));
         assert!(Head::decode(&golden[..golden.len() - 1]).is_err());
+        let of_version_1 = [1, 0xac, 2, 6, 7, 0xe8, 7, 0x80, 1, 5, 0xe9, 7, 0];
+        let before = Head {
+            floor: Floor::default(),
+            ..head
+        };
+        assert_eq!(Head::decode(&of_version_1), Ok(before));
     }
 }

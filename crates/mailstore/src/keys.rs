@@ -2,6 +2,7 @@
 //!
 //! | key | then | holds |
 //! |---|---|---|
+//! | `b` | as `c` | the base: a checkpoint at the log's floor |
 //! | `c` `k` | chunk (4 bytes) · generation (8) | keywords of the table, [`crate::limits::KEYWORDS_PER_RECORD`] a record |
 //! | `c` `m` | mailbox (4) · generation (8) | a mailbox's record |
 //! | `c` `p` | mailbox (4) · page (4) · generation (8) | a page of entries |
@@ -13,10 +14,14 @@
 //! All numbers are high byte first, so that keys sort by them. A part's
 //! generation is the modseq of the checkpoint that wrote it: the newest that is
 //! not above the root's counts, an empty value means the part is gone.
+//!
+//! Base and log above the floor are the account; everything under `c` can be
+//! thrown away.
 
 use envelope::AccountId;
 use mailbox_model::{EmailId, MailboxId, ModSeq};
 
+const BASE: u8 = b'b';
 const CHECKPOINT: u8 = b'c';
 const EMAIL: u8 = b'e';
 const HEAD: u8 = b'h';
@@ -28,6 +33,24 @@ const ROOT: u8 = b'r';
 
 /// Bytes before what [`crate::keys`] says of a key.
 const PREFIX: usize = 9;
+
+/// The two checkpoints of an account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Chain {
+    /// At the log's floor: it stands for the log that is gone.
+    Base,
+    /// The latest, which can be thrown away.
+    Latest,
+}
+
+impl Chain {
+    fn kind(self) -> u8 {
+        match self {
+            Self::Base => BASE,
+            Self::Latest => CHECKPOINT,
+        }
+    }
+}
 
 /// A part of a checkpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -55,8 +78,8 @@ pub(crate) fn head(account: AccountId) -> Vec<u8> {
     key(account, HEAD)
 }
 
-pub(crate) fn root(account: AccountId) -> Vec<u8> {
-    let mut key = key(account, CHECKPOINT);
+pub(crate) fn root(account: AccountId, chain: Chain) -> Vec<u8> {
+    let mut key = key(account, chain.kind());
     key.push(ROOT);
     key
 }
@@ -65,6 +88,11 @@ pub(crate) fn log(account: AccountId, modseq: ModSeq) -> Vec<u8> {
     let mut key = key(account, LOG);
     key.extend_from_slice(&modseq.0.to_be_bytes());
     key
+}
+
+/// The log up to `last`.
+pub(crate) fn log_until(account: AccountId, last: ModSeq) -> (Vec<u8>, Vec<u8>) {
+    (key(account, LOG), log(account, last.next()))
 }
 
 /// The log after `after`.
@@ -89,8 +117,8 @@ pub(crate) fn email_of(key: &[u8]) -> Option<EmailId> {
     Some(EmailId(u64::from_be_bytes(id)))
 }
 
-pub(crate) fn part(account: AccountId, part: Part, generation: ModSeq) -> Vec<u8> {
-    let mut key = key(account, CHECKPOINT);
+pub(crate) fn part(account: AccountId, chain: Chain, part: Part, generation: ModSeq) -> Vec<u8> {
+    let mut key = key(account, chain.kind());
     match part {
         Part::Keywords(chunk) => {
             key.push(KEYWORDS);
@@ -110,9 +138,9 @@ pub(crate) fn part(account: AccountId, part: Part, generation: ModSeq) -> Vec<u8
     key
 }
 
-/// All parts of checkpoints, without the root.
-pub(crate) fn parts(account: AccountId) -> (Vec<u8>, Vec<u8>) {
-    (key(account, CHECKPOINT), root(account))
+/// All parts of a chain's checkpoints, without the root.
+pub(crate) fn parts(account: AccountId, chain: Chain) -> (Vec<u8>, Vec<u8>) {
+    (key(account, chain.kind()), root(account, chain))
 }
 
 /// The part and the generation that a key of [`parts`] names.
@@ -140,17 +168,28 @@ mod tests {
     #[test]
     fn parts_are_read_back_and_lie_before_the_root() {
         let account = AccountId(7);
-        for p in [
-            Part::Keywords(3),
-            Part::Mailbox(MailboxId(9)),
-            Part::Page(MailboxId(9), 4),
-        ] {
-            let key = part(account, p, ModSeq(77));
-            assert_eq!(part_of(&key), Some((p, ModSeq(77))));
-            let (start, end) = parts(account);
-            assert!(start <= key && key < end);
+        for chain in [Chain::Base, Chain::Latest] {
+            for p in [
+                Part::Keywords(3),
+                Part::Mailbox(MailboxId(9)),
+                Part::Page(MailboxId(9), 4),
+            ] {
+                let key = part(account, chain, p, ModSeq(77));
+                assert_eq!(part_of(&key), Some((p, ModSeq(77))));
+                let (start, end) = parts(account, chain);
+                assert!(start <= key && key < end);
+            }
+            assert_eq!(part_of(&root(account, chain)), None);
         }
-        assert_eq!(part_of(&root(account)), None);
+        assert!(root(account, Chain::Base) < parts(account, Chain::Latest).0);
         assert_eq!(email_of(&email(account, EmailId(5))), Some(EmailId(5)));
+    }
+
+    #[test]
+    fn the_log_is_cut_behind_its_floor() {
+        let account = AccountId(7);
+        let (start, end) = log_until(account, ModSeq(5));
+        assert!(start <= log(account, ModSeq(1)) && log(account, ModSeq(5)) < end);
+        assert_eq!(end, log_after(account, ModSeq(5)).0);
     }
 }

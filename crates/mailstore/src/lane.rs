@@ -6,7 +6,7 @@
 use crate::account::Account;
 use crate::email::NewEmail;
 use crate::error::{RecordError, StoreError};
-use crate::head::{Head, QuotaLimits};
+use crate::head::{Floor, Head, QuotaLimits};
 use crate::keys;
 use crate::limits::{COMMIT_BYTES_SOFT, PREFIX_BYTES_MAX, RENEWED_BYTES_INLINE};
 use crate::load::Tip;
@@ -50,11 +50,11 @@ pub struct Lane {
     tip: OwnedMutexGuard<Tip>,
     view: View,
     limits: QuotaLimits,
+    floor: Floor,
     effects: Effects,
     entries: u32,
-    /// Records that go before and after the change, unseen.
+    /// Records that go before the change, unseen.
     before: Vec<Batch>,
-    after: Vec<Batch>,
 }
 
 impl Lane {
@@ -63,11 +63,11 @@ impl Lane {
             account,
             view: tip.view.clone(),
             limits: tip.limits,
+            floor: tip.floor,
             tip,
             effects: Effects::default(),
             entries: 0,
             before: Vec::new(),
-            after: Vec::new(),
         }
     }
 
@@ -86,7 +86,7 @@ impl Lane {
     /// True when nothing is staged.
     #[must_use]
     pub fn is_clean(&self) -> bool {
-        self.entries == 0 && self.limits == self.tip.limits
+        self.entries == 0 && self.limits == self.tip.limits && self.floor == self.tip.floor
     }
 
     /// The mailbox for a delivery, the inbox if `place` is not there.
@@ -230,17 +230,17 @@ impl Lane {
         if let Some(draft) = staged.draft {
             let effects = self.stage(batch, draft)?;
             self.renew(batch, effects.renewed).await?;
-            self.destroy(batch, effects.destroyed).await?;
         }
         Ok(staged.uids)
     }
 
     /// Stages an expunge of at most `limit` entries. Gives the UIDs, and true
-    /// if some are left.
+    /// if some are left. The records of emails that lose their last copy stay
+    /// until the retention has passed ([`Account::reap`]).
     ///
     /// # Errors
-    /// No such mailbox, records that can't be read.
-    pub async fn stage_expunge(
+    /// No such mailbox.
+    pub fn stage_expunge(
         &mut self,
         batch: &mut Batch,
         mailbox: MailboxId,
@@ -249,8 +249,7 @@ impl Lane {
     ) -> Result<(Vec<Uid>, bool), StoreError> {
         let staged = stage::stage_expunge(&self.view, mailbox, which, limit)?;
         if let Some(draft) = staged.draft {
-            let effects = self.stage(batch, draft)?;
-            self.destroy(batch, effects.destroyed).await?;
+            self.stage(batch, draft)?;
         }
         Ok((staged.uids, staged.more))
     }
@@ -298,14 +297,13 @@ impl Lane {
     ///
     /// # Errors
     /// No such mailbox; the inbox; a name that has only children.
-    pub async fn stage_delete(
+    pub fn stage_delete(
         &mut self,
         batch: &mut Batch,
         name: &MailboxName,
     ) -> Result<MailboxId, StoreError> {
         let staged = stage::stage_delete(&self.view, name)?;
-        let effects = self.stage(batch, staged.draft)?;
-        self.destroy(batch, effects.destroyed).await?;
+        self.stage(batch, staged.draft)?;
         Ok(staged.id)
     }
 
@@ -358,6 +356,21 @@ impl Lane {
         self.limits = limits;
     }
 
+    /// Where the account's log begins, as of the tip.
+    pub(crate) fn floor(&self) -> Floor {
+        self.floor
+    }
+
+    /// The change that the latest checkpoint shows.
+    pub(crate) fn checkpoint_modseq(&self) -> ModSeq {
+        self.tip.stored.root.map_or(ModSeq(0), |(modseq, _)| modseq)
+    }
+
+    /// Stages a new floor; the batch must show the base that belongs to it.
+    pub(crate) fn stage_floor(&mut self, floor: Floor) {
+        self.floor = floor;
+    }
+
     /// Writes the records of emails that a copy made of others.
     async fn renew(
         &mut self,
@@ -385,45 +398,6 @@ impl Lane {
         }
         if !unseen.is_empty() {
             self.before.push(unseen);
-        }
-        Ok(())
-    }
-
-    /// Removes the records and links of emails that lost their last copy.
-    async fn destroy(
-        &mut self,
-        batch: &mut Batch,
-        destroyed: Vec<EmailId>,
-    ) -> Result<(), StoreError> {
-        if destroyed.is_empty() {
-            return Ok(());
-        }
-        let records = self.raw_records(destroyed.clone()).await?;
-        let inline = destroyed.len() * DESTROYED_BYTES <= COMMIT_BYTES_SOFT / 2;
-        let mut later = Batch::new();
-        for (email, record) in destroyed.into_iter().zip(records) {
-            let target = if inline { &mut *batch } else { &mut later };
-            let account = self.account.id();
-            target.delete(keys::email(account, email));
-            // One bad record does not keep the email from going. Its link stays
-            // behind and keeps the blob: too much is kept, never too little.
-            match record.map(|record| read::blob_of(email, &record)) {
-                Some(Ok(blob)) => {
-                    let owner = Owner::Email(account, email.0);
-                    self.account
-                        .shared
-                        .blobs
-                        .unlink(target, self.account.shard(), blob, owner);
-                }
-                Some(Err(error)) => tracing::warn!(%account, %error, "expunged without unlinking"),
-                None => tracing::warn!(%account, %email, "expunged an email without a record"),
-            }
-            if later.size_bytes() > COMMIT_BYTES_SOFT {
-                self.after.push(std::mem::take(&mut later));
-            }
-        }
-        if !later.is_empty() {
-            self.after.push(later);
         }
         Ok(())
     }
@@ -465,11 +439,12 @@ impl Lane {
         }
         self.expect_head(batch);
         let key = keys::head(self.account.id());
-        batch.put(key, Head::of(&self.view, self.limits).encode());
+        let head = Head::of(&self.view, self.limits, self.floor);
+        batch.put(key, head.encode());
         let account = Arc::clone(&self.account);
         let view = Arc::new(self.view.clone());
-        let limits = self.limits;
-        batch.on_visible(move |_| account.publish(view, limits));
+        let (limits, floor) = (self.limits, self.floor);
+        batch.on_visible(move |_| account.publish(view, limits, floor));
     }
 
     /// Makes what was submitted the tip.
@@ -480,6 +455,7 @@ impl Lane {
         self.tip.version = commit;
         self.tip.view = self.view;
         self.tip.limits = self.limits;
+        self.tip.floor = self.floor;
         self.tip.pending.add(self.effects, self.entries);
         let due = self.tip.pending.entries >= self.account.shared.options.entries_per_checkpoint;
         drop(self.tip);
@@ -488,9 +464,6 @@ impl Lane {
         }
     }
 }
-
-/// Bytes that the removal of an email takes in a batch, about.
-const DESTROYED_BYTES: usize = 136;
 
 /// The lanes of several accounts; see [`crate::Mailstore::lanes`].
 #[derive(Debug)]
@@ -537,7 +510,7 @@ impl Lanes {
 }
 
 fn submit(shared: &Shared, mut lanes: Vec<Lane>, batch: Batch) -> Result<Ticket, SubmitError> {
-    let mut ticket = match submit_changes(shared, &mut lanes, batch) {
+    let ticket = match submit_changes(shared, &mut lanes, batch) {
         Ok(ticket) => ticket,
         Err(error) => {
             if let SubmitError::Conflict { key } = &error {
@@ -550,13 +523,6 @@ fn submit(shared: &Shared, mut lanes: Vec<Lane>, batch: Batch) -> Result<Ticket,
         }
     };
     let commit = ticket.commit();
-    for later in lanes.iter_mut().flat_map(|lane| lane.after.drain(..)) {
-        match shared.engine.submit(later) {
-            Ok(last) => ticket = last,
-            // What is left behind belongs to nobody; fsck finds it.
-            Err(error) => tracing::warn!(%error, "records of expunged emails are left behind"),
-        }
-    }
     for lane in lanes {
         lane.accept(commit);
     }

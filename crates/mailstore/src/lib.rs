@@ -8,6 +8,7 @@
 //!   [`Lane::stage_deliver`] for each recipient, then [`Lanes::submit`], then the ticket.
 //! - Reading: [`Account::email_records`], [`Account::read_message`], [`Account::open_message`].
 //! - [`disaster`]: passing over the numbers that lost history may have given.
+//! - [`Mailstore::reap`]: what was expunged longer ago than the retention goes.
 //! - [`Mailstore::create_account`], [`Mailstore::drop_account`], [`Mailstore::fsck`].
 //!
 //! Not here: what a change does to a view (`mailbox-model`), bodies (`blobs`),
@@ -16,7 +17,8 @@
 //! Invariants: one log entry and one head per change, in one commit, with the
 //! condition that the head is as the lane knows it; a lane is held until
 //! `submit` and never over the sync; views are published in commit order; a
-//! checkpoint can be thrown away, the log can't. The keys are in [`keys`]'s
+//! checkpoint can be thrown away, the base and the log above its floor can't; the
+//! record of an email that was in a mailbox above the floor is there. The keys are in [`keys`]'s
 //! table and in `docs/internals/account.md`.
 
 #![forbid(unsafe_code)]
@@ -36,6 +38,7 @@ pub mod limits;
 mod load;
 mod operations;
 mod read;
+mod reap;
 mod store;
 
 #[cfg(test)]
@@ -45,9 +48,10 @@ pub use account::Account;
 pub use email::{EmailRecord, InternalDate, NewEmail};
 pub use error::{RecordError, StoreError};
 pub use fsck::Finding;
-pub use head::QuotaLimits;
+pub use head::{Floor, QuotaLimits};
 pub use lane::{Lane, Lanes, Place, QuotaRule};
 pub use lifecycle::DEFAULT_MAILBOXES;
 pub use operations::{Appended, FlagsStored, Transferred};
 pub use read::MessageReader;
+pub use reap::Reaped;
 pub use store::{Mailstore, Options};

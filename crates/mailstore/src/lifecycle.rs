@@ -1,7 +1,7 @@
 //! Making an account and taking it away.
 
 use crate::error::StoreError;
-use crate::head::{Head, QuotaLimits};
+use crate::head::{Floor, Head, QuotaLimits};
 use crate::keys;
 use crate::limits::COMMIT_BYTES_SOFT;
 use crate::load::{for_each, nothing};
@@ -50,7 +50,8 @@ impl Mailstore {
         let entry = draft.into_entry(view.modseq().next(), now.unix_ms);
         apply(&mut view, &entry)?;
         batch.expect(keys::head(account), Expect::Absent);
-        batch.put(keys::head(account), Head::of(&view, limits).encode());
+        let head = Head::of(&view, limits, Floor::default());
+        batch.put(keys::head(account), head.encode());
         batch.put(keys::log(account, entry.modseq), entry.encode());
         Ok(())
     }
@@ -67,8 +68,11 @@ impl Mailstore {
                 tip.gone = true;
                 let modseq = tip.view.modseq();
                 drop(tip);
-                // What was submitted must be in the snapshot to be found.
+                // What was submitted must be in the snapshot to be found, and
+                // nobody may write more.
                 held.settled(modseq).await;
+                drop(held.checkpointing.lock().await);
+                drop(held.reaping.lock().await);
             }
             Err(StoreError::NoAccount(_) | StoreError::Damaged { .. } | StoreError::Apply(_)) => {}
             Err(error) => return Err(error),

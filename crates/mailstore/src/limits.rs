@@ -22,5 +22,10 @@ pub const PREFIX_BYTES_MAX: usize = 64 << 10;
 pub const READ_CHUNK_BYTES: u64 = 256 << 10;
 /// Keywords in one record of the table.
 pub const KEYWORDS_PER_RECORD: usize = 256;
+/// Entries that must be old enough before the log is cut for their sake alone;
+/// for an expunged email it is cut at once. Bounds how often a base is written.
+pub const ENTRIES_PER_COMPACTION: u32 = 1000;
+/// Email records that the reaper reads at once.
+pub const REAPED_AT_ONCE: usize = 1000;
 /// Findings of one account that `fsck` reports.
 pub const FINDINGS_MAX: usize = 1000;

@@ -1,24 +1,27 @@
 //! From records to a view: the latest checkpoint, then the log after it.
 //!
-//! If the checkpoint is damaged the whole log is folded instead: the log is the
-//! account, pages are its shadow. Everything here reads and may block.
+//! If the checkpoint is damaged the log is folded instead, from its floor: the
+//! base there and the log above it are the account, all other pages are its
+//! shadow. Everything here reads and may block.
 
 use crate::error::StoreError;
-use crate::head::{Head, QuotaLimits};
-use crate::keys::{self, Part};
+use crate::head::{Floor, Head, QuotaLimits};
+use crate::keys::{self, Chain, Part};
 use crate::limits::SCAN_RECORDS;
 use bytes::Bytes;
 use engine::{CommitNo, Engine, Order, ReadError, Snapshot, Versioned};
 use envelope::AccountId;
-use mailbox_model::page::ViewBuilder;
+use mailbox_model::page::{ViewBuilder, pages_of};
 use mailbox_model::{Effects, LogEntry, ModSeq, UidValidity, View, apply_noting};
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 
 /// All that was submitted of an account; owned by its lane.
 #[derive(Debug)]
 pub(crate) struct Tip {
     pub(crate) view: View,
     pub(crate) limits: QuotaLimits,
+    pub(crate) floor: Floor,
     /// The commit that wrote the head.
     pub(crate) version: CommitNo,
     pub(crate) pending: Pending,
@@ -70,17 +73,18 @@ pub(crate) fn load(engine: &dyn Engine, account: AccountId) -> Result<Tip, Store
         Head::decode(&head_record.value).map_err(|error| damaged(format!("head: {error}")))?;
 
     let mut pending = Pending::default();
-    let fits = |view: &View| Head::of(view, head.limits) == head;
-    let (view, stored) = match from_checkpoint(&*snapshot, account, &mut pending) {
+    let fits = |view: &View| Head::of(view, head.limits, head.floor) == head;
+    let floor = head.floor.modseq;
+    let (view, stored) = match from_checkpoint(&*snapshot, account, floor, &mut pending) {
         Ok(found) if fits(&found.0) => found,
         Err(StoreError::Read(error)) => return Err(error.into()),
         other => {
             let why = other
                 .err()
                 .map_or_else(|| "the head differs".into(), |e| e.to_string());
-            tracing::warn!(%account, why, "a checkpoint is damaged: folding the whole log");
+            tracing::warn!(%account, why, "a checkpoint is damaged: folding the log from its floor");
             pending = Pending::default();
-            let view = fold_all(&*snapshot, account, &mut pending)?;
+            let view = fold_from_floor(&*snapshot, account, floor, &mut pending)?;
             (view, all_garbage(&*snapshot, account)?)
         }
     };
@@ -90,6 +94,7 @@ pub(crate) fn load(engine: &dyn Engine, account: AccountId) -> Result<Tip, Store
     Ok(Tip {
         view,
         limits: head.limits,
+        floor: head.floor,
         version: head_record.version,
         pending,
         stored,
@@ -104,13 +109,47 @@ pub(crate) fn nothing() -> View {
     View::empty(UidValidity(1))
 }
 
-/// Folds the log from its beginning.
-pub(crate) fn fold_all(
+/// The account as it was after the change at the log's floor, which is zero
+/// before the first.
+pub(crate) fn base_view(
     snapshot: &dyn Snapshot,
     account: AccountId,
+    floor: ModSeq,
+) -> Result<View, StoreError> {
+    if floor == ModSeq(0) {
+        return Ok(nothing());
+    }
+    let damaged = |what: String| StoreError::Damaged { account, what };
+    let root = snapshot.get(&keys::root(account, Chain::Base))?;
+    let root = root.ok_or_else(|| damaged("the base of the log is missing".into()))?;
+    let (view, _, modseq) = checkpoint_view(snapshot, account, Chain::Base, &root.value)?;
+    if modseq == floor {
+        Ok(view)
+    } else {
+        Err(damaged(format!(
+            "the base is of change {modseq}, the log begins after {floor}"
+        )))
+    }
+}
+
+/// Folds the log from its floor. What it takes to write all of it anew goes
+/// into `pending`.
+pub(crate) fn fold_from_floor(
+    snapshot: &dyn Snapshot,
+    account: AccountId,
+    floor: ModSeq,
     pending: &mut Pending,
 ) -> Result<View, StoreError> {
-    let mut view = nothing();
+    let mut view = base_view(snapshot, account, floor)?;
+    for mailbox in view.mailboxes() {
+        let pages = pages_of(mailbox).into_iter();
+        pending.effects.mailboxes.insert(mailbox.id());
+        pending
+            .effects
+            .pages
+            .extend(pages.map(|page| (mailbox.id(), page)));
+    }
+    pending.entries = 1;
     fold(snapshot, account, &mut view, pending)?;
     Ok(view)
 }
@@ -146,20 +185,21 @@ pub(crate) struct Parts {
 pub(crate) fn read_parts(
     snapshot: &dyn Snapshot,
     account: AccountId,
+    chain: Chain,
     root: ModSeq,
 ) -> Result<Parts, StoreError> {
     let mut parts = Parts {
         shown: BTreeMap::new(),
         garbage: Vec::new(),
     };
-    let (start, end) = keys::parts(account);
+    let (start, end) = keys::parts(account, chain);
     for_each(snapshot, start, &end, |key, record| {
         match keys::part_of(&key) {
             // Generations come in order: what came before is old.
             Some((part, generation)) if generation <= root => {
                 let old = parts.shown.insert(part, (generation, record.value));
                 if let Some((old, _)) = old {
-                    parts.garbage.push(keys::part(account, part, old));
+                    parts.garbage.push(keys::part(account, chain, part, old));
                 }
             }
             _ => parts.garbage.push(key),
@@ -171,14 +211,14 @@ pub(crate) fn read_parts(
 
 fn all_garbage(snapshot: &dyn Snapshot, account: AccountId) -> Result<Stored, StoreError> {
     let mut stored = Stored::default();
-    let (start, end) = keys::parts(account);
+    let (start, end) = keys::parts(account, Chain::Latest);
     for_each(snapshot, start, &end, |key, _| {
         stored.garbage.push(key);
         Ok(())
     })?;
     // The root stays until the next checkpoint writes it anew: its version is
     // the condition.
-    if let Some(root) = snapshot.get(&keys::root(account))? {
+    if let Some(root) = snapshot.get(&keys::root(account, Chain::Latest))? {
         stored.root = Some((ModSeq(0), root.version));
     }
     Ok(stored)
@@ -187,13 +227,21 @@ fn all_garbage(snapshot: &dyn Snapshot, account: AccountId) -> Result<Stored, St
 fn from_checkpoint(
     snapshot: &dyn Snapshot,
     account: AccountId,
+    floor: ModSeq,
     pending: &mut Pending,
 ) -> Result<(View, Stored), StoreError> {
-    let Some(root) = snapshot.get(&keys::root(account))? else {
-        let view = fold_all(snapshot, account, pending)?;
+    let Some(root) = snapshot.get(&keys::root(account, Chain::Latest))? else {
+        let view = fold_from_floor(snapshot, account, floor, pending)?;
         return Ok((view, all_garbage(snapshot, account)?));
     };
-    let (mut view, parts, root_modseq) = checkpoint_view(snapshot, account, &root.value)?;
+    let (mut view, parts, root_modseq) =
+        checkpoint_view(snapshot, account, Chain::Latest, &root.value)?;
+    if root_modseq < floor {
+        return Err(StoreError::Damaged {
+            account,
+            what: format!("checkpoint: it is of change {root_modseq}, below the log's floor"),
+        });
+    }
     let mut stored = Stored {
         root: Some((root_modseq, root.version)),
         keywords: view.keywords().len(),
@@ -202,7 +250,9 @@ fn from_checkpoint(
     stored.garbage = parts.garbage;
     for (part, (generation, record)) in parts.shown {
         if record.is_empty() {
-            stored.garbage.push(keys::part(account, part, generation));
+            stored
+                .garbage
+                .push(keys::part(account, Chain::Latest, part, generation));
         } else {
             stored.parts.insert(part, generation);
         }
@@ -211,10 +261,11 @@ fn from_checkpoint(
     Ok((view, stored))
 }
 
-/// The view that the latest checkpoint shows.
+/// The view that a chain's checkpoint shows.
 pub(crate) fn checkpoint_view(
     snapshot: &dyn Snapshot,
     account: AccountId,
+    chain: Chain,
     root: &[u8],
 ) -> Result<(View, Parts, ModSeq), StoreError> {
     let damaged = |error: mailbox_model::page::BuildError| StoreError::Damaged {
@@ -223,7 +274,7 @@ pub(crate) fn checkpoint_view(
     };
     let mut builder = ViewBuilder::new(root).map_err(damaged)?;
     let root_modseq = builder.modseq();
-    let parts = read_parts(snapshot, account, root_modseq)?;
+    let parts = read_parts(snapshot, account, chain, root_modseq)?;
     // In order of `Part`: keywords, mailboxes, pages.
     for (part, (_, record)) in &parts.shown {
         match part {
@@ -243,9 +294,21 @@ pub(crate) fn checkpoint_view(
 /// Calls `f` with each pair of a range, reading [`SCAN_RECORDS`] at a time.
 pub(crate) fn for_each(
     snapshot: &dyn Snapshot,
-    mut start: Vec<u8>,
+    start: Vec<u8>,
     end: &[u8],
     mut f: impl FnMut(Vec<u8>, Versioned) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    for_each_while(snapshot, start, end, |key, value| {
+        f(key, value).map(ControlFlow::Continue)
+    })
+}
+
+/// As [`for_each`], until `f` says that it is enough.
+pub(crate) fn for_each_while(
+    snapshot: &dyn Snapshot,
+    mut start: Vec<u8>,
+    end: &[u8],
+    mut f: impl FnMut(Vec<u8>, Versioned) -> Result<ControlFlow<()>, StoreError>,
 ) -> Result<(), StoreError> {
     loop {
         let pairs: Result<_, ReadError> =
@@ -258,7 +321,9 @@ pub(crate) fn for_each(
         start.push(0);
         let finished = pairs.len() < SCAN_RECORDS;
         for (key, value) in pairs {
-            f(key, value)?;
+            if f(key, value)?.is_break() {
+                return Ok(());
+            }
         }
         if finished {
             return Ok(());

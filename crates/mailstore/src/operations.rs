@@ -213,9 +213,7 @@ impl Account {
         loop {
             let mut lane = self.lane().await?;
             let mut batch = Batch::new();
-            let (uids, more) = lane
-                .stage_expunge(&mut batch, mailbox, which, limit)
-                .await?;
+            let (uids, more) = lane.stage_expunge(&mut batch, mailbox, which, limit)?;
             match Self::finish(lane, batch, uids).await {
                 Ok(Outcome::Done(uids)) => {
                     all.extend(uids);
@@ -282,7 +280,7 @@ impl Account {
             }
             let mut lane = self.lane().await?;
             let mut batch = Batch::new();
-            lane.stage_delete(&mut batch, name).await?;
+            lane.stage_delete(&mut batch, name)?;
             if let Outcome::Done(()) = Self::finish(lane, batch, ()).await? {
                 return Ok(());
             }

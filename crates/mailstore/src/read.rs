@@ -185,7 +185,7 @@ pub(crate) fn blob_of(id: EmailId, record: &Bytes) -> Result<BlobId, RecordError
 /// Email ids this dense are read by one scan.
 const DENSE: u64 = 2;
 
-fn raw_records(
+pub(crate) fn raw_records(
     engine: &dyn Engine,
     account: AccountId,
     ids: &[EmailId],

@@ -5,7 +5,9 @@ use crate::cache::Cache;
 use crate::error::StoreError;
 use crate::fsck::{self, Finding};
 use crate::lane::Lanes;
-use crate::limits::{CACHE_BYTES_MAX, COMMIT_BYTES_SOFT, ENTRIES_PER_CHECKPOINT};
+use crate::limits::{
+    CACHE_BYTES_MAX, COMMIT_BYTES_SOFT, ENTRIES_PER_CHECKPOINT, ENTRIES_PER_COMPACTION,
+};
 use crate::load;
 use blobs::Blobs;
 use engine::{ShardId, SharedEngine};
@@ -23,6 +25,8 @@ pub struct Options {
     pub entries_per_checkpoint: u32,
     /// Bytes of records in one commit of a checkpoint, about.
     pub checkpoint_commit_bytes: usize,
+    /// Old log entries for which the log is cut although no email ended in them.
+    pub entries_per_compaction: u32,
 }
 
 impl Default for Options {
@@ -31,6 +35,7 @@ impl Default for Options {
             cache_bytes_max: CACHE_BYTES_MAX,
             entries_per_checkpoint: ENTRIES_PER_CHECKPOINT,
             checkpoint_commit_bytes: COMMIT_BYTES_SOFT,
+            entries_per_compaction: ENTRIES_PER_COMPACTION,
         }
     }
 }

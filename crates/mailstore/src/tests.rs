@@ -4,4 +4,5 @@ mod checkpoints;
 mod contention;
 mod disaster;
 mod mail;
+mod retention;
 mod rooms;

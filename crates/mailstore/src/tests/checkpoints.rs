@@ -50,7 +50,7 @@ async fn busy(room: &Room) {
 }
 
 fn parts(room: &Room) -> Vec<Vec<u8>> {
-    let (start, end) = keys::parts(ALICE);
+    let (start, end) = keys::parts(ALICE, keys::Chain::Latest);
     let snapshot = room.engine.snapshot(room.store.shard(ALICE));
     let found = snapshot
         .scan(&start, &end, ScanOrder::Ascending, 1000)
@@ -121,9 +121,9 @@ async fn a_damaged_checkpoint_is_mended_from_the_log() {
     let live = room.account(ALICE).await.view();
     let modseq = live.modseq();
     // Mending the root writes every part anew; then each of them in turn.
-    let mut keys = vec![keys::root(ALICE)];
+    let mut keys = vec![keys::root(ALICE, keys::Chain::Latest)];
     while let Some(key) = keys.pop() {
-        let is_root = key == keys::root(ALICE);
+        let is_root = key == keys::root(ALICE, keys::Chain::Latest);
         let mut damage = Batch::new();
         damage.put(key, &b"\x01\xff"[..]);
         room.engine.submit(damage).expect("room").done().await;

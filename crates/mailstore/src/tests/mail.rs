@@ -160,7 +160,7 @@ async fn a_days_work_leaves_sound_records() {
 }
 
 #[tokio::test]
-async fn the_last_copy_takes_record_and_link_along() {
+async fn record_and_link_stay_while_there_is_a_copy_and_for_the_retention() {
     let room = Room::new().await;
     let alice = room.account(ALICE).await;
     let (inbox, archive) = (inbox(&alice), mailbox(&alice, "Archive"));
@@ -183,12 +183,13 @@ async fn the_last_copy_takes_record_and_link_along() {
         .expunge(archive, Expunging::Exactly(&UidSet::all()))
         .await
         .expect("ok");
+    assert_eq!(alice.view().usage().emails, 0, "it no longer counts");
     assert_eq!(
         room.blobs.owners(alice.shard(), id, 9).expect("read").len(),
-        0
+        1
     );
-    let record = alice.email_record(EmailId(1)).await;
-    assert_eq!(record, Err(RecordError::Missing(EmailId(1))));
+    let record = alice.email_record(EmailId(1)).await.expect("kept");
+    assert_eq!(record.blob, id);
     room.check(ALICE).await;
 }
 
@@ -358,7 +359,7 @@ async fn any_work_with_restarts_leaves_sound_records() {
             let to = all[next(&mut state, all.len() as u64) as usize].id();
             let first = next(&mut state, u64::from(from.uid_next().0)) as u32;
             let uids = UidSet::range(Uid(first), Uid(first + 3));
-            match next(&mut state, 12) {
+            match next(&mut state, 14) {
                 0..=3 => drop(
                     room.append(&alice, to, format!("{}", step % 9).as_bytes())
                         .await,
@@ -389,6 +390,11 @@ async fn any_work_with_restarts_leaves_sound_records() {
                 10 => {
                     let target = name(&format!("r{}", step % 5));
                     drop(alice.rename_mailbox(from.name(), &target).await);
+                }
+                11 => {
+                    room.days_pass(next(&mut state, 20));
+                    let retention = std::time::Duration::from_secs(86_400 * 15);
+                    room.store.reap(ALICE, retention).await.expect("ok");
                 }
                 _ => {
                     let live = alice.view();

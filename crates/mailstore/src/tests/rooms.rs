@@ -66,6 +66,7 @@ pub(super) struct Room {
     pub(super) engine: Arc<Limited>,
     pub(super) blobs: Arc<Blobs>,
     pub(super) store: Mailstore,
+    pub(super) runtime: Runtime,
 }
 
 impl Room {
@@ -79,26 +80,28 @@ impl Room {
             inner,
             left: AtomicI64::new(-1),
         });
-        let room = Self::over(engine, options);
+        let room = Self::over(engine, options, Runtime::for_tests());
         room.create(ALICE, QuotaLimits::default()).await;
         room.create(BOB, QuotaLimits::default()).await;
         room
     }
 
-    fn over(engine: Arc<Limited>, options: Options) -> Self {
+    fn over(engine: Arc<Limited>, options: Options, runtime: Runtime) -> Self {
         let shared: SharedEngine = Arc::clone(&engine) as SharedEngine;
         let blobs = Arc::new(Blobs::new(Arc::clone(&shared)));
-        let store = Mailstore::new(shared, Arc::clone(&blobs), Runtime::for_tests(), options);
+        let store = Mailstore::new(shared, Arc::clone(&blobs), runtime.clone(), options);
         Self {
             engine,
             blobs,
             store,
+            runtime,
         }
     }
 
     /// Another process over the same engine, with nothing in memory.
     pub(super) fn reopened(&self) -> Self {
-        Self::over(Arc::clone(&self.engine), self.store.shared.options)
+        let engine = Arc::clone(&self.engine);
+        Self::over(engine, self.store.shared.options, self.runtime.clone())
     }
 
     pub(super) async fn create(&self, id: AccountId, limits: QuotaLimits) {
@@ -142,6 +145,11 @@ impl Room {
             .await
             .expect("it fits");
         done.emails[0].1.0
+    }
+
+    pub(super) fn days_pass(&self, days: u64) {
+        self.runtime
+            .advance(std::time::Duration::from_secs(days * 86_400));
     }
 
     /// Everything in memory is what is stored, and that is sound.
