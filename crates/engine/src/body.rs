@@ -3,7 +3,7 @@
 //! | bytes | field |
 //! |--:|---|
 //! | 2 | shard |
-//! | 8 | place: embedded: segment × 2^32 + offset of the frame; memory: a number |
+//! | 8 | place: segment × 2^32 + embedded: offset of the frame, memory: a number |
 //! | 4 | stored length |
 //! | 4 | CRC-32 of the stored bytes |
 //!
@@ -36,6 +36,12 @@ impl Extent {
     #[must_use]
     pub fn shard(&self) -> ShardId {
         self.shard
+    }
+
+    /// The segment that holds the frame.
+    #[must_use]
+    pub fn segment(&self) -> u32 {
+        (self.place >> 32) as u32
     }
 
     /// The stored form.

@@ -13,6 +13,7 @@
 //! - A batch belongs to one shard; the engine refuses others.
 
 use crate::body::Extent;
+use crate::collect::{CollectError, SealedSegment, Step, Walk};
 use crate::keys;
 use crate::limits::{BATCH_BYTES_MAX, KEY_BYTES_MAX};
 use crate::stats::Stats;
@@ -272,6 +273,34 @@ pub trait Engine: Send + Sync + fmt::Debug + 'static {
 
     /// What the engine did since it was opened.
     fn stats(&self) -> Stats;
+
+    /// The segment that the next body of a shard goes into, unless it goes into
+    /// a later one. Only sealed segments are collected, and this one is not.
+    fn body_segment(&self, _shard: ShardId) -> u32 {
+        0
+    }
+
+    /// The segments of a shard that take no more frames. A backend that gives
+    /// space back by itself has none.
+    fn sealed_segments(&self, _shard: ShardId) -> Vec<SealedSegment> {
+        Vec::new()
+    }
+
+    /// Goes a step of a walk: a few megabytes are read, and what is alive of
+    /// them is counted or copied. See [`crate::collect`] for what the caller
+    /// promises. May wait (blocking) for the disk; done again after an error it
+    /// goes on where it was.
+    ///
+    /// # Errors
+    /// See [`CollectError`]; the segment stays as it is.
+    fn collect_step(&self, _walk: &mut Walk) -> Result<Step, CollectError> {
+        Err(CollectError::NotNow)
+    }
+
+    /// True while writers fill the disk: work that can wait should wait.
+    fn is_busy(&self) -> bool {
+        false
+    }
 }
 
 /// A view of one shard at one moment.

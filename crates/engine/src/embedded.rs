@@ -14,13 +14,16 @@
 //! | `index.damaged` | damage was met: the next start makes the index again |
 //! | `index.set-aside/` | an index that was of no use |
 //!
-//! Segments are never deleted here.
+//! Collection frees segments: `collect`.
 
 mod buffer;
+mod census;
+mod collect;
 pub(crate) mod commit;
 mod core;
 pub mod disk;
 mod format;
+mod freed;
 mod fsck;
 mod group;
 mod index;
@@ -39,11 +42,12 @@ pub use options::{OnFatal, Options};
 
 use self::core::Core;
 use crate::body::Extent;
+use crate::collect::{CollectError, SealedSegment, Step, Walk};
 use crate::contract::{Batch, Engine, ReadError, ShardId, Snapshot, SubmitError, Ticket};
 use crate::findings::Finding;
+use crate::limits::BUSY_BYTES;
 use crate::stats::Stats;
 use bytes::Bytes;
-use disk::Disk;
 use parking_lot::Mutex;
 use std::io;
 use std::path::Path;
@@ -63,7 +67,6 @@ struct Workers {
 /// A store in a folder.
 pub struct EmbeddedEngine {
     core: Arc<Core>,
-    disk: Arc<dyn Disk>,
     reserve_bytes: u64,
     findings: Vec<Finding>,
     threads: Mutex<Vec<JoinHandle<()>>>,
@@ -101,7 +104,6 @@ impl EmbeddedEngine {
             maker,
             findings,
             lock,
-            disk,
         } = open::open(folder, options)?;
         let core = Arc::new(core);
         let (sender, receiver) = sync_channel(threads::DURABLE_GROUPS_MAX);
@@ -121,7 +123,6 @@ impl EmbeddedEngine {
         };
         let engine = Self {
             core,
-            disk,
             reserve_bytes: options.reserve_bytes,
             findings,
             threads: Mutex::default(),
@@ -148,7 +149,19 @@ impl EmbeddedEngine {
     /// # Errors
     /// The journal cannot be read at all.
     pub fn fsck(&self) -> io::Result<Vec<Finding>> {
-        fsck::fsck(&*self.disk, &*self.core.index)
+        let _kept = self.keep_segments();
+        fsck::fsck(&self.core)
+    }
+
+    /// Keeps every segment where it is for as long as the guard lives, for
+    /// whoever reads the journal's files. Collection copies meanwhile, and
+    /// frees afterwards.
+    #[must_use]
+    pub fn keep_segments(&self) -> Kept {
+        *self.core.kept.lock() += 1;
+        Kept {
+            core: Arc::clone(&self.core),
+        }
     }
 
     /// Writes what was submitted, makes the index durable and ends the
@@ -189,6 +202,23 @@ impl EmbeddedEngine {
     #[cfg(test)]
     pub(crate) fn abandon(&self) {
         self.end(true);
+    }
+}
+
+/// See [`EmbeddedEngine::keep_segments`].
+pub struct Kept {
+    core: Arc<Core>,
+}
+
+impl std::fmt::Debug for Kept {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Kept")
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        *self.core.kept.lock() -= 1;
     }
 }
 
@@ -264,5 +294,22 @@ impl Engine for EmbeddedEngine {
 
     fn stats(&self) -> Stats {
         self.core.counters.read()
+    }
+
+    fn body_segment(&self, _shard: ShardId) -> u32 {
+        self.core.state.lock().open.image.segment.number()
+    }
+
+    fn sealed_segments(&self, _shard: ShardId) -> Vec<SealedSegment> {
+        self.core.sealed_segments()
+    }
+
+    fn collect_step(&self, walk: &mut Walk) -> Result<Step, CollectError> {
+        let _one = self.core.collecting.lock();
+        self.core.collect_step(walk)
+    }
+
+    fn is_busy(&self) -> bool {
+        self.core.state.lock().pending_bytes > BUSY_BYTES
     }
 }

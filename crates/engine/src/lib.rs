@@ -4,6 +4,7 @@
 //! - [`contract`]: what every backend promises. Start here.
 //! - [`keys`]: how keys begin, and the shard that follows from it.
 //! - [`mod@body`]: where a body frame lies.
+//! - [`collect`]: how space is given back.
 //! - [`memory`]: the backend for tests and the simulation.
 //! - [`embedded`]: the backend for one machine: journal and index.
 //! - [`findings`]: what can be wrong with a store.
@@ -13,6 +14,7 @@
 #![forbid(unsafe_code)]
 
 pub mod body;
+pub mod collect;
 pub mod contract;
 pub mod embedded;
 pub mod findings;
@@ -26,6 +28,7 @@ mod ticket;
 mod tests;
 
 pub use body::Extent;
+pub use collect::{CollectError, Goal, SealedSegment, Step, Walk};
 pub use contract::{
     Batch, CommitNo, Engine, Expect, Order, ReadError, ShardId, SharedEngine, Snapshot,
     SubmitError, Ticket, Versioned,

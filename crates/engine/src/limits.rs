@@ -21,5 +21,16 @@ pub const PENDING_BYTES_MAX: usize = 32 << 20;
 /// Commits that may be durable in the journal only; bounds replay.
 pub const UNFLUSHED_COMMITS_MAX: u64 = 16_384;
 
+/// From so many pending bytes on, work that can wait does.
+pub const BUSY_BYTES: usize = 2 << 20;
+
+/// Segments that may be written until the index begins to become durable:
+/// bounds what is read to replay those commits.
+pub const UNFLUSHED_SEGMENTS_MAX: u32 = 4;
+
+/// Bytes of the journal that one step of collection reads, about: what a
+/// delivery that comes at the same time may have to wait for.
+pub const COLLECT_STEP_BYTES: u64 = 1 << 20;
+
 /// Segment files that are kept open for reading.
 pub const OPEN_SEGMENTS_MAX: usize = 128;

@@ -6,6 +6,7 @@
 //! snapshot is a true view of one moment and costs nothing.
 
 use crate::body::Extent;
+use crate::collect::{CollectError, Goal, SealedSegment, Step, Walk};
 use crate::contract::{
     Batch, CommitNo, Engine, Expect, Order, ReadError, ShardId, Snapshot, SubmitError, Ticket,
     Versioned, VisibleFn,
@@ -17,10 +18,17 @@ use crate::ticket;
 use bytes::Bytes;
 use imbl::OrdMap;
 use parking_lot::{Condvar, Mutex};
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ops::Bound;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
+
+/// Bodies of one segment: few, so that tests meet many segments.
+const BODIES_PER_SEGMENT: u64 = 8;
+
+fn segment_of(body: u64) -> u32 {
+    (body / BODIES_PER_SEGMENT) as u32 + 1
+}
 
 /// Ordered keys with the versions of their values, at one moment.
 pub(crate) type Map = OrdMap<Vec<u8>, Versioned>;
@@ -44,7 +52,7 @@ struct Shared {
 struct State {
     tips: Vec<Tip>,
     visible: Vec<Map>,
-    bodies: HashMap<u64, Bytes>,
+    bodies: HashMap<(ShardId, u64), Bytes>,
     next_body: u64,
     submitted: VecDeque<Submitted>,
     closed: bool,
@@ -150,9 +158,12 @@ impl Engine for MemoryEngine {
         if state.closed {
             return Err(SubmitError::Closed);
         }
-        let place = state.next_body;
+        let number = state.next_body;
         state.next_body += 1;
-        state.bodies.insert(place, Bytes::copy_from_slice(frame));
+        let place = u64::from(segment_of(number)) << 32 | number & 0xffff_ffff;
+        state
+            .bodies
+            .insert((shard, place), Bytes::copy_from_slice(frame));
         add(&self.shared.counters.frames, 1);
         add(&self.shared.counters.body_bytes, frame.len() as u64);
         Ok(Extent {
@@ -167,7 +178,7 @@ impl Engine for MemoryEngine {
         let state = self.shared.state.lock();
         let body = state
             .bodies
-            .get(&extent.place)
+            .get(&(extent.shard, extent.place))
             .ok_or(ReadError::NoSuchBody)?;
         if body.len() != extent.len as usize || crc32fast::hash(body) != extent.crc {
             return Err(ReadError::Damaged("the body is not the one named".into()));
@@ -244,7 +255,48 @@ impl Engine for MemoryEngine {
     fn stats(&self) -> Stats {
         self.shared.counters.read()
     }
+
+    fn body_segment(&self, _shard: ShardId) -> u32 {
+        segment_of(self.shared.state.lock().next_body)
+    }
+
+    fn sealed_segments(&self, shard: ShardId) -> Vec<SealedSegment> {
+        let state = self.shared.state.lock();
+        let open = segment_of(state.next_body);
+        let mut segments = BTreeMap::new();
+        for (&(of, place), body) in &state.bodies {
+            let number = (place >> 32) as u32;
+            if of == shard && number < open {
+                *segments.entry(number).or_default() += body.len() as u64;
+            }
+        }
+        let segment = |(number, bytes)| SealedSegment {
+            number,
+            bytes,
+            records: Some((0, open)),
+            damaged: false,
+        };
+        segments.into_iter().map(segment).collect()
+    }
+
+    fn collect_step(&self, walk: &mut Walk) -> Result<Step, CollectError> {
+        let mut state = self.shared.state.lock();
+        if walk.segment >= segment_of(state.next_body) {
+            return Err(CollectError::NotNow);
+        }
+        if walk.goal == Goal::Free {
+            // Records have no segment here; only bodies take space.
+            state.bodies.retain(|&(shard, place), _| {
+                shard != walk.shard || (place >> 32) as u32 != walk.segment
+            });
+            add(&self.shared.counters.segments_freed, 1);
+        }
+        Ok(Step::Done)
+    }
 }
+
+/// Before this key lie an engine's own; scans leave them out.
+pub(crate) const FIRST_KEY: &[u8] = b"\x01";
 
 /// A view of a [`Map`].
 pub(crate) struct MapSnapshot(pub(crate) Map);
@@ -261,6 +313,8 @@ impl Snapshot for MapSnapshot {
         order: Order,
         limit: usize,
     ) -> Result<Vec<(Vec<u8>, Versioned)>, ReadError> {
+        // The engine's own keys are nobody's business.
+        let start = start.max(FIRST_KEY);
         if start >= end {
             return Ok(Vec::new());
         }

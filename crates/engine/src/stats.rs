@@ -49,8 +49,14 @@ counters! {
     compactions,
     /// Tables in the index's first level; a gauge.
     index_first_level,
-    /// Segments of the journal; a gauge.
+    /// Segments of the journal, spare ones included; a gauge.
     segments,
+    /// Bytes of them on the disk; a gauge.
+    segment_bytes,
+    /// Segments whose space was given back or used again.
+    segments_freed,
+    /// Bytes of live records that collection copied forward.
+    records_moved_bytes,
 }
 
 /// Adds to a counter.

@@ -5,8 +5,11 @@
 //! anything written, synced or looked up in the index.
 
 use super::buffer::Buffer;
+use super::census::Census;
+use super::collect::Retired;
 use super::commit::{self, Commit};
 use super::format::{FRAME_HEADER, Kind};
+use super::freed::Freed;
 use super::group::{Image, OpenGroup, SealedGroup};
 use super::index::Index;
 use super::options::{OnFatal, OnStall};
@@ -20,12 +23,12 @@ use bytes::Bytes;
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 /// Group buffers kept for the next group.
 const BUFFERS_KEPT: usize = 2;
 /// How often a look at the index is tried without holding the lock.
-const LOOKS: usize = 3;
+pub(crate) const LOOKS: usize = 3;
 
 pub(crate) struct Core {
     pub(crate) state: Mutex<State>,
@@ -44,6 +47,14 @@ pub(crate) struct Core {
     pub(crate) free_bytes: AtomicU64,
     /// No segment can be made: the disk is full.
     pub(crate) disk_full: AtomicBool,
+    /// How many want all segments kept where they are.
+    pub(crate) kept: Mutex<usize>,
+    /// One step of collection at a time.
+    pub(crate) collecting: Mutex<()>,
+    /// Bytes of the segments that are made.
+    pub(crate) segment_bytes: u64,
+    /// The segment that was written when the index last began to flush.
+    pub(crate) flushed_at: AtomicU32,
 }
 
 #[derive(Debug)]
@@ -57,9 +68,16 @@ pub(crate) struct State {
     /// The last commit that wrote a key, while the index does not show it.
     overlay: HashMap<Vec<u8>, Latest>,
     /// Counts how often the overlay lost entries.
-    shown: u64,
+    pub(crate) shown: u64,
     pub(crate) last_commit: u64,
+    /// The last group that is on stable storage.
+    pub(crate) written: u64,
     pub(crate) spares: VecDeque<Arc<Segment>>,
+    /// Files of freed segments that are used again.
+    pub(crate) retired: VecDeque<Retired>,
+    /// The segments that hold groups, and what was freed.
+    pub(crate) census: Census,
+    pub(crate) freed: Freed,
     pub(crate) buffers: Vec<Buffer>,
     pub(crate) closing: bool,
     /// The journal could not be written: nothing is done any more.
@@ -74,6 +92,7 @@ struct Latest {
 
 impl State {
     pub(crate) fn new(open: OpenGroup, last_commit: u64, spares: VecDeque<Arc<Segment>>) -> Self {
+        let open_number = open.number;
         Self {
             open,
             sealed: VecDeque::new(),
@@ -82,7 +101,11 @@ impl State {
             overlay: HashMap::new(),
             shown: 0,
             last_commit,
+            written: open_number.saturating_sub(1),
             spares,
+            retired: VecDeque::new(),
+            census: Census::default(),
+            freed: Freed::default(),
             buffers: Vec::new(),
             closing: false,
             failed: false,
@@ -107,6 +130,27 @@ impl State {
         {
             self.buffers.push(image.buffer);
         }
+    }
+
+    /// Puts the open group, which is empty, into a new segment.
+    pub(crate) fn begin_segment(&mut self, segment: Arc<Segment>) {
+        let first = self.open.header();
+        self.census
+            .insert(segment.number(), segment.header.bytes, Some(first));
+        self.open.image.offset = segment.first();
+        self.open.image.segment = segment;
+    }
+
+    /// The first segment that something may still be written to.
+    pub(crate) fn unsettled(&self) -> u32 {
+        let waiting = self.sealed.front().map(|group| &*group.image);
+        let image = self.writing.as_deref().or(waiting);
+        image.unwrap_or(&self.open.image).segment.number()
+    }
+
+    /// True when a commit wrote this key that the index does not show yet.
+    pub(crate) fn is_pending(&self, key: &[u8]) -> bool {
+        self.overlay.contains_key(key)
     }
 
     fn holds(&self, key: &[u8], expect: Expect) -> Option<bool> {
@@ -276,7 +320,7 @@ impl Core {
 
     /// Makes the open group one that takes a frame with this payload. Waits
     /// while too much is on its way to the disk.
-    fn make_room(
+    pub(crate) fn make_room(
         &self,
         state: &mut MutexGuard<'_, State>,
         payload: usize,
@@ -299,8 +343,7 @@ impl Core {
                 continue;
             }
             if let Some(segment) = state.spares.pop_front() {
-                state.open.image.offset = segment.first();
-                state.open.image.segment = segment;
+                state.begin_segment(segment);
                 self.supply.notify_one();
                 continue;
             }

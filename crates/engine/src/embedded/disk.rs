@@ -51,6 +51,25 @@ pub trait Disk: Debug + Send + Sync {
     /// It is not there or cannot be removed.
     fn unlink(&self, segment: u32) -> io::Result<()>;
 
+    /// Takes a segment out of the list, but keeps its file for
+    /// [`Disk::reuse`]. Undone by a power cut until [`Disk::sync_folder`]
+    /// returns.
+    ///
+    /// # Errors
+    /// It is not there, or the disk keeps no files.
+    fn retire(&self, _segment: u32) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// Makes of a retired segment's file what [`Disk::create`] makes, with its
+    /// length and its bytes.
+    ///
+    /// # Errors
+    /// It is not there, or the disk refuses.
+    fn reuse(&self, _retired: u32, _segment: u32) -> io::Result<Arc<dyn SegmentFile>> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
     /// Returns when the list is on stable storage as it is.
     ///
     /// # Errors
@@ -82,6 +101,27 @@ pub trait Disk: Debug + Send + Sync {
             .create(segment, bytes)
             .and_then(|file| fill(&*file, header, bytes));
         if let Err(error) = filled {
+            self.discard(segment);
+            return Err(error);
+        }
+        self.publish(segment)?;
+        self.sync_folder()
+    }
+
+    /// Makes a segment of the file of a retired one, whose retirement is on
+    /// stable storage. It is not filled: what is left of its former life has
+    /// another generation.
+    ///
+    /// # Errors
+    /// The disk refuses; the file is thrown away.
+    fn make_again(&self, retired: u32, segment: u32, header: &[u8], bytes: u64) -> io::Result<()> {
+        let made = self.reuse(retired, segment).and_then(|file| {
+            file.write_at(header, 0)?;
+            file.write_at(header, bytes - BLOCK as u64)?;
+            file.sync()
+        });
+        if let Err(error) = made {
+            self.discard(retired);
             self.discard(segment);
             return Err(error);
         }

@@ -9,7 +9,7 @@
 //!
 //! | at | bytes | field |
 //! |--:|--:|---|
-//! | 0 | 8 | `PHSEG`, 0, 0, format version 1 |
+//! | 0 | 8 | `PHSEG`, 0, 0, format version 2 (1 has no moved commits) |
 //! | 8 | 4 | the segment's number |
 //! | 12 | 8 | its generation: drawn at random each time it is (re)used |
 //! | 20 | 8 | the store it belongs to: drawn at random when that was made |
@@ -31,10 +31,10 @@
 //!
 //! | at | bytes | field |
 //! |--:|--:|---|
-//! | 0 | 1 | kind: 1 body, 2 commit |
+//! | 0 | 1 | kind: 1 body, 2 commit, 3 moved commit |
 //! | 1 | 3 | zeros |
 //! | 4 | 4 | bytes of the payload |
-//! | 8 | 8 | the commit's number; 0 for a body |
+//! | 8 | 8 | the commit's number, the old one when it was moved; 0 for a body |
 //! | 16 | 4 | CRC-32 of the payload |
 //! | 20 | 4 | sealed CRC-32 of the bytes before |
 //!
@@ -52,7 +52,11 @@ pub(crate) const GROUP_HEADER: usize = 32;
 pub(crate) const FRAME_HEADER: usize = 24;
 
 const SEGMENT_HEADER: usize = 40;
-const SEGMENT_MAGIC: [u8; 8] = *b"PHSEG\0\0\x01";
+const SEGMENT_MAGIC: [u8; 7] = *b"PHSEG\0\0";
+/// What this program writes; it reads all before it.
+pub(crate) const FORMAT: u8 = 2;
+/// The first version whose segments may hold moved commits.
+pub(crate) const FORMAT_MOVED: u8 = 2;
 const GROUP_MAGIC: [u8; 4] = *b"PHG\x01";
 
 /// Where a header lies; part of its checksum.
@@ -77,6 +81,8 @@ impl Place {
 /// A segment's header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SegmentHeader {
+    /// The format that it is written in; may be newer than [`FORMAT`].
+    pub(crate) version: u8,
     pub(crate) number: u32,
     pub(crate) generation: u64,
     pub(crate) store: u64,
@@ -88,6 +94,7 @@ impl SegmentHeader {
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(BLOCK);
         out.extend_from_slice(&SEGMENT_MAGIC);
+        out.push(self.version);
         out.extend_from_slice(&self.number.to_be_bytes());
         out.extend_from_slice(&self.generation.to_be_bytes());
         out.extend_from_slice(&self.store.to_be_bytes());
@@ -106,6 +113,7 @@ impl SegmentHeader {
             return None;
         }
         Some(Self {
+            version: header[SEGMENT_MAGIC.len()],
             number: u32_at(header, 8)?,
             generation: u64_at(header, 12)?,
             store: u64_at(header, 20)?,
@@ -156,6 +164,8 @@ impl GroupHeader {
 pub(crate) enum Kind {
     Body = 1,
     Commit = 2,
+    /// What is alive of a commit, copied forward under its old number.
+    Moved = 3,
 }
 
 /// A frame's header.
@@ -187,6 +197,7 @@ impl FrameHeader {
         let kind = match header[0] {
             1 => Kind::Body,
             2 => Kind::Commit,
+            3 => Kind::Moved,
             _ => return None,
         };
         Some(Self {
@@ -223,23 +234,27 @@ mod tests {
 
     #[test]
     fn golden_segment_header() {
-        let header = SegmentHeader {
-            number: 3,
-            generation: 0x0a0b,
-            store: 0x0c0d,
-            bytes: 0x0e0f,
-        };
-        let block = header.encode();
-        assert_eq!(block.len(), BLOCK);
-        let golden = b"PHSEG\0\0\x01\0\0\0\x03\0\0\0\0\0\0\x0a\x0b\
-            \0\0\0\0\0\0\x0c\x0d\0\0\0\0\0\0\x0e\x0f";
-        assert_eq!(&block[..36], golden);
-        assert_eq!(block[36..40], crc32fast::hash(golden).to_be_bytes());
-        assert_eq!(SegmentHeader::decode(&block), Some(header));
-        for i in 0..SEGMENT_HEADER {
-            let mut bad = block.clone();
-            bad[i] ^= 1;
-            assert_eq!(SegmentHeader::decode(&bad), None);
+        for version in [1, 2] {
+            let header = SegmentHeader {
+                version,
+                number: 3,
+                generation: 0x0a0b,
+                store: 0x0c0d,
+                bytes: 0x0e0f,
+            };
+            let block = header.encode();
+            assert_eq!(block.len(), BLOCK);
+            let mut golden = *b"PHSEG\0\0\x01\0\0\0\x03\0\0\0\0\0\0\x0a\x0b\
+                \0\0\0\0\0\0\x0c\x0d\0\0\0\0\0\0\x0e\x0f";
+            golden[7] = version;
+            assert_eq!(block[..36], golden);
+            assert_eq!(block[36..40], crc32fast::hash(&golden).to_be_bytes());
+            assert_eq!(SegmentHeader::decode(&block), Some(header));
+            for i in 0..SEGMENT_HEADER {
+                let mut bad = block.clone();
+                bad[i] ^= 1;
+                assert_eq!(SegmentHeader::decode(&bad), None);
+            }
         }
     }
 
@@ -262,6 +277,20 @@ mod tests {
 
     #[test]
     fn golden_frame_header() {
+        for kind in [Kind::Body, Kind::Commit, Kind::Moved] {
+            let header = FrameHeader {
+                kind,
+                bytes: 5,
+                commit: 9,
+                crc: 0x0102_0304,
+            };
+            let mut golden = *b"\x02\0\0\0\0\0\0\x05\0\0\0\0\0\0\0\x09\x01\x02\x03\x04";
+            golden[0] = kind as u8;
+            let bytes = header.encode(PLACE);
+            assert_eq!(bytes[..20], golden);
+            assert_eq!(bytes[20..], PLACE.seal(&golden).to_be_bytes());
+            assert_eq!(FrameHeader::decode(&bytes, PLACE), Some(header));
+        }
         let header = FrameHeader {
             kind: Kind::Commit,
             bytes: 5,
@@ -269,12 +298,12 @@ mod tests {
             crc: 0x0102_0304,
         };
         let bytes = header.encode(PLACE);
-        assert_eq!(
-            &bytes[..20],
-            b"\x02\0\0\0\0\0\0\x05\0\0\0\0\0\0\0\x09\x01\x02\x03\x04"
-        );
         assert_eq!(bytes[20..], 0x4bea_8c44_u32.to_be_bytes());
-        assert_eq!(FrameHeader::decode(&bytes, PLACE), Some(header));
+        let mut unknown = bytes;
+        unknown[0] = 4;
+        let crc = PLACE.seal(&unknown[..20]);
+        unknown[20..].copy_from_slice(&crc.to_be_bytes());
+        assert_eq!(FrameHeader::decode(&unknown, PLACE), None);
         elsewhere(|place| FrameHeader::decode(&bytes, place).is_none());
     }
 

@@ -4,8 +4,10 @@
 //! snapshot shows, and the last commit of every key is compared with the
 //! index. Keys are held in memory meanwhile.
 
+use super::core::Core;
 use super::disk::Disk;
-use super::index::Index;
+use super::freed::Freed;
+use super::index::FIRST_KEY;
 use super::scan::{self, Scan};
 use crate::contract::{Order, ReadError, Snapshot};
 use crate::findings::Finding;
@@ -19,10 +21,17 @@ const PAGE: usize = 1000;
 /// The last commit of a key, and whether it deleted it.
 type Latest = BTreeMap<Vec<u8>, (u64, bool)>;
 
-/// Compares the index with the journal as of one snapshot.
-pub(crate) fn fsck(disk: &dyn Disk, index: &dyn Index) -> io::Result<Vec<Finding>> {
-    let (snapshot, until) = index.snapshot();
-    let (journal, mut findings) = read_journal(disk, until.0)?;
+/// Compares the index with the journal as of one snapshot. The caller keeps
+/// all segments where they are.
+pub(crate) fn fsck(core: &Core) -> io::Result<Vec<Finding>> {
+    let (snapshot, until) = core.index.snapshot();
+    // What the snapshot shows, and whatever collection freed before now, is in
+    // the groups that are written by now.
+    let (written, freed) = {
+        let state = core.state.lock();
+        (state.written, state.freed.clone())
+    };
+    let (journal, mut findings) = read_journal(core.segments.disk(), until.0, written, &freed)?;
     match compare(journal, &*snapshot, &mut findings) {
         Ok(()) => {}
         Err(ReadError::Io(error)) => return Err(error),
@@ -33,15 +42,27 @@ pub(crate) fn fsck(disk: &dyn Disk, index: &dyn Index) -> io::Result<Vec<Finding
     Ok(findings)
 }
 
-fn read_journal(disk: &dyn Disk, until: u64) -> io::Result<(Latest, Vec<Finding>)> {
-    let (segments, mut findings) = scan::segments(disk)?;
+fn read_journal(
+    disk: &dyn Disk,
+    until: u64,
+    written: u64,
+    freed: &Freed,
+) -> io::Result<(Latest, Vec<Finding>)> {
+    let (mut segments, mut findings) = scan::segments(disk)?;
+    segments.retain(|segment| !freed.is_freed(segment.number()));
     let mut latest = Latest::new();
-    if until == 0 {
+    if written == 0 {
         return Ok((latest, findings));
     }
-    let (_, found) = Scan::new(&segments).run(&mut |commit| {
+    let mut scan = Scan::new(&segments);
+    scan.until = written;
+    let (_, found) = scan.run(&mut |commit| {
+        // Behind this commit others are writing.
         if commit.number <= until {
             for (key, value) in commit.writes {
+                if key.as_slice() < FIRST_KEY {
+                    continue;
+                }
                 let now = (commit.number, value.is_none());
                 let entry = latest.entry(key).or_insert(now);
                 // The highest number wins, wherever it lies.
@@ -50,14 +71,9 @@ fn read_journal(disk: &dyn Disk, until: u64) -> io::Result<(Latest, Vec<Finding>
                 }
             }
         }
-        // Behind this commit others are writing.
-        if commit.number >= until {
-            ControlFlow::Break(())
-        } else {
-            ControlFlow::Continue(())
-        }
+        ControlFlow::Continue(())
     })?;
-    findings.extend(found);
+    findings.extend(freed.leave_unexplained(found));
     Ok((latest, findings))
 }
 

@@ -65,6 +65,7 @@ pub(crate) struct OpenGroup {
 /// A group that is complete.
 #[derive(Debug)]
 pub(crate) struct SealedGroup {
+    pub(crate) number: u64,
     pub(crate) image: Arc<Image>,
     pub(crate) frame_bytes: usize,
     pub(crate) commits: Vec<Commit>,
@@ -101,6 +102,16 @@ impl OpenGroup {
         }
     }
 
+    /// What its header says as it is now.
+    pub(crate) fn header(&self) -> GroupHeader {
+        GroupHeader {
+            number: self.number,
+            next_commit: self.next_commit,
+            bytes: (self.image.buffer.len() - GROUP_HEADER) as u32,
+            frames: self.frames,
+        }
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.frames == 0
     }
@@ -131,18 +142,14 @@ impl OpenGroup {
     /// Writes the header and pads to whole blocks.
     pub(crate) fn seal(mut self) -> SealedGroup {
         let place: Place = self.image.segment.place(self.image.offset);
+        let header = self.header();
         let buffer = &mut self.image.buffer;
-        let header = GroupHeader {
-            number: self.number,
-            next_commit: self.next_commit,
-            bytes: (buffer.len() - GROUP_HEADER) as u32,
-            frames: self.frames,
-        };
         buffer.as_mut_slice()[..GROUP_HEADER].copy_from_slice(&header.encode(place));
         let frame_bytes = buffer.len() - GROUP_HEADER;
         let padded = buffer.len().next_multiple_of(BLOCK);
         buffer.pad_to(padded);
         SealedGroup {
+            number: self.number,
             image: Arc::new(self.image),
             frame_bytes,
             commits: self.commits,

@@ -7,6 +7,7 @@
 //! |---|---|
 //! | a key of the store | 8 bytes: the commit that wrote it; then the value |
 //! | [`APPLIED_KEY`] | 8 bytes: the last commit applied; 8 bytes: the store's number |
+//! | `\\0freed` … | the engine's own keys: [`super::freed`]; journaled like the store's |
 //!
 //! Numbers have their high byte first.
 
@@ -18,6 +19,8 @@ use super::commit::Commit;
 use crate::contract::{CommitNo, ReadError, Snapshot, Versioned};
 use bytes::Bytes;
 use std::fmt::Debug;
+
+pub(crate) use crate::memory::FIRST_KEY;
 
 /// Sorts before every key of the store.
 pub(crate) const APPLIED_KEY: &[u8] = b"\0applied";
@@ -77,6 +80,21 @@ pub(crate) trait Index: Debug + Send + Sync {
 
     /// Makes durable what was applied.
     fn flush(&self) -> Result<(), ReadError>;
+
+    /// Begins to make durable what was applied; does not wait for it.
+    ///
+    /// # Errors
+    /// The index cannot be written.
+    fn begin_flush(&self) -> Result<(), ReadError> {
+        Ok(())
+    }
+
+    /// The last commit that a power cut does not take from it. It takes more
+    /// only if it takes everything.
+    fn durable(&self) -> u64;
+
+    /// Pairs with `start <= key < end`, the engine's own too.
+    fn pairs(&self, start: &[u8], end: &[u8]) -> Result<Vec<(Vec<u8>, Versioned)>, ReadError>;
 
     /// Waits a little when the index falls behind, the longer the further;
     /// true when it did.

@@ -1,10 +1,12 @@
 //! Opening a store: lock, journal, index, replay.
 
 use super::buffer::Buffer;
+use super::census::Census;
 use super::commit::Commit;
 use super::core::{Core, State};
-use super::disk::Disk;
 use super::disk::real::RealDisk;
+use super::format::{FORMAT, FORMAT_MOVED, GroupHeader};
+use super::freed::Freed;
 use super::group::OpenGroup;
 use super::index::tree::{TreeIndex, damage_mark};
 use super::index::{Applied, Index};
@@ -12,7 +14,7 @@ use super::lock::{Lock, LockError};
 use super::options::Options;
 use super::scan::{self, Scan, Tail};
 use super::segment::{OpenSegments, Segment};
-use super::threads::Maker;
+use super::threads::{Maker, whole_segment};
 use crate::contract::ReadError;
 use crate::findings::Finding;
 use crate::limits::GROUP_BYTES_MAX;
@@ -24,7 +26,7 @@ use std::io;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
 use thiserror::Error;
 
 /// Why a store was not opened.
@@ -42,6 +44,17 @@ pub enum OpenError {
     /// A new index cannot be made or filled either.
     #[error("the index cannot be made: {0}")]
     Index(#[from] ReadError),
+    /// A newer program wrote it.
+    #[error(
+        "the store was written by a newer version of this program (its format is {found}, this \
+         version reads up to {known}): start the newer version, or restore a backup from before"
+    )]
+    Newer {
+        /// The store's format.
+        found: u8,
+        /// The newest that is known here.
+        known: u8,
+    },
 }
 
 /// What the threads need besides the core.
@@ -50,7 +63,6 @@ pub(crate) struct Opened {
     pub(crate) maker: Maker,
     pub(crate) findings: Vec<Finding>,
     pub(crate) lock: Lock,
-    pub(crate) disk: Arc<dyn Disk>,
 }
 
 /// Commits applied at a time while the journal is replayed.
@@ -68,7 +80,12 @@ pub(crate) fn open(folder: &Path, options: &Options) -> Result<Opened, OpenError
         None => Arc::new(RealDisk::open(&folder.join("journal"), options.direct)?),
     };
     let counters = Arc::new(Counters::default());
-    let (segments, mut findings) = scan::segments(&*disk)?;
+    let (mut segments, mut findings) = scan::segments(&*disk)?;
+    let newest = segments.iter().map(|segment| segment.header.version).max();
+    if let Some(found) = newest.filter(|found| *found > FORMAT) {
+        let known = FORMAT;
+        return Err(OpenError::Newer { found, known });
+    }
     let store = segments
         .last()
         .map_or_else(|| disk.random_u64(), |segment| segment.header.store);
@@ -83,19 +100,30 @@ pub(crate) fn open(folder: &Path, options: &Options) -> Result<Opened, OpenError
     }
     let (tail, last_commit, found) = replayed?;
     findings.extend(found);
+    let freed = Freed::load(&*index)?;
+    let left = segments.iter().map(|segment| segment.number());
+    for number in left.filter(|number| freed.is_freed(*number)) {
+        // The process ended between saying so and doing it.
+        disk.remove(number)?;
+    }
     let next = disk.list()?.last().map_or(1, |last| last + 1);
     let mut maker = Maker {
         disk: Arc::clone(&disk),
         options: options.clone(),
         next,
     };
-    let start = begin(&segments, tail, last_commit, &mut maker, store)?;
+    let start = begin(&mut segments, tail, last_commit, &mut maker, store)?;
+    let census = census(&segments, &start, &freed)?;
     let segments = OpenSegments::new(Arc::clone(&disk));
     let buffer = Buffer::new(GROUP_BYTES_MAX);
     let group = OpenGroup::new(start.group, start.last_commit + 1, start.at, buffer);
     segments.insert(&group.image.segment);
+    let flushed_at = AtomicU32::new(group.image.segment.number());
+    let mut state = State::new(group, start.last_commit, start.spares);
+    state.census = census;
+    state.freed = freed;
     let core = Core {
-        state: Mutex::new(State::new(group, start.last_commit, start.spares)),
+        state: Mutex::new(state),
         work: Condvar::new(),
         room: Condvar::new(),
         supply: Condvar::new(),
@@ -107,14 +135,41 @@ pub(crate) fn open(folder: &Path, options: &Options) -> Result<Opened, OpenError
         store,
         free_bytes: AtomicU64::new(disk.free_bytes()?),
         disk_full: AtomicBool::new(false),
+        kept: Mutex::new(0),
+        collecting: Mutex::new(()),
+        segment_bytes: whole_segment(options.segment_bytes),
+        flushed_at,
     };
     Ok(Opened {
         core,
         maker,
         findings,
         lock,
-        disk,
     })
+}
+
+/// The segments that hold groups, the one that is written to included.
+fn census(segments: &[Arc<Segment>], start: &Start, freed: &Freed) -> io::Result<Census> {
+    let mut census = Census::default();
+    let (tail, at) = &start.at;
+    for segment in segments {
+        if segment.number() <= tail.number() && !freed.is_freed(segment.number()) {
+            let first = scan::first_group(segment)?;
+            if segment.number() < tail.number() || first.is_some() {
+                census.insert(segment.number(), segment.header.bytes, first);
+            }
+        }
+    }
+    if *at == tail.first() {
+        let first = GroupHeader {
+            number: start.group,
+            next_commit: start.last_commit + 1,
+            bytes: 0,
+            frames: 0,
+        };
+        census.insert(tail.number(), tail.header.bytes, Some(first));
+    }
+    Ok(census)
 }
 
 /// Opens the index, or makes a new one when it is of no use.
@@ -196,7 +251,12 @@ fn replay(
     let mut pending = Pending::default();
     let mut last_group = 0;
     let mut result = Ok(());
-    let (tail, mut findings) = Scan::new(&segments[start..]).run(&mut |commit| {
+    // An index that is made from nothing has come no way until it has come all:
+    // moved commits have old numbers, and would be left out if it went on later
+    // from a commit in the middle.
+    pending.from_nothing = applied == 0;
+    pending.newest = applied;
+    let (tail, findings) = Scan::new(&segments[start..]).run(&mut |commit| {
         last_group = commit.group;
         if commit.number <= applied {
             return ControlFlow::Continue(());
@@ -212,7 +272,9 @@ fn replay(
     if applied < tail.commit || last_group < tail.group {
         write_again(&tail)?;
     }
-    let count = pending.apply_all(index, store)?;
+    let count = pending.finish(index, store)?;
+    let freed = Freed::load(index)?;
+    let mut findings = freed.leave_unexplained(findings);
     add(&counters.replayed, count);
     let last = tail.commit.max(applied);
     if applied > tail.commit {
@@ -239,6 +301,10 @@ struct Pending {
     /// The last group that was seen.
     group: u64,
     count: u64,
+    /// The highest number that was seen.
+    newest: u64,
+    /// The index is made from its beginning.
+    from_nothing: bool,
 }
 
 impl Pending {
@@ -255,6 +321,7 @@ impl Pending {
             }
         }
         self.count += 1;
+        self.newest = self.newest.max(commit.number);
         let writes = commit.writes.iter();
         self.bytes += writes
             .map(|(k, v)| k.len() + v.as_ref().map_or(0, |v| v.len()))
@@ -267,17 +334,20 @@ impl Pending {
         Ok(())
     }
 
-    /// Applies what is left; how many commits there were in all.
-    fn apply_all(&mut self, index: &dyn Index, store: u64) -> Result<u64, ReadError> {
-        if let Some(last) = self.commits.last() {
-            let applied = Applied {
-                commit: last.number,
-                store,
-            };
-            index.apply(&self.commits, applied)?;
-        }
+    fn apply_all(&mut self, index: &dyn Index, store: u64) -> Result<(), ReadError> {
+        let commit = if self.from_nothing { 0 } else { self.newest };
+        index.apply(&self.commits, Applied { commit, store })?;
         self.commits.clear();
         self.bytes = 0;
+        Ok(())
+    }
+
+    /// Applies what is left; how many commits there were in all.
+    fn finish(mut self, index: &dyn Index, store: u64) -> Result<u64, ReadError> {
+        self.from_nothing = false;
+        if self.count > 0 {
+            self.apply_all(index, store)?;
+        }
         Ok(self.count)
     }
 }
@@ -319,8 +389,10 @@ struct Start {
 ///
 /// When the index knows more than the journal, the journal's end was lost:
 /// what is left there is kept as it is, and writing goes on in a new segment.
+/// So it does when the last segment's format has no moved commits; empty ones
+/// of that format go.
 fn begin(
-    segments: &[Arc<Segment>],
+    segments: &mut Vec<Arc<Segment>>,
     tail: Tail,
     last_commit: u64,
     maker: &mut Maker,
@@ -334,15 +406,21 @@ fn begin(
         .cloned()
         .collect();
     let group = tail.group + if lost { 2 } else { 1 };
+    let first_ever = tail.at.is_none();
     let at = match tail.at {
-        Some(place) if !lost => place,
+        Some(place) if !lost && place.0.header.version >= FORMAT_MOVED => place,
         _ => {
             if lost {
                 spares.clear();
             }
+            while let Some(old) = spares.pop_front_if(|spare| spare.header.version < FORMAT_MOVED) {
+                maker.disk.remove(old.number())?;
+                segments.retain(|segment| segment.number() != old.number());
+            }
             let segment = match spares.pop_front() {
                 Some(segment) => segment,
-                None => maker.make(store, maker.options.segment_bytes / 8)?,
+                None if first_ever => maker.make(store, maker.options.segment_bytes / 8)?,
+                None => maker.make(store, maker.options.segment_bytes)?,
             };
             let first = segment.first();
             (segment, first)

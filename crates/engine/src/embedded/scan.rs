@@ -47,6 +47,8 @@ pub(crate) struct Tail {
 pub(crate) struct Scan<'a> {
     pub(crate) segments: &'a [Arc<Segment>],
     pub(crate) findings: Vec<Finding>,
+    /// Groups behind this one are still being written and are not looked at.
+    pub(crate) until: u64,
     tail: Tail,
     bytes: Vec<u8>,
 }
@@ -84,6 +86,7 @@ impl<'a> Scan<'a> {
         Self {
             segments,
             findings: Vec::new(),
+            until: u64::MAX,
             tail: Tail {
                 at: None,
                 from: 0,
@@ -135,12 +138,12 @@ impl<'a> Scan<'a> {
             self.bytes = bytes;
             self.tail.at = Some((Arc::clone(segment), offset));
             self.tail.torn = false;
-            if flow.is_break() {
-                return Ok(flow);
+            if flow.is_break() || header.number >= self.until {
+                return Ok(ControlFlow::Break(()));
             }
         }
         if offset < segment.end() && self.tail.at.is_some() {
-            self.tail.torn |= !self.is_zero(segment, offset)?;
+            self.tail.torn |= has_header(segment, offset)?;
         }
         Ok(ControlFlow::Continue(()))
     }
@@ -159,22 +162,8 @@ impl<'a> Scan<'a> {
         self.tail.commit = self.tail.commit.max(header.next_commit.saturating_sub(1));
     }
 
-    /// Reads the group at `offset` into memory if it is whole and comes after
-    /// those that were read.
     fn read_group(&mut self, segment: &Segment, offset: u64) -> io::Result<Option<GroupHeader>> {
-        let mut head = [0; GROUP_HEADER];
-        let read = segment.file.read_at(&mut head, offset)?;
-        let Some(header) = GroupHeader::decode(&head[..read], segment.place(offset)) else {
-            return Ok(None);
-        };
-        let len = GROUP_HEADER + header.bytes as usize;
-        if len > GROUP_BYTES_MAX || header.number <= self.tail.group {
-            return Ok(None);
-        }
-        self.bytes.resize(len, 0);
-        let read = segment.file.read_at(&mut self.bytes, offset)?;
-        let whole = read == len && frames_are_whole(segment, offset, &self.bytes, header.frames);
-        Ok(whole.then_some(header))
+        read_group(segment, offset, self.tail.group, &mut self.bytes)
     }
 
     /// The next valid group behind `offset` in the segment.
@@ -210,7 +199,7 @@ impl<'a> Scan<'a> {
             let Some((header, at, payload)) = frame else {
                 break;
             };
-            if header.kind != Kind::Commit {
+            if header.kind == Kind::Body {
                 continue;
             }
             self.tail.commit = self.tail.commit.max(header.commit);
@@ -230,12 +219,45 @@ impl<'a> Scan<'a> {
         }
         ControlFlow::Continue(())
     }
+}
 
-    fn is_zero(&self, segment: &Segment, offset: u64) -> io::Result<bool> {
-        let mut block = vec![0; BLOCK];
-        let read = segment.file.read_at(&mut block, offset)?;
-        Ok(block[..read].iter().all(|&byte| byte == 0))
+/// Reads the group at `offset` into memory if it is whole and comes after the
+/// group `after`.
+pub(crate) fn read_group(
+    segment: &Segment,
+    offset: u64,
+    after: u64,
+    bytes: &mut Vec<u8>,
+) -> io::Result<Option<GroupHeader>> {
+    let mut head = [0; GROUP_HEADER];
+    let read = segment.file.read_at(&mut head, offset)?;
+    let Some(header) = GroupHeader::decode(&head[..read], segment.place(offset)) else {
+        return Ok(None);
+    };
+    let len = GROUP_HEADER + header.bytes as usize;
+    if len > GROUP_BYTES_MAX || header.number <= after {
+        return Ok(None);
     }
+    bytes.resize(len, 0);
+    let read = segment.file.read_at(bytes, offset)?;
+    let whole = read == len && frames_are_whole(segment, offset, bytes, header.frames);
+    Ok(whole.then_some(header))
+}
+
+/// True when a group was begun here. What else lies here may be left of the
+/// segment's former life.
+fn has_header(segment: &Segment, offset: u64) -> io::Result<bool> {
+    let mut header = [0; GROUP_HEADER];
+    let read = segment.file.read_at(&mut header, offset)?;
+    Ok(GroupHeader::decode(&header[..read], segment.place(offset)).is_some())
+}
+
+/// The header of a segment's first group.
+pub(crate) fn first_group(segment: &Segment) -> io::Result<Option<GroupHeader>> {
+    let mut header = [0; GROUP_HEADER];
+    let read = segment.file.read_at(&mut header, segment.first())?;
+    let place = segment.place(segment.first());
+    Ok(GroupHeader::decode(&header[..read], place))
 }
 
 /// True when all frames of a group are there and right.
@@ -251,7 +273,7 @@ fn frames_are_whole(segment: &Segment, offset: u64, group: &[u8], count: u32) ->
 }
 
 /// The frames of a group; `None` once, then the end, where one is bad.
-struct Frames<'a> {
+pub(crate) struct Frames<'a> {
     segment: &'a Segment,
     offset: u64,
     group: &'a [u8],
@@ -259,7 +281,7 @@ struct Frames<'a> {
 }
 
 impl<'a> Frames<'a> {
-    fn new(segment: &'a Segment, offset: u64, group: &'a [u8]) -> Self {
+    pub(crate) fn new(segment: &'a Segment, offset: u64, group: &'a [u8]) -> Self {
         Self {
             segment,
             offset,

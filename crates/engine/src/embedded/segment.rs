@@ -111,6 +111,15 @@ impl OpenSegments {
         }
     }
 
+    pub(crate) fn disk(&self) -> &dyn Disk {
+        &*self.disk
+    }
+
+    /// A segment is not there any more.
+    pub(crate) fn forget(&self, number: u32) {
+        self.open.lock().remove(&number);
+    }
+
     pub(crate) fn insert(&self, segment: &Arc<Segment>) {
         let mut open = self.open.lock();
         if open.len() >= OPEN_SEGMENTS_MAX {

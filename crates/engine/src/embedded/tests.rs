@@ -1,7 +1,9 @@
 //! The embedded backend: the contract, then what only a disk can do to it.
 
+mod collecting;
 mod damage;
 mod faults;
+mod formats;
 mod groups;
 mod machine;
 mod replay;

@@ -4,17 +4,18 @@
 //! Each is a value with a `run`, which a thread of its own calls, and the
 //! single steps that it is made of, which the simulation calls instead.
 
+use super::collect::Retired;
 use super::commit::Commit;
 use super::core::{Core, State};
 use super::disk::Disk;
-use super::format::{BLOCK, SegmentHeader};
+use super::format::{BLOCK, FORMAT, SegmentHeader};
 use super::group::SealedGroup;
 use super::index::Applied;
 use super::options::Options;
 use super::segment::Segment;
 use crate::contract::CommitNo;
-use crate::limits::BATCH_BYTES_MAX;
-use crate::stats::{add, set};
+use crate::limits::{BATCH_BYTES_MAX, UNFLUSHED_SEGMENTS_MAX};
+use crate::stats::add;
 use crate::ticket;
 use parking_lot::MutexGuard;
 use rustix::io::Errno;
@@ -46,6 +47,7 @@ pub(crate) enum Step {
 
 /// A group that is on stable storage.
 pub(crate) struct Durable {
+    segment: u32,
     commits: Vec<Commit>,
     ticket: Arc<ticket::Group>,
 }
@@ -102,6 +104,7 @@ impl Writer {
     pub(crate) fn write(&self, group: SealedGroup) -> Step {
         let core = &*self.core;
         let SealedGroup {
+            number,
             image,
             frame_bytes,
             commits,
@@ -120,8 +123,14 @@ impl Writer {
         add(&core.counters.groups, 1);
         add(&core.counters.syncs, 1);
         add(&core.counters.bytes_written, blocks.len() as u64);
+        // Before anybody can see what is in it.
+        core.state.lock().written = number;
         // The receiver is gone only when the applier failed and said so.
-        let _ = self.durable.send(Durable { commits, ticket });
+        let _ = self.durable.send(Durable {
+            segment: image.segment.number(),
+            commits,
+            ticket,
+        });
         let mut state = core.state.lock();
         state.writing = None;
         state.pending_bytes = state.pending_bytes.saturating_sub(frame_bytes);
@@ -161,10 +170,12 @@ impl Applier {
     fn apply(&self, first: Durable) -> Step {
         let core = &*self.core;
         let mut commits = first.commits;
+        let mut segment = first.segment;
         let mut tickets = vec![first.ticket];
         while tickets.len() < DURABLE_GROUPS_MAX
             && let Ok(next) = self.durable.try_recv()
         {
+            segment = next.segment;
             commits.extend(next.commits);
             tickets.push(next.ticket);
         }
@@ -187,10 +198,24 @@ impl Applier {
         for ticket in tickets {
             ticket.fire();
         }
+        self.bound_replay(segment);
         if core.index.pace() {
             add(&core.counters.stalls, 1);
         }
         Step::Done
+    }
+
+    /// Large bodies fill segments with few commits: then the index becomes
+    /// durable before its memtable is full.
+    fn bound_replay(&self, segment: u32) {
+        let core = &*self.core;
+        let begun = core.flushed_at.load(Ordering::Acquire);
+        if segment >= begun.saturating_add(UNFLUSHED_SEGMENTS_MAX) {
+            core.flushed_at.store(segment, Ordering::Release);
+            if let Err(error) = core.index.begin_flush() {
+                tracing::error!("the index could not be flushed: {error}");
+            }
+        }
     }
 }
 
@@ -204,8 +229,8 @@ impl Supplier {
     /// Keeps segments ready until the store closes.
     pub(crate) fn run(mut self) {
         let core = Arc::clone(&self.core);
-        set(&core.counters.segments, u64::from(self.maker.next - 1));
         let mut state = core.state.lock();
+        core.count_segments(&state);
         while !state.closing && !state.failed {
             if self.supply(&mut state) {
                 continue;
@@ -234,27 +259,31 @@ impl Supplier {
         if state.spares.len() >= self.maker.options.spare_segments.max(1) {
             return false;
         }
-        let made = MutexGuard::unlocked(state, || self.make_spare());
+        let retired = state.retired.pop_front();
+        let made = MutexGuard::unlocked(state, || self.make_spare(retired));
         self.core.room.notify_all();
         let Some(segment) = made else {
             return false;
         };
         state.spares.push_back(segment);
+        self.core.count_segments(state);
         true
     }
 
-    fn make_spare(&mut self) -> Option<Arc<Segment>> {
+    fn make_spare(&mut self, retired: Option<Retired>) -> Option<Arc<Segment>> {
         let core = &*self.core;
-        let made = self
-            .maker
-            .make(core.store, self.maker.options.segment_bytes);
+        let made = match retired {
+            Some(retired) => self.maker.make_again(core.store, retired),
+            None => self
+                .maker
+                .make(core.store, self.maker.options.segment_bytes),
+        };
         let full = made.is_err();
         let was_full = core.disk_full.swap(full, Ordering::AcqRel);
         self.look_at_space();
         match made {
             Ok(segment) => {
                 core.segments.insert(&segment);
-                set(&core.counters.segments, u64::from(self.maker.next - 1));
                 Some(segment)
             }
             Err(error) => {
@@ -278,6 +307,11 @@ impl Supplier {
     }
 }
 
+/// Bytes of a segment that is to have about so many.
+pub(crate) fn whole_segment(bytes: u64) -> u64 {
+    bytes.max(SEGMENT_BYTES_MIN).next_multiple_of(BLOCK as u64)
+}
+
 /// Makes segments, each with the next number.
 pub(crate) struct Maker {
     pub(crate) disk: Arc<dyn Disk>,
@@ -288,18 +322,36 @@ pub(crate) struct Maker {
 impl Maker {
     /// Makes the next segment.
     pub(crate) fn make(&mut self, store: u64, bytes: u64) -> io::Result<Arc<Segment>> {
-        let bytes = bytes.max(SEGMENT_BYTES_MIN).next_multiple_of(BLOCK as u64);
+        let bytes = whole_segment(bytes);
         let free = self.disk.free_bytes()?;
         if free < bytes.saturating_add(self.options.reserve_bytes) {
             return Err(io::Error::from(io::ErrorKind::StorageFull));
         }
-        let header = SegmentHeader {
+        let header = self.header(store, bytes);
+        self.disk.preallocate(self.next, &header.encode(), bytes)?;
+        self.publish(header)
+    }
+
+    /// Makes the next segment of a retired one.
+    fn make_again(&mut self, store: u64, retired: Retired) -> io::Result<Arc<Segment>> {
+        let header = self.header(store, retired.bytes);
+        let block = header.encode();
+        self.disk
+            .make_again(retired.number, self.next, &block, retired.bytes)?;
+        self.publish(header)
+    }
+
+    fn header(&self, store: u64, bytes: u64) -> SegmentHeader {
+        SegmentHeader {
+            version: FORMAT,
             number: self.next,
             generation: self.disk.random_u64(),
             store,
             bytes,
-        };
-        self.disk.preallocate(self.next, &header.encode(), bytes)?;
+        }
+    }
+
+    fn publish(&mut self, header: SegmentHeader) -> io::Result<Arc<Segment>> {
         let file = self.disk.open(self.next)?;
         self.next += 1;
         Ok(Arc::new(Segment { header, file }))

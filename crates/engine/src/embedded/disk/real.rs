@@ -32,7 +32,8 @@ impl RealDisk {
         for entry in fs::read_dir(folder)? {
             let path = entry?.path();
             if path.extension().is_some_and(|e| e == "new") {
-                // A segment that was being made when the process ended.
+                // A segment that was being made when the process ended, or was
+                // taken out of the list.
                 fs::remove_file(path)?;
             }
         }
@@ -106,6 +107,22 @@ impl Disk for RealDisk {
 
     fn unlink(&self, segment: u32) -> io::Result<()> {
         fs::remove_file(self.path(segment))
+    }
+
+    fn retire(&self, segment: u32) -> io::Result<()> {
+        fs::rename(self.path(segment), self.new_path(segment))
+    }
+
+    fn reuse(&self, retired: u32, segment: u32) -> io::Result<Arc<dyn SegmentFile>> {
+        let path = self.new_path(segment);
+        fs::rename(self.new_path(retired), &path)?;
+        let file = File::options().read(true).write(true).open(path)?;
+        let bytes = file.metadata()?.len();
+        Ok(Arc::new(RealSegment {
+            file,
+            direct: None,
+            bytes,
+        }))
     }
 
     fn sync_folder(&self) -> io::Result<()> {

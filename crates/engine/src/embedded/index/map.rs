@@ -7,6 +7,7 @@ use crate::embedded::disk::random::Random;
 use crate::embedded::index::{Applied, Index};
 use crate::memory::{Map, MapSnapshot};
 use parking_lot::Mutex;
+use std::ops::Bound;
 
 #[derive(Debug, Default)]
 pub(crate) struct MapIndex {
@@ -65,6 +66,19 @@ impl Index for MapIndex {
         let state = self.state.lock();
         let commit = state.1.unwrap_or_default().commit;
         (Box::new(MapSnapshot(state.0.clone())), CommitNo(commit))
+    }
+
+    fn durable(&self) -> u64 {
+        let earlier = self.earlier.lock();
+        let oldest = earlier.first().and_then(|(_, applied)| *applied);
+        oldest.unwrap_or_default().commit
+    }
+
+    fn pairs(&self, start: &[u8], end: &[u8]) -> Result<Vec<(Vec<u8>, Versioned)>, ReadError> {
+        let state = self.state.lock();
+        let bounds = (Bound::Included(start), Bound::Excluded(end));
+        let pairs = state.0.range::<_, [u8]>(bounds);
+        Ok(pairs.map(|(k, v)| (k.clone(), v.clone())).collect())
     }
 
     fn flush(&self) -> Result<(), ReadError> {

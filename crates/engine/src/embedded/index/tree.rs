@@ -12,7 +12,7 @@
 
 use crate::contract::{CommitNo, Order, ReadError, Snapshot, Versioned};
 use crate::embedded::commit::Commit;
-use crate::embedded::index::{APPLIED_KEY, Applied, Index, decode_value, encode_value};
+use crate::embedded::index::{APPLIED_KEY, Applied, FIRST_KEY, Index, decode_value, encode_value};
 use crate::stats::{Counters, add, set};
 use lsm_tree::compaction::Leveled;
 use lsm_tree::{AbstractTree, AnyTree, Cache, Config, Guard, SequenceNumberCounter};
@@ -23,6 +23,7 @@ use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -60,6 +61,8 @@ struct Shared {
     counters: Arc<Counters>,
     /// Held while a batch is applied: `visible` does not move meanwhile.
     applying: Mutex<Unflushed>,
+    /// The last commit that is in tables.
+    durable: AtomicU64,
     views: Mutex<Views>,
     work: Mutex<Work>,
     wake: Condvar,
@@ -83,6 +86,8 @@ struct Views {
 #[derive(Debug, Default)]
 struct Work {
     flush: bool,
+    /// The last commit in the memtables that wait for their tables.
+    sealed_to: u64,
     merge: bool,
     failed: bool,
     closing: bool,
@@ -133,6 +138,7 @@ impl TreeIndex {
             options,
             counters,
             applying: Mutex::default(),
+            durable: AtomicU64::new(0),
             views: Mutex::new(Views {
                 visible: counter.get(),
                 ..Views::default()
@@ -152,8 +158,21 @@ impl TreeIndex {
         Ok(index)
     }
 
+    fn view(&self) -> (View, CommitNo) {
+        let mut views = self.shared.views.lock();
+        let visible = views.visible;
+        *views.open.entry(visible).or_default() += 1;
+        let view = View {
+            shared: Arc::clone(&self.shared),
+            visible,
+        };
+        (view, CommitNo(views.applied.commit))
+    }
+
     fn load_applied(&self) -> Result<(), ReadError> {
         if let Some(applied) = self.applied()? {
+            // Nothing else holds anything yet: it was read from tables.
+            self.shared.durable.store(applied.commit, Ordering::Release);
             self.shared.views.lock().applied = applied;
         }
         Ok(())
@@ -218,18 +237,16 @@ impl Index for TreeIndex {
     }
 
     fn snapshot(&self) -> (Box<dyn Snapshot>, CommitNo) {
-        let mut views = self.shared.views.lock();
-        let visible = views.visible;
-        *views.open.entry(visible).or_default() += 1;
-        let view = View {
-            shared: Arc::clone(&self.shared),
-            visible,
-        };
-        (Box::new(view), CommitNo(views.applied.commit))
+        let (view, commit) = self.view();
+        (Box::new(view), commit)
     }
 
     fn flush(&self) -> Result<(), ReadError> {
-        self.shared.rotate(&mut self.shared.applying.lock())?;
+        let applied = {
+            let mut unflushed = self.shared.applying.lock();
+            self.shared.rotate(&mut unflushed)?;
+            self.shared.views.lock().applied.commit
+        };
         let mut work = self.shared.work.lock();
         while contained(|| Ok(self.shared.tree.sealed_memtable_count()))? > 0 {
             if work.failed || work.closing {
@@ -239,7 +256,23 @@ impl Index for TreeIndex {
             }
             self.shared.wake.wait(&mut work);
         }
+        drop(work);
+        self.shared.durable.fetch_max(applied, Ordering::AcqRel);
         Ok(())
+    }
+
+    fn begin_flush(&self) -> Result<(), ReadError> {
+        self.shared.rotate(&mut self.shared.applying.lock())
+    }
+
+    fn durable(&self) -> u64 {
+        self.shared.durable.load(Ordering::Acquire)
+    }
+
+    fn pairs(&self, start: &[u8], end: &[u8]) -> Result<Vec<(Vec<u8>, Versioned)>, ReadError> {
+        let (view, _) = self.view();
+        view.shared
+            .scan(start, end, view.visible, Order::Ascending, usize::MAX)
     }
 
     fn pace(&self) -> bool {
@@ -301,7 +334,11 @@ impl Shared {
     fn rotate(&self, unflushed: &mut Unflushed) -> Result<(), ReadError> {
         if contained(|| Ok(self.tree.rotate_memtable()))?.is_some() {
             unflushed.commits = 0;
-            self.work.lock().flush = true;
+            let applied = self.views.lock().applied.commit;
+            let mut work = self.work.lock();
+            work.flush = true;
+            work.sealed_to = applied;
+            drop(work);
             self.wake.notify_all();
         }
         Ok(())
@@ -326,10 +363,12 @@ impl Shared {
             |work| work.flush = true,
             || {
                 let watermark = self.watermark();
+                let sealed_to = self.work.lock().sealed_to;
                 contained(|| {
                     let lock = self.tree.get_flush_lock();
                     self.tree.flush(&lock, watermark)
                 })?;
+                self.durable.fetch_max(sealed_to, Ordering::AcqRel);
                 add(&self.counters.flushes, 1);
                 self.refresh();
                 if self.first_level() >= FIRST_LEVEL_TABLES {
@@ -436,13 +475,25 @@ impl Snapshot for View {
         order: Order,
         limit: usize,
     ) -> Result<Vec<(Vec<u8>, Versioned)>, ReadError> {
-        // The index's own key lies before all others and is nobody's business.
-        let start = start.max(&b"\x01"[..]);
+        let start = start.max(FIRST_KEY);
+        self.shared.scan(start, end, self.visible, order, limit)
+    }
+}
+
+impl Shared {
+    fn scan(
+        &self,
+        start: &[u8],
+        end: &[u8],
+        visible: u64,
+        order: Order,
+        limit: usize,
+    ) -> Result<Vec<(Vec<u8>, Versioned)>, ReadError> {
         if start >= end {
             return Ok(Vec::new());
         }
-        let pairs = self.shared.read(|tree| {
-            let range = tree.range(start..end, self.visible, None);
+        let pairs = self.read(|tree| {
+            let range = tree.range(start..end, visible, None);
             let pair = |guard: lsm_tree::IterGuardImpl| guard.into_inner();
             match order {
                 Order::Ascending => range.take(limit).map(pair).collect(),

@@ -2,9 +2,9 @@
 
 use super::machine::Machine;
 use super::*;
-use crate::embedded::disk::SegmentFile;
 use crate::embedded::disk::real::RealDisk;
 use crate::embedded::disk::simulated::{Fault, Op, Plan, SimDisk};
+use crate::embedded::disk::{Disk, SegmentFile};
 use rustix::io::Errno;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 
@@ -63,6 +63,12 @@ impl Disk for FaultyDisk {
     }
     fn unlink(&self, segment: u32) -> io::Result<()> {
         self.real.unlink(segment)
+    }
+    fn retire(&self, segment: u32) -> io::Result<()> {
+        self.real.retire(segment)
+    }
+    fn reuse(&self, retired: u32, segment: u32) -> io::Result<Arc<dyn SegmentFile>> {
+        self.real.reuse(retired, segment)
     }
     fn sync_folder(&self) -> io::Result<()> {
         self.real.sync_folder()
