@@ -174,7 +174,8 @@ impl Plan {
         match target {
             Target::Forward(address) => {
                 if forwards.insert(address.clone()) {
-                    let prefix = prefix::for_forward(&recipient.address, &self.common.trace);
+                    let prefix =
+                        prefix::for_forward(&recipient.address, self.common.trace.as_bytes());
                     self.queue(vec![led_to(recipient, address)], prefix);
                 }
             }
@@ -277,7 +278,8 @@ pub(crate) fn led_to(recipient: &Recipient, address: &Address) -> Recipient {
                 "rfc822"
             }
             .into(),
-            address: led.address.to_string(),
+            // RFC 3461 §4.2: what is of the type rfc822 is ASCII.
+            address: led.address.to_wire(),
         });
     }
     led.address = address.clone();

@@ -3,6 +3,9 @@
 //! For a mailbox: Return-Path, Delivered-To, X-Original-To where it differs,
 //! Received. For the queue: Delivered-To where an address of ours led elsewhere,
 //! Received. RFC 5321 §4.4, RFC 9228, RFC 3848.
+//!
+//! Domains stand in them as A-labels: a message that came without SMTPUTF8 must
+//! not need it because of us (RFC 6531 §3.7.3).
 
 use crate::facts::Facts;
 use bytes::Bytes;
@@ -39,7 +42,7 @@ pub(crate) fn received(
         let _ = write!(out, "\r\n\t({})", comment(tls));
     }
     if let Some(recipient) = only_recipient {
-        let _ = write!(out, "\r\n\tfor <{recipient}>");
+        let _ = write!(out, "\r\n\tfor <{}>", recipient.to_wire());
     }
     let _ = write!(out, ";\r\n\t{}\r\n", format_date(at));
     out
@@ -86,18 +89,26 @@ pub(crate) fn for_mailbox(
     recipient: &Address,
     inner: &[u8],
 ) -> Bytes {
-    let mut out = format!("Return-Path: <{reverse_path}>\r\nDelivered-To: {account}\r\n");
+    let sender = reverse_path.address().map(Address::to_wire);
+    let mut out = format!(
+        "Return-Path: <{}>\r\nDelivered-To: {}\r\n",
+        sender.unwrap_or_default(),
+        account.to_wire()
+    );
     if recipient != account {
-        let _ = write!(out, "X-Original-To: {recipient}\r\n");
+        let _ = write!(out, "X-Original-To: {}\r\n", recipient.to_wire());
     }
     let mut out = out.into_bytes();
     out.extend_from_slice(inner);
     out.into()
 }
 
-/// What stands in front of a message that an address of ours sends on.
-pub(crate) fn for_forward(recipient: &Address, received: &str) -> Bytes {
-    format!("Delivered-To: {recipient}\r\n{received}").into()
+/// What stands in front of a message that an address of ours sends on. `inner`
+/// are the fields that it got on the way to here.
+pub(crate) fn for_forward(recipient: &Address, inner: &[u8]) -> Bytes {
+    let mut out = format!("Delivered-To: {}\r\n", recipient.to_wire()).into_bytes();
+    out.extend_from_slice(inner);
+    out.into()
 }
 
 #[cfg(test)]
@@ -180,6 +191,28 @@ mod tests {
         assert_eq!(facts.protocol(false), "ESMTPA");
         let field = received("mx", &facts, false, "x", None, AT);
         assert!(!field.contains("192.0.2.1"), "{field}");
+    }
+
+    #[test]
+    fn domains_are_a_labels_where_the_local_part_is_ascii() {
+        let parse = |text| Address::parse(text).expect("valid");
+        let (bob, jo) = (
+            parse("bob@b\u{fc}cher.test"),
+            parse("j\u{f6}@b\u{fc}cher.test"),
+        );
+        let field = received("mx", &facts(Role::Mx, "x"), false, "x", Some(&bob), AT);
+        assert!(field.contains("for <bob@xn--bcher-kva.test>;"), "{field}");
+        let sender = ReversePath::Address(bob.clone());
+        let prefix = for_mailbox(&sender, &bob, &parse("x@b\u{fc}cher.test"), b"");
+        assert_eq!(
+            &prefix[..],
+            b"Return-Path: <bob@xn--bcher-kva.test>\r\nDelivered-To: bob@xn--bcher-kva.test\r\n\
+              X-Original-To: x@xn--bcher-kva.test\r\n"
+        );
+        assert!(for_forward(&bob, b"").is_ascii());
+        // Such a local part comes with SMTPUTF8 only.
+        let field = received("mx", &facts(Role::Mx, "x"), true, "x", Some(&jo), AT);
+        assert!(field.contains("for <j\u{f6}@b\u{fc}cher.test>;"), "{field}");
     }
 
     #[test]

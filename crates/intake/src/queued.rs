@@ -246,12 +246,9 @@ impl Inner {
             targets.count += 1;
             match target {
                 Target::Forward(address) => {
-                    let mut prefix =
-                        format!("Delivered-To: {}\r\n", recipient.address).into_bytes();
-                    prefix.extend_from_slice(&message.prefix);
                     targets.here.queued.push(QueuedCopy {
                         recipients: vec![led_to(recipient, address)],
-                        prefix: prefix.into(),
+                        prefix: prefix::for_forward(&recipient.address, &message.prefix),
                     });
                 }
                 Target::Account { id, address, .. } => {

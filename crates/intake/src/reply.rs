@@ -39,7 +39,10 @@ pub(crate) fn delivered_before(recipient: &Address) -> Reply {
     Reply::enhanced(
         554,
         (5, 4, 6),
-        &format!("mail loop: the message was delivered to <{recipient}> before"),
+        &format!(
+            "mail loop: the message was delivered to <{}> before",
+            recipient.to_wire()
+        ),
     )
 }
 
@@ -67,7 +70,10 @@ pub(crate) fn full(recipient: &Address) -> Reply {
     Reply::enhanced(
         452,
         (4, 2, 2),
-        &format!("<{recipient}>: the mailbox is full, please try again later"),
+        &format!(
+            "<{}>: the mailbox is full, please try again later",
+            recipient.to_wire()
+        ),
     )
 }
 
@@ -75,19 +81,26 @@ pub(crate) fn not_storable(recipient: &Address) -> Reply {
     Reply::enhanced(
         554,
         (5, 2, 0),
-        &format!("<{recipient}>: the mailbox cannot take the message"),
+        &format!(
+            "<{}>: the mailbox cannot take the message",
+            recipient.to_wire()
+        ),
     )
 }
 
 pub(crate) fn no_such_user(recipient: &Address) -> Reply {
-    Reply::enhanced(550, (5, 1, 1), &format!("<{recipient}>: no such user here"))
+    Reply::enhanced(
+        550,
+        (5, 1, 1),
+        &format!("<{}>: no such user here", recipient.to_wire()),
+    )
 }
 
 pub(crate) fn disabled(recipient: &Address) -> Reply {
     Reply::enhanced(
         550,
         (5, 2, 1),
-        &format!("<{recipient}>: this account is disabled"),
+        &format!("<{}>: this account is disabled", recipient.to_wire()),
     )
 }
 
@@ -95,7 +108,7 @@ pub(crate) fn alias_loop(recipient: &Address) -> Reply {
     Reply::enhanced(
         550,
         (5, 4, 6),
-        &format!("<{recipient}>: its aliases lead in a circle"),
+        &format!("<{}>: its aliases lead in a circle", recipient.to_wire()),
     )
 }
 

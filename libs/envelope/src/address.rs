@@ -93,6 +93,14 @@ impl Address {
     pub fn to_ascii(&self) -> Option<String> {
         (!self.needs_smtputf8()).then(|| format!("{}@{}", self.local, self.domain.to_ascii()))
     }
+
+    /// The form for header fields and replies: A-labels where the local part is
+    /// ASCII, so that what names the address needs SMTPUTF8 only where the
+    /// address does.
+    #[must_use]
+    pub fn to_wire(&self) -> String {
+        self.to_ascii().unwrap_or_else(|| self.to_string())
+    }
 }
 
 impl fmt::Display for Address {

@@ -157,6 +157,11 @@ fn addresses_are_equal_by_exact_local_part_and_domain() {
         parse("a@bücher.example").to_ascii().unwrap(),
         "a@xn--bcher-kva.example"
     );
+    assert_eq!(
+        parse("a@bücher.example").to_wire(),
+        "a@xn--bcher-kva.example"
+    );
+    assert_eq!(parse("ü@bücher.example").to_wire(), "ü@bücher.example");
     assert_eq!(parse("ü@bücher.example").to_ascii(), None);
 }
 

@@ -245,3 +245,41 @@ async fn more_accounts_than_one_commit_takes_get_theirs_from_the_queue() {
     let queued = world.queued().await;
     assert_eq!(recipients(&queued[0]).len(), 10);
 }
+
+/// A hop without SMTPUTF8 must be able to take it.
+#[tokio::test]
+async fn what_we_add_to_a_relayed_message_is_ascii() {
+    let world = World::new(1).await;
+    let domain = Domain::parse("b\u{fc}cher.test").expect("valid");
+    let added = world.directory.domain_add(&domain, None).await;
+    added.expect("added");
+    let fwd = address("fwd@b\u{fc}cher.test");
+    let there = address("dave@\u{e9}.example");
+    let added = world
+        .directory
+        .alias_add(&fwd, std::slice::from_ref(&there))
+        .await;
+    added.expect("added");
+    for (facts, from, to) in [
+        (user(), "bob@demo.test", "dave@\u{e9}.example"),
+        (stranger(), "x@\u{e9}.example", "fwd@b\u{fc}cher.test"),
+    ] {
+        assert!(world.send(facts, from, &[to], MESSAGE).await.is_accepted());
+    }
+    let queued = world.queued().await;
+    assert_eq!(queued.len(), 2);
+    for listed in &queued {
+        let prefix = &listed.message.prefix;
+        assert!(prefix.is_ascii(), "{:?}", String::from_utf8_lossy(prefix));
+        let recipient = &listed.message.envelope.recipients[0];
+        assert_eq!(recipient.address, there);
+        let orcpt = recipient.orcpt.as_ref().map(ToString::to_string);
+        assert!(orcpt.is_none_or(|orcpt| orcpt == "rfc822;fwd@xn--bcher-kva.test"));
+    }
+    // It is found again all the same.
+    let back = format!("Delivered-To: fwd@xn--bcher-kva.test\r\n{MESSAGE}");
+    let outcome = world
+        .send(stranger(), "x@far.test", &["fwd@b\u{fc}cher.test"], &back)
+        .await;
+    assert!(outcome.reply.to_line().starts_with("554 5.4.6 "));
+}
