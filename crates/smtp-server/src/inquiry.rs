@@ -1,18 +1,20 @@
 //! VRFY and EXPN: strangers learn nothing (252, 502), users are answered.
-//! RFC 5321 §3.5, §7.3
+//! RFC 5321 §3.5, §7.3; RFC 6531 §3.7.4.2 for letters in the answer.
 
 use directory::{Resolution, Target};
 use envelope::{Address, Reply};
+use smtp_proto::server::Inquiry;
 
 use crate::limits::EXPAND_MAX;
 use crate::session::Session;
 
 impl Session {
-    pub(crate) async fn verify(&mut self, argument: &str) {
-        let reply = match Box::pin(self.look_up(argument)).await {
-            Some((address, Resolution::Local(_))) => {
-                Reply::enhanced(250, (2, 1, 5), &format!("<{address}>"))
-            }
+    pub(crate) async fn verify(&mut self, inquiry: &Inquiry) {
+        let reply = match Box::pin(self.look_up(inquiry)).await {
+            Some((address, Resolution::Local(_))) => match shown(&address, inquiry) {
+                Some(shown) => Reply::enhanced(250, (2, 1, 5), &shown),
+                None => Reply::enhanced(252, (2, 6, 8), "its name can be told by SMTPUTF8 only"),
+            },
             Some((_, Resolution::NoSuchUser)) => {
                 Reply::enhanced(550, (5, 1, 1), "no such user here")
             }
@@ -25,12 +27,22 @@ impl Session {
         self.machine.reply(&reply);
     }
 
-    pub(crate) async fn expand(&mut self, argument: &str) {
-        let reply = match Box::pin(self.look_up(argument)).await {
+    pub(crate) async fn expand(&mut self, inquiry: &Inquiry) {
+        let reply = match Box::pin(self.look_up(inquiry)).await {
             Some((_, Resolution::Local(targets))) => {
-                let mut reply = Reply::enhanced(250, (2, 1, 5), "");
-                reply.lines = targets.iter().take(EXPAND_MAX).map(shown).collect();
-                reply
+                let targets = targets.iter().take(EXPAND_MAX).map(address_of);
+                let lines: Option<Vec<String>> =
+                    targets.map(|address| shown(address, inquiry)).collect();
+                match lines {
+                    Some(lines) => Reply {
+                        lines,
+                        ..Reply::enhanced(250, (2, 1, 5), "")
+                    },
+                    None => {
+                        let text = "its members can be told by SMTPUTF8 only";
+                        Reply::enhanced(550, (5, 6, 8), text)
+                    }
+                }
             }
             Some((_, Resolution::NoSuchUser)) => {
                 Reply::enhanced(550, (5, 1, 1), "no such list here")
@@ -41,16 +53,25 @@ impl Session {
     }
 
     /// Where an address leads, for those who may know.
-    async fn look_up(&self, argument: &str) -> Option<(Address, Resolution)> {
+    async fn look_up(&self, inquiry: &Inquiry) -> Option<(Address, Resolution)> {
         self.client.facts.session.identity.as_ref()?;
-        let address = Address::parse(argument.trim_matches(['<', '>'])).ok()?;
+        let address = Address::parse(inquiry.argument.trim_matches(['<', '>'])).ok()?;
         let resolution = self.ports.directory.resolve(&address).await.ok()?;
         Some((address, resolution))
     }
 }
 
-fn shown(target: &Target) -> String {
+fn address_of(target: &Target) -> &Address {
     match target {
-        Target::Account { address, .. } | Target::Forward(address) => format!("<{address}>"),
+        Target::Account { address, .. } | Target::Forward(address) => address,
     }
+}
+
+/// In letters where the client takes them, else in ASCII; `None` where neither
+/// is possible.
+fn shown(address: &Address, inquiry: &Inquiry) -> Option<String> {
+    if inquiry.smtputf8 {
+        return Some(format!("<{address}>"));
+    }
+    address.to_ascii().map(|ascii| format!("<{ascii}>"))
 }

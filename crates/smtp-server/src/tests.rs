@@ -112,20 +112,25 @@ impl World {
             ("carol@other.test", None),
             ("tiny@demo.test", Some(500)),
         ] {
-            let address = Address::parse(name).unwrap();
-            let mut new = NewAccount::new(address, Some(Secret::from("demo")));
-            new.admin = name.starts_with("alice");
-            let store = self.mailstore.clone();
-            let limits = QuotaLimits {
-                bytes,
-                emails: None,
-            };
-            let stage = move |batch: &mut engine::Batch, id| {
-                let made = store.create_account(batch, id, limits);
-                made.map_err(|error| error.to_string())
-            };
-            directory.account_add(new, &stage).await.unwrap();
+            self.add(name, bytes).await;
         }
+    }
+
+    async fn add(&self, name: &str, bytes: Option<u64>) {
+        let address = Address::parse(name).unwrap();
+        let mut new = NewAccount::new(address, Some(Secret::from("demo")));
+        new.admin = name.starts_with("alice");
+        let store = self.mailstore.clone();
+        let limits = QuotaLimits {
+            bytes,
+            emails: None,
+        };
+        let stage = move |batch: &mut engine::Batch, id| {
+            let made = store.create_account(batch, id, limits);
+            made.map_err(|error| error.to_string())
+        };
+        let added = self.ports.directory.account_add(new, &stage).await;
+        added.unwrap();
     }
 
     fn connect(&self, config: Config, peer: &str) -> Client {

@@ -101,8 +101,8 @@ impl Session {
             Event::DataEnd { .. } => self.data_end().await,
             Event::DataAborted(fault) => self.data_aborted(fault),
             Event::Reset => self.client.drop_transaction(),
-            Event::Verify(argument) => self.verify(&argument).await,
-            Event::Expand(argument) => self.expand(&argument).await,
+            Event::Verify(inquiry) => self.verify(&inquiry).await,
+            Event::Expand(inquiry) => self.expand(&inquiry).await,
             Event::Close(reason) => return Next::Close(reason),
         }
         Next::Continue

@@ -8,7 +8,7 @@ mod session;
 #[cfg(test)]
 mod tests;
 
-pub use event::{CloseReason, Event, Hello, HelloVerb, Mail, Rcpt};
+pub use event::{CloseReason, Event, Hello, HelloVerb, Inquiry, Mail, Rcpt};
 pub use session::Session;
 
 use crate::limits::{MESSAGE_BYTES_MAX, RECIPIENTS_MAX};

@@ -142,3 +142,48 @@ async fn users_may_ask_who_is_there() {
         ])
         .await;
 }
+
+#[tokio::test]
+async fn rfc_6531_3_7_4_2_letters_in_answers_only_where_they_are_taken() {
+    let world = World::new().await;
+    let domain = Domain::parse("b\u{fc}cher.test").unwrap();
+    world
+        .ports
+        .directory
+        .domain_add(&domain, None)
+        .await
+        .unwrap();
+    world.add("jo@b\u{fc}cher.test", None).await;
+    world.add("j\u{f6}@b\u{fc}cher.test", None).await;
+    let team = Address::parse("team@demo.test").unwrap();
+    let members = ["jo@b\u{fc}cher.test", "j\u{f6}@b\u{fc}cher.test"];
+    let members = members.map(|member| Address::parse(member).unwrap());
+    let directory = &world.ports.directory;
+    directory.alias_add(&team, &members).await.unwrap();
+    let one = Address::parse("one@demo.test").unwrap();
+    directory.alias_add(&one, &members[1..]).await.unwrap();
+    let mut client = logged_in(&world).await;
+    client
+        .dialogue(&[
+            (
+                "VRFY <jo@xn--bcher-kva.test>",
+                "250 2.1.5 <jo@xn--bcher-kva.test>",
+            ),
+            ("VRFY j\u{f6}@b\u{fc}cher.test", "553 5.6.7"),
+            (
+                "VRFY j\u{f6}@b\u{fc}cher.test SMTPUTF8",
+                "250 2.1.5 <j\u{f6}@b\u{fc}cher.test>",
+            ),
+            ("EXPN team@demo.test", "550 5.6.8"),
+            ("EXPN one@demo.test", "550 5.6.8"),
+            (
+                "EXPN one@demo.test smtputf8",
+                "250 2.1.5 <j\u{f6}@b\u{fc}cher.test>",
+            ),
+            ("VRFY SMTPUTF8", "252"),
+        ])
+        .await;
+    let listed = client.say("EXPN team@demo.test SMTPUTF8").await;
+    assert_eq!(listed.lines().count(), 2, "{listed}");
+    assert!(listed.contains("<jo@b\u{fc}cher.test>"), "{listed}");
+}

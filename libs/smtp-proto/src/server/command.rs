@@ -5,7 +5,8 @@
 use envelope::dsn;
 use envelope::{BodyType, Notify, OriginalRecipient, PathError, Reply, Ret, path};
 
-use super::event::{Mail, Rcpt};
+use super::answer::fixed;
+use super::event::{Inquiry, Mail, Rcpt};
 
 /// A command with its argument, still text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -225,6 +226,30 @@ pub(super) fn parse_rcpt(argument: &str, smtputf8: bool) -> Result<Rcpt, Reply> 
         ));
     }
     Ok(rcpt)
+}
+
+/// VRFY's and EXPN's argument: what is asked about, then perhaps SMTPUTF8.
+pub(super) fn parse_inquiry(argument: &str) -> Result<Inquiry, Reply> {
+    let last = argument.rsplit_once([' ', '\t']);
+    let (text, smtputf8) = match last {
+        Some((text, word)) if word.eq_ignore_ascii_case("SMTPUTF8") => (text.trim_end(), true),
+        _ => (argument, false),
+    };
+    if text.is_empty() {
+        return Err(fixed::argument_needed());
+    }
+    if !smtputf8 && !text.is_ascii() {
+        // RFC 6531 §3.7.4.2
+        return Err(Reply::enhanced(
+            553,
+            (5, 6, 7),
+            "a name outside ASCII needs SMTPUTF8",
+        ));
+    }
+    Ok(Inquiry {
+        argument: text.to_owned(),
+        smtputf8,
+    })
 }
 
 /// RFC 1870 §3: up to 20 digits.

@@ -38,10 +38,10 @@ pub enum Event {
     /// RSET: the transaction, if there was one, is over. (So it is after
     /// [`Event::Hello`], without this event.)
     Reset,
-    /// † VRFY, its argument.
-    Verify(String),
-    /// † EXPN, its argument.
-    Expand(String),
+    /// † VRFY.
+    Verify(Inquiry),
+    /// † EXPN.
+    Expand(Inquiry),
     /// Write the output, then close.
     Close(CloseReason),
 }
@@ -96,6 +96,15 @@ pub struct Rcpt {
     pub notify: Notify,
     /// ORCPT=.
     pub orcpt: Option<OriginalRecipient>,
+}
+
+/// VRFY's or EXPN's argument and parameter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Inquiry {
+    /// What is asked about.
+    pub argument: String,
+    /// SMTPUTF8: the answer may have letters (RFC 6531 §3.7.4.2).
+    pub smtputf8: bool,
 }
 
 /// Why a session is over.

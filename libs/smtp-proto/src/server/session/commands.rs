@@ -15,7 +15,10 @@ use crate::server::{AuthOffer, Role};
 
 impl Session {
     pub(super) fn handle_command(&mut self, line: Line<'_>, input: &BytesMut) -> Option<Event> {
-        let international = matches!(line.verb, Verb::Mail | Verb::Rcpt | Verb::Unknown);
+        let international = matches!(
+            line.verb,
+            Verb::Mail | Verb::Rcpt | Verb::Vrfy | Verb::Expn | Verb::Unknown
+        );
         if !international && !line.argument.is_ascii() {
             self.fail(&fixed::malformed_line());
             return None;
@@ -297,15 +300,17 @@ impl Session {
     }
 
     fn inquiry(&mut self, line: Line<'_>) -> Option<Event> {
-        if line.argument.is_empty() {
-            self.fail(&fixed::argument_needed());
-            return None;
-        }
+        let inquiry = match command::parse_inquiry(line.argument) {
+            Ok(inquiry) => inquiry,
+            Err(reply) => {
+                self.fail(&reply);
+                return None;
+            }
+        };
         self.pending = Some(Pending::Inquiry);
-        let argument = line.argument.to_owned();
         Some(match line.verb {
-            Verb::Vrfy => Event::Verify(argument),
-            _ => Event::Expand(argument),
+            Verb::Vrfy => Event::Verify(inquiry),
+            _ => Event::Expand(inquiry),
         })
     }
 }
