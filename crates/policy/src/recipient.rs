@@ -6,10 +6,10 @@
 //! its last `@`.
 
 use crate::room::Room;
-use crate::session::Session;
+use crate::session::{Role, Session};
 use crate::{Policy, reply};
 use directory::{DirectoryError, Resolution, Target};
-use envelope::{Address, ForwardPath, Reply};
+use envelope::{Address, Domain, ForwardPath, Reply};
 
 /// Where a recipient's copy goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,19 +51,23 @@ impl Policy {
         {
             // RFC 5321 §4.5.1: postmaster is reachable; nobody else is by our address.
             return if address.local().to_key() == "postmaster" {
-                self.check_postmaster(&address.to_string()).await
+                self.check_postmaster(&address.to_wire()).await
             } else {
-                Ok(Decision::Refuse(reply::no_such_user(&address.to_string())))
+                Ok(Decision::Refuse(reply::no_such_user(&address.to_wire())))
             };
         }
         match self.directory.resolve(address).await? {
-            Resolution::NotLocalDomain if self.may_relay(session) => {
-                Ok(Decision::Relay(address.clone()))
+            Resolution::NotLocalDomain if !self.may_relay(session) => {
+                Ok(Decision::Refuse(reply::no_relay(address)))
             }
-            Resolution::NotLocalDomain => Ok(Decision::Refuse(reply::no_relay(address))),
-            Resolution::NoSuchUser => {
-                Ok(Decision::Refuse(reply::no_such_user(&address.to_string())))
+            // RFC 6409 §4.2 (MUST): domains are fully qualified.
+            Resolution::NotLocalDomain
+                if session.role == Role::Submission && is_single_label(address.domain()) =>
+            {
+                Ok(Decision::Refuse(reply::not_qualified(address)))
             }
+            Resolution::NotLocalDomain => Ok(Decision::Relay(address.clone())),
+            Resolution::NoSuchUser => Ok(Decision::Refuse(reply::no_such_user(&address.to_wire()))),
             Resolution::AliasLoop => Ok(Decision::Refuse(reply::alias_loop(address))),
             Resolution::Local(targets) => self.check_targets(address, targets, size).await,
         }
@@ -114,6 +118,10 @@ impl Policy {
             _ => Decision::Local(enabled),
         })
     }
+}
+
+fn is_single_label(domain: &Domain) -> bool {
+    domain.literal_ip().is_none() && !domain.as_str().contains('.')
 }
 
 /// RFC 2142: never refused for quota.

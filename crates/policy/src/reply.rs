@@ -16,7 +16,10 @@ pub(crate) fn not_yours(sender: &Address) -> Reply {
     Reply::enhanced(
         553,
         (5, 7, 1),
-        &format!("<{sender}> is not an address of the account that is logged in"),
+        &format!(
+            "<{}> is not an address of the account that is logged in",
+            sender.to_wire()
+        ),
     )
 }
 
@@ -24,7 +27,19 @@ pub(crate) fn no_relay(recipient: &Address) -> Reply {
     Reply::enhanced(
         550,
         (5, 7, 1),
-        &format!("<{recipient}>: relaying denied, this domain is not served here"),
+        &format!(
+            "<{}>: relaying denied, this domain is not served here",
+            recipient.to_wire()
+        ),
+    )
+}
+
+pub(crate) fn not_qualified(recipient: &Address) -> Reply {
+    // RFC 6409 §4.2: 554.
+    Reply::enhanced(
+        554,
+        (5, 1, 2),
+        &format!("<{}>: please write the domain in full", recipient.to_wire()),
     )
 }
 
@@ -36,7 +51,10 @@ pub(crate) fn alias_loop(recipient: &Address) -> Reply {
     Reply::enhanced(
         550,
         (5, 4, 6),
-        &format!("<{recipient}>: its aliases lead in a circle or to too many addresses"),
+        &format!(
+            "<{}>: its aliases lead in a circle or to too many addresses",
+            recipient.to_wire()
+        ),
     )
 }
 
@@ -44,7 +62,7 @@ pub(crate) fn disabled(recipient: &Address) -> Reply {
     Reply::enhanced(
         550,
         (5, 2, 1),
-        &format!("<{recipient}>: this account is disabled"),
+        &format!("<{}>: this account is disabled", recipient.to_wire()),
     )
 }
 
@@ -52,7 +70,10 @@ pub(crate) fn full_for_now(recipient: &Address) -> Reply {
     Reply::enhanced(
         452,
         (4, 2, 2),
-        &format!("<{recipient}>: the mailbox is full, please try again later"),
+        &format!(
+            "<{}>: the mailbox is full, please try again later",
+            recipient.to_wire()
+        ),
     )
 }
 
@@ -60,6 +81,9 @@ pub(crate) fn full_for_long(recipient: &Address) -> Reply {
     Reply::enhanced(
         552,
         (5, 2, 2),
-        &format!("<{recipient}>: the mailbox has been full for days"),
+        &format!(
+            "<{}>: the mailbox has been full for days",
+            recipient.to_wire()
+        ),
     )
 }

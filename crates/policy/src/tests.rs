@@ -296,6 +296,54 @@ async fn users_and_listed_networks_may_send_anywhere() {
 }
 
 #[tokio::test]
+async fn rfc_6409_4_2_users_write_domains_in_full() {
+    let world = World::new().await;
+    let user = world.submission("bob").await;
+    for single in ["dave@far", "dave@localhost", "dave@xn--bcher-kva"] {
+        assert_eq!(
+            codes(&world.rcpt(&user, single).await),
+            "554 5.1.2",
+            "{single}"
+        );
+    }
+    for far in ["dave@far.test", "dave@[203.0.113.1]"] {
+        assert_eq!(world.rcpt(&user, far).await, Decision::Relay(address(far)));
+    }
+    // One that is ours is known, however it is written.
+    let office = Domain::parse("office").expect("valid");
+    world
+        .directory
+        .domain_add(&office, None)
+        .await
+        .expect("added");
+    leads_to(&world.rcpt(&user, "abuse@office").await, "alice@demo.test");
+    assert_eq!(codes(&world.rcpt(&user, "dave@office").await), "550 5.1.1");
+    // A server that we relay for knows what it does.
+    let listed = Session {
+        client_ip: ip("192.0.2.5"),
+        ..stranger()
+    };
+    assert!(matches!(
+        world.rcpt(&listed, "dave@far").await,
+        Decision::Relay(_)
+    ));
+}
+
+#[tokio::test]
+async fn replies_name_domains_in_ascii() {
+    let world = World::new().await;
+    for text in ["nobody@b\u{fc}cher.test", "nobody@b\u{fc}cher.example"] {
+        let Decision::Refuse(reply) = world.rcpt(&stranger(), text).await else {
+            panic!("refused: {text}");
+        };
+        assert!(
+            reply.to_line().contains("<nobody@xn--bcher-kva."),
+            "{reply:?}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_user_sends_as_its_own_addresses() {
     let world = World::new().await;
     let team = address("team@demo.test");
