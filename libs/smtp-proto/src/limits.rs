@@ -25,6 +25,11 @@ pub const MESSAGE_BYTES_MAX: u64 = 50 << 20;
 /// ends, so that a well-meaning sender hears the 552.
 pub const OVERSIZE_BYTES_MAX: u64 = 64 << 20;
 
+/// Octets of pipelined commands whose replies are not there yet. RFC 2920 §3.1
+/// (MUST): a group of commands fits the TCP window, "usually 4K", so that
+/// neither side waits for the other to read.
+pub const PIPELINE_BYTES_MAX: usize = 4096;
+
 /// One line of a server's reply (RFC 5321 §4.5.3.1.5 asks for 512).
 pub const REPLY_LINE_BYTES_MAX: usize = 4096;
 /// Lines of one reply.

@@ -6,8 +6,12 @@ use envelope::{Address, Ret, ReversePath, dsn};
 
 use super::{Capabilities, Transaction};
 
-/// MAIL, without its line end.
-pub(super) fn mail(capabilities: &Capabilities, transaction: &Transaction) -> String {
+/// MAIL, without its line end; `authenticated`: we have logged in there.
+pub(super) fn mail(
+    capabilities: &Capabilities,
+    transaction: &Transaction,
+    authenticated: bool,
+) -> String {
     let path = match &transaction.reverse_path {
         ReversePath::Null => String::new(),
         ReversePath::Address(address) => path_text(address, transaction.smtputf8),
@@ -23,6 +27,11 @@ pub(super) fn mail(capabilities: &Capabilities, transaction: &Transaction) -> St
     }
     if transaction.smtputf8 {
         line.push_str(" SMTPUTF8");
+    }
+    if authenticated {
+        // RFC 4954 §5 (MUST): we believe nobody's AUTH=, so who submitted the
+        // message is not known; who did among our users is nobody's business.
+        line.push_str(" AUTH=<>");
     }
     if capabilities.dsn {
         match transaction.ret {

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `Greeting` … `Auth` | the server's answers, one after the other |
 //! | `Ready` | the shell: begin or quit |
-//! | `Transaction` | replies to MAIL, RCPT, DATA; all at once with PIPELINING |
+//! | `Transaction` | replies to MAIL, RCPT, DATA; several on the way with PIPELINING |
 //! | `Content` | the shell: the message |
 //! | `Final` | the reply to the message, or (LMTP) one for each recipient |
 //! | `Quitting`, `Dead` | the end |
@@ -21,6 +21,7 @@ use super::{
     Transaction, Unsupported, Verdict,
 };
 use crate::data::{DataEncoder, Framing};
+use crate::limits::PIPELINE_BYTES_MAX;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
@@ -65,7 +66,9 @@ pub struct Client {
     /// Accepted at RCPT, in their order; waiting for the final reply.
     accepted: VecDeque<usize>,
     to_send: VecDeque<Step>,
-    sent: VecDeque<Step>,
+    /// With the octets of the command.
+    sent: VecDeque<(Step, usize)>,
+    authenticated: bool,
     encoder: DataEncoder,
     auth_lines: VecDeque<String>,
     events: VecDeque<ClientEvent>,
@@ -88,6 +91,7 @@ impl Client {
             accepted: VecDeque::new(),
             to_send: VecDeque::new(),
             sent: VecDeque::new(),
+            authenticated: false,
             encoder: DataEncoder::new(Framing::Dot),
             auth_lines: VecDeque::new(),
             events: VecDeque::new(),
@@ -123,7 +127,7 @@ impl Client {
             State::Auth => Stage::Auth,
             State::Content | State::Final => Stage::Final,
             State::Quitting => Stage::Quit,
-            State::Transaction => match self.sent.front() {
+            State::Transaction => match self.sent.front().map(|&(step, _)| step) {
                 Some(Step::Rset) => Stage::Reset,
                 Some(Step::Mail) | None => Stage::Mail,
                 Some(Step::Rcpt(_)) => Stage::Rcpt,
@@ -220,7 +224,7 @@ impl Client {
         if !chunk.is_empty() {
             self.write(format_args!("BDAT {}", chunk.len()));
             self.out.extend_from_slice(&chunk);
-            self.sent.push_back(Step::Chunk);
+            self.sent.push_back((Step::Chunk, 0));
         }
     }
 
@@ -260,13 +264,13 @@ impl Client {
             State::Transaction | State::Final if !self.sent.is_empty() => {
                 if last_word {
                     self.end_by(&reply);
-                } else if let Some(step) = self.sent.pop_front() {
+                } else if let Some((step, _)) = self.sent.pop_front() {
                     self.handle_step(step, reply);
                 }
             }
             // The server has heard enough of the message.
             State::Content => match self.sent.pop_front() {
-                Some(step) if !last_word => self.handle_step(step, reply),
+                Some((step, _)) if !last_word => self.handle_step(step, reply),
                 _ => self.end_by(&reply),
             },
             _ if last_word => self.refused(reply),
@@ -354,6 +358,7 @@ impl Client {
 
     fn handle_auth(&mut self, reply: Reply) {
         if reply.is_positive() {
+            self.authenticated = true;
             self.ready();
             return;
         }
@@ -373,22 +378,33 @@ impl Client {
         self.config.chunking && self.capabilities.chunking && self.config.protocol == Protocol::Smtp
     }
 
-    /// Sends what may be sent: everything with PIPELINING, else one command.
+    /// Sends what may be sent: with PIPELINING as much as the window takes, else
+    /// one command.
     fn send_next(&mut self) {
-        while self.sent.is_empty() || self.capabilities.pipelining {
-            let Some(step) = self.to_send.pop_front() else {
+        while let Some(&step) = self.to_send.front() {
+            let line = self.line_of(step);
+            let octets = line.len() + 2;
+            let on_the_way: usize = self.sent.iter().map(|&(_, octets)| octets).sum();
+            let fits = self.capabilities.pipelining && on_the_way + octets <= PIPELINE_BYTES_MAX;
+            if !fits && !self.sent.is_empty() {
                 return;
-            };
-            self.sent.push_back(step);
-            let line = match (step, &self.transaction) {
-                (Step::Rset, _) => "RSET".to_owned(),
-                (Step::Mail, Some(transaction)) => lines::mail(&self.capabilities, transaction),
-                (Step::Rcpt(index), Some(transaction)) => {
-                    lines::rcpt(&self.capabilities, transaction, index)
-                }
-                _ => "DATA".to_owned(),
-            };
+            }
+            self.to_send.pop_front();
+            self.sent.push_back((step, octets));
             self.write(format_args!("{line}"));
+        }
+    }
+
+    fn line_of(&self, step: Step) -> String {
+        match (step, &self.transaction) {
+            (Step::Rset, _) => "RSET".to_owned(),
+            (Step::Mail, Some(transaction)) => {
+                lines::mail(&self.capabilities, transaction, self.authenticated)
+            }
+            (Step::Rcpt(index), Some(transaction)) => {
+                lines::rcpt(&self.capabilities, transaction, index)
+            }
+            _ => "DATA".to_owned(),
         }
     }
 
@@ -476,7 +492,8 @@ impl Client {
             Protocol::Smtp => 1,
             Protocol::Lmtp => self.accepted.len(),
         };
-        self.sent.extend(core::iter::repeat_n(Step::Final, replies));
+        let last = core::iter::repeat_n((Step::Final, 0), replies);
+        self.sent.extend(last);
         if self.sent.is_empty() {
             self.finish_transaction();
         }

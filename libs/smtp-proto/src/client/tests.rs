@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+use std::collections::VecDeque;
+
 use bytes::BytesMut;
 use envelope::{Address, Notify, OriginalRecipient};
 use proptest::prelude::*;
@@ -118,6 +120,35 @@ fn rfc_2920_all_at_once_with_pipelining() {
     peer.client.finish_data();
     let (_, event) = peer.hear("451 4.0.0 later\r\n");
     assert_eq!(codes(event), [(451, Stage::Final), (452, Stage::Rcpt)]);
+}
+
+#[test]
+fn rfc_2920_3_1_no_more_on_its_way_than_a_window_takes() {
+    let mut peer = Peer::ready(config(), "PIPELINING");
+    let names: Vec<String> = (0..500)
+        .map(|n| format!("{n:060}@a-rather-long-domain.example"))
+        .collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let mut waiting: VecDeque<String> = VecDeque::new();
+    let (mut said, mut recipients, mut groups) = (peer.begin(&names), 0, 0);
+    loop {
+        groups += usize::from(said.lines().count() > 1);
+        waiting.extend(said.split_inclusive("\r\n").map(str::to_owned));
+        let on_the_way: usize = waiting.iter().map(String::len).sum();
+        assert!(
+            on_the_way <= crate::limits::PIPELINE_BYTES_MAX,
+            "{on_the_way}"
+        );
+        let answered = waiting.pop_front().unwrap();
+        if answered == "DATA\r\n" {
+            break;
+        }
+        recipients += usize::from(answered.starts_with("RCPT"));
+        said = peer.hear("250 ok\r\n").0;
+    }
+    assert_eq!((recipients, waiting.len()), (500, 0));
+    assert!(groups > 0, "they do go together");
+    assert_eq!(peer.hear("354 go\r\n").1, Some(ClientEvent::SendData));
 }
 
 #[test]
@@ -358,6 +389,11 @@ fn rfc_4954_auth_plain_and_login() {
         "AUTH PLAIN AHRpbQB0YW5zdGFhZnRhbnN0YWFm\r\n"
     );
     assert_eq!(peer.hear("235 ok\r\n").1, Some(ClientEvent::Ready));
+    // RFC 4954 §5
+    assert_eq!(
+        peer.begin(&["b@x.example"]),
+        "MAIL FROM:<a@us.example> AUTH=<>\r\n"
+    );
 
     let mut peer = Peer::new(with_login());
     peer.hear("220 mx\r\n");
