@@ -11,12 +11,18 @@ pub fn encode(bytes: &[u8]) -> String {
 /// Decodes one line of padded base64; `None` when it is not canonical.
 #[must_use]
 pub fn decode(text: &[u8]) -> Option<Vec<u8>> {
+    // The library also takes padded texts joined to one (`Zg==Zg==`).
+    let body = text.get(..text.len().saturating_sub(2))?;
+    if body.contains(&b'=') {
+        return None;
+    }
     BASE64.decode(text).ok()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn the_examples_of_rfc_4648_section_10() {
@@ -32,5 +38,22 @@ mod tests {
         }
         assert_eq!(decode(b"Zg"), None);
         assert_eq!(decode(b"Zg==\r\n"), None);
+    }
+
+    // Found by the fuzzer `wire_record`.
+    #[test]
+    fn padded_texts_joined_to_one_are_not_canonical() {
+        for joined in ["Zg==Zg==", "060=pppp", "=", "====", "Zm8=Zg=="] {
+            assert_eq!(decode(joined.as_bytes()), None, "{joined}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_decodes_is_canonical(text in "[A-Za-z0-9+/=\\r\\n ]{0,16}") {
+            if let Some(bytes) = decode(text.as_bytes()) {
+                prop_assert_eq!(encode(&bytes), text);
+            }
+        }
     }
 }

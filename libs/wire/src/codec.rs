@@ -12,7 +12,7 @@ pub enum DecodeError {
     /// The record ends before the field does.
     #[error("the record ends in the middle of a field")]
     Truncated,
-    /// A number needs more bits than its field has.
+    /// A number needs more bits than its field has, or has more bytes than it needs.
     #[error("a number in the record is out of range")]
     OutOfRange,
     /// The record's version byte is unknown to this program.
@@ -123,16 +123,18 @@ impl<'a> Reader<'a> {
         Ok(first)
     }
 
-    /// Takes a LEB128 number.
+    /// Takes a LEB128 number in its one form: what a [`Writer`] never writes (zeros
+    /// that say nothing) is damage, and equal records are equal bytes.
     ///
     /// # Errors
-    /// Truncated, or longer than 64 bits.
+    /// Truncated, longer than 64 bits, or longer than it needs to be.
     pub fn varint(&mut self) -> Result<u64, DecodeError> {
         let mut value = 0u64;
         for shift in (0..64).step_by(7) {
             let byte = self.u8()?;
             let bits = u64::from(byte & 0x7f);
-            if shift == 63 && bits > 1 {
+            let idle = byte == 0 && shift > 0;
+            if idle || (shift == 63 && bits > 1) {
                 return Err(DecodeError::OutOfRange);
             }
             value |= bits << shift;
@@ -234,6 +236,25 @@ mod tests {
             while reader.text().is_ok() && !reader.is_empty() {}
             let _ = Reader::new(&bytes).varint();
         }
+
+        #[test]
+        fn a_number_has_one_form(bytes in proptest::collection::vec(prop_oneof![Just(0), Just(0x80), Just(0x81), any::<u8>()], 0..11)) {
+            let mut reader = Reader::new(&bytes);
+            if let Ok(number) = reader.varint() {
+                let mut writer = Writer::new();
+                writer.varint(number);
+                prop_assert_eq!(writer.finish(), &bytes[..bytes.len() - reader.rest().len()]);
+            }
+        }
+    }
+
+    // Found by the fuzzer `wire_record`.
+    #[test]
+    fn a_varint_with_zeros_that_say_nothing_is_refused() {
+        for long in [&[0x80, 0][..], &[0xe1, 0x98, 0], &[0x80, 0x80, 0x80, 0]] {
+            assert_eq!(Reader::new(long).varint(), Err(DecodeError::OutOfRange));
+        }
+        assert_eq!(Reader::new(&[0]).varint(), Ok(0));
     }
 
     #[test]
