@@ -133,7 +133,10 @@ impl Domain {
         }
         // What mapping alone turned into something else was not a U-label.
         for (given, made) in text.split('.').zip(unicode.split('.')) {
-            if !given.is_ascii() && (made.is_ascii() || crate::local_part::fold(given) != made) {
+            // IDNA maps Cherokee to capitals, our folding to small letters: what is
+            // IDNA's own form already is good, or a stored domain could not be read.
+            let same = given == made || crate::local_part::fold(given) == made;
+            if !given.is_ascii() && (made.is_ascii() || !same) {
                 return Err(DomainError::Idna);
             }
         }

@@ -123,6 +123,9 @@ impl Envelope {
             other => return Err(DecodeError::Version(other)),
         }
         let bits = reader.u8()?;
+        if bits & 0x80 != 0 {
+            return Err(DecodeError::Tag(bits));
+        }
         let body = match bits & 3 {
             0 => BodyType::SevenBit,
             1 => BodyType::EightBitMime,
@@ -142,7 +145,7 @@ impl Envelope {
         };
         let envid = match bits & 0x40 {
             0 => None,
-            _ => Some(reader.text()?.to_owned()),
+            _ => Some(decode_clean(reader)?),
         };
         let count = usize::try_from(reader.varint()?).map_err(|_| DecodeError::OutOfRange)?;
         if count > RECIPIENTS_MAX {
@@ -200,6 +203,9 @@ fn encode_recipient(writer: &mut Writer, recipient: &Recipient) {
 fn decode_recipient(reader: &mut Reader<'_>) -> Result<Recipient, DecodeError> {
     let address = decode_address(reader)?;
     let bits = reader.u8()?;
+    if bits & 0xe0 != 0 {
+        return Err(DecodeError::Tag(bits));
+    }
     let notify = match bits & 0xf {
         0 => Notify::Default,
         1 => Notify::Never,
@@ -213,8 +219,8 @@ fn decode_recipient(reader: &mut Reader<'_>) -> Result<Recipient, DecodeError> {
     let orcpt = match bits & 0x10 {
         0 => None,
         _ => Some(OriginalRecipient {
-            address_type: reader.text()?.to_owned(),
-            address: reader.text()?.to_owned(),
+            address_type: decode_clean(reader)?,
+            address: decode_clean(reader)?,
         }),
     };
     Ok(Recipient {
@@ -222,6 +228,15 @@ fn decode_recipient(reader: &mut Reader<'_>) -> Result<Recipient, DecodeError> {
         notify,
         orcpt,
     })
+}
+
+/// A text that can go into a command or a report.
+fn decode_clean(reader: &mut Reader<'_>) -> Result<String, DecodeError> {
+    let text = reader.text()?;
+    if text.chars().any(char::is_control) {
+        return Err(DecodeError::OutOfRange);
+    }
+    Ok(text.to_owned())
 }
 
 fn decode_address(reader: &mut Reader<'_>) -> Result<Address, DecodeError> {

@@ -273,6 +273,36 @@ fn dsn_parameters() {
     assert_eq!(dsn::parse_envid(&"a".repeat(101)), None);
 }
 
+// Found by the fuzzer `envelope_text`: the envelope of such mail was stored and
+// could not be read again.
+#[test]
+fn a_domain_is_read_in_its_own_form() {
+    for name in ["xn--bce1kxr.example", "xn--i3a.example"] {
+        let domain = Domain::parse(name).expect("a domain");
+        assert_eq!(Domain::parse(domain.as_str()), Ok(domain.clone()), "{name}");
+        assert_eq!(domain.to_ascii(), name);
+    }
+    let address = Address::parse("a@xn--bce1kxr.example").expect("an address");
+    let envelope = Envelope {
+        recipients: vec![Recipient::new(address)],
+        ..full()
+    };
+    assert_eq!(Envelope::decode(&envelope.encode()), Ok(envelope));
+}
+
+#[test]
+fn a_record_with_undefined_bits_or_unclean_text_is_refused() {
+    for damaged in [
+        &b"\x01\x88\x00"[..],
+        b"\x01\x08\x01\x07a@x.org\x20",
+        b"\x01\x48\x02\r\n\x00",
+        b"\x01\x08\x01\x07a@x.org\x10\x02a\n\x01b",
+        b"\x01\x08\x01\x07a@x.org\x10\x01a\x02b\r",
+    ] {
+        assert!(Envelope::decode(damaged).is_err(), "{damaged:?}");
+    }
+}
+
 fn full() -> Envelope {
     Envelope {
         reverse_path: ReversePath::parse("a@x.org").unwrap(),
