@@ -278,6 +278,9 @@ impl Digest {
             other => return Err(DecodeError::Version(other)),
         }
         let (size, header_len, flags) = (reader.varint()?, reader.varint()?, reader.u8()?);
+        if flags & !(FIELDS_COMPLETE | HAS_DATE) != 0 {
+            return Err(DecodeError::Tag(flags));
+        }
         let sent = if flags & HAS_DATE != 0 {
             let unix_seconds = unzigzag(reader.varint()?);
             let zone = i16::try_from(unzigzag(reader.varint()?));

@@ -44,6 +44,10 @@ pub const DIGEST_BYTES_MAX: usize = 128 * 1_024;
 /// Bytes that a digest may have however low its limit is set.
 pub const DIGEST_BYTES_FLOOR: usize = 16 * 1_024;
 
+/// Largest message that a stored index may be of; what claims to be of a larger
+/// one is a damaged record.
+pub const MESSAGE_BYTES_READ_MAX: u64 = 1 << 40;
+
 /// The bounds that a caller may set lower.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {

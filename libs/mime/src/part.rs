@@ -11,6 +11,7 @@ use core::ops::Range;
 
 use wire::codec::{DecodeError, Reader, Writer};
 
+use crate::limits::MESSAGE_BYTES_READ_MAX;
 use crate::transfer::Encoding;
 
 /// What stands inside a part.
@@ -183,6 +184,9 @@ fn decode_part(reader: &mut Reader<'_>, at: u64) -> Result<Part, DecodeError> {
     let body_end = body_start
         .checked_add(reader.varint()?)
         .ok_or(DecodeError::OutOfRange)?;
+    if body_end > MESSAGE_BYTES_READ_MAX {
+        return Err(DecodeError::OutOfRange);
+    }
     Ok(Part {
         parent,
         header: start..body_start,

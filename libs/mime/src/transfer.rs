@@ -236,7 +236,11 @@ pub fn base64_lines(body: &[u8]) -> String {
 pub fn quoted_printable(text: &[u8]) -> String {
     let mut out = String::with_capacity(text.len() + text.len() / 8);
     for line in text.split_inclusive(|&b| b == b'\n') {
-        let content = crate::header::without_line_end(line);
+        // A bare CR at the very end is content.
+        let content = match line.strip_suffix(b"\n") {
+            Some(content) => content.strip_suffix(b"\r").unwrap_or(content),
+            None => line,
+        };
         let mut column = 0;
         for (at, &byte) in content.iter().enumerate() {
             let last = at + 1 == content.len();
@@ -293,6 +297,13 @@ mod tests {
             b"a=ZZ=4 b=="
         );
         assert_eq!(decode(Encoding::QuotedPrintable, b"end =\r\n"), b"end ");
+    }
+
+    // Found by the fuzzer `mime_fields`.
+    #[test]
+    fn a_bare_cr_at_the_end_is_kept() {
+        assert_eq!(quoted_printable(b"a\r"), "a=0D");
+        assert_eq!(quoted_printable(b"a\r\r\n"), "a=0D\r\n");
     }
 
     proptest! {

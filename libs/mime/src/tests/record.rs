@@ -40,6 +40,25 @@ fn other_versions_and_rests_are_refused() {
     assert_eq!(Digest::decode(&record), Err(DecodeError::Version(2)));
 }
 
+// Found by the fuzzer `mime_record`.
+#[test]
+fn undefined_bits_and_impossible_offsets_are_refused() {
+    let record = crate::digest(&crlf("\nx\n")).encode();
+    let mut flags = record.clone();
+    flags[3] |= 8;
+    assert_eq!(
+        Digest::decode(&flags),
+        Err(DecodeError::Tag(flags[3])),
+        "a bit that is not defined"
+    );
+    // The index: one part at 0 with a header of 2 and a body of 3 bytes in 1 line.
+    let index = b"\x01\x00\x00\x02\x03\x01\x00\x00\x00\x0atext/plain";
+    let at = memchr::memmem::find(&record, index).expect("the index");
+    let (before, behind) = (&record[..at + 4], &record[at + 5..]);
+    let far = [before, &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f], behind].concat();
+    assert_eq!(Digest::decode(&far), Err(DecodeError::OutOfRange));
+}
+
 proptest! {
     #[test]
     fn damaged_records_never_panic(at in 0usize..400, byte: u8) {
