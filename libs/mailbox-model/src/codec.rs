@@ -278,7 +278,12 @@ pub(crate) fn read_list<T>(
 }
 
 pub(crate) fn read_name(input: &mut Reader<'_>) -> Result<MailboxName, DecodeError> {
-    MailboxName::parse(input.text()?).map_err(|_| DecodeError::OutOfRange)
+    let text = input.text()?;
+    match MailboxName::parse(text) {
+        // Only the normal form is ever written.
+        Ok(name) if name.as_str() == text => Ok(name),
+        _ => Err(DecodeError::OutOfRange),
+    }
 }
 
 pub(crate) fn read_bool(input: &mut Reader<'_>) -> Result<bool, DecodeError> {
@@ -419,7 +424,9 @@ pub(crate) fn read_item(
     } else {
         read_list(input, |input| Ok(KeywordId(input.varint32()?)))?
     };
-    if !others.is_sorted_by(|a, b| a < b) {
+    // The bit says that there are some.
+    let none_follow = bits & BIT_OTHERS != 0 && others.is_empty();
+    if none_follow || !others.is_sorted_by(|a, b| a < b) {
         return Err(DecodeError::OutOfRange);
     }
     let size = input.varint()?;

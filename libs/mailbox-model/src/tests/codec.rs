@@ -220,6 +220,25 @@ fn entries_of_version_1_are_read() {
     }
 }
 
+// Found by the fuzzer `mailbox_record`.
+#[test]
+fn a_name_in_another_form_than_the_normal_one_is_refused() {
+    for name in ["a/", "inbox", "Inbox/a"] {
+        let record = [&[1, 1, 1, 0, 9, name.len() as u8], name.as_bytes()].concat();
+        assert_eq!(LogEntry::decode(&record), Err(DecodeError::OutOfRange));
+    }
+}
+
+#[test]
+fn an_item_that_announces_no_keyword_at_all_is_refused() {
+    let record = |bits: &[u8]| [&[1, 2, 1, 0, 1, 1, 1, 1, 2], bits, &[6]].concat();
+    assert!(LogEntry::decode(&record(&[0x08])).is_ok());
+    assert_eq!(
+        LogEntry::decode(&record(&[0x28, 0])),
+        Err(DecodeError::OutOfRange)
+    );
+}
+
 #[test]
 fn checkpoint_records_are_these_bytes() {
     let mut world = World::new();
