@@ -112,7 +112,7 @@ impl DateTime {
 
     /// Writes the moment in quotes, in the offset it carries.
     pub fn write(self, out: &mut Vec<u8>) {
-        let local = self.unix_s + i64::from(self.offset_min) * 60;
+        let local = self.unix_s.saturating_add(i64::from(self.offset_min) * 60);
         let (year, month, day) = self.local_date().civil();
         let month = MONTHS[(month as usize).saturating_sub(1).min(11)];
         let s = local.rem_euclid(86_400);
@@ -204,6 +204,16 @@ mod tests {
             assert_eq!(Date::parse(text.as_bytes()), None, "{text}");
         }
         assert!(Date::parse(b"29-feb-2024").is_some());
+    }
+
+    // Found by the fuzzer `imap_write`.
+    #[test]
+    fn a_damaged_moment_is_written_somehow() {
+        for (unix_s, offset_min) in [(i64::MAX, 1), (i64::MIN, -1)] {
+            let mut out = Vec::new();
+            DateTime { unix_s, offset_min }.write(&mut out);
+            assert_eq!(out.len(), 28);
+        }
     }
 
     proptest! {

@@ -33,6 +33,8 @@ pub const MAILBOX_LEVEL_BYTES_MAX: usize = 255;
 pub const MAILBOX_DEPTH_MAX: usize = 50;
 /// Longest pattern of LIST.
 pub const PATTERN_BYTES_MAX: usize = 4096;
+/// All patterns of one LIST together, the reference counted with each.
+pub const PATTERNS_BYTES_MAX: usize = 64 * 1024;
 /// Longest string that is written in quotes; longer ones become literals.
 pub const QUOTED_BYTES_MAX: usize = 1000;
 /// Pairs of ID (RFC 2971 §3.3).

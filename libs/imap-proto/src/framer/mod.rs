@@ -352,11 +352,9 @@ impl Framer {
 
     /// The tag of a command whose first line is still arriving.
     fn tag_with(&self, piece: &[u8]) -> Option<Tag> {
-        if !self.command.is_empty() {
-            return self.tag();
-        }
-        let head = &piece[..piece.len().min(limits::TAG_BYTES_MAX + 1)];
-        parse_tag(&mut Cursor::new(head)).ok()
+        let start = |bytes: &[u8]| bytes[..bytes.len().min(limits::TAG_BYTES_MAX + 1)].to_vec();
+        let head = [start(&self.command), start(piece)].concat();
+        parse_tag(&mut Cursor::new(&head)).ok()
     }
 
     fn end_line<'a>(&mut self) -> Option<Event<'a>> {

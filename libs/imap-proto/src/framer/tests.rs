@@ -188,6 +188,16 @@ fn a_line_too_long_is_refused_and_the_next_command_is_heard() {
 }
 
 #[test]
+fn the_tag_of_a_line_too_long_is_found_wherever_it_was_cut() {
+    let input = format!("tag1 NOOP {}\r\nb NOOP\r\n", "x".repeat(9_000));
+    for cut in 0..12 {
+        let seen = run(false, input.as_bytes(), &[cut]);
+        let expected = [bad("tag1", "the line is too long"), command("b NOOP")];
+        assert_eq!(seen, expected, "{cut}");
+    }
+}
+
+#[test]
 fn nul_is_refused() {
     let seen = run(true, b"a NOOP \0\r\nb SELECT \"\0\" {3}\r\nc NOOP\r\n", &[]);
     let nul = "a command may not hold NUL";

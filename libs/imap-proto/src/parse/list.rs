@@ -3,6 +3,7 @@
 use crate::chars::is_list_char;
 use crate::command::{Command, ListCommand, ReturnOption, SelectionOption};
 use crate::cursor::{Cursor, Parsed, syntax};
+use crate::limits::PATTERNS_BYTES_MAX;
 use crate::list_pattern::ListPattern;
 use crate::mailbox_name::NameForm;
 use crate::parse::{ErrorKind, status_item};
@@ -25,8 +26,14 @@ pub(crate) fn list(cursor: &mut Cursor<'_>, form: NameForm) -> Parsed<Command> {
     }
     let reference = cursor.astring()?;
     cursor.space()?;
-    let pattern = |cursor: &mut Cursor<'_>| {
+    // Each pattern holds the reference: thousands of them would be gigabytes.
+    let mut left = PATTERNS_BYTES_MAX;
+    let mut pattern = |cursor: &mut Cursor<'_>| {
         let text = cursor.chars_or_string(is_list_char)?;
+        let Some(rest) = left.checked_sub(reference.len() + text.len()) else {
+            return syntax("the patterns are too long together");
+        };
+        left = rest;
         ListPattern::from_wire(&reference, &text, form)
             .map(|pattern| (pattern, text.is_empty()))
             .map_err(ErrorKind::Mailbox)

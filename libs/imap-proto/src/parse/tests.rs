@@ -170,6 +170,16 @@ fn select_status_id_enable() {
 }
 
 #[test]
+fn the_patterns_of_a_list_do_not_multiply_a_long_reference() {
+    let line = |items: usize| {
+        let patterns = vec!["a"; items].join(" ");
+        parse(&format!("LIST {} ({patterns})", "r".repeat(4_000)))
+    };
+    assert!(line(10).is_ok());
+    assert!(matches!(line(4_000), Err(ErrorKind::Syntax(_))));
+}
+
+#[test]
 fn list_in_all_its_forms() {
     let list = |text: &str| match ok(text) {
         Command::List(list) => list,
