@@ -4,6 +4,7 @@
 
 CARGO ?= cargo
 PEERS := tests/interop/prepare
+FUZZ_SECONDS ?= 600
 
 ## Builds and starts a throw-away system on loopback. Ctrl-C ends it.
 demo:
@@ -30,9 +31,10 @@ bench: prepare
 	$(CARGO) build --release --locked -p posthouse -p posthouse-load -p interop
 	target/release/bench $(BENCH)
 
-## The long forms of the crash tests and fuzzers; hours.
+## The long forms of the crash tests, then each fuzzer for FUZZ_SECONDS; hours.
 soak: prepare
 	POSTHOUSE_KILLS=500 POSTHOUSE_SEEDS=10000 PROPTEST_CASES=20000 tests/run
+	fuzz/run all $(FUZZ_SECONDS)
 
 prepare: toolchain
 	@$(PEERS)

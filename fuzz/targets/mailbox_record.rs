@@ -1,0 +1,28 @@
+//! The log's records: what decodes is written as the same bytes; entries in any
+//! order fit the view or are refused, and a checkpoint of it is the same view.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use mailbox_model::{LogEntry, UidValidity, View, apply};
+
+fuzz_target!(|data: &[u8]| {
+    let mut view = View::empty(UidValidity(1));
+    let mut rest = data;
+    // Copies of copies double each time.
+    for _ in 0..12 {
+        let Some((&len, behind)) = rest.split_first() else {
+            break;
+        };
+        let (record, behind) = behind.split_at(usize::from(len).min(behind.len()));
+        rest = behind;
+        let Ok(entry) = LogEntry::decode(record) else {
+            continue;
+        };
+        assert_eq!(entry.encode(), record);
+        let before = view.clone();
+        if apply(&mut view, &entry).is_err() {
+            view = before;
+        }
+    }
+    assert_eq!(fuzz::restored(&view), view);
+});
