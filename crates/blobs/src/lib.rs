@@ -19,6 +19,7 @@
 pub mod collect;
 mod compress;
 pub mod fsck;
+mod holds;
 pub mod id;
 pub mod limits;
 pub mod link;

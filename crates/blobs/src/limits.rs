@@ -13,5 +13,26 @@ pub const CHUNKS_MAX: usize = 16_384;
 /// Compressors kept for the next body; each holds about 1 MB.
 pub const COMPRESSORS_KEPT: usize = 4;
 
+/// Times that a reader looks at a record again because its bytes moved.
+pub const RELOADS_MAX: usize = 8;
+
+/// Keys of blobs that one step of collection looks at.
+pub const RECORDS_PAGE: usize = 1000;
+
+/// Bytes of bodies that one step of collection moves, about.
+pub const MOVE_BYTES: u64 = 2 << 20;
+
+/// A segment is collected when so much of it is dead: less, and more would be
+/// copied for each byte that is won.
+pub const DEAD_PERCENT: u64 = 33;
+
+/// Segments that one pass frees: what the next pass chooses knows what changed
+/// meanwhile.
+pub const VICTIMS_MAX: usize = 16;
+
+/// Segments that the journal grows by until a pass is made although no blob
+/// died: records die as well. Live records are counted again as often.
+pub const GROWN_SEGMENTS: u32 = 16;
+
 /// Blobs that lost a link looked at by one step of collection: one commit.
 pub const UNLINKED_PAGE: usize = 256;

@@ -6,6 +6,7 @@
 //! bytes, and the earlier are collected. Nobody has to wait for anybody.
 
 use crate::compress::Pool;
+use crate::holds::Holds;
 use crate::id::BlobId;
 use crate::link::{self, Owner};
 use crate::reader::BlobReader;
@@ -42,11 +43,13 @@ pub enum BlobError {
     TooLarge,
 }
 
-/// The blobs of a store.
+/// The blobs of a store. There is one for an engine, and its clones: it knows
+/// which bodies are on their way into a commit, and collection relies on that.
 #[derive(Debug, Clone)]
 pub struct Blobs {
     engine: SharedEngine,
     pool: Arc<Pool>,
+    holds: Arc<Holds>,
 }
 
 impl Blobs {
@@ -56,6 +59,7 @@ impl Blobs {
         Self {
             engine,
             pool: Arc::default(),
+            holds: Arc::default(),
         }
     }
 
@@ -65,6 +69,7 @@ impl Blobs {
         BlobWriter::new(Sink {
             engine: Arc::clone(&self.engine),
             pool: Arc::clone(&self.pool),
+            holds: Arc::clone(&self.holds),
             shard,
         })
     }
@@ -87,6 +92,9 @@ impl Blobs {
             return Ok(());
         }
         blob.put_pending()?;
+        // Kept until the record is visible, or the batch is refused.
+        let hold = blob.hold.clone();
+        batch.on_visible(move |_| drop(hold));
         let record = Record {
             dying: false,
             size: blob.size,
@@ -143,15 +151,8 @@ impl Blobs {
     /// # Errors
     /// No such blob, or its record is damaged.
     pub fn open(&self, shard: ShardId, id: BlobId) -> Result<BlobReader, BlobError> {
-        let key = link::record_key(shard, id);
-        let stored = self.engine.snapshot(shard).get(&key)?;
-        let stored = stored.ok_or(BlobError::NoSuchBlob)?;
-        Ok(BlobReader {
-            engine: Arc::clone(&self.engine),
-            pool: Arc::clone(&self.pool),
-            record: Record::decode(&stored.value)?,
-            next: 0,
-        })
+        let (engine, pool) = (Arc::clone(&self.engine), Arc::clone(&self.pool));
+        BlobReader::open(engine, pool, shard, id)
     }
 
     /// The bytes of a range; what lies behind the end is left out. May touch
@@ -161,6 +162,12 @@ impl Blobs {
     /// As [`Blobs::open`], and damaged bytes.
     pub fn read(&self, shard: ShardId, id: BlobId, range: Range<u64>) -> Result<Bytes, BlobError> {
         self.open(shard, id)?.read(range)
+    }
+
+    /// Segments of a shard before this one hold no body that a commit may name
+    /// only later.
+    pub(crate) fn first_held(&self, shard: ShardId) -> u32 {
+        self.holds.oldest(shard).unwrap_or(u32::MAX)
     }
 
     pub(crate) fn engine(&self) -> &SharedEngine {

@@ -1,5 +1,6 @@
 //! Blobs over the memory backend with three shards.
 
+mod collecting;
 mod dying;
 
 use crate::fsck::{Finding, fsck};

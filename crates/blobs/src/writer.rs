@@ -6,6 +6,7 @@
 //! are collected.
 
 use crate::compress::Pool;
+use crate::holds::{Hold, Holds};
 use crate::id::BlobId;
 use crate::limits::{CHUNK_BYTES, CHUNKS_MAX};
 use crate::record::Chunk;
@@ -22,6 +23,7 @@ pub struct BlobWriter {
     buffer: BytesMut,
     size: u64,
     chunks: Vec<Chunk>,
+    hold: Option<Arc<Hold>>,
 }
 
 /// Where chunks go.
@@ -29,11 +31,20 @@ pub struct BlobWriter {
 pub(crate) struct Sink {
     pub(crate) engine: SharedEngine,
     pub(crate) pool: Arc<Pool>,
+    pub(crate) holds: Arc<Holds>,
     pub(crate) shard: ShardId,
 }
 
 impl Sink {
-    pub(crate) fn put(&self, plain: &[u8]) -> Result<Chunk, SubmitError> {
+    /// Puts a chunk; the first one takes the hold.
+    pub(crate) fn put(
+        &self,
+        plain: &[u8],
+        hold: &mut Option<Arc<Hold>>,
+    ) -> Result<Chunk, SubmitError> {
+        if hold.is_none() {
+            *hold = Some(self.holds.take(&*self.engine, self.shard));
+        }
         let (encoding, stored) = self.pool.compress(plain);
         let extent = self.engine.put_body(self.shard, &stored)?;
         Ok(Chunk {
@@ -52,6 +63,7 @@ impl BlobWriter {
             buffer: BytesMut::new(),
             size: 0,
             chunks: Vec::new(),
+            hold: None,
         }
     }
 
@@ -85,7 +97,8 @@ impl BlobWriter {
         if self.chunks.len() + 1 >= CHUNKS_MAX {
             return Err(BlobError::TooLarge);
         }
-        self.chunks.push(self.sink.put(&self.buffer)?);
+        let chunk = self.sink.put(&self.buffer, &mut self.hold)?;
+        self.chunks.push(chunk);
         self.buffer.clear();
         Ok(())
     }
@@ -106,6 +119,7 @@ impl BlobWriter {
             size: self.size,
             pending,
             chunks: self.chunks,
+            hold: self.hold,
             sink: self.sink,
         })
     }
@@ -120,6 +134,8 @@ pub struct StagedBlob {
     pub size: u64,
     pub(crate) pending: Option<Bytes>,
     pub(crate) chunks: Vec<Chunk>,
+    /// Taken with the first chunk that is put.
+    pub(crate) hold: Option<Arc<Hold>>,
     pub(crate) sink: Sink,
 }
 
@@ -142,7 +158,8 @@ impl StagedBlob {
             && let Some(bytes) = &self.pending
             && !bytes.is_empty()
         {
-            self.chunks.push(self.sink.put(bytes)?);
+            let chunk = self.sink.put(bytes, &mut self.hold)?;
+            self.chunks.push(chunk);
         }
         Ok(())
     }

@@ -242,7 +242,7 @@ fn interleave(seed: u64) {
                 collect(&blobs, now);
             }
         }
-        settle(&engine);
+        settle(&engine, SHARD);
         let findings = fsck(&blobs, SHARD, None).expect("fsck");
         assert_eq!(findings, [], "seed {seed}, step {step}");
     }
@@ -272,7 +272,7 @@ fn deliver(engine: &SharedEngine, blobs: &Blobs, message: &[u8], owner: Owner) {
                 ticket.done_blocking();
                 return;
             }
-            Err(SubmitError::Conflict { .. }) => settle(engine),
+            Err(SubmitError::Conflict { .. }) => settle(engine, SHARD),
             Err(error) => panic!("{error}"),
         }
     }
@@ -280,10 +280,10 @@ fn deliver(engine: &SharedEngine, blobs: &Blobs, message: &[u8], owner: Owner) {
 }
 
 /// Waits until everything submitted is visible.
-fn settle(engine: &SharedEngine) {
+pub(super) fn settle(engine: &SharedEngine, shard: ShardId) {
     let mut batch = Batch::new();
     batch.put(
-        [&engine::keys::queue(SHARD)[..], b"settle"].concat(),
+        [&engine::keys::queue(shard)[..], b"settle"].concat(),
         vec![],
     );
     engine.submit(batch).expect("submit").done_blocking();
