@@ -136,22 +136,30 @@ impl BlobReader {
     }
 
     fn chunk(&self, chunk: &Chunk) -> Result<Bytes, BlobError> {
-        let stored = self.engine.read_body(&chunk.extent)?;
-        let plain = match chunk.encoding {
-            Encoding::Plain => stored,
-            Encoding::Zstd => self
-                .pool
-                .decompress(&stored, chunk.len as usize)
-                .map(Bytes::from)
-                .ok_or(BlobError::Damaged("a chunk does not decompress"))?,
-        };
-        if plain.len() != chunk.len as usize {
-            return Err(BlobError::Damaged(
-                "a chunk has another length than its record says",
-            ));
-        }
-        Ok(plain)
+        read_chunk(&self.engine, &self.pool, chunk)
     }
+}
+
+/// A chunk's bytes as they came, checked.
+pub(crate) fn read_chunk(
+    engine: &SharedEngine,
+    pool: &Pool,
+    chunk: &Chunk,
+) -> Result<Bytes, BlobError> {
+    let stored = engine.read_body(&chunk.extent)?;
+    let plain = match chunk.encoding {
+        Encoding::Plain => stored,
+        Encoding::Zstd => pool
+            .decompress(&stored, chunk.len as usize)
+            .map(Bytes::from)
+            .ok_or(BlobError::Damaged("a chunk does not decompress"))?,
+    };
+    if plain.len() != chunk.len as usize {
+        return Err(BlobError::Damaged(
+            "a chunk has another length than its record says",
+        ));
+    }
+    Ok(plain)
 }
 
 fn load(engine: &SharedEngine, shard: ShardId, id: BlobId) -> Result<Loaded, BlobError> {

@@ -9,12 +9,12 @@ use crate::compress::Pool;
 use crate::holds::Holds;
 use crate::id::BlobId;
 use crate::link::{self, Owner};
-use crate::reader::BlobReader;
+use crate::reader::{BlobReader, read_chunk};
 use crate::record::Record;
 use crate::unlinked::{self, Candidate};
 use crate::writer::{BlobWriter, Sink, StagedBlob};
 use bytes::Bytes;
-use engine::{Batch, Expect, Order, ReadError, ShardId, SharedEngine, SubmitError};
+use engine::{Batch, Expect, Order, ReadError, ShardId, SharedEngine, SubmitError, Versioned};
 use std::ops::Range;
 use std::sync::Arc;
 use thiserror::Error;
@@ -168,6 +168,29 @@ impl Blobs {
     /// only later.
     pub(crate) fn first_held(&self, shard: ShardId) -> u32 {
         self.holds.oldest(shard).unwrap_or(u32::MAX)
+    }
+
+    /// Many short blobs at once: of each one that is a single chunk its bytes.
+    /// The others, and what cannot be read, are left to [`Blobs::open`], which
+    /// says why. May touch the disk.
+    ///
+    /// # Errors
+    /// The engine cannot read.
+    pub fn read_short(
+        &self,
+        shard: ShardId,
+        ids: &[BlobId],
+    ) -> Result<Vec<Option<Bytes>>, BlobError> {
+        let keys: Vec<Vec<u8>> = ids.iter().map(|&id| link::record_key(shard, id)).collect();
+        let stored = self.engine.snapshot(shard).get_many(&keys)?;
+        let read = |stored: Option<Versioned>| {
+            let record = Record::decode(&stored?.value).ok()?;
+            match record.chunks.as_slice() {
+                [chunk] => read_chunk(&self.engine, &self.pool, chunk).ok(),
+                _ => None,
+            }
+        };
+        Ok(stored.into_iter().map(read).collect())
     }
 
     pub(crate) fn engine(&self) -> &SharedEngine {

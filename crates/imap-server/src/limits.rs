@@ -22,6 +22,8 @@ pub const SESSIONS_PER_ADDRESS_MAX: usize = 200;
 pub const OUTPUT_BYTES: usize = 64 * 1024;
 /// Email records that are read together.
 pub const RECORDS_PER_READ: usize = 256;
+/// Bytes of messages that FETCH reads together, ahead of what it sends.
+pub const READ_AHEAD_BYTES: u64 = 256 * 1024;
 /// Bytes of a message that one SEARCH key of BODY or TEXT looks at.
 pub const SEARCHED_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Header bytes that HEADER.FIELDS and SEARCH HEADER look at.

@@ -95,6 +95,17 @@ impl Account {
         Ok(whole.freeze())
     }
 
+    /// The bodies (without prefixes) of many short messages, read in one go. A
+    /// long one, and one that cannot be read, is `None`: open it by itself.
+    pub async fn read_short_bodies(&self, blobs: Vec<BlobId>) -> Vec<Option<Bytes>> {
+        let (shared, shard) = (Arc::clone(&self.shared), self.shard());
+        let work = move || {
+            let read = shared.blobs.read_short(shard, &blobs);
+            read.unwrap_or_else(|_| vec![None; blobs.len()])
+        };
+        self.shared.runtime.blocking(work).await
+    }
+
     /// Opens a message for reading from `range.start` to `range.end` in pieces
     /// of at most 256 KiB, so that a large one takes little memory.
     #[must_use]

@@ -1,10 +1,11 @@
 //! FETCH and UID FETCH (RFC 9051 §6.4.5; CHANGEDSINCE: RFC 7162 §3.1.4).
 
 use crate::commands::enable;
-use crate::fetch::{Message, Rendered, is_in_entry, write_message};
-use crate::limits::{OUTPUT_BYTES, RECORDS_PER_READ};
+use crate::fetch::{Message, Rendered, is_in_entry, opens_message, write_message};
+use crate::limits::{OUTPUT_BYTES, READ_AHEAD_BYTES, RECORDS_PER_READ};
 use crate::reply::{Ended, Executed, Reply, SyncMode};
 use crate::session::Session;
+use bytes::Bytes;
 use imap_proto::response::{self, Code, Status};
 use imap_proto::{FetchCommand, FetchItem};
 use mailbox_model::stage::FlagAction;
@@ -128,6 +129,13 @@ fn pick(
         .collect()
 }
 
+/// A message that will be answered.
+struct Ready<'a> {
+    number: u32,
+    entry: &'a Entry,
+    record: Option<(EmailRecord, Digest)>,
+}
+
 async fn write_batch(
     session: &mut Session,
     account: &Arc<Account>,
@@ -136,41 +144,126 @@ async fn write_batch(
     items: &[FetchItem],
     outcome: &mut Outcome,
 ) -> Result<(), Ended> {
+    let ready = with_records(session, account, entries, items, outcome).await;
+    let opens = items.iter().any(opens_message);
+    let mut rest = ready.as_slice();
+    let (mut now, mut bodies) = read_ahead(account, rest, opens).await;
+    while !rest.is_empty() {
+        let (window, later) = rest.split_at(now);
+        // The next ones are read while these are sent.
+        let writing = write_window(session, account, view, window, bodies, items, outcome);
+        let (written, ahead) = tokio::join!(writing, read_ahead(account, later, opens));
+        written?;
+        (now, bodies) = ahead;
+        rest = later;
+    }
+    Ok(())
+}
+
+/// The records that the items need; a message without one is told of or left out.
+async fn with_records<'a>(
+    session: &mut Session,
+    account: &Arc<Account>,
+    entries: &'a [(u32, Entry)],
+    items: &[FetchItem],
+    outcome: &mut Outcome,
+) -> Vec<Ready<'a>> {
     let mut records = None;
     if !items.iter().all(is_in_entry) {
         let ids: Vec<_> = entries.iter().map(|(_, entry)| entry.email).collect();
         records = Some(account.email_records(&ids).await.into_iter());
     }
-    let sets_seen = items.iter().any(FetchItem::sets_seen);
+    let mut ready = Vec::with_capacity(entries.len());
     for (number, entry) in entries {
-        let mut found = None;
+        let number = *number;
+        let mut record = None;
         if let Some(records) = &mut records {
             match records.next().map(decode) {
-                Some(Ok(record)) => found = Some(record),
+                Some(Ok(found)) => record = Some(found),
                 Some(Err(Unreadable::Gone)) | None => {
                     outcome.expunged = true;
                     continue;
                 }
                 Some(Err(Unreadable::Damaged(why))) => {
-                    report(session, outcome, *number, entry, &why);
+                    report(session, outcome, number, entry, &why);
                     continue;
                 }
             }
         }
+        ready.push(Ready {
+            number,
+            entry,
+            record,
+        });
+    }
+    ready
+}
+
+/// How many messages are answered next, and the bodies of those that are opened.
+async fn read_ahead(
+    account: &Account,
+    ready: &[Ready<'_>],
+    opens: bool,
+) -> (usize, Vec<Option<Bytes>>) {
+    if !opens {
+        return (ready.len(), Vec::new());
+    }
+    let mut bytes = 0;
+    let fits = |ready: &&Ready<'_>| {
+        bytes += ready.entry.size;
+        bytes <= READ_AHEAD_BYTES
+    };
+    // A long one is opened by itself, piece by piece.
+    let blobs: Vec<_> = ready
+        .iter()
+        .take_while(fits)
+        .filter_map(|ready| ready.record.as_ref())
+        .map(|(record, _)| record.blob)
+        .collect();
+    if blobs.is_empty() {
+        return (ready.len().min(1), Vec::new());
+    }
+    (blobs.len(), account.read_short_bodies(blobs).await)
+}
+
+async fn write_window(
+    session: &mut Session,
+    account: &Arc<Account>,
+    view: &View,
+    window: &[Ready<'_>],
+    bodies: Vec<Option<Bytes>>,
+    items: &[FetchItem],
+    outcome: &mut Outcome,
+) -> Result<(), Ended> {
+    let sets_seen = items.iter().any(FetchItem::sets_seen);
+    let mut bodies = bodies.into_iter();
+    for ready in window {
         let message = Message {
             account,
             view,
-            number: *number,
-            entry,
-            record: found.as_ref().map(|(record, digest)| (record, digest)),
+            number: ready.number,
+            entry: ready.entry,
+            record: ready
+                .record
+                .as_ref()
+                .map(|(record, digest)| (record, digest)),
+            body: bodies.next().flatten(),
         };
         match write_message(session, &message, items).await? {
-            Rendered::Whole if sets_seen && !entry.keywords.is_seen() => {
-                outcome.read.push(entry.uid);
+            Rendered::Whole if sets_seen && !ready.entry.keywords.is_seen() => {
+                outcome.read.push(ready.entry.uid);
             }
             Rendered::Whole => {}
             Rendered::UnknownEncoding => outcome.unknown_encoding = true,
-            Rendered::Broken => report(session, outcome, *number, entry, "its body is damaged"),
+            Rendered::Broken => {
+                report(
+                    session,
+                    outcome,
+                    ready.number,
+                    ready.entry,
+                    "its body is damaged",
+                );
+            }
         }
         if session.out.len() >= OUTPUT_BYTES {
             session.flush().await?;

@@ -128,6 +128,9 @@ async fn write_range(
     let range = range.start.min(record.size())..range.end.min(record.size());
     let mut left = range.end - range.start;
     response::write_literal_head(&mut session.out, left);
+    if let Some(body) = &message.body {
+        return write_known(session, record, body, range).await;
+    }
     let mut reader = message.account.open_message(record, range);
     while left > 0 {
         match reader.next_piece().await {
@@ -142,6 +145,31 @@ async fn write_range(
                 return fill(session, left).await;
             }
         }
+    }
+    Ok(Rendered::Whole)
+}
+
+/// Writes a range of a message whose body is in memory.
+async fn write_known(
+    session: &mut Session,
+    record: &EmailRecord,
+    body: &[u8],
+    range: Range<u64>,
+) -> Result<Rendered, Ended> {
+    let prefix = &record.prefix[..];
+    let mut left = range.end - range.start;
+    let mut skip = range.start;
+    for part in [prefix, body] {
+        let part = part
+            .get(usize::try_from(skip).unwrap_or(usize::MAX)..)
+            .unwrap_or(&[]);
+        let part = &part[..part.len().min(usize::try_from(left).unwrap_or(usize::MAX))];
+        write_piece(session, part).await?;
+        left -= part.len() as u64;
+        skip = skip.saturating_sub(prefix.len() as u64);
+    }
+    if left > 0 {
+        return fill(session, left).await;
     }
     Ok(Rendered::Whole)
 }

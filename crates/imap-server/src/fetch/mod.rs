@@ -13,8 +13,9 @@ mod body;
 use crate::reply::Ended;
 use crate::selected::Selected;
 use crate::session::{Enabled, Session};
+use bytes::Bytes;
 use imap_proto::response;
-use imap_proto::{DateTime, FetchItem};
+use imap_proto::{DateTime, FetchItem, SectionText};
 use mailbox_model::{Entry, View};
 use mailstore::{Account, EmailRecord};
 use mime::Digest;
@@ -28,6 +29,8 @@ pub(crate) struct Message<'a> {
     pub(crate) entry: &'a Entry,
     /// The record and its digest; none when only the entry is asked for.
     pub(crate) record: Option<(&'a EmailRecord, &'a Digest)>,
+    /// The body without its prefix, where it was read ahead.
+    pub(crate) body: Option<Bytes>,
 }
 
 /// How a message's answer went.
@@ -46,6 +49,17 @@ pub(crate) fn is_in_entry(item: &FetchItem) -> bool {
         item,
         FetchItem::Flags | FetchItem::Uid | FetchItem::ModSeq | FetchItem::Rfc822Size
     )
+}
+
+/// Items that open the message.
+pub(crate) fn opens_message(item: &FetchItem) -> bool {
+    match item {
+        FetchItem::BodySection { section, .. } => {
+            !matches!(section.text, SectionText::HeaderFields(_)) || !section.part.is_empty()
+        }
+        FetchItem::Rfc822 | FetchItem::Rfc822Header | FetchItem::Rfc822Text => true,
+        _ => false,
+    }
 }
 
 /// Writes one untagged FETCH.
