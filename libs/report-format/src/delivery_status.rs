@@ -103,11 +103,11 @@ fn read_unitext(text: &str) -> String {
     while let Some(at) = rest.find("\\x{") {
         out.push_str(&rest[..at]);
         rest = &rest[at..];
-        let decoded = rest[3..].split_once('}').and_then(|(digits, after)| {
-            let short = digits.len() <= 6;
-            let code = short
-                .then(|| u32::from_str_radix(digits, 16).ok())
-                .flatten()?;
+        // Six digits at most: looking further would be as many walks as escapes.
+        let end = rest[3..].bytes().take(7).position(|byte| byte == b'}');
+        let decoded = end.and_then(|end| {
+            let (digits, after) = (&rest[3..3 + end], &rest[3 + end + 1..]);
+            let code = u32::from_str_radix(digits, 16).ok()?;
             Some((char::from_u32(code).filter(|c| !c.is_control())?, after))
         });
         match decoded {

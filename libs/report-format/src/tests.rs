@@ -4,7 +4,9 @@ use envelope::{Address, EnhancedStatus, OriginalRecipient};
 use mime::{DateTime, PartKind};
 use proptest::prelude::*;
 
-use crate::{Action, Original, RecipientReport, Report, read_report, write_report};
+use crate::{
+    Action, Original, RecipientReport, Report, parse_delivery_status, read_report, write_report,
+};
 
 const NOW: DateTime = DateTime {
     unix_seconds: 1_171_494_123,
@@ -229,6 +231,14 @@ fn reports_of_others_are_read() {
         read_report(b"Subject: no report\r\n\r\nAction: failed\r\n"),
         None
     );
+}
+
+#[test]
+fn a_million_escapes_without_end_are_one_walk() {
+    let address = "\\x{".repeat(1 << 20);
+    let body = format!("A: b\r\n\r\nFinal-Recipient: utf-8;{address}\r\nAction: failed\r\n");
+    let status = parse_delivery_status(body.as_bytes());
+    assert_eq!(status.recipients[0].final_recipient, Some(address));
 }
 
 proptest! {
