@@ -166,9 +166,8 @@ fn year(word: &str) -> Option<i64> {
 
 fn clock_time(word: &str) -> Option<(i64, i64, i64)> {
     let mut pieces = word.split([':', '.']).map(|piece| {
-        (piece.len() <= 2)
-            .then(|| piece.parse::<i64>().ok())
-            .flatten()
+        let digits = piece.len() <= 2 && piece.bytes().all(|b| b.is_ascii_digit());
+        digits.then(|| piece.parse::<i64>().ok()).flatten()
     });
     let hour = pieces.next()??;
     let minute = pieces.next()??;
@@ -181,6 +180,10 @@ fn zone_minutes(word: &str) -> i16 {
     if let Some(digits) = word.strip_prefix(['+', '-']) {
         if digits.len() == 4 && digits.bytes().all(|b| b.is_ascii_digit()) {
             let number: i16 = digits.parse().unwrap_or(0);
+            // RFC 5322 §3.3 (MUST): the last two digits are 00 to 59.
+            if number % 100 > 59 {
+                return 0;
+            }
             let minutes = number / 100 * 60 + number % 100;
             return if word.starts_with('-') {
                 -minutes
@@ -288,6 +291,13 @@ mod tests {
     }
 
     #[test]
+    fn a_zone_that_cannot_be_is_none_and_others_are_written_as_read() {
+        assert_eq!(unix("1 Jan 2020 00:00 +9999"), Some((1_577_836_800, 0)));
+        let odd = parse_date(b"1 Jan 2020 00:00 -9959").expect("a date");
+        assert_eq!(parse_date(format_date(odd).as_bytes()), Some(odd));
+    }
+
+    #[test]
     fn what_is_no_date_is_none() {
         for text in [
             "",
@@ -297,6 +307,8 @@ mod tests {
             "1 Foo 2020 1:1",
             "1 Jan 20200 1:1",
             "1 Jan 2020 25:00",
+            "1 Jan 2020 -5:00",
+            "1 Jan 2020 +5:+1",
             "Mon, Tue, Wed",
         ] {
             assert_eq!(unix(text), None, "{text}");
