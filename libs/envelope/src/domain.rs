@@ -143,6 +143,16 @@ impl Domain {
         if text.split('.').count() != unicode.split('.').count() {
             return Err(DomainError::Idna);
         }
+        // What is kept must be read again: an A-label may hold what looks like one.
+        let again = Uts46::new().to_ascii(
+            unicode.as_bytes(),
+            AsciiDenyList::EMPTY,
+            Hyphens::Allow,
+            DnsLength::Verify,
+        );
+        if !again.is_ok_and(|again| again == ascii) {
+            return Err(DomainError::Idna);
+        }
         check_labels(&unicode)?;
         check_name_length(&ascii)?;
         Ok(Self(unicode.into()))

@@ -40,6 +40,7 @@ fn domains_that_only_look_alike_are_refused() {
         "ex\u{ad}ample.org",    // soft hyphen
         "ex\u{200b}ample.org",  // zero width space
         "xn--example.org",
+        "xn--xn--ccccccccccccccccckc-cer.example",
         "xn--.org",
         "exa\u{fffd}mple.org",
     ] {
