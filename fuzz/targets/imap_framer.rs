@@ -20,21 +20,19 @@ struct Shell {
 
 impl Shell {
     fn send(&mut self, piece: &[u8]) {
-        self.unread.extend_from_slice(piece);
+        let mut unread = std::mem::take(&mut self.unread);
+        unread.extend_from_slice(piece);
+        let mut rest = unread.as_slice();
         loop {
-            let unread = std::mem::take(&mut self.unread);
-            let step = self.framer.poll(&unread);
-            assert!(step.consumed <= unread.len());
-            let more = step.event.is_some();
-            let consumed = step.consumed;
-            if let Some(event) = step.event {
-                self.handle(&event);
-            }
-            self.unread = unread[consumed..].to_vec();
-            if !more {
-                return;
+            let step = self.framer.poll(rest);
+            assert!(step.consumed <= rest.len());
+            rest = &rest[step.consumed..];
+            match step.event {
+                Some(event) => self.handle(&event),
+                None => break,
             }
         }
+        self.unread = rest.to_vec();
     }
 
     fn handle(&mut self, event: &Event<'_>) {

@@ -1,5 +1,6 @@
 //! Any requests, staged and applied: what is staged applies, its record is read
-//! as written, and a checkpoint of the account is the account.
+//! as written, a checkpoint of the account is the account, and undoing gives back
+//! what there was.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -9,8 +10,8 @@ use mailbox_model::stage::{
     stage_uid_validity, stage_unsubscribe,
 };
 use mailbox_model::{
-    Draft, Flag, LogEntry, MailboxId, MailboxName, ModSeq, Role, Uid, UidSet, UidValidity, View,
-    apply,
+    Draft, Entry, Flag, LogEntry, MailboxId, MailboxName, ModSeq, Rewind, Role, Uid, UidSet,
+    UidValidity, View, apply,
 };
 
 const NAMES: [&str; 8] = ["INBOX", "a", "a/b", "a/b/c", "b", "inbox/x", "é", "b/a"];
@@ -119,7 +120,31 @@ fn draft(view: &View, [kind, a, b, c]: [u8; 4]) -> Option<Draft> {
     }
 }
 
+/// What undoing gives back of an account; its module says what it does not.
+fn held(view: &View) -> String {
+    let mailboxes = view.mailboxes().map(|mailbox| {
+        let entry = |entry: &Entry| {
+            let keywords: Vec<_> = entry.keywords.iter().collect();
+            (entry.uid, entry.email, entry.size, entry.deleted, keywords)
+        };
+        (
+            (
+                mailbox.id(),
+                mailbox.name(),
+                mailbox.role(),
+                mailbox.uid_validity(),
+            ),
+            mailbox.counters(),
+            mailbox.entries().iter().map(entry).collect::<Vec<_>>(),
+        )
+    });
+    let mailboxes: Vec<_> = mailboxes.collect();
+    let subscriptions: Vec<_> = view.subscriptions().collect();
+    format!("{mailboxes:?} {subscriptions:?} {:?}", view.usage())
+}
+
 fuzz_target!(|data: &[u8]| {
+    let mut past = Vec::new();
     let mut view = View::empty(UidValidity(1));
     for step in data.chunks_exact(4).take(60) {
         let step = [step[0], step[1], step[2], step[3]];
@@ -128,10 +153,17 @@ fuzz_target!(|data: &[u8]| {
         };
         let entry = draft.into_entry(view.modseq().next(), 1_000);
         assert_eq!(LogEntry::decode(&entry.encode()).as_ref(), Ok(&entry));
+        let before = held(&view);
         apply(&mut view, &entry).expect("what was staged applies");
+        past.push((before, entry));
         if view.usage().emails > 2_000 {
             break;
         }
     }
     assert_eq!(fuzz::restored(&view), view);
+    let mut rewind = Rewind::new(view);
+    for (before, entry) in past.iter().rev() {
+        rewind.undo(entry).expect("what was applied is undone");
+        assert_eq!(&held(rewind.view()), before);
+    }
 });

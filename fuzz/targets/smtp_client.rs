@@ -152,7 +152,7 @@ fuzz_target!(|data: &[u8]| {
     let whole = run(&config, knob, [data.as_slice()]);
     // What is sent is what we were given, encoded: lines all of it.
     fuzz::assert_lines(&whole.out);
-    assert!(whole.out.len() <= 4_096);
+    assert!(whole.out.len() <= 8_192);
     let split = run(&config, knob, fuzz::pieces(data, seed));
     // Octets behind STARTTLS's reply are told by lying in the same piece.
     if config.starttls == StartTls::Never {
