@@ -219,7 +219,7 @@ fn a_huge_header_and_many_recipients_stay_bounded() {
 #[test]
 fn reports_of_others_are_read() {
     let body = b"Reporting-MTA: dns;x.example\n\n\nFinal-Recipient: RFC822;a@b\nAction: Failed (bad)\nStatus: 5.0.0 (unknown)\n\nFinal-Recipient: rfc822; c@d\nAction: odd\n\nAction: delayed\n";
-    let status = crate::parse_delivery_status(body);
+    let status = parse_delivery_status(body);
     assert_eq!(status.recipients.len(), 2);
     assert_eq!(status.recipients[0].final_recipient.as_deref(), Some("a@b"));
     assert_eq!(
@@ -263,6 +263,6 @@ proptest! {
 
     #[test]
     fn garbage_never_panics(bytes: Vec<u8>) {
-        let _ = (read_report(&bytes), crate::parse_delivery_status(&bytes));
+        let _ = (read_report(&bytes), parse_delivery_status(&bytes));
     }
 }
