@@ -2,10 +2,12 @@
 
 use crate::id::BlobId;
 use crate::link::{self, Key, Owner};
+use crate::record::Record;
 use crate::store::{BlobError, Blobs};
 use crate::unlinked::{self, Candidate};
 use bytes::Bytes;
-use engine::{Order, ShardId, Snapshot, keys};
+use engine::check::{Checker, Repair, Report, Severity};
+use engine::{Order, ReadError, ShardId, Snapshot, keys};
 use std::fmt;
 
 /// Something that is not as it must be.
@@ -23,6 +25,8 @@ pub enum Finding {
     Forgotten(BlobId),
     /// A blob was marked dying, and outlived its grace time.
     Overdue(BlobId),
+    /// A link of an owner that is gone or has another body.
+    NoOwner(BlobId, Owner),
 }
 
 impl fmt::Display for Finding {
@@ -52,7 +56,142 @@ impl fmt::Display for Finding {
                     "the body {id} is used by nobody and outlived its grace time"
                 )
             }
+            Self::NoOwner(id, Owner::Email(account, email)) => {
+                write!(
+                    f,
+                    "the body {id} is kept for email {email} of account {account}, which has not this body"
+                )
+            }
+            Self::NoOwner(id, Owner::Queue(message)) => {
+                write!(
+                    f,
+                    "the body {id} is kept for the queued message {message}, which has not this body"
+                )
+            }
         }
+    }
+}
+
+impl Finding {
+    /// The finding as everybody tells it.
+    #[must_use]
+    pub fn report(&self, shard: ShardId) -> Report {
+        use Severity::{Leftover, Lost};
+        let account = |owner: &Owner| match owner {
+            Owner::Email(account, _) => Some(account.0),
+            Owner::Queue(_) => None,
+        };
+        let (checker, severity, repair, account, key, means) = match self {
+            Self::StrangeKey(key) => (
+                Checker::KeyKnown,
+                Leftover,
+                Repair::SetAside,
+                None,
+                key.clone(),
+                "nothing that this program knows of; was the store used by a newer one?",
+            ),
+            Self::Unreadable(id, _) | Self::OtherBytes(id) => (
+                Checker::BodyIsItsName,
+                Lost,
+                Repair::SetAside,
+                None,
+                link::record_key(shard, *id),
+                "the text of every message with this body is damaged or lost; a repair frees the name, so that the same message can be stored again",
+            ),
+            Self::Dangling(id, owner) => (
+                Checker::BlobPresent,
+                Lost,
+                Repair::Rebuild,
+                account(owner),
+                link::link_key(shard, *id, *owner),
+                "the text of the message is lost",
+            ),
+            Self::Forgotten(id) | Self::Overdue(id) => (
+                Checker::BlobOwned,
+                Leftover,
+                Repair::Rebuild,
+                None,
+                link::record_key(shard, *id),
+                "nothing; the body takes up space",
+            ),
+            Self::NoOwner(id, owner) => (
+                Checker::BlobOwned,
+                Leftover,
+                Repair::Rebuild,
+                account(owner),
+                link::link_key(shard, *id, *owner),
+                "nothing; the body takes up space",
+            ),
+        };
+        Report {
+            checker,
+            severity,
+            repair,
+            account,
+            key: Some(key),
+            what: self.to_string(),
+            means,
+        }
+    }
+}
+
+/// Says of an owner whether it has this body; the snapshot is of the blob's shard.
+pub type Names<'a> = &'a dyn Fn(&dyn Snapshot, BlobId, Owner) -> Result<bool, ReadError>;
+
+/// Checks that each link's owner has this body, as of one snapshot.
+///
+/// # Errors
+/// The index cannot be read at all.
+pub fn fsck_owners(
+    blobs: &Blobs,
+    shard: ShardId,
+    names: Names<'_>,
+) -> Result<Vec<Finding>, BlobError> {
+    let snapshot = blobs.engine().snapshot(shard);
+    let mut findings = Vec::new();
+    let space = keys::blob(shard);
+    let end = keys::end_of(&space);
+    for_each(&*snapshot, space, &end, |key, _| {
+        if let Some(Key::Link(id, owner)) = link::parse(&key)
+            && !names(&*snapshot, id, owner)?
+        {
+            findings.push(Finding::NoOwner(id, owner));
+        }
+        Ok(())
+    })?;
+    Ok(findings)
+}
+
+impl Blobs {
+    /// True if `owner` uses the blob in the snapshot, which is of `shard`.
+    ///
+    /// # Errors
+    /// The snapshot cannot be read.
+    pub fn has_link(
+        &self,
+        snapshot: &dyn Snapshot,
+        shard: ShardId,
+        id: BlobId,
+        owner: Owner,
+    ) -> Result<bool, BlobError> {
+        Ok(snapshot.get(&link::link_key(shard, id, owner))?.is_some())
+    }
+
+    /// True if the snapshot, which is of `shard`, has the blob with this size.
+    /// Its bytes are not read.
+    ///
+    /// # Errors
+    /// The snapshot cannot be read.
+    pub fn has_record(
+        &self,
+        snapshot: &dyn Snapshot,
+        shard: ShardId,
+        id: BlobId,
+        size: u64,
+    ) -> Result<bool, BlobError> {
+        let stored = snapshot.get(&link::record_key(shard, id))?;
+        let record = stored.and_then(|stored| Record::decode(&stored.value).ok());
+        Ok(record.is_some_and(|record| record.size == size))
     }
 }
 

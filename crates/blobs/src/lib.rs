@@ -7,6 +7,7 @@
 //! - [`record`]: what is kept about a blob; [`link`]: who uses it.
 //! - [`store`]: stage, link, read. [`collect`]: what nobody uses goes.
 //!   [`mod@fsck`]: is what is stored what was given?
+//! - [`repair`]: what is done about what is not.
 //!
 //! What a message means is not known here, nor who may read it.
 //!
@@ -25,6 +26,7 @@ pub mod limits;
 pub mod link;
 pub mod reader;
 pub mod record;
+pub mod repair;
 pub mod store;
 mod unlinked;
 pub mod writer;

@@ -14,7 +14,7 @@ use crate::record::account::{AccountRecord, Quota};
 use crate::record::address::AddressRecord;
 use crate::record::credentials::Credentials;
 use crate::record::head::Head;
-use crate::store::{Directory, Inner, decode};
+use crate::store::{Directory, Inner, decode, decode_listed};
 use engine::{Batch, CommitNo};
 use envelope::{AccountId, Address, Domain};
 use sasl::Secret;
@@ -230,7 +230,7 @@ impl Directory {
         let Some(domain) = domain else {
             let mut accounts = Vec::new();
             for (key, record) in self.inner.scan(keys::accounts(), LISTED_MAX).await? {
-                let record = decode(&key, Some(record), AccountRecord::decode)?;
+                let record = decode_listed(&key, &record, AccountRecord::decode);
                 let id = keys::split_account(&key);
                 accounts.extend(id.zip(record).map(|(id, record)| Account::new(id, record)));
             }
@@ -238,7 +238,13 @@ impl Directory {
         };
         let mut accounts = Vec::new();
         for id in self.inner.accounts_of(domain, LISTED_MAX).await? {
-            accounts.extend(self.account(id).await?);
+            match self.account(id).await {
+                Ok(account) => accounts.extend(account),
+                Err(error @ DirectoryError::Damaged { .. }) => {
+                    tracing::error!(account = %id, %error);
+                }
+                Err(error) => return Err(error),
+            }
         }
         Ok(accounts)
     }
@@ -389,7 +395,7 @@ impl Inner {
         than: AccountId,
     ) -> Result<Option<AccountId>, DirectoryError> {
         for (key, record) in self.scan(keys::accounts(), LISTED_MAX).await? {
-            let record = decode(&key, Some(record), AccountRecord::decode)?;
+            let record = decode_listed(&key, &record, AccountRecord::decode);
             let id = keys::split_account(&key).filter(|&id| id != than);
             if id.is_some() && record.is_some_and(|record| record.admin) {
                 return Ok(id);
@@ -419,7 +425,7 @@ impl Inner {
     ) -> Result<Vec<AccountId>, DirectoryError> {
         let mut ids = Vec::new();
         for (key, record) in self.scan(keys::addresses_of(domain), LISTED_MAX).await? {
-            let record = decode(&key, Some(record), AddressRecord::decode)?;
+            let record = decode_listed(&key, &record, AddressRecord::decode);
             if let Some(AddressRecord::Account(id)) = record {
                 ids.push(id);
             }

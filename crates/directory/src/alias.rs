@@ -5,7 +5,7 @@ use crate::error::DirectoryError;
 use crate::keys;
 use crate::limits::{ALIAS_TARGETS_MAX, CONFLICTS_MAX, LISTED_MAX};
 use crate::record::address::AddressRecord;
-use crate::store::{Directory, decode};
+use crate::store::{Directory, decode, decode_listed};
 use engine::Batch;
 use envelope::{Address, Domain, LocalPart};
 
@@ -104,7 +104,7 @@ impl Directory {
         let range = domain.map_or_else(keys::addresses, keys::addresses_of);
         let mut aliases = Vec::new();
         for (key, record) in self.inner.scan(range, LISTED_MAX).await? {
-            let record = decode(&key, Some(record), AddressRecord::decode)?;
+            let record = decode_listed(&key, &record, AddressRecord::decode);
             let address = address_of(&key);
             if let (Some(address), Some(AddressRecord::Alias(targets))) = (address, record) {
                 aliases.push(Alias { address, targets });

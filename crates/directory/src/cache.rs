@@ -41,6 +41,13 @@ impl RecordCache {
         }
     }
 
+    /// Forgets everything.
+    pub(crate) fn clear(&self) {
+        let mut invalidations = self.invalidations.lock();
+        *invalidations += 1;
+        self.records.clear();
+    }
+
     /// Runs inside a commit's `on_visible`.
     pub(crate) fn invalidate(&self, keys: &[Vec<u8>]) {
         let mut invalidations = self.invalidations.lock();

@@ -8,7 +8,7 @@ use crate::keys;
 use crate::limits::{CONFLICTS_MAX, LISTED_MAX, SCAN_PAGE};
 use crate::record::address::AddressRecord;
 use crate::record::domain::DomainRecord;
-use crate::store::{Directory, Inner, decode};
+use crate::store::{Directory, Inner, decode, decode_listed};
 use engine::Batch;
 use envelope::{AccountId, Address, Domain};
 
@@ -121,7 +121,7 @@ impl Directory {
     pub async fn domain_list(&self) -> Result<Vec<DomainInfo>, DirectoryError> {
         let mut domains = Vec::new();
         for (key, record) in self.inner.scan(keys::domains(), LISTED_MAX).await? {
-            let record = decode(&key, Some(record), DomainRecord::decode)?;
+            let record = decode_listed(&key, &record, DomainRecord::decode);
             let name = core::str::from_utf8(key.get(2..).unwrap_or_default()).ok();
             let domain = name.and_then(|name| Domain::parse(name).ok());
             domains.extend(
@@ -211,7 +211,7 @@ impl Inner {
             let mut batch = Batch::new();
             let mut changes = Changes::new(&mut batch);
             for (key, record) in page {
-                let decoded = decode(key, Some(record.clone()), AddressRecord::decode)?;
+                let decoded = decode_listed(key, record, AddressRecord::decode);
                 if matches!(decoded, Some(AddressRecord::Alias(_))) && address_of(key).is_some() {
                     changes.expect(key.clone(), Some(record.version));
                     changes.delete(key.clone());

@@ -9,6 +9,7 @@
 //!   an [`AuthFailure`] that says what the client may be told.
 //! - `domain_*`, `account_*`, `alias_*`: what administrators do. Each is one
 //!   commit with conditions; a change that came first means staging anew.
+//! - [`Directory::fsck`]: whether the records agree; [`mod@fsck`] has the findings. [`Directory::repair`] mends them.
 //! - [`record`]: the stored records, byte by byte; `keys`: where they lie.
 //!
 //! Not here: mailboxes and what is in them (`mailstore`), whether a message may
@@ -28,12 +29,14 @@ mod cache;
 mod changes;
 mod domain;
 mod error;
+pub mod fsck;
 mod keys;
 pub mod limits;
 mod login;
 mod options;
 mod password;
 pub mod record;
+mod repair;
 mod resolve;
 mod store;
 
@@ -45,6 +48,7 @@ pub use login::{AuthFailure, Identity};
 pub use options::{LoginOptions, Options};
 pub use record::account::Quota;
 pub use record::credentials::Cost;
+pub use repair::RepairError;
 pub use resolve::{Resolution, Target};
 pub use store::Directory;
 

@@ -53,3 +53,10 @@ pub const THROTTLE_SEEN_MAX: usize = 64;
 
 /// Entries of one listing; an installation with more is listed domain by domain.
 pub const LISTED_MAX: usize = 1_000_000;
+
+/// Times that a repair looks again: what was mended may show what else is to be.
+pub(crate) const REPAIR_ROUNDS: u32 = 4;
+
+/// Ids that are passed over when the directory's head was lost: accounts that
+/// had them may have been removed.
+pub(crate) const IDS_SKIPPED: u64 = 1024;

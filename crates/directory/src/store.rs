@@ -174,6 +174,21 @@ impl Inner {
     }
 }
 
+/// Decodes a record of a listing. One that is damaged is left out and told:
+/// it must not hide the others.
+pub(crate) fn decode_listed<T>(
+    key: &[u8],
+    record: &Versioned,
+    decode: impl FnOnce(&[u8]) -> Result<T, DecodeError>,
+) -> Option<T> {
+    decode(&record.value)
+        .inspect_err(|error| {
+            let key = key.escape_ascii();
+            tracing::error!(%key, %error, "a record of the directory is damaged; see `posthouse fsck`");
+        })
+        .ok()
+}
+
 /// Decodes a record, with its key in the error.
 pub(crate) fn decode<T>(
     key: &[u8],

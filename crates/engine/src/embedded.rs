@@ -30,6 +30,7 @@ mod index;
 mod lock;
 mod open;
 mod options;
+mod repair;
 mod scan;
 mod segment;
 mod threads;
@@ -37,15 +38,17 @@ mod threads;
 #[cfg(test)]
 mod tests;
 
+pub use fsck::Progress;
 pub use open::OpenError;
 pub use options::{OnFatal, Options};
+pub use repair::RepairError;
 
 use self::core::Core;
 use crate::body::Extent;
 use crate::collect::{CollectError, SealedSegment, Step, Walk};
 use crate::contract::{Batch, Engine, ReadError, ShardId, Snapshot, SubmitError, Ticket};
 use crate::findings::Finding;
-use crate::limits::BUSY_BYTES;
+use crate::limits::{BUSY_BYTES, FSCK_BYTES_MAX};
 use crate::stats::Stats;
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -149,8 +152,17 @@ impl EmbeddedEngine {
     /// # Errors
     /// The journal cannot be read at all.
     pub fn fsck(&self) -> io::Result<Vec<Finding>> {
+        self.fsck_with(FSCK_BYTES_MAX, &|_, _| {})
+    }
+
+    /// As [`EmbeddedEngine::fsck`], with a bound for the memory of keys; says
+    /// how far it is.
+    ///
+    /// # Errors
+    /// The journal cannot be read at all.
+    pub fn fsck_with(&self, bytes_max: usize, progress: Progress<'_>) -> io::Result<Vec<Finding>> {
         let _kept = self.keep_segments();
-        fsck::fsck(&self.core)
+        fsck::fsck(&self.core, bytes_max, progress)
     }
 
     /// Keeps every segment where it is for as long as the guard lives, for

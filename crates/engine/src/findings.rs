@@ -1,5 +1,7 @@
 //! What can be wrong with a store, in words an operator understands.
 
+use crate::check::{Checker, Repair, Report, Severity};
+use crate::limits::FINDINGS_MAX;
 use std::fmt;
 use wire::codec::DecodeError;
 
@@ -80,6 +82,47 @@ pub enum Finding {
         /// What the library says.
         why: String,
     },
+    /// A key that belongs to no space.
+    StrangeKey {
+        /// The key.
+        key: Vec<u8>,
+    },
+    /// There are more findings than are told.
+    More {
+        /// How many.
+        count: u64,
+    },
+}
+
+/// Findings up to a bound.
+#[derive(Debug, Default)]
+pub(crate) struct Findings {
+    told: Vec<Finding>,
+    more: u64,
+}
+
+impl Findings {
+    pub(crate) fn push(&mut self, finding: Finding) {
+        if self.told.len() < FINDINGS_MAX {
+            self.told.push(finding);
+        } else {
+            self.more += 1;
+        }
+    }
+
+    pub(crate) fn extend(&mut self, findings: Vec<Finding>) {
+        for finding in findings {
+            self.push(finding);
+        }
+    }
+
+    /// Those that are told; the last one says how many are not.
+    pub(crate) fn told(mut self) -> Vec<Finding> {
+        if self.more > 0 {
+            self.told.push(Finding::More { count: self.more });
+        }
+        self.told
+    }
 }
 
 impl fmt::Display for Finding {
@@ -157,6 +200,87 @@ impl fmt::Display for Finding {
                     "the index cannot be read: {why}; the next start makes it again"
                 )
             }
+            Self::StrangeKey { key } => write!(f, "the key {} belongs to no space", Key(key)),
+            Self::More { count } => write!(
+                f,
+                "there are {count} findings more of the journal or the index"
+            ),
+        }
+    }
+}
+
+impl Finding {
+    /// The finding as everybody tells it.
+    #[must_use]
+    pub fn report(&self) -> Report {
+        use Severity::{Leftover, Lost, Wrong};
+        let (checker, severity, repair, means) = match self {
+            Self::SegmentHeader { .. }
+            | Self::Unreadable { .. }
+            | Self::MissingGroups { .. }
+            | Self::Commit { .. } => (
+                Checker::JournalWhole,
+                Lost,
+                Repair::None,
+                "mail or changes that were written there may be lost, unless the index still has them; the disk should be looked at",
+            ),
+            Self::IndexRebuilt { .. } => (
+                Checker::IndexIsJournal,
+                Leftover,
+                Repair::None,
+                "nothing is lost; look at the disk if it happens again",
+            ),
+            Self::IndexAhead { .. } => (
+                Checker::JournalWhole,
+                Wrong,
+                Repair::Rebuild,
+                "the journal's end is lost: what only the index knows would go with it",
+            ),
+            Self::More { .. } => (
+                Checker::IndexIsJournal,
+                Wrong,
+                Repair::Rebuild,
+                "not every finding is listed",
+            ),
+            Self::IndexLacks { .. } | Self::IndexDiffers { .. } => (
+                Checker::IndexIsJournal,
+                Wrong,
+                Repair::Rebuild,
+                "something that is stored is not shown, or an older state of it",
+            ),
+            Self::IndexHas { .. } => (
+                Checker::IndexIsJournal,
+                Wrong,
+                Repair::Rebuild,
+                "something is shown that the journal does not hold: it would go with the index",
+            ),
+            Self::IndexUnreadable { .. } => (
+                Checker::IndexIsJournal,
+                Wrong,
+                Repair::Rebuild,
+                "some things can't be read until the index is made again; nothing is lost",
+            ),
+            Self::StrangeKey { .. } => (
+                Checker::KeyKnown,
+                Leftover,
+                Repair::None,
+                "nothing that this program knows of; was the store used by a newer one?",
+            ),
+        };
+        Report {
+            checker,
+            severity,
+            repair,
+            account: None,
+            key: match self {
+                Self::IndexLacks { key, .. }
+                | Self::IndexHas { key, .. }
+                | Self::IndexDiffers { key, .. }
+                | Self::StrangeKey { key } => Some(key.clone()),
+                _ => None,
+            },
+            what: self.to_string(),
+            means,
         }
     }
 }

@@ -7,13 +7,14 @@
 //! - [`collect`]: how space is given back.
 //! - [`memory`]: the backend for tests and the simulation.
 //! - [`embedded`]: the backend for one machine: journal and index.
-//! - [`findings`]: what can be wrong with a store.
+//! - [`check`]: what checks are called; [`findings`]: what can be wrong with a store.
 //!
 //! What keys and values mean is the business of the crates above.
 
 #![forbid(unsafe_code)]
 
 pub mod body;
+pub mod check;
 pub mod collect;
 pub mod contract;
 pub mod embedded;

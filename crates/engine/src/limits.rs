@@ -34,3 +34,10 @@ pub const COLLECT_STEP_BYTES: u64 = 1 << 20;
 
 /// Segment files that are kept open for reading.
 pub const OPEN_SEGMENTS_MAX: usize = 128;
+
+/// Memory for keys while index and journal are compared; a store with more keys
+/// is read several times.
+pub const FSCK_BYTES_MAX: usize = 64 << 20;
+
+/// Findings of one check that are told; the rest is counted.
+pub const FINDINGS_MAX: usize = 10_000;

@@ -34,6 +34,7 @@
 
 mod commit;
 mod facts;
+pub mod fsck;
 mod generated;
 mod header;
 pub mod limits;

@@ -6,10 +6,11 @@
 
 use crate::error::StoreError;
 use crate::head::{Floor, QuotaLimits};
+use crate::keys;
 use crate::lane::Lane;
 use crate::load::{self, Tip};
 use crate::store::Shared;
-use engine::ShardId;
+use engine::{Batch, Expect, ShardId, SubmitError};
 use envelope::AccountId;
 use mailbox_model::{ModSeq, View};
 use parking_lot::RwLock;
@@ -136,6 +137,18 @@ impl Account {
         let mut latest = self.latest.subscribe();
         // The sender lives as long as we do.
         let _ = latest.wait_for(|&visible| visible >= modseq).await;
+    }
+
+    /// Returns when everything that was submitted of the account is visible,
+    /// what goes after a change too. The caller holds the lane.
+    pub(crate) async fn settle_all(&self, tip: &mut Tip) {
+        self.settled(tip.view.modseq()).await;
+        let mut barrier = Batch::new();
+        barrier.expect(keys::head(self.id), Expect::Version(tip.version));
+        match self.shared.engine.submit(barrier) {
+            Ok(ticket) => drop(ticket.done().await),
+            Err(error) => tip.stale |= matches!(error, SubmitError::Conflict { .. }),
+        }
     }
 
     /// Shows a view. Called in commit order.

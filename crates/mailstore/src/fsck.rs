@@ -1,104 +1,43 @@
-//! Checks one account: log against pages against head, entries against email
-//! records against blob links. Reads one snapshot; repairs nothing.
+//! Checks one account: base and log against checkpoint against head, entries against
+//! email records against blobs and their links, and every key against the
+//! table of keys. Reads one snapshot; repairs nothing.
+//!
+//! - [`finding`]: what can be wrong, in words and as a report with a checker's name.
+//! - [`view`]: what must be true of a view alone.
+//! - [`emails`]: entries, records, bodies.
+//! - [`witness`]: what must be true from one view to a later one, for the
+//!   simulation and the crash tests.
+//!
+//! Memory: two views of the account at a time, and 32 bytes for each of its
+//! messages.
+
+mod emails;
+mod finding;
+pub(crate) mod view;
+mod witness;
+
+pub use finding::Finding;
+pub use view::check_view;
+pub use witness::{Acknowledged, Broken, Witness};
 
 use crate::email::EmailRecord;
 use crate::error::StoreError;
 use crate::head::Head;
 use crate::keys::{self, Chain};
 use crate::limits::FINDINGS_MAX;
-use crate::load::{Pending, base_view, checkpoint_view, fold_from_floor, for_each};
-use crate::reap::ended;
-use blobs::{BlobId, Blobs, Owner};
-use engine::{Engine, ShardId, Snapshot};
+use crate::load::{base_view, checkpoint_view, for_each};
+use blobs::{BlobId, Blobs};
+use engine::{Engine, ReadError, Snapshot};
 use envelope::AccountId;
-use mailbox_model::{Counters, EmailId, LogEntry, MailboxId, ModSeq, Uid, Usage, View, apply};
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
-
-/// Something about an account that is not as it should be.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Finding {
-    /// There is no head.
-    NoAccount,
-    /// The head does not decode.
-    HeadDamaged(String),
-    /// The head differs from the folded log.
-    HeadDiffers,
-    /// The log can't be folded.
-    Log(String),
-    /// The checkpoint can't be read.
-    Checkpoint(String),
-    /// The checkpoint is not the log folded up to it.
-    CheckpointDiffers(ModSeq),
-    /// A mailbox's counters are not the sums over its entries.
-    Counters(MailboxId),
-    /// The usage is not the sum over the emails.
-    Usage,
-    /// An entry's email has no record.
-    NoRecord {
-        /// The mailbox.
-        mailbox: MailboxId,
-        /// The entry.
-        uid: Uid,
-        /// The email.
-        email: EmailId,
-    },
-    /// An email's record does not decode.
-    RecordDamaged(EmailId, String),
-    /// An entry's size is not its record's.
-    Size(EmailId),
-    /// An email's blob is not there.
-    NoBlob(EmailId, BlobId),
-    /// An email's blob does not know of it.
-    NoLink(EmailId, BlobId),
-    /// A record of an email that is in no mailbox and not kept for its retention.
-    Orphan(EmailId),
-    /// There are more findings than are told.
-    More,
-}
-
-impl fmt::Display for Finding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoAccount => write!(f, "the account has no head"),
-            Self::HeadDamaged(error) => write!(f, "the head is damaged: {error}"),
-            Self::HeadDiffers => write!(f, "the head differs from the log"),
-            Self::Log(error) => write!(f, "the log can't be folded: {error}"),
-            Self::Checkpoint(error) => write!(f, "the checkpoint is damaged: {error}"),
-            Self::CheckpointDiffers(modseq) => {
-                write!(f, "the checkpoint at change {modseq} differs from the log")
-            }
-            Self::Counters(id) => write!(f, "mailbox {id}: the counters are not the sums"),
-            Self::Usage => write!(f, "the quota used is not the sum over the emails"),
-            Self::NoRecord {
-                mailbox,
-                uid,
-                email,
-            } => {
-                write!(
-                    f,
-                    "mailbox {mailbox}, UID {uid}: email {email} has no record"
-                )
-            }
-            Self::RecordDamaged(email, error) => {
-                write!(f, "email {email}: the record is damaged: {error}")
-            }
-            Self::Size(email) => write!(f, "email {email}: its entry has another size"),
-            Self::NoBlob(email, blob) => write!(f, "email {email}: blob {blob} is missing"),
-            Self::NoLink(email, blob) => write!(f, "email {email}: blob {blob} has no link to it"),
-            Self::Orphan(email) => {
-                write!(f, "email {email} is in no mailbox and was never expunged")
-            }
-            Self::More => write!(f, "there is more"),
-        }
-    }
-}
+use mailbox_model::page::ViewBuilder;
+use mailbox_model::{EmailId, LogEntry, ModSeq, View, apply};
 
 /// Findings up to a bound.
-struct Findings(Vec<Finding>);
+#[derive(Debug, Default)]
+pub(crate) struct Findings(Vec<Finding>);
 
 impl Findings {
-    fn push(&mut self, finding: Finding) {
+    pub(crate) fn push(&mut self, finding: Finding) {
         match self.0.len() {
             n if n < FINDINGS_MAX => self.0.push(finding),
             n if n == FINDINGS_MAX => self.0.push(Finding::More),
@@ -107,6 +46,7 @@ impl Findings {
     }
 }
 
+/// Everything about one account, as of one snapshot.
 pub(crate) fn check(
     engine: &dyn Engine,
     blobs: &Blobs,
@@ -114,145 +54,192 @@ pub(crate) fn check(
 ) -> Result<Vec<Finding>, StoreError> {
     let shard = engine.shard_of_account(account.0);
     let snapshot = engine.snapshot(shard);
+    let mut findings = Findings::default();
+    check_keys(&*snapshot, account, &mut findings)?;
     let Some(head) = snapshot.get(&keys::head(account))? else {
-        return Ok(vec![Finding::NoAccount]);
+        findings.push(Finding::NoAccount);
+        return Ok(findings.0);
     };
-    let mut findings = Findings(Vec::new());
-    // A damaged head is told below; the log then counts from its beginning.
-    let floor = Head::decode(&head.value).map_or(ModSeq(0), |head| head.floor.modseq);
-    let pending = &mut Pending::default();
-    let view = match fold_from_floor(&*snapshot, account, floor, pending) {
-        Ok(view) => view,
-        Err(StoreError::Read(error)) => return Err(error.into()),
+    let head = match Head::decode(&head.value) {
+        Ok(head) => Some(head),
         Err(error) => {
-            findings.push(Finding::Log(error.to_string()));
-            return Ok(findings.0);
+            findings.push(Finding::HeadDamaged(error.to_string()));
+            None
         }
     };
-    match Head::decode(&head.value) {
-        Err(error) => findings.push(Finding::HeadDamaged(error.to_string())),
-        Ok(head) if Head::of(&view, head.limits, head.floor) != head => {
-            findings.push(Finding::HeadDiffers);
-        }
-        Ok(_) => {}
+    let floor = floor_of(&*snapshot, account, head.as_ref())?;
+    let Some(view) = check_log(&*snapshot, account, floor, &mut findings)? else {
+        return Ok(findings.0);
+    };
+    if head.is_some_and(|head| Head::of(&view, head.limits, head.floor) != head) {
+        findings.push(Finding::HeadDiffers);
     }
-    check_checkpoint(&*snapshot, account, floor, &mut findings)?;
-    check_sums(&view, &mut findings);
-    check_emails(&*snapshot, blobs, (account, shard), &view, &mut findings)?;
+    for finding in check_view(&view) {
+        findings.push(finding);
+    }
+    emails::check(
+        (engine, &*snapshot),
+        blobs,
+        (account, shard),
+        &view,
+        &mut findings,
+    )?;
     Ok(findings.0)
 }
 
-/// Folds the log up to the checkpoint and compares.
+/// True if the account's email has this body. What can't be read counts as a
+/// yes: too much is kept, never too little.
+///
+/// # Errors
+/// The snapshot, which is of the account's shard, can't be read.
+pub fn names_blob(
+    snapshot: &dyn Snapshot,
+    account: AccountId,
+    email: EmailId,
+    blob: BlobId,
+) -> Result<bool, ReadError> {
+    let record = snapshot.get(&keys::email(account, email))?;
+    Ok(record.is_some_and(|record| {
+        EmailRecord::decode(&record.value).map_or(true, |record| record.blob == blob)
+    }))
+}
+
+/// Keys that lie between those that are written.
+pub(crate) fn check_keys(
+    snapshot: &dyn Snapshot,
+    account: AccountId,
+    findings: &mut Findings,
+) -> Result<(), StoreError> {
+    for (start, end) in keys::gaps(account) {
+        for_each(snapshot, start, &end, |key, _| {
+            findings.push(Finding::StrangeKey(key));
+            Ok(())
+        })?;
+    }
+    for chain in [Chain::Base, Chain::Latest] {
+        let root = keys::root(account, chain);
+        for_each(
+            snapshot,
+            keys::parts(account, chain).0,
+            &keys::end_of_chain(account, chain),
+            |key, _| {
+                if key != root && keys::part_of(&key).is_none() {
+                    findings.push(Finding::StrangeKey(key));
+                }
+                Ok(())
+            },
+        )?;
+    }
+    let (start, end) = keys::emails(account);
+    for_each(snapshot, start, &end, |key, _| {
+        if keys::email_of(&key).is_none() {
+            findings.push(Finding::StrangeKey(key));
+        }
+        Ok(())
+    })?;
+    let (start, end) = keys::log_after(account, ModSeq(0));
+    for_each(snapshot, start, &end, |key, _| {
+        if keys::modseq_of(&key).is_none() {
+            findings.push(Finding::StrangeKey(key));
+        }
+        Ok(())
+    })
+}
+
+/// Where the log begins: the head says so, or, when it is damaged, the base.
+pub(crate) fn floor_of(
+    snapshot: &dyn Snapshot,
+    account: AccountId,
+    head: Option<&Head>,
+) -> Result<ModSeq, StoreError> {
+    if let Some(head) = head {
+        return Ok(head.floor.modseq);
+    }
+    let root = snapshot.get(&keys::root(account, Chain::Base))?;
+    let builder = root.and_then(|root| ViewBuilder::new(&root.value).ok());
+    Ok(builder.map_or(ModSeq(0), |builder| builder.modseq()))
+}
+
+/// Base and log, folded, and compared with the checkpoint on the way. None when
+/// neither of them gives a state.
+pub(crate) fn check_log(
+    snapshot: &dyn Snapshot,
+    account: AccountId,
+    floor: ModSeq,
+    findings: &mut Findings,
+) -> Result<Option<View>, StoreError> {
+    let mut stored = check_checkpoint(snapshot, account, floor, findings)?;
+    let mut view = match base_view(snapshot, account, floor) {
+        Ok(view) => Some(view),
+        Err(StoreError::Read(error)) => return Err(error.into()),
+        Err(error) => {
+            findings.push(Finding::Base(error.to_string()));
+            None
+        }
+    };
+    let compare = |view: &mut Option<View>, stored: &mut Option<View>, findings: &mut Findings| {
+        let Some(shown) = stored.take() else { return };
+        match view {
+            Some(view) if *view != shown => {
+                findings.push(Finding::CheckpointDiffers(shown.modseq()));
+            }
+            Some(_) => {}
+            // What the log lost, the checkpoint still knows.
+            None => *view = Some(shown),
+        }
+    };
+    let (start, end) = keys::log_after(account, floor);
+    for_each(snapshot, start, &end, |key, record| {
+        // Told already.
+        let Some(modseq) = keys::modseq_of(&key) else {
+            return Ok(());
+        };
+        if stored.as_ref().is_some_and(|shown| modseq > shown.modseq()) {
+            compare(&mut view, &mut stored, findings);
+        }
+        if let Err(why) = fold_entry(view.as_mut(), modseq, &record.value) {
+            findings.push(Finding::LogEntry(modseq, why));
+            view = None;
+        }
+        Ok(())
+    })?;
+    compare(&mut view, &mut stored, findings);
+    Ok(view)
+}
+
+/// Folds one entry, or only reads it where there is no state any more.
+fn fold_entry(view: Option<&mut View>, modseq: ModSeq, record: &[u8]) -> Result<(), String> {
+    let entry = LogEntry::decode(record).map_err(|error| error.to_string())?;
+    if entry.modseq != modseq {
+        return Err(format!("it says that it is change {}", entry.modseq));
+    }
+    match view {
+        Some(view) => apply(view, &entry).map_err(|error| error.to_string()),
+        None => Ok(()),
+    }
+}
+
+/// The checkpoint's view, if there is one that can be read.
 fn check_checkpoint(
     snapshot: &dyn Snapshot,
     account: AccountId,
     floor: ModSeq,
     findings: &mut Findings,
-) -> Result<(), StoreError> {
+) -> Result<Option<View>, StoreError> {
     let Some(root) = snapshot.get(&keys::root(account, Chain::Latest))? else {
-        return Ok(());
+        return Ok(None);
     };
-    let (stored, modseq) = match checkpoint_view(snapshot, account, Chain::Latest, &root.value) {
-        Ok((view, _, modseq)) => (view, modseq),
-        Err(StoreError::Read(error)) => return Err(error.into()),
+    match checkpoint_view(snapshot, account, Chain::Latest, &root.value) {
+        Ok((view, _, modseq)) if modseq >= floor => Ok(Some(view)),
+        Ok((_, _, modseq)) => {
+            let what = format!("it is of change {modseq}, the log begins after {floor}");
+            findings.push(Finding::Checkpoint(what));
+            Ok(None)
+        }
+        Err(StoreError::Read(error)) => Err(error.into()),
         Err(error) => {
             findings.push(Finding::Checkpoint(error.to_string()));
-            return Ok(());
-        }
-    };
-    let mut folded = base_view(snapshot, account, floor)?;
-    let (start, _) = keys::log_after(account, floor);
-    let (end, _) = keys::log_after(account, modseq);
-    for_each(snapshot, start, &end, |_, record| {
-        let entry = LogEntry::decode(&record.value).map_err(|error| StoreError::Damaged {
-            account,
-            what: error.to_string(),
-        })?;
-        Ok(apply(&mut folded, &entry)?)
-    })?;
-    if folded != stored {
-        findings.push(Finding::CheckpointDiffers(modseq));
-    }
-    Ok(())
-}
-
-fn check_sums(view: &View, findings: &mut Findings) {
-    let mut sizes: BTreeMap<EmailId, u64> = BTreeMap::new();
-    for mailbox in view.mailboxes() {
-        let mut sums = Counters::default();
-        for entry in mailbox.entries() {
-            sums.messages += 1;
-            sums.unseen += u64::from(!entry.keywords.is_seen());
-            sums.deleted += u64::from(entry.deleted);
-            sums.size_bytes += entry.size;
-            sizes.insert(entry.email, entry.size);
-        }
-        if sums != mailbox.counters() {
-            findings.push(Finding::Counters(mailbox.id()));
+            Ok(None)
         }
     }
-    let usage = Usage {
-        bytes: sizes.values().sum(),
-        emails: sizes.len() as u64,
-    };
-    if usage != view.usage() {
-        findings.push(Finding::Usage);
-    }
-}
-
-fn check_emails(
-    snapshot: &dyn Snapshot,
-    blobs: &Blobs,
-    (account, shard): (AccountId, ShardId),
-    view: &View,
-    findings: &mut Findings,
-) -> Result<(), StoreError> {
-    let mut expected: BTreeMap<EmailId, (MailboxId, Uid, u64)> = BTreeMap::new();
-    for mailbox in view.mailboxes() {
-        for entry in mailbox.entries() {
-            expected.insert(entry.email, (mailbox.id(), entry.uid, entry.size));
-        }
-    }
-    // Kept until the retention has passed.
-    let mut kept = BTreeSet::new();
-    ended(snapshot, account, ModSeq(u64::MAX), &mut kept)?;
-    let (start, end) = keys::emails(account);
-    for_each(snapshot, start, &end, |key, record| {
-        let Some(email) = keys::email_of(&key) else {
-            return Ok(());
-        };
-        let Some((_, _, size)) = expected.remove(&email) else {
-            if !kept.contains(&email) {
-                findings.push(Finding::Orphan(email));
-            }
-            return Ok(());
-        };
-        let record = match EmailRecord::decode(&record.value) {
-            Ok(record) => record,
-            Err(error) => {
-                findings.push(Finding::RecordDamaged(email, error.to_string()));
-                return Ok(());
-            }
-        };
-        if record.size() != size {
-            findings.push(Finding::Size(email));
-        }
-        match blobs.open(shard, record.blob) {
-            Ok(body) if body.size() == record.blob_size => {}
-            _ => findings.push(Finding::NoBlob(email, record.blob)),
-        }
-        let owner = Owner::Email(account, email.0);
-        if !blobs.is_linked(shard, record.blob, owner)? {
-            findings.push(Finding::NoLink(email, record.blob));
-        }
-        Ok(())
-    })?;
-    for (email, (mailbox, uid, _)) in expected {
-        findings.push(Finding::NoRecord {
-            mailbox,
-            uid,
-            email,
-        });
-    }
-    Ok(())
 }

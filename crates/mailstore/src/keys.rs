@@ -66,6 +66,12 @@ fn key(account: AccountId, kind: u8) -> Vec<u8> {
     key
 }
 
+/// The account that a key belongs to.
+pub(crate) fn account_of(key: &[u8]) -> Option<AccountId> {
+    let id = key.get(1..PREFIX)?.try_into().ok()?;
+    Some(AccountId(u64::from_be_bytes(id)))
+}
+
 /// Everything of an account.
 pub(crate) fn all(account: AccountId) -> (Vec<u8>, Vec<u8>) {
     let start = engine::keys::account(account.0);
@@ -93,6 +99,27 @@ pub(crate) fn log(account: AccountId, modseq: ModSeq) -> Vec<u8> {
 /// The log up to `last`.
 pub(crate) fn log_until(account: AccountId, last: ModSeq) -> (Vec<u8>, Vec<u8>) {
     (key(account, LOG), log(account, last.next()))
+}
+
+/// The change that a key of the log names.
+pub(crate) fn modseq_of(key: &[u8]) -> Option<ModSeq> {
+    let modseq = key.get(PREFIX + 1..)?.try_into().ok()?;
+    Some(ModSeq(u64::from_be_bytes(modseq)))
+}
+
+/// What lies between the ranges that are written: nothing, in a sound store.
+pub(crate) fn gaps(account: AccountId) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let start = engine::keys::account(account.0);
+    let end = engine::keys::end_of(&start);
+    let mut head_end = head(account);
+    head_end.push(0);
+    vec![
+        (start, key(account, BASE)),
+        (key(account, CHECKPOINT + 1), key(account, EMAIL)),
+        (key(account, EMAIL + 1), key(account, HEAD)),
+        (head_end, key(account, LOG)),
+        (key(account, LOG + 1), end),
+    ]
 }
 
 /// The log after `after`.
@@ -141,6 +168,11 @@ pub(crate) fn part(account: AccountId, chain: Chain, part: Part, generation: Mod
 /// All parts of a chain's checkpoints, without the root.
 pub(crate) fn parts(account: AccountId, chain: Chain) -> (Vec<u8>, Vec<u8>) {
     (key(account, chain.kind()), root(account, chain))
+}
+
+/// Behind every key of a chain.
+pub(crate) fn end_of_chain(account: AccountId, chain: Chain) -> Vec<u8> {
+    key(account, chain.kind() + 1)
 }
 
 /// The part and the generation that a key of [`parts`] names.

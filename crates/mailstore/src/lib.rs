@@ -47,7 +47,7 @@ mod tests;
 pub use account::Account;
 pub use email::{EmailRecord, InternalDate, NewEmail};
 pub use error::{RecordError, StoreError};
-pub use fsck::Finding;
+pub use fsck::{Acknowledged, Broken, Finding, Witness, check_view, names_blob};
 pub use head::{Floor, QuotaLimits};
 pub use lane::{Lane, Lanes, Place, QuotaRule};
 pub use lifecycle::DEFAULT_MAILBOXES;

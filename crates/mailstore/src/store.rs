@@ -166,13 +166,66 @@ impl Mailstore {
         self.shared.tasks.wait().await;
     }
 
-    /// Checks one account's records against each other, as of one snapshot.
+    /// Checks one account's records against each other, as of one snapshot. What
+    /// is found is told only if it is still so while nobody changes the account.
     ///
     /// # Errors
     /// The engine can't be read at all.
     pub async fn fsck(&self, account: AccountId) -> Result<Vec<Finding>, StoreError> {
+        let found = self.fsck_now(account).await?;
+        if found.is_empty() {
+            return Ok(found);
+        }
+        // A change under way writes records before it is shown, and takes some away after it.
+        match self.account(account).await {
+            Ok(held) => {
+                let mut tip = held.lane.lock().await;
+                held.settle_all(&mut tip).await;
+                self.fsck_now(account).await
+            }
+            Err(_) => Ok(found),
+        }
+    }
+
+    async fn fsck_now(&self, account: AccountId) -> Result<Vec<Finding>, StoreError> {
         let shared = Arc::clone(&self.shared);
         let work = move || fsck::check(&*shared.engine, &shared.blobs, account);
+        self.shared.runtime.blocking(work).await
+    }
+
+    /// The accounts of a shard that have any key, in order, from `from` on and
+    /// up to `limit`; whether they can be opened or not.
+    ///
+    /// # Errors
+    /// The engine can't be read.
+    pub async fn stored_accounts(
+        &self,
+        shard: ShardId,
+        from: AccountId,
+        limit: usize,
+    ) -> Result<Vec<AccountId>, StoreError> {
+        let engine = Arc::clone(&self.shared.engine);
+        let work = move || {
+            let snapshot = engine.snapshot(shard);
+            let end = engine::keys::end_of(&[engine::keys::Space::Account as u8]);
+            let mut start = engine::keys::account(from.0);
+            let mut found = Vec::new();
+            while found.len() < limit {
+                let next = snapshot.scan(&start, &end, engine::Order::Ascending, 1)?;
+                let Some(account) = next
+                    .first()
+                    .and_then(|(key, _)| crate::keys::account_of(key))
+                else {
+                    break;
+                };
+                found.push(account);
+                match account.0.checked_add(1) {
+                    Some(next) => start = engine::keys::account(next),
+                    None => break,
+                }
+            }
+            Ok::<_, StoreError>(found)
+        };
         self.shared.runtime.blocking(work).await
     }
 }

@@ -24,7 +24,7 @@ use crate::store::Store;
 pub(crate) use account::{Add as AccountAdd, Passwd, Quota};
 pub(crate) use alias::Add as AliasAdd;
 pub(crate) use domain::{Add as DomainAdd, Remove as DomainRemove};
-pub(crate) use fsck::Fsck;
+pub(crate) use fsck::{Checking, Fsck};
 pub(crate) use queue::Which;
 
 /// What an act gives: an answer in JSON or an error for the person who asked.
@@ -76,6 +76,7 @@ impl Acts {
             "queue.release" => queue::act(store, ::queue::Act::Release, read(args)?).await,
             "queue.remove" => queue::act(store, ::queue::Act::Remove, read(args)?).await,
             "fsck" => fsck::fsck(store, read(args)?).await,
+            "fsck.progress" => Ok(store.checking.shown()),
             other => Err(usage(format!(
                 "this server does not know {other:?}; is it older than this command?"
             ))),
@@ -89,6 +90,8 @@ impl Commands for Acts {
             let command = request.command.clone();
             let result = self.act(request).await;
             match &result {
+                // Asked again and again.
+                Ok(_) if command.ends_with(".progress") => {}
                 Ok(_) => tracing::info!(%command, "command done"),
                 Err(error) => tracing::warn!(%command, %error, "command failed"),
             }

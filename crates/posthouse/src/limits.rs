@@ -25,3 +25,12 @@ pub(crate) const STARTING_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Between two such attempts.
 pub(crate) const STARTING_PAUSE: Duration = Duration::from_millis(50);
+
+/// Findings of `fsck` that one answer holds; the rest is counted.
+pub(crate) const FINDINGS_SHOWN_MAX: usize = 10_000;
+
+/// Accounts that `fsck` lists at once.
+pub(crate) const ACCOUNTS_PAGE: usize = 1000;
+
+/// Between two looks at how far a long act is.
+pub(crate) const PROGRESS_PAUSE: Duration = Duration::from_millis(500);

@@ -47,6 +47,11 @@ pub(crate) fn line(text: &str) {
     let _ = out.flush();
 }
 
+/// Shows on the terminal what is being done; not part of the answer.
+pub(crate) fn status(text: &str) {
+    eprintln!("{text}");
+}
+
 /// Prints an error and gives its exit status.
 pub(crate) fn failure(error: &anyhow::Error, json: bool) -> ExitCode {
     let kind = kind_of(error);

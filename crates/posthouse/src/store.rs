@@ -8,12 +8,14 @@ use std::sync::Arc;
 use anyhow::anyhow;
 use blobs::Blobs;
 use directory::Directory;
+use engine::SharedEngine;
 use engine::embedded::{EmbeddedEngine, OpenError, Options};
-use engine::{Engine as _, SharedEngine};
 use mailstore::Mailstore;
 use queue::Queue;
 use runtime::Runtime;
 use settings::Settings;
+
+use crate::acts::Checking;
 
 /// The opened store.
 pub(crate) struct Store {
@@ -22,7 +24,8 @@ pub(crate) struct Store {
     pub(crate) mailstore: Mailstore,
     pub(crate) queue: Queue,
     pub(crate) directory: Directory,
-    runtime: Runtime,
+    pub(crate) runtime: Runtime,
+    pub(crate) checking: Arc<Checking>,
 }
 
 impl Store {
@@ -53,26 +56,8 @@ impl Store {
             queue,
             directory,
             runtime: runtime.clone(),
+            checking: Arc::default(),
         })
-    }
-
-    /// Index against journal, and bodies against those who need them; in sentences.
-    pub(crate) async fn fsck_engine(&self) -> anyhow::Result<Vec<String>> {
-        let (engine, blobs) = (self.engine.clone(), self.blobs.clone());
-        self.runtime
-            .blocking(move || {
-                let mut findings: Vec<String> =
-                    engine.fsck()?.iter().map(ToString::to_string).collect();
-                for shard in (0..engine.shards()).map(engine::ShardId) {
-                    findings.extend(
-                        blobs::fsck::fsck(&blobs, shard, None)?
-                            .iter()
-                            .map(ToString::to_string),
-                    );
-                }
-                Ok(findings)
-            })
-            .await
     }
 
     /// Throws the index away; opening makes it again from the journal. Refused while a server runs.

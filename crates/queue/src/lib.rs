@@ -7,6 +7,7 @@
 //!   what became of them, alone or together with a report in one commit
 //! * [`Queue::list`], [`Queue::act`], [`Queue::act_on_all`] are the operator's
 //! * [`Queue::recover`] is called once, before the first lease
+//! * [`Queue::fsck`] checks the records against each other, [`Queue::repair`] mends them
 //!
 //! Keys: [`keys`]. Records: [`Message`] (written once), [`Progress`] (after
 //! each attempt), [`Intent`] (while an attempt is under way). What may follow
@@ -24,6 +25,7 @@
 mod admin;
 mod entry;
 mod error;
+pub mod fsck;
 mod intent;
 pub mod keys;
 mod lease;
@@ -32,6 +34,7 @@ mod message;
 mod news;
 mod progress;
 mod recover;
+mod repair;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -44,4 +47,5 @@ pub use message::{Message, Origin};
 pub use news::News;
 pub use progress::{Attempt, Progress, RecipientProgress};
 pub use recover::Recovered;
+pub use repair::RepairError;
 pub use store::{Due, DueMark, DuePage, NewMessage, Queue, Start};

@@ -33,3 +33,9 @@ pub(crate) const INTERRUPTED_WAIT_MS: u64 = 60_000;
 
 /// The longest wait after an interruption.
 pub(crate) const INTERRUPTED_WAIT_MAX_MS: u64 = 3_600_000;
+
+/// Times that a repair looks again: what was mended may show what else is to be.
+pub(crate) const REPAIR_ROUNDS: u32 = 4;
+
+/// Bytes of a body that are set aside with a message that can't be mended.
+pub(crate) const ASIDE_BODY_BYTES_MAX: usize = 64 << 20;

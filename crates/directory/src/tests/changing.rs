@@ -229,6 +229,11 @@ async fn a_damaged_record_is_reported_and_the_others_are_served() {
     let broken = world.directory.resolve(&address("broken@demo.test")).await;
     let text = broken.expect_err("damaged").to_string();
     assert!(text.contains("broken"), "{text}");
+    let listed = world.directory.account_list(None).await.expect("listed");
+    assert_eq!(listed.len(), 3);
+    let demo = domain("demo.test");
+    let here = world.directory.account_list(Some(&demo)).await;
+    assert_eq!(here.expect("listed").len(), 2);
     assert!(
         world
             .directory

@@ -155,7 +155,7 @@ async fn a_damaged_log_is_found() {
     damage.put(keys::log(ALICE, modseq), &b"\x01"[..]);
     room.engine.submit(damage).expect("room").done().await;
     let found = room.store.fsck(ALICE).await.expect("read");
-    assert!(matches!(found[..], [Finding::Log(_)]), "{found:?}");
+    assert!(matches!(found[..], [Finding::LogEntry(..)]), "{found:?}");
     assert!(room.reopened().store.account(ALICE).await.is_err());
 }
 

@@ -65,7 +65,8 @@ async fn a_lane_takes_many_commits_without_waiting_for_the_sync() {
     // Nothing becomes visible until the gate opens.
     let (open, gate) = mpsc::channel::<()>();
     let mut block = Batch::new();
-    let mut key = engine::keys::account(ALICE.0);
+    // A key that is none of the account, in its shard.
+    let mut key = engine::keys::queue(room.store.shard(ALICE));
     key.push(0xfe);
     block.put(key, &b""[..]);
     block.on_visible(move |_| {

@@ -1,42 +1,107 @@
-//! The act of checking the store: index against journal, accounts against their logs, bodies against their owners.
+//! The act of checking the store, beside a running server or without one.
+//!
+//! Order: journal and index, the directory, each account, the queue, mail on its way in, bodies. Each part reads
+//! snapshots of its own and stops nobody; what memory each takes is in `docs/internals/checks.md`.
 
+mod progress;
+mod steps;
+
+use engine::check::{Repair, Report, Severity, key_text};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::{ActResult, failed, of_directory, parse_address};
+use super::{ActResult, CommandError, of_directory, parse_address};
+use crate::limits::FINDINGS_SHOWN_MAX;
 use crate::store::Store;
+
+pub(crate) use progress::Checking;
 
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Fsck {
     pub(crate) account: Option<String>,
 }
 
-/// All findings as sentences; none means that the store is sound.
-pub(super) async fn fsck(store: &Store, args: Fsck) -> ActResult {
-    let directory = &store.directory;
-    let accounts = match &args.account {
-        Some(text) => {
-            let address = parse_address(text)?;
-            vec![
-                directory
-                    .account_show(&address)
-                    .await
-                    .map_err(of_directory)?,
-            ]
+/// What a check found, up to a bound.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    accounts: usize,
+    reports: Vec<(Report, Option<String>)>,
+    /// Findings beyond the bound.
+    more: usize,
+}
+
+impl Found {
+    fn add(&mut self, report: Report, address: Option<&str>) {
+        if self.reports.len() < FINDINGS_SHOWN_MAX {
+            self.reports.push((report, address.map(str::to_owned)));
+        } else {
+            self.more += 1;
         }
-        None => directory.account_list(None).await.map_err(of_directory)?,
+    }
+
+    fn shown(&self) -> Value {
+        let findings: Vec<Value> = self
+            .reports
+            .iter()
+            .map(|(report, address)| shown(report, address.as_deref()))
+            .collect();
+        json!({"accounts": self.accounts, "findings": findings, "more": self.more})
+    }
+}
+
+/// All findings; none means that the store is sound.
+pub(super) async fn fsck(store: &Store, args: Fsck) -> ActResult {
+    let address = args.account.as_deref().map(parse_address).transpose()?;
+    let account = match &address {
+        Some(address) => Some(
+            store
+                .directory
+                .account_show(address)
+                .await
+                .map_err(of_directory)?,
+        ),
+        None => None,
     };
-    let mut findings = Vec::new();
-    for account in &accounts {
-        let found = store.mailstore.fsck(account.id).await.map_err(failed)?;
-        findings.extend(
-            found
-                .iter()
-                .map(|finding| format!("{}: {finding}", account.address)),
-        );
+    let Some(_one) = store.checking.begin() else {
+        return Err(CommandError::new(
+            admin::control::FailureKind::Conflict,
+            "a check is running already; wait until it has ended",
+        ));
+    };
+    let mut found = Found::default();
+    match account {
+        Some(account) => {
+            steps::account(store, &mut found, account.id, Some(account.address)).await?;
+        }
+        None => steps::everything(store, &mut found).await?,
     }
-    if args.account.is_none() {
-        findings.extend(store.fsck_engine().await.map_err(failed)?);
+    Ok(found.shown())
+}
+
+fn shown(report: &Report, address: Option<&str>) -> Value {
+    json!({
+        "checker": report.checker.name(),
+        "severity": report.severity.name(),
+        "repair": report.repair.name(),
+        "account": address,
+        "account_id": report.account,
+        "key": report.key.as_deref().map(key_text),
+        "what": report.what,
+        "means": report.means,
+        "next": next(report),
+    })
+}
+
+/// What a person should do about it.
+fn next(report: &Report) -> &'static str {
+    match (report.repair, report.severity) {
+        (Repair::Rebuild, _) => "`posthouse fsck --repair` makes it again from what is sound",
+        (Repair::SetAside, Severity::Leftover) => {
+            "`posthouse fsck --repair` moves it into the folder `aside`"
+        }
+        (Repair::SetAside, _) => {
+            "restore it from a backup if there is one; otherwise `posthouse fsck --repair` moves the record into the folder `aside`"
+        }
+        (Repair::None, _) => "look at the disk and restore from a backup what is lost",
     }
-    Ok(json!({"accounts": accounts.len(), "findings": findings}))
 }

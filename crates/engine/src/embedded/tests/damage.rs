@@ -106,6 +106,35 @@ fn the_index_saves_what_the_journal_lost() {
         .filter(|f| matches!(f, Finding::IndexHas { .. }))
         .count();
     assert_eq!(lacks, 3, "{findings:?}");
+    // A repair writes them to the journal again: the index may be lost now.
+    let before = all(&engine);
+    let mended = engine.repair(&findings, &NoAside).expect("repair");
+    assert_eq!(mended.len(), 1, "{mended:?}");
+    assert_eq!(engine.repair(&[], &NoAside).expect("repair"), []);
+    let left = engine.fsck().expect("fsck");
+    assert!(
+        !left.iter().any(|f| matches!(f, Finding::IndexHas { .. })),
+        "{left:?}"
+    );
+    engine.close();
+    drop(engine);
+    drop_index(&folder.0).expect("dropped");
+    let engine = open(&folder, &small());
+    let values = |all: Vec<(Vec<u8>, CommitNo, Bytes)>| {
+        all.into_iter()
+            .map(|(key, _, value)| (key, value))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(values(all(&engine)), values(before));
+}
+
+/// For repairs that have nothing to set aside.
+struct NoAside;
+
+impl crate::check::Aside for NoAside {
+    fn keep(&self, item: &crate::check::SetAside<'_>) -> io::Result<()> {
+        panic!("set aside: {item:?}");
+    }
 }
 
 #[test]
@@ -261,4 +290,96 @@ fn copy_all(from: &Path, to: &Path) {
             fs::copy(&path, &target).expect("copy");
         }
     }
+}
+
+#[test]
+fn a_check_in_little_memory_finds_the_same() {
+    let (folder, _) = filled(300);
+    let engine = open(&folder, &small());
+    let shared: SharedEngine = engine.clone();
+    // Deleted keys and keys written twice are compared too.
+    for n in 0..100 {
+        let mut batch = Batch::new();
+        batch.delete(key(1, &format!("{n:05}")));
+        batch.put(key(1, &format!("{:05}", n + 100)), &b"again"[..]);
+        shared.submit(batch).expect("submit").done_blocking();
+    }
+    assert_eq!(engine.fsck().expect("fsck"), []);
+    let passes = std::cell::Cell::new(0);
+    assert_eq!(engine.fsck_with(2000, &|_, _| {}).expect("fsck"), []);
+    // The index of half the store: whatever the memory, the same is lacking.
+    let half = MapIndex::default();
+    let journal = fsck::Journal::of(&engine.core);
+    let (segments, _) = journal.segments().expect("segments");
+    scan::Scan::new(&segments)
+        .run(&mut |commit| {
+            passes.set(passes.get() + 1);
+            let applied = index::Applied {
+                commit: commit.number,
+                store: 1,
+            };
+            let mut writes = commit.writes;
+            writes.retain(|(key, _)| key.last().is_some_and(|last| last % 2 == 0));
+            let commit = commit::Commit {
+                number: commit.number,
+                writes,
+                on_visible: Vec::new(),
+            };
+            index::Index::apply(&half, &[commit], applied).expect("apply");
+            std::ops::ControlFlow::Continue(())
+        })
+        .expect("scan");
+    let check = |bytes_max| {
+        let (snapshot, until) = index::Index::snapshot(&half);
+        fsck::compare_all(&journal, (&*snapshot, until), bytes_max, &|_, _| {}).expect("fsck")
+    };
+    let (mut at_once, mut in_parts) = (check(1 << 20), check(1000));
+    let order = |finding: &Finding| finding.to_string();
+    at_once.sort_by_key(order);
+    in_parts.sort_by_key(order);
+    assert_eq!(at_once.len(), 100);
+    assert_eq!(at_once, in_parts);
+    assert_eq!(passes.get(), 400);
+}
+
+#[test]
+fn another_value_of_the_same_commit_is_found() {
+    let (folder, _) = filled(20);
+    let engine = open(&folder, &small());
+    let other = MapIndex::default();
+    let journal = fsck::Journal::of(&engine.core);
+    let (segments, _) = journal.segments().expect("segments");
+    scan::Scan::new(&segments)
+        .run(&mut |replayed| {
+            let applied = index::Applied {
+                commit: replayed.number,
+                store: 1,
+            };
+            let mut writes = replayed.writes;
+            if replayed.number == 7 {
+                writes[0].1 = Some(Bytes::from_static(b"flipped"));
+            }
+            let commit = commit::Commit {
+                number: replayed.number,
+                writes,
+                on_visible: Vec::new(),
+            };
+            index::Index::apply(&other, &[commit], applied).expect("apply");
+            std::ops::ControlFlow::Continue(())
+        })
+        .expect("scan");
+    let (snapshot, until) = index::Index::snapshot(&other);
+    let found = fsck::compare_all(&journal, (&*snapshot, until), 1 << 20, &|_, _| {});
+    let found = found.expect("fsck");
+    assert!(
+        matches!(
+            found[..],
+            [Finding::IndexDiffers {
+                index: 7,
+                journal: 7,
+                ..
+            }]
+        ),
+        "{found:?}"
+    );
 }

@@ -1,0 +1,277 @@
+//! What can be wrong with an account.
+
+use crate::keys::{self, Chain};
+use blobs::BlobId;
+use engine::check::{Checker, Repair, Report, Severity};
+use envelope::AccountId;
+use mailbox_model::{EmailId, MailboxId, ModSeq, Uid};
+use std::fmt;
+
+/// Something about an account that is not as it should be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Finding {
+    /// There is no head.
+    NoAccount,
+    /// The head does not decode.
+    HeadDamaged(String),
+    /// The head differs from the folded log.
+    HeadDiffers,
+    /// An entry of the log does not decode or does not fit those before it.
+    LogEntry(ModSeq, String),
+    /// The base, where the log begins, can't be read.
+    Base(String),
+    /// The checkpoint can't be read.
+    Checkpoint(String),
+    /// The checkpoint is not the log folded up to it.
+    CheckpointDiffers(ModSeq),
+    /// A mailbox's counters are not the sums over its entries.
+    Counters(MailboxId),
+    /// The usage is not the sum over the emails.
+    Usage,
+    /// UIDs that are not in order, or not below the mailbox's next.
+    UidOrder(MailboxId, Uid),
+    /// An entry claims a change that comes after the mailbox's last.
+    ModSeqAbove(MailboxId, Uid),
+    /// Two mailboxes have one UIDVALIDITY, or it is not below the next.
+    UidValidity(MailboxId),
+    /// An email is in a mailbox twice.
+    Twice(MailboxId, EmailId),
+    /// An entry's email has no record.
+    NoRecord {
+        /// The mailbox.
+        mailbox: MailboxId,
+        /// The entry.
+        uid: Uid,
+        /// The email.
+        email: EmailId,
+    },
+    /// An email's record does not decode.
+    RecordDamaged(EmailId, String),
+    /// An entry's size is not its record's.
+    Size(EmailId),
+    /// An email's blob is not there.
+    NoBlob(EmailId, BlobId),
+    /// An email's blob does not know of it.
+    NoLink(EmailId, BlobId),
+    /// A record of an email that is in no mailbox and was never expunged.
+    Orphan(EmailId),
+    /// A key that this program does not write.
+    StrangeKey(Vec<u8>),
+    /// There are more findings than are told.
+    More,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoAccount => write!(f, "the account has no head"),
+            Self::HeadDamaged(error) => write!(f, "the head is damaged: {error}"),
+            Self::HeadDiffers => write!(f, "the head differs from the log"),
+            Self::LogEntry(modseq, error) => {
+                write!(f, "change {modseq} of the log can't be used: {error}")
+            }
+            Self::Base(error) => write!(f, "the base of the log is damaged: {error}"),
+            Self::Checkpoint(error) => write!(f, "the checkpoint is damaged: {error}"),
+            Self::CheckpointDiffers(modseq) => {
+                write!(f, "the checkpoint at change {modseq} differs from the log")
+            }
+            Self::Counters(id) => write!(f, "mailbox {id}: the counters are not the sums"),
+            Self::Usage => write!(f, "the quota used is not the sum over the emails"),
+            Self::UidOrder(mailbox, uid) => {
+                write!(f, "mailbox {mailbox}: UID {uid} is out of order")
+            }
+            Self::ModSeqAbove(mailbox, uid) => write!(
+                f,
+                "mailbox {mailbox}, UID {uid}: its change comes after the mailbox's last"
+            ),
+            Self::UidValidity(mailbox) => write!(
+                f,
+                "mailbox {mailbox}: its UIDVALIDITY is another's or not given yet"
+            ),
+            Self::Twice(mailbox, email) => {
+                write!(f, "mailbox {mailbox}: email {email} is in it twice")
+            }
+            Self::NoRecord {
+                mailbox,
+                uid,
+                email,
+            } => write!(
+                f,
+                "mailbox {mailbox}, UID {uid}: email {email} has no record"
+            ),
+            Self::RecordDamaged(email, error) => {
+                write!(f, "email {email}: the record is damaged: {error}")
+            }
+            Self::Size(email) => write!(f, "email {email}: its entry has another size"),
+            Self::NoBlob(email, blob) => write!(f, "email {email}: blob {blob} is missing"),
+            Self::NoLink(email, blob) => write!(f, "email {email}: blob {blob} has no link to it"),
+            Self::Orphan(email) => {
+                write!(f, "email {email} is in no mailbox and was never expunged")
+            }
+            Self::StrangeKey(key) => write!(
+                f,
+                "the key {} is none of an account",
+                engine::check::key_text(key)
+            ),
+            Self::More => write!(f, "there is more; repair, then check again"),
+        }
+    }
+}
+
+impl Finding {
+    /// The finding as everybody tells it.
+    #[must_use]
+    pub fn report(&self, account: AccountId) -> Report {
+        use Severity::{Leftover, Lost, Wrong};
+        let (checker, severity, repair, means) = match self {
+            Self::NoAccount => (
+                Checker::RecordReadable,
+                Lost,
+                Repair::Rebuild,
+                "nobody can open the mailboxes and mail for the account waits in the queue",
+            ),
+            Self::HeadDamaged(_) => (
+                Checker::RecordReadable,
+                Wrong,
+                Repair::Rebuild,
+                "the account can't be opened and its mail waits in the queue",
+            ),
+            Self::HeadDiffers => (
+                Checker::StateIsLog,
+                Wrong,
+                Repair::Rebuild,
+                "the account can't be opened and its mail waits in the queue",
+            ),
+            Self::LogEntry(..) => (
+                Checker::RecordReadable,
+                Wrong,
+                Repair::SetAside,
+                "if no checkpoint knows better, the account can't be opened and its mail waits; a repair serves what is left",
+            ),
+            Self::Base(_) => (
+                Checker::RecordReadable,
+                Wrong,
+                Repair::Rebuild,
+                "if no checkpoint knows better, the account can't be opened and its mail waits; a repair serves what is left",
+            ),
+            Self::Checkpoint(_) => (
+                Checker::RecordReadable,
+                Wrong,
+                Repair::Rebuild,
+                "nothing is lost; the account takes longer to open",
+            ),
+            Self::CheckpointDiffers(_) => (
+                Checker::StateIsLog,
+                Wrong,
+                Repair::Rebuild,
+                "the mailboxes may show an older or another state than they should",
+            ),
+            Self::Counters(_) | Self::Usage => (
+                Checker::CountersEqualSums,
+                Wrong,
+                Repair::Rebuild,
+                "numbers of messages or the quota in use are shown wrongly",
+            ),
+            Self::UidOrder(..) | Self::ModSeqAbove(..) => (
+                Checker::UidModseqGrow,
+                Wrong,
+                Repair::Rebuild,
+                "mail programs may miss or mix up messages",
+            ),
+            Self::UidValidity(_) => (
+                Checker::UidValidityUnique,
+                Wrong,
+                Repair::Rebuild,
+                "mail programs may mistake one mailbox's messages for another's",
+            ),
+            Self::Twice(..) => (
+                Checker::NoDuplicate,
+                Wrong,
+                Repair::Rebuild,
+                "a message is shown twice in one mailbox",
+            ),
+            Self::NoRecord { .. } => (
+                Checker::AcknowledgedMailPresent,
+                Lost,
+                Repair::SetAside,
+                "the message is listed but can't be opened; a repair takes it out of the list",
+            ),
+            Self::RecordDamaged(..) => (
+                Checker::RecordReadable,
+                Lost,
+                Repair::SetAside,
+                "the message is listed but can't be opened; a repair makes its record again from the body where that is known",
+            ),
+            Self::Size(_) => (
+                Checker::CountersEqualSums,
+                Wrong,
+                Repair::Rebuild,
+                "a mail program may fail to load the message",
+            ),
+            Self::NoBlob(..) => (
+                Checker::BlobPresent,
+                Lost,
+                Repair::SetAside,
+                "the message's text is lost; only what was listed of it is left",
+            ),
+            Self::NoLink(..) => (
+                Checker::BlobOwned,
+                Wrong,
+                Repair::Rebuild,
+                "the message's text could be thrown away although it is needed",
+            ),
+            Self::Orphan(_) => (
+                Checker::AcknowledgedMailPresent,
+                Wrong,
+                Repair::Rebuild,
+                "a message may be stored that nobody sees; a repair shows it in a mailbox of its own, unless another shows the same",
+            ),
+            Self::StrangeKey(_) => (
+                Checker::KeyKnown,
+                Leftover,
+                Repair::SetAside,
+                "nothing that this program knows of; was the store used by a newer one?",
+            ),
+            Self::More => (
+                Checker::RecordReadable,
+                Wrong,
+                Repair::None,
+                "not every finding is listed",
+            ),
+        };
+        Report {
+            checker,
+            severity,
+            repair,
+            account: Some(account.0),
+            key: self.key(account),
+            what: self.to_string(),
+            means,
+        }
+    }
+
+    /// The key that it is about.
+    fn key(&self, account: AccountId) -> Option<Vec<u8>> {
+        Some(match self {
+            Self::NoAccount | Self::HeadDamaged(_) | Self::HeadDiffers | Self::Usage => {
+                keys::head(account)
+            }
+            Self::LogEntry(modseq, _) => keys::log(account, *modseq),
+            Self::Base(_) => keys::root(account, Chain::Base),
+            Self::Checkpoint(_) | Self::CheckpointDiffers(_) => keys::root(account, Chain::Latest),
+            Self::NoRecord { email, .. }
+            | Self::RecordDamaged(email, _)
+            | Self::Size(email)
+            | Self::NoBlob(email, _)
+            | Self::NoLink(email, _)
+            | Self::Orphan(email)
+            | Self::Twice(_, email) => keys::email(account, *email),
+            Self::StrangeKey(key) => key.clone(),
+            Self::Counters(_)
+            | Self::UidOrder(..)
+            | Self::ModSeqAbove(..)
+            | Self::UidValidity(_)
+            | Self::More => return None,
+        })
+    }
+}
