@@ -9,6 +9,9 @@ use envelope::Reply;
 pub struct Report {
     /// One for each recipient of the envelope, in their order.
     pub outcomes: Vec<Outcome>,
+    /// One for each recipient too: the server that took it offers DSN, has been
+    /// told what the sender wants to hear, and tells it (RFC 3461 §5.2.1).
+    pub reported_there: Vec<bool>,
     /// The host that was spoken to last.
     pub host: Option<String>,
     /// Its address.
@@ -18,6 +21,21 @@ pub struct Report {
     /// A handshake failed on the way, so that the mail went in the clear; worth
     /// remembering for a day.
     pub tls_failed: bool,
+}
+
+impl Report {
+    /// The same for all recipients, and nobody was spoken to.
+    #[must_use]
+    pub fn all(outcome: Outcome, recipients: usize) -> Self {
+        Self {
+            outcomes: vec![outcome; recipients],
+            reported_there: vec![false; recipients],
+            host: None,
+            address: None,
+            tls: false,
+            tls_failed: false,
+        }
+    }
 }
 
 /// What became of one recipient.

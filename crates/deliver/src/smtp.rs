@@ -60,6 +60,7 @@ pub(crate) struct Attempt<'m> {
     message: &'m dyn Message,
     letters: Letters,
     outcomes: Vec<Option<Outcome>>,
+    reported_there: Vec<bool>,
     /// What those without an outcome get in the end.
     failure: Option<Outcome>,
     report: Report,
@@ -75,14 +76,9 @@ impl<'m> Attempt<'m> {
                 any: false,
             },
             outcomes: vec![None; envelope.recipients.len()],
+            reported_there: vec![false; envelope.recipients.len()],
             failure: None,
-            report: Report {
-                outcomes: Vec::new(),
-                host: None,
-                address: None,
-                tls: false,
-                tls_failed: false,
-            },
+            report: Report::all(Outcome::temporary((4, 4, 1), "not tried"), 0),
         }
     }
 
@@ -118,6 +114,7 @@ impl<'m> Attempt<'m> {
             .into_iter()
             .map(|outcome| outcome.unwrap_or_else(|| failure.clone()))
             .collect();
+        self.report.reported_there = self.reported_there;
         self.report
     }
 
@@ -167,7 +164,10 @@ impl<'m> Attempt<'m> {
             }
             let transaction = self.transaction(&pending);
             match connection.send(transaction, self.message).await {
-                Ok(sent) => self.settle(&pending, sent, &target.host),
+                Ok(sent) => {
+                    let dsn = connection.capabilities().dsn;
+                    self.settle(&pending, sent, &target.host, dsn);
+                }
                 Err(unsupported) => {
                     debug!(offered = ?connection.capabilities(), "{unsupported}");
                     self.note(failure_of_unsupported(unsupported));
@@ -201,7 +201,7 @@ impl<'m> Attempt<'m> {
         }
     }
 
-    fn settle(&mut self, pending: &[usize], sent: Sent, host: &str) {
+    fn settle(&mut self, pending: &[usize], sent: Sent, host: &str, dsn: bool) {
         let some_accepted = sent
             .verdicts
             .iter()
@@ -216,7 +216,9 @@ impl<'m> Attempt<'m> {
                 // It closes before it has the message: the next host may take it.
                 self.note(Outcome::of_reply(verdict.reply, host));
             } else {
-                self.outcomes[index] = Some(Outcome::of_reply(verdict.reply, host));
+                let outcome = Outcome::of_reply(verdict.reply, host);
+                self.reported_there[index] = dsn && outcome.is_delivered();
+                self.outcomes[index] = Some(outcome);
             }
         }
         let Some(broken) = sent.broken else { return };

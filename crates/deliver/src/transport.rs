@@ -15,17 +15,21 @@ use crate::limits::{ADDRESSES_MAX, ADDRESSES_PER_HOST_MAX, MX_MAX};
 use crate::smtp::{Attempt, Next};
 use crate::{Message, Outcome, Ports, Report, Route, Target, TlsPolicy};
 
-/// Delivers to a domain's own servers, with opportunistic TLS.
+/// Delivers to a domain's own servers; `tls` as it is demanded of each.
 pub async fn deliver_to_domain(
     ports: &Ports,
     domain: &Domain,
+    tls: TlsPolicy,
     envelope: &Envelope,
     message: &dyn Message,
 ) -> Report {
     let mut attempt = Attempt::new(envelope, message);
     if attempt.probe().await {
         match hosts_of(ports, domain).await {
-            Ok(hosts) => Box::pin(try_hosts(ports, domain, &hosts, &mut attempt)).await,
+            Ok(hosts) => {
+                let to = (domain, tls);
+                Box::pin(try_hosts(ports, to, &hosts, &mut attempt)).await;
+            }
             Err(failure) => attempt.note(failure),
         }
     }
@@ -119,7 +123,12 @@ async fn hosts_of(ports: &Ports, domain: &Domain) -> Result<Vec<Mx>, Outcome> {
     }
 }
 
-async fn try_hosts(ports: &Ports, domain: &Domain, hosts: &[Mx], attempt: &mut Attempt<'_>) {
+async fn try_hosts(
+    ports: &Ports,
+    (domain, tls): (&Domain, TlsPolicy),
+    hosts: &[Mx],
+    attempt: &mut Attempt<'_>,
+) {
     let mut left = ADDRESSES_MAX;
     for mx in hosts {
         for ip in addresses_of(ports, domain, mx, attempt).await {
@@ -133,7 +142,7 @@ async fn try_hosts(ports: &Ports, domain: &Domain, hosts: &[Mx], attempt: &mut A
                     let target = Target {
                         host: mx.host.clone(),
                         address,
-                        tls: TlsPolicy::Opportunistic,
+                        tls,
                         credentials: None,
                     };
                     attempt.try_address(ports, &target, Protocol::Smtp).await

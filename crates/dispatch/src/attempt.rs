@@ -24,6 +24,10 @@ use crate::sites::{Seen, Site, Unit};
 
 /// A full disk holds an outcome up; how long until the next try to write it.
 const FULL_PAUSE: Duration = Duration::from_secs(5);
+/// Until what can wait for its report is attempted again.
+const REPORT_WAIT: Duration = Duration::from_secs(300);
+/// How often a report is written again before its attempt is given back.
+const REPORT_TRIES_MAX: u32 = 100;
 /// How often an outcome is staged again on what another commit has made of the message.
 const CONFLICTS_MAX: u32 = 100;
 
@@ -44,9 +48,9 @@ pub(crate) async fn attempt(core: &Core, unit: &Unit) -> Result<Seen, QueueError
             let text = format!("{} could not be reached lately", unit.site);
             let not_before_ms = Some(until.unix_ms + core.seed() % 60_000);
             let outcome = Outcome::temporary((4, 4, 1), &text);
-            let outcomes = lease
+            let became = lease
                 .recipients()
-                .map(|(place, ..)| (place, outcome.clone()))
+                .map(|(place, ..)| Became::here(place, outcome.clone()))
                 .collect();
             let how = How {
                 counts: false,
@@ -54,7 +58,7 @@ pub(crate) async fn attempt(core: &Core, unit: &Unit) -> Result<Seen, QueueError
                 host: None,
                 local: false,
             };
-            settle(core, &lease, outcomes, &how).await?;
+            settle(core, &lease, became, &how).await?;
             return Ok(Seen::Nothing);
         }
         _ => None,
@@ -111,21 +115,24 @@ async fn remote(core: &Core, unit: &Unit, lease: &Lease) -> Result<Seen, QueueEr
         message: lease.message(),
     };
     let delivering = core.ports.transport.deliver(&unit.site, &envelope, &body);
-    let report = match core
-        .ports
-        .runtime
-        .timeout(ATTEMPT_TIMEOUT, delivering)
-        .await
-    {
+    let runtime = &core.ports.runtime;
+    let report = match runtime.timeout(ATTEMPT_TIMEOUT, delivering).await {
         Ok(report) => report,
-        Err(_) => took_too_long(places.len()),
+        Err(_) => {
+            let outcome = Outcome::temporary((4, 4, 2), "the attempt took too long");
+            Report::all(outcome, places.len())
+        }
     };
     let seen = seen(&report);
     let mut outcomes = report.outcomes.into_iter();
+    let mut reported_there = report.reported_there.into_iter();
     let missing = || Outcome::temporary((4, 3, 0), "the transport told no outcome");
-    let outcomes = places
-        .into_iter()
-        .map(|place| (place, outcomes.next().unwrap_or_else(missing)));
+    let became = places.into_iter().map(|place| Became {
+        place,
+        outcome: outcomes.next().unwrap_or_else(missing),
+        reported_there: reported_there.next().unwrap_or(false),
+    });
+    let became: Vec<Became> = became.collect();
     let host = Some(report.host.unwrap_or_else(|| unit.site.to_string()));
     let how = How {
         counts: true,
@@ -133,7 +140,7 @@ async fn remote(core: &Core, unit: &Unit, lease: &Lease) -> Result<Seen, QueueEr
         host,
         local: false,
     };
-    settle(core, lease, outcomes.collect(), &how).await?;
+    settle(core, lease, became, &how).await?;
     Ok(seen)
 }
 
@@ -145,17 +152,6 @@ fn without_recipients(envelope: &Envelope) -> Envelope {
         smtputf8: envelope.smtputf8,
         ret: envelope.ret,
         envid: envelope.envid.clone(),
-    }
-}
-
-fn took_too_long(recipients: usize) -> Report {
-    let outcome = Outcome::temporary((4, 4, 2), "the attempt took too long");
-    Report {
-        outcomes: vec![outcome; recipients],
-        host: None,
-        address: None,
-        tls: false,
-        tls_failed: false,
     }
 }
 
@@ -173,6 +169,24 @@ fn seen(report: &Report) -> Seen {
     if all_down { Seen::Down } else { Seen::Up }
 }
 
+/// What became of a recipient.
+struct Became {
+    place: usize,
+    outcome: Outcome,
+    /// The server that took it tells the sender.
+    reported_there: bool,
+}
+
+impl Became {
+    fn here(place: usize, outcome: Outcome) -> Self {
+        Self {
+            place,
+            outcome,
+            reported_there: false,
+        }
+    }
+}
+
 /// How the outcomes came about.
 struct How {
     /// An attempt was made.
@@ -188,11 +202,11 @@ struct How {
 async fn settle(
     core: &Core,
     lease: &Lease,
-    outcomes: Vec<(usize, Outcome)>,
+    became: Vec<Became>,
     how: &How,
 ) -> Result<(), QueueError> {
     let now_ms = core.ports.runtime.now().unix_ms;
-    let mut settlements = Vec::with_capacity(outcomes.len());
+    let mut settlements = Vec::with_capacity(became.len());
     let mut told = Vec::new();
     let mut history = Attempt {
         at_ms: now_ms,
@@ -202,7 +216,12 @@ async fn settle(
         failed: 0,
         reason: None,
     };
-    for (place, outcome) in outcomes {
+    for Became {
+        place,
+        outcome,
+        reported_there,
+    } in became
+    {
         let Some((_, recipient, known)) = lease.recipients().find(|(at, ..)| *at == place) else {
             continue;
         };
@@ -221,7 +240,14 @@ async fn settle(
             },
             Verdict::Refused | Verdict::Expired => Event::GiveUp,
         };
-        let happening = happening(core, lease, verdict, known.delay_told, how.local);
+        let happening = match verdict {
+            Verdict::Done if how.local => Happening::Delivered,
+            Verdict::Done => Happening::Relayed {
+                reports: reported_there,
+            },
+            Verdict::Refused | Verdict::Expired => Happening::Failed,
+            Verdict::Retry { .. } => waiting(core, lease, known.delay_told),
+        };
         let action = report_for(
             &lease.message().envelope.reverse_path,
             recipient.notify,
@@ -246,11 +272,57 @@ async fn settle(
             reason: Some(reason),
         });
     }
-    let report = report::prepare(core, lease, &told).await;
+    let report = prepare(core, lease, &mut settlements, &told).await?;
     let change = lease
         .change(settlements, how.counts.then_some(history))
         .await?;
     commit(core, change, report).await
+}
+
+/// The report that goes with the settlements. While it cannot be written they
+/// are not committed as they are: what can wait is put off, to be told with
+/// another attempt; what was delivered is held up, because another attempt would
+/// be another copy.
+async fn prepare(
+    core: &Core,
+    lease: &Lease,
+    settlements: &mut [Settlement],
+    told: &[Told],
+) -> Result<Option<Prepared>, QueueError> {
+    let mut tries = 0;
+    loop {
+        let error = match report::prepare(core, lease, told).await {
+            Ok(report) => return Ok(report),
+            Err(error) => error,
+        };
+        tracing::error!(id = %lease.id(), %error, "the sender's report could not be written");
+        if told.iter().all(Told::can_wait) {
+            let until_ms = core.ports.runtime.now().after(REPORT_WAIT).unix_ms;
+            for told in told {
+                let settlement = settlements.iter_mut().find(|s| s.place == told.place);
+                if let Some(settlement) = settlement {
+                    put_off(settlement, until_ms);
+                }
+            }
+            return Ok(None);
+        }
+        tries += 1;
+        if tries >= REPORT_TRIES_MAX {
+            return Err(error);
+        }
+        core.ports.runtime.sleep(FULL_PAUSE).await;
+    }
+}
+
+fn put_off(settlement: &mut Settlement, until_ms: u64) {
+    settlement.tells_delay = false;
+    if settlement.event == Event::GiveUp {
+        settlement.event = Event::PutOff { until_ms };
+        let said = settlement.reason.take().unwrap_or_default();
+        settlement.reason = Some(format!(
+            "the report to the sender cannot be written: {said}"
+        ));
+    }
 }
 
 fn class_of(outcome: &Outcome) -> Class {
@@ -261,22 +333,13 @@ fn class_of(outcome: &Outcome) -> Class {
     }
 }
 
-fn happening(core: &Core, lease: &Lease, verdict: Verdict, told: bool, local: bool) -> Happening {
-    match verdict {
-        Verdict::Refused | Verdict::Expired => Happening::Failed,
-        Verdict::Done if local => Happening::Delivered,
-        Verdict::Done => Happening::Relayed { reports: false },
-        Verdict::Retry { .. } => Happening::Waiting {
-            age_ms: core
-                .ports
-                .runtime
-                .now()
-                .unix_ms
-                .saturating_sub(lease.message().arrived_ms),
-            notice_ms: core.options.schedule.delay_notice_ms,
-            told,
-            own_user: lease.message().origin.account.is_some(),
-        },
+fn waiting(core: &Core, lease: &Lease, told: bool) -> Happening {
+    let now_ms = core.ports.runtime.now().unix_ms;
+    Happening::Waiting {
+        age_ms: now_ms.saturating_sub(lease.message().arrived_ms),
+        notice_ms: core.options.schedule.delay_notice_ms,
+        told,
+        own_user: lease.message().origin.account.is_some(),
     }
 }
 
@@ -323,12 +386,11 @@ async fn local(core: &Core, lease: &Lease) -> Result<(), QueueError> {
         local: true,
     };
     let mut others = Vec::new();
-    for (place, recipient, known) in lease.recipients() {
-        let happening = happening(core, lease, Verdict::Done, known.delay_told, true);
+    for (place, recipient, _) in lease.recipients() {
         let action = report_for(
             &lease.message().envelope.reverse_path,
             recipient.notify,
-            happening,
+            Happening::Delivered,
         );
         let told = action.map(|action| Told {
             place,
@@ -336,7 +398,16 @@ async fn local(core: &Core, lease: &Lease) -> Result<(), QueueError> {
             expired: false,
             outcome: Outcome::Delivered(envelope::Reply::enhanced(250, (2, 1, 5), "delivered")),
         });
-        let report = report::prepare(core, lease, told.as_slice()).await;
+        let report = match report::prepare(core, lease, told.as_slice()).await {
+            Ok(report) => report,
+            Err(error) => {
+                tracing::error!(id = %lease.id(), %error, "the sender's report could not be written");
+                let text = "the report to the sender cannot be written";
+                let outcome = Outcome::temporary((4, 3, 0), text);
+                others.push(Became::here(place, outcome));
+                continue;
+            }
+        };
         let done = Settlement {
             place,
             event: Event::Deliver,
@@ -368,7 +439,7 @@ async fn local(core: &Core, lease: &Lease) -> Result<(), QueueError> {
                     commit(core, change, together.report.take()).await?;
                 }
             }
-            (other, _) => others.push((place, other)),
+            (other, _) => others.push(Became::here(place, other)),
         }
     }
     if others.is_empty() {
@@ -386,21 +457,18 @@ struct WithOutcome<'a> {
 }
 
 impl Together for WithOutcome<'_> {
-    fn stage(&mut self, batch: &mut Batch) {
-        let Some(change) = &self.change else { return };
+    fn stage(&mut self, batch: &mut Batch) -> Result<(), QueueError> {
+        let Some(change) = &self.change else {
+            return Ok(());
+        };
         change.stage(batch);
-        if let Some(report) = &mut self.report
-            && let Err(error) = self.core.ports.blobs().stage(batch, &mut report.blob)
-        {
-            tracing::warn!(%error, "a report is lost: its body could not be staged");
-            self.report = None;
+        if let Some(report) = &mut self.report {
+            let ports = &self.core.ports;
+            ports.blobs().stage(batch, &mut report.blob)?;
+            let (shard, message) = (report.blob.shard(), report.message.clone());
+            ports.queue.stage(batch, shard, message);
         }
-        if let Some(report) = &self.report {
-            self.core
-                .ports
-                .queue
-                .stage(batch, report.blob.shard(), report.message.clone());
-        }
+        Ok(())
     }
 
     fn submitted(&mut self, commit: CommitNo) {
@@ -429,23 +497,32 @@ pub(crate) struct Prepared {
 }
 
 /// Commits an outcome with the report it causes; returns when both are durable.
-/// While the disk is full it waits: the outcome must not be forgotten, or what
-/// was delivered would be delivered again.
+/// While the disk is full, or does not take the report, it waits: the outcome
+/// must not be forgotten, or what was delivered would be delivered again.
 async fn commit(
     core: &Core,
     mut change: Change<'_>,
     mut report: Option<Prepared>,
 ) -> Result<(), QueueError> {
     let mut conflicts = 0;
+    let mut tries = 0;
     loop {
         let mut batch = Batch::new();
         if let Some(prepared) = report {
-            let (staged, prepared) = stage_body(core, batch, prepared).await?;
+            let (staged, prepared, outcome) = stage_body(core, batch, prepared).await;
             batch = staged;
-            core.ports
-                .queue
-                .stage(&mut batch, prepared.blob.shard(), prepared.message.clone());
+            let (shard, message) = (prepared.blob.shard(), prepared.message.clone());
             report = Some(prepared);
+            if let Err(error) = outcome {
+                tracing::error!(%error, "an outcome waits until its report can be written");
+                tries += 1;
+                if tries >= REPORT_TRIES_MAX {
+                    return Err(error);
+                }
+                core.ports.runtime.sleep(FULL_PAUSE).await;
+                continue;
+            }
+            core.ports.queue.stage(&mut batch, shard, message);
         }
         change.stage(&mut batch);
         match core.ports.engine.submit(batch) {
@@ -469,11 +546,11 @@ async fn stage_body(
     core: &Core,
     mut batch: Batch,
     mut prepared: Prepared,
-) -> Result<(Batch, Prepared), QueueError> {
+) -> (Batch, Prepared, Result<(), QueueError>) {
     let blobs = Arc::clone(core.ports.blobs());
     let stage = move || {
-        blobs.stage(&mut batch, &mut prepared.blob)?;
-        Ok((batch, prepared))
+        let staged = blobs.stage(&mut batch, &mut prepared.blob);
+        (batch, prepared, staged.map_err(QueueError::from))
     };
     core.ports.runtime.blocking(stage).await
 }

@@ -20,6 +20,7 @@
 
 mod attempt;
 mod body;
+mod clear;
 mod dispatcher;
 pub mod limits;
 mod ports;

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use deliver::{Outcome, Report};
 use engine::{Batch, CommitNo};
 use envelope::{Domain, Envelope, Recipient};
-use queue::Message;
+use queue::{Message, QueueError};
 use queue_model::QueueId;
 
 use crate::sites::Site;
@@ -62,7 +62,10 @@ pub struct LocalCopy<'a> {
 /// What goes into the same commit.
 pub trait Together: Send {
     /// Adds it to a batch of the message's shard; again for another batch after a conflict.
-    fn stage(&mut self, batch: &mut Batch);
+    ///
+    /// # Errors
+    /// The batch lacks a part of it and must not be submitted.
+    fn stage(&mut self, batch: &mut Batch) -> Result<(), QueueError>;
 
     /// The batch it was staged in last was taken. A batch of another shard
     /// cannot hold it: commit the mailbox first, then [`Together::commit`].

@@ -26,19 +26,26 @@ pub(crate) struct Told {
     pub(crate) outcome: Outcome,
 }
 
-/// Writes the report; none when nothing is to be told. When it cannot be
-/// written the outcome goes on without it, and the log says so.
-pub(crate) async fn prepare(core: &Core, lease: &Lease, told: &[Told]) -> Option<Prepared> {
+impl Told {
+    /// It can be told later without another copy of the message.
+    pub(crate) fn can_wait(&self) -> bool {
+        matches!(self.action, Action::Failed | Action::Delayed)
+    }
+}
+
+/// Writes the report; none when nothing is to be told.
+///
+/// # Errors
+/// The store does not take it: the outcome must not be committed without it.
+pub(crate) async fn prepare(
+    core: &Core,
+    lease: &Lease,
+    told: &[Told],
+) -> Result<Option<Prepared>, QueueError> {
     if told.is_empty() {
-        return None;
+        return Ok(None);
     }
-    match write(core, lease, told).await {
-        Ok(prepared) => prepared,
-        Err(error) => {
-            tracing::error!(id = %lease.id(), %error, "the sender's report could not be written");
-            None
-        }
-    }
+    write(core, lease, told).await
 }
 
 async fn write(core: &Core, lease: &Lease, told: &[Told]) -> Result<Option<Prepared>, QueueError> {

@@ -5,6 +5,7 @@ use envelope::Envelope;
 use sasl::Credentials;
 use smtp_proto::client::Protocol;
 
+use crate::clear::ClearSites;
 use crate::ports::{BoxFuture, Transport};
 use crate::sites::Site;
 
@@ -45,10 +46,60 @@ impl SmartHost {
 
 /// Mail leaves by SMTP.
 pub struct SmtpTransport {
-    /// What `deliver` needs.
-    pub ports: deliver::Ports,
-    /// Where [`Site::SmartHost`] is.
-    pub smart_host: Option<SmartHost>,
+    ports: deliver::Ports,
+    smart_host: Option<SmartHost>,
+    clear: ClearSites,
+}
+
+impl SmtpTransport {
+    /// A transport over these; `smart_host` is where [`Site::SmartHost`] is.
+    #[must_use]
+    pub fn new(ports: deliver::Ports, smart_host: Option<SmartHost>) -> Self {
+        let clear = ClearSites::new(ports.runtime.clone());
+        Self {
+            ports,
+            smart_host,
+            clear,
+        }
+    }
+
+    /// What is demanded of TLS, knowing what happened there before.
+    fn tls(&self, site: &Site, demanded: TlsPolicy) -> TlsPolicy {
+        match demanded {
+            TlsPolicy::Opportunistic if self.clear.contains(site) => TlsPolicy::Never,
+            demanded => demanded,
+        }
+    }
+
+    async fn send(
+        &self,
+        site: &Site,
+        envelope: &Envelope,
+        message: &dyn deliver::Message,
+    ) -> Report {
+        match (site, &self.smart_host) {
+            (Site::Domain(domain), _) => {
+                let tls = self.tls(site, TlsPolicy::Opportunistic);
+                deliver::deliver_to_domain(&self.ports, domain, tls, envelope, message).await
+            }
+            (Site::SmartHost, Some(relay)) => {
+                let route = Route {
+                    host: relay.host.clone(),
+                    port: relay.port,
+                    protocol: Protocol::Smtp,
+                    tls: self.tls(site, relay.tls),
+                    credentials: relay.credentials.clone(),
+                };
+                deliver::deliver_to_host(&self.ports, &route, envelope, message).await
+            }
+            // The dispatcher was told of a site that we were not: mail waits.
+            (Site::Local | Site::SmartHost, _) => {
+                let text = "no way to send this is configured";
+                let outcome = deliver::Outcome::temporary((4, 3, 5), text);
+                Report::all(outcome, envelope.recipients.len())
+            }
+        }
+    }
 }
 
 impl Transport for SmtpTransport {
@@ -59,34 +110,12 @@ impl Transport for SmtpTransport {
         message: &'a dyn deliver::Message,
     ) -> BoxFuture<'a, Report> {
         Box::pin(async move {
-            match (site, &self.smart_host) {
-                (Site::Domain(domain), _) => {
-                    deliver::deliver_to_domain(&self.ports, domain, envelope, message).await
-                }
-                (Site::SmartHost, Some(relay)) => {
-                    let route = Route {
-                        host: relay.host.clone(),
-                        port: relay.port,
-                        protocol: Protocol::Smtp,
-                        tls: relay.tls,
-                        credentials: relay.credentials.clone(),
-                    };
-                    deliver::deliver_to_host(&self.ports, &route, envelope, message).await
-                }
-                (Site::Local | Site::SmartHost, _) => no_way(envelope),
+            let report = self.send(site, envelope, message).await;
+            let taken = report.outcomes.iter().any(deliver::Outcome::is_delivered);
+            if report.tls_failed && !report.tls && taken {
+                self.clear.remember(site);
             }
+            report
         })
-    }
-}
-
-/// The dispatcher was told of a site that the transport was not: mail waits.
-fn no_way(envelope: &Envelope) -> Report {
-    let outcome = deliver::Outcome::temporary((4, 3, 5), "no way to send this is configured");
-    Report {
-        outcomes: vec![outcome; envelope.recipients.len()],
-        host: None,
-        address: None,
-        tls: false,
-        tls_failed: false,
     }
 }

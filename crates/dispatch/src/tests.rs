@@ -2,8 +2,10 @@
 
 mod crash;
 mod flow;
+mod refusing;
 mod reports;
 mod sites;
+mod transport;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -34,6 +36,7 @@ struct Script {
     /// The next answers per recipient; the last one stays.
     answers: Mutex<HashMap<String, Vec<Outcome>>>,
     seen: Mutex<Vec<(String, Vec<String>)>>,
+    has_dsn: Mutex<bool>,
     /// When set, every attempt waits here.
     gate: Mutex<Option<Arc<Gate>>>,
     begun: Gate,
@@ -81,6 +84,7 @@ impl Transport for Script {
             assert_eq!(start.len() as u64, message.size());
             Report {
                 outcomes: to.iter().map(|to| self.answer(to)).collect(),
+                reported_there: vec![*self.has_dsn.lock(); to.len()],
                 host: Some("mx.there.test".into()),
                 address: None,
                 tls: false,
@@ -119,7 +123,9 @@ impl Local for Mailboxes {
                 .expect("read");
             let mut batch = Batch::new();
             batch.put(engine::keys::account(copy.shard.0.into()), text.clone());
-            together.stage(&mut batch);
+            if together.stage(&mut batch).is_err() {
+                return Outcome::temporary((4, 3, 0), "not staged");
+            }
             let ticket = self.engine.submit(batch).expect("taken");
             together.submitted(ticket.commit());
             ticket.done().await;

@@ -15,13 +15,16 @@ use engine::{Batch, CommitNo, SubmitError};
 use envelope::{AccountId, Recipient, Reply};
 use mailbox_model::Role;
 use mailstore::{Lanes, NewEmail, Place, StoreError};
-use queue::{NewMessage, Start};
+use queue::{NewMessage, QueueError, Start};
 use std::sync::Arc;
 
 /// What else goes into the commit of a part.
 pub(crate) trait Extra: Sync {
     /// Adds it.
-    fn stage(&self, inner: &Inner, batch: &mut Batch);
+    ///
+    /// # Errors
+    /// It could not be added as a whole: the batch is not submitted.
+    fn stage(&self, inner: &Inner, batch: &mut Batch) -> Result<(), QueueError>;
 
     /// The batch that it was staged in last was taken; durable soon.
     fn submitted(&self, _: CommitNo) {}
@@ -168,7 +171,10 @@ impl Inner {
                 return Ok(Committed::Done(refusals));
             }
             if let Some(extra) = extra {
-                extra.stage(self, &mut batch);
+                extra.stage(self, &mut batch).map_err(|error| {
+                    tracing::error!(id = %common.id, %error, "a message is not committed without its outcome");
+                    reply::local_trouble()
+                })?;
             }
             match lanes.submit(batch) {
                 Ok(ticket) => {

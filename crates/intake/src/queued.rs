@@ -21,7 +21,7 @@ use engine::{Batch, CommitNo, Expect, ShardId};
 use envelope::{AccountId, Address, Recipient, Reply};
 use mime::{Indexer, Limits};
 use parking_lot::Mutex;
-use queue::Message;
+use queue::{Message, QueueError};
 use queue_model::QueueId;
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -44,7 +44,10 @@ pub struct Queued<'a> {
 /// What goes into the same commit: the queue's own change.
 pub trait Alongside: Send {
     /// Adds it to a batch of the message's shard; again for another batch after a conflict.
-    fn stage(&mut self, batch: &mut Batch);
+    ///
+    /// # Errors
+    /// The batch lacks a part of it: nothing is delivered for now.
+    fn stage(&mut self, batch: &mut Batch) -> Result<(), QueueError>;
 
     /// The batch that it was staged in last was taken.
     fn submitted(&mut self, commit: CommitNo);
@@ -56,8 +59,8 @@ pub trait Alongside: Send {
 struct WithQueue<'a>(Mutex<&'a mut dyn Alongside>);
 
 impl Extra for WithQueue<'_> {
-    fn stage(&self, _: &Inner, batch: &mut Batch) {
-        self.0.lock().stage(batch);
+    fn stage(&self, _: &Inner, batch: &mut Batch) -> Result<(), QueueError> {
+        self.0.lock().stage(batch)
     }
 
     fn submitted(&self, commit: CommitNo) {
@@ -83,9 +86,10 @@ impl Mark {
 }
 
 impl Extra for Mark {
-    fn stage(&self, _: &Inner, batch: &mut Batch) {
+    fn stage(&self, _: &Inner, batch: &mut Batch) -> Result<(), QueueError> {
         batch.expect(self.key(), Expect::Absent);
         batch.put(self.key(), record::mark(self.shard));
+        Ok(())
     }
 
     fn done_key(&self) -> Option<Vec<u8>> {

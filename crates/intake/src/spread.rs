@@ -16,6 +16,7 @@ use crate::store::{Inner, Intake};
 use blobs::{BlobError, BlobId, Owner, StagedBlob};
 use engine::{Batch, Expect, Order, ReadError, ShardId, Versioned};
 use envelope::Reply;
+use queue::QueueError;
 use queue_model::QueueId;
 use std::sync::Arc;
 
@@ -26,7 +27,7 @@ struct Begin {
 }
 
 impl Extra for Begin {
-    fn stage(&self, inner: &Inner, batch: &mut Batch) {
+    fn stage(&self, inner: &Inner, batch: &mut Batch) -> Result<(), QueueError> {
         let id = self.record.common.id;
         let key = record::record_key(self.home, id);
         batch.expect(key.clone(), Expect::Absent);
@@ -36,6 +37,7 @@ impl Extra for Begin {
             .ports
             .blobs
             .link(batch, self.home, self.record.blob, owner);
+        Ok(())
     }
 }
 
@@ -47,10 +49,11 @@ struct Mark {
 }
 
 impl Extra for Mark {
-    fn stage(&self, _: &Inner, batch: &mut Batch) {
+    fn stage(&self, _: &Inner, batch: &mut Batch) -> Result<(), QueueError> {
         let key = record::mark_key(self.shard, self.id);
         batch.expect(key.clone(), Expect::Absent);
         batch.put(key, record::mark(self.home));
+        Ok(())
     }
 
     fn done_key(&self) -> Option<Vec<u8>> {

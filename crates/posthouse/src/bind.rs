@@ -6,6 +6,7 @@ use dispatch::{BoxFuture, Local, LocalCopy, Together};
 use engine::{Batch, CommitNo};
 use envelope::{Domain, Reply};
 use intake::{Alongside, Intake, Queued};
+use queue::QueueError;
 
 /// Queued mail for people here goes back through the intake.
 pub(crate) struct LocalByIntake {
@@ -69,8 +70,8 @@ fn refused(reply: Reply) -> Outcome {
 struct QueuePart<'a>(&'a mut dyn Together);
 
 impl Alongside for QueuePart<'_> {
-    fn stage(&mut self, batch: &mut Batch) {
-        self.0.stage(batch);
+    fn stage(&mut self, batch: &mut Batch) -> Result<(), QueueError> {
+        self.0.stage(batch)
     }
 
     fn submitted(&mut self, commit: CommitNo) {

@@ -38,7 +38,14 @@ impl World {
         change(&mut options);
         let ports = ports(&self.runtime, names, options);
         let domain = Domain::parse_or_literal(domain).unwrap();
-        deliver_to_domain(&ports, &domain, &envelope(&["b@x.example"]), &message()).await
+        deliver_to_domain(
+            &ports,
+            &domain,
+            TlsPolicy::Opportunistic,
+            &envelope(&["b@x.example"]),
+            &message(),
+        )
+        .await
     }
 }
 
@@ -125,7 +132,8 @@ async fn smtputf8_missing_tries_the_other_host_then_gives_up() {
     let ports = ports(&world.runtime, two_hosts(), options);
     let domain = Domain::parse("x.example").unwrap();
     let to = envelope(&["é@x.example"]);
-    let report = deliver_to_domain(&ports, &domain, &to, &message()).await;
+    let report =
+        deliver_to_domain(&ports, &domain, TlsPolicy::Opportunistic, &to, &message()).await;
     assert!(
         report.outcomes[0]
             .reply()
@@ -154,8 +162,14 @@ async fn what_dns_says() {
         ("a-only.example", "250"),
     ] {
         let parsed = Domain::parse(domain).unwrap();
-        let report =
-            deliver_to_domain(&ports, &parsed, &envelope(&["b@x.example"]), &message()).await;
+        let report = deliver_to_domain(
+            &ports,
+            &parsed,
+            TlsPolicy::Opportunistic,
+            &envelope(&["b@x.example"]),
+            &message(),
+        )
+        .await;
         let line = report.outcomes[0].reply().to_line();
         assert!(line.starts_with(want), "{domain}: {line}");
     }

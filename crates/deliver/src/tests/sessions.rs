@@ -256,3 +256,38 @@ async fn smtputf8_is_used_where_letters_need_it_and_not_else() {
         assert_eq!(codes(&report), [250], "{header}");
     }
 }
+
+#[tokio::test]
+async fn a_server_with_dsn_is_told_the_senders_wishes_and_tells_it() {
+    for (offer, rcpt, reported_there) in [
+        (
+            "250-mx\r\n250 DSN\r\n",
+            "RCPT TO:<b@x.example> NOTIFY=SUCCESS ORCPT=rfc822;o@us.example",
+            true,
+        ),
+        ("250 mx\r\n", "RCPT TO:<b@x.example>\r", false),
+    ] {
+        let runtime = Runtime::new();
+        let script = vec![
+            HELLO,
+            ("EHLO", offer),
+            ("MAIL FROM:<a@us.example>", "250 ok\r\n"),
+            (rcpt, "250 ok\r\n"),
+            ("RCPT TO:<c@x.example>", "550 no\r\n"),
+            ("DATA", "354 go\r\n"),
+            TAKEN,
+        ];
+        let server = Server::start(&runtime, local("127.0.0.1"), vec![script]);
+        let ports = ports(&runtime, Names::default(), options());
+        let mut to = envelope(&["b@x.example", "c@x.example"]);
+        to.recipients[0].notify = envelope::Notify::On {
+            success: true,
+            failure: false,
+            delay: false,
+        };
+        to.recipients[0].orcpt = envelope::OriginalRecipient::parse("rfc822;o@us.example");
+        let report = deliver_smtp(&ports, &target(&server), &to, &message()).await;
+        assert_eq!(codes(&report), [250, 550]);
+        assert_eq!(report.reported_there, [reported_there, false]);
+    }
+}

@@ -108,6 +108,34 @@ async fn notify_never_and_notify_success() {
     assert_eq!(world.queue_keys(), 0);
 }
 
+/// RFC 3461 §5.2.1: the next server has taken the wish over.
+#[tokio::test]
+async fn a_success_is_told_once_by_us_or_by_the_next_server() {
+    let world = World::new();
+    let success = Notify::On {
+        success: true,
+        failure: true,
+        delay: false,
+    };
+    for (has_dsn, reports) in [(true, 0), (false, 1)] {
+        *world.script.has_dsn.lock() = has_dsn;
+        world
+            .put_with("ann@here.test", &["bob@there.test"], notify(success))
+            .await;
+        world.dispatcher().work().await;
+        assert_eq!(world.mail().len(), reports, "DSN there: {has_dsn}");
+    }
+    // What it refuses at once is still ours to tell.
+    *world.script.has_dsn.lock() = true;
+    world.script.says("bob@there.test", &[never()]);
+    world
+        .put_with("ann@here.test", &["bob@there.test"], notify(success))
+        .await;
+    world.dispatcher().work().await;
+    assert!(world.mail()[0].1.contains("Action: failed"));
+    assert_eq!(world.queue_keys(), 0);
+}
+
 #[tokio::test]
 async fn the_whole_message_goes_back_when_asked_for() {
     let world = World::new();

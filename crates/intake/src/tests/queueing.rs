@@ -3,6 +3,7 @@
 use super::*;
 use crate::{Alongside, Queued};
 use engine::{Batch, CommitNo};
+use queue::QueueError;
 use std::future::Future;
 use std::pin::Pin;
 
@@ -26,8 +27,9 @@ impl Change {
 }
 
 impl Alongside for Change {
-    fn stage(&mut self, batch: &mut Batch) {
+    fn stage(&mut self, batch: &mut Batch) -> Result<(), QueueError> {
         batch.put(self.key.clone(), &b"done"[..]);
+        Ok(())
     }
 
     fn submitted(&mut self, commit: CommitNo) {
@@ -37,7 +39,9 @@ impl Alongside for Change {
     fn commit(&mut self) -> Pin<Box<dyn Future<Output = bool> + Send + '_>> {
         Box::pin(async {
             let mut batch = Batch::new();
-            self.stage(&mut batch);
+            if self.stage(&mut batch).is_err() {
+                return false;
+            }
             let Ok(ticket) = self.world.submit(batch) else {
                 return false;
             };

@@ -66,8 +66,9 @@ async fn over_lmtp_each_shard_answers_for_its_own() {
 struct Crash(Vec<u8>, Vec<u8>);
 
 impl Extra for Crash {
-    fn stage(&self, _: &Inner, batch: &mut Batch) {
+    fn stage(&self, _: &Inner, batch: &mut Batch) -> Result<(), queue::QueueError> {
         batch.put(self.0.clone(), self.1.clone());
+        Ok(())
     }
 }
 

@@ -35,10 +35,10 @@ pub(super) fn start(
         engine: store.engine.clone(),
         queue: store.queue.clone(),
         runtime: runtime.clone(),
-        transport: Arc::new(SmtpTransport {
-            ports: deliver_ports(settings, hostname, runtime)?,
+        transport: Arc::new(SmtpTransport::new(
+            deliver_ports(settings, hostname, runtime)?,
             smart_host,
-        }),
+        )),
         local,
         metrics: metrics.clone(),
     };
