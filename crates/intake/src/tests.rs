@@ -93,6 +93,7 @@ impl World {
         let policy = Policy::new(
             directory.clone(),
             mailstore.clone(),
+            Arc::clone(&engine),
             runtime.clone(),
             Vec::new(),
         );

@@ -27,6 +27,7 @@ pub use recipient::Decision;
 pub use session::{Role, Session};
 
 use directory::Directory;
+use engine::SharedEngine;
 use mailstore::Mailstore;
 use room::FullSince;
 use runtime::Runtime;
@@ -47,6 +48,7 @@ impl Policy {
     pub fn new(
         directory: Directory,
         mailstore: Mailstore,
+        engine: SharedEngine,
         runtime: Runtime,
         relay_networks: Vec<Network>,
     ) -> Self {
@@ -54,7 +56,7 @@ impl Policy {
             directory,
             mailstore,
             relay_networks,
-            full_since: FullSince::new(runtime),
+            full_since: FullSince::new(engine, runtime),
         }
     }
 

@@ -5,5 +5,5 @@ use std::time::Duration;
 /// How long a full mailbox is a temporary matter.
 pub const FULL_TEMPORARY: Duration = Duration::from_secs(3 * 86_400);
 
-/// Full mailboxes whose time is remembered.
-pub const FULL_ENTRIES: usize = 16_384;
+/// Accounts that are remembered as not full.
+pub const ROOMY_ENTRIES: usize = 16_384;

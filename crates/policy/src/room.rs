@@ -1,16 +1,30 @@
 //! Full mailboxes: temporary for three days, then permanent.
 //!
-//! Since when a mailbox is full is remembered in memory only: a restart gives
-//! senders another three days, which errs on the side of keeping mail.
+//! Since when a mailbox is full is a record of its own, so that a restart does
+//! not begin anew. It is written at the first message that does not fit and
+//! removed at the first that does; one that cannot be read or written counts as
+//! "for now", which errs on the side of keeping mail.
+//!
+//! | key | value |
+//! |---|---|
+//! | `S` `f` account, 8 bytes | version byte 1, Unix milliseconds as 8 bytes |
+//!
+//! All numbers are high byte first. Which accounts have no record is remembered,
+//! so that a mailbox with room costs no look into the store.
 
 use crate::Policy;
-use crate::limits::{FULL_ENTRIES, FULL_TEMPORARY};
+use crate::limits::{FULL_TEMPORARY, ROOMY_ENTRIES};
+use engine::{Batch, ReadError, SharedEngine, keys};
 use envelope::AccountId;
 use mailbox_model::Usage;
 use mailstore::StoreError;
-use parking_lot::Mutex;
-use quick_cache::unsync::Cache;
-use runtime::{Monotonic, Runtime};
+use quick_cache::sync::Cache;
+use runtime::{Runtime, Timestamp};
+use std::sync::Arc;
+use wire::codec::{DecodeError, Reader, Writer};
+
+const FULL: u8 = b'f';
+const VERSION: u8 = 1;
 
 /// Whether a message fits an account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,8 +35,10 @@ pub(crate) enum Room {
 }
 
 pub(crate) struct FullSince {
+    engine: SharedEngine,
     runtime: Runtime,
-    since: Mutex<Cache<AccountId, Monotonic>>,
+    /// Accounts without a record.
+    roomy: Cache<AccountId, ()>,
 }
 
 impl std::fmt::Debug for FullSince {
@@ -32,30 +48,106 @@ impl std::fmt::Debug for FullSince {
 }
 
 impl FullSince {
-    pub(crate) fn new(runtime: Runtime) -> Self {
+    pub(crate) fn new(engine: SharedEngine, runtime: Runtime) -> Self {
         Self {
+            engine,
             runtime,
-            since: Mutex::new(Cache::new(FULL_ENTRIES)),
+            roomy: Cache::new(ROOMY_ENTRIES),
         }
     }
 
-    fn note(&self, account: AccountId, fits: bool) -> Room {
-        let now = self.runtime.monotonic();
-        let mut since = self.since.lock();
-        if fits {
-            since.remove(&account);
+    async fn note(&self, account: AccountId, fits: bool) -> Room {
+        if fits && self.roomy.get(&account).is_some() {
             return Room::Enough;
         }
-        let began = since.get(&account).copied();
-        match began {
-            Some(began) if now.since(began) >= FULL_TEMPORARY => Room::FullForLong,
-            Some(_) => Room::FullForNow,
-            None => {
-                since.insert(account, now);
+        let since = self.read(account).await;
+        if let Err(error) = &since {
+            tracing::error!(%account, %error, "it is not known since when a mailbox is full");
+        }
+        match (fits, since) {
+            (true, Ok(since)) => {
+                if since.is_some() {
+                    let mut batch = Batch::new();
+                    batch.delete(key(account));
+                    self.write(account, batch).await;
+                }
+                self.roomy.insert(account, ());
+                Room::Enough
+            }
+            (true, Err(_)) => Room::Enough,
+            (false, Err(_)) => Room::FullForNow,
+            (false, Ok(Some(since))) => {
+                // A clock that was set back makes it shorter, never longer.
+                if self.runtime.now().since(since) >= FULL_TEMPORARY {
+                    Room::FullForLong
+                } else {
+                    Room::FullForNow
+                }
+            }
+            (false, Ok(None)) => {
+                self.roomy.remove(&account);
+                let mut batch = Batch::new();
+                batch.put(key(account), record(self.runtime.now()));
+                self.write(account, batch).await;
                 Room::FullForNow
             }
         }
     }
+
+    async fn read(&self, account: AccountId) -> Result<Option<Timestamp>, ReadError> {
+        let engine = Arc::clone(&self.engine);
+        let read = move || {
+            let key = key(account);
+            let Some(shard) = keys::shard_of(&key, engine.shards()) else {
+                return Ok(None);
+            };
+            engine.snapshot(shard).get(&key)
+        };
+        let stored = self.runtime.blocking(read).await?;
+        Ok(stored.and_then(|stored| match since(&stored.value) {
+            Ok(since) => Some(since),
+            Err(error) => {
+                tracing::error!(%account, %error, "the record of a full mailbox is damaged");
+                None
+            }
+        }))
+    }
+
+    /// Until it is durable: the next question must see it.
+    async fn write(&self, account: AccountId, batch: Batch) {
+        match self.engine.submit(batch) {
+            Ok(ticket) => {
+                ticket.done().await;
+            }
+            Err(error) => {
+                tracing::warn!(%account, %error, "since when a mailbox is full is not written down");
+            }
+        }
+    }
+}
+
+fn key(account: AccountId) -> Vec<u8> {
+    let mut key = keys::system();
+    key.push(FULL);
+    key.extend_from_slice(&account.0.to_be_bytes());
+    key
+}
+
+fn record(since: Timestamp) -> Vec<u8> {
+    let mut writer = Writer::new();
+    writer.u8(VERSION).u64_be(since.unix_ms);
+    writer.finish()
+}
+
+fn since(record: &[u8]) -> Result<Timestamp, DecodeError> {
+    let mut reader = Reader::new(record);
+    match reader.u8()? {
+        VERSION => {}
+        other => return Err(DecodeError::Version(other)),
+    }
+    let unix_ms = reader.u64_be()?;
+    reader.finish()?;
+    Ok(Timestamp { unix_ms })
 }
 
 impl Policy {
@@ -68,27 +160,71 @@ impl Policy {
             emails: used.emails.saturating_add(1),
         };
         let fits = opened.quota_limits().allow(with_it);
-        Ok(self.full_since.note(account, fits))
+        Ok(self.full_since.note(account, fits).await)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use engine::MemoryEngine;
     use std::time::Duration;
 
-    #[test]
-    fn full_is_temporary_for_three_days_and_forgotten_when_there_is_room() {
+    const BOB: AccountId = AccountId(1);
+
+    fn full() -> (FullSince, Runtime) {
         let runtime = Runtime::for_tests();
-        let full = FullSince::new(runtime.clone());
-        let bob = AccountId(1);
-        assert_eq!(full.note(bob, false), Room::FullForNow);
-        runtime.advance(FULL_TEMPORARY - Duration::from_secs(1));
-        assert_eq!(full.note(bob, false), Room::FullForNow);
-        runtime.advance(Duration::from_secs(1));
-        assert_eq!(full.note(bob, false), Room::FullForLong);
-        assert_eq!(full.note(AccountId(2), false), Room::FullForNow);
-        assert_eq!(full.note(bob, true), Room::Enough);
-        assert_eq!(full.note(bob, false), Room::FullForNow);
+        let engine = Arc::new(MemoryEngine::new(3));
+        (FullSince::new(engine, runtime.clone()), runtime)
+    }
+
+    #[tokio::test]
+    async fn full_is_temporary_for_three_days_and_forgotten_when_there_is_room() {
+        let (full, runtime) = full();
+        assert_eq!(full.note(BOB, false).await, Room::FullForNow);
+        runtime.advance(FULL_TEMPORARY - Duration::from_secs(60));
+        assert_eq!(full.note(BOB, false).await, Room::FullForNow);
+        runtime.advance(Duration::from_secs(60));
+        assert_eq!(full.note(BOB, false).await, Room::FullForLong);
+        assert_eq!(full.note(AccountId(2), false).await, Room::FullForNow);
+        assert_eq!(full.note(BOB, true).await, Room::Enough);
+        assert_eq!(full.note(BOB, true).await, Room::Enough);
+        assert_eq!(full.note(BOB, false).await, Room::FullForNow);
+    }
+
+    #[tokio::test]
+    async fn a_restart_does_not_forget_since_when() {
+        let (full, runtime) = full();
+        assert_eq!(full.note(BOB, false).await, Room::FullForNow);
+        runtime.advance(FULL_TEMPORARY);
+        let restarted = FullSince::new(Arc::clone(&full.engine), runtime.clone());
+        assert_eq!(restarted.note(BOB, false).await, Room::FullForLong);
+        // Nor does it keep what is over.
+        let restarted = FullSince::new(Arc::clone(&full.engine), runtime.clone());
+        assert_eq!(restarted.note(BOB, true).await, Room::Enough);
+        let restarted = FullSince::new(Arc::clone(&full.engine), runtime);
+        assert_eq!(restarted.note(BOB, false).await, Room::FullForNow);
+    }
+
+    #[tokio::test]
+    async fn a_damaged_record_is_begun_anew() {
+        let (full, runtime) = full();
+        let mut batch = Batch::new();
+        batch.put(key(BOB), &b"\x02x"[..]);
+        full.write(BOB, batch).await;
+        assert_eq!(full.note(BOB, false).await, Room::FullForNow);
+        runtime.advance(FULL_TEMPORARY);
+        assert_eq!(full.note(BOB, false).await, Room::FullForLong);
+    }
+
+    #[test]
+    fn golden_bytes() {
+        let at = Timestamp { unix_ms: 0x0102 };
+        assert_eq!(key(AccountId(5)), b"Sf\0\0\0\0\0\0\0\x05");
+        assert_eq!(record(at), b"\x01\0\0\0\0\0\0\x01\x02");
+        assert_eq!(since(&record(at)), Ok(at));
+        for end in 0..9 {
+            assert!(since(&record(at)[..end]).is_err());
+        }
     }
 }

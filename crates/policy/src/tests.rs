@@ -31,7 +31,12 @@ impl World {
         let runtime = Runtime::for_tests();
         let directory = Directory::new(Arc::clone(&engine), runtime.clone(), Options::for_tests());
         let blobs = Arc::new(Blobs::new(Arc::clone(&engine)));
-        let mailstore = Mailstore::new(engine, blobs, runtime.clone(), Default::default());
+        let mailstore = Mailstore::new(
+            Arc::clone(&engine),
+            blobs,
+            runtime.clone(),
+            Default::default(),
+        );
         for name in ["demo.test", "other.test", "b\u{fc}cher.test"] {
             let domain = Domain::parse(name).expect("valid");
             directory.domain_add(&domain, None).await.expect("added");
@@ -57,7 +62,7 @@ impl World {
             directory.account_add(new, &stage).await.expect("added");
         }
         let networks = vec![Network::parse("192.0.2.0/28").expect("a network")];
-        let policy = Policy::new(directory.clone(), mailstore, runtime, networks);
+        let policy = Policy::new(directory.clone(), mailstore, engine, runtime, networks);
         Self { directory, policy }
     }
 

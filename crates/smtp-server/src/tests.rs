@@ -64,6 +64,7 @@ impl World {
         let policy = Policy::new(
             directory.clone(),
             mailstore.clone(),
+            engine.clone(),
             runtime.clone(),
             networks,
         );

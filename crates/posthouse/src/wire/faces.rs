@@ -61,6 +61,7 @@ impl<'a> Faces<'a> {
         let policy = Policy::new(
             store.directory.clone(),
             store.mailstore.clone(),
+            store.engine.clone(),
             runtime.clone(),
             settings.relay.networks.clone(),
         );
