@@ -32,6 +32,7 @@ pub mod imaptest;
 pub mod postfix;
 pub mod posthouse;
 pub mod smtp;
+pub mod strace;
 pub mod world;
 
 pub use anyhow::Result;

@@ -138,7 +138,20 @@ impl Posthouse {
 
     /// `posthouse serve`, until every port accepts.
     pub fn serve(&mut self, world: &mut World) -> Result<u32> {
-        let mut command = Command::new(program());
+        self.serve_as(world, Command::new(program()))
+    }
+
+    /// As [`Posthouse::serve`], with its system calls written to `trace`.
+    pub fn serve_traced(&mut self, world: &mut World, trace: &Path) -> Result<u32> {
+        let mut strace = Command::new("strace");
+        // The tracer is a grandchild, so that the child is the server itself.
+        strace.args(["-D", "-f", "-yy", "-s", "9999999"]);
+        strace.args(["-e", crate::strace::CALLS, "-o"]);
+        strace.arg(trace).arg(program());
+        self.serve_as(world, strace)
+    }
+
+    fn serve_as(&mut self, world: &mut World, mut command: Command) -> Result<u32> {
         command.arg("serve").arg("--config").arg(self.config());
         command.envs(self.vars.iter().map(|(name, value)| (name, value)));
         let pid = world.start(&format!("posthouse-{}", self.ip), &mut command)?;

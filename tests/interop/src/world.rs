@@ -25,6 +25,8 @@ pub struct World {
 pub enum Needs {
     /// Our own server only.
     Nothing,
+    /// A program of this machine.
+    Program(&'static str),
     /// The unpacked peers and the tools that `tests/interop/prepare` installs.
     Peers,
 }
@@ -73,6 +75,11 @@ pub fn command_inside(program: &Path) -> Command {
 fn why_not(needs: Needs) -> Option<String> {
     if !rustix::process::geteuid().is_root() {
         return Some("it needs root for its own network namespace".into());
+    }
+    if let Needs::Program(program) = needs
+        && Command::new(program).arg("-V").output().is_err()
+    {
+        return Some(format!("{program} is not installed"));
     }
     if needs == Needs::Peers && !peers_root().join("usr/sbin/nsd").exists() {
         return Some("the peers are not unpacked: run tests/interop/prepare as root".into());

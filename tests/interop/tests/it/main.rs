@@ -9,4 +9,5 @@ mod flows;
 mod imaptest;
 mod peers;
 mod process;
+mod promise;
 mod samples;
