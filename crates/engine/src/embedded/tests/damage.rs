@@ -8,11 +8,15 @@ use std::path::Path;
 
 /// A closed store of some hundred commits in single groups.
 fn filled(commits: u32) -> (Folder, Vec<(Vec<u8>, CommitNo, Bytes)>) {
+    filled_in(commits, 32 << 20)
+}
+
+fn filled_in(commits: u32, segment_bytes: u64) -> (Folder, Vec<(Vec<u8>, CommitNo, Bytes)>) {
     let folder = Folder::new();
     let engine = open(
         &folder,
         &Options {
-            segment_bytes: 32 << 20,
+            segment_bytes,
             ..small()
         },
     );
@@ -203,44 +207,160 @@ fn a_damaged_body_is_not_served() {
     assert!(matches!(engine.read_body(&bad), Err(ReadError::Damaged(_))));
 }
 
-/// Files of the index, cut, zeroed and mixed page by page: whatever is met at
-/// opening or reading, nothing is lost in the end.
+/// Pages that a file is damaged by.
+const PAGES: usize = 12;
+
+/// What may happen to a file of the index at one of its pages.
+#[derive(Debug, Clone, Copy)]
+enum Mangled {
+    Cut,
+    Zeroed,
+    /// One bit.
+    Flipped,
+    /// The page stands in the next one's place, and that in its.
+    Swapped,
+    /// The rest of the file comes first.
+    Turned,
+    /// The page is that of another file of the index.
+    Foreign,
+}
+
+impl Mangled {
+    const ALL: [Self; 6] = [
+        Self::Cut,
+        Self::Zeroed,
+        Self::Flipped,
+        Self::Swapped,
+        Self::Turned,
+        Self::Foreign,
+    ];
+
+    fn apply(self, file: &[u8], at: usize, page: usize, other: &[u8]) -> Vec<u8> {
+        let mut out = file.to_vec();
+        let end = (at + page).min(out.len());
+        match self {
+            Self::Cut => out.truncate(at),
+            Self::Zeroed => out[at..end].fill(0),
+            Self::Flipped => out[at] ^= 0x10,
+            Self::Swapped => {
+                let next = (end + page).min(out.len());
+                out[at..next].rotate_left(end - at);
+            }
+            Self::Turned => out.rotate_left(at),
+            Self::Foreign => {
+                for (byte, from) in out[at..end].iter_mut().zip(other.iter().cycle()) {
+                    *byte = *from;
+                }
+            }
+        }
+        out
+    }
+}
+
+/// Files of the index, mangled page by page: whatever is met at opening or
+/// reading, nothing is lost in the end.
 #[test]
-fn a_damaged_index_is_made_again() {
-    let (folder, state) = filled(450);
+fn a_mangled_index_loses_nothing() {
+    // Small segments: each case reads them all.
+    let (folder, state) = filled_in(450, threads::SEGMENT_BYTES_MIN);
+    let index = folder.0.join("index");
     let mut files = Vec::new();
-    list(&folder.0.join("index"), &mut files);
+    list(&index, &mut files);
+    files.sort();
     assert!(files.len() >= 4, "{files:?}");
     let mut cases = 0;
-    for file in &files {
+    for (n, file) in files.iter().enumerate() {
         let bytes = fs::read(file).expect("read");
-        let step = (bytes.len() / 12).max(1);
-        for at in (0..bytes.len()).step_by(step) {
-            let garbled = [
-                bytes[..at].to_vec(),
-                [
-                    &bytes[..at],
-                    &vec![0; step.min(bytes.len() - at)],
-                    &bytes[(at + step).min(bytes.len())..],
-                ]
-                .concat(),
-                [&bytes[at..], &bytes[..at]].concat(),
-            ];
-            for garbled in garbled {
-                fs::write(file, garbled).expect("write");
-                let index = folder.0.join("index");
-                let pristine = folder.0.join("pristine");
-                copy_all(&index, &pristine);
-                served_in_the_end(&folder, &state, &format!("{} at {at}", file.display()));
-                let _ = fs::remove_dir_all(&index);
-                fs::rename(&pristine, &index).expect("restore");
-                fs::write(file, &bytes).expect("restore");
+        let other = fs::read(&files[(n + 1) % files.len()]).expect("read");
+        let page = bytes.len().div_ceil(PAGES).max(1);
+        for at in (0..bytes.len()).step_by(page) {
+            for how in Mangled::ALL {
+                let mangled = how.apply(&bytes, at, page, &other);
+                if mangled == bytes {
+                    continue;
+                }
+                with_index(
+                    &folder,
+                    |_| fs::write(file, mangled).expect("write"),
+                    || {
+                        let case = format!("{}: {how:?} at {at}", file.display());
+                        served_in_the_end(&folder, &state, &case);
+                    },
+                );
                 cases += 1;
             }
         }
     }
-    assert!(cases >= 100, "{cases} cases");
+    assert!(cases >= 300, "{cases} cases");
     served_in_the_end(&folder, &state, "the index as it was");
+}
+
+/// Files of an earlier index among those of a later one, each alone and all
+/// together, and files that are gone.
+#[test]
+fn an_index_of_two_ages_loses_nothing() {
+    let folder = Folder::new();
+    let engine = open(&folder, &small());
+    let shared: SharedEngine = engine.clone();
+    let mut n = 0;
+    let mut fill = |shared: &SharedEngine, commits: u32| {
+        for _ in 0..commits {
+            n += 1;
+            put(
+                shared,
+                key(1, &format!("{:03}", n * 7 % 500)),
+                &"v".repeat(n % 900),
+            );
+        }
+    };
+    fill(&shared, 300);
+    drop(shared);
+    engine.close();
+    drop(engine);
+    let earlier = folder.0.join("earlier");
+    copy_all(&folder.0.join("index"), &earlier);
+    let engine = open(&folder, &small());
+    fill(&(engine.clone() as SharedEngine), 300);
+    let state = all(&engine);
+    engine.close();
+    drop(engine);
+    let mut then = Vec::new();
+    list(&earlier, &mut then);
+    let mut now = Vec::new();
+    list(&folder.0.join("index"), &mut now);
+    for from in &then {
+        let to = from.strip_prefix(&earlier).expect("below");
+        let put_back = |index: &Path| {
+            fs::copy(from, index.join(to)).expect("copy");
+        };
+        with_index(&folder, put_back, || {
+            served_in_the_end(&folder, &state, &format!("earlier {}", to.display()));
+        });
+    }
+    for file in &now {
+        let remove = |_: &Path| fs::remove_file(file).expect("remove");
+        with_index(&folder, remove, || {
+            served_in_the_end(&folder, &state, &format!("without {}", file.display()));
+        });
+    }
+    with_index(
+        &folder,
+        |index| copy_all(&earlier, index),
+        || {
+            served_in_the_end(&folder, &state, "everything earlier over everything");
+        },
+    );
+}
+
+/// Changes the index, does something, and puts the index back.
+fn with_index(folder: &Folder, change: impl FnOnce(&Path), then: impl FnOnce()) {
+    let index = folder.0.join("index");
+    let pristine = folder.0.join("pristine");
+    copy_all(&index, &pristine);
+    change(&index);
+    then();
+    let _ = fs::remove_dir_all(&index);
+    fs::rename(&pristine, &index).expect("restore");
 }
 
 /// Opens, at most twice: damage met only while reading is mended by the next start.

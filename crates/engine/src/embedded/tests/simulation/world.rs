@@ -198,6 +198,12 @@ impl World {
             self.watch(&machine)?;
             machine.close();
         } else {
+            // The applier is a thread of its own: it may get as far as this
+            // before the end that the writer has met.
+            if self.random.once_in(2) {
+                machine.apply();
+                self.watch(&machine)?;
+            }
             machine.abandon();
         }
         let cut = end == End::PowerCut || self.random.once_in(2);
