@@ -66,6 +66,34 @@ fn nesting_stops_at_the_limit() {
     assert_eq!(nested.parts.parts().len(), DEPTH_MAX);
 }
 
+/// Multiparts and messages in turn, deeper than is looked, with 10^5 fields in
+/// all, and below them 10^5 lines that each open boundary is compared with.
+#[test]
+fn nested_kinds_with_a_hundred_thousand_fields_stay_bounded() {
+    const LEVELS: usize = 2 * DEPTH_MAX;
+    let fields = b"X-Field: 0123456789\r\n".repeat(100_000 / LEVELS);
+    let mut message = Vec::new();
+    for level in 0..LEVELS / 2 {
+        message.extend_from_slice(&fields);
+        message.extend_from_slice(
+            format!("Content-Type: multipart/mixed; boundary=b{level}\r\n\r\n--b{level}\r\n")
+                .as_bytes(),
+        );
+        message.extend_from_slice(&fields);
+        message.extend_from_slice(b"Content-Type: message/rfc822\r\n\r\n");
+    }
+    message.extend_from_slice(&b"--b\r\n".repeat(100_000));
+    let nested = digest(&message);
+    check_digest(&nested, message.len());
+    assert_eq!(nested.parts.parts().len(), DEPTH_MAX);
+    assert!(nested.encode().len() <= DIGEST_BYTES_MAX);
+    assert_eq!(
+        in_pieces(message.chunks(1_021), Limits::default()),
+        nested,
+        "the pieces do not matter"
+    );
+}
+
 #[test]
 fn parts_stop_at_the_limit() {
     let mut message = b"Content-Type: multipart/mixed; boundary=b\r\n\r\n".to_vec();
