@@ -76,6 +76,12 @@ pub(crate) fn split_account(key: &[u8]) -> Option<AccountId> {
     Some(AccountId(u64::from_be_bytes(bytes)))
 }
 
+/// The account whose record a key of the directory names; none of other keys.
+#[must_use]
+pub fn account_of(key: &[u8]) -> Option<AccountId> {
+    split_account(key).filter(|_| key.starts_with(&tagged(b'a')))
+}
+
 pub(crate) fn credentials(id: AccountId) -> Vec<u8> {
     numbered(b'p', id)
 }
@@ -118,6 +124,8 @@ mod tests {
         assert_eq!(domain(bob.domain()), b"Ddexample.org");
         assert_eq!(address(&bob), b"Dmexample.org\0bob");
         assert_eq!(account(AccountId(258)), b"Da\0\0\0\0\0\0\x01\x02");
+        assert_eq!(account_of(&account(AccountId(258))), Some(AccountId(258)));
+        assert_eq!(account_of(&credentials(AccountId(258))), None);
         assert_eq!(credentials(AccountId(1)), b"Dp\0\0\0\0\0\0\0\x01");
         assert_eq!(name(&bob), b"Dnbob\0example.org");
         assert_eq!(split_address(&address(&bob)), Some(("example.org", "bob")));

@@ -44,6 +44,7 @@ pub use account::{Account, AccountChange, NewAccount, PreparedAccount, StageMail
 pub use alias::Alias;
 pub use domain::{DomainInfo, Removal};
 pub use error::DirectoryError;
+pub use keys::account_of;
 pub use login::{AuthFailure, Identity};
 pub use options::{LoginOptions, Options};
 pub use record::account::Quota;

@@ -54,6 +54,7 @@ pub use generated::{Generated, StagedGenerated};
 pub use outcome::Outcome;
 pub use queued::{Alongside, Queued};
 pub use receiving::Receiving;
+pub use record::body_of;
 pub use store::{Intake, Options, Ports};
 
 #[cfg(test)]

@@ -23,7 +23,7 @@
 //! | … queue copies | varint count, then each: recipients as an envelope's record, prefix bytes |
 
 use crate::plan::{Common, LocalCopy, Part, QueuedCopy};
-use blobs::BlobId;
+use blobs::{BlobId, Owner};
 use bytes::Bytes;
 use engine::{ShardId, keys};
 use envelope::{AccountId, Address, Envelope, Recipient, ReversePath};
@@ -70,6 +70,21 @@ pub(crate) fn records(shard: ShardId) -> (Vec<u8>, Vec<u8>) {
 
 pub(crate) fn marks(shard: ShardId) -> (Vec<u8>, Vec<u8>) {
     tagged(shard, b'm')
+}
+
+/// The body that a record of the intake names, its octets and who is linked to
+/// it; none if it names none.
+///
+/// # Errors
+/// It is a message's record and does not decode.
+pub fn body_of(key: &[u8], record: &Bytes) -> Result<Option<(BlobId, u64, Owner)>, DecodeError> {
+    match id_of(key) {
+        Some(id) if key.get(3) == Some(&b'r') => {
+            let record = Record::decode(id, record)?;
+            Ok(Some((record.blob, record.blob_size, Owner::Queue(id.0))))
+        }
+        _ => Ok(None),
+    }
 }
 
 /// The id at the end of a record's or a mark's key.

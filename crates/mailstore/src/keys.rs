@@ -144,6 +144,11 @@ pub(crate) fn email_of(key: &[u8]) -> Option<EmailId> {
     Some(EmailId(u64::from_be_bytes(id)))
 }
 
+/// The email whose record any key of an account names; none of other records.
+pub(crate) fn email_key(key: &[u8]) -> Option<EmailId> {
+    email_of(key).filter(|_| key.get(PREFIX) == Some(&EMAIL))
+}
+
 pub(crate) fn part(account: AccountId, chain: Chain, part: Part, generation: ModSeq) -> Vec<u8> {
     let mut key = key(account, chain.kind());
     match part {
@@ -214,7 +219,11 @@ mod tests {
             assert_eq!(part_of(&root(account, chain)), None);
         }
         assert!(root(account, Chain::Base) < parts(account, Chain::Latest).0);
-        assert_eq!(email_of(&email(account, EmailId(5))), Some(EmailId(5)));
+        let key = email(account, EmailId(5));
+        assert_eq!(email_of(&key), Some(EmailId(5)));
+        assert_eq!(email_key(&key), Some(EmailId(5)));
+        assert_eq!(account_of(&key), Some(account));
+        assert_eq!(email_key(&log(account, ModSeq(5))), None);
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //! - Deliveries stage into a batch of the caller: [`Mailstore::lanes`], then
 //!   [`Lane::stage_deliver`] for each recipient, then [`Lanes::submit`], then the ticket.
 //! - Reading: [`Account::email_records`], [`Account::read_message`], [`Account::open_message`].
+//! - [`records`]: what backup may know of records.
 //! - [`disaster`]: passing over the numbers that lost history may have given.
 //! - [`Mailstore::reap`]: what was expunged longer ago than the retention goes.
 //! - [`Mailstore::create_account`], [`Mailstore::drop_account`], [`Mailstore::fsck`].
@@ -39,6 +40,7 @@ mod load;
 mod operations;
 mod read;
 mod reap;
+pub mod records;
 mod store;
 
 #[cfg(test)]

@@ -43,7 +43,7 @@ pub use admin::{Act, Acted, Filter, Listed, Page};
 pub use error::QueueError;
 pub use intent::Intent;
 pub use lease::{Change, Lease, Settlement};
-pub use message::{Message, Origin};
+pub use message::{Message, Origin, body_of};
 pub use news::News;
 pub use progress::{Attempt, Progress, RecipientProgress};
 pub use recover::Recovered;

@@ -15,7 +15,8 @@
 
 use std::net::IpAddr;
 
-use blobs::BlobId;
+use crate::keys;
+use blobs::{BlobId, Owner};
 use bytes::Bytes;
 use envelope::{AccountId, Envelope, ReversePath};
 use wire::codec::{DecodeError, Reader, Writer};
@@ -51,6 +52,21 @@ pub struct Message {
     pub origin: Origin,
     /// From whom, for whom.
     pub envelope: Envelope,
+}
+
+/// The body that a record of the queue names, its octets and who is linked to
+/// it; none if it names none.
+///
+/// # Errors
+/// It is a message's record and does not decode.
+pub fn body_of(key: &[u8], record: &Bytes) -> Result<Option<(BlobId, u64, Owner)>, DecodeError> {
+    match keys::id_of(key) {
+        Some(id) if key.get(3) == Some(&keys::MESSAGE) => {
+            let message = Message::decode(record)?;
+            Ok(Some((message.blob, message.blob_size, Owner::Queue(id.0))))
+        }
+        _ => Ok(None),
+    }
 }
 
 impl Message {
