@@ -4,6 +4,8 @@ use std::time::Duration;
 
 /// Silence that ends a session before login.
 pub const IDLE_BEFORE_LOGIN: Duration = Duration::from_secs(60);
+/// How long a session may be there without a login, however much it says.
+pub const BEFORE_LOGIN: Duration = Duration::from_secs(5 * 60);
 /// Silence that ends a session after login, unless configured. RFC 9051 §5.4: at least 30 minutes.
 pub const IDLE_AFTER_LOGIN: Duration = Duration::from_secs(30 * 60);
 /// Silence in the middle of a command or of a message of APPEND.
@@ -32,7 +34,8 @@ pub const HEADER_BYTES_MAX: u64 = 1024 * 1024;
 pub const KEYWORDS_LISTED_MAX: usize = 500;
 /// Octets of a refused message that are taken and thrown away to keep the session.
 pub const DISCARDED_BYTES_MAX: u64 = 256 * 1024 * 1024;
+/// Largest binary message (`~{…}`) whose parts are looked through for what has to become base64; it is
+/// gathered in memory. Larger ones are taken without NUL only.
+pub const BINARY_APPEND_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// A message of APPEND is stored in pieces of this size.
 pub const APPEND_PIECE_BYTES: usize = 256 * 1024;
-/// Expunges and copies of more entries than this are several commits.
-pub const ENTRIES_PER_COMMIT: usize = 10_000;

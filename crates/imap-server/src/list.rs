@@ -5,7 +5,7 @@
 use imap_proto::mailbox_name::write_name;
 use imap_proto::response;
 use imap_proto::{ListPattern, NameForm, SelectionOption};
-use mailbox_model::{MailboxId, MailboxName, View};
+use mailbox_model::{Mailbox, MailboxId, MailboxName, View};
 use std::collections::BTreeMap;
 
 /// A name that LIST may tell.
@@ -37,6 +37,16 @@ pub(crate) fn names(view: &View) -> BTreeMap<MailboxName, ListedName> {
         names.entry(name.clone()).or_default().subscribed = true;
     }
     names
+}
+
+/// A mailbox by itself.
+pub(crate) fn of_mailbox(view: &View, mailbox: &Mailbox) -> ListedName {
+    ListedName {
+        mailbox: Some(mailbox.id()),
+        subscribed: view.is_subscribed(mailbox.name()),
+        has_children: view.has_children(mailbox.name()),
+        special_use: mailbox.role().and_then(mailbox_model::Role::attribute),
+    }
 }
 
 impl ListedName {

@@ -5,8 +5,8 @@ use mailbox_model::stage::StageError;
 use mailstore::StoreError;
 use std::borrow::Cow;
 
-/// Which changes may be told before the tagged response.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Which changes may be told before the tagged response; each tells more than the one before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum SyncMode {
     /// None: the command ends the mailbox's selection, or never had one.
     Nothing,

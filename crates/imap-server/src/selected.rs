@@ -10,7 +10,7 @@
 
 use imap_proto::SequenceSet;
 use imbl::Vector;
-use mailbox_model::{Entry, Mailbox, MailboxId, ModSeq, Uid, UidSet, UidValidity};
+use mailbox_model::{Entry, FlagId, Mailbox, MailboxId, ModSeq, Uid, UidSet, UidValidity};
 use std::ops::Range;
 
 /// A selected mailbox.
@@ -41,11 +41,42 @@ pub(crate) struct Differences {
     pub(crate) changed: Vec<usize>,
 }
 
-/// Which flag changes need not be told.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Silenced<'a> {
-    /// The change that the client made with `.SILENT`, and whose entries.
-    pub(crate) own: Option<(ModSeq, &'a UidSet)>,
+/// What the client's own STORE asks of the telling.
+#[derive(Clone, Copy)]
+pub(crate) enum OwnStore<'a> {
+    /// There was none.
+    None,
+    /// The flags of these are told even where nothing changed: RFC 9051 §6.4.6,
+    /// "the new value of the flags is returned".
+    Told(&'a UidSet),
+    /// `.SILENT`: this change of these entries is not told where they are as the
+    /// client expects; another's change between is (RFC 9051 §6.4.6, note).
+    Silent {
+        modseq: ModSeq,
+        uids: &'a UidSet,
+        expected: &'a (dyn Fn(&Entry) -> Vec<FlagId> + Sync),
+    },
+}
+
+impl OwnStore<'_> {
+    fn silences(self, told: &Entry, now: &Entry) -> bool {
+        let Self::Silent {
+            modseq,
+            uids,
+            expected,
+        } = self
+        else {
+            return false;
+        };
+        if now.modseq != modseq || !uids.contains(now.uid) {
+            return false;
+        }
+        let mut flags: Vec<FlagId> = now.flags().collect();
+        flags.sort_unstable();
+        let mut wanted = expected(told);
+        wanted.sort_unstable();
+        flags == wanted
+    }
 }
 
 /// A set named a message that is not there.
@@ -158,12 +189,28 @@ impl Selected {
         &mut self,
         newest: &Mailbox,
         with_expunges: bool,
-        silenced: Silenced<'_>,
+        own: OwnStore<'_>,
     ) -> Differences {
         let mut differences = Differences::default();
-        if self.is_current(newest) {
-            return differences;
+        if !self.is_current(newest) {
+            differences = self.take_over(newest, with_expunges, own);
         }
+        if let OwnStore::Told(uids) = own {
+            let told = self.ranks_of(uids).into_iter().flatten();
+            differences.changed.extend(told);
+            differences.changed.sort_unstable();
+            differences.changed.dedup();
+        }
+        differences
+    }
+
+    fn take_over(
+        &mut self,
+        newest: &Mailbox,
+        with_expunges: bool,
+        own: OwnStore<'_>,
+    ) -> Differences {
+        let mut differences = Differences::default();
         let since = self.told;
         if with_expunges {
             differences.expunged = self.expunge(newest);
@@ -178,14 +225,11 @@ impl Selected {
             let Ok(at) = self.rank(entry.uid) else {
                 continue;
             };
-            let same = self
+            let known = self
                 .entries
                 .get(at)
-                .is_some_and(|told| told.modseq == entry.modseq);
-            let own = silenced
-                .own
-                .is_some_and(|(modseq, uids)| entry.modseq == modseq && uids.contains(entry.uid));
-            if !same && !own {
+                .is_some_and(|told| told.modseq == entry.modseq || own.silences(told, entry));
+            if !known {
                 differences.changed.push(at);
             }
             if !with_expunges {

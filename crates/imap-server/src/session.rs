@@ -9,7 +9,7 @@ use crate::commands;
 use crate::config::{Config, TlsMode};
 use crate::limits;
 use crate::reply::{Ended, Reply, SyncMode};
-use crate::selected::{Selected, Silenced};
+use crate::selected::{OwnStore, Selected};
 use crate::sessions::Slot;
 use crate::{Ports, fetch};
 use bytes::{Buf as _, BytesMut};
@@ -17,9 +17,10 @@ use imap_proto::response::{self, Code, Status};
 use imap_proto::{
     AppendHead, ErrorKind, Event, Framer, LiteralHead, NameForm, ParseError, Tag, parse_command,
 };
-use mailbox_model::{Mailbox, View};
+use mailbox_model::{Mailbox, UidSet, View};
 use mailstore::Account;
 use observe::SessionGauge;
+use runtime::Monotonic;
 use runtime::net::Conn;
 use std::sync::Arc;
 use std::time::Duration;
@@ -62,6 +63,7 @@ pub(crate) struct Session {
     pub(crate) enabled: Enabled,
     pub(crate) failed_logins: u8,
     bad_commands: u8,
+    begun: Monotonic,
     _gauge: SessionGauge,
     _slot: Slot,
 }
@@ -89,6 +91,7 @@ impl Session {
             enabled: Enabled::default(),
             failed_logins: 0,
             bad_commands: 0,
+            begun: ports.runtime.monotonic(),
             _gauge: ports.metrics.session("imap"),
             _slot: slot,
             ports,
@@ -157,11 +160,21 @@ impl Session {
                     ErrorKind::Syntax(text) => Reply::bad(text),
                     ErrorKind::UnknownCommand => Reply::bad("unknown command"),
                     ErrorKind::Mailbox(error) => Reply::no(Code::CANNOT, error.to_string()),
-                    ErrorKind::BadCharset => Reply::no(Code::BadCharset, error.kind.to_string()),
+                    ErrorKind::BadCharset { saves } => {
+                        self.forget_saved(saves);
+                        Reply::no(Code::BadCharset, error.kind.to_string())
+                    }
                     ErrorKind::UseAttr => Reply::no(Code::USE_ATTR, error.kind.to_string()),
                 };
                 self.refuse(error.tag.as_ref(), reply).await
             }
+        }
+    }
+
+    /// RFC 5182 §2.1: a SEARCH with SAVE that is answered NO empties `$`.
+    fn forget_saved(&mut self, saves: bool) {
+        if let Some(selected) = self.selected.as_mut().filter(|_| saves) {
+            selected.saved = UidSet::new();
         }
     }
 
@@ -185,7 +198,7 @@ impl Session {
 
     /// Tells what changed as far as the command permits, then its end.
     pub(crate) async fn finish(&mut self, tag: &Tag, reply: Reply) -> Result<(), Ended> {
-        self.sync(reply.sync, Silenced::default()).await?;
+        self.sync(reply.sync, OwnStore::None).await?;
         if reply.sent {
             return Ok(());
         }
@@ -204,11 +217,7 @@ impl Session {
     }
 
     /// Tells the differences between what the client knows and what is.
-    pub(crate) async fn sync(
-        &mut self,
-        mode: SyncMode,
-        silenced: Silenced<'_>,
-    ) -> Result<(), Ended> {
+    pub(crate) async fn sync(&mut self, mode: SyncMode, own: OwnStore<'_>) -> Result<(), Ended> {
         if mode == SyncMode::Nothing || self.selected.is_none() {
             return Ok(());
         }
@@ -223,7 +232,7 @@ impl Session {
             return Ok(());
         };
         let all = mode == SyncMode::Everything;
-        let differences = selected.sync(&mailbox, all, silenced);
+        let differences = selected.sync(&mailbox, all, own);
         for number in differences.expunged {
             response::untagged(&mut self.out, format_args!("{number} EXPUNGE"));
         }
@@ -233,7 +242,8 @@ impl Session {
                 response::untagged(&mut self.out, format_args!("0 RECENT"));
             }
         }
-        if selected.keywords_told < view.keywords().len() && !differences.changed.is_empty() {
+        let shows_flags = differences.exists.is_some() || !differences.changed.is_empty();
+        if selected.keywords_told < view.keywords().len() && shows_flags {
             selected.keywords_told = view.keywords().len();
             commands::select::write_flags(&mut self.out, &view);
         }
@@ -297,12 +307,14 @@ impl Session {
 
     /// How long the client may be silent now.
     fn patience(&self) -> Duration {
-        if !self.framer.is_between_commands() {
-            limits::STALL
-        } else if self.login.is_some() {
+        if self.login.is_none() {
+            let now = self.ports.runtime.monotonic();
+            let left = self.begun.after(limits::BEFORE_LOGIN).since(now);
+            limits::IDLE_BEFORE_LOGIN.min(left)
+        } else if self.framer.is_between_commands() {
             self.config.idle_timeout
         } else {
-            limits::IDLE_BEFORE_LOGIN
+            limits::STALL
         }
     }
 

@@ -234,7 +234,7 @@ pub enum StoreAction {
 pub struct ListCommand {
     /// Options in front of the reference, RECURSIVEMATCH among them only with another.
     pub selection: Vec<SelectionOption>,
-    /// The patterns, each with the reference in front.
+    /// The patterns, each with the reference in front; empty ones count for nothing.
     pub patterns: Vec<ListPattern>,
     /// Options behind RETURN.
     pub returns: Vec<ReturnOption>,

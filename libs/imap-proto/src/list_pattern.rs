@@ -3,7 +3,7 @@
 //! however many wildcards there are.
 
 use crate::limits::PATTERN_BYTES_MAX;
-use crate::mailbox_name::{NameError, NameForm, SEPARATOR, decode_wire, normalise_inbox};
+use crate::mailbox_name::{NameForm, SEPARATOR, decode_wire, normalise_inbox};
 
 /// A pattern together with its reference, decoded.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,17 +11,16 @@ pub struct ListPattern(Vec<char>);
 
 impl ListPattern {
     /// Joins the reference and the pattern as RFC 9051 §6.3.9 lets a server do:
-    /// one after the other. ASCII that is no modified UTF-7 is a pattern that no
-    /// name matches: the grammar has it, so LIST answers OK with nothing.
-    ///
-    /// # Errors
-    /// The bytes are beyond ASCII and not UTF-8, or too long.
-    pub fn from_wire(reference: &[u8], pattern: &[u8], form: NameForm) -> Result<Self, NameError> {
+    /// one after the other. What no name can look like is a pattern that matches
+    /// nothing: "any syntactically valid pattern that is not accepted by a server
+    /// for any reason MUST be silently ignored".
+    #[must_use]
+    pub fn from_wire(reference: &[u8], pattern: &[u8], form: NameForm) -> Self {
         if reference.len() + pattern.len() > PATTERN_BYTES_MAX {
-            return Err(NameError::TooLong);
+            return Self::new(IN_NO_NAME);
         }
-        let whole = decode(reference, form)? + &decode(pattern, form)?;
-        Ok(Self::new(&whole))
+        let decode = |bytes| decode_wire(bytes, form).unwrap_or_else(|_| IN_NO_NAME.to_owned());
+        Self::new(&(decode(reference) + &decode(pattern)))
     }
 
     /// A pattern in UTF-8.
@@ -60,13 +59,8 @@ impl ListPattern {
     }
 }
 
-/// Decodes; what no name can be encoded as becomes a character that no name holds.
-fn decode(bytes: &[u8], form: NameForm) -> Result<String, NameError> {
-    match decode_wire(bytes, form) {
-        Err(_) if bytes.is_ascii() => Ok("\0".to_owned()),
-        other => other,
-    }
-}
+/// A character that no name holds.
+const IN_NO_NAME: &str = "\0";
 
 /// Set-of-states matching: `reached[i]` says that the pattern's first `i`
 /// characters can match what was read so far.
@@ -140,12 +134,13 @@ mod tests {
     fn a_pattern_outside_of_modified_utf7_matches_nothing() {
         // RFC 9051 §9: `list-char` has all of these.
         let pattern = b"!#$&'+,-.0123456789:;<=>?@^_`|[}%*";
-        let pattern = ListPattern::from_wire(b"", pattern, NameForm::ModifiedUtf7).expect("OK");
+        let pattern = ListPattern::from_wire(b"", pattern, NameForm::ModifiedUtf7);
         assert!(!pattern.matches("!#$&'+,-.0123456789:;<=>?@^_`|[}"));
-        let star = ListPattern::from_wire(b"a&b", b"*", NameForm::ModifiedUtf7).expect("OK");
-        assert!(!star.matches("a&b") && !star.matches("x"));
-        let bad = ListPattern::from_wire(b"", b"\xff*", NameForm::ModifiedUtf7);
-        assert_eq!(bad, Err(NameError::Encoding));
+        let long = vec![b'*'; PATTERN_BYTES_MAX + 1];
+        for (reference, text) in [(&b"a&b"[..], &b"*"[..]), (b"", b"\xff*"), (b"", &long)] {
+            let pattern = ListPattern::from_wire(reference, text, NameForm::ModifiedUtf7);
+            assert!(!pattern.matches("a&b") && !pattern.matches("x"));
+        }
     }
 
     #[test]

@@ -7,7 +7,8 @@
 //! * [`HeaderReader`], [`header_fields`], [`unfold`] – header blocks
 //! * [`address`], [`date`], [`parameters`], [`encoded_word`] – field values
 //! * [`transfer`], [`charset`], [`text`] – bodies to bytes, bytes to text
-//! * [`subject`], [`normalise_line_ends`] – base subjects, line ends at import
+//! * [`subject`], [`normalise_line_ends`], [`encode_binary_parts`] – base subjects, line ends and
+//!   binary parts at import
 //!
 //! Not here: SMTP's envelope and line rules, storage, showing HTML, writing
 //! messages (but for the two transfer encodings and encoded-words).
@@ -19,6 +20,7 @@
 #![forbid(unsafe_code)]
 
 pub mod address;
+mod binary_parts;
 mod bound;
 pub mod charset;
 pub mod date;
@@ -42,6 +44,7 @@ pub mod text;
 pub mod transfer;
 
 pub use address::{AddressItem, Mailbox, mailboxes, parse_addresses};
+pub use binary_parts::{StrayNul, encode_binary_parts};
 pub use date::{DateTime, format_date, parse_date};
 pub use digest::{CACHED_FIELDS, CachedField, Digest};
 pub use header::{Field, HeaderReader, find_field, header_fields, unfold};

@@ -1,7 +1,7 @@
 //! APPEND (RFC 9051 §6.3.12; UIDPLUS: RFC 4315): the message streams into a blob.
 
 use crate::commands::select::find;
-use crate::limits::{APPEND_PIECE_BYTES, DISCARDED_BYTES_MAX};
+use crate::limits::{APPEND_PIECE_BYTES, BINARY_APPEND_BYTES_MAX, DISCARDED_BYTES_MAX};
 use crate::reply::{Ended, Reply, store_failed};
 use crate::session::Session;
 use blobs::{BlobWriter, StagedBlob};
@@ -152,6 +152,8 @@ async fn receive(
         after_cr: false,
     });
     let mut refusal = None;
+    // RFC 3516 §4.4: only a literal8 may hold NUL. It is gathered, because its parts decide.
+    let gathers = literal.binary && literal.size <= BINARY_APPEND_BYTES_MAX;
     let room = usize::try_from(literal.size)
         .map_or(APPEND_PIECE_BYTES, |size| size.min(APPEND_PIECE_BYTES));
     let mut piece: Vec<u8> = Vec::with_capacity(room);
@@ -159,26 +161,35 @@ async fn receive(
         let step = session.framer.poll(&session.input);
         let consumed = step.consumed;
         let mut ended = None;
+        let mut lost = None;
         let mut waits = false;
         match step.event {
             Some(Event::AppendData(data)) if refusal.is_none() => piece.extend_from_slice(data),
             Some(Event::AppendEnd(result)) => ended = Some(result),
+            Some(Event::Fatal(text)) => lost = Some(text),
             Some(_) => {}
             None => waits = true,
         }
         session.input.advance(consumed);
-        if piece.contains(&0) {
-            // RFC 9051 §4.3.1, RFC 3516 §4.4: NUL only in binary parts, which are not taken.
-            refusal = Some(Reply::no(Code::UNKNOWN_CTE, "a message may not hold NUL"));
+        if let Some(text) = lost {
+            session.bye(text).await?;
+        }
+        if !gathers && piece.contains(&0) {
+            refusal = Some(stray_nul());
             intake = None;
             piece = Vec::new();
         }
-        if piece.len() >= APPEND_PIECE_BYTES || (ended.is_some() && !piece.is_empty()) {
+        let full = piece.len() >= APPEND_PIECE_BYTES && !gathers;
+        if full || (ended.is_some() && !piece.is_empty()) {
             let full = std::mem::take(&mut piece);
             if let Some(taken) = intake.take() {
-                match push(session, taken, full).await {
+                let pushed = match gathers {
+                    true => push_binary(session, taken, full).await,
+                    false => push(session, taken, full).await,
+                };
+                match pushed {
                     Ok(taken) => intake = Some(taken),
-                    Err(error) => refusal = Some(store_failed(&error)),
+                    Err(reply) => refusal = Some(reply),
                 }
             }
         }
@@ -198,17 +209,43 @@ async fn receive(
     }
 }
 
+/// RFC 9051 §9: `literal` holds no NUL; and headers and encoded parts cannot be given another encoding.
+fn stray_nul() -> Reply {
+    Reply::no(
+        Code::UNKNOWN_CTE,
+        "NUL is taken only in parts without transfer encoding, in a binary literal",
+    )
+}
+
 fn unreceived() -> Reply {
     Reply::no(Code::UNAVAILABLE, "the message was not taken")
 }
 
 /// Compressing and writing a long message takes a while: not on an async worker.
-async fn push(session: &Session, mut intake: Intake, piece: Vec<u8>) -> Result<Intake, StoreError> {
-    if piece.len() < APPEND_PIECE_BYTES && intake.writer.size() == 0 {
-        intake.push(&piece)?;
-        return Ok(intake);
-    }
+async fn push(session: &Session, mut intake: Intake, piece: Vec<u8>) -> Result<Intake, Reply> {
+    let short = piece.len() < APPEND_PIECE_BYTES && intake.writer.size() == 0;
     let work = move || intake.push(&piece).map(|()| intake);
+    let pushed = if short {
+        work()
+    } else {
+        session.ports.runtime.blocking(work).await
+    };
+    pushed.map_err(|error| store_failed(&error))
+}
+
+/// A whole message with binary parts: they become base64, so that every client can have them.
+async fn push_binary(
+    session: &Session,
+    mut intake: Intake,
+    message: Vec<u8>,
+) -> Result<Intake, Reply> {
+    let work = move || {
+        let encoded = mime::encode_binary_parts(&message).map_err(|_| stray_nul())?;
+        match intake.push(&encoded) {
+            Ok(()) => Ok(intake),
+            Err(error) => Err(store_failed(&error)),
+        }
+    };
     session.ports.runtime.blocking(work).await
 }
 

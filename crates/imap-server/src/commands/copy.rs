@@ -2,7 +2,7 @@
 
 use crate::commands::select::find;
 use crate::reply::{Executed, Reply, SyncMode, store_failed};
-use crate::selected::Silenced;
+use crate::selected::OwnStore;
 use crate::session::Session;
 use imap_proto::response::{self, Code, Status};
 use imap_proto::{MailboxName, SequenceSet};
@@ -58,9 +58,7 @@ pub(crate) async fn move_(
     if let Some(code) = code(&done) {
         response::untagged_status(&mut session.out, Status::Ok, Some(&code), "moved");
     }
-    session
-        .sync(SyncMode::Everything, Silenced::default())
-        .await?;
+    session.sync(SyncMode::Everything, OwnStore::None).await?;
     Ok(Reply::ok("moved"))
 }
 

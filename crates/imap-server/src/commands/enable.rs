@@ -8,13 +8,15 @@ pub(crate) fn run(session: &mut Session, names: &[String]) -> Reply {
     let mut enabled: Vec<&str> = Vec::new();
     for name in names {
         // Unknown names are passed over, RFC 5161 §3.1.
-        let (flag, name) = match name.as_str() {
-            "CONDSTORE" => (&mut session.enabled.condstore, "CONDSTORE"),
-            "IMAP4REV2" => (&mut session.enabled.rev2, "IMAP4rev2"),
+        let name = match name.as_str() {
+            "CONDSTORE" => "CONDSTORE",
+            "IMAP4REV2" => {
+                session.enabled.rev2 = true;
+                "IMAP4rev2"
+            }
             _ => continue,
         };
         if !enabled.contains(&name) {
-            *flag = true;
             enabled.push(name);
         }
     }
@@ -22,6 +24,9 @@ pub(crate) fn run(session: &mut Session, names: &[String]) -> Reply {
     session.framer.set_form(form);
     let list: String = enabled.iter().flat_map(|name| [" ", name]).collect();
     response::untagged(&mut session.out, format_args!("ENABLED{list}"));
+    if enabled.contains(&"CONDSTORE") {
+        condstore(session);
+    }
     Reply::ok("enabled what there is")
 }
 

@@ -2,7 +2,7 @@
 
 use crate::limits::STILL_HERE;
 use crate::reply::{Ended, Executed, Reply, SyncMode};
-use crate::selected::Silenced;
+use crate::selected::OwnStore;
 use crate::session::Session;
 use bytes::{Buf as _, BytesMut};
 use imap_proto::Event;
@@ -32,14 +32,16 @@ pub(crate) async fn run(session: &mut Session) -> Executed {
         .after(session.config.idle_timeout);
     loop {
         changes.borrow_and_update();
-        Box::pin(session.sync(SyncMode::Everything, Silenced::default())).await?;
+        Box::pin(session.sync(SyncMode::Everything, OwnStore::None)).await?;
         Box::pin(session.flush()).await?;
-        if let Some(done) = poll_line(session) {
-            return Ok(if done {
-                Reply::ok("idled")
-            } else {
-                Reply::bad("only DONE ends IDLE")
-            });
+        match poll_line(session) {
+            Some(Said::Done) => return Ok(Reply::ok("idled")),
+            Some(Said::Other) => return Ok(Reply::bad("only DONE ends IDLE")),
+            Some(Said::Fatal(text)) => {
+                Box::pin(session.bye(text)).await?;
+                return Err(Ended);
+            }
+            None => {}
         }
         match wait(session, &mut changes, deadline).await? {
             Woken::Input(0) => return Err(Ended),
@@ -80,13 +82,21 @@ async fn wait(
     })
 }
 
-/// True for DONE, false for another line.
-fn poll_line(session: &mut Session) -> Option<bool> {
+/// What the client's line was.
+enum Said {
+    Done,
+    Other,
+    /// The stream is lost.
+    Fatal(&'static str),
+}
+
+fn poll_line(session: &mut Session) -> Option<Said> {
     let step = session.framer.poll(&session.input);
     let consumed = step.consumed;
     let done = step.event.map(|event| match event {
-        Event::Line(line) => line.trim_ascii().eq_ignore_ascii_case(b"DONE"),
-        _ => false,
+        Event::Line(line) if line.trim_ascii().eq_ignore_ascii_case(b"DONE") => Said::Done,
+        Event::Fatal(text) => Said::Fatal(text),
+        _ => Said::Other,
     });
     session.input.advance(consumed);
     done

@@ -1,6 +1,6 @@
 //! LIST (RFC 9051 §6.3.9, RFC 5258, RFC 5819, RFC 6154) and LSUB (RFC 3501 §6.3.9).
 
-use crate::commands::status;
+use crate::commands::{enable, status};
 use crate::limits::OUTPUT_BYTES;
 use crate::list::{ListedName, matches_any, names, write_list_head, write_list_line};
 use crate::reply::{Executed, Reply};
@@ -26,9 +26,14 @@ pub(crate) async fn list(session: &mut Session, command: &ListCommand) -> Execut
         _ => None,
     });
     if status_items.is_some_and(|items| items.contains(&StatusItem::HighestModSeq)) {
-        session.enabled.condstore = true;
+        enable::condstore(session);
     }
+    let mut names = names;
     let child_info = child_info(&names, command);
+    for parent in &child_info {
+        // RFC 9051 §6.3.9.6, table 3: also those that are no mailboxes.
+        names.entry(parent.clone()).or_default();
+    }
     for (name, listed) in &names {
         let has_child_info = child_info.contains(name);
         if !matches_any(&command.patterns, name) || !is_listed(listed, command, has_child_info) {
@@ -48,7 +53,11 @@ pub(crate) async fn list(session: &mut Session, command: &ListCommand) -> Execut
             session.out.extend_from_slice(b"\"))");
         }
         session.out.extend_from_slice(b"\r\n");
-        let mailbox = listed.mailbox.and_then(|id| view.mailbox(id));
+        // RFC 9051 §6.3.9.8, example 11: not for those told only because of their children.
+        let mailbox = listed
+            .mailbox
+            .filter(|_| listed.is_selected(&command.selection))
+            .and_then(|id| view.mailbox(id));
         if let (Some(items), Some(mailbox)) = (status_items, mailbox) {
             status::write(&mut session.out, mailbox, items, form);
         }

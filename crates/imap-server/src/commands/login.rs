@@ -68,14 +68,16 @@ async fn read_line(session: &mut Session) -> Result<Option<Vec<u8>>, Ended> {
         let step = session.framer.poll(&session.input);
         let consumed = step.consumed;
         let line = match step.event {
-            Some(Event::Line(line)) => Some(Some(line)),
-            Some(_) => Some(None),
-            None => None,
+            Some(Event::Line(line)) => Ok(Some(Some(line))),
+            Some(Event::Fatal(text)) => Err(text),
+            Some(_) => Ok(Some(None)),
+            None => Ok(None),
         };
         session.input.advance(consumed);
         match line {
-            Some(line) => return Ok(line),
-            None => session.wait_for_input().await?,
+            Ok(Some(line)) => return Ok(line),
+            Ok(None) => session.wait_for_input().await?,
+            Err(text) => session.bye(text).await?,
         }
     }
 }

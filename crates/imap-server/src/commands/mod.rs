@@ -32,6 +32,29 @@ pub(crate) async fn execute(session: &mut Session, tag: &Tag, command: Command) 
     if let Some(refusal) = check_state(session, &command) {
         return Ok(refusal);
     }
+    let may_tell = may_tell(&command);
+    let mut reply = dispatch(session, tag, command).await?;
+    reply.sync = reply.sync.min(may_tell);
+    Ok(reply)
+}
+
+/// RFC 9051 §7.5.1: no EXPUNGE "while responding to a FETCH, STORE, or SEARCH
+/// command" by number, however it ends: the numbers of the next would be others.
+fn may_tell(command: &Command) -> SyncMode {
+    let by_number = match command {
+        Command::Fetch(fetch) => !fetch.uid,
+        Command::Store(store) => !store.uid,
+        Command::Search(search) => !search.uid,
+        _ => false,
+    };
+    if by_number {
+        SyncMode::WithoutExpunge
+    } else {
+        SyncMode::Everything
+    }
+}
+
+async fn dispatch(session: &mut Session, tag: &Tag, command: Command) -> Executed {
     match command {
         Command::Capability => {
             let names = capabilities(session);

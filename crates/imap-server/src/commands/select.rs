@@ -1,7 +1,7 @@
 //! SELECT and EXAMINE (RFC 9051 §6.3.2, §6.3.3; CONDSTORE: RFC 7162 §3.1.8).
 
 use crate::limits::KEYWORDS_LISTED_MAX;
-use crate::list::write_list_line;
+use crate::list::{self, write_list_line};
 use crate::reply::{Reply, SyncMode};
 use crate::selected::Selected;
 use crate::session::Session;
@@ -86,8 +86,10 @@ fn describe(session: &mut Session, view: &View, mailbox: &Mailbox, access: Acces
     let modseq = Code::HighestModSeq(mailbox.highest_modseq().0.max(1));
     response::untagged_status(out, Status::Ok, Some(&modseq), "the newest change");
     if rev2 {
-        // RFC 9051 §6.3.2: LIST is a required response.
-        write_list_line(out, "LIST", &[], mailbox.name().as_str(), form);
+        // RFC 9051 §6.3.2: LIST is a required response, and its attributes are accurate.
+        let listed = list::of_mailbox(view, mailbox);
+        let attributes = listed.attributes(true, true);
+        write_list_line(out, "LIST", &attributes, mailbox.name().as_str(), form);
     }
 }
 

@@ -1,5 +1,6 @@
 //! STATUS (RFC 9051 §6.3.11), answered from counters.
 
+use crate::commands::enable;
 use crate::commands::select::find;
 use crate::reply::Reply;
 use crate::session::Session;
@@ -18,7 +19,7 @@ pub(crate) fn run(session: &mut Session, name: &MailboxName, items: &[StatusItem
     };
     // RFC 7162 §3.1.7: asking for it switches CONDSTORE on.
     if items.contains(&StatusItem::HighestModSeq) {
-        session.enabled.condstore = true;
+        enable::condstore(session);
     }
     write(&mut session.out, mailbox, items, form);
     Reply::ok("that is how it stands")

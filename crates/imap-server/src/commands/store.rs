@@ -3,12 +3,12 @@
 use crate::commands::enable;
 use crate::fetch::write_modseq_update;
 use crate::reply::{Executed, Reply, SyncMode, store_failed};
-use crate::selected::Silenced;
+use crate::selected::OwnStore;
 use crate::session::Session;
 use imap_proto::response::Code;
 use imap_proto::{StoreAction, StoreCommand};
 use mailbox_model::stage::FlagAction;
-use mailbox_model::{Flag, ModSeq, UidSet};
+use mailbox_model::{Entry, Flag, FlagId, ModSeq, UidSet};
 use std::sync::Arc;
 
 pub(crate) async fn run(session: &mut Session, command: StoreCommand) -> Executed {
@@ -55,13 +55,25 @@ pub(crate) async fn run(session: &mut Session, command: StoreCommand) -> Execute
     // What was left alone by UNCHANGEDSINCE is told by MODIFIED, in the numbers
     // the client used.
     let modified = numbers(session, &stored.modified, command.uid);
-    let silenced = Silenced {
-        own: stored
-            .modseq
-            .filter(|_| command.silent)
-            .map(|modseq| (modseq, &uids)),
+    let named: Vec<FlagId> = match session.view() {
+        Some(view) => flags.iter().filter_map(|flag| view.flag_id(flag)).collect(),
+        None => Vec::new(),
     };
-    session.sync(mode, silenced).await?;
+    let expected = |told: &Entry| expected(action, &named, told);
+    let changed: UidSet = uids
+        .iter()
+        .filter(|uid| !stored.modified.contains(*uid))
+        .collect();
+    let own = match stored.modseq {
+        _ if !command.silent => OwnStore::Told(&changed),
+        Some(modseq) => OwnStore::Silent {
+            modseq,
+            uids: &uids,
+            expected: &expected,
+        },
+        None => OwnStore::None,
+    };
+    session.sync(mode, own).await?;
     if command.silent && session.enabled.condstore {
         tell_modseqs(session, &uids, stored.modseq);
     }
@@ -70,6 +82,16 @@ pub(crate) async fn run(session: &mut Session, command: StoreCommand) -> Execute
         reply = reply.with_code(Code::Modified(modified));
     }
     Ok(reply)
+}
+
+/// The flags that a client takes an entry to have after its STORE, by what it was told before.
+fn expected(action: FlagAction, named: &[FlagId], told: &Entry) -> Vec<FlagId> {
+    let others = told.flags().filter(|flag| !named.contains(flag));
+    match action {
+        FlagAction::Replace => named.to_vec(),
+        FlagAction::Add => others.chain(named.iter().copied()).collect(),
+        FlagAction::Remove => others.collect(),
+    }
 }
 
 /// RFC 7162 §3.1.3: the new mod-sequence is told even when the flags are not.

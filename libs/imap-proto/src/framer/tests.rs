@@ -189,7 +189,10 @@ fn a_line_too_long_is_refused_and_the_next_command_is_heard() {
 
 #[test]
 fn the_tag_of_a_line_too_long_is_found_wherever_it_was_cut() {
-    let input = format!("tag1 NOOP {}\r\nb NOOP\r\n", "x".repeat(9_000));
+    let input = format!(
+        "tag1 NOOP {}\r\nb NOOP\r\n",
+        "x".repeat(limits::LINE_BYTES_BEFORE_LOGIN_MAX)
+    );
     for cut in 0..12 {
         let seen = run(false, input.as_bytes(), &[cut]);
         let expected = [bad("tag1", "the line is too long"), command("b NOOP")];

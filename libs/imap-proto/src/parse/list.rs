@@ -6,7 +6,7 @@ use crate::cursor::{Cursor, Parsed, syntax};
 use crate::limits::PATTERNS_BYTES_MAX;
 use crate::list_pattern::ListPattern;
 use crate::mailbox_name::NameForm;
-use crate::parse::{ErrorKind, status_item};
+use crate::parse::status_item;
 
 /// ```abnf
 /// list             = "LIST" [SP list-select-opts] SP mailbox SP mbox-or-pat [SP list-return-opts]
@@ -34,11 +34,10 @@ pub(crate) fn list(cursor: &mut Cursor<'_>, form: NameForm) -> Parsed<Command> {
             return syntax("the patterns are too long together");
         };
         left = rest;
-        ListPattern::from_wire(&reference, &text, form)
-            .map(|pattern| (pattern, text.is_empty()))
-            .map_err(ErrorKind::Mailbox)
+        let pattern = ListPattern::from_wire(&reference, &text, form);
+        Ok((pattern, text.is_empty()))
     };
-    let patterns = if cursor.peek() == Some(b'(') {
+    let mut patterns = if cursor.peek() == Some(b'(') {
         extended = true;
         cursor.list(false, pattern)?
     } else {
@@ -52,8 +51,10 @@ pub(crate) fn list(cursor: &mut Cursor<'_>, form: NameForm) -> Parsed<Command> {
         }
         returns = cursor.list(true, return_option)?;
     }
-    // RFC 9051 §6.3.9: an empty pattern asks for the separator, in the basic form.
+    // RFC 9051 §6.3.9: an empty pattern asks for the separator, in the basic form;
+    // in the extended form it is ignored.
     let asks_separator = !extended && patterns.iter().any(|(_, empty)| *empty);
+    patterns.retain(|(_, empty)| !empty || asks_separator);
     Ok(Command::List(ListCommand {
         selection,
         patterns: patterns.into_iter().map(|(pattern, _)| pattern).collect(),
@@ -69,9 +70,8 @@ pub(crate) fn lsub(cursor: &mut Cursor<'_>, form: NameForm) -> Parsed<Command> {
     let reference = cursor.astring()?;
     cursor.space()?;
     let pattern = cursor.chars_or_string(is_list_char)?;
-    ListPattern::from_wire(&reference, &pattern, form)
-        .map(Command::Lsub)
-        .map_err(ErrorKind::Mailbox)
+    let pattern = ListPattern::from_wire(&reference, &pattern, form);
+    Ok(Command::Lsub(pattern))
 }
 
 fn selection_option(cursor: &mut Cursor<'_>) -> Parsed<SelectionOption> {

@@ -34,7 +34,10 @@ pub enum ErrorKind {
     Mailbox(NameError),
     /// SEARCH in a charset other than US-ASCII and UTF-8: NO [BADCHARSET].
     #[error("only US-ASCII and UTF-8 are understood")]
-    BadCharset,
+    BadCharset {
+        /// The result was to be saved (RFC 5182), so what was saved before is gone.
+        saves: bool,
+    },
     /// CREATE for a use that is not known: NO [USEATTR].
     #[error("this special use is not supported")]
     UseAttr,

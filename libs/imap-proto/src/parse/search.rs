@@ -30,10 +30,17 @@ pub(crate) fn search(cursor: &mut Cursor<'_>, uid: bool) -> Parsed<Command> {
         charset_ok = matches!(charset.as_slice(), b"UTF-8" | b"US-ASCII" | b"ASCII");
         cursor.space()?;
     }
+    let saves = returns
+        .as_ref()
+        .is_some_and(|items| items.contains(&ReturnItem::Save));
     if !charset_ok {
-        return Err(ErrorKind::BadCharset);
+        return Err(ErrorKind::BadCharset { saves });
     }
-    let key = keys(cursor, NESTING_DEPTH_MAX, |cursor| cursor.is_empty())?;
+    let key = keys(cursor, NESTING_DEPTH_MAX, |cursor| cursor.is_empty());
+    let key = key.map_err(|error| match error {
+        ErrorKind::BadCharset { .. } => ErrorKind::BadCharset { saves },
+        other => other,
+    })?;
     Ok(Command::Search(SearchCommand { uid, returns, key }))
 }
 
@@ -156,7 +163,7 @@ fn text(cursor: &mut Cursor<'_>) -> Parsed<String> {
     let bytes = cursor.astring()?;
     match String::from_utf8(bytes.into_owned()) {
         Ok(text) => Ok(text),
-        Err(_) => Err(ErrorKind::BadCharset),
+        Err(_) => Err(ErrorKind::BadCharset { saves: false }),
     }
 }
 

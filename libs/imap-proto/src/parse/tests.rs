@@ -186,7 +186,8 @@ fn list_in_all_its_forms() {
         other => panic!("{other:?}"),
     };
     assert!(list("LIST \"\" \"\"").asks_separator);
-    assert!(!list("LIST \"\" (\"\")").asks_separator);
+    let ignored = list("LIST x (\"\" y)");
+    assert!(!ignored.asks_separator && ignored.patterns.len() == 1);
     let basic = list("LIST x/ %");
     assert!(!basic.extended && basic.patterns[0].matches("x/a"));
     let full = list(
@@ -383,7 +384,12 @@ fn search_keys_nest_and_combine() {
         search("SEARCH UNKEYWORD $Junk").key,
         SearchKey::Flag(Flag::Keyword("$Junk".into()), false)
     );
-    assert_eq!(parse("SEARCH CHARSET GBK ALL"), Err(ErrorKind::BadCharset));
+    for (text, saves) in [
+        ("SEARCH CHARSET GBK ALL", false),
+        ("SEARCH RETURN (SAVE) CHARSET KOI8-R ALL", true),
+    ] {
+        assert_eq!(parse(text), Err(ErrorKind::BadCharset { saves }));
+    }
     for bad in [
         "SEARCH",
         "SEARCH FOO",

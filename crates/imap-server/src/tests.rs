@@ -1,1 +1,0 @@
-//! Dialogues between clients and sessions over the memory engine.

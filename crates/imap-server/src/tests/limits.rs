@@ -1,0 +1,199 @@
+//! Bad input: refused in words, bounded, and the next command is heard (THREATS 4, 23).
+
+use super::World;
+use std::time::Duration;
+
+#[tokio::test]
+async fn a_literal_of_4_gb_is_refused_before_it_is_sent() {
+    let world = World::new().await;
+    let mut client = world.connect();
+    client.hear().await;
+    client
+        .check("LOGIN {4294967296}", &["BAD a literal is too large"])
+        .await;
+    client.ok("LOGIN bob@demo.test \"pass word\"").await;
+    client
+        .check("APPEND INBOX {4294967296}", &["NO [TOOBIG] …"])
+        .await;
+    client
+        .check("SELECT {4294967296}", &["BAD a literal is too large"])
+        .await;
+    client.ok("NOOP").await;
+    // Sent unasked, it cannot be thrown away.
+    client.send("a APPEND INBOX {4294967296+}\r\n").await;
+    assert!(client.hear().await.starts_with("a NO [TOOBIG]"));
+    client.hears_bye("* BYE …").await;
+}
+
+#[tokio::test]
+async fn an_unasked_literal_that_is_refused_is_taken_and_never_obeyed() {
+    let world = World::new().await;
+    let mut client = world.connect();
+    client.hear().await;
+    // RFC 7888 §5: over 4,096 octets under LITERAL-.
+    let evil = "x LOGOUT\r\n".repeat(500);
+    client
+        .check(
+            &format!("LOGIN {{{}+}}\r\n{evil} x", evil.len()),
+            &["BAD a literal is too large"],
+        )
+        .await;
+    client
+        .ok("LOGIN {13+}\r\nbob@demo.test {9+}\r\npass word")
+        .await;
+    client
+        .check(
+            &format!("APPEND nowhere {{{}+}}\r\n{evil}", evil.len()),
+            &["NO [TRYCREATE] …"],
+        )
+        .await;
+    client.ok("NOOP").await;
+}
+
+#[tokio::test]
+async fn a_line_too_long_is_refused_and_one_without_end_is_cut_off() {
+    let world = World::new().await;
+    let mut client = world.connect();
+    client.hear().await;
+    let long = "x".repeat(imap_proto::limits::LINE_BYTES_BEFORE_LOGIN_MAX);
+    client
+        .check(&format!("NOOP {long}"), &["BAD the line is too long"])
+        .await;
+    client.ok("NOOP").await;
+    for begin in ["a NOOP ", "a AUTHENTICATE PLAIN\r\n"] {
+        let mut endless = world.connect();
+        endless.hear().await;
+        assert!(
+            endless_line(&mut endless, begin).await < 8_000_000,
+            "{begin}"
+        );
+    }
+    let mut idle = world.bob().await;
+    assert!(endless_line(&mut idle, "a IDLE\r\n").await < 8_000_000);
+    let mut append = world.bob().await;
+    assert!(endless_line(&mut append, "a APPEND INBOX {2+}\r\nhi").await < 8_000_000);
+}
+
+/// Sends a line that never ends; gives how much of it was taken until the server closed.
+async fn endless_line(client: &mut super::Client, begin: &str) -> usize {
+    client.send(begin).await;
+    let piece = vec![b'x'; 65_536];
+    for sent in 0..1000 {
+        if client.conn.write_all(&piece).await.is_err() {
+            return sent * piece.len();
+        }
+    }
+    usize::MAX
+}
+
+#[tokio::test]
+async fn ten_commands_that_make_no_sense_end_the_session() {
+    let world = World::new().await;
+    let mut client = world.connect();
+    client.hear().await;
+    for _ in 0..9 {
+        client.check("FROBNICATE", &["BAD unknown command"]).await;
+    }
+    client.ok("NOOP").await;
+    for _ in 0..9 {
+        client.check("FETCH", &["BAD …"]).await;
+    }
+    client.send("+\r\n").await;
+    assert!(client.hear().await.starts_with("* BAD"));
+    client
+        .hears_bye("* BYE too many commands that make no sense")
+        .await;
+}
+
+#[tokio::test]
+async fn nul_and_deep_nesting_are_refused() {
+    let world = World::new().await;
+    let mut client = world.bob_in_inbox().await;
+    client
+        .check("SELECT \"a\0b\"", &["BAD a command may not hold NUL"])
+        .await;
+    for deep in ["(", "NOT ", "OR ALL "] {
+        let command = format!("SEARCH {}ALL", deep.repeat(5000));
+        client
+            .check(&command, &["BAD the search is nested too deeply"])
+            .await;
+    }
+    client.ok("NOOP").await;
+}
+
+#[tokio::test]
+async fn another_protocol_gets_no_answer() {
+    // THREATS 4
+    let world = World::new().await;
+    for hello in ["GET / HTTP/1.1\r\n", "\x16\x03\x01\x02\x00"] {
+        let mut client = world.connect();
+        client.hear().await;
+        client.send(hello).await;
+        assert_eq!(client.hear().await, "");
+    }
+}
+
+#[tokio::test]
+async fn silence_ends_a_session_with_a_word() {
+    let world = World::new().await;
+    let mut stranger = world.connect();
+    stranger.hear().await;
+    let mut half = world.bob().await;
+    half.send("a NO").await;
+    let mut quiet = world.bob().await;
+    pass(&world, Duration::from_secs(61)).await;
+    stranger
+        .hears_bye("* BYE you were silent for too long")
+        .await;
+    pass(&world, Duration::from_secs(5 * 60)).await;
+    half.hears_bye("* BYE you were silent for too long").await;
+    // RFC 9051 §5.4: at least 30 minutes after login.
+    quiet.ok("NOOP").await;
+    pass(&world, Duration::from_secs(30 * 60 - 1)).await;
+    quiet.ok("NOOP").await;
+    pass(&world, Duration::from_secs(30 * 60 + 1)).await;
+    quiet.hears_bye("* BYE you were silent for too long").await;
+}
+
+#[tokio::test]
+async fn a_talker_who_never_logs_in_is_let_go() {
+    let world = World::new().await;
+    let mut talker = world.connect();
+    talker.hear().await;
+    for _ in 0..5 {
+        talker.ok("NOOP").await;
+        pass(&world, Duration::from_secs(55)).await;
+    }
+    let mut half = world.connect();
+    half.hear().await;
+    half.send("a AUTHENTICATE PLAIN\r\n").await;
+    assert_eq!(half.hear().await, "+ ");
+    talker.ok("NOOP").await;
+    pass(&world, Duration::from_secs(30)).await;
+    talker.hears_bye("* BYE you were silent for too long").await;
+    pass(&world, Duration::from_secs(31)).await;
+    half.hears_bye("* BYE you were silent for too long").await;
+}
+
+#[tokio::test]
+async fn a_server_that_goes_down_says_so() {
+    let world = World::new().await;
+    let mut waiting = world.bob().await;
+    let mut idle = world.bob_in_inbox().await;
+    idle.send("a IDLE\r\n").await;
+    assert_eq!(idle.hear().await, "+ idling");
+    world.runtime.shutdown().drain();
+    waiting.hears_bye("* BYE the server is going down").await;
+    idle.hears_bye("* BYE the server is going down").await;
+}
+
+/// Lets time pass once every session waits for it.
+async fn pass(world: &World, time: Duration) {
+    for _ in 0..50 {
+        tokio::task::yield_now().await;
+    }
+    world.runtime.advance(time);
+    for _ in 0..50 {
+        tokio::task::yield_now().await;
+    }
+}

@@ -1,0 +1,275 @@
+//! SEARCH by every key, ESEARCH, saved results (RFC 9051 §6.4.4; RFC 4731, RFC 5182).
+
+use super::World;
+
+async fn finds(client: &mut super::Client, keys: &str, numbers: &str) {
+    let line = if numbers.is_empty() {
+        "* SEARCH".to_owned()
+    } else {
+        format!("* SEARCH {numbers}")
+    };
+    client
+        .check(&format!("SEARCH {keys}"), &[&line, "OK searched"])
+        .await;
+}
+
+#[tokio::test]
+async fn texts_are_found_as_substrings_in_any_case_decoded() {
+    let world = World::new().await;
+    let mut client = world.bob_in_inbox().await;
+    for message in [
+        "From: <user-from (comment)@ (comment) domain.org>\r\nSubject: Hello beautiful world\r\nX-One: qwertyuiop\r\n\
+         To: =?utf-8?b?5byg5LiJ?= <zhang@far.test>\r\n\r\nasdfghjkl\r\n",
+        "From: RealFrom <b@far.test>\r\nCc: group: x@y.z;\r\nSubject: =?gbk?b?xOO6ww==?=\r\n\
+         Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: base64\r\n\r\n\
+         5Lit5paH5q2j5paH\r\n",
+        "Subject: mixed\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\npre zebra\r\n--b\r\n\
+         Content-Type: message/rfc822\r\n\r\nSubject: inner-subject\r\n\r\ninner-body\r\n--b\r\n\
+         Content-Type: application/pdf; name=secret-name\r\n\r\nnot-text\r\n--b--\r\n",
+    ] {
+        client.append("INBOX", "", message).await;
+    }
+    for (keys, numbers) in [
+        // RFC 9051: "the envelope structure's FROM field", comments and blanks gone.
+        ("FROM user-from@domain.org", "1"),
+        ("FROM realfrom", "2"),
+        ("HEADER FROM user-from@domain.org", ""),
+        ("HEADER FROM \"(comment)@\"", "1"),
+        ("TO \"张三\"", "1"),
+        ("TO zhang@far", "1"),
+        ("CC x@y", "2"),
+        ("BCC x", ""),
+        ("SUBJECT eautiful", "1"),
+        ("SUBJECT \"你好\"", "2"),
+        ("HEADER X-One QWERTY", "1"),
+        ("HEADER X-One \"\"", "1"),
+        ("NOT HEADER X-One \"\"", "2 3"),
+        ("BODY sdfghjk", "1"),
+        ("BODY hello", ""),
+        ("TEXT hello", "1"),
+        ("TEXT wertyuio", "1"),
+        ("BODY \"正文\"", "2"),
+        ("BODY \"文\"", "2"),
+        ("BODY inner-body", "3"),
+        ("BODY inner-subject", "3"),
+        ("BODY not-text", ""),
+        ("TEXT secret-name", "3"),
+        ("BODY secret-name", ""),
+        ("TEXT \"\"", "1 2 3"),
+        ("CHARSET UTF-8 SUBJECT {6+}\r\n你好", "2"),
+        ("CHARSET US-ASCII SUBJECT mixed", "3"),
+        ("SUBJECT nil", ""),
+    ] {
+        finds(&mut client, keys, numbers).await;
+    }
+    client
+        .check(
+            "SEARCH CHARSET GB18030 ALL",
+            &["NO [BADCHARSET (US-ASCII UTF-8)] …"],
+        )
+        .await;
+}
+
+#[tokio::test]
+async fn flags_numbers_sizes_and_logic() {
+    let world = World::new().await;
+    world.fill(5).await;
+    let mut client = world.bob_in_inbox().await;
+    client
+        .append(
+            "INBOX",
+            "",
+            "Subject: message 6\r\n\r\nlonger than the others\r\n",
+        )
+        .await;
+    for (set, flags) in [
+        ("1", "\\Seen"),
+        ("2", "\\Answered"),
+        ("3", "\\Flagged"),
+        ("4", "\\Draft"),
+        ("5", "\\Deleted"),
+        ("1:2", "$Work"),
+    ] {
+        client
+            .ok(&format!("STORE {set} +FLAGS.SILENT {flags}"))
+            .await;
+    }
+    client.ok("UID EXPUNGE 5").await;
+    for (keys, numbers) in [
+        ("ALL", "1 2 3 4 5"),
+        ("SEEN", "1"),
+        ("UNSEEN", "2 3 4 5"),
+        ("ANSWERED", "2"),
+        ("UNANSWERED", "1 3 4 5"),
+        ("FLAGGED", "3"),
+        ("UNFLAGGED", "1 2 4 5"),
+        ("DRAFT", "4"),
+        ("UNDRAFT", "1 2 3 5"),
+        ("DELETED", ""),
+        ("UNDELETED", "1 2 3 4 5"),
+        ("KEYWORD $work", "1 2"),
+        ("UNKEYWORD $Work", "3 4 5"),
+        ("KEYWORD never", ""),
+        ("UNKEYWORD never", "1 2 3 4 5"),
+        ("LARGER 30", "5"),
+        ("SMALLER 31", "1 2 3 4"),
+        ("SMALLER 30", ""),
+        ("1:2,4", "1 2 4"),
+        ("4:2", "2 3 4"),
+        ("*", "5"),
+        ("*:4", "4 5"),
+        ("1000", ""),
+        ("UID 6", "5"),
+        ("UID 7:*", "5"),
+        ("UID 7:99", ""),
+        ("UID 5", ""),
+        ("NOT 2,4", "1 3 5"),
+        ("OR SEEN FLAGGED", "1 3"),
+        ("OR (SEEN KEYWORD $Work) NOT 1:4", "1 5"),
+        ("(2) UID 2", "2"),
+        ("2 3", ""),
+        // No message is ever recent.
+        ("RECENT", ""),
+        ("NEW", ""),
+        ("OLD", "1 2 3 4 5"),
+    ] {
+        finds(&mut client, keys, numbers).await;
+    }
+    client
+        .check("UID SEARCH 5", &["* SEARCH 6", "OK searched"])
+        .await;
+}
+
+#[tokio::test]
+async fn dates_disregard_time_and_zone() {
+    let world = World::new().await;
+    let mut client = world.bob_in_inbox().await;
+    for (internal, sent) in [
+        (
+            "01-Mar-2024 23:59:00 -0800",
+            "Fri, 1 Mar 2024 23:30:00 -0500",
+        ),
+        (
+            "02-Mar-2024 00:01:00 +0900",
+            "Sat, 2 Mar 2024 00:10:00 +0900",
+        ),
+    ] {
+        client
+            .append(
+                "INBOX",
+                &format!("\"{internal}\" "),
+                &format!("Date: {sent}\r\n\r\n"),
+            )
+            .await;
+    }
+    client
+        .append(
+            "INBOX",
+            "\"03-Mar-2024 12:00:00 +0000\" ",
+            "Subject: no date\r\n\r\n",
+        )
+        .await;
+    for (keys, numbers) in [
+        ("ON 1-Mar-2024", "1"),
+        ("BEFORE 2-Mar-2024", "1"),
+        ("SINCE 02-mar-2024", "2 3"),
+        ("SINCE \"2-Mar-2024\"", "2 3"),
+        ("SENTON 1-Mar-2024", "1"),
+        ("SENTBEFORE 2-Mar-2024", "1"),
+        ("SENTSINCE 2-Mar-2024", "2"),
+        ("NOT SENTSINCE 1-Jan-1990", "3"),
+    ] {
+        finds(&mut client, keys, numbers).await;
+    }
+    client.check("SEARCH ON 31-Feb-2024", &["BAD …"]).await;
+}
+
+#[tokio::test]
+async fn esearch_returns_what_was_asked_for() {
+    let world = World::new().await;
+    world.fill(5).await;
+    let mut client = world.bob_in_inbox().await;
+    client.ok("STORE 2 +FLAGS.SILENT \\Deleted").await;
+    client.ok("EXPUNGE").await;
+    for (command, data) in [
+        ("SEARCH RETURN () ALL", " ALL 1:4"),
+        ("SEARCH RETURN (ALL) 1,3:4", " ALL 1,3:4"),
+        ("SEARCH RETURN (MIN MAX COUNT) ALL", " MIN 1 MAX 4 COUNT 4"),
+        ("SEARCH RETURN (COUNT) SEEN", " COUNT 0"),
+        ("SEARCH RETURN (MIN MAX ALL) SEEN", ""),
+        ("UID SEARCH RETURN (MIN) ALL", " UID MIN 1"),
+        ("UID SEARCH RETURN () ALL", " UID ALL 1,3:5"),
+        ("UID SEARCH RETURN (ALL) SEEN", " UID"),
+    ] {
+        let tag = client.tags + 1;
+        let line = format!("* ESEARCH (TAG \"t{tag}\"){data}");
+        client.check(command, &[&line, "OK searched"]).await;
+    }
+    client.check("SEARCH RETURN (FOO) ALL", &["BAD …"]).await;
+}
+
+/// RFC 9051 §6.4.4.4, examples 1 to 10.
+#[tokio::test]
+async fn results_are_saved_and_used() {
+    let world = World::new().await;
+    world.fill(5).await;
+    let mut client = world.bob_in_inbox().await;
+    client.check("FETCH $ UID", &["OK fetched"]).await;
+    client
+        .check("SEARCH RETURN (SAVE) 2:4", &["OK searched"])
+        .await;
+    let uids = |numbers: &[u32]| -> Vec<String> {
+        numbers
+            .iter()
+            .map(|n| format!("* {n} FETCH (UID {n})"))
+            .collect()
+    };
+    assert_eq!(client.ok("FETCH $ UID").await, uids(&[2, 3, 4]));
+    assert_eq!(client.ok("UID FETCH $ UID").await, uids(&[2, 3, 4]));
+    client
+        .check("SEARCH $ 3:5", &["* SEARCH 3 4", "OK searched"])
+        .await;
+    client
+        .check("UID SEARCH UID $ NOT 3", &["* SEARCH 2 4", "OK searched"])
+        .await;
+    client
+        .check("SEARCH OR $ 1", &["* SEARCH 1 2 3 4", "OK searched"])
+        .await;
+    // An expunged message leaves the result.
+    client.ok("STORE 3 +FLAGS.SILENT \\Deleted").await;
+    client.ok("EXPUNGE").await;
+    assert_eq!(client.ok("UID FETCH $ UID").await.len(), 2);
+    client
+        .check("COPY $ Archive", &["OK [COPYUID … 2,4 1:2] copied"])
+        .await;
+    for (returns, kept) in [
+        ("SAVE MIN", "1"),
+        ("SAVE MAX", "4"),
+        ("SAVE MIN MAX", "1 4"),
+        ("SAVE MIN COUNT", "1 2 3 4"),
+        ("SAVE ALL MAX", "1 2 3 4"),
+    ] {
+        let told = client.ok(&format!("SEARCH RETURN ({returns}) ALL")).await;
+        assert_eq!(told.len(), 1, "{returns}");
+        finds(&mut client, "$", kept).await;
+    }
+    // BAD and searches without SAVE leave it; NO empties it.
+    client.check("SEARCH RETURN (SAVE) FOO", &["BAD …"]).await;
+    client.ok("SEARCH 1").await;
+    client
+        .check("SEARCH CHARSET KOI8-R 1", &["NO [BADCHARSET …] …"])
+        .await;
+    finds(&mut client, "$", "1 2 3 4").await;
+    client
+        .check(
+            "SEARCH RETURN (SAVE) CHARSET KOI8-R 1",
+            &["NO [BADCHARSET …] …"],
+        )
+        .await;
+    finds(&mut client, "$", "").await;
+    client.check("STORE $ +FLAGS \\Seen", &["OK stored"]).await;
+    client.check("MOVE $ Archive", &["OK moved"]).await;
+    client.ok("SEARCH RETURN (SAVE) ALL").await;
+    client.ok("SELECT INBOX").await;
+    finds(&mut client, "$", "").await;
+}
