@@ -6,7 +6,7 @@
 
 use bytes::Bytes;
 use deliver::Outcome;
-use envelope::{BodyType, EnhancedStatus, Envelope, Notify, Recipient, Ret, ReversePath};
+use envelope::{EnhancedStatus, Envelope, Ret, ReversePath};
 use mime::DateTime;
 use queue::{Lease, NewMessage, Origin, QueueError, Start};
 use queue_model::Action;
@@ -76,14 +76,7 @@ async fn write(core: &Core, lease: &Lease, told: &[Told]) -> Result<Option<Prepa
             Original::Header(&original)
         },
     });
-    let mut envelope = Envelope::new(ReversePath::Null);
-    let mut recipient = Recipient::new(to.clone());
-    recipient.notify = Notify::Never;
-    envelope.recipients.push(recipient);
-    envelope.smtputf8 = written.smtputf8;
-    if written.eight_bit {
-        envelope.body = BodyType::EightBitMime;
-    }
+    let envelope = written.envelope(to);
     into_queue(core, lease, written, envelope).await.map(Some)
 }
 
@@ -175,7 +168,7 @@ fn status(told: &Told, said: Option<EnhancedStatus>) -> EnhancedStatus {
         Action::Failed if told.expired => return EnhancedStatus::new(4, 4, 7),
         Action::Failed => 5,
         Action::Delayed => 4,
-        Action::Delivered | Action::Relayed => 2,
+        Action::Delivered | Action::Relayed | Action::Expanded => 2,
     };
     said.filter(|said| said.class == class)
         .unwrap_or(EnhancedStatus::new(class, 0, 0))
@@ -187,6 +180,7 @@ fn action(action: Action) -> report_format::Action {
         Action::Delayed => report_format::Action::Delayed,
         Action::Delivered => report_format::Action::Delivered,
         Action::Relayed => report_format::Action::Relayed,
+        Action::Expanded => report_format::Action::Expanded,
     }
 }
 

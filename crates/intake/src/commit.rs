@@ -9,11 +9,11 @@ use crate::plan::{Body, Common, LocalCopy, Part, Plan};
 use crate::receiving::of_blob;
 use crate::reply;
 use crate::store::Inner;
+use crate::success;
 use blobs::BlobError;
 use bytes::Bytes;
 use engine::{Batch, CommitNo, SubmitError};
 use envelope::{AccountId, Recipient, Reply};
-use mailbox_model::Role;
 use mailstore::{Lanes, NewEmail, Place, StoreError};
 use queue::{NewMessage, QueueError, Start};
 use std::sync::Arc;
@@ -165,11 +165,15 @@ impl Inner {
             };
             let mut lanes = self.ports.mailstore.lanes(&accounts).await;
             let failures = stage_copies(&mut lanes, &mut batch, part, body);
+            let failed: Vec<usize> = failures.iter().map(|&(index, _)| index).collect();
+            let told = success::told(common, part, &failed);
             let refusals = self.stage_queue(&mut batch, common, part, body, failures, failing);
             let nothing_kept = refusals_cover(part, &refusals) && part.queued.is_empty();
             if nothing_kept && !extra.is_some_and(Extra::is_needed) {
                 return Ok(Committed::Done(refusals));
             }
+            self.stage_success(&mut batch, common, body, &told)
+                .map_err(|error| of_blob(&error))?;
             if let Some(extra) = extra {
                 extra.stage(self, &mut batch).map_err(|error| {
                     tracing::error!(id = %common.id, %error, "a message is not committed without its outcome");
@@ -319,7 +323,7 @@ fn stage_copy(
 ) -> Result<(), Failure> {
     let lane = lanes.lane(copy.account).map_err(Failure::of)?;
     let inbox = lane
-        .resolve(&Place::Role(Role::Inbox))
+        .resolve(&Place::Role(copy.mailbox))
         .map_err(|error| Failure::of(&error))?;
     let email = NewEmail {
         blob: body.blob.id,

@@ -13,7 +13,8 @@
 //!
 //! Inside: `header` (what is read and changed of the header as it streams in),
 //! `plan` (who gets which copy), `commit` (one shard, one batch), `spread`
-//! (several shards, the intake record), `resend` (the same message again).
+//! (several shards, the intake record), `success` (what a sender is told who
+//! asked for it), `resend` (the same message again).
 //!
 //! Not here: whether a recipient is allowed (`policy`), the protocol
 //! (`smtp-server`), attempts and retries (`dispatch`).
@@ -48,6 +49,7 @@ mod reply;
 mod resend;
 mod spread;
 mod store;
+mod success;
 
 pub use facts::{Facts, Transaction};
 pub use generated::{Generated, StagedGenerated};

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use directory::Target;
 use engine::ShardId;
 use envelope::{AccountId, Address, Envelope, Recipient, Reply};
+use mailbox_model::Role as MailboxRole;
 use mailstore::{InternalDate, QuotaRule};
 use policy::{Decision, Role};
 use queue::Origin;
@@ -26,6 +27,8 @@ pub(crate) struct Body {
     pub(crate) digest: Bytes,
     pub(crate) message_id: Option<String>,
     pub(crate) received_at: InternalDate,
+    /// The header's beginning, when somebody is told of a success.
+    pub(crate) header: Bytes,
 }
 
 /// What all copies have in common.
@@ -53,6 +56,10 @@ pub(crate) struct LocalCopy {
     pub(crate) places: Vec<usize>,
     pub(crate) prefix: Bytes,
     pub(crate) quota: QuotaRule,
+    /// Where in the account.
+    pub(crate) mailbox: MailboxRole,
+    /// Recipients whose sender is told of the delivery.
+    pub(crate) told: Vec<Recipient>,
 }
 
 /// One message for the queue.
@@ -67,6 +74,15 @@ pub(crate) struct QueuedCopy {
 pub(crate) struct Part {
     pub(crate) locals: Vec<LocalCopy>,
     pub(crate) queued: Vec<QueuedCopy>,
+    /// Recipients that lead to several others, whose sender is told so.
+    pub(crate) expanded: Vec<Recipient>,
+}
+
+impl Part {
+    /// Somebody is told of a success.
+    pub(crate) fn tells(&self) -> bool {
+        !self.expanded.is_empty() || self.locals.iter().any(|copy| !copy.told.is_empty())
+    }
 }
 
 /// What is to be done with a message.
@@ -114,6 +130,7 @@ impl Plan {
         let mut budget = Budget::new(body.digest.len());
         let mut accounts = HashSet::new();
         let mut forwards = HashSet::new();
+        let mut expanded = Vec::new();
         for (place, (recipient, decision)) in envelope
             .recipients
             .iter()
@@ -135,11 +152,17 @@ impl Plan {
                             .insert(place, reply::delivered_before(&recipient.address));
                         continue;
                     }
+                    let mut passed_on = recipient.clone();
+                    if targets.len() > 1 && recipient.notify.on_success() {
+                        // RFC 3461 §5.2.7.3: "expanded" is the last word about it.
+                        passed_on.notify = recipient.notify.without_success();
+                        expanded.push(recipient.clone());
+                    }
                     for target in targets {
                         plan.add_target(
                             inner,
                             place,
-                            recipient,
+                            &passed_on,
                             target,
                             &mut budget,
                             &mut accounts,
@@ -154,6 +177,9 @@ impl Plan {
             plan.queue(relayed, prefix);
         }
         plan.queue_refused(envelope);
+        if !expanded.is_empty() {
+            plan.parts.entry(plan.home).or_default().expanded = expanded;
+        }
         plan
     }
 
@@ -185,6 +211,7 @@ impl Plan {
                     let part = self.parts.entry(shard).or_default();
                     if let Some(copy) = part.locals.iter_mut().find(|copy| copy.account == *id) {
                         copy.places.push(place);
+                        copy.told.extend(wants_success(recipient));
                     }
                     return;
                 }
@@ -206,6 +233,8 @@ impl Plan {
                     places: vec![place],
                     prefix,
                     quota: quota_rule(&recipient.address),
+                    mailbox: MailboxRole::Inbox,
+                    told: wants_success(recipient).into_iter().collect(),
                 });
             }
         }
@@ -265,6 +294,11 @@ impl Budget {
         }
         fits
     }
+}
+
+/// The recipient, if its sender wants to hear of the delivery.
+pub(crate) fn wants_success(recipient: &Recipient) -> Option<Recipient> {
+    recipient.notify.on_success().then(|| recipient.clone())
 }
 
 /// The recipient with the address that it led to; what the sender called it is kept.

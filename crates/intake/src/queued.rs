@@ -19,6 +19,7 @@ use bytes::Bytes;
 use directory::{Resolution, Target};
 use engine::{Batch, CommitNo, Expect, ShardId};
 use envelope::{AccountId, Address, Recipient, Reply};
+use mailbox_model::Role as MailboxRole;
 use mime::{Indexer, Limits};
 use parking_lot::Mutex;
 use queue::{Message, QueueError};
@@ -246,12 +247,17 @@ impl Inner {
         if was_here(&recipient.address) {
             return Err(reply::delivered_before(&recipient.address));
         }
+        let mut passed_on = recipient.clone();
+        if resolved.len() > 1 {
+            // It is told of as a whole.
+            passed_on.notify = recipient.notify.without_success();
+        }
         for target in resolved {
             targets.count += 1;
             match target {
                 Target::Forward(address) => {
                     targets.here.queued.push(QueuedCopy {
-                        recipients: vec![led_to(recipient, address)],
+                        recipients: vec![led_to(&passed_on, address)],
                         prefix: prefix::for_forward(&recipient.address, &message.prefix),
                     });
                 }
@@ -262,7 +268,7 @@ impl Inner {
                     let copy = LocalCopy {
                         account: *id,
                         address: address.clone(),
-                        recipient: recipient.clone(),
+                        recipient: passed_on.clone(),
                         places: vec![0],
                         prefix: prefix::for_mailbox(
                             &message.envelope.reverse_path,
@@ -271,6 +277,9 @@ impl Inner {
                             &message.prefix,
                         ),
                         quota: quota_rule(&recipient.address),
+                        mailbox: MailboxRole::Inbox,
+                        // `dispatch` tells, in the commit that it stages alongside.
+                        told: Vec::new(),
                     };
                     match self.ports.engine.shard_of_account(id.0) {
                         shard if shard == queued.shard => targets.here.locals.push(copy),
@@ -292,7 +301,7 @@ impl Inner {
     ) -> Result<(), Reply> {
         let part = Part {
             locals: vec![copy],
-            queued: Vec::new(),
+            ..Part::default()
         };
         let mut body = self.body_in(queued, stored, mark.shard).await?;
         let committed = self
@@ -342,13 +351,15 @@ impl Inner {
         shard: ShardId,
     ) -> Result<Body, Reply> {
         let copied = self
-            .copy_blob(queued.shard, queued.message.blob, shard)
+            .copy_blob(queued.shard, queued.message.blob, shard, false)
             .await;
+        let (blob, header) = copied.map_err(|error| of_blob(&error))?;
         Ok(Body {
-            blob: copied.map_err(|error| of_blob(&error))?,
+            blob,
             digest: stored.digest.clone(),
             message_id: None,
             received_at: internal_date(self.now()),
+            header,
         })
     }
 }

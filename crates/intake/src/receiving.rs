@@ -20,6 +20,7 @@ use mime::{DateTime, Indexer, Limits, format_date};
 use observe::{Door, Outcome as Counted, Route};
 use policy::Role;
 use queue_model::QueueId;
+use report_format::limits::RETURNED_HEADER_BYTES_MAX;
 use std::sync::Arc;
 
 /// A message that is being received.
@@ -35,6 +36,8 @@ pub struct Receiving {
     /// Bytes for the sinks that wait for company.
     pending: Vec<u8>,
     scratch: Vec<u8>,
+    /// The header's beginning, when somebody may be told of a success.
+    kept: Option<Vec<u8>>,
     size: u64,
     fault: Option<Reply>,
 }
@@ -70,6 +73,8 @@ impl Receiving {
             date: format!("Date: {}\r\n", format_date(at)),
             message_id: format!("Message-ID: <{id}@{}>\r\n", inner.options.hostname),
         });
+        let recipients = &transaction.envelope.recipients;
+        let kept = recipients.iter().any(|r| r.notify.on_success());
         let sinks = Sinks {
             writer: inner.ports.blobs.writer(shard),
             indexer: Box::new(Indexer::new(Limits::default())),
@@ -84,6 +89,7 @@ impl Receiving {
             sinks: Some(sinks),
             pending: Vec::new(),
             scratch: Vec::new(),
+            kept: kept.then(Vec::new),
             size: 0,
             fault: None,
         }
@@ -112,6 +118,7 @@ impl Receiving {
         if self.filter.is_too_large() {
             return self.fail(reply::header_too_large());
         }
+        self.keep(&header);
         self.write(&header).await;
         header.clear();
         self.scratch = header;
@@ -175,6 +182,7 @@ impl Receiving {
         let mut header = std::mem::take(&mut self.scratch);
         if self.fault.is_none() {
             self.filter.finish(&mut header);
+            self.keep(&header);
             self.write(&header).await;
             self.flush().await;
         }
@@ -203,7 +211,15 @@ impl Receiving {
             digest,
             message_id,
             received_at: internal_date(self.at),
+            header: self.kept.take().unwrap_or_default().into(),
         })
+    }
+
+    fn keep(&mut self, header: &[u8]) {
+        if let Some(kept) = &mut self.kept {
+            let room = RETURNED_HEADER_BYTES_MAX.saturating_sub(kept.len());
+            kept.extend_from_slice(&header[..header.len().min(room)]);
+        }
     }
 
     async fn write(&mut self, bytes: &[u8]) {

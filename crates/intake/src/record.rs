@@ -22,11 +22,12 @@
 //! | … local copies | varint count, then each: account varint, address text, recipient as an envelope's record, prefix bytes, byte: 1 quota enforced |
 //! | … queue copies | varint count, then each: recipients as an envelope's record, prefix bytes |
 
-use crate::plan::{Common, LocalCopy, Part, QueuedCopy};
+use crate::plan::{Common, LocalCopy, Part, QueuedCopy, wants_success};
 use blobs::{BlobId, Owner};
 use bytes::Bytes;
 use engine::{ShardId, keys};
 use envelope::{AccountId, Address, Envelope, Recipient, ReversePath};
+use mailbox_model::Role as MailboxRole;
 use mailstore::{InternalDate, QuotaRule};
 use queue::Origin;
 use queue_model::QueueId;
@@ -246,6 +247,7 @@ fn decode_part(reader: &mut Reader<'_>, record: &Bytes) -> Result<Part, DecodeEr
         part.locals.push(LocalCopy {
             account,
             address,
+            told: wants_success(&recipient).into_iter().collect(),
             recipient,
             // Who was answered then is not answered again.
             places: Vec::new(),
@@ -255,6 +257,7 @@ fn decode_part(reader: &mut Reader<'_>, record: &Bytes) -> Result<Part, DecodeEr
                 1 => QuotaRule::Enforce,
                 other => return Err(DecodeError::Tag(other)),
             },
+            mailbox: MailboxRole::Inbox,
         });
     }
     for _ in 0..reader.varint()? {
@@ -300,11 +303,15 @@ mod tests {
                 places: Vec::new(),
                 prefix: Bytes::from_static(b"P"),
                 quota: QuotaRule::Enforce,
+                mailbox: MailboxRole::Inbox,
+                told: Vec::new(),
             }],
             queued: vec![QueuedCopy {
                 recipients: vec![Recipient::new(bob)],
                 prefix: Bytes::from_static(b"Q"),
             }],
+            // Told of with the first commit, before anything can break off.
+            expanded: Vec::new(),
         };
         let record = Record {
             common: Common {

@@ -14,10 +14,12 @@ use crate::receiving::of_blob;
 use crate::record::{self, Record};
 use crate::store::{Inner, Intake};
 use blobs::{BlobError, BlobId, Owner, StagedBlob};
+use bytes::Bytes;
 use engine::{Batch, Expect, Order, ReadError, ShardId, Versioned};
 use envelope::Reply;
 use queue::QueueError;
 use queue_model::QueueId;
+use report_format::limits::RETURNED_HEADER_BYTES_MAX;
 use std::sync::Arc;
 
 /// The record, in the first commit.
@@ -140,8 +142,8 @@ impl Inner {
     async fn deliver_parts(&self, home: ShardId, record: &Record) -> Result<Refusals, Reply> {
         let mut refusals = Vec::new();
         for (&shard, part) in record.parts.iter().filter(|(shard, _)| **shard != home) {
-            let blob = self
-                .copy_blob(home, record.blob, shard)
+            let (blob, header) = self
+                .copy_blob(home, record.blob, shard, part.tells())
                 .await
                 .map_err(|e| of_blob(&e))?;
             let mut body = Body {
@@ -149,6 +151,7 @@ impl Inner {
                 digest: record.digest.clone(),
                 message_id: None,
                 received_at: record.received_at,
+                header,
             };
             let id = record.common.id;
             let mark = Mark { home, shard, id };
@@ -162,21 +165,27 @@ impl Inner {
         Ok(refusals)
     }
 
-    /// The body in another shard's journal, named by nobody yet.
+    /// The body in another shard's journal, named by nobody yet; with its
+    /// header's beginning, if that is wanted.
     pub(crate) async fn copy_blob(
         &self,
         home: ShardId,
         id: BlobId,
         shard: ShardId,
-    ) -> Result<StagedBlob, BlobError> {
+        wants_header: bool,
+    ) -> Result<(StagedBlob, Bytes), BlobError> {
         let blobs = Arc::clone(&self.ports.blobs);
         let copy = move || {
             let mut reader = blobs.open(home, id)?;
             let mut writer = blobs.writer(shard);
+            let mut header = Bytes::new();
             while let Some(chunk) = reader.next_chunk()? {
+                if writer.size() == 0 && wants_header {
+                    header = header_of(&chunk);
+                }
                 writer.push(&chunk)?;
             }
-            writer.finish()
+            Ok((writer.finish()?, header))
         };
         self.ports.runtime.blocking(copy).await
     }
@@ -280,6 +289,13 @@ impl Inner {
         };
         self.ports.runtime.blocking(scan).await
     }
+}
+
+/// The header at the start of a message, as far as a report returns it.
+fn header_of(start: &[u8]) -> Bytes {
+    let start = &start[..start.len().min(RETURNED_HEADER_BYTES_MAX)];
+    let end = memchr::memmem::find(start, b"\r\n\r\n").map_or(start.len(), |at| at + 2);
+    Bytes::copy_from_slice(&start[..end])
 }
 
 /// With one answer for all, the record's commit is the acceptance.

@@ -3,6 +3,7 @@
 mod delivering;
 mod queueing;
 mod spreading;
+mod success;
 
 use crate::{Facts, Generated, Intake, Options, Outcome, Ports, Transaction};
 use blobs::Blobs;

@@ -34,7 +34,7 @@ pub struct Config {
 }
 
 impl Config {
-    /// Everything at its default: AUTH on submission, behind TLS only.
+    /// Everything at its default: on submission DSN, and AUTH behind TLS only.
     #[must_use]
     pub fn new(role: Role, host_name: &str, tls: TlsMode) -> Self {
         let host = Domain::parse(host_name).ok();
@@ -45,6 +45,9 @@ impl Config {
         protocol.starttls = matches!(tls, TlsMode::StartTls(_));
         if role == Role::Submission {
             protocol.auth = AuthOffer::OverTls;
+            // Reports of success go to our own users only: what a stranger
+            // gives as its address may be somebody else's.
+            protocol.dsn = true;
         }
         Self {
             protocol: Arc::new(protocol),
@@ -71,12 +74,6 @@ impl Config {
             protocol.size_max = message_bytes_max;
             protocol.recipients_max = recipients_max;
         })
-    }
-
-    /// Offers DSN (RFC 3461): when `dispatch` does all of it.
-    #[must_use]
-    pub fn with_dsn(self) -> Self {
-        self.change(|protocol| protocol.dsn = true)
     }
 
     /// Silence that ends a session.

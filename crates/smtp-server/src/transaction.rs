@@ -210,9 +210,14 @@ impl Session {
         let address = self.address_of(rcpt.path);
         if let (Some(pending), Some(address)) = (&mut self.client.pending, address) {
             pending.decisions.push(decision);
+            let notify = if self.config.protocol.dsn {
+                rcpt.notify
+            } else {
+                rcpt.notify.failures_only()
+            };
             pending.envelope.recipients.push(Recipient {
                 address,
-                notify: rcpt.notify,
+                notify,
                 orcpt: rcpt.orcpt,
             });
             self.machine.accept();

@@ -70,6 +70,34 @@ impl Notify {
         matches!(self, Self::On { success: true, .. })
     }
 
+    /// The same wish, but of a success somebody else has told already.
+    #[must_use]
+    pub fn without_success(self) -> Self {
+        match self {
+            Self::On {
+                failure: false,
+                delay: false,
+                ..
+            } => Self::Never,
+            Self::On { failure, delay, .. } => Self::On {
+                success: false,
+                failure,
+                delay,
+            },
+            other => other,
+        }
+    }
+
+    /// What is kept of it where DSN is not offered: whether failures are told.
+    #[must_use]
+    pub fn failures_only(self) -> Self {
+        if self.on_failure() {
+            Self::Default
+        } else {
+            Self::Never
+        }
+    }
+
     /// Whether a delay was asked to be reported.
     #[must_use]
     pub fn on_delay(self) -> bool {

@@ -369,3 +369,20 @@ proptest! {
         prop_assert_eq!(dsn::xtext_decode(&encoded).unwrap(), text);
     }
 }
+
+#[test]
+fn wishes_with_a_part_told_or_not_offered() {
+    let parse = |text| Notify::parse(text).unwrap();
+    for (wish, rest, failures) in [
+        ("SUCCESS", "NEVER", "NEVER"),
+        ("SUCCESS,FAILURE", "FAILURE", ""),
+        ("SUCCESS,DELAY", "DELAY", "NEVER"),
+        ("FAILURE,DELAY", "FAILURE,DELAY", ""),
+        ("NEVER", "NEVER", "NEVER"),
+    ] {
+        assert_eq!(parse(wish).without_success().to_string(), rest, "{wish}");
+        assert_eq!(parse(wish).failures_only().to_string(), failures, "{wish}");
+    }
+    assert_eq!(Notify::Default.without_success(), Notify::Default);
+    assert_eq!(Notify::Default.failures_only(), Notify::Default);
+}

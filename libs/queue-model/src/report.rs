@@ -11,6 +11,9 @@ pub enum Happening {
     Failed,
     /// It is in its mailbox.
     Delivered,
+    /// It leads to several others, and went there without the wish to hear of
+    /// successes.
+    Expanded,
     /// Another server took it.
     Relayed {
         /// That server promised to report by itself.
@@ -40,6 +43,8 @@ pub enum Action {
     Delivered,
     /// `relayed`.
     Relayed,
+    /// `expanded`.
+    Expanded,
 }
 
 /// The report that is due to the sender for one recipient, if any.
@@ -52,6 +57,8 @@ pub fn report_for(sender: &ReversePath, notify: Notify, happening: Happening) ->
     match happening {
         Happening::Failed => notify.on_failure().then_some(Action::Failed),
         Happening::Delivered => notify.on_success().then_some(Action::Delivered),
+        // RFC 3461 §5.2.7.3
+        Happening::Expanded => notify.on_success().then_some(Action::Expanded),
         // RFC 3461 §5.2.2 c: "relayed" is said only when the next hop will not report itself.
         Happening::Relayed { reports } => {
             (notify.on_success() && !reports).then_some(Action::Relayed)
@@ -91,6 +98,7 @@ mod tests {
         prop_oneof![
             Just(Happening::Failed),
             Just(Happening::Delivered),
+            Just(Happening::Expanded),
             any::<bool>().prop_map(|reports| Happening::Relayed { reports }),
             (any::<u32>(), any::<bool>(), any::<bool>()).prop_map(|(age, told, own_user)| {
                 Happening::Waiting {
@@ -126,6 +134,8 @@ mod tests {
         assert_eq!(told(Notify::Default, Happening::Delivered), None);
         let wish = on(true, false, false);
         assert_eq!(told(wish, Happening::Delivered), Some(Action::Delivered));
+        assert_eq!(told(wish, Happening::Expanded), Some(Action::Expanded));
+        assert_eq!(told(on(false, true, true), Happening::Expanded), None);
         assert_eq!(
             told(wish, Happening::Relayed { reports: false }),
             Some(Action::Relayed)

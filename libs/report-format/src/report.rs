@@ -1,7 +1,9 @@
 //! What a report is made from. The caller decides all of it: who is told, what
 //! of, when it is and which random names are used.
 
-use envelope::{Address, EnhancedStatus, OriginalRecipient};
+use envelope::{
+    Address, BodyType, EnhancedStatus, Envelope, Notify, OriginalRecipient, Recipient, ReversePath,
+};
 use mime::DateTime;
 
 /// A delivery report before it is a message.
@@ -112,4 +114,21 @@ pub struct WrittenReport {
     pub eight_bit: bool,
     /// Its own header does, and wants SMTPUTF8.
     pub smtputf8: bool,
+}
+
+impl WrittenReport {
+    /// The envelope that it is sent with: from nobody, and nobody is told of it
+    /// (RFC 3461 §6.1).
+    #[must_use]
+    pub fn envelope(&self, to: &Address) -> Envelope {
+        let mut envelope = Envelope::new(ReversePath::Null);
+        let mut recipient = Recipient::new(to.clone());
+        recipient.notify = Notify::Never;
+        envelope.recipients.push(recipient);
+        envelope.smtputf8 = self.smtputf8;
+        if self.eight_bit {
+            envelope.body = BodyType::EightBitMime;
+        }
+        envelope
+    }
 }

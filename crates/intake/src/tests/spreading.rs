@@ -87,6 +87,7 @@ async fn a_crash_between_the_shards_is_made_good_at_the_start() {
         message_id: None,
         received_at: Default::default(),
         blob,
+        header: bytes::Bytes::new(),
     };
     let filter = crate::header::HeaderFilter::new(None);
     let id = inner.next_id();

@@ -187,3 +187,35 @@ async fn rfc_6531_3_7_4_2_letters_in_answers_only_where_they_are_taken() {
     assert_eq!(listed.lines().count(), 2, "{listed}");
     assert!(listed.contains("<jo@b\u{fc}cher.test>"), "{listed}");
 }
+
+#[tokio::test]
+async fn rfc_3461_is_for_our_own_users() {
+    let world = World::new().await;
+    let mut client = world.connect(config(TlsMode::None).with_plaintext_login(), NEAR);
+    client.hear().await;
+    assert!(client.say("EHLO laptop").await.contains("250-DSN\r\n"));
+    client
+        .dialogue(&[
+            (&plain_auth("alice@demo.test", "demo"), "235 2.7.0"),
+            ("MAIL FROM:<alice@demo.test> RET=HDRS ENVID=x", "250 2.1.0"),
+            ("RCPT TO:<bob@demo.test> NOTIFY=SUCCESS", "250 2.1.5"),
+            ("DATA", "354"),
+            ("Subject: hi\r\n\r\nhi\r\n.", "250 2.0.0"),
+        ])
+        .await;
+    assert_eq!(world.inbox(2).await.len(), 1);
+    assert_eq!(world.queued().await, 1, "the report");
+    // What a stranger wants is understood, and does not make us write to whom it names.
+    let mut client = world.stranger().await;
+    assert!(!client.say("EHLO far.test").await.contains("DSN"));
+    client
+        .dialogue(&[
+            ("MAIL FROM:<x@far.test>", "250 2.1.0"),
+            ("RCPT TO:<bob@demo.test> NOTIFY=SUCCESS,DELAY", "250 2.1.5"),
+            ("DATA", "354"),
+            ("Subject: hi\r\n\r\nhi\r\n.", "250 2.0.0"),
+        ])
+        .await;
+    assert_eq!(world.inbox(2).await.len(), 2);
+    assert_eq!(world.queued().await, 1);
+}
