@@ -1,7 +1,7 @@
 //! One attempt: lease, deliver, judge, commit.
 //!
 //! What became of the recipients and what the sender is told of it are one
-//! commit. Until it is durable the lease is held; if the process ends before,
+//! commit. Not here: recipients of our own (`local`). Until it is durable the lease is held; if the process ends before,
 //! the attempt is made again.
 
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use blobs::StagedBlob;
 use deliver::{Outcome, Report};
-use engine::{Batch, CommitNo, SubmitError};
+use engine::{Batch, SubmitError};
 use envelope::{Envelope, Recipient};
 use observe::Route;
 use queue::{Attempt, Change, Lease, NewMessage, QueueError, Settlement};
@@ -18,7 +18,7 @@ use queue_model::{Age, Class, Event, Happening, Verdict, judge, report_for};
 use crate::body::Body;
 use crate::dispatcher::{Core, Outbound};
 use crate::limits::{ATTEMPT_TIMEOUT, DEMO_WAIT_MS};
-use crate::ports::{BoxFuture, LocalCopy, Together};
+use crate::local;
 use crate::report::{self, Told};
 use crate::sites::{Seen, Site, Unit};
 
@@ -38,7 +38,7 @@ pub(crate) async fn attempt(core: &Core, unit: &Unit) -> Result<Seen, QueueError
         return Ok(Seen::Nothing);
     };
     if unit.site == Site::Local {
-        local(core, &lease).await?;
+        local::deliver(core, &lease).await?;
         return Ok(Seen::Up);
     }
     let waiting = match (core.options.outbound, unit.closed_until) {
@@ -170,15 +170,15 @@ fn seen(report: &Report) -> Seen {
 }
 
 /// What became of a recipient.
-struct Became {
-    place: usize,
-    outcome: Outcome,
+pub(crate) struct Became {
+    pub(crate) place: usize,
+    pub(crate) outcome: Outcome,
     /// The server that took it tells the sender.
     reported_there: bool,
 }
 
 impl Became {
-    fn here(place: usize, outcome: Outcome) -> Self {
+    pub(crate) fn here(place: usize, outcome: Outcome) -> Self {
         Self {
             place,
             outcome,
@@ -188,18 +188,18 @@ impl Became {
 }
 
 /// How the outcomes came about.
-struct How {
+pub(crate) struct How {
     /// An attempt was made.
-    counts: bool,
+    pub(crate) counts: bool,
     /// No attempt was made, and none will be before this time.
-    not_before_ms: Option<u64>,
+    pub(crate) not_before_ms: Option<u64>,
     /// Whom we spoke to.
-    host: Option<String>,
-    local: bool,
+    pub(crate) host: Option<String>,
+    pub(crate) local: bool,
 }
 
 /// Judges the outcomes, tells the sender what is to be told, commits.
-async fn settle(
+pub(crate) async fn settle(
     core: &Core,
     lease: &Lease,
     became: Vec<Became>,
@@ -225,13 +225,8 @@ async fn settle(
         let Some((_, recipient, known)) = lease.recipients().find(|(at, ..)| *at == place) else {
             continue;
         };
-        let age = Age {
-            arrived_ms: lease.message().arrived_ms,
-            now_ms,
-            attempts: known.attempts + u32::from(how.counts),
-            is_report: lease.message().is_report(),
-        };
-        let verdict = judge(class_of(&outcome), age, &core.options.schedule, core.seed());
+        let attempts = known.attempts + u32::from(how.counts);
+        let verdict = verdict(core, lease, attempts, &outcome);
         let event = match verdict {
             Verdict::Done => Event::Deliver,
             // Without an attempt there is no step to wait: it goes when the site opens.
@@ -325,6 +320,17 @@ fn put_off(settlement: &mut Settlement, until_ms: u64) {
     }
 }
 
+/// What follows from the outcome of a recipient's `attempts`th attempt.
+pub(crate) fn verdict(core: &Core, lease: &Lease, attempts: u32, outcome: &Outcome) -> Verdict {
+    let age = Age {
+        arrived_ms: lease.message().arrived_ms,
+        now_ms: core.ports.runtime.now().unix_ms,
+        attempts,
+        is_report: lease.message().is_report(),
+    };
+    judge(class_of(outcome), age, &core.options.schedule, core.seed())
+}
+
 fn class_of(outcome: &Outcome) -> Class {
     match outcome {
         Outcome::Delivered(_) => Class::Success,
@@ -343,7 +349,7 @@ fn waiting(core: &Core, lease: &Lease, told: bool) -> Happening {
     }
 }
 
-fn reason_of(outcome: &Outcome) -> String {
+pub(crate) fn reason_of(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Delivered(reply) => reply.to_line(),
         Outcome::Temporary(reason) | Outcome::Permanent(reason) => match &reason.said_by {
@@ -371,123 +377,9 @@ fn count(core: &Core, history: &mut Attempt, event: Event, reason: &str, how: &H
     core.ports.metrics.delivery(route, outcome);
 }
 
-fn log(lease: &Lease, recipient: &Recipient, event: Event, reason: &str, how: &How) {
+pub(crate) fn log(lease: &Lease, recipient: &Recipient, event: Event, reason: &str, how: &How) {
     let site = how.host.as_deref().unwrap_or("-");
     tracing::info!(id = %lease.id(), to = %recipient.address, site, reason, "{event}");
-}
-
-/// Local recipients one by one: each mailbox's commit holds the end of its queue entry.
-async fn local(core: &Core, lease: &Lease) -> Result<(), QueueError> {
-    let host = Some(Site::Local.to_string());
-    let how = How {
-        counts: true,
-        not_before_ms: None,
-        host,
-        local: true,
-    };
-    let mut others = Vec::new();
-    for (place, recipient, _) in lease.recipients() {
-        let action = report_for(
-            &lease.message().envelope.reverse_path,
-            recipient.notify,
-            Happening::Delivered,
-        );
-        let told = action.map(|action| Told {
-            place,
-            action,
-            expired: false,
-            outcome: Outcome::Delivered(envelope::Reply::enhanced(250, (2, 1, 5), "delivered")),
-        });
-        let report = match report::prepare(core, lease, told.as_slice()).await {
-            Ok(report) => report,
-            Err(error) => {
-                tracing::error!(id = %lease.id(), %error, "the sender's report could not be written");
-                let text = "the report to the sender cannot be written";
-                let outcome = Outcome::temporary((4, 3, 0), text);
-                others.push(Became::here(place, outcome));
-                continue;
-            }
-        };
-        let done = Settlement {
-            place,
-            event: Event::Deliver,
-            counts: true,
-            tells_delay: false,
-            reason: Some("delivered".into()),
-        };
-        let change = lease.change(vec![done], None).await?;
-        let mut together = WithOutcome {
-            core,
-            change: Some(change),
-            report,
-        };
-        let copy = LocalCopy {
-            id: lease.id(),
-            shard: lease.shard(),
-            message: lease.message(),
-            recipient,
-        };
-        let outcome = core.ports.local.deliver(copy, &mut together).await;
-        match (outcome, together.change.take()) {
-            (Outcome::Delivered(reply), change) => {
-                core.ports
-                    .metrics
-                    .delivery(Route::Local, observe::Outcome::Delivered);
-                log(lease, recipient, Event::Deliver, &reply.to_line(), &how);
-                // A deliverer that forgot the queue's part has delivered all the same.
-                if let Some(change) = change {
-                    commit(core, change, together.report.take()).await?;
-                }
-            }
-            (other, _) => others.push(Became::here(place, other)),
-        }
-    }
-    if others.is_empty() {
-        Ok(())
-    } else {
-        settle(core, lease, others, &how).await
-    }
-}
-
-/// The outcome of a local recipient, on its way into the mailbox's commit.
-struct WithOutcome<'a> {
-    core: &'a Core,
-    change: Option<Change<'a>>,
-    report: Option<Prepared>,
-}
-
-impl Together for WithOutcome<'_> {
-    fn stage(&mut self, batch: &mut Batch) -> Result<(), QueueError> {
-        let Some(change) = &self.change else {
-            return Ok(());
-        };
-        change.stage(batch);
-        if let Some(report) = &mut self.report {
-            let ports = &self.core.ports;
-            ports.blobs().stage(batch, &mut report.blob)?;
-            let (shard, message) = (report.blob.shard(), report.message.clone());
-            ports.queue.stage(batch, shard, message);
-        }
-        Ok(())
-    }
-
-    fn submitted(&mut self, commit: CommitNo) {
-        if let Some(change) = self.change.take() {
-            change.submitted(commit);
-        }
-    }
-
-    fn commit(&mut self) -> BoxFuture<'_, bool> {
-        Box::pin(async move {
-            let Some(change) = self.change.take() else {
-                return true;
-            };
-            let committed = commit(self.core, change, self.report.take()).await;
-            committed
-                .inspect_err(|error| tracing::warn!(%error, "an outcome was not recorded"))
-                .is_ok()
-        })
-    }
 }
 
 /// A report that is ready to go into the queue.
@@ -499,7 +391,7 @@ pub(crate) struct Prepared {
 /// Commits an outcome with the report it causes; returns when both are durable.
 /// While the disk is full, or does not take the report, it waits: the outcome
 /// must not be forgotten, or what was delivered would be delivered again.
-async fn commit(
+pub(crate) async fn commit(
     core: &Core,
     mut change: Change<'_>,
     mut report: Option<Prepared>,

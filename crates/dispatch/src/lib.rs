@@ -23,6 +23,7 @@ mod body;
 mod clear;
 mod dispatcher;
 pub mod limits;
+mod local;
 mod ports;
 mod report;
 mod scan;

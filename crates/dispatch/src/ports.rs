@@ -44,6 +44,19 @@ pub trait Local: Send + Sync {
         copy: LocalCopy<'a>,
         together: &'a mut dyn Together,
     ) -> BoxFuture<'a, Outcome>;
+
+    /// Delivers into the Junk of the account behind a recipient what
+    /// [`Local::deliver`] has refused, with the reason, whatever its quota; the
+    /// same is true of `together`.
+    ///
+    /// # Cancel safety
+    /// Dropped when the server stops and time is up.
+    fn set_aside<'a>(
+        &'a self,
+        copy: LocalCopy<'a>,
+        reason: &'a str,
+        together: &'a mut dyn Together,
+    ) -> BoxFuture<'a, Outcome>;
 }
 
 /// A queued message for one recipient here.

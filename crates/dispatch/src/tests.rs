@@ -100,6 +100,9 @@ struct Mailboxes {
     queue: Queue,
     mail: Mutex<Vec<(String, Bytes)>>,
     refuses: Mutex<Option<Outcome>>,
+    refuses_junk: Mutex<bool>,
+    /// What went into Junk, with the reason.
+    junk: Mutex<Vec<(String, String)>>,
 }
 
 impl Local for Mailboxes {
@@ -135,6 +138,28 @@ impl Local for Mailboxes {
             Outcome::Delivered(Reply::enhanced(250, (2, 1, 5), "delivered"))
         })
     }
+
+    fn set_aside<'a>(
+        &'a self,
+        copy: LocalCopy<'a>,
+        reason: &'a str,
+        together: &'a mut dyn Together,
+    ) -> BoxFuture<'a, Outcome> {
+        Box::pin(async move {
+            if *self.refuses_junk.lock() {
+                return Outcome::temporary((4, 3, 0), "no Junk");
+            }
+            let mut batch = Batch::new();
+            batch.put(engine::keys::account(copy.shard.0.into()), Bytes::new());
+            together.stage(&mut batch).expect("staged");
+            let ticket = self.engine.submit(batch).expect("taken");
+            together.submitted(ticket.commit());
+            ticket.done().await;
+            let to = copy.recipient.address.to_string();
+            self.junk.lock().push((to, reason.to_owned()));
+            Outcome::Delivered(Reply::enhanced(250, (2, 1, 5), "set aside"))
+        })
+    }
 }
 
 struct World {
@@ -161,6 +186,8 @@ impl World {
             queue: queue.clone(),
             mail: Mutex::default(),
             refuses: Mutex::default(),
+            refuses_junk: Mutex::default(),
+            junk: Mutex::default(),
         };
         Self {
             engine,

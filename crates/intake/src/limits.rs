@@ -39,6 +39,9 @@ pub const LOCAL_RETRY: Duration = Duration::from_secs(60);
 /// The wait before the rest of a message for several shards is tried again.
 pub const SPREAD_RETRY: Duration = Duration::from_secs(30);
 
+/// Characters of the reason why a message went into Junk.
+pub const REASON_CHARS_MAX: usize = 400;
+
 /// Intake records read at once at the start.
 pub const RECOVER_PAGE: usize = 64;
 

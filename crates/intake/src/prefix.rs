@@ -8,6 +8,7 @@
 //! not need it because of us (RFC 6531 §3.7.3).
 
 use crate::facts::Facts;
+use crate::limits::REASON_CHARS_MAX;
 use bytes::Bytes;
 use envelope::{Address, Domain, ReversePath};
 use mime::{DateTime, format_date};
@@ -107,6 +108,14 @@ pub(crate) fn for_mailbox(
 /// are the fields that it got on the way to here.
 pub(crate) fn for_forward(recipient: &Address, inner: &[u8]) -> Bytes {
     let mut out = format!("Delivered-To: {}\r\n", recipient.to_wire()).into_bytes();
+    out.extend_from_slice(inner);
+    out.into()
+}
+
+/// The fields of a message that goes into Junk because it was refused.
+pub(crate) fn with_reason(reason: &str, inner: &[u8]) -> Bytes {
+    let reason: String = comment(reason).chars().take(REASON_CHARS_MAX).collect();
+    let mut out = format!("X-Posthouse-Refused: {}\r\n", reason.trim()).into_bytes();
     out.extend_from_slice(inner);
     out.into()
 }

@@ -20,6 +20,7 @@ use directory::{Resolution, Target};
 use engine::{Batch, CommitNo, Expect, ShardId};
 use envelope::{AccountId, Address, Recipient, Reply};
 use mailbox_model::Role as MailboxRole;
+use mailstore::QuotaRule;
 use mime::{Indexer, Limits};
 use parking_lot::Mutex;
 use queue::{Message, QueueError};
@@ -102,6 +103,16 @@ impl Extra for Mark {
     }
 }
 
+/// Where in an account.
+#[derive(Debug, Clone, Copy)]
+enum Into<'a> {
+    Inbox,
+    /// It was refused for this.
+    Junk {
+        reason: &'a str,
+    },
+}
+
 /// The targets of one recipient, by where they are.
 #[derive(Default)]
 struct Targets {
@@ -130,13 +141,40 @@ impl Intake {
         queued: Queued<'_>,
         alongside: &mut dyn Alongside,
     ) -> Result<(), Reply> {
+        self.deliver_into(queued, Into::Inbox, alongside).await
+    }
+
+    /// Delivers into Junk what [`Intake::deliver_queued`] has refused, with the
+    /// reason in its header, whatever the quota; to accounts only.
+    ///
+    /// # Errors
+    /// As for [`Intake::deliver_queued`].
+    ///
+    /// # Cancel safety
+    /// A commit that was submitted goes on.
+    pub async fn set_aside(
+        &self,
+        queued: Queued<'_>,
+        reason: &str,
+        alongside: &mut dyn Alongside,
+    ) -> Result<(), Reply> {
+        self.deliver_into(queued, Into::Junk { reason }, alongside)
+            .await
+    }
+
+    async fn deliver_into(
+        &self,
+        queued: Queued<'_>,
+        into: Into<'_>,
+        alongside: &mut dyn Alongside,
+    ) -> Result<(), Reply> {
         let inner = &self.inner;
         let resolved = inner.resolve_queued(&queued.recipient.address).await?;
         let stored = inner
             .read_stored(queued)
             .await
             .map_err(|error| of_blob(&error))?;
-        let mut targets = inner.sort_targets(queued, &resolved, &stored)?;
+        let mut targets = inner.sort_targets(queued, into, &resolved, &stored)?;
         let common = common(queued);
         let mut marks = Vec::new();
         let mut refusal = None;
@@ -236,13 +274,21 @@ impl Inner {
     fn sort_targets(
         &self,
         queued: Queued<'_>,
+        into: Into<'_>,
         resolved: &[Target],
         stored: &Stored,
     ) -> Result<Targets, Reply> {
         let Queued {
             message, recipient, ..
         } = queued;
-        let was_here = |address: &Address| stored.filter.was_delivered_to(&address.to_key());
+        let aside = matches!(into, Into::Junk { .. });
+        // In Junk a loop has its end.
+        let was_here =
+            |address: &Address| !aside && stored.filter.was_delivered_to(&address.to_key());
+        let inner = match into {
+            Into::Inbox => message.prefix.clone(),
+            Into::Junk { reason } => prefix::with_reason(reason, &message.prefix),
+        };
         let mut targets = Targets::default();
         if was_here(&recipient.address) {
             return Err(reply::delivered_before(&recipient.address));
@@ -255,6 +301,7 @@ impl Inner {
         for target in resolved {
             targets.count += 1;
             match target {
+                Target::Forward(_) if aside => {}
                 Target::Forward(address) => {
                     targets.here.queued.push(QueuedCopy {
                         recipients: vec![led_to(&passed_on, address)],
@@ -274,10 +321,18 @@ impl Inner {
                             &message.envelope.reverse_path,
                             address,
                             &recipient.address,
-                            &message.prefix,
+                            &inner,
                         ),
-                        quota: quota_rule(&recipient.address),
-                        mailbox: MailboxRole::Inbox,
+                        quota: if aside {
+                            QuotaRule::Ignore
+                        } else {
+                            quota_rule(&recipient.address)
+                        },
+                        mailbox: if aside {
+                            MailboxRole::Junk
+                        } else {
+                            MailboxRole::Inbox
+                        },
                         // `dispatch` tells, in the commit that it stages alongside.
                         told: Vec::new(),
                     };
@@ -287,6 +342,9 @@ impl Inner {
                     }
                 }
             }
+        }
+        if aside && targets.here.locals.is_empty() && targets.elsewhere.is_empty() {
+            return Err(reply::no_such_user(&recipient.address));
         }
         Ok(targets)
     }

@@ -164,15 +164,19 @@ impl World {
     }
 
     pub(crate) async fn inbox(&self, account: u64) -> Vec<String> {
+        self.mailbox(account, mailbox_model::Role::Inbox).await
+    }
+
+    pub(crate) async fn mailbox(&self, account: u64, role: mailbox_model::Role) -> Vec<String> {
         let account = self
             .mailstore
             .account(AccountId(account))
             .await
             .expect("there");
         let view = account.view();
-        let inbox = view.inbox().expect("an inbox");
+        let mailbox = view.role(role).expect("there");
         let mut messages = Vec::new();
-        for entry in inbox.entries() {
+        for entry in mailbox.entries() {
             let record = account.email_record(entry.email).await.expect("a record");
             let bytes = account
                 .read_message(&record, 0..u64::MAX)

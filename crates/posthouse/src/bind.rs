@@ -34,21 +34,38 @@ impl Local for LocalByIntake {
         together: &'a mut dyn Together,
     ) -> BoxFuture<'a, Outcome> {
         Box::pin(async move {
-            let queued = Queued {
-                id: copy.id,
-                shard: copy.shard,
-                message: copy.message,
-                recipient: copy.recipient,
-            };
-            match self
-                .intake
-                .deliver_queued(queued, &mut QueuePart(together))
-                .await
-            {
-                Ok(()) => Outcome::Delivered(Reply::enhanced(250, (2, 1, 5), "delivered")),
-                Err(reply) => refused(reply),
-            }
+            let mut part = QueuePart(together);
+            outcome(self.intake.deliver_queued(queued(copy), &mut part).await)
         })
+    }
+
+    fn set_aside<'a>(
+        &'a self,
+        copy: LocalCopy<'a>,
+        reason: &'a str,
+        together: &'a mut dyn Together,
+    ) -> BoxFuture<'a, Outcome> {
+        Box::pin(async move {
+            let mut part = QueuePart(together);
+            let intake = &self.intake;
+            outcome(intake.set_aside(queued(copy), reason, &mut part).await)
+        })
+    }
+}
+
+fn queued(copy: LocalCopy<'_>) -> Queued<'_> {
+    Queued {
+        id: copy.id,
+        shard: copy.shard,
+        message: copy.message,
+        recipient: copy.recipient,
+    }
+}
+
+fn outcome(delivered: Result<(), Reply>) -> Outcome {
+    match delivered {
+        Ok(()) => Outcome::Delivered(Reply::enhanced(250, (2, 1, 5), "delivered")),
+        Err(reply) => refused(reply),
     }
 }
 

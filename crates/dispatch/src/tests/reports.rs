@@ -212,3 +212,68 @@ async fn our_own_users_are_told_once_that_mail_waits() {
     }
     assert!(world.show(id).await.progress.recipients[0].delay_told);
 }
+
+fn refuses(world: &World, outcome: Outcome) {
+    *world.mailboxes.refuses.lock() = Some(outcome);
+}
+
+/// Nobody has proved who it is: it could be anybody's address.
+#[tokio::test]
+async fn a_stranger_is_not_told_of_a_refusal_here_and_junk_gets_the_message() {
+    let world = World::new();
+    refuses(&world, Outcome::permanent(554, (5, 4, 6), "mail loop"));
+    world
+        .put_with("x@far.test", &["bob@here.test"], own(false))
+        .await;
+    world.dispatcher().work().await;
+    let junk = std::mem::take(&mut *world.mailboxes.junk.lock());
+    assert_eq!(junk, [("bob@here.test".into(), "mail loop".into())]);
+    assert!(world.script.take_seen().is_empty() && world.mail().is_empty());
+    assert_eq!(world.queue_keys(), 0);
+    // A user of ours is told.
+    world.put("ann@far.test", &["bob@here.test"]).await;
+    world.dispatcher().work().await;
+    assert_eq!(
+        world.script.take_seen(),
+        [("far.test".into(), vec!["ann@far.test".into()])]
+    );
+    assert!(world.mailboxes.junk.lock().is_empty());
+}
+
+#[tokio::test]
+async fn what_stays_full_goes_into_junk_when_its_time_is_over() {
+    let world = World::new();
+    refuses(&world, Outcome::temporary((4, 2, 2), "full"));
+    world
+        .put_with("x@far.test", &["bob@here.test"], own(false))
+        .await;
+    let mut dispatcher = world.dispatcher();
+    for _ in 0..5 * 24 + 4 {
+        dispatcher.work().await;
+        world.runtime.advance(minutes(60));
+    }
+    assert_eq!(world.mailboxes.junk.lock().len(), 1);
+    assert!(world.script.take_seen().is_empty(), "no report");
+    assert_eq!(world.queue_keys(), 0);
+}
+
+#[tokio::test]
+async fn what_not_even_junk_takes_waits_for_a_person() {
+    let world = World::new();
+    refuses(
+        &world,
+        Outcome::permanent(550, (5, 1, 1), "no such user here"),
+    );
+    *world.mailboxes.refuses_junk.lock() = true;
+    let id = world
+        .put_with("x@far.test", &["bob@here.test"], own(false))
+        .await;
+    world.dispatcher().work().await;
+    assert_eq!(world.states(id).await, ["held"]);
+    assert!(world.script.take_seen().is_empty(), "no report");
+    // A report of our own that nobody can get is thrown away.
+    world.put_with("", &["bob@here.test"], own(false)).await;
+    world.dispatcher().work().await;
+    let page = world.queue.list(&queue::Filter::default(), None, 10).await;
+    assert_eq!(page.expect("read").messages.len(), 1);
+}

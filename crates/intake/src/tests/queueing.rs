@@ -287,3 +287,70 @@ async fn what_we_add_to_a_relayed_message_is_ascii() {
         .await;
     assert!(outcome.reply.to_line().starts_with("554 5.4.6 "));
 }
+
+async fn set_aside(world: &World, listed: &Listed, reason: &str) -> Result<(), envelope::Reply> {
+    let mut change = Change::new(world, listed);
+    let queued = Queued {
+        id: listed.id,
+        shard: listed.shard,
+        message: &listed.message,
+        recipient: &listed.message.envelope.recipients[0],
+    };
+    let done = world.intake.set_aside(queued, reason, &mut change).await;
+    assert_eq!(change.submitted.is_some(), done.is_ok());
+    done
+}
+
+#[tokio::test]
+async fn what_was_refused_beside_others_goes_into_junk_with_the_reason() {
+    for shards in [1, 3] {
+        let world = World::new(shards).await;
+        // Bob had it before: for him it is a loop, for carol it is not.
+        let looping = format!("Delivered-To: bob@demo.test\r\n{MESSAGE}");
+        let to = ["bob@demo.test", "carol@other.test"];
+        let outcome = world.send(stranger(), "x@far.test", &to, &looping).await;
+        assert_eq!(outcome.reply.code, 250);
+        assert_eq!(world.inbox(3).await.len(), 1);
+        let listed = world.queued().await.remove(0);
+        let (refused, _) = deliver(&world, &listed).await;
+        let refused = refused.expect_err("a loop");
+        assert_eq!(refused.code, 554);
+        let reason = format!("{}\r\nEvil: x", refused.to_line());
+        set_aside(&world, &listed, &reason).await.expect("in Junk");
+        assert!(world.inbox(2).await.is_empty());
+        let junk = world.mailbox(2, mailbox_model::Role::Junk).await;
+        assert_eq!(junk.len(), 1);
+        assert!(
+            junk[0].contains("\r\nX-Posthouse-Refused: 554 5.4.6 mail loop"),
+            "{}",
+            junk[0]
+        );
+        assert!(!junk[0].contains("\r\nEvil") && junk[0].ends_with(&looping));
+    }
+}
+
+#[tokio::test]
+async fn junk_takes_what_is_over_the_quota_and_nothing_for_elsewhere() {
+    let world = World::new(1).await;
+    let mut long = MESSAGE.to_owned();
+    long.push_str(&"x".repeat(3_000));
+    let to = ["small@demo.test", "carol@other.test"];
+    let outcome = world.send(stranger(), "x@far.test", &to, &long).await;
+    assert_eq!(outcome.reply.code, 250);
+    let listed = world.queued().await.remove(0);
+    assert!(deliver(&world, &listed).await.0.is_err(), "full");
+    set_aside(&world, &listed, "452 4.2.2 full")
+        .await
+        .expect("in Junk");
+    assert_eq!(world.mailbox(4, mailbox_model::Role::Junk).await.len(), 1);
+    let fwd = address("fwd@demo.test");
+    let added = world
+        .directory
+        .alias_add(&fwd, &[address("d@far.test")])
+        .await;
+    added.expect("added");
+    let mut elsewhere = listed.clone();
+    elsewhere.message.envelope.recipients[0].address = fwd;
+    let refused = set_aside(&world, &elsewhere, "x").await;
+    assert_eq!(refused.expect_err("no Junk here").code, 550);
+}
