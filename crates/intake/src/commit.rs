@@ -16,6 +16,8 @@ use engine::{Batch, CommitNo, SubmitError};
 use envelope::{AccountId, Recipient, Reply};
 use mailstore::{Lanes, NewEmail, Place, StoreError};
 use queue::{NewMessage, QueueError, Start};
+use runtime::Monotonic;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// What else goes into the commit of a part.
@@ -104,8 +106,13 @@ impl Failure {
 }
 
 impl Inner {
-    /// Carries a plan out; one reply for each recipient.
-    pub(crate) async fn execute(self: &Arc<Self>, mut plan: Plan, mut body: Body) -> Vec<Reply> {
+    /// Carries a plan out, as far as there is time; one reply for each recipient.
+    pub(crate) async fn execute(
+        self: &Arc<Self>,
+        mut plan: Plan,
+        mut body: Body,
+        until: Monotonic,
+    ) -> Vec<Reply> {
         let accepted = reply::accepted(&plan.common.id.to_string());
         let mut replies = vec![accepted; plan.recipients];
         for (place, refusal) in plan.refused.drain() {
@@ -120,14 +127,21 @@ impl Inner {
                     .map(|(_, part)| part)
                     .unwrap_or_default();
                 let committed = self
-                    .commit_part(&plan.common, &part, &mut body, Failing::Open, None)
+                    .commit_part(
+                        &plan.common,
+                        &part,
+                        &mut body,
+                        Failing::Open,
+                        None,
+                        Some(until),
+                    )
                     .await;
                 committed.map(|committed| match committed {
                     Committed::Done(refusals) => refusals,
                     Committed::Before => Vec::new(),
                 })
             }
-            _ => self.spread(plan, body).await,
+            _ => self.spread(plan, body, until).await,
         };
         match refusals {
             Ok(refusals) => {
@@ -144,7 +158,8 @@ impl Inner {
         replies
     }
 
-    /// Commits one part and waits until it is durable.
+    /// Commits one part and waits until it is durable. Mailboxes that are not to
+    /// be had before `until` get their copies from the queue.
     pub(crate) async fn commit_part(
         &self,
         common: &Common,
@@ -152,8 +167,9 @@ impl Inner {
         body: &mut Body,
         failing: Failing,
         extra: Option<&dyn Extra>,
+        until: Option<Monotonic>,
     ) -> Result<Committed, Reply> {
-        let accounts: Vec<AccountId> = part.locals.iter().map(|copy| copy.account).collect();
+        let mut part = Cow::Borrowed(part);
         for _ in 0..CONFLICTS_MAX {
             let done_key = extra.and_then(Extra::done_key);
             let Some(mut batch) = self
@@ -163,7 +179,15 @@ impl Inner {
             else {
                 return Ok(Committed::Before);
             };
-            let mut lanes = self.ports.mailstore.lanes(&accounts).await;
+            let mut lanes = match self.lanes(&part, until).await {
+                Some(lanes) => lanes,
+                None => {
+                    tracing::warn!(id = %common.id, copies = part.locals.len(), "no time left: the queue delivers");
+                    part.to_mut().queue_copies(&common.trace);
+                    self.ports.mailstore.lanes(&[]).await
+                }
+            };
+            let part = &*part;
             let failures = stage_copies(&mut lanes, &mut batch, part, body);
             let failed: Vec<usize> = failures.iter().map(|&(index, _)| index).collect();
             let told = success::told(common, part, &failed);
@@ -197,6 +221,18 @@ impl Inner {
         }
         tracing::warn!(id = %common.id, "other commits came first each time");
         Err(reply::local_trouble())
+    }
+
+    /// The lanes of the part's accounts; `None` when they are not to be had in time.
+    async fn lanes(&self, part: &Part, until: Option<Monotonic>) -> Option<Lanes> {
+        let accounts: Vec<AccountId> = part.locals.iter().map(|copy| copy.account).collect();
+        let lanes = self.ports.mailstore.lanes(&accounts);
+        let Some(until) = until else {
+            return Some(lanes.await);
+        };
+        let runtime = &self.ports.runtime;
+        let left = until.since(runtime.monotonic());
+        runtime.timeout(left, Box::pin(lanes)).await.ok()
     }
 
     /// A batch that holds the body; `None` when the part is done already.

@@ -24,6 +24,10 @@ pub const COMMIT_BYTES_MAX: usize = 768 * 1024;
 /// Bytes of all recipients' addresses of one message.
 pub const ENVELOPE_BYTES_MAX: usize = 256 * 1024;
 
+/// How long the end of the data may work before it answers. What is not delivered
+/// then is in the commit as queue entries, and is delivered from the queue.
+pub const WORK_TIME: Duration = Duration::from_secs(30);
+
 /// How often a commit is staged anew when another one came first.
 pub const CONFLICTS_MAX: usize = 64;
 

@@ -79,6 +79,22 @@ pub(crate) struct Part {
 }
 
 impl Part {
+    fn queue(&mut self, recipients: Vec<Recipient>, prefix: Bytes) {
+        // Copies with the same prefix are one message.
+        match self.queued.iter_mut().find(|copy| copy.prefix == prefix) {
+            Some(copy) => copy.recipients.extend(recipients),
+            None => self.queued.push(QueuedCopy { recipients, prefix }),
+        }
+    }
+
+    /// Leaves all copies to the queue.
+    pub(crate) fn queue_copies(&mut self, trace: &str) {
+        for copy in std::mem::take(&mut self.locals) {
+            let recipient = led_to(&copy.recipient, &copy.address);
+            self.queue(vec![recipient], Bytes::from(trace.to_owned()));
+        }
+    }
+
     /// Somebody is told of a success.
     pub(crate) fn tells(&self) -> bool {
         !self.expanded.is_empty() || self.locals.iter().any(|copy| !copy.told.is_empty())
@@ -259,11 +275,7 @@ impl Plan {
 
     fn queue(&mut self, recipients: Vec<Recipient>, prefix: Bytes) {
         let part = self.parts.entry(self.home).or_default();
-        // Copies with the same prefix are one message.
-        match part.queued.iter_mut().find(|copy| copy.prefix == prefix) {
-            Some(copy) => copy.recipients.extend(recipients),
-            None => part.queued.push(QueuedCopy { recipients, prefix }),
-        }
+        part.queue(recipients, prefix);
     }
 }
 

@@ -363,7 +363,7 @@ impl Inner {
         };
         let mut body = self.body_in(queued, stored, mark.shard).await?;
         let committed = self
-            .commit_part(common, &part, &mut body, Failing::Split, Some(mark))
+            .commit_part(common, &part, &mut body, Failing::Split, Some(mark), None)
             .await?;
         match committed {
             Committed::Done(refusals) => {
@@ -392,7 +392,14 @@ impl Inner {
         let mut body = self.body_in(queued, stored, queued.shard).await?;
         let with_queue = WithQueue(Mutex::new(alongside));
         let committed = self
-            .commit_part(common, &part, &mut body, Failing::Split, Some(&with_queue))
+            .commit_part(
+                common,
+                &part,
+                &mut body,
+                Failing::Split,
+                Some(&with_queue),
+                None,
+            )
             .await?;
         match committed {
             Committed::Done(refusals) => {

@@ -7,7 +7,7 @@
 
 use crate::facts::Transaction;
 use crate::header::{HeaderFilter, Missing};
-use crate::limits::{PUSH_BYTES, RECIPIENTS_LOGGED_MAX};
+use crate::limits::{PUSH_BYTES, RECIPIENTS_LOGGED_MAX, WORK_TIME};
 use crate::outcome::Outcome;
 use crate::plan::{Body, Plan};
 use crate::store::{Inner, internal_date};
@@ -137,6 +137,7 @@ impl Receiving {
 
     async fn conclude(&mut self) -> Outcome {
         let recipients = self.transaction.envelope.recipients.len();
+        let until = self.inner.ports.runtime.monotonic().after(WORK_TIME);
         let body = match self.end_body().await {
             Ok(body) => body,
             Err(reply) => return Outcome::all(self.id(), recipients, reply),
@@ -168,7 +169,7 @@ impl Receiving {
             &self.filter,
             &body,
         );
-        let replies = self.inner.execute(plan, body).await;
+        let replies = self.inner.execute(plan, body, until).await;
         let outcome = Outcome::of(id.clone(), replies);
         if outcome.replies.iter().all(Reply::is_positive)
             && let Some(print) = fingerprint

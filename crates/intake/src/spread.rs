@@ -20,6 +20,7 @@ use envelope::Reply;
 use queue::QueueError;
 use queue_model::QueueId;
 use report_format::limits::RETURNED_HEADER_BYTES_MAX;
+use runtime::Monotonic;
 use std::sync::Arc;
 
 /// The record, in the first commit.
@@ -103,6 +104,7 @@ impl Inner {
         self: &Arc<Self>,
         mut plan: Plan,
         mut body: Body,
+        until: Monotonic,
     ) -> Result<Refusals, Reply> {
         let home = plan.home;
         let begin = Begin {
@@ -119,7 +121,14 @@ impl Inner {
         let part = plan.parts.remove(&home).unwrap_or_default();
         let failing = failing(plan.common.each);
         let first = self
-            .commit_part(&plan.common, &part, &mut body, failing, Some(&begin))
+            .commit_part(
+                &plan.common,
+                &part,
+                &mut body,
+                failing,
+                Some(&begin),
+                Some(until),
+            )
             .await?;
         let mut refusals = match first {
             Committed::Done(refusals) => refusals,
@@ -127,14 +136,20 @@ impl Inner {
         };
         let mut record = begin.record;
         record.parts = plan.parts;
-        match self.deliver_parts(home, &record).await {
-            Ok(more) => refusals.extend(more),
-            Err(reply) => {
-                let (id, text) = (record.common.id, reply.to_line());
-                tracing::warn!(id = %id, reason = text, "a message waits for some shards");
-                self.retry_later(home, record);
+        let runtime = &self.ports.runtime;
+        let left = until.since(runtime.monotonic());
+        let delivering = Box::pin(self.deliver_parts(home, &record));
+        let reason = match runtime.timeout(left, delivering).await {
+            Ok(Ok(more)) => {
+                refusals.extend(more);
+                return Ok(refusals);
             }
-        }
+            Ok(Err(reply)) => reply.to_line(),
+            // Parts that are done have their marks; what was submitted goes on.
+            Err(_) => "no time left".to_owned(),
+        };
+        tracing::warn!(id = %record.common.id, reason, "a message waits for some shards");
+        self.retry_later(home, record);
         Ok(refusals)
     }
 
@@ -156,7 +171,8 @@ impl Inner {
             let id = record.common.id;
             let mark = Mark { home, shard, id };
             let failing = failing(record.common.each);
-            let done = self.commit_part(&record.common, part, &mut body, failing, Some(&mark));
+            let done =
+                self.commit_part(&record.common, part, &mut body, failing, Some(&mark), None);
             if let Committed::Done(more) = done.await? {
                 refusals.extend(more);
             }

@@ -52,12 +52,20 @@ impl Alongside for Change {
 }
 
 async fn deliver(world: &World, listed: &Listed) -> (Result<(), envelope::Reply>, bool) {
+    deliver_place(world, listed, 0).await
+}
+
+pub(super) async fn deliver_place(
+    world: &World,
+    listed: &Listed,
+    place: usize,
+) -> (Result<(), envelope::Reply>, bool) {
     let mut change = Change::new(world, listed);
     let queued = Queued {
         id: listed.id,
         shard: listed.shard,
         message: &listed.message,
-        recipient: &listed.message.envelope.recipients[0],
+        recipient: &listed.message.envelope.recipients[place],
     };
     let delivered = world.intake.deliver_queued(queued, &mut change).await;
     (delivered, change.submitted.is_some())

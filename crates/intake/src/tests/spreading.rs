@@ -5,6 +5,8 @@ use crate::commit::{Extra, Failing};
 use crate::record;
 use crate::store::Inner;
 use engine::{Batch, Order, ShardId};
+use std::future::Future;
+use std::time::Duration;
 
 const ALL: [&str; 4] = [
     "alice@demo.test",
@@ -109,6 +111,7 @@ async fn a_crash_between_the_shards_is_made_good_at_the_start() {
         &mut body,
         Failing::Promised,
         Some(&crash),
+        None,
     );
     begun.await.expect("committed");
     assert_eq!(
@@ -143,4 +146,60 @@ async fn a_mark_without_a_record_is_removed_and_a_bad_record_stops_nobody() {
     world.intake.recover().await.expect("readable");
     settle(&world).await;
     assert_eq!(left(&world), 1, "the bad record stays to be looked at");
+}
+
+/// What `working` gives, while a test's time passes for it.
+async fn while_time_passes<T>(world: &World, working: impl Future<Output = T>) -> T {
+    let passing = async {
+        loop {
+            world.runtime.blocking(|| ()).await;
+            world.runtime.advance(Duration::from_millis(500));
+        }
+    };
+    tokio::select! {
+        done = working => done,
+        () = passing => unreachable!("time passes for ever"),
+    }
+}
+
+#[tokio::test]
+async fn who_cannot_be_delivered_to_in_time_is_in_the_queue_with_the_answer() {
+    let world = World::new(1).await;
+    let held = world.mailstore.lanes(&[AccountId(2)]).await;
+    let to = ["carol@other.test", "bob@demo.test"];
+    let sending = world.send(stranger(), "d@far.test", &to, MESSAGE);
+    let outcome = while_time_passes(&world, sending).await;
+    assert_eq!(codes(&outcome), [250, 250]);
+    assert!(world.inbox(3).await.is_empty());
+    let queued = world.queued().await;
+    assert_eq!(recipients(&queued[0]), to);
+    assert!(queued[0].message.prefix.starts_with(b"Received: "));
+    drop(held);
+    for (place, account) in [(0, 3), (1, 2)] {
+        let (delivered, _) = queueing::deliver_place(&world, &queued[0], place).await;
+        assert_eq!(delivered, Ok(()));
+        let inbox = world.inbox(account).await;
+        assert!(inbox[0].ends_with(MESSAGE), "{inbox:?}");
+        assert_eq!(inbox[0].matches("Delivered-To").count(), 1);
+    }
+}
+
+#[tokio::test]
+async fn shards_that_take_too_long_follow_behind_the_answer() {
+    let world = World::new(3).await;
+    let held = world.mailstore.lanes(&[AccountId(3)]).await;
+    let to = ["bob@demo.test", "carol@other.test"];
+    let sending = world.send(stranger(), "d@far.test", &to, MESSAGE);
+    let outcome = while_time_passes(&world, sending).await;
+    assert_eq!(codes(&outcome), [250, 250]);
+    assert_eq!(world.inbox(2).await.len(), 1);
+    assert!(world.inbox(3).await.is_empty());
+    drop(held);
+    let arrived = async {
+        while world.inbox(3).await.is_empty() {
+            world.runtime.blocking(|| ()).await;
+        }
+    };
+    while_time_passes(&world, arrived).await;
+    assert_eq!(world.inbox(3).await.len(), 1);
 }
