@@ -313,7 +313,7 @@ impl Check<'_> {
     }
 }
 
-fn name_of(blobs: &Blobs, shard: ShardId, id: BlobId) -> Result<BlobId, BlobError> {
+pub(crate) fn name_of(blobs: &Blobs, shard: ShardId, id: BlobId) -> Result<BlobId, BlobError> {
     let mut reader = blobs.open(shard, id)?;
     let mut hasher = blake3::Hasher::new();
     while let Some(chunk) = reader.next_chunk()? {

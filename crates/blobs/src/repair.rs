@@ -5,8 +5,9 @@
 use crate::id::BlobId;
 use crate::link::{self, Key, Owner};
 use crate::store::{BlobError, Blobs};
+use crate::unlinked::{self, Candidate};
 use engine::check::{Aside, Checker, SetAside};
-use engine::{Batch, Expect, Order, ShardId, Snapshot, SubmitError, keys};
+use engine::{Batch, Expect, Order, ReadError, ShardId, Snapshot, SubmitError, keys};
 use std::collections::BTreeSet;
 use std::io;
 use thiserror::Error;
@@ -59,6 +60,34 @@ impl Blobs {
     #[must_use]
     pub fn record_key(shard: ShardId, id: BlobId) -> Vec<u8> {
         link::record_key(shard, id)
+    }
+
+    /// True if the blob's bytes can't be had any more: they are damaged, gone or
+    /// others. A disk that refuses to read is an error, not a loss.
+    ///
+    /// # Errors
+    /// The disk refuses, or the index cannot be read.
+    pub fn is_lost(&self, shard: ShardId, id: BlobId) -> Result<bool, BlobError> {
+        match crate::fsck::name_of(self, shard, id) {
+            Ok(name) => Ok(name != id),
+            Err(BlobError::Read(ReadError::Io(error))) => Err(ReadError::Io(error).into()),
+            // Somebody removed it just now.
+            Err(BlobError::NoSuchBlob) => Ok(false),
+            Err(_) => Ok(true),
+        }
+    }
+
+    /// Tells collection of a blob that nobody uses; false when somebody else did
+    /// something with it just now.
+    ///
+    /// # Errors
+    /// See [`RepairError`].
+    pub fn note_unlinked(&self, shard: ShardId, id: BlobId) -> Result<bool, RepairError> {
+        let mut batch = Batch::new();
+        let key = unlinked::key(shard, id);
+        batch.expect(key.clone(), Expect::Absent);
+        batch.put(key, Candidate::New.encode());
+        self.submit_repair(batch)
     }
 
     /// Removes the link of an owner that has not this body; false when the link

@@ -13,7 +13,7 @@ use crate::record::account::{AccountRecord, Quota};
 use crate::record::address::AddressRecord;
 use crate::record::domain::DomainRecord;
 use crate::record::head::Head;
-use crate::store::{Directory, Inner};
+use crate::store::{Directory, Inner, decode};
 use engine::check::{Aside, Checker, Mended, SetAside, key_text};
 use engine::{Batch, Snapshot, Versioned};
 use envelope::{AccountId, Address, Domain};
@@ -84,8 +84,14 @@ impl Directory {
         if domain.is_none() {
             return Err(DirectoryError::NoSuchDomain(address.domain().clone()));
         }
+        let stored = inner.fresh(keys::head()).await?;
+        let head_version = version_of(stored.as_ref());
+        let mut head = decode(&keys::head(), stored, Head::decode)?.unwrap_or_default();
+        head.next_account = head.next_account.max(AccountId(id.0.saturating_add(1)));
         let mut batch = Batch::new();
         let mut changes = Changes::new(&mut batch);
+        changes.expect(keys::head(), head_version);
+        changes.put(keys::head(), head.encode());
         changes.expect(keys::domain(address.domain()), version_of(domain.as_ref()));
         changes.expect(keys::account(id), None);
         changes.expect(keys::address(&address), None);

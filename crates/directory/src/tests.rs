@@ -1,6 +1,7 @@
 //! The directory over the memory engine, with one shard and with three.
 
 mod changing;
+mod flips;
 mod login;
 mod resolving;
 

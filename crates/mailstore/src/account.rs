@@ -121,7 +121,7 @@ impl Account {
     }
 
     /// Reads the account again after somebody else's commit won.
-    async fn reload(&self, tip: &mut Tip) -> Result<(), StoreError> {
+    pub(crate) async fn reload(&self, tip: &mut Tip) -> Result<(), StoreError> {
         // What we submitted ourselves must be in the snapshot.
         self.settled(tip.view.modseq()).await;
         let shared = Arc::clone(&self.shared);

@@ -105,6 +105,37 @@ impl EmailRecord {
         self.blob_size.saturating_add(self.prefix.len() as u64)
     }
 
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut out = Writer::new();
+        let (date, prefix, digest) = (self.received_at, &self.prefix, &self.digest);
+        write(&mut out, &self.blob, self.blob_size, date, prefix, digest);
+        out.finish()
+    }
+
+    /// What can be read of a damaged record, for whoever makes it again.
+    pub(crate) fn left_of(record: &Bytes) -> LeftOfRecord {
+        let mut left = LeftOfRecord::default();
+        let mut input = Reader::new(record);
+        let mut read = || {
+            input.u8()?;
+            input.raw(32)?;
+            input.varint()?;
+            let unix_seconds = input.u64_be()? as i64;
+            let zone = i16::try_from(input.varint32()?).map_err(|_| DecodeError::OutOfRange)?;
+            if zone <= 2 * ZONE_MINUTES_MAX {
+                left.received_at = Some(InternalDate {
+                    unix_seconds,
+                    zone_minutes: zone - ZONE_MINUTES_MAX,
+                });
+            }
+            left.prefix = Some(record.slice_ref(input.bytes()?));
+            Ok::<_, DecodeError>(())
+        };
+        // It ends where the damage begins.
+        let _ = read();
+        left
+    }
+
     /// Reads a record; prefix and digest share its bytes.
     ///
     /// # Errors
@@ -143,6 +174,13 @@ impl EmailRecord {
             digest,
         })
     }
+}
+
+/// Fields of a damaged record that could be read; they may be wrong.
+#[derive(Debug, Default)]
+pub(crate) struct LeftOfRecord {
+    pub(crate) received_at: Option<InternalDate>,
+    pub(crate) prefix: Option<Bytes>,
 }
 
 #[cfg(test)]

@@ -44,6 +44,10 @@ impl Findings {
             _ => {}
         }
     }
+
+    pub(crate) fn into_vec(self) -> Vec<Finding> {
+        self.0
+    }
 }
 
 /// Everything about one account, as of one snapshot.

@@ -10,7 +10,7 @@
 //! - [`records`]: what backup may know of records.
 //! - [`disaster`]: passing over the numbers that lost history may have given.
 //! - [`Mailstore::reap`]: what was expunged longer ago than the retention goes.
-//! - [`Mailstore::create_account`], [`Mailstore::drop_account`], [`Mailstore::fsck`].
+//! - [`Mailstore::create_account`], [`Mailstore::drop_account`], [`Mailstore::fsck`], [`Mailstore::repair`].
 //!
 //! Not here: what a change does to a view (`mailbox-model`), bodies (`blobs`),
 //! who may do what (the crates above).
@@ -41,6 +41,7 @@ mod operations;
 mod read;
 mod reap;
 pub mod records;
+mod repair;
 mod store;
 
 #[cfg(test)]
@@ -56,4 +57,5 @@ pub use lifecycle::DEFAULT_MAILBOXES;
 pub use operations::{Appended, FlagsStored, Transferred};
 pub use read::MessageReader;
 pub use reap::Reaped;
+pub use repair::RepairError;
 pub use store::{Mailstore, Options};

@@ -6,7 +6,7 @@ use crate::keys;
 use crate::limits::COMMIT_BYTES_SOFT;
 use crate::load::{for_each, nothing};
 use crate::read;
-use crate::store::Mailstore;
+use crate::store::{Mailstore, Shared};
 use blobs::Owner;
 use engine::{Batch, Expect};
 use envelope::AccountId;
@@ -36,24 +36,8 @@ impl Mailstore {
         account: AccountId,
         limits: QuotaLimits,
     ) -> Result<(), StoreError> {
-        let now = self.shared.runtime.now();
-        // UIDVALIDITYs follow the clock, so that an account made anew for the
-        // same login never repeats one.
-        let first = u32::try_from(now.unix_seconds()).unwrap_or(u32::MAX / 2);
-        let names = DEFAULT_MAILBOXES
-            .iter()
-            .map(|(name, role)| Ok((MailboxName::parse(name)?, Some(*role))))
-            .collect::<Result<Vec<_>, mailbox_model::NameError>>()
-            .map_err(mailbox_model::stage::StageError::from)?;
-        let (draft, _) = stage_create(&View::empty(UidValidity(first)), &names)?;
-        let mut view = nothing();
-        let entry = draft.into_entry(view.modseq().next(), now.unix_ms);
-        apply(&mut view, &entry)?;
         batch.expect(keys::head(account), Expect::Absent);
-        let head = Head::of(&view, limits, Floor::default());
-        batch.put(keys::head(account), head.encode());
-        batch.put(keys::log(account, entry.modseq), entry.encode());
-        Ok(())
+        stage_new(&self.shared, batch, account, limits)
     }
 
     /// Takes an account away with all its mail. Asking again finishes what a
@@ -115,4 +99,34 @@ impl Mailstore {
         self.cache.forget(account);
         Ok(())
     }
+}
+
+/// Adds the records of a new account.
+pub(crate) fn stage_new(
+    shared: &Shared,
+    batch: &mut Batch,
+    account: AccountId,
+    limits: QuotaLimits,
+) -> Result<(), StoreError> {
+    let now = shared.runtime.now();
+    let names = DEFAULT_MAILBOXES
+        .iter()
+        .map(|(name, role)| Ok((MailboxName::parse(name)?, Some(*role))))
+        .collect::<Result<Vec<_>, mailbox_model::NameError>>()
+        .map_err(mailbox_model::stage::StageError::from)?;
+    let (draft, _) = stage_create(&View::empty(first_uid_validity(shared)), &names)?;
+    let mut view = nothing();
+    let entry = draft.into_entry(view.modseq().next(), now.unix_ms);
+    apply(&mut view, &entry)?;
+    let head = Head::of(&view, limits, Floor::default());
+    batch.put(keys::head(account), head.encode());
+    batch.put(keys::log(account, entry.modseq), entry.encode());
+    Ok(())
+}
+
+/// UIDVALIDITYs follow the clock, so that an account made anew for the same
+/// login never repeats one.
+pub(crate) fn first_uid_validity(shared: &Shared) -> UidValidity {
+    let seconds = shared.runtime.now().unix_seconds();
+    UidValidity(u32::try_from(seconds).unwrap_or(u32::MAX / 2))
 }

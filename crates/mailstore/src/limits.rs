@@ -29,3 +29,7 @@ pub const ENTRIES_PER_COMPACTION: u32 = 1000;
 pub const REAPED_AT_ONCE: usize = 1000;
 /// Findings of one account that `fsck` reports.
 pub const FINDINGS_MAX: usize = 1000;
+/// Emails that a repair mends with one commit.
+pub const REPAIRED_AT_ONCE: usize = 200;
+/// Owners of a body that a repair looks at, to see whether another email shows it.
+pub const OWNERS_ASKED: usize = 1000;

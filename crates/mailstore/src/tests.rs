@@ -3,6 +3,7 @@
 mod checkpoints;
 mod contention;
 mod disaster;
+mod flips;
 mod mail;
 mod retention;
 mod rooms;

@@ -24,6 +24,7 @@ mod sender;
 mod session;
 
 pub use recipient::Decision;
+pub use room::{FULL_SINCE_PREFIX, check_full_since};
 pub use session::{Role, Session};
 
 use directory::Directory;

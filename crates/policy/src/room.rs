@@ -133,6 +133,18 @@ fn key(account: AccountId) -> Vec<u8> {
     key
 }
 
+/// How keys of these records begin, for whoever checks the system's space.
+pub const FULL_SINCE_PREFIX: [u8; 2] = [keys::Space::System as u8, FULL];
+
+/// What is wrong with a record of this crate in the system's space, if anything is.
+#[must_use]
+pub fn check_full_since(key: &[u8], value: &[u8]) -> Option<String> {
+    if key.len() != FULL_SINCE_PREFIX.len() + 8 {
+        return Some("its key names no account".into());
+    }
+    since(value).err().map(|error| error.to_string())
+}
+
 fn record(since: Timestamp) -> Vec<u8> {
     let mut writer = Writer::new();
     writer.u8(VERSION).u64_be(since.unix_ms);

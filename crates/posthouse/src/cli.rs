@@ -256,7 +256,7 @@ pub(crate) struct Fsck {
     /// Only this account
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) account: Option<String>,
-    /// Make the index again from the journal first; the server must not run
+    /// Mend what can be mended, set aside what can't in DATA/aside, then check again; the server may run
     #[arg(long)]
     pub(crate) repair: bool,
 }

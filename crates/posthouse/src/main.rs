@@ -12,6 +12,7 @@
 //! What is not here: anything that a crate below could decide. This is the only place that sees everything.
 
 mod acts;
+mod aside;
 mod ask;
 mod bind;
 mod cli;

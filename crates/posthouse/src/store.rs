@@ -2,7 +2,7 @@
 //!
 //! Invariant: the engine's lock is held as long as a [`Store`] lives, so there is one per data folder.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::anyhow;
@@ -26,6 +26,7 @@ pub(crate) struct Store {
     pub(crate) directory: Directory,
     pub(crate) runtime: Runtime,
     pub(crate) checking: Arc<Checking>,
+    pub(crate) data_dir: PathBuf,
 }
 
 impl Store {
@@ -57,14 +58,8 @@ impl Store {
             directory,
             runtime: runtime.clone(),
             checking: Arc::default(),
+            data_dir: settings.general.data_dir.clone(),
         })
-    }
-
-    /// Throws the index away; opening makes it again from the journal. Refused while a server runs.
-    pub(crate) fn drop_index(settings: &Settings) -> anyhow::Result<()> {
-        let data_dir = &settings.general.data_dir;
-        engine::embedded::drop_index(&data_dir.join("store"))
-            .map_err(|error| open_error(error, data_dir))
     }
 
     /// Writes what makes the next start quick, and lets go of the data folder.

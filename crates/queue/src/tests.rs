@@ -2,6 +2,7 @@
 
 mod admin;
 mod crash;
+mod flips;
 mod flow;
 
 use std::sync::Arc;

@@ -171,6 +171,20 @@ impl ViewBuilder {
         })
     }
 
+    /// Begins without a root, for a checkpoint whose root is lost.
+    #[must_use]
+    pub fn without_root(modseq: ModSeq) -> Self {
+        let mut view = View::empty(UidValidity(1));
+        view.modseq = modseq;
+        Self {
+            view,
+            keywords: u64::MAX,
+            stored: BTreeMap::new(),
+            shared: BTreeMap::new(),
+            usage: Usage::default(),
+        }
+    }
+
     /// The change that the checkpoint shows the account after.
     #[must_use]
     pub fn modseq(&self) -> ModSeq {
@@ -316,6 +330,76 @@ impl ViewBuilder {
         Ok(self.view)
     }
 }
+
+/// For a checkpoint that is damaged: what can be read of it.
+impl ViewBuilder {
+    /// The view of what was added, whether it is all there was or not: sums are
+    /// counted, numbers that are used are below the next ones, names of keywords
+    /// that are lost are invented.
+    #[must_use]
+    pub fn finish_with_what_is_there(mut self) -> View {
+        let view = &mut self.view;
+        let mut largest_keyword = 0;
+        let mut highest = view.modseq;
+        for mailbox in view.mailboxes.values() {
+            let next = mailbox.id.next();
+            view.next_mailbox = view.next_mailbox.max(next);
+            view.next_uid_validity = view.next_uid_validity.max(mailbox.uid_validity.next());
+            highest = highest.max(mailbox.highest_modseq);
+            for entry in &mailbox.entries {
+                view.next_email = view.next_email.max(entry.email.next());
+                let last = entry.keywords.others().last();
+                largest_keyword = last.map_or(largest_keyword, |id| largest_keyword.max(id.0 + 1));
+                highest = highest.max(entry.modseq);
+            }
+        }
+        view.modseq = highest;
+        for n in view.keywords.len() as u32..largest_keyword.min(KEYWORDS_INVENTED_MAX) {
+            view.keywords.add(&format!("lost-{n}").into());
+        }
+        // A damaged name may be one that another mailbox has.
+        let mailboxes: Vec<MailboxId> = view.mailboxes.keys().copied().collect();
+        for id in mailboxes {
+            let Some(mailbox) = view.mailbox_mut(id) else {
+                continue;
+            };
+            let known = mailbox.entries.last().map_or(Uid(0), |last| last.uid);
+            mailbox.uid_next = mailbox.uid_next.max(known.next());
+            let modseqs = mailbox.entries.iter().map(|entry| entry.modseq);
+            mailbox.highest_modseq = modseqs
+                .max()
+                .unwrap_or_default()
+                .max(mailbox.highest_modseq);
+            let name = mailbox.name.clone();
+            if view.by_name.get(&name) != Some(&id) {
+                view.mailboxes.remove(&id);
+            }
+        }
+        view.usage = Usage::default();
+        let mut emails: BTreeMap<EmailId, (u64, Vec<Copy>)> = BTreeMap::new();
+        for mailbox in view.mailboxes.values() {
+            for entry in &mailbox.entries {
+                let place = emails.entry(entry.email).or_default();
+                place.0 = entry.size;
+                place.1.push(Copy {
+                    mailbox: mailbox.id,
+                    uid: entry.uid,
+                });
+            }
+        }
+        for (email, (size, copies)) in emails {
+            view.usage.bytes = view.usage.bytes.saturating_add(size);
+            view.usage.emails += 1;
+            if copies.len() > 1 {
+                view.shared.insert(email, copies.into());
+            }
+        }
+        self.view
+    }
+}
+
+/// Keywords that are invented at most for those that are lost.
+const KEYWORDS_INVENTED_MAX: u32 = 10_000;
 
 fn versioned(record: &[u8]) -> Result<Reader<'_>, DecodeError> {
     let mut input = Reader::new(record);

@@ -4,21 +4,30 @@
 //! snapshots of its own and stops nobody; what memory each takes is in `docs/internals/checks.md`.
 
 mod progress;
+mod repair;
 mod steps;
 
-use engine::check::{Repair, Report, Severity, key_text};
+use std::sync::Arc;
+
+use engine::check::{self, Report, Severity, key_text};
+use envelope::AccountId;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{ActResult, CommandError, of_directory, parse_address};
+use crate::aside::{self, AsideFolder};
 use crate::limits::FINDINGS_SHOWN_MAX;
 use crate::store::Store;
 
 pub(crate) use progress::Checking;
+use repair::Repair;
 
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Fsck {
     pub(crate) account: Option<String>,
+    /// Mend what is found, then check again.
+    #[serde(default)]
+    pub(crate) repair: bool,
 }
 
 /// What a check found, up to a bound.
@@ -68,6 +77,11 @@ pub(super) async fn fsck(store: &Store, args: Fsck) -> ActResult {
             "a check is running already; wait until it has ended",
         ));
     };
+    let repaired = if args.repair {
+        Some(repair(store, account.as_ref().map(|account| account.id)).await?)
+    } else {
+        None
+    };
     let mut found = Found::default();
     match account {
         Some(account) => {
@@ -75,7 +89,38 @@ pub(super) async fn fsck(store: &Store, args: Fsck) -> ActResult {
         }
         None => steps::everything(store, &mut found).await?,
     }
-    Ok(found.shown())
+    let mut answer = found.shown();
+    if let Some((mended, folder)) = repaired {
+        answer["repaired"] = mended;
+        answer["aside"] = folder;
+    }
+    Ok(answer)
+}
+
+/// Mends the store or one account; gives what was done, and the folder where records were set aside.
+async fn repair(store: &Store, account: Option<AccountId>) -> Result<(Value, Value), CommandError> {
+    let date = aside::date(store.runtime.now().unix_ms);
+    let folder = Arc::new(AsideFolder::new(&store.data_dir, &date));
+    let mut repair = Repair {
+        store,
+        aside: folder.clone(),
+        mended: Vec::new(),
+    };
+    match account {
+        Some(id) => repair.account(id).await?,
+        None => repair.everything().await?,
+    }
+    let mut shown = Vec::new();
+    for mended in &repair.mended {
+        tracing::warn!(checker = %mended.checker, what = mended.what, "repaired");
+        shown.push(json!({
+            "checker": mended.checker.name(),
+            "account_id": mended.account,
+            "what": mended.what,
+        }));
+    }
+    let folder = folder.folder().map(|folder| folder.display().to_string());
+    Ok((Value::Array(shown), json!(folder)))
 }
 
 fn shown(report: &Report, address: Option<&str>) -> Value {
@@ -95,13 +140,18 @@ fn shown(report: &Report, address: Option<&str>) -> Value {
 /// What a person should do about it.
 fn next(report: &Report) -> &'static str {
     match (report.repair, report.severity) {
-        (Repair::Rebuild, _) => "`posthouse fsck --repair` makes it again from what is sound",
-        (Repair::SetAside, Severity::Leftover) => {
+        (check::Repair::Rebuild, _) => {
+            "`posthouse fsck --repair` makes it again from what is sound"
+        }
+        (check::Repair::SetAside, Severity::Leftover) => {
             "`posthouse fsck --repair` moves it into the folder `aside`"
         }
-        (Repair::SetAside, _) => {
+        (check::Repair::SetAside, _) => {
             "restore it from a backup if there is one; otherwise `posthouse fsck --repair` moves the record into the folder `aside`"
         }
-        (Repair::None, _) => "look at the disk and restore from a backup what is lost",
+        (check::Repair::None, _) => "look at the disk and restore from a backup what is lost",
     }
 }
+
+#[cfg(test)]
+mod tests;

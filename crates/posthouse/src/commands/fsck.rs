@@ -1,4 +1,5 @@
-//! `posthouse fsck`: exit status 0 when the store is sound, 1 when there are findings.
+//! `posthouse fsck`: exit status 0 when the store is sound, 1 when there are findings; with `--repair`, when
+//! there are findings left.
 //!
 //! While it runs it says on the terminal how far it is.
 
@@ -9,16 +10,12 @@ use serde_json::Value;
 
 use super::Context;
 use crate::acts::{Fsck, request};
-use crate::store::Store;
-use crate::{ask, cli, output, place};
+use crate::{ask, cli, output};
 
 pub(super) fn run(context: &Context<'_>, args: cli::Fsck) -> anyhow::Result<ExitCode> {
-    if args.repair {
-        let settings = place::load(context.config)?;
-        Store::drop_index(&settings)?;
-    }
     let args = Fsck {
         account: args.account,
+        repair: args.repair,
     };
     let told = !context.json && std::io::stderr().is_terminal();
     let answer = ask::ask_watched(
@@ -35,6 +32,16 @@ pub(super) fn run(context: &Context<'_>, args: cli::Fsck) -> anyhow::Result<Exit
     if context.json {
         output::result(&answer, true);
     } else {
+        for done in answer["repaired"].as_array().into_iter().flatten() {
+            output::line(&format!(
+                "repaired ({}): {}.",
+                done["checker"].as_str().unwrap_or_default(),
+                done["what"].as_str().unwrap_or_default()
+            ));
+        }
+        if let Some(folder) = answer["aside"].as_str() {
+            output::line(&format!("Records that were taken out are in {folder}."));
+        }
         for finding in findings {
             output::line(&in_words(finding));
         }

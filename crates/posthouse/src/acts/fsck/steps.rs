@@ -3,17 +3,17 @@
 use blobs::{BlobId, Owner};
 use engine::check::{Checker, Repair, Report, Severity, key_text};
 use engine::limits::FSCK_BYTES_MAX;
-use engine::{Engine as _, ReadError, ShardId, Snapshot};
+use engine::{Engine as _, Order, ReadError, ShardId, Snapshot};
 use envelope::{AccountId, Address};
 use mailbox_model::EmailId;
 use queue_model::QueueId;
 
 use super::Found;
 use crate::acts::{CommandError, failed};
-use crate::limits::ACCOUNTS_PAGE;
+use crate::limits::{ACCOUNTS_PAGE, FINDINGS_SHOWN_MAX};
 use crate::store::Store;
 
-const JOURNAL: &str = "journal and index, segments";
+pub(super) const JOURNAL: &str = "journal and index, segments";
 
 /// Every part of the store.
 pub(super) async fn everything(store: &Store, found: &mut Found) -> Result<(), CommandError> {
@@ -28,6 +28,9 @@ pub(super) async fn everything(store: &Store, found: &mut Found) -> Result<(), C
             found.add(finding.report(shard), None);
         }
         for report in intake(store, shard).await? {
+            found.add(report, None);
+        }
+        for report in system(store, shard).await? {
             found.add(report, None);
         }
         bodies(store, found, shard).await?;
@@ -53,32 +56,17 @@ async fn journal(store: &Store, found: &mut Found) -> Result<(), CommandError> {
 
 /// Each account that the directory knows or that has any mail.
 async fn accounts(store: &Store, found: &mut Found) -> Result<(), CommandError> {
+    let stored = stored_accounts(store).await?;
+    // Read afterwards: an account that was just added is no finding.
     let mut known = store.directory.account_ids().await.map_err(failed)?;
-    let mut unknown = Vec::new();
-    for shard in (0..store.engine.shards()).map(ShardId) {
-        let mut from = AccountId(0);
-        loop {
-            let page = store
-                .mailstore
-                .stored_accounts(shard, from, ACCOUNTS_PAGE)
-                .await
-                .map_err(failed)?;
-            let last = page.last().copied();
-            unknown.extend(page.iter().filter(|id| known.binary_search(id).is_err()));
-            match last.and_then(|last| last.0.checked_add(1)) {
-                Some(next) if page.len() == ACCOUNTS_PAGE => from = AccountId(next),
-                _ => break,
-            }
-        }
+    let unknown: Vec<AccountId> = stored
+        .into_iter()
+        .filter(|id| known.binary_search(id).is_err())
+        .collect();
+    for &id in &unknown {
+        found.add(unknown_account(id), None);
     }
-    // An account that was added since then is no finding.
-    let now = store.directory.account_ids().await.map_err(failed)?;
-    for id in unknown {
-        if now.binary_search(&id).is_err() {
-            found.add(unknown_account(id), None);
-        }
-        known.push(id);
-    }
+    known.extend(unknown);
     known.sort_unstable();
     for (done, &id) in known.iter().enumerate() {
         store
@@ -89,6 +77,28 @@ async fn accounts(store: &Store, found: &mut Found) -> Result<(), CommandError> 
         account(store, found, id, address.map(|account| account.address)).await?;
     }
     Ok(())
+}
+
+/// Every account that has any key, in order.
+pub(super) async fn stored_accounts(store: &Store) -> Result<Vec<AccountId>, CommandError> {
+    let mut stored = Vec::new();
+    for shard in (0..store.engine.shards()).map(ShardId) {
+        let mut from = AccountId(0);
+        loop {
+            let page = store
+                .mailstore
+                .stored_accounts(shard, from, ACCOUNTS_PAGE)
+                .await
+                .map_err(failed)?;
+            stored.extend(&page);
+            match page.last().and_then(|last| last.0.checked_add(1)) {
+                Some(next) if page.len() == ACCOUNTS_PAGE => from = AccountId(next),
+                _ => break,
+            }
+        }
+    }
+    stored.sort_unstable();
+    Ok(stored)
 }
 
 fn unknown_account(id: AccountId) -> Report {
@@ -122,7 +132,66 @@ pub(super) async fn account(
     Ok(())
 }
 
-async fn intake(store: &Store, shard: ShardId) -> Result<Vec<Report>, CommandError> {
+/// The system's space: every key is somebody's, and its record can be read.
+pub(super) async fn system(store: &Store, shard: ShardId) -> Result<Vec<Report>, CommandError> {
+    if shard != ShardId(0) {
+        return Ok(Vec::new());
+    }
+    let engine = store.engine.clone();
+    let work = move || {
+        let start = engine::keys::system();
+        let end = engine::keys::end_of(&start);
+        let snapshot = engine.snapshot(shard);
+        snapshot.scan(&start, &end, Order::Ascending, FINDINGS_SHOWN_MAX)
+    };
+    let pairs = store.runtime.blocking(work).await.map_err(failed)?;
+    let reports = pairs.into_iter();
+    Ok(reports
+        .filter_map(|(key, stored)| system_key(key, &stored.value))
+        .collect())
+}
+
+/// The store's own name for its backups: random bytes.
+const BACKUP_NAME: &[u8] = b"Sbackup";
+const BACKUP_NAME_BYTES: usize = 16;
+
+/// What is wrong with a key of the system's space. Whoever writes there is asked here.
+fn system_key(key: Vec<u8>, value: &[u8]) -> Option<Report> {
+    let (checker, what, means) = if key.starts_with(&policy::FULL_SINCE_PREFIX) {
+        let why = policy::check_full_since(&key, value)?;
+        (
+            Checker::RecordReadable,
+            format!("since when a mailbox is full can't be read: {why}"),
+            "mail for the full mailbox is refused for now for three days more",
+        )
+    } else if key == BACKUP_NAME {
+        if value.len() == BACKUP_NAME_BYTES {
+            return None;
+        }
+        (
+            Checker::RecordReadable,
+            "the store's name for its backups is damaged".to_owned(),
+            "the next backup begins a new series, which is whole by itself",
+        )
+    } else {
+        (
+            Checker::KeyKnown,
+            format!("the key {} is none of the system", key_text(&key)),
+            "nothing that this program knows of; was the store used by a newer one?",
+        )
+    };
+    Some(Report {
+        checker,
+        severity: Severity::Leftover,
+        repair: Repair::SetAside,
+        account: None,
+        key: Some(key),
+        what,
+        means,
+    })
+}
+
+pub(super) async fn intake(store: &Store, shard: ShardId) -> Result<Vec<Report>, CommandError> {
     let engine = store.engine.clone();
     store
         .runtime
