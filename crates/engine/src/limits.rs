@@ -21,6 +21,13 @@ pub const PENDING_BYTES_MAX: usize = 32 << 20;
 /// Commits that may be durable in the journal only; bounds replay.
 pub const UNFLUSHED_COMMITS_MAX: u64 = 16_384;
 
+/// The same for large body frames, the chunks of long messages: a message of
+/// 100 MB does not take the room of all others, nor that memory.
+pub const PENDING_LARGE_BYTES_MAX: usize = 8 << 20;
+
+/// A body frame of so many bytes is a large one.
+pub const LARGE_FRAME_BYTES: usize = 64 << 10;
+
 /// From so many pending bytes on, work that can wait does.
 pub const BUSY_BYTES: usize = 2 << 20;
 

@@ -37,6 +37,8 @@ counters! {
     syncs,
     /// Bytes written to the journal, headers and padding included.
     bytes_written,
+    /// The most bytes that waited for the disk at a time; a gauge.
+    pending_bytes_peak,
     /// Times a writer had to wait for room in memory.
     stalls,
     /// Batches refused because a condition did not hold.

@@ -16,7 +16,10 @@ use super::options::{OnFatal, OnStall};
 use super::segment::{OpenSegments, Segment, split};
 use crate::body::Extent;
 use crate::contract::{Batch, CommitNo, Expect, ReadError, ShardId, SubmitError, Ticket};
-use crate::limits::{BODY_FRAME_BYTES_MAX, GROUP_BYTES_MAX, PENDING_BYTES_MAX};
+use crate::limits::{
+    BODY_FRAME_BYTES_MAX, GROUP_BYTES_MAX, LARGE_FRAME_BYTES, PENDING_BYTES_MAX,
+    PENDING_LARGE_BYTES_MAX,
+};
 use crate::stats::{Counters, add};
 use crate::ticket;
 use bytes::Bytes;
@@ -185,7 +188,12 @@ impl Core {
         }
         let crc = crc32fast::hash(frame);
         let mut state = self.state.lock();
-        self.make_room(&mut state, frame.len())?;
+        let pending_max = if frame.len() < LARGE_FRAME_BYTES {
+            PENDING_BYTES_MAX
+        } else {
+            PENDING_LARGE_BYTES_MAX
+        };
+        self.make_room(&mut state, frame.len(), pending_max)?;
         let offset = state.open.append(Kind::Body, 0, frame, crc);
         let segment = u64::from(state.open.image.segment.number());
         state.pending_bytes += FRAME_HEADER + frame.len();
@@ -269,7 +277,7 @@ impl Core {
     ) -> Result<MutexGuard<'_, State>, SubmitError> {
         let mut looks = 0;
         let mut state = self.state.lock();
-        self.make_room(&mut state, payload)?;
+        self.make_room(&mut state, payload, PENDING_BYTES_MAX)?;
         let mut known = vec![None; conditions.len()];
         let mut known_at = state.shown;
         loop {
@@ -295,7 +303,7 @@ impl Core {
             let mut ask = || self.ask_index(conditions, &mut known);
             if looks <= LOOKS {
                 MutexGuard::unlocked(&mut state, ask)?;
-                self.make_room(&mut state, payload)?;
+                self.make_room(&mut state, payload, PENDING_BYTES_MAX)?;
             } else {
                 ask()?;
             }
@@ -324,12 +332,17 @@ impl Core {
         &self,
         state: &mut MutexGuard<'_, State>,
         payload: usize,
+        pending_max: usize,
     ) -> Result<(), SubmitError> {
+        let pending = state.pending_bytes as u64;
+        self.counters
+            .pending_bytes_peak
+            .fetch_max(pending, Ordering::Relaxed);
         loop {
             if state.closing || state.failed {
                 return Err(SubmitError::Closed);
             }
-            if state.pending_bytes > PENDING_BYTES_MAX {
+            if state.pending_bytes > pending_max {
                 self.wait_for_room(state);
                 continue;
             }

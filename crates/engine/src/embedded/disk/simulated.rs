@@ -34,6 +34,9 @@ pub(crate) enum Op {
     FillSync,
     Publish,
     Unlink,
+    /// A segment leaves the list, and its file gets its next number.
+    Retire,
+    Reuse,
     SyncFolder,
     /// A write to a finished segment, and its sync.
     Write,
@@ -498,6 +501,42 @@ impl Disk for SimDisk {
             file,
         });
         state.survived()
+    }
+
+    fn retire(&self, segment: u32) -> io::Result<()> {
+        let mut state = self.0.lock();
+        state.whole_step(Op::Retire, &segment.to_string())?;
+        let Some(&file) = state.names.get(&(segment, false)) else {
+            return Err(Errno::NOENT.into());
+        };
+        state.rename(Rename {
+            from: Some((segment, false)),
+            to: Some((segment, true)),
+            file,
+        });
+        state.survived()
+    }
+
+    fn reuse(&self, retired: u32, segment: u32) -> io::Result<Arc<dyn SegmentFile>> {
+        let mut state = self.0.lock();
+        state.whole_step(Op::Reuse, &format!("{retired} as {segment}"))?;
+        let Some(&file) = state.names.get(&(retired, true)) else {
+            return Err(Errno::NOENT.into());
+        };
+        state.files[file].making = true;
+        let bytes = state.files[file].seen.len() as u64;
+        state.rename(Rename {
+            from: Some((retired, true)),
+            to: Some((segment, true)),
+            file,
+        });
+        state.survived()?;
+        Ok(Arc::new(SimFile {
+            disk: self.clone(),
+            file,
+            bytes,
+            direct: false,
+        }))
     }
 
     fn sync_folder(&self) -> io::Result<()> {
