@@ -17,6 +17,7 @@
 
 #![forbid(unsafe_code)]
 
+mod budget;
 pub mod collect;
 mod compress;
 pub mod fsck;

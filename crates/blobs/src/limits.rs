@@ -7,6 +7,13 @@ pub const CHUNK_BYTES: usize = engine::limits::BODY_FRAME_BYTES_MAX;
 /// Bodies below this are stored as they are: they hardly shrink.
 pub const COMPRESS_BYTES_MIN: usize = 1024;
 
+/// What a message's receive buffer grows to, step by step; the last is a chunk.
+pub const RECEIVE_STEPS: [usize; 3] = [16 << 10, 64 << 10, CHUNK_BYTES];
+
+/// Memory of all receive buffers together. Beyond it messages are written out
+/// in chunks of what their buffers have.
+pub const RECEIVE_BYTES_MAX: usize = 64 << 20;
+
 /// Chunks of one blob (4 GiB): a record stays well below a commit's limit.
 pub const CHUNKS_MAX: usize = 16_384;
 

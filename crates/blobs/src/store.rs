@@ -5,9 +5,11 @@
 //! sessions write the same message at once, the later record names the later
 //! bytes, and the earlier are collected. Nobody has to wait for anybody.
 
+use crate::budget::Budget;
 use crate::compress::Pool;
 use crate::holds::Holds;
 use crate::id::BlobId;
+use crate::limits::RECEIVE_BYTES_MAX;
 use crate::link::{self, Owner};
 use crate::reader::{BlobReader, read_chunk};
 use crate::record::Record;
@@ -50,16 +52,24 @@ pub struct Blobs {
     engine: SharedEngine,
     pool: Arc<Pool>,
     holds: Arc<Holds>,
+    budget: Arc<Budget>,
 }
 
 impl Blobs {
     /// Blobs over `engine`.
     #[must_use]
     pub fn new(engine: SharedEngine) -> Self {
+        Self::with_memory(engine, RECEIVE_BYTES_MAX)
+    }
+
+    /// Blobs over `engine` whose receive buffers take up to `bytes` together.
+    #[must_use]
+    pub fn with_memory(engine: SharedEngine, bytes: usize) -> Self {
         Self {
             engine,
             pool: Arc::default(),
             holds: Arc::default(),
+            budget: Budget::new(bytes),
         }
     }
 
@@ -70,6 +80,7 @@ impl Blobs {
             engine: Arc::clone(&self.engine),
             pool: Arc::clone(&self.pool),
             holds: Arc::clone(&self.holds),
+            budget: Arc::clone(&self.budget),
             shard,
         })
     }
@@ -162,6 +173,12 @@ impl Blobs {
     /// As [`Blobs::open`], and damaged bytes.
     pub fn read(&self, shard: ShardId, id: BlobId, range: Range<u64>) -> Result<Bytes, BlobError> {
         self.open(shard, id)?.read(range)
+    }
+
+    /// The most memory that receive buffers took at a time.
+    #[must_use]
+    pub fn receive_bytes_peak(&self) -> usize {
+        self.budget.peak()
     }
 
     /// Segments of a shard before this one hold no body that a commit may name

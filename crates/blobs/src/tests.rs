@@ -2,6 +2,7 @@
 
 mod collecting;
 mod dying;
+mod streaming;
 
 use crate::fsck::{Finding, fsck};
 use crate::limits::CHUNK_BYTES;

@@ -3,15 +3,17 @@
 //! A message of up to one chunk stays in memory, so that it goes into the
 //! journal with the commit that names it, or not at all. A longer one goes out
 //! chunk by chunk; if it is never finished its chunks are named by nobody and
-//! are collected.
+//! are collected. The buffers of all messages share one [`crate::budget`]; when
+//! that is spent, chunks are smaller.
 
+use crate::budget::{Budget, Share};
 use crate::compress::Pool;
 use crate::holds::{Hold, Holds};
 use crate::id::BlobId;
-use crate::limits::{CHUNK_BYTES, CHUNKS_MAX};
+use crate::limits::CHUNKS_MAX;
 use crate::record::Chunk;
 use crate::store::BlobError;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use engine::{ShardId, SharedEngine, SubmitError};
 use std::sync::Arc;
 
@@ -20,7 +22,8 @@ use std::sync::Arc;
 pub struct BlobWriter {
     sink: Sink,
     hasher: Box<blake3::Hasher>,
-    buffer: BytesMut,
+    buffer: Vec<u8>,
+    share: Share,
     size: u64,
     chunks: Vec<Chunk>,
     hold: Option<Arc<Hold>>,
@@ -32,6 +35,7 @@ pub(crate) struct Sink {
     pub(crate) engine: SharedEngine,
     pub(crate) pool: Arc<Pool>,
     pub(crate) holds: Arc<Holds>,
+    pub(crate) budget: Arc<Budget>,
     pub(crate) shard: ShardId,
 }
 
@@ -58,9 +62,10 @@ impl Sink {
 impl BlobWriter {
     pub(crate) fn new(sink: Sink) -> Self {
         Self {
+            share: sink.budget.share(),
             sink,
             hasher: Box::default(),
-            buffer: BytesMut::new(),
+            buffer: Vec::new(),
             size: 0,
             chunks: Vec::new(),
             hold: None,
@@ -68,7 +73,8 @@ impl BlobWriter {
     }
 
     /// Takes the next bytes. May wait (blocking) for the journal when more
-    /// than a chunk has come; a message of up to a chunk never does.
+    /// than a chunk has come; a message of up to a chunk does so only when the
+    /// memory for all messages is spent.
     ///
     /// # Errors
     /// The journal refuses the chunk, or the message has more bytes than a
@@ -77,10 +83,15 @@ impl BlobWriter {
         self.hasher.update(bytes);
         self.size += bytes.len() as u64;
         while !bytes.is_empty() {
-            if self.buffer.len() == CHUNK_BYTES {
-                self.put_chunk()?;
+            if self.buffer.len() == self.share.bytes() {
+                if self.share.grow() {
+                    let more = self.share.bytes() - self.buffer.len();
+                    self.buffer.reserve_exact(more);
+                } else {
+                    self.put_chunk()?;
+                }
             }
-            let take = bytes.len().min(CHUNK_BYTES - self.buffer.len());
+            let take = bytes.len().min(self.share.bytes() - self.buffer.len());
             self.buffer.extend_from_slice(&bytes[..take]);
             bytes = &bytes[take..];
         }
@@ -110,8 +121,11 @@ impl BlobWriter {
     pub fn finish(mut self) -> Result<StagedBlob, BlobError> {
         let mut pending = None;
         if self.chunks.is_empty() {
-            pending = Some(self.buffer.split().freeze());
-        } else {
+            pending = Some(Pending {
+                bytes: Bytes::from(std::mem::take(&mut self.buffer)),
+                _share: Arc::new(self.share),
+            });
+        } else if !self.buffer.is_empty() {
             self.put_chunk()?;
         }
         Ok(StagedBlob {
@@ -125,6 +139,13 @@ impl BlobWriter {
     }
 }
 
+/// A message that is in memory as a whole.
+#[derive(Debug, Clone)]
+pub(crate) struct Pending {
+    bytes: Bytes,
+    _share: Arc<Share>,
+}
+
 /// A received message that no commit names yet.
 #[derive(Debug, Clone)]
 pub struct StagedBlob {
@@ -132,7 +153,7 @@ pub struct StagedBlob {
     pub id: BlobId,
     /// Bytes of the message.
     pub size: u64,
-    pub(crate) pending: Option<Bytes>,
+    pub(crate) pending: Option<Pending>,
     pub(crate) chunks: Vec<Chunk>,
     /// Taken with the first chunk that is put.
     pub(crate) hold: Option<Arc<Hold>>,
@@ -146,19 +167,19 @@ impl StagedBlob {
         self.sink.shard
     }
 
-    /// The whole message, while it is in memory (up to 256 KiB).
+    /// The whole message, if it is in memory (up to 256 KiB, while there is room).
     #[must_use]
     pub fn bytes(&self) -> Option<&Bytes> {
-        self.pending.as_ref()
+        self.pending.as_ref().map(|pending| &pending.bytes)
     }
 
     /// Puts what is still in memory into the journal; does nothing the second time.
     pub(crate) fn put_pending(&mut self) -> Result<(), SubmitError> {
         if self.chunks.is_empty()
-            && let Some(bytes) = &self.pending
-            && !bytes.is_empty()
+            && let Some(pending) = &self.pending
+            && !pending.bytes.is_empty()
         {
-            let chunk = self.sink.put(bytes, &mut self.hold)?;
+            let chunk = self.sink.put(&pending.bytes, &mut self.hold)?;
             self.chunks.push(chunk);
         }
         Ok(())
