@@ -192,7 +192,7 @@ async fn addresses_of(
     }
 }
 
-fn sorted(runtime: &Runtime, records: Vec<Mx>) -> Vec<Mx> {
+pub(crate) fn sorted(runtime: &Runtime, records: Vec<Mx>) -> Vec<Mx> {
     let mut keyed: Vec<(u16, u64, Mx)> = records
         .into_iter()
         .map(|mx| (mx.preference, runtime.random_u64(), mx))

@@ -310,3 +310,41 @@ async fn a_named_host_may_be_private_but_not_ourselves() {
         assert_eq!(codes(&report), want);
     }
 }
+
+/// RFC 5321 §5.1: equal ones share the load.
+#[test]
+fn equal_preferences_come_in_any_order_and_worse_ones_behind() {
+    let order = |seed: u64| {
+        let mx = |(preference, host): (u16, &str)| Mx {
+            preference,
+            host: host.to_owned(),
+        };
+        let records = [(20, "last"), (10, "a"), (10, "b"), (10, "c"), (5, "first")];
+        let records = records.map(mx).to_vec();
+        let sorted = transport::sorted(&Runtime::seeded(seed), records);
+        let hosts: Vec<String> = sorted.into_iter().map(|mx| mx.host).collect();
+        hosts.join(" ")
+    };
+    let mut seen = std::collections::BTreeSet::new();
+    for seed in 0..200 {
+        let hosts = order(seed);
+        assert!(
+            hosts.starts_with("first ") && hosts.ends_with(" last"),
+            "{hosts}"
+        );
+        assert_eq!(hosts, order(seed), "chance comes from the runtime alone");
+        seen.insert(hosts);
+    }
+    assert_eq!(seen.len(), 6, "every order of three: {seen:?}");
+}
+
+#[test]
+fn of_many_records_the_best_are_looked_at() {
+    let records = (0..5_000u16).rev().map(|preference| Mx {
+        preference,
+        host: format!("mx{preference}"),
+    });
+    let sorted = transport::sorted(&Runtime::seeded(1), records.collect());
+    assert_eq!(sorted.len(), limits::MX_MAX);
+    assert_eq!(sorted[0].host, "mx0");
+}
