@@ -5,6 +5,8 @@
 pub const COMMAND_LINE_BYTES_MAX: usize = 4096;
 /// A line of an AUTH exchange with its CRLF (RFC 4954 §4.5 asks for 12,288).
 pub const AUTH_LINE_BYTES_MAX: usize = 12_288 + 2;
+/// Parameters of one MAIL or RCPT; all that are known are fewer.
+pub const PARAMETERS_MAX: usize = 16;
 /// What is skipped of one overlong command line before the session ends.
 pub const SKIPPED_LINE_BYTES_MAX: usize = 1 << 20;
 /// One line of a message. Breaking longer ones would break DKIM; 1 MB is enough.

@@ -7,6 +7,7 @@ use envelope::{BodyType, Notify, OriginalRecipient, PathError, Reply, Ret, path}
 
 use super::answer::fixed;
 use super::event::{Inquiry, Mail, Rcpt};
+use crate::limits::PARAMETERS_MAX;
 
 /// A command with its argument, still text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -136,6 +137,9 @@ fn parameters(rest: &str) -> Result<Vec<(String, Option<&str>)>, Reply> {
         let key = key.to_ascii_uppercase();
         if seen.iter().any(|(other, _)| *other == key) {
             return Err(syntax("a parameter is given twice"));
+        }
+        if seen.len() >= PARAMETERS_MAX {
+            return Err(syntax("too many parameters"));
         }
         seen.push((key, value));
     }

@@ -156,3 +156,27 @@ fn nothing_is_kept_of_what_is_far_too_big() {
     assert!(shell.content.len() <= 10);
     assert!(shell.out.starts_with("552 5.3.4"));
 }
+
+#[test]
+fn a_flood_of_parameters_is_one_error() {
+    use crate::limits::PARAMETERS_MAX;
+    let mut shell = Shell::mx();
+    shell.say("EHLO a");
+    let known = "SIZE=1 BODY=8BITMIME SMTPUTF8 RET=FULL ENVID=x AUTH=<>";
+    for (count, want) in [
+        (PARAMETERS_MAX - 6, "555 5.5.4"),
+        (PARAMETERS_MAX - 5, "501 5.5.4"),
+        (700, "501 5.5.4"),
+    ] {
+        let flood: String = (0..count).map(|n| format!(" X{n}")).collect();
+        let line = format!("MAIL FROM:<a@b.c> {known}{flood}");
+        assert_eq!(shell.say(&line), want, "{count}");
+    }
+    // The line that they are in has its own bound.
+    let line = format!("MAIL FROM:<a@b.c>{}", " X=1".repeat(2_000));
+    assert_eq!(shell.say(&line), "500 5.5.2");
+    assert_eq!(
+        shell.say(&format!("MAIL FROM:<a@b.c> {known}")),
+        "250 2.1.0"
+    );
+}
