@@ -16,6 +16,7 @@ use runtime::{Monotonic, Runtime, Shutdown, Task};
 use tokio::sync::mpsc;
 
 use crate::attempt::attempt;
+use crate::clock::{self, WallClock};
 use crate::limits::{DRAIN, REST, RUNNING_LOCAL_MAX, RUNNING_MAX, RUNNING_PER_SITE_MAX, SLEEP_MAX};
 use crate::ports::{Local, Transport};
 use crate::scan::Scanner;
@@ -149,6 +150,7 @@ pub(crate) struct Loop {
     core: Arc<Core>,
     sites: Sites,
     scanner: Scanner,
+    clock: WallClock,
     tasks: HashMap<u64, Task<()>>,
     next_task: u64,
     /// Attempts that met trouble of our own, and when to look at their entries again.
@@ -189,6 +191,7 @@ impl Loop {
             scanner: Scanner::new(&core.ports.queue),
             core,
             sites: Sites::default(),
+            clock: WallClock::default(),
             tasks: HashMap::new(),
             next_task: 0,
             resting: VecDeque::new(),
@@ -214,11 +217,22 @@ impl Loop {
     /// Starts what is due, and waits for nothing.
     pub(crate) async fn turn(&mut self) -> Result<(), QueueError> {
         self.wake_resting();
+        self.look_at_the_clock().await?;
         if self.core.ports.queue.news().take_retried() {
             self.sites.forget_failures();
         }
         self.scanner.scan(&self.core, &mut self.sites).await?;
         self.start();
+        Ok(())
+    }
+
+    async fn look_at_the_clock(&mut self) -> Result<(), QueueError> {
+        let runtime = &self.core.ports.runtime;
+        let now = (runtime.monotonic(), runtime.now());
+        if let Some(set_back_ms) = self.clock.set_back_ms(now) {
+            clock::bring_near(&self.core, set_back_ms).await?;
+            self.scanner.go_back_to(now.1.unix_ms);
+        }
         Ok(())
     }
 

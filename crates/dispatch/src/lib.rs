@@ -21,6 +21,7 @@
 mod attempt;
 mod body;
 mod clear;
+mod clock;
 mod dispatcher;
 pub mod limits;
 mod local;

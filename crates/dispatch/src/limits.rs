@@ -32,6 +32,8 @@ pub(crate) const CLOSED_MAX_MS: u64 = 30 * 60_000;
 pub(crate) const REST: Duration = Duration::from_secs(30);
 /// The longest sleep: the wall clock may have been set meanwhile.
 pub(crate) const SLEEP_MAX: Duration = Duration::from_secs(60);
+/// How far the wall clock may go back without being noticed.
+pub(crate) const CLOCK_SLACK: Duration = Duration::from_secs(60);
 /// How long demo's mail for elsewhere waits before somebody looks whether there is a smart host now.
 pub(crate) const DEMO_WAIT_MS: u64 = 4 * 3_600_000;
 /// Bytes of a message read at once; the size of the store's chunks.

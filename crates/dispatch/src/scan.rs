@@ -73,6 +73,13 @@ impl Scanner {
         }
     }
 
+    /// Looks again at all that is due from this time on.
+    pub(crate) fn go_back_to(&mut self, ms: u64) {
+        for cursor in &mut self.shards {
+            cursor.go_back(Queue::mark(cursor.shard, ms));
+        }
+    }
+
     /// Offers what is due now, as far as there is room.
     pub(crate) async fn scan(&mut self, core: &Core, sites: &mut Sites) -> Result<(), QueueError> {
         let mut routes = HashMap::new();

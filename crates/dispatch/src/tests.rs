@@ -1,5 +1,6 @@
 //! The dispatcher over the memory engine, a scripted transport and mailboxes in memory.
 
+mod clock;
 mod crash;
 mod flow;
 mod refusing;

@@ -3,7 +3,7 @@
 //! What is not here: calendars and date formats (`mime` has them).
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::Notify;
@@ -77,6 +77,8 @@ pub(crate) struct Clock {
 /// What a test has added to tokio's clock, and who wants to hear of it.
 pub(crate) struct Manual {
     offset_ms: AtomicU64,
+    /// What the wall clock alone is ahead, or behind.
+    wall_ms: AtomicI64,
     advanced: Notify,
 }
 
@@ -93,6 +95,7 @@ impl Clock {
             start: tokio::time::Instant::now(),
             manual: Some(Arc::new(Manual {
                 offset_ms: AtomicU64::new(0),
+                wall_ms: AtomicI64::new(0),
                 advanced: Notify::new(),
             })),
         }
@@ -101,11 +104,15 @@ impl Clock {
     // The one place where the wall clock is read.
     #[allow(clippy::disallowed_methods)]
     pub(crate) fn now(&self) -> Timestamp {
-        if self.manual.is_some() {
-            return Timestamp {
+        if let Some(manual) = &self.manual {
+            let steady = Timestamp {
                 unix_ms: TEST_EPOCH_MS,
             }
             .after(self.monotonic().0);
+            let wall_ms = manual.wall_ms.load(Ordering::SeqCst);
+            return Timestamp {
+                unix_ms: steady.unix_ms.saturating_add_signed(wall_ms),
+            };
         }
         // A clock before 1970 is a broken machine; zero keeps us going.
         let since_epoch = SystemTime::now()
@@ -130,6 +137,13 @@ impl Clock {
         let by = u64::try_from(by.as_millis()).unwrap_or(u64::MAX);
         manual.offset_ms.fetch_add(by, Ordering::SeqCst);
         manual.advanced.notify_waiters();
+    }
+
+    pub(crate) fn step_wall(&self, by_ms: i64) {
+        let Some(manual) = &self.manual else {
+            panic!("only a test's clock can be moved");
+        };
+        manual.wall_ms.fetch_add(by_ms, Ordering::SeqCst);
     }
 
     pub(crate) fn sleep(&self, duration: Duration) -> Sleep {

@@ -102,6 +102,15 @@ impl Runtime {
         self.inner.clock.advance(by);
     }
 
+    /// Sets a test's wall clock by so much, as a person or NTP does; the steady
+    /// clock does not notice.
+    ///
+    /// # Panics
+    /// On the real clock: that is our mistake.
+    pub fn step_wall_clock(&self, by_ms: i64) {
+        self.inner.clock.step_wall(by_ms);
+    }
+
     /// A random number, good enough for secrets.
     #[must_use]
     pub fn random_u64(&self) -> u64 {
