@@ -25,6 +25,9 @@ pub(crate) struct HashLine {
     runtime: Runtime,
     turns: Arc<Semaphore>,
     waiting: Arc<AtomicUsize>,
+    /// Computations so far.
+    #[cfg(test)]
+    computed: AtomicUsize,
 }
 
 /// A place in the line; given back when dropped.
@@ -44,7 +47,14 @@ impl HashLine {
             runtime: runtime.clone(),
             turns: Arc::new(Semaphore::new(at_once)),
             waiting: Arc::new(AtomicUsize::new(0)),
+            #[cfg(test)]
+            computed: AtomicUsize::new(0),
         }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn computed(&self) -> usize {
+        self.computed.load(Ordering::Relaxed)
     }
 
     /// Runs `work` on the blocking pool when its turn comes.
@@ -63,6 +73,8 @@ impl HashLine {
         }
         let turn = Arc::clone(&self.turns).acquire_owned().await;
         let turn = turn.map_err(|_| DirectoryError::Busy)?;
+        #[cfg(test)]
+        self.computed.fetch_add(1, Ordering::Relaxed);
         let hashing = self.runtime.blocking(move || {
             let made = work();
             drop(turn);

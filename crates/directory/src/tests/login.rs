@@ -177,3 +177,33 @@ async fn acting_for_another_account_is_refused() {
             .is_err()
     );
 }
+
+/// Whoever measures the time of an answer learns nothing: each costs one computation.
+#[tokio::test]
+async fn every_refusal_costs_the_same_work() {
+    let world = World::new().await;
+    let without = NewAccount::new(address("imported@demo.test"), None);
+    let added = world.directory.account_add(without, &make_mail).await;
+    added.expect("added");
+    for (name, password) in [
+        ("bob@demo.test", "wrong"),
+        ("nobody@demo.test", "demo"),
+        ("bob@elsewhere.test", "demo"),
+        ("imported@demo.test", "demo"),
+        ("postmaster@demo.test", "demo"),
+        ("nobody", "demo"),
+        ("no address", "demo"),
+        ("bob@demo.test", "\u{7}"),
+        ("", ""),
+    ] {
+        let before = world.directory.inner.hashes.computed();
+        let waited = login(&world, name, password).await;
+        assert!(
+            matches!(waited, Err(AuthFailure::Invalid)),
+            "{name}: {waited:?}"
+        );
+        let after = world.directory.inner.hashes.computed();
+        assert_eq!(after - before, 1, "{name} {password:?}");
+        world.directory.lift_ban(PEER);
+    }
+}
