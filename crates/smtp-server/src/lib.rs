@@ -27,6 +27,7 @@ mod transaction;
 pub use config::{Config, TlsMode};
 pub use smtp_proto::server::Role;
 
+use std::io;
 use std::sync::Arc;
 
 use directory::Directory;
@@ -58,12 +59,25 @@ pub struct Ports {
 pub async fn serve(mut conn: Conn, ports: Arc<Ports>, config: Arc<Config>) {
     if let TlsMode::Implicit(tls) = &config.tls
         && !conn.is_tls()
-        && let Err(error) = Box::pin(conn.start_tls(tls)).await
     {
-        tracing::debug!(peer = %conn.peer_addr(), %error, "smtp: no TLS");
-        return;
+        let handshake = Box::pin(conn.start_tls(tls));
+        if let Err(error) = in_time(&ports.runtime, handshake).await {
+            tracing::debug!(peer = %conn.peer_addr(), %error, "smtp: no TLS");
+            return;
+        }
     }
     let _counted = ports.metrics.session(config.protocol());
     let mut session = Box::new(session::Session::new(conn, ports, config));
     session.run().await;
+}
+
+/// A handshake must end: who stands still in it is let go.
+pub(crate) async fn in_time(
+    runtime: &Runtime,
+    handshake: impl Future<Output = io::Result<()>>,
+) -> io::Result<()> {
+    match runtime.timeout(limits::HANDSHAKE_TIMEOUT, handshake).await {
+        Ok(done) => done,
+        Err(_) => Err(io::ErrorKind::TimedOut.into()),
+    }
 }

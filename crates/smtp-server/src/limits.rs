@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+/// A TLS handshake has this long.
+pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Silence that ends a session, by default (RFC 5321 §4.5.3.2.7: at least 5 minutes).
 /// A command must come whole within it.
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(300);

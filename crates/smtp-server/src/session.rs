@@ -125,7 +125,8 @@ impl Session {
         let TlsMode::StartTls(tls) = &self.config.tls else {
             return Err(io::ErrorKind::Unsupported.into());
         };
-        Box::pin(self.conn.start_tls_after(tls, &self.input)).await?;
+        let handshake = Box::pin(self.conn.start_tls_after(tls, &self.input));
+        crate::in_time(&self.ports.runtime, handshake).await?;
         self.machine.tls_started();
         self.client.forget();
         self.client.facts.tls = crate::transaction::tls_name(&self.conn);

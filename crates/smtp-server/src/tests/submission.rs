@@ -219,3 +219,37 @@ async fn rfc_3461_is_for_our_own_users() {
     assert_eq!(world.inbox(2).await.len(), 2);
     assert_eq!(world.queued().await, 1);
 }
+
+/// Vulnerability list, number 6.
+#[tokio::test]
+async fn a_handshake_that_stands_still_is_ended() {
+    let world = World::new().await;
+    let passing = async {
+        loop {
+            world.runtime.blocking(|| ()).await;
+            world.runtime.advance(Duration::from_secs(1));
+        }
+    };
+    // A record of TLS that is never finished.
+    const HALF: &[u8] = &[0x16, 3, 1, 2, 0, 1];
+    let standing = async {
+        let mut client = world.connect(config(TlsMode::Implicit(tls())), FAR);
+        assert_eq!(client.hear().await, "", "silence from the start");
+        let mut client = world.connect(config(TlsMode::Implicit(tls())), FAR);
+        client.conn.write_all(HALF).await.unwrap();
+        assert_eq!(client.hear().await, "", "half a hello");
+        let mut client = world.connect(config(TlsMode::StartTls(tls())), FAR);
+        client.hear().await;
+        client
+            .dialogue(&[("EHLO laptop", "250"), ("STARTTLS", "220 2.0.0")])
+            .await;
+        client.conn.write_all(HALF).await.unwrap();
+        let mut rest = BytesMut::new();
+        while client.conn.read(&mut rest).await.unwrap_or(0) > 0 {}
+        assert!(!rest.starts_with(b"220") && !rest.starts_with(b"250"));
+    };
+    tokio::select! {
+        () = standing => {}
+        () = passing => {}
+    }
+}
