@@ -16,7 +16,7 @@ use blobs::Owner;
 use bytes::Bytes;
 use engine::{Batch, Expect, SubmitError, Ticket};
 use envelope::AccountId;
-use mailbox_model::stage::{self, Arrival, Expunging, FlagsRequest, StageError};
+use mailbox_model::stage::{self, Arrival, BackStep, Expunging, FlagsRequest, StageError, Wanted};
 use mailbox_model::{
     Draft, Effects, EmailId, MailboxId, MailboxName, ModSeq, Role, Uid, UidSet, View, apply_noting,
 };
@@ -348,6 +348,40 @@ impl Lane {
     ) -> Result<(), StoreError> {
         let draft = stage::stage_uid_validity(&self.view, mailbox)?;
         self.stage(batch, draft)?;
+        Ok(())
+    }
+
+    /// Stages the return of emails to a mailbox; their records are there. Gives
+    /// those that were not in it with their new UIDs.
+    ///
+    /// # Errors
+    /// No such mailbox; numbers used up.
+    pub(crate) fn stage_restore(
+        &mut self,
+        batch: &mut Batch,
+        to: MailboxId,
+        wanted: &[Wanted],
+    ) -> Result<Vec<(EmailId, Uid)>, StoreError> {
+        let staged = stage::stage_restore(&self.view, to, wanted)?;
+        if let Some(draft) = staged.draft {
+            self.stage(batch, draft)?;
+        }
+        Ok(staged.emails)
+    }
+
+    /// Stages one step of the way back to a moment.
+    ///
+    /// # Errors
+    /// As [`BackStep::stage`]; records that can't be read.
+    pub(crate) async fn stage_back(
+        &mut self,
+        batch: &mut Batch,
+        step: &BackStep,
+    ) -> Result<(), StoreError> {
+        if let Some(draft) = step.stage(&self.view)? {
+            let effects = self.stage(batch, draft)?;
+            self.renew(batch, effects.renewed).await?;
+        }
         Ok(())
     }
 

@@ -9,6 +9,8 @@
 //! - Reading: [`Account::email_records`], [`Account::read_message`], [`Account::open_message`].
 //! - [`records`]: what backup may know of records.
 //! - [`disaster`]: passing over the numbers that lost history may have given.
+//! - The way back: [`Account::deleted_since`], [`Account::undelete`],
+//!   [`Account::view_at`], [`Account::restore_to`]; [`Account::changes_since`].
 //! - [`Mailstore::reap`]: what was expunged longer ago than the retention goes.
 //! - [`Mailstore::create_account`], [`Mailstore::drop_account`], [`Mailstore::fsck`], [`Mailstore::repair`].
 //!
@@ -26,6 +28,7 @@
 
 mod account;
 mod cache;
+mod changes;
 mod checkpoint;
 pub mod disaster;
 mod email;
@@ -38,16 +41,19 @@ mod lifecycle;
 pub mod limits;
 mod load;
 mod operations;
+mod past;
 mod read;
 mod reap;
 pub mod records;
 mod repair;
+mod restore;
 mod store;
 
 #[cfg(test)]
 mod tests;
 
 pub use account::Account;
+pub use changes::{Changes, ChangesError};
 pub use email::{EmailRecord, InternalDate, NewEmail};
 pub use error::{RecordError, StoreError};
 pub use fsck::{Acknowledged, Broken, Finding, Witness, check_view, names_blob};
@@ -55,7 +61,9 @@ pub use head::{Floor, QuotaLimits};
 pub use lane::{Lane, Lanes, Place, QuotaRule};
 pub use lifecycle::DEFAULT_MAILBOXES;
 pub use operations::{Appended, FlagsStored, Transferred};
+pub use past::{Deleted, FormerPlace, PastError, Why};
 pub use read::MessageReader;
 pub use reap::Reaped;
 pub use repair::RepairError;
+pub use restore::{Act, BroughtBack, Undeleted};
 pub use store::{Mailstore, Options};

@@ -27,6 +27,11 @@ pub const KEYWORDS_PER_RECORD: usize = 256;
 pub const ENTRIES_PER_COMPACTION: u32 = 1000;
 /// Email records that the reaper reads at once.
 pub const REAPED_AT_ONCE: usize = 1000;
+/// Emails that one commit brings back.
+pub const RESTORED_PER_CHANGE: usize = 5000;
+/// Times that the way back to a moment looks what is left to do: it takes ten
+/// kinds of steps, and others may change the account meanwhile.
+pub const BACK_ROUNDS_MAX: u32 = 100;
 /// Findings of one account that `fsck` reports.
 pub const FINDINGS_MAX: usize = 1000;
 /// Emails that a repair mends with one commit.

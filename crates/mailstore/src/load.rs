@@ -66,11 +66,8 @@ pub(crate) struct Stored {
 /// It is not there, can't be read, or is damaged beyond mending.
 pub(crate) fn load(engine: &dyn Engine, account: AccountId) -> Result<Tip, StoreError> {
     let snapshot = engine.snapshot(engine.shard_of_account(account.0));
-    let stored = snapshot.get(&keys::head(account))?;
-    let head_record = stored.ok_or(StoreError::NoAccount(account))?;
+    let (head, version) = versioned_head(&*snapshot, account)?;
     let damaged = |what: String| StoreError::Damaged { account, what };
-    let head =
-        Head::decode(&head_record.value).map_err(|error| damaged(format!("head: {error}")))?;
 
     let mut pending = Pending::default();
     let fits = |view: &View| Head::of(view, head.limits, head.floor) == head;
@@ -95,12 +92,30 @@ pub(crate) fn load(engine: &dyn Engine, account: AccountId) -> Result<Tip, Store
         view,
         limits: head.limits,
         floor: head.floor,
-        version: head_record.version,
+        version,
         pending,
         stored,
         stale: false,
         gone: false,
     })
+}
+
+fn versioned_head(
+    snapshot: &dyn Snapshot,
+    account: AccountId,
+) -> Result<(Head, CommitNo), StoreError> {
+    let record = snapshot.get(&keys::head(account))?;
+    let record = record.ok_or(StoreError::NoAccount(account))?;
+    let head = Head::decode(&record.value).map_err(|error| StoreError::Damaged {
+        account,
+        what: format!("head: {error}"),
+    })?;
+    Ok((head, record.version))
+}
+
+/// The account's head.
+pub(crate) fn read_head(snapshot: &dyn Snapshot, account: AccountId) -> Result<Head, StoreError> {
+    Ok(versioned_head(snapshot, account)?.0)
 }
 
 /// The account before its first change. The first entry of its log gives

@@ -19,12 +19,13 @@
 //! the floor, has its record.
 
 use crate::account::Account;
+use crate::changes::decode;
 use crate::checkpoint::{touched, write_parts};
 use crate::error::StoreError;
-use crate::head::{Floor, Head};
+use crate::head::Floor;
 use crate::keys::{self, Chain, Part};
 use crate::limits::REAPED_AT_ONCE;
-use crate::load::{base_view, for_each, for_each_while, read_parts};
+use crate::load::{base_view, for_each, for_each_while, read_head, read_parts};
 use crate::read;
 use crate::store::{Mailstore, Shared};
 use blobs::Owner;
@@ -129,15 +130,6 @@ impl Account {
     }
 }
 
-fn head(snapshot: &dyn Snapshot, account: AccountId) -> Result<Head, StoreError> {
-    let record = snapshot.get(&keys::head(account))?;
-    let record = record.ok_or(StoreError::NoAccount(account))?;
-    Head::decode(&record.value).map_err(|error| StoreError::Damaged {
-        account,
-        what: format!("head: {error}"),
-    })
-}
-
 /// Calls `f` with each entry after `after` that is old enough, until the first
 /// that is not: a clock that was set back holds up the cut, no more.
 fn for_each_old(
@@ -149,10 +141,7 @@ fn for_each_old(
 ) -> Result<(), StoreError> {
     let (start, end) = keys::log_after(account, after);
     for_each_while(snapshot, start, &end, |_, record| {
-        let entry = LogEntry::decode(&record.value).map_err(|error| StoreError::Damaged {
-            account,
-            what: format!("an entry of the log: {error}"),
-        })?;
+        let entry = decode(account, &record.value)?;
         if entry.at_ms > cut_ms {
             return Ok(ControlFlow::Break(()));
         }
@@ -166,7 +155,7 @@ fn is_due(shared: &Shared, account: AccountId, cut_ms: u64) -> Result<bool, Stor
     let snapshot = shared
         .engine
         .snapshot(shared.engine.shard_of_account(account.0));
-    let floor = head(&*snapshot, account)?.floor;
+    let floor = read_head(&*snapshot, account)?.floor;
     let (mut entries, mut ended) = (0u32, false);
     for_each_old(&*snapshot, account, floor.modseq, cut_ms, |entry| {
         entries = entries.saturating_add(1);
@@ -191,7 +180,7 @@ fn write_base(
 ) -> Result<Option<Written>, StoreError> {
     let engine = &*shared.engine;
     let snapshot = engine.snapshot(engine.shard_of_account(account.0));
-    let before = head(&*snapshot, account)?.floor;
+    let before = read_head(&*snapshot, account)?.floor;
     let mut view = base_view(&*snapshot, account, before.modseq)?;
     let keywords = view.keywords().len();
     let mut effects = Effects::default();
@@ -270,7 +259,7 @@ pub(crate) fn ended(
 fn sweep(shared: &Shared, account: AccountId) -> Result<(Reaped, Option<Ticket>), StoreError> {
     let engine = &*shared.engine;
     let snapshot = engine.snapshot(engine.shard_of_account(account.0));
-    let floor = head(&*snapshot, account)?.floor.modseq;
+    let floor = read_head(&*snapshot, account)?.floor.modseq;
     let mut sweeping = Sweeping {
         shared,
         account,
@@ -315,10 +304,7 @@ fn gone_below(
     // Brought back while the floor was lower.
     let (start, end) = keys::log_after(account, floor);
     for_each(snapshot, start, &end, |_, record| {
-        let entry = LogEntry::decode(&record.value).map_err(|error| StoreError::Damaged {
-            account,
-            what: format!("an entry of the log: {error}"),
-        })?;
+        let entry = decode(account, &record.value)?;
         if let Change::Restore { items, .. } = &entry.change {
             for restored in items {
                 gone.remove(&restored.item.email);

@@ -7,3 +7,4 @@ mod flips;
 mod mail;
 mod retention;
 mod rooms;
+mod time_machine;

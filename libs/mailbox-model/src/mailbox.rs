@@ -305,11 +305,16 @@ impl Mailbox {
     /// Takes out the entries of the set; `taken` gets their UIDs as ranges that
     /// may reach over UIDs which were gone before.
     pub(crate) fn take(&mut self, uids: &UidSet, taken: &mut UidSet) -> Vec<Entry> {
-        let runs: Vec<Range<usize>> = uids
-            .ranges()
-            .map(|(first, last)| self.ranks(first, last))
-            .filter(|run| !run.is_empty())
-            .collect();
+        // Neighbours are one run, whatever UIDs are gone between them.
+        let mut runs: Vec<Range<usize>> = Vec::new();
+        for (first, last) in uids.ranges() {
+            let run = self.ranks(first, last);
+            match runs.last_mut() {
+                Some(before) if before.end == run.start => before.end = run.end,
+                _ if run.is_empty() => {}
+                _ => runs.push(run),
+            }
+        }
         let mut gone: Vec<Entry> = Vec::new();
         for run in &runs {
             let at = gone.len();

@@ -3,12 +3,14 @@
 //!
 //! Nothing here changes a view; a draft becomes true by [`crate::apply`].
 
+mod bring_back;
 mod disaster;
 mod emails;
 mod flags;
 mod mailboxes;
 mod restore;
 
+pub use bring_back::{BackStep, Mode, steps_back};
 pub use disaster::stage_raise;
 pub use emails::{
     Arrival, DeliverStaged, ExpungeStaged, Expunging, TransferStaged, stage_copy, stage_deliver,

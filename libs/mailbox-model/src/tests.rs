@@ -1,5 +1,6 @@
 //! Tests of the model as a whole: any history keeps the invariants.
 
+mod bring_back;
 mod codec;
 mod history;
 mod scenes;

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use std::collections::BTreeMap;
 
 #[derive(Debug, Clone)]
-enum Step {
+pub(super) enum Step {
     Deliver(u8, u8, u16),
     Flags(u8, u8, u8, u8),
     Copy(u8, u8, u8),
@@ -33,7 +33,7 @@ const NAMES: [&str; 8] = [
     "a", "a/b", "a/b/c", "d", "d/e", "Archive", "INBOX", "inbox/x",
 ];
 
-fn step() -> impl Strategy<Value = Step> {
+pub(super) fn step() -> impl Strategy<Value = Step> {
     use Step::{
         Checkpoint, Copy, Create, Delete, Deliver, Expunge, Flags, Move, Rename, Subscribe, Take,
     };
@@ -95,7 +95,7 @@ fn pick(world: &World, choice: u8) -> MailboxId {
     all[usize::from(choice) % all.len()].id()
 }
 
-fn run(world: &mut World, step: &Step, stored: &mut Stored) {
+pub(super) fn run(world: &mut World, step: &Step, stored: &mut Stored) {
     let label = |choice: u8| NAMES[usize::from(choice) % NAMES.len()];
     match *step {
         Step::Deliver(to, bits, size) => {
@@ -185,7 +185,7 @@ fn content(view: &View) -> impl PartialEq + std::fmt::Debug {
 
 /// A checkpoint that writes only what the effects name.
 #[derive(Default)]
-struct Stored {
+pub(super) struct Stored {
     root: Option<Vec<u8>>,
     keywords: Vec<String>,
     mailboxes: BTreeMap<MailboxId, Vec<u8>>,
