@@ -23,6 +23,9 @@ pub struct DomainInfo {
     pub administrator: Option<Address>,
     /// Who gets what is addressed to nobody.
     pub catch_all: Option<Address>,
+    /// For how many days deleted mail can be brought back; none for the
+    /// system's own default.
+    pub retention_days: Option<u32>,
 }
 
 impl DomainInfo {
@@ -32,6 +35,7 @@ impl DomainInfo {
             created_ms: record.created_ms,
             administrator: record.administrator,
             catch_all: record.catch_all,
+            retention_days: record.retention_days,
         }
     }
 }
@@ -65,6 +69,7 @@ impl Directory {
             created_ms: inner.runtime.now().unix_ms,
             administrator,
             catch_all: None,
+            retention_days: None,
         };
         let mut batch = Batch::new();
         let mut changes = Changes::new(&mut batch);
@@ -100,6 +105,20 @@ impl Directory {
         catch_all: Option<Address>,
     ) -> Result<DomainInfo, DirectoryError> {
         let change = |record: &mut DomainRecord| record.catch_all.clone_from(&catch_all);
+        self.inner.change_domain(domain, change).await
+    }
+
+    /// Sets for how many days deleted mail can be brought back; none for the
+    /// system's own default.
+    ///
+    /// # Errors
+    /// No such domain, or the store's.
+    pub async fn domain_retention(
+        &self,
+        domain: &Domain,
+        days: Option<u32>,
+    ) -> Result<DomainInfo, DirectoryError> {
+        let change = |record: &mut DomainRecord| record.retention_days = days;
         self.inner.change_domain(domain, change).await
     }
 

@@ -294,9 +294,10 @@ impl Repair<'_> {
             created_ms: self.inner.runtime.now().unix_ms,
             administrator: None,
             catch_all: None,
+            retention_days: None,
         };
         let what = format!(
-            "the domain {domain} was made again; if it had an administrator or a catch-all of its own, set them again"
+            "the domain {domain} was made again; if it had an administrator, a catch-all or a retention of its own, set them again"
         );
         let writes = vec![(keys::domain(domain), Some(record.encode()))];
         self.put(writes, None, what)

@@ -9,6 +9,7 @@ mod alias;
 mod domain;
 mod fsck;
 mod queue;
+mod undelete;
 
 use std::sync::Arc;
 
@@ -23,9 +24,10 @@ use crate::store::Store;
 
 pub(crate) use account::{Add as AccountAdd, Passwd, Quota};
 pub(crate) use alias::Add as AliasAdd;
-pub(crate) use domain::{Add as DomainAdd, Remove as DomainRemove};
+pub(crate) use domain::{Add as DomainAdd, Remove as DomainRemove, Retention as DomainRetention};
 pub(crate) use fsck::{Checking, Fsck};
 pub(crate) use queue::Which;
+pub(crate) use undelete::Undelete;
 
 /// What an act gives: an answer in JSON or an error for the person who asked.
 pub(crate) type ActResult = Result<Value, CommandError>;
@@ -45,7 +47,7 @@ pub(crate) struct OfDomain {
 /// Everything that the acts work on.
 #[derive(Clone)]
 pub(crate) struct Acts {
-    store: Arc<Store>,
+    pub(crate) store: Arc<Store>,
 }
 
 impl Acts {
@@ -60,6 +62,7 @@ impl Acts {
             "domain.list" => domain::list(store).await,
             "domain.show" => domain::show(store, read(args)?).await,
             "domain.remove" => domain::remove(store, read(args)?).await,
+            "domain.retention" => domain::retention(store, read(args)?).await,
             "account.add" => account::add(store, read(args)?).await,
             "account.list" => account::list(store, read(args)?).await,
             "account.show" => account::show(store, read(args)?).await,
@@ -75,6 +78,7 @@ impl Acts {
             "queue.hold" => queue::act(store, ::queue::Act::Hold, read(args)?).await,
             "queue.release" => queue::act(store, ::queue::Act::Release, read(args)?).await,
             "queue.remove" => queue::act(store, ::queue::Act::Remove, read(args)?).await,
+            "undelete" => undelete::undelete(store, read(args)?).await,
             "fsck" => fsck::fsck(store, read(args)?).await,
             "fsck.progress" => Ok(store.checking.shown()),
             other => Err(usage(format!(
@@ -156,5 +160,7 @@ fn of_directory(error: DirectoryError) -> CommandError {
     CommandError::new(kind, error.to_string())
 }
 
+#[cfg(test)]
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;

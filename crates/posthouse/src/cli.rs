@@ -41,6 +41,8 @@ pub(crate) enum Command {
     /// The configuration file
     #[command(subcommand)]
     Config(Config),
+    /// Bring back deleted mail, list what can be, or set an account back to a moment
+    Undelete(Undelete),
     /// Check the store; exit status 0 when it is sound, 1 when there are findings
     Fsck(Fsck),
     /// Say which version this is
@@ -111,6 +113,17 @@ pub(crate) enum Domain {
     Show {
         /// Its name
         domain: String,
+    },
+    /// Set for how long deleted mail can be brought back
+    Retention {
+        /// Its name
+        domain: String,
+        /// Days; 0 lets deleted mail go with the next daily round
+        #[arg(long, value_name = "N", required_unless_present = "default")]
+        days: Option<u32>,
+        /// As store.retention of the configuration says
+        #[arg(long, conflicts_with = "days")]
+        default: bool,
     },
     /// Remove a domain
     Remove {
@@ -249,6 +262,34 @@ pub(crate) enum Config {
     },
     /// Print the reference page of all keys, in Markdown
     Reference,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Undelete {
+    /// Whose mail
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) account: String,
+    /// Only these messages, by the ids that --list tells [default: all that --mailbox and --since leave]
+    #[arg(value_name = "ID", conflicts_with_all = ["list", "at"])]
+    pub(crate) ids: Vec<u64>,
+    /// Only what was deleted from this mailbox, or with it
+    #[arg(long, value_name = "NAME", conflicts_with = "at")]
+    pub(crate) mailbox: Option<String>,
+    /// Only what was deleted since then: 2h, 3d, or 2026-01-15T10:15:00Z
+    #[arg(long, value_name = "TIME", conflicts_with = "at")]
+    pub(crate) since: Option<String>,
+    /// List what can be brought back, and change nothing
+    #[arg(long, conflicts_with = "at")]
+    pub(crate) list: bool,
+    /// Set the whole account back to what it held then; mail that came since stays
+    #[arg(long, value_name = "TIME")]
+    pub(crate) at: Option<String>,
+    /// With --at: put mail that came since into the trash
+    #[arg(long, requires = "at")]
+    pub(crate) exact: bool,
+    /// Only say what would be done
+    #[arg(long)]
+    pub(crate) dry_run: bool,
 }
 
 #[derive(Debug, Args)]

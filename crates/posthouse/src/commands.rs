@@ -9,6 +9,7 @@ mod fsck;
 mod init;
 mod queue;
 mod serve;
+mod undelete;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -63,6 +64,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Some(Command::Alias(command)) => alias::run(&context, command),
         Some(Command::Queue(command)) => queue::run(&context, command),
         Some(Command::Config(command)) => config::run(&context, &command),
+        Some(Command::Undelete(args)) => undelete::run(&context, args),
         Some(Command::Fsck(args)) => fsck::run(&context, args),
         Some(Command::Version) => {
             version(&context);

@@ -17,6 +17,18 @@ pub(crate) const QUEUE_PAGE: usize = 500;
 /// How many queue messages one listing shows.
 pub(crate) const QUEUE_LISTED_MAX: usize = 100_000;
 
+/// Deleted messages that `undelete --list` shows.
+pub(crate) const DELETED_LISTED_MAX: usize = 100_000;
+
+/// Deleted messages whose records are read at once.
+pub(crate) const DELETED_PAGE: usize = 500;
+
+/// In this time the reaper has been to every account.
+pub(crate) const REAPER_ROUND: Duration = Duration::from_secs(24 * 3600);
+
+/// The longest that the reaper waits between two accounts, so that it comes to all of a small system soon after a start.
+pub(crate) const REAPER_PAUSE_MAX: Duration = Duration::from_secs(600);
+
 /// Bytes of a password that are read at most.
 pub(crate) const PASSWORD_BYTES_MAX: u64 = 4096;
 

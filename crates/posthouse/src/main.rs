@@ -18,6 +18,7 @@ mod bind;
 mod cli;
 mod commands;
 mod limits;
+mod moment;
 mod output;
 mod password;
 mod place;

@@ -8,6 +8,7 @@ mod accept;
 mod faces;
 mod listeners;
 mod outgoing;
+mod reaper;
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -236,6 +237,9 @@ impl System {
             .entry("dispatcher")
             .or_default()
             .push(dispatcher);
+        let retention = settings.store.retention;
+        let reaper = reaper::start(self.store.clone(), &self.runtime, retention);
+        self.running.entry("reaper").or_default().push(reaper);
         let control =
             Control::bind(&settings.general.data_dir).context("cannot make the control socket")?;
         let acts = Arc::new(Acts::new(self.store.clone()));

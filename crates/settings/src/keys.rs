@@ -237,5 +237,7 @@ keys! {
         segment_bytes: Size = "64 MiB", example "256 MiB", from 4194304 to 4294967296;
         /// Memory for the index's cache.
         cache_bytes: Size = "16 MiB", example "1 GiB", from 1048576 to 1099511627776;
+        /// How long deleted mail can be brought back, and an account be set back. A domain may have its own time: `posthouse domain retention`.
+        retention: Duration = "30d", example "90d", from 0 to 315360000;
     }
 }

@@ -23,8 +23,10 @@ async fn flag(account: &Arc<Account>, mailbox: mailbox_model::MailboxId, flags: 
     done.await.expect("ok");
 }
 
-/// What a person sees, by names.
-fn shown(view: &View) -> Vec<(String, Vec<(EmailId, Vec<Flag>)>)> {
+/// A mailbox's name and what a person sees in it.
+type Shown = (String, Vec<(EmailId, Vec<Flag>)>);
+
+fn shown(view: &View) -> Vec<Shown> {
     let mailboxes = view.mailboxes().map(|mailbox| {
         let mut emails: Vec<_> = mailbox
             .entries()
@@ -43,7 +45,7 @@ fn shown(view: &View) -> Vec<(String, Vec<(EmailId, Vec<Flag>)>)> {
 }
 
 /// Takes out what the trash shows; how much that was.
-fn empty_trash(shown: &mut [(String, Vec<(EmailId, Vec<Flag>)>)]) -> usize {
+fn empty_trash(shown: &mut [Shown]) -> usize {
     let trash = shown.iter_mut().find(|(name, _)| name == "Trash");
     std::mem::take(&mut trash.expect("always there").1).len()
 }

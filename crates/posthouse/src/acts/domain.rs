@@ -15,6 +15,13 @@ pub(crate) struct Add {
 }
 
 #[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Retention {
+    pub(crate) domain: String,
+    /// None for the configuration's.
+    pub(crate) days: Option<u32>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Remove {
     pub(crate) domain: String,
     pub(crate) force: bool,
@@ -36,6 +43,13 @@ pub(super) async fn add(store: &Store, args: Add) -> ActResult {
             .map_err(of_directory)?;
     }
     Ok(shown(&added))
+}
+
+pub(super) async fn retention(store: &Store, args: Retention) -> ActResult {
+    let domain = parse_domain(&args.domain)?;
+    let directory = &store.directory;
+    let changed = directory.domain_retention(&domain, args.days).await;
+    Ok(shown(&changed.map_err(of_directory)?))
 }
 
 pub(super) async fn list(store: &Store) -> ActResult {
@@ -91,6 +105,7 @@ fn shown(info: &DomainInfo) -> Value {
         "domain": info.domain.to_string(),
         "administrator": address(&info.administrator),
         "catch_all": address(&info.catch_all),
+        "retention_days": info.retention_days,
     })
 }
 

@@ -2,28 +2,16 @@
 
 #![allow(clippy::unwrap_used)]
 
-use admin::control::{Commands as _, FailureKind};
+use admin::control::FailureKind;
 use runtime::Runtime;
 use serde_json::json;
 use settings::Settings;
 
+use super::testing::run;
 use super::*;
 
 async fn acts(folder: &std::path::Path) -> Acts {
-    let mut settings = Settings::parse("").unwrap();
-    settings.general.data_dir = folder.to_owned();
-    settings.store.segment_bytes = settings::Size(4 << 20);
-    Acts::new(Arc::new(
-        Store::open(&settings, &Runtime::new()).await.unwrap(),
-    ))
-}
-
-async fn run(acts: &Acts, command: &str, args: Value) -> ActResult {
-    acts.run(Request {
-        command: command.to_owned(),
-        args,
-    })
-    .await
+    testing::acts(folder, &Runtime::new()).await
 }
 
 #[tokio::test(flavor = "multi_thread")]

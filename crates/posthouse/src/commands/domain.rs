@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use serde_json::Value;
 
 use super::Context;
-use crate::acts::{DomainAdd, DomainRemove, Named, request};
+use crate::acts::{DomainAdd, DomainRemove, DomainRetention, Named, request};
 use crate::cli::Domain;
 
 pub(super) fn run(context: &Context<'_>, command: Domain) -> anyhow::Result<ExitCode> {
@@ -24,6 +24,9 @@ pub(super) fn run(context: &Context<'_>, command: Domain) -> anyhow::Result<Exit
         ),
         Domain::List => request("domain.list", &Value::Null),
         Domain::Show { domain } => request("domain.show", &Named { name: domain }),
+        Domain::Retention { domain, days, .. } => {
+            request("domain.retention", &DomainRetention { domain, days })
+        }
         Domain::Remove { domain, force } => {
             request("domain.remove", &DomainRemove { domain, force })
         }
