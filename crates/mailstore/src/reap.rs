@@ -104,7 +104,12 @@ impl Account {
     async fn raise_floor(self: &Arc<Self>, cut_ms: u64) -> Result<bool, StoreError> {
         let _one = self.reaping.lock().await;
         // The latest checkpoint must not need the log that goes.
-        self.checkpoint().await?;
+        match self.checkpoint().await {
+            Ok(()) => {}
+            // Another process wrote one just now: another time.
+            Err(StoreError::Submit(SubmitError::Conflict { .. })) => return Ok(false),
+            Err(error) => return Err(error),
+        }
         let shared = Arc::clone(&self.shared);
         let id = self.id();
         let work = move || write_base(&shared, id, cut_ms);

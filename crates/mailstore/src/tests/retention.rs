@@ -30,7 +30,7 @@ fn owners(room: &Room, blob: BlobId) -> usize {
     room.blobs.owners(shard, blob, 99).expect("read").len()
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn what_was_expunged_goes_when_the_retention_has_passed() {
     let room = Room::new().await;
     let alice = room.account(ALICE).await;
@@ -97,7 +97,7 @@ async fn what_was_expunged_goes_when_the_retention_has_passed() {
     room.check(ALICE).await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_email_lives_from_its_last_copys_end() {
     let room = Room::new().await;
     let alice = room.account(ALICE).await;
@@ -127,7 +127,7 @@ async fn an_email_lives_from_its_last_copys_end() {
     room.check(ALICE).await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_deleted_mailbox_and_a_renewing_move_leave_nothing_either() {
     let room = Room::new().await;
     let alice = room.account(ALICE).await;
@@ -146,7 +146,7 @@ async fn a_deleted_mailbox_and_a_renewing_move_leave_nothing_either() {
     room.check(ALICE).await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn flags_alone_cut_the_log_when_enough_of_them_are_old() {
     let options = Options {
         entries_per_compaction: 100,
@@ -218,7 +218,7 @@ async fn busy(room: &Room) {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_run_that_is_cut_short_anywhere_is_finished_by_the_next() {
     let each_alone = Options {
         checkpoint_commit_bytes: 1,
@@ -272,7 +272,7 @@ async fn spoil(room: &Room, key: &[u8]) {
     room.engine.submit(batch).expect("room").done().await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn above_a_floor_either_checkpoint_alone_gives_the_account() {
     for chain in [keys::Chain::Base, keys::Chain::Latest] {
         let room = Room::new().await;
@@ -320,7 +320,7 @@ async fn above_a_floor_either_checkpoint_alone_gives_the_account() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_old_checkpoint_never_stands_for_a_log_that_is_gone() {
     let room = Room::new().await;
     busy(&room).await;
@@ -342,7 +342,7 @@ async fn an_old_checkpoint_never_stands_for_a_log_that_is_gone() {
     assert_eq!(room.reopened().account(ALICE).await.view(), alice.view());
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_dropped_account_takes_base_and_kept_emails_along() {
     let room = Room::new().await;
     busy(&room).await;

@@ -50,7 +50,7 @@ fn empty_trash(shown: &mut [Shown]) -> usize {
     std::mem::take(&mut trash.expect("always there").1).len()
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_expunged_message_is_listed_and_comes_back_under_a_new_uid() {
     let room = Room::new().await;
     let alice = room.account(ALICE).await;
@@ -99,7 +99,7 @@ async fn an_expunged_message_is_listed_and_comes_back_under_a_new_uid() {
     room.check(ALICE).await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn brought_back_while_its_end_is_being_cut_off_it_stays() {
     let room = Room::new().await;
     let alice = room.account(ALICE).await;
@@ -119,7 +119,7 @@ async fn brought_back_while_its_end_is_being_cut_off_it_stays() {
     room.check(ALICE).await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_deleted_mailbox_is_made_again_or_its_namesake_takes_its_mail() {
     let room = Room::new().await;
     let alice = room.account(ALICE).await;
@@ -158,7 +158,7 @@ async fn a_deleted_mailbox_is_made_again_or_its_namesake_takes_its_mail() {
     room.check(ALICE).await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_copy_elsewhere_means_that_nothing_was_deleted() {
     let room = Room::new().await;
     let alice = room.account(ALICE).await;
@@ -178,7 +178,7 @@ async fn a_copy_elsewhere_means_that_nothing_was_deleted() {
     assert_eq!((back.restored, back.lost), (vec![], vec![EmailId(1)]));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn very_many_come_back_in_bounded_commits_and_over_a_crash() {
     let room = Room::new().await;
     let alice = room.account(ALICE).await;
@@ -248,7 +248,7 @@ async fn a_bad_hour(room: &Room) -> u64 {
     moment
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_account_goes_back_to_a_moment_and_forth_again() {
     let room = Room::new().await;
     let moment = a_bad_hour(&room).await;
@@ -315,7 +315,7 @@ async fn an_account_goes_back_to_a_moment_and_forth_again() {
     room.check(ALICE).await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn the_way_back_cut_short_anywhere_is_finished_by_asking_again() {
     let whole = {
         let room = Room::new().await;
@@ -350,7 +350,7 @@ async fn the_way_back_cut_short_anywhere_is_finished_by_asking_again() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn moments_before_the_log_are_refused_with_the_first_there_is() {
     let room = Room::new().await;
     let alice = room.account(ALICE).await;
@@ -392,7 +392,7 @@ async fn moments_before_the_log_are_refused_with_the_first_there_is() {
 }
 
 /// Entries of version 1 whose moves reached over gaps don't say enough.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_past_that_cannot_be_undone_is_folded_forward() {
     let room = Room::new().await;
     let alice = room.account(ALICE).await;
@@ -429,7 +429,7 @@ async fn a_past_that_cannot_be_undone_is_folded_forward() {
     assert_eq!(alice.view_at(moment).await.expect("forward"), *past);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn changes_are_told_from_the_floor_on_and_never_guessed() {
     let room = Room::new().await;
     let alice = room.account(ALICE).await;
