@@ -6,6 +6,7 @@
 
 mod account;
 mod alias;
+mod backup;
 mod domain;
 mod fsck;
 mod queue;
@@ -24,6 +25,7 @@ use crate::store::Store;
 
 pub(crate) use account::{Add as AccountAdd, Passwd, Quota};
 pub(crate) use alias::Add as AliasAdd;
+pub(crate) use backup::{BackingUp, RestoreMail, Run as BackupRun, run as backup_run};
 pub(crate) use domain::{Add as DomainAdd, Remove as DomainRemove, Retention as DomainRetention};
 pub(crate) use fsck::{Checking, Fsck};
 pub(crate) use queue::Which;
@@ -79,6 +81,9 @@ impl Acts {
             "queue.release" => queue::act(store, ::queue::Act::Release, read(args)?).await,
             "queue.remove" => queue::act(store, ::queue::Act::Remove, read(args)?).await,
             "undelete" => undelete::undelete(store, read(args)?).await,
+            "backup.run" => backup::run(store, read(args)?).await,
+            "backup.progress" => Ok(store.backing_up.shown()),
+            "backup.restore_mail" => backup::restore_mail(store, read(args)?).await,
             "fsck" => fsck::fsck(store, read(args)?).await,
             "fsck.progress" => Ok(store.checking.shown()),
             other => Err(usage(format!(

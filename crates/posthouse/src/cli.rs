@@ -45,6 +45,10 @@ pub(crate) enum Command {
     Undelete(Undelete),
     /// Check the store; exit status 0 when it is sound, 1 when there are findings
     Fsck(Fsck),
+    /// Back everything up while the server runs; or list and check backups
+    Backup(Backup),
+    /// Restore everything into an empty data folder, or mail into a living account
+    Restore(Restore),
     /// Say which version this is
     Version,
 }
@@ -300,4 +304,85 @@ pub(crate) struct Fsck {
     /// Mend what can be mended, set aside what can't in DATA/aside, then check again; the server may run
     #[arg(long)]
     pub(crate) repair: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct Backup {
+    #[command(subcommand)]
+    pub(crate) command: Option<BackupCommand>,
+    #[command(flatten)]
+    pub(crate) run: BackupRun,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BackupRun {
+    /// A folder or s3://bucket/prefix [default: backup.to of the configuration]
+    #[arg(long, value_name = "PLACE")]
+    pub(crate) to: Option<String>,
+    /// Encrypt with the passphrase in the first line of this file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) passphrase_file: Option<PathBuf>,
+    /// Write everything anew, whatever is there
+    #[arg(long)]
+    pub(crate) full: bool,
+    /// Afterwards remove all but the last N runs
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) keep: Option<u32>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum BackupCommand {
+    /// Read everything and tell what is damaged; exit status 1 when something is
+    Verify(BackupFrom),
+    /// List the runs
+    List(BackupFrom),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BackupFrom {
+    /// The folder or s3://bucket/prefix
+    #[arg(value_name = "FROM")]
+    pub(crate) from: String,
+    /// The passphrase is in the first line of this file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) passphrase_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Restore {
+    /// The folder or s3://bucket/prefix
+    #[arg(long, value_name = "PLACE")]
+    pub(crate) from: String,
+    /// The passphrase is in the first line of this file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) passphrase_file: Option<PathBuf>,
+    /// Only this account: what is missing of it comes back, under new UIDs
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) account: Option<String>,
+    /// Only this mailbox of the account
+    #[arg(long, value_name = "NAME", requires = "account")]
+    pub(crate) mailbox: Option<String>,
+    /// Put everything below this mailbox, such as Restored
+    #[arg(long, value_name = "NAME", requires = "account")]
+    pub(crate) below: Option<String>,
+    /// The last run that began at or before this moment (UTC) [default: the last]
+    #[arg(long, value_name = "TIME")]
+    pub(crate) at: Option<String>,
+    /// Restore the rest when something of the backup is damaged
+    #[arg(long, conflicts_with = "account")]
+    pub(crate) skip_damaged: bool,
+    /// Only say what would be restored
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+impl Restore {
+    /// What is read, and how.
+    pub(crate) fn source(&self) -> BackupFrom {
+        BackupFrom {
+            from: self.from.clone(),
+            passphrase_file: self.passphrase_file.clone(),
+        }
+    }
 }

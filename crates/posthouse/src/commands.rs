@@ -2,12 +2,14 @@
 
 mod account;
 mod alias;
+mod backup;
 mod config;
 mod demo;
 mod domain;
 mod fsck;
 mod init;
 mod queue;
+mod restore;
 mod serve;
 mod undelete;
 
@@ -66,6 +68,8 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Some(Command::Config(command)) => config::run(&context, &command),
         Some(Command::Undelete(args)) => undelete::run(&context, args),
         Some(Command::Fsck(args)) => fsck::run(&context, args),
+        Some(Command::Backup(args)) => backup::run(&context, args),
+        Some(Command::Restore(args)) => restore::run(&context, &args),
         Some(Command::Version) => {
             version(&context);
             Ok(ExitCode::SUCCESS)

@@ -46,3 +46,9 @@ pub(crate) const ACCOUNTS_PAGE: usize = 1000;
 
 /// Between two looks at how far a long act is.
 pub(crate) const PROGRESS_PAUSE: Duration = Duration::from_millis(500);
+
+/// A scheduled backup that is overdue when the server starts waits this long.
+pub(crate) const BACKUP_START_DELAY: Duration = Duration::from_secs(60);
+
+/// A scheduled backup that failed is tried again after this.
+pub(crate) const BACKUP_RETRY: Duration = Duration::from_secs(3600);

@@ -5,6 +5,7 @@
 //! - `cli`: the command line as types; [`commands`] has one module per command.
 //! - `acts`: one implementation of each administrative act, used over the control socket and directly.
 //! - `ask`: how a command finds the running server, or opens the store itself.
+//! - `backups`: where backups go, and when.
 //! - `place`: the data folder and its lock; `store`: everything that owns state, opened from the settings.
 //! - `wire`: the running system: listeners, faces, dispatcher, drain. `bind`: ports that one crate declares and
 //!   another fulfils.
@@ -14,6 +15,7 @@
 mod acts;
 mod aside;
 mod ask;
+mod backups;
 mod bind;
 mod cli;
 mod commands;

@@ -75,6 +75,9 @@ fn kind_of(error: &anyhow::Error) -> FailureKind {
     if let Some(error) = error.downcast_ref::<CommandError>() {
         return error.kind;
     }
+    if let Some(error) = error.downcast_ref::<backup::BackupError>() {
+        return crate::backups::failure(error).kind;
+    }
     match error.downcast_ref::<CallError>() {
         Some(CallError::Failed(error)) => error.kind,
         _ => FailureKind::Failed,

@@ -15,7 +15,8 @@ use queue::Queue;
 use runtime::Runtime;
 use settings::Settings;
 
-use crate::acts::Checking;
+use crate::acts::{BackingUp, Checking};
+use crate::backups::Places;
 
 /// The opened store.
 pub(crate) struct Store {
@@ -27,6 +28,8 @@ pub(crate) struct Store {
     pub(crate) runtime: Runtime,
     pub(crate) checking: Arc<Checking>,
     pub(crate) data_dir: PathBuf,
+    pub(crate) places: Places,
+    pub(crate) backing_up: Arc<BackingUp>,
 }
 
 impl Store {
@@ -59,7 +62,21 @@ impl Store {
             runtime: runtime.clone(),
             checking: Arc::default(),
             data_dir: settings.general.data_dir.clone(),
+            places: Places::of(settings)?,
+            backing_up: Arc::default(),
         })
+    }
+
+    /// True if a store's folder holds nothing that anybody would miss.
+    pub(crate) fn holds_nothing(folder: &Path) -> anyhow::Result<bool> {
+        let data_dir = folder.parent().unwrap_or(folder);
+        let engine = EmbeddedEngine::open(folder, &Options::default())
+            .map_err(|error| open_error(error, data_dir))?;
+        let engine = Arc::new(engine);
+        let shared: SharedEngine = engine.clone();
+        let empty = backup::restore::is_empty(&shared);
+        engine.close();
+        Ok(empty?)
     }
 
     /// Writes what makes the next start quick, and lets go of the data folder.

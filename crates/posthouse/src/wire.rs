@@ -25,6 +25,7 @@ use runtime::{Runtime, Task};
 use settings::{LogFormat, Settings};
 
 use crate::acts::Acts;
+use crate::backups;
 use crate::bind::LocalByIntake;
 use crate::limits::{DRAIN_TIMEOUT, STOP_TIMEOUT};
 use crate::place;
@@ -246,6 +247,9 @@ impl System {
         let serving = control.serve(self.runtime.clone(), acts);
         let task = self.runtime.spawn("control", serving);
         self.running.entry("control").or_default().push(task);
+        let schedule = backups::schedule(self.store.clone(), self.runtime.clone());
+        let task = self.runtime.spawn("backups", schedule);
+        self.running.entry("backups").or_default().push(task);
         Ok(())
     }
 

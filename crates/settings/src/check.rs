@@ -56,6 +56,14 @@ pub(crate) fn whole(
             "waits grow from the first to the longest",
         );
     }
+    let backup = &settings.backup;
+    if !backup.to.is_empty() && !backup.to.starts_with('/') && !backup.to.starts_with("s3://") {
+        tell(
+            "backup.to",
+            format!("{:?} is no place", backup.to),
+            "a folder that begins with /, or s3://bucket/prefix",
+        );
+    }
     let hostname = &settings.general.hostname;
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-');
     if !hostname.chars().all(fits) || hostname.len() > 253 {

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use toml_edit::Value;
 
-use crate::kinds::{HostPort, Kind, LogFormat, LogLevel, Network, OutboundMode, Size};
+use crate::kinds::{HostPort, Kind, LogFormat, LogLevel, Network, OutboundMode, Size, TimeOfDay};
 
 /// One key of the file, as the table defines it.
 pub(crate) struct Key {
@@ -230,6 +230,25 @@ keys! {
         format: LogFormat = "text", example "json";
         /// The least important events that are told: "error", "warn", "info", "debug" or "trace".
         level: LogLevel = "info", example "debug";
+    }
+    /// Backups by the server itself. `posthouse backup` makes one now.
+    backup("backup.") Backup {
+        /// Where they go: a folder ("/…") or "s3://bucket/prefix". Empty makes none by itself.
+        to: String = "", example "/var/backups/posthouse";
+        /// How long after the beginning of one the next begins. What was missed while the server was off is made up for soon after its start.
+        every: Duration = "1d", example "6h", from 300 to 2592000;
+        /// When they begin instead: once a day, at this time in UTC. Empty goes by backup.every.
+        at: TimeOfDay = "", example "03:30";
+        /// How many runs stay; older ones and what only they need are removed after each run. The last good one always stays.
+        keep: u64 = 30, example 14, from 1 to 10000;
+        /// A file whose first line is the passphrase that encrypts them. Without it they are not encrypted. Who loses the passphrase loses the backups.
+        passphrase_file: PathBuf = "", example "/etc/posthouse/backup-passphrase";
+        /// The address of the service that s3:// means. Empty is what the environment says (AWS_ENDPOINT_URL), or AWS.
+        s3_endpoint: String = "", example "https://s3.example.net";
+        /// The region of the bucket. Empty is what the environment says (AWS_REGION).
+        s3_region: String = "", example "eu-central-1";
+        /// A file of two lines: the access key's id and its secret. Empty takes what the environment says (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY).
+        s3_credentials_file: PathBuf = "", example "/etc/posthouse/s3-key";
     }
     /// The embedded store.
     store("store.") Store {

@@ -275,6 +275,37 @@ impl Kind for HostPort {
     }
 }
 
+/// A time of the day, or nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TimeOfDay(Option<u64>);
+
+impl TimeOfDay {
+    /// Minutes since midnight, when set.
+    #[must_use]
+    pub fn minutes(self) -> Option<u64> {
+        self.0
+    }
+}
+
+impl Kind for TimeOfDay {
+    const EXPECTED: &'static str = "a time such as \"03:30\", or \"\" for none";
+
+    fn read(value: &Value) -> Result<Self, String> {
+        let text = text(value)?;
+        if text.is_empty() {
+            return Ok(Self(None));
+        }
+        let number = |text: &str, below: u64| {
+            let fits = (1..=2).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
+            text.parse().ok().filter(|n: &u64| fits && *n < below)
+        };
+        text.split_once(':')
+            .and_then(|(hour, minute)| Some(number(hour, 24)? * 60 + number(minute, 60)?))
+            .map(|minutes| Self(Some(minutes)))
+            .ok_or_else(|| format!("{text:?} is no time of the day"))
+    }
+}
+
 macro_rules! choices {
     ($(#[doc = $doc:literal])+ $name:ident, $expected:literal { $( $(#[doc = $choice_doc:literal])+ $choice:ident = $word:literal, )+ }) => {
         $(#[doc = $doc])+

@@ -68,6 +68,8 @@ impl Settings {
             &mut self.tls.certificate,
             &mut self.tls.key,
             &mut self.outbound.smart_host_password_file,
+            &mut self.backup.passphrase_file,
+            &mut self.backup.s3_credentials_file,
         ] {
             if !path.as_os_str().is_empty() {
                 *path = folder.join(&*path);

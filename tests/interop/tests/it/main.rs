@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, unreachable_pub)]
 
+mod backup;
 mod bad_input;
 mod clients;
 mod crash;
