@@ -32,6 +32,19 @@ pub(crate) const REAPER_PAUSE_MAX: Duration = Duration::from_secs(600);
 /// Bytes of a password that are read at most.
 pub(crate) const PASSWORD_BYTES_MAX: u64 = 4096;
 
+/// Collection rests this many times as long as its step took: its share of the disk's time.
+pub(crate) const COLLECT_REST: u32 = 4;
+
+/// The longest such rest.
+pub(crate) const COLLECT_REST_MAX: Duration = Duration::from_secs(2);
+
+/// While writers fill the disk collection looks again this often, and at most so many times before it takes a step.
+pub(crate) const COLLECT_GIVE_WAY: Duration = Duration::from_millis(200);
+pub(crate) const COLLECT_GIVE_WAY_MAX: u32 = 50;
+
+/// Between two looks at what died, and after an error.
+pub(crate) const COLLECT_INTERVAL: Duration = Duration::from_secs(60);
+
 /// How long a command waits for a server that has the folder and does not answer yet.
 pub(crate) const STARTING_PATIENCE: Duration = Duration::from_secs(10);
 

@@ -5,6 +5,7 @@
 //! sessions end at their next safe point, deliveries record their outcomes, checkpoints, index, lock.
 
 mod accept;
+mod collection;
 mod faces;
 mod listeners;
 mod outgoing;
@@ -241,6 +242,9 @@ impl System {
         let retention = settings.store.retention;
         let reaper = reaper::start(self.store.clone(), &self.runtime, retention);
         self.running.entry("reaper").or_default().push(reaper);
+        if let Some(task) = collection::start(settings, &self.runtime, &self.store, metrics) {
+            self.running.entry("collection").or_default().push(task);
+        }
         let control =
             Control::bind(&settings.general.data_dir).context("cannot make the control socket")?;
         let acts = Arc::new(Acts::new(self.store.clone()));
@@ -365,6 +369,19 @@ fn watch_store(metrics: &Metrics, store: &Arc<Store>) {
     });
     watch("store_conflicts", "Batches staged again", |stats| {
         stats.conflicts
+    });
+    watch("store_segments_freed", "Segments freed", |stats| {
+        stats.segments_freed
+    });
+    let gauge = |name, help, read: fn(Stats) -> u64| {
+        let engine = store.engine.clone();
+        metrics.watch_gauge(name, help, move || read(engine.stats()));
+    };
+    gauge("store_segments", "Segments of the journal", |stats| {
+        stats.segments
+    });
+    gauge("store_segment_bytes", "Bytes of the journal", |stats| {
+        stats.segment_bytes
     });
     let queue = store.queue.clone();
     metrics.watch_gauge("queue_messages", "Messages that wait", move || {

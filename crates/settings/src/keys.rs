@@ -258,5 +258,9 @@ keys! {
         cache_bytes: Size = "16 MiB", example "1 GiB", from 1048576 to 1099511627776;
         /// How long deleted mail can be brought back, and an account be set back. A domain may have its own time: `posthouse domain retention`.
         retention: Duration = "30d", example "90d", from 0 to 315360000;
+        /// Whether the space of what was deleted is given back, in the background.
+        collect: bool = true, example false;
+        /// How long a message body stays after the last email that used it is gone: whoever is reading it goes on.
+        collect_grace: Duration = "1h", example "10m", from 1 to 2592000;
     }
 }
