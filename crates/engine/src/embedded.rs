@@ -36,7 +36,7 @@ mod segment;
 mod threads;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use fsck::Progress;
 pub use open::OpenError;

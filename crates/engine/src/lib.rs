@@ -19,6 +19,7 @@ pub mod collect;
 pub mod contract;
 pub mod embedded;
 pub mod findings;
+pub mod folders;
 pub mod keys;
 pub mod limits;
 pub mod memory;

@@ -3,12 +3,13 @@
 //! The folder is made with its first record. What is kept is on stable storage before the store forgets it.
 
 use std::fmt::Write as _;
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{DirBuilder, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use engine::check::{Aside, SetAside, key_text};
+use engine::folders;
 use tokio::sync::watch;
 
 /// Folders of one day.
@@ -55,21 +56,13 @@ impl AsideFolder {
     }
 
     fn make(&self) -> io::Result<PathBuf> {
-        let mut builder = DirBuilder::new();
-        builder.mode(0o700);
-        match builder.create(&self.root) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-            _ => {}
-        }
+        folders::make(&self.root, folders::PRIVATE)?;
         for n in 1..FOLDERS_MAX {
             let folder = self.root.join(format!("{}-{n}", self.date));
-            match builder.create(&folder) {
+            match DirBuilder::new().mode(folders::PRIVATE).create(&folder) {
                 Ok(()) => {
                     write(&folder.join("README.txt"), README.as_bytes())?;
-                    sync_folder(&self.root)?;
-                    if let Some(data_dir) = self.root.parent() {
-                        sync_folder(data_dir)?;
-                    }
+                    folders::sync(&self.root)?;
                     return Ok(folder);
                 }
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
@@ -84,7 +77,7 @@ impl AsideFolder {
         write(&path("key"), item.key)?;
         write(&path("value"), item.value)?;
         write(&path("txt"), words(item).as_bytes())?;
-        sync_folder(folder)
+        folders::sync(folder)
     }
 }
 
@@ -115,10 +108,6 @@ fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
         .open(path)?;
     file.write_all(bytes)?;
     file.sync_all()
-}
-
-fn sync_folder(folder: &Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
 }
 
 /// What a person reads about a record.

@@ -1,10 +1,9 @@
 //! Where things are: the configuration file, the data folder, the server's name.
 
-use std::fs::DirBuilder;
-use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
+use engine::folders;
 use settings::Settings;
 
 /// Where a configuration is looked for when none is named.
@@ -48,9 +47,6 @@ pub(crate) fn hostname(settings: &Settings) -> String {
 
 /// Makes the data folder when it is not there, for its owner alone.
 pub(crate) fn make_data_dir(path: &Path) -> anyhow::Result<()> {
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(path)
+    folders::make(path, folders::PRIVATE)
         .with_context(|| format!("cannot make the data folder {}", path.display()))
 }

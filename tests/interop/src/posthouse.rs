@@ -2,6 +2,7 @@
 
 use crate::world::{World, wait_for, wait_for_port};
 use anyhow::{Context as _, Result, ensure};
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -98,6 +99,16 @@ impl Posthouse {
             .arg(self.config()))
     }
 
+    /// As [`Posthouse::cli`], with its system calls written to `trace`.
+    pub fn cli_traced(&self, args: &[&str], trace: &Path) -> Result<String> {
+        let args = args.iter().map(OsStr::new);
+        let config = self.config();
+        run_traced(
+            args.chain([OsStr::new("--config"), config.as_os_str()]),
+            trace,
+        )
+    }
+
     /// As [`Posthouse::cli`], with the exit status as part of the answer.
     pub fn try_cli(&self, args: &[&str]) -> Result<(Option<i32>, String)> {
         let out = Command::new(program())
@@ -192,6 +203,13 @@ impl Posthouse {
         ensure!(code == Some(0), "fsck has findings:\n{text}");
         Ok(())
     }
+}
+
+/// Runs a command of ours to its end, with its system calls written to `trace`.
+pub fn run_traced<'a>(args: impl IntoIterator<Item = &'a OsStr>, trace: &Path) -> Result<String> {
+    let mut strace = Command::new("strace");
+    strace.args(["-f", "-yy", "-s", "4096", "-e", crate::strace::CALLS, "-o"]);
+    run(strace.arg(trace).arg(program()).args(args))
 }
 
 /// True when `needle` is somewhere in `haystack`.

@@ -9,11 +9,11 @@
 
 use anyhow::{Result, bail, ensure};
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The calls that [`Trace::parse`] needs to see.
 pub const CALLS: &str = "trace=open,openat,read,readv,recvfrom,recvmsg,write,writev,sendto,sendmsg,\
-    pwrite64,pwritev,pwritev2,fsync,fdatasync,io_uring_setup";
+    pwrite64,pwritev,pwritev2,fsync,fdatasync,mkdir,mkdirat,rename,renameat,renameat2,io_uring_setup";
 
 /// One system call.
 #[derive(Debug)]
@@ -89,6 +89,34 @@ impl Trace {
         Ok(())
     }
 
+    /// Folders below `root` that were made, or got their name by a rename, with
+    /// whether the folder above was synced afterwards. All paths are absolute.
+    #[must_use]
+    pub fn new_folders(&self, root: &Path) -> Vec<(PathBuf, bool)> {
+        let made = self.calls.iter().filter_map(|call| {
+            let path = match &*call.name {
+                "mkdir" | "mkdirat" => call.strings().next()?,
+                name if name.starts_with("rename") => call.strings().nth(1)?,
+                _ => return None,
+            };
+            let path = Path::new(path);
+            // A file that was renamed is the business of other checks.
+            let is_folder = call.name.starts_with("mkdir") || path.extension().is_none();
+            (call.returned == 0 && is_folder && path.starts_with(root)).then_some((path, call.end))
+        });
+        made.map(|(path, at)| {
+            let above = format!("<{}>", path.parent().unwrap_or(path).display());
+            let synced = self.calls.iter().any(|sync| {
+                sync.name == "fsync"
+                    && sync.begin > at
+                    && sync.returned == 0
+                    && sync.args.ends_with(&above)
+            });
+            (path.to_owned(), synced)
+        })
+        .collect()
+    }
+
     /// How many writes to the journal were synced by themselves, and how many
     /// by a sync that followed.
     #[must_use]
@@ -106,6 +134,11 @@ impl Call {
     fn fd(&self) -> &str {
         let end = self.args.find(">,").map_or(self.args.len(), |at| at + 1);
         &self.args[..end]
+    }
+
+    /// The arguments that are strings, without escapes.
+    fn strings(&self) -> impl Iterator<Item = &str> {
+        self.args.split('"').skip(1).step_by(2)
     }
 
     fn fd_number(&self) -> &str {
@@ -220,6 +253,24 @@ mod tests {
         // Another connection's reply is none.
         let other = REPLY.replace("0.2:4", "0.2:5");
         assert!(!is_kept(&[OPEN, HEARD, begin, end, &other]));
+    }
+
+    #[test]
+    fn a_folder_counts_when_the_one_above_is_synced_behind_it() {
+        let made = r#"7 mkdir("/w/a", 0700) = 0"#;
+        let moved = r#"7 renameat2(AT_FDCWD</w>, "/w/b", AT_FDCWD</w>, "/w/a", 0) = 0"#;
+        let sync = "7 fsync(9</w>) = 0";
+        let synced = |lines: &[&str]| {
+            let trace = Trace::parse(&lines.join("\n")).expect("parse");
+            let found = trace.new_folders(Path::new("/w"));
+            found.iter().map(|(_, synced)| *synced).collect::<Vec<_>>()
+        };
+        assert_eq!(synced(&[made, sync]), [true]);
+        assert_eq!(synced(&[moved, sync]), [true]);
+        assert_eq!(synced(&[sync, made]), [false]);
+        assert_eq!(synced(&[made, "7 fsync(9</w/a>) = 0"]), [false]);
+        assert_eq!(synced(&[made, "7 fsync(9</w>) = -1 EIO"]), [false]);
+        assert!(synced(&[&made.replace("= 0", "= -1 EEXIST"), sync]).is_empty());
     }
 
     #[test]

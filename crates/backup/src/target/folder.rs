@@ -2,9 +2,10 @@
 //! `.unfinished`, synced, and renamed.
 
 use super::{Target, TargetFile, TargetWriter};
+use engine::folders;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Read, Write};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 const UNFINISHED: &str = ".unfinished";
@@ -72,7 +73,7 @@ impl Target for Folder {
         let path = self.root.join(name);
         let unfinished = self.root.join(format!("{name}{UNFINISHED}"));
         let folder = path.parent().unwrap_or(&self.root).to_owned();
-        make_folder(&folder)?;
+        folders::make(&folder, folders::PRIVATE)?;
         let file = fs::OpenOptions::new()
             .write(true)
             .create(true)
@@ -106,24 +107,6 @@ impl Target for Folder {
     }
 }
 
-/// Makes a folder with its parents, each name on stable storage.
-fn make_folder(folder: &Path) -> io::Result<()> {
-    if folder.is_dir() {
-        return Ok(());
-    }
-    let parent = folder
-        .parent()
-        .filter(|parent| !parent.as_os_str().is_empty());
-    if let Some(parent) = parent {
-        make_folder(parent)?;
-    }
-    match fs::DirBuilder::new().mode(0o700).create(folder) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-        _ => {}
-    }
-    File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
-}
-
 struct Writer {
     file: Option<BufWriter<File>>,
     unfinished: PathBuf,
@@ -154,7 +137,7 @@ impl TargetWriter for Writer {
             .map_err(io::IntoInnerError::into_error)
             .and_then(|file| file.sync_all())
             .and_then(|()| fs::rename(&self.unfinished, &self.path))
-            .and_then(|()| File::open(&self.folder)?.sync_all());
+            .and_then(|()| folders::sync(&self.folder));
         if done.is_err() {
             let _ = fs::remove_file(&self.unfinished);
         }

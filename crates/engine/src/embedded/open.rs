@@ -17,6 +17,7 @@ use super::segment::{OpenSegments, Segment};
 use super::threads::{Maker, whole_segment};
 use crate::contract::ReadError;
 use crate::findings::Finding;
+use crate::folders;
 use crate::limits::GROUP_BYTES_MAX;
 use crate::stats::{Counters, add};
 use parking_lot::{Condvar, Mutex};
@@ -70,7 +71,7 @@ const REPLAY_COMMITS: usize = 512;
 const REPLAY_BYTES: usize = 4 << 20;
 
 pub(crate) fn open(folder: &Path, options: &Options) -> Result<Opened, OpenError> {
-    fs::create_dir_all(folder)?;
+    folders::make(folder, folders::PRIVATE)?;
     let lock = Lock::take(&folder.join("store.lock")).map_err(|error| match error {
         LockError::Held(pid) => OpenError::InUse { pid },
         LockError::Io(error) => OpenError::Io(error),

@@ -45,6 +45,10 @@ impl Folder {
         Self(path)
     }
 
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+
     fn segment(&self, number: u32) -> PathBuf {
         self.0.join(format!("journal/{number:010}.seg"))
     }

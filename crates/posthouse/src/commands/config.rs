@@ -102,7 +102,8 @@ fn replace(path: &Path, text: &str) -> anyhow::Result<()> {
         file.set_permissions(permissions)?;
         file.write_all(text.as_bytes())?;
         file.sync_all()?;
-        fs::rename(&half, &target)
+        fs::rename(&half, &target)?;
+        target.parent().map_or(Ok(()), engine::folders::sync)
     };
     write().with_context(|| format!("cannot write {}", path.display()))
 }

@@ -7,12 +7,16 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
+use engine::folders;
 use envelope::{Address, Domain};
 use serde_json::json;
 
 use super::Context;
 use crate::acts::{AccountAdd, DomainAdd, request};
 use crate::{ask, cli, output, password, place};
+
+/// Others may look into the folder of the configuration; what is theirs not to see has its own mode.
+const DIR_MODE: u32 = 0o755;
 
 /// The usual ports; all are on one address in a private installation.
 pub(crate) const PORTS: [(&str, u16); 10] = [
@@ -99,7 +103,7 @@ fn usual_ports() -> Vec<(&'static str, String)> {
 /// Writes the configuration and makes the data folder.
 pub(crate) fn write(dir: &Path, values: &[(&str, String)]) -> anyhow::Result<PathBuf> {
     let config = dir.join("posthouse.toml");
-    std::fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
+    folders::make(dir, DIR_MODE).with_context(|| format!("cannot make {}", dir.display()))?;
     place::make_data_dir(&dir.join("data"))?;
     let mut file = OpenOptions::new()
         .write(true)
@@ -109,6 +113,7 @@ pub(crate) fn write(dir: &Path, values: &[(&str, String)]) -> anyhow::Result<Pat
         .with_context(|| format!("cannot write {}", config.display()))?;
     file.write_all(settings::render(values).as_bytes())?;
     file.sync_all()?;
+    folders::sync(dir)?;
     Ok(config)
 }
 

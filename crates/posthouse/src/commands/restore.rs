@@ -2,7 +2,6 @@
 //!
 //! Everything is restored beside the store's folder and moved there when it is whole.
 
-use std::fs::File;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -136,7 +135,7 @@ fn into_data_dir(
     refuse_unless_empty(&store)?;
     remove_folder(&store)?;
     std::fs::rename(&beside, &store)
-        .and_then(|()| File::open(data_dir)?.sync_all())
+        .and_then(|()| engine::folders::sync(data_dir))
         .with_context(|| format!("cannot move the restored store to {}", store.display()))?;
     Ok(restored)
 }

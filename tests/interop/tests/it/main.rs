@@ -7,6 +7,7 @@ mod bad_input;
 mod clients;
 mod crash;
 mod flows;
+mod folders;
 mod imaptest;
 mod peers;
 mod process;

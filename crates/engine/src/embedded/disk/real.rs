@@ -1,6 +1,7 @@
 //! Segments as files of a folder.
 
 use super::{Disk, SegmentFile};
+use crate::folders;
 use rustix::fs::{Mode, OFlags};
 use std::fs::{self, File};
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -21,10 +22,7 @@ pub(crate) struct RealDisk {
 impl RealDisk {
     /// Opens the folder, which is made if it is not there.
     pub(crate) fn open(folder: &Path, direct: bool) -> io::Result<Self> {
-        fs::create_dir_all(folder)?;
-        if let Some(parent) = folder.parent() {
-            sync_folder(parent)?;
-        }
+        folders::make(folder, folders::PRIVATE)?;
         let disk = Self {
             folder: folder.to_path_buf(),
             direct: AtomicBool::new(direct),
@@ -126,7 +124,7 @@ impl Disk for RealDisk {
     }
 
     fn sync_folder(&self) -> io::Result<()> {
-        sync_folder(&self.folder)
+        folders::sync(&self.folder)
     }
 
     fn open(&self, segment: u32) -> io::Result<Arc<dyn SegmentFile>> {
@@ -150,10 +148,6 @@ impl Disk for RealDisk {
         // The standard library's hash keys come from the system's randomness.
         RandomState::new().build_hasher().finish()
     }
-}
-
-fn sync_folder(folder: &Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
 }
 
 #[derive(Debug)]
