@@ -3,6 +3,7 @@
 //! * [`Lang`] – the languages there are
 //! * [`Text`] – one text in all of them
 //! * [`dsn`] – what delivery reports say
+//! * [`quota`] – what a notice says that an account or a domain is nearly full
 //!
 //! Not here: log lines, protocol replies (they are English), the web pages'
 //! catalogue, and how a text is put into a message.
@@ -13,6 +14,7 @@
 #![forbid(unsafe_code)]
 
 pub mod dsn;
+pub mod quota;
 
 /// A language that texts exist in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
