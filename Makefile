@@ -33,7 +33,7 @@ bench: prepare
 
 ## The long forms of the crash tests, then each fuzzer for FUZZ_SECONDS; hours.
 soak: prepare
-	POSTHOUSE_KILLS=500 POSTHOUSE_SEEDS=10000 PROPTEST_CASES=20000 tests/run
+	POSTHOUSE_KILLS=500 POSTHOUSE_SEEDS=10000 POSTHOUSE_MESSAGES=1000000 PROPTEST_CASES=20000 tests/run
 	fuzz/run all $(FUZZ_SECONDS)
 
 prepare: toolchain

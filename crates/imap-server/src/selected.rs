@@ -273,15 +273,21 @@ impl Selected {
         if gone.is_empty() {
             return Vec::new();
         }
-        let mut next = gone.iter().copied().peekable();
-        let kept = self.entries.iter().enumerate().filter(|(rank, _)| {
-            let out = next.peek() == Some(rank);
-            if out {
-                next.next();
+        if gone.len() <= CUT_MAX {
+            for rank in gone.iter().rev() {
+                self.entries.remove(*rank);
             }
-            !out
-        });
-        self.entries = kept.map(|(_, entry)| entry.clone()).collect();
+        } else {
+            let mut next = gone.iter().copied().peekable();
+            let kept = self.entries.iter().enumerate().filter(|(rank, _)| {
+                let out = next.peek() == Some(rank);
+                if out {
+                    next.next();
+                }
+                !out
+            });
+            self.entries = kept.map(|(_, entry)| entry.clone()).collect();
+        }
         gone.iter()
             .rev()
             .filter_map(|&rank| u32::try_from(rank + 1).ok())
@@ -294,3 +300,7 @@ impl Selected {
             .is_some_and(|entry| newest.rank(entry.uid).is_err())
     }
 }
+
+/// Up to this many entries are taken out one by one, each in O(log n); beyond
+/// it, building the rest anew is cheaper.
+const CUT_MAX: usize = 32;

@@ -12,7 +12,7 @@ use crate::load::{self, Tip};
 use crate::store::Shared;
 use engine::{Batch, Expect, ShardId, SubmitError};
 use envelope::AccountId;
-use mailbox_model::{ModSeq, View};
+use mailbox_model::{ModSeq, View, Weight};
 use parking_lot::RwLock;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -45,6 +45,7 @@ struct Published {
 impl Account {
     pub(crate) fn open(shared: Arc<Shared>, id: AccountId, tip: Tip) -> Arc<Self> {
         let view = Arc::new(tip.view.clone());
+        let bytes = tip.weight.bytes(&view);
         let latest = watch::Sender::new(view.modseq());
         let account = Self {
             shard: shared.engine.shard_of_account(id.0),
@@ -62,7 +63,7 @@ impl Account {
             latest,
             weight: AtomicU64::new(0),
         };
-        account.weigh(&view);
+        account.weigh(bytes);
         Arc::new(account)
     }
 
@@ -128,7 +129,8 @@ impl Account {
         let id = self.id;
         let work = move || load::load(&*shared.engine, id);
         *tip = self.shared.runtime.blocking(work).await?;
-        self.publish(Arc::new(tip.view.clone()), tip.limits, tip.floor);
+        let view = Arc::new(tip.view.clone());
+        self.publish(view, tip.weight, tip.limits, tip.floor);
         Ok(())
     }
 
@@ -152,8 +154,14 @@ impl Account {
     }
 
     /// Shows a view. Called in commit order.
-    pub(crate) fn publish(&self, view: Arc<View>, limits: QuotaLimits, floor: Floor) {
-        self.weigh(&view);
+    pub(crate) fn publish(
+        &self,
+        view: Arc<View>,
+        weight: Weight,
+        limits: QuotaLimits,
+        floor: Floor,
+    ) {
+        self.weigh(weight.bytes(&view));
         let modseq = view.modseq();
         let now = Published {
             view,
@@ -165,10 +173,8 @@ impl Account {
         drop(before);
     }
 
-    fn weigh(&self, view: &View) {
-        let messages: u64 = view.usage().emails;
-        let weight =
-            ACCOUNT_BYTES + view.mailbox_count() as u64 * MAILBOX_BYTES + messages * ENTRY_BYTES;
+    fn weigh(&self, view_bytes: u64) {
+        let weight = ACCOUNT_BYTES + view_bytes;
         let before = self.weight.swap(weight, Ordering::Relaxed);
         // Wrapping: a sum of differences comes out right in any order.
         let difference = weight.wrapping_sub(before);
@@ -183,7 +189,5 @@ impl Drop for Account {
     }
 }
 
-/// What an account, a mailbox and an entry weigh in memory, about.
-const ACCOUNT_BYTES: u64 = 4096;
-const MAILBOX_BYTES: u64 = 512;
-const ENTRY_BYTES: u64 = 64;
+/// What an account takes in memory beside its view, about.
+const ACCOUNT_BYTES: u64 = 2048;

@@ -3,6 +3,9 @@
 //! A view leaves memory only if nobody holds its account: sessions, lanes and
 //! commits that are not visible yet all do. So there is never a second, older
 //! account beside a living one.
+//!
+//! Room is made in the background; who comes when the bound is passed by an eighth
+//! waits for it. What is in use stays, however much that is.
 
 use crate::account::Account;
 use crate::store::Shared;
@@ -32,6 +35,8 @@ struct Slots {
 pub(crate) struct Cache {
     slots: Mutex<Slots>,
     making_room: AtomicBool,
+    /// Held by who makes room.
+    turn: tokio::sync::Mutex<()>,
 }
 
 impl Cache {
@@ -82,9 +87,19 @@ impl Cache {
             && !self.making_room.swap(true, Ordering::AcqRel)
     }
 
+    /// True when accounts come faster than room is made.
+    pub(crate) fn is_crowded(&self, shared: &Shared) -> bool {
+        let max = shared.options.cache_bytes_max;
+        over(shared, max.saturating_add(max / 8))
+    }
+
     /// Lets go down to nine tenths of the bound, so that the search for the
     /// longest unused pays off.
+    ///
+    /// # Cancel safety
+    /// Who comes next goes on with it.
     pub(crate) async fn make_room(&self, shared: &Shared) {
+        let _turn = self.turn.lock().await;
         let goal = shared.options.cache_bytes_max / 10 * 9;
         for (id, account) in self.idle() {
             if !over(shared, goal) {

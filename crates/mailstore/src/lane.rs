@@ -18,7 +18,8 @@ use engine::{Batch, Expect, SubmitError, Ticket};
 use envelope::AccountId;
 use mailbox_model::stage::{self, Arrival, BackStep, Expunging, FlagsRequest, StageError, Wanted};
 use mailbox_model::{
-    Draft, Effects, EmailId, MailboxId, MailboxName, ModSeq, Role, Uid, UidSet, View, apply_noting,
+    Draft, Effects, EmailId, MailboxId, MailboxName, ModSeq, Role, Uid, UidSet, View, Weight,
+    apply_noting,
 };
 use std::sync::Arc;
 use tokio::sync::OwnedMutexGuard;
@@ -467,6 +468,12 @@ impl Lane {
         batch.expect(head, Expect::Version(self.tip.version));
     }
 
+    /// Of the view with what is staged.
+    fn weight(&self) -> Weight {
+        let touched = &self.effects.mailboxes;
+        self.tip.weight.after(&self.tip.view, &self.view, touched)
+    }
+
     fn seal(&self, batch: &mut Batch) {
         if self.is_clean() {
             return;
@@ -477,8 +484,8 @@ impl Lane {
         batch.put(key, head.encode());
         let account = Arc::clone(&self.account);
         let view = Arc::new(self.view.clone());
-        let (limits, floor) = (self.limits, self.floor);
-        batch.on_visible(move |_| account.publish(view, limits, floor));
+        let (weight, limits, floor) = (self.weight(), self.limits, self.floor);
+        batch.on_visible(move |_| account.publish(view, weight, limits, floor));
     }
 
     /// Makes what was submitted the tip.
@@ -486,6 +493,7 @@ impl Lane {
         if self.is_clean() {
             return;
         }
+        self.tip.weight = self.weight();
         self.tip.version = commit;
         self.tip.view = self.view;
         self.tip.limits = self.limits;

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use engine::{CommitNo, Engine, Order, ReadError, Snapshot, Versioned};
 use envelope::AccountId;
 use mailbox_model::page::{ViewBuilder, pages_of};
-use mailbox_model::{Effects, LogEntry, ModSeq, UidValidity, View, apply_noting};
+use mailbox_model::{Effects, LogEntry, ModSeq, UidValidity, View, Weight, apply_noting};
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
@@ -20,6 +20,8 @@ use std::ops::ControlFlow;
 #[derive(Debug)]
 pub(crate) struct Tip {
     pub(crate) view: View,
+    /// The view's.
+    pub(crate) weight: Weight,
     pub(crate) limits: QuotaLimits,
     pub(crate) floor: Floor,
     /// The commit that wrote the head.
@@ -43,9 +45,11 @@ pub(crate) struct Pending {
 }
 
 impl Pending {
-    pub(crate) fn add(&mut self, mut effects: Effects, entries: u32) {
-        self.effects.pages.append(&mut effects.pages);
-        self.effects.mailboxes.append(&mut effects.mailboxes);
+    pub(crate) fn add(&mut self, effects: Effects, entries: u32) {
+        // Not `append`, which makes the whole set anew: a change touches a page,
+        // and thousands may be waiting.
+        self.effects.pages.extend(effects.pages);
+        self.effects.mailboxes.extend(effects.mailboxes);
         self.entries = self.entries.saturating_add(entries);
     }
 }
@@ -72,7 +76,7 @@ pub(crate) fn load(engine: &dyn Engine, account: AccountId) -> Result<Tip, Store
     let mut pending = Pending::default();
     let fits = |view: &View| Head::of(view, head.limits, head.floor) == head;
     let floor = head.floor.modseq;
-    let (view, stored) = match from_checkpoint(&*snapshot, account, floor, &mut pending) {
+    let (mut view, stored) = match from_checkpoint(&*snapshot, account, floor, &mut pending) {
         Ok(found) if fits(&found.0) => found,
         Err(StoreError::Read(error)) => return Err(error.into()),
         other => {
@@ -88,7 +92,9 @@ pub(crate) fn load(engine: &dyn Engine, account: AccountId) -> Result<Tip, Store
     if !fits(&view) {
         return Err(damaged("the head differs from the log".into()));
     }
+    view.forget_recent();
     Ok(Tip {
+        weight: Weight::of(&view),
         view,
         limits: head.limits,
         floor: head.floor,

@@ -14,12 +14,13 @@ use engine::{ShardId, SharedEngine};
 use envelope::AccountId;
 use runtime::{Runtime, Tasks};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// How the store behaves.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
-    /// Memory for cached views, about.
+    /// Memory for views, of accounts in use too; passed by an eighth at most as
+    /// long as there are accounts that nobody holds.
     pub cache_bytes_max: u64,
     /// Log entries after which an account gets a checkpoint.
     pub entries_per_checkpoint: u32,
@@ -111,6 +112,9 @@ impl Mailstore {
             Ok(account) => {
                 let account = Arc::clone(account);
                 self.make_room();
+                if self.cache.is_crowded(&self.shared) {
+                    self.cache.make_room(&self.shared).await;
+                }
                 Ok(account)
             }
             Err(error) => {
@@ -141,6 +145,13 @@ impl Mailstore {
             lanes.push((id, lane));
         }
         Lanes::new(Arc::clone(&self.shared), lanes)
+    }
+
+    /// Memory that the cached accounts take, about: what is held against
+    /// [`Options::cache_bytes_max`].
+    #[must_use]
+    pub fn cached_bytes(&self) -> u64 {
+        self.shared.weight.load(Ordering::Relaxed)
     }
 
     /// Lets accounts that nobody holds leave memory, the longest unused first,

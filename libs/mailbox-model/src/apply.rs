@@ -13,10 +13,12 @@ use crate::ids::{EmailId, KeywordId, MailboxId, ModSeq, Uid, UidValidity};
 use crate::limits::PAGE_UIDS;
 use crate::mailbox::{Counters, Entry, ExpungeLog, Mailbox};
 use crate::name::MailboxName;
+use crate::recent::RecentChanges;
 use crate::uidset::UidSet;
 use crate::view::{Copy, View};
+use crate::weight::KeywordSums;
 use imbl::Vector;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use thiserror::Error;
 
@@ -250,17 +252,21 @@ impl Applier<'_> {
         self.effects.mailboxes.insert(id);
         let mailbox = self.view.mailbox_mut(id).ok_or(ApplyError::NoMailbox(id))?;
         mailbox.highest_modseq = modseq;
+        let mut uids = UidSet::new();
         for entry in entries {
             let uid = entry.uid;
             self.effects.pages.insert((id, page_of(uid)));
             if !mailbox.push(entry) {
                 return Err(ApplyError::UidTaken(id, uid));
             }
+            uids.push(uid);
         }
+        mailbox.recent.push(modseq, uids);
         Ok(())
     }
 
     fn flags(&mut self, id: MailboxId, edits: &[FlagEdit]) -> Result<(), ApplyError> {
+        let mut elsewhere: BTreeMap<MailboxId, Vec<Uid>> = BTreeMap::new();
         for edit in edits {
             if let FlagId::Keyword(keyword) = edit.flag {
                 self.check_keyword(keyword)?;
@@ -280,10 +286,24 @@ impl Applier<'_> {
                 for copy in others.filter(|copy| copy.mailbox != id) {
                     let rank = self.rank_of(*copy)?;
                     self.edit_entry(copy.mailbox, rank, copy.uid, edit)?;
+                    elsewhere.entry(copy.mailbox).or_default().push(copy.uid);
                 }
             }
         }
+        let named = edits.iter().flat_map(|edit| edit.uids.ranges());
+        self.note_recent(id, UidSet::from_ranges(named));
+        for (id, uids) in elsewhere {
+            self.note_recent(id, uids.into_iter().collect());
+        }
         Ok(())
+    }
+
+    /// Lets sessions find the entries that changed.
+    fn note_recent(&mut self, id: MailboxId, uids: UidSet) {
+        let modseq = self.modseq;
+        if let Some(mailbox) = self.view.mailbox_mut(id) {
+            mailbox.recent.push(modseq, uids);
+        }
     }
 
     fn rank_of(&self, copy: Copy) -> Result<usize, ApplyError> {
@@ -426,6 +446,8 @@ impl Applier<'_> {
                 uid_next: Uid(1),
                 highest_modseq: self.modseq,
                 counters: Counters::default(),
+                keywords: KeywordSums::default(),
+                recent: RecentChanges::after(self.modseq),
                 expunges: ExpungeLog::default(),
                 entries: Vector::new(),
             };
@@ -526,6 +548,7 @@ impl Applier<'_> {
                 floor: modseq,
                 ..ExpungeLog::default()
             };
+            mailbox.recent = RecentChanges::after(modseq);
             self.effects.mailboxes.insert(id);
             for entry in mailbox.entries.iter_mut() {
                 entry.modseq = modseq;

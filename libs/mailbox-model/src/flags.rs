@@ -9,6 +9,7 @@
 
 use crate::ids::KeywordId;
 use crate::limits::KEYWORD_BYTES_MAX;
+use crate::weight;
 use std::fmt;
 use std::sync::Arc;
 
@@ -189,6 +190,8 @@ fn bit(flag: FlagId) -> u8 {
 pub struct KeywordTable {
     names: imbl::Vector<Arc<str>>,
     by_lower: imbl::OrdMap<Arc<str>, KeywordId>,
+    /// Of all names together.
+    bytes: u64,
 }
 
 impl KeywordTable {
@@ -223,12 +226,21 @@ impl KeywordTable {
         self.names.iter()
     }
 
+    /// Memory that it takes, about.
+    pub(crate) fn weight_bytes(&self) -> u64 {
+        let len = self.names.len();
+        // Each name is there twice: as given and in lower case.
+        let names = 2 * (len as u64 * weight::ARC + self.bytes);
+        names + weight::vector::<Arc<str>>(len) + weight::map::<Arc<str>, KeywordId>(len)
+    }
+
     /// Adds a name; none if it is there already or the table is full.
     pub(crate) fn add(&mut self, name: &Arc<str>) -> Option<KeywordId> {
         if self.id(name).is_some() {
             return None;
         }
         let id = KeywordId(u32::try_from(self.names.len()).ok()?);
+        self.bytes += name.len() as u64;
         self.names.push_back(Arc::clone(name));
         self.by_lower.insert(name.to_ascii_lowercase().into(), id);
         Some(id)

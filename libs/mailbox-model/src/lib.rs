@@ -5,6 +5,7 @@
 //! - [`apply`]: view × entry → the next view; nothing else changes a view.
 //! - [`undo`], [`Rewind`]: the way back, for what the account holds.
 //! - [`stage`]: view × request → the entry, naming only what really changes.
+//! - [`Weight`]: what a view takes in memory.
 //! - [`page`]: the packed pages and records that checkpoints are made of.
 //!
 //! Not here: where records are kept, who may write when, and what an email
@@ -26,11 +27,13 @@ pub mod limits;
 mod mailbox;
 mod name;
 pub mod page;
+mod recent;
 mod role;
 pub mod stage;
 mod uidset;
 mod undo;
 mod view;
+mod weight;
 
 #[cfg(test)]
 mod tests;
@@ -47,3 +50,4 @@ pub use role::Role;
 pub use uidset::UidSet;
 pub use undo::{Rewind, UndoError, undo};
 pub use view::{Copy, Usage, View};
+pub use weight::Weight;

@@ -14,6 +14,10 @@ pub const ORPHAN_SUBSCRIPTIONS_MAX: usize = 200;
 pub const EXPUNGES_KEPT_MAX: usize = 256;
 /// UID ranges that a mailbox remembers of its expunges.
 pub const EXPUNGED_RANGES_KEPT_MAX: usize = 2048;
+/// Changes that a mailbox in memory knows the entries of, for its sessions.
+pub const RECENT_CHANGES_MAX: usize = 256;
+/// UID ranges that it knows of them.
+pub const RECENT_RANGES_MAX: usize = 2048;
 /// Emails in one change that names each of them (delivery, expunge), so that
 /// its record stays well below a commit's 1 MiB.
 pub const EMAILS_PER_CHANGE_MAX: usize = 10_000;

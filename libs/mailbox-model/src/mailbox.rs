@@ -9,8 +9,10 @@ use crate::flags::{FlagId, Keywords};
 use crate::ids::{EmailId, MailboxId, ModSeq, Uid, UidValidity};
 use crate::limits::{EXPUNGED_RANGES_KEPT_MAX, EXPUNGES_KEPT_MAX};
 use crate::name::MailboxName;
+use crate::recent::RecentChanges;
 use crate::role::Role;
 use crate::uidset::UidSet;
+use crate::weight::KeywordSums;
 use imbl::Vector;
 use std::ops::Range;
 use std::sync::Arc;
@@ -134,6 +136,8 @@ pub struct Mailbox {
     pub(crate) uid_next: Uid,
     pub(crate) highest_modseq: ModSeq,
     pub(crate) counters: Counters,
+    pub(crate) keywords: KeywordSums,
+    pub(crate) recent: RecentChanges,
     pub(crate) expunges: ExpungeLog,
     pub(crate) entries: Vector<Entry>,
 }
@@ -241,13 +245,21 @@ impl Mailbox {
             .flat_map(|(first, last)| self.range(self.ranks(first, last)))
     }
 
-    /// The entries changed after `since`.
+    /// The entries changed after `since`, in order. Costs O(log n) for each
+    /// entry of the last few hundred changes, O(n) if that is longer ago.
     pub fn changed_since(&self, since: ModSeq) -> impl Iterator<Item = (usize, &Entry)> {
-        let none = self.highest_modseq <= since;
-        self.entries
-            .iter()
-            .enumerate()
-            .filter(move |(_, entry)| !none && entry.modseq > since)
+        let candidates = match self.recent.since(since) {
+            _ if self.highest_modseq <= since => UidSet::new(),
+            Some(few) => few,
+            None => UidSet::all(),
+        };
+        let runs: Vec<Range<usize>> = candidates
+            .ranges()
+            .map(|(first, last)| self.ranks(first, last))
+            .collect();
+        runs.into_iter()
+            .flat_map(|run| self.range(run))
+            .filter(move |(_, entry)| entry.modseq > since)
     }
 
     /// The rank of the first entry without `\Seen`.
@@ -278,8 +290,10 @@ impl Mailbox {
     pub(crate) fn edit(&mut self, rank: usize, edit: impl FnOnce(&mut Entry)) {
         if let Some(entry) = self.entries.get_mut(rank) {
             self.counters.subtract(entry);
+            self.keywords.subtract(&entry.keywords);
             edit(entry);
             self.counters.add(entry);
+            self.keywords.add(&entry.keywords);
         }
     }
 
@@ -289,9 +303,15 @@ impl Mailbox {
             return false;
         }
         self.uid_next = entry.uid.next();
-        self.counters.add(&entry);
-        self.entries.push_back(entry);
+        self.put_last(entry);
         true
+    }
+
+    /// Appends an entry that is known to belong there.
+    pub(crate) fn put_last(&mut self, entry: Entry) {
+        self.counters.add(&entry);
+        self.keywords.add(&entry.keywords);
+        self.entries.push_back(entry);
     }
 
     /// Takes out the entries of the set and remembers them as expunged.
@@ -342,6 +362,7 @@ impl Mailbox {
         }
         for entry in &gone {
             self.counters.subtract(entry);
+            self.keywords.subtract(&entry.keywords);
         }
         gone
     }
@@ -358,6 +379,7 @@ impl Mailbox {
         }
         for entry in &entries {
             self.counters.add(entry);
+            self.keywords.add(&entry.keywords);
         }
         if entries.len() <= RUNS_CUT_MAX {
             for entry in entries {

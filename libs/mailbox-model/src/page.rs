@@ -20,9 +20,11 @@ use crate::codec::{
 use crate::ids::{EmailId, MailboxId, ModSeq, Uid, UidValidity};
 use crate::limits::PAGE_UIDS;
 use crate::mailbox::{Counters, Entry, ExpungeLog, Expunged, Mailbox};
+use crate::recent::RecentChanges;
 use crate::role::Role;
 use crate::uidset::UidSet;
 use crate::view::{Copy, Usage, View};
+use crate::weight::KeywordSums;
 use imbl::Vector;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -241,6 +243,8 @@ impl ViewBuilder {
             uid_next,
             highest_modseq,
             counters: Counters::default(),
+            keywords: KeywordSums::default(),
+            recent: RecentChanges::after(highest_modseq),
             expunges,
             entries: Vector::new(),
         };
@@ -294,8 +298,7 @@ impl ViewBuilder {
                 modseq: ModSeq(modseq),
                 size: item.size,
             };
-            mailbox.counters.add(&entry);
-            mailbox.entries.push_back(entry);
+            mailbox.put_last(entry);
         }
         input.finish()?;
         Ok(())

@@ -17,8 +17,10 @@ use crate::flags::FlagId;
 use crate::ids::{EmailId, MailboxId, ModSeq, Uid};
 use crate::mailbox::{Counters, Entry, ExpungeLog, Mailbox};
 use crate::name::MailboxName;
+use crate::recent::RecentChanges;
 use crate::uidset::UidSet;
 use crate::view::{Copy, View};
+use crate::weight::KeywordSums;
 use imbl::Vector;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -151,6 +153,7 @@ impl Rewind {
         let modseq = self.view.modseq;
         let mailbox = self.view.mailbox_mut(id).ok_or(UndoError::Mailbox(id))?;
         mailbox.highest_modseq = modseq;
+        mailbox.recent = RecentChanges::after(modseq);
         Ok(mailbox)
     }
 
@@ -385,6 +388,8 @@ impl Rewind {
             uid_next,
             highest_modseq: modseq,
             counters: Counters::default(),
+            keywords: KeywordSums::default(),
+            recent: RecentChanges::after(modseq),
             expunges: ExpungeLog {
                 floor: modseq,
                 ..ExpungeLog::default()

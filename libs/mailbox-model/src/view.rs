@@ -9,6 +9,7 @@ use crate::flags::{Flag, FlagId, KeywordTable};
 use crate::ids::{EmailId, MailboxId, ModSeq, Uid, UidValidity};
 use crate::mailbox::{Entry, Mailbox};
 use crate::name::MailboxName;
+use crate::recent::RecentChanges;
 use crate::role::Role;
 use imbl::{OrdMap, OrdSet};
 use std::collections::BTreeMap;
@@ -217,6 +218,21 @@ impl View {
                 mailbox,
                 uid: entry.uid,
             }],
+        }
+    }
+
+    /// Lets go of what sessions would ask for about the changes so far, when
+    /// there is no session yet: after loading, that is memory for nothing.
+    pub fn forget_recent(&mut self) {
+        let known = self
+            .mailboxes
+            .values()
+            .filter(|m| m.recent.extent() != (0, 0));
+        let ids: Vec<MailboxId> = known.map(|mailbox| mailbox.id).collect();
+        for id in ids {
+            if let Some(mailbox) = self.mailbox_mut(id) {
+                mailbox.recent = RecentChanges::after(mailbox.highest_modseq);
+            }
         }
     }
 

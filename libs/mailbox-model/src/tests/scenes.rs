@@ -8,7 +8,7 @@ use crate::stage::{
 };
 use crate::{
     ApplyError, Change, Draft, EmailId, Flag, FlagId, MailboxId, ModSeq, NewMailbox, Uid, UidSet,
-    UidValidity, apply,
+    UidValidity, Weight, apply,
 };
 
 #[test]
@@ -402,6 +402,7 @@ impl World {
     fn apply_fast(&mut self, draft: Draft) {
         let entry = draft.into_entry(self.view.modseq().next(), 0);
         apply(&mut self.view, &entry).expect("it fits");
+        self.weight = Weight::of(&self.view);
         self.log.push(entry);
     }
 }

@@ -7,7 +7,7 @@ use crate::stage::{
 };
 use crate::{
     Change, Counters, Draft, Effects, EmailId, Entry, Flag, LogEntry, MailboxId, MailboxName,
-    ModSeq, Raise, Role, Uid, UidSet, UidValidity, Usage, View, apply, apply_noting,
+    ModSeq, Raise, Role, Uid, UidSet, UidValidity, Usage, View, Weight, apply, apply_noting,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,6 +17,7 @@ pub(super) struct World {
     /// The view before the first entry and after each.
     pub(super) views: Vec<View>,
     pub(super) effects: Effects,
+    pub(super) weight: Weight,
     uid_validities: BTreeSet<UidValidity>,
     seen: BTreeMap<MailboxId, (Uid, ModSeq)>,
 }
@@ -32,6 +33,7 @@ impl World {
             log: Vec::new(),
             views: vec![View::empty(UidValidity(100))],
             effects: Effects::default(),
+            weight: Weight::default(),
             uid_validities: BTreeSet::new(),
             seen: BTreeMap::new(),
         };
@@ -49,6 +51,8 @@ impl World {
         let mut effects = Effects::default();
         apply_noting(&mut self.view, &entry, &mut effects).expect("what was staged applies");
         assert_eq!(before.modseq.next(), self.view.modseq);
+        self.weight = self.weight.after(&before, &self.view, &effects.mailboxes);
+        self.check_changed(&before);
         self.log.push(entry);
         self.views.push(self.view.clone());
         self.effects.pages.extend(effects.pages.iter().copied());
@@ -212,7 +216,22 @@ impl World {
         }
     }
 
+    /// What changed since a moment is found among the recent changes as it is by
+    /// looking at every entry.
+    fn check_changed(&self, before: &View) {
+        let since = self.views.get(self.views.len().saturating_sub(3));
+        for since in [before.modseq(), since.map_or(ModSeq(0), View::modseq)] {
+            for mailbox in self.view.mailboxes() {
+                let all = mailbox.entries().iter().enumerate();
+                let all: Vec<_> = all.filter(|(_, entry)| entry.modseq > since).collect();
+                let found: Vec<_> = mailbox.changed_since(since).collect();
+                assert_eq!(found, all, "changed since {since}");
+            }
+        }
+    }
+
     fn check(&mut self, before: &View) {
+        assert_eq!(self.weight, Weight::of(&self.view));
         for mailbox in self.view.mailboxes() {
             let old = before.mailbox(mailbox.id());
             if old.is_none_or(|old| old.uid_validity() != mailbox.uid_validity()) {
