@@ -1,7 +1,9 @@
-//! The memory of all messages that are being received, shared.
+//! The memory of all messages that are being received, shared; and that of
+//! bodies read before they are sent.
 //!
-//! Nobody ever waits for it: whoever gets no more writes out what it has, in a
-//! chunk that is smaller than usual. So a crowd of slow senders costs smaller
+//! Nobody ever waits for it: whoever receives and gets no more writes out what
+//! it has, in a chunk that is smaller than usual; whoever reads ahead and gets
+//! none reads piece by piece. So a crowd of slow senders costs smaller
 //! chunks, and no message stands in another's way.
 
 use crate::limits::{CHUNK_BYTES, RECEIVE_STEPS};
@@ -37,6 +39,20 @@ impl Budget {
         self.peak.load(Ordering::Relaxed)
     }
 
+    /// What is used now.
+    pub(crate) fn used(&self) -> usize {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    /// A share of so many bytes, or none if that is more than is left.
+    pub(crate) fn share_of(self: &Arc<Self>, bytes: usize) -> Option<Share> {
+        let mut share = self.share();
+        self.take(bytes, false).then(|| {
+            share.bytes = bytes;
+            share
+        })
+    }
+
     /// An empty share.
     pub(crate) fn share(self: &Arc<Self>) -> Share {
         Share {
@@ -47,7 +63,7 @@ impl Budget {
 
     fn take(&self, bytes: usize, always: bool) -> bool {
         let more = |used: usize| {
-            let used = used + bytes;
+            let used = used.saturating_add(bytes);
             (always || used <= self.bytes_max).then_some(used)
         };
         let taken = self

@@ -38,5 +38,5 @@ mod tests;
 pub use id::BlobId;
 pub use link::Owner;
 pub use reader::BlobReader;
-pub use store::{BlobError, Blobs};
+pub use store::{BlobError, Blobs, ReadAhead};
 pub use writer::{BlobWriter, StagedBlob};

@@ -14,6 +14,9 @@ pub const RECEIVE_STEPS: [usize; 3] = [16 << 10, 64 << 10, CHUNK_BYTES];
 /// in chunks of what their buffers have.
 pub const RECEIVE_BYTES_MAX: usize = 64 << 20;
 
+/// Memory of all bodies that were read ahead and not sent yet.
+pub const READ_AHEAD_BYTES_MAX: usize = 32 << 20;
+
 /// Chunks of one blob (4 GiB): a record stays well below a commit's limit.
 pub const CHUNKS_MAX: usize = 16_384;
 

@@ -5,11 +5,11 @@
 //! sessions write the same message at once, the later record names the later
 //! bytes, and the earlier are collected. Nobody has to wait for anybody.
 
-use crate::budget::Budget;
+use crate::budget::{Budget, Share};
 use crate::compress::Pool;
 use crate::holds::Holds;
 use crate::id::BlobId;
-use crate::limits::RECEIVE_BYTES_MAX;
+use crate::limits::{READ_AHEAD_BYTES_MAX, RECEIVE_BYTES_MAX};
 use crate::link::{self, Owner};
 use crate::reader::{BlobReader, read_chunk};
 use crate::record::Record;
@@ -53,23 +53,32 @@ pub struct Blobs {
     pool: Arc<Pool>,
     holds: Arc<Holds>,
     budget: Arc<Budget>,
+    ahead: Arc<Budget>,
+}
+
+/// Room for bodies that are read before they are sent; given back when dropped.
+#[derive(Debug)]
+pub struct ReadAhead {
+    _share: Share,
 }
 
 impl Blobs {
     /// Blobs over `engine`.
     #[must_use]
     pub fn new(engine: SharedEngine) -> Self {
-        Self::with_memory(engine, RECEIVE_BYTES_MAX)
+        Self::with_memory(engine, RECEIVE_BYTES_MAX, READ_AHEAD_BYTES_MAX)
     }
 
-    /// Blobs over `engine` whose receive buffers take up to `bytes` together.
+    /// Blobs over `engine` whose receive buffers take up to `receiving` bytes
+    /// together, and bodies that are read ahead up to `reading`.
     #[must_use]
-    pub fn with_memory(engine: SharedEngine, bytes: usize) -> Self {
+    pub fn with_memory(engine: SharedEngine, receiving: usize, reading: usize) -> Self {
         Self {
             engine,
             pool: Arc::default(),
             holds: Arc::default(),
-            budget: Budget::new(bytes),
+            budget: Budget::new(receiving),
+            ahead: Budget::new(reading),
         }
     }
 
@@ -179,6 +188,33 @@ impl Blobs {
     #[must_use]
     pub fn receive_bytes_peak(&self) -> usize {
         self.budget.peak()
+    }
+
+    /// Memory that receive buffers take now.
+    #[must_use]
+    pub fn receive_bytes(&self) -> u64 {
+        self.budget.used() as u64
+    }
+
+    /// Room for `bytes` of bodies that are read before they are sent. None when
+    /// the memory for that is spent: read them one by one, piece by piece.
+    #[must_use]
+    pub fn read_ahead(&self, bytes: u64) -> Option<ReadAhead> {
+        let bytes = usize::try_from(bytes).ok()?;
+        let share = self.ahead.share_of(bytes)?;
+        Some(ReadAhead { _share: share })
+    }
+
+    /// Memory that is given out by [`Blobs::read_ahead`] now.
+    #[must_use]
+    pub fn read_ahead_bytes(&self) -> u64 {
+        self.ahead.used() as u64
+    }
+
+    /// The most that was given out by [`Blobs::read_ahead`] at a time.
+    #[must_use]
+    pub fn read_ahead_bytes_peak(&self) -> usize {
+        self.ahead.peak()
     }
 
     /// Segments of a shard before this one hold no body that a commit may name

@@ -305,7 +305,13 @@ impl Engine for EmbeddedEngine {
     }
 
     fn stats(&self) -> Stats {
-        self.core.counters.read()
+        let (index_block_bytes, index_memtable_bytes) = self.core.index.memory();
+        Stats {
+            pending_bytes: self.core.state.lock().pending_bytes as u64,
+            index_block_bytes,
+            index_memtable_bytes,
+            ..self.core.counters.read()
+        }
     }
 
     fn body_segment(&self, _shard: ShardId) -> u32 {

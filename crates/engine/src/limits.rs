@@ -14,16 +14,17 @@ pub const BODY_FRAME_BYTES_MAX: usize = 256 * 1024;
 /// Frames of one group, header included: one write to the journal.
 pub const GROUP_BYTES_MAX: usize = 4 << 20;
 
-/// Frames that were accepted but are not on the disk yet; beyond this
-/// `put_body` and `submit` wait for the disk.
+/// Frames that were accepted but are not on the disk yet, unless the options
+/// say otherwise; beyond this `put_body` and `submit` wait for the disk.
 pub const PENDING_BYTES_MAX: usize = 32 << 20;
 
 /// Commits that may be durable in the journal only; bounds replay.
 pub const UNFLUSHED_COMMITS_MAX: u64 = 16_384;
 
-/// The same for large body frames, the chunks of long messages: a message of
-/// 100 MB does not take the room of all others, nor that memory.
-pub const PENDING_LARGE_BYTES_MAX: usize = 8 << 20;
+/// The part of that which large body frames may take, the chunks of long
+/// messages: a message of 100 MB does not take the room of all others, nor that
+/// memory.
+pub const PENDING_LARGE_PART: usize = 4;
 
 /// A body frame of so many bytes is a large one.
 pub const LARGE_FRAME_BYTES: usize = 64 << 10;

@@ -39,6 +39,8 @@ counters! {
     bytes_written,
     /// The most bytes that waited for the disk at a time; a gauge.
     pending_bytes_peak,
+    /// Bytes that wait for the disk; a gauge.
+    pending_bytes,
     /// Times a writer had to wait for room in memory.
     stalls,
     /// Batches refused because a condition did not hold.
@@ -51,6 +53,10 @@ counters! {
     compactions,
     /// Tables in the index's first level; a gauge.
     index_first_level,
+    /// Memory of the index's blocks that were read; a gauge.
+    index_block_bytes,
+    /// Memory of the index's memtables; a gauge.
+    index_memtable_bytes,
     /// Segments of the journal, spare ones included; a gauge.
     segments,
     /// Bytes of them on the disk; a gauge.

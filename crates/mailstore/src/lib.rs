@@ -62,7 +62,7 @@ pub use lane::{Lane, Lanes, Place, QuotaRule};
 pub use lifecycle::DEFAULT_MAILBOXES;
 pub use operations::{Appended, FlagsStored, Transferred};
 pub use past::{Deleted, FormerPlace, PastError, Why};
-pub use read::MessageReader;
+pub use read::{MessageReader, ShortBodies};
 pub use reap::Reaped;
 pub use repair::RepairError;
 pub use restore::{Act, BroughtBack, Undeleted};

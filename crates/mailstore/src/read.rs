@@ -7,7 +7,7 @@ use crate::error::{RecordError, StoreError};
 use crate::keys;
 use crate::limits::{READ_CHUNK_BYTES, SCAN_RECORDS};
 use crate::load::for_each;
-use blobs::{BlobId, BlobReader};
+use blobs::{BlobId, BlobReader, ReadAhead};
 use bytes::{Bytes, BytesMut};
 use engine::{Engine, ReadError};
 use envelope::AccountId;
@@ -95,15 +95,22 @@ impl Account {
         Ok(whole.freeze())
     }
 
-    /// The bodies (without prefixes) of many short messages, read in one go. A
-    /// long one, and one that cannot be read, is `None`: open it by itself.
-    pub async fn read_short_bodies(&self, blobs: Vec<BlobId>) -> Vec<Option<Bytes>> {
+    /// The bodies (without prefixes) of many short messages of `bytes` together,
+    /// read in one go. A long one, and one that cannot be read, is `None`: open
+    /// it by itself. So are all when the memory for reading ahead is spent.
+    pub async fn read_short_bodies(&self, blobs: Vec<BlobId>, bytes: u64) -> ShortBodies {
+        let Some(room) = self.shared.blobs.read_ahead(bytes) else {
+            return ShortBodies::default();
+        };
         let (shared, shard) = (Arc::clone(&self.shared), self.shard());
         let work = move || {
             let read = shared.blobs.read_short(shard, &blobs);
-            read.unwrap_or_else(|_| vec![None; blobs.len()])
+            read.unwrap_or_default()
         };
-        self.shared.runtime.blocking(work).await
+        ShortBodies {
+            bodies: self.shared.runtime.blocking(work).await,
+            _room: Some(room),
+        }
     }
 
     /// Opens a message for reading from `range.start` to `range.end` in pieces
@@ -121,6 +128,22 @@ impl Account {
             record: record.clone(),
             body: None,
         }
+    }
+}
+
+/// Bodies that were read together. They count against the memory for reading
+/// ahead until this is dropped.
+#[derive(Debug, Default)]
+pub struct ShortBodies {
+    bodies: Vec<Option<Bytes>>,
+    _room: Option<ReadAhead>,
+}
+
+impl ShortBodies {
+    /// The body of the message at this place of those asked for, if it was read.
+    #[must_use]
+    pub fn body(&self, at: usize) -> Option<&Bytes> {
+        self.bodies.get(at)?.as_ref()
     }
 }
 

@@ -65,3 +65,28 @@ pub(crate) const BACKUP_START_DELAY: Duration = Duration::from_secs(60);
 
 /// A scheduled backup that failed is tried again after this.
 pub(crate) const BACKUP_RETRY: Duration = Duration::from_secs(3600);
+
+/// The part of the machine's memory that caches and buffers take where the settings don't say: the rest is for the
+/// program, its sessions and the system's own cache of files.
+pub(crate) const MEMORY_PART: u64 = 4;
+
+/// The least that caches and buffers take together.
+pub(crate) const MEMORY_MIN: u64 = 128 << 20;
+
+/// The most that they take where nobody asked for more.
+pub(crate) const MEMORY_MAX: u64 = 4 << 30;
+
+/// Memtables of the index at a time: one that fills, and as many as wait for their tables before writers wait.
+pub(crate) const MEMTABLES: u64 = 4;
+
+/// A memtable of the index; smaller ones make more tables to merge.
+pub(crate) const MEMTABLE_BYTES_MIN: u64 = 4 << 20;
+
+/// Larger ones make a start after a crash longer.
+pub(crate) const MEMTABLE_BYTES_MAX: u64 = 16 << 20;
+
+/// Bytes on their way to the disk: two groups of the journal.
+pub(crate) const JOURNAL_BYTES_MIN: u64 = 8 << 20;
+
+/// More would only wait longer.
+pub(crate) const JOURNAL_BYTES_MAX: u64 = engine::limits::PENDING_BYTES_MAX as u64;

@@ -20,6 +20,7 @@ mod bind;
 mod cli;
 mod commands;
 mod limits;
+mod memory;
 mod moment;
 mod output;
 mod password;

@@ -17,6 +17,7 @@ use settings::Settings;
 
 use crate::acts::{BackingUp, Checking};
 use crate::backups::Places;
+use crate::memory::Shares;
 
 /// The opened store.
 pub(crate) struct Store {
@@ -30,6 +31,7 @@ pub(crate) struct Store {
     pub(crate) data_dir: PathBuf,
     pub(crate) places: Places,
     pub(crate) backing_up: Arc<BackingUp>,
+    pub(crate) shares: Shares,
 }
 
 impl Store {
@@ -38,18 +40,29 @@ impl Store {
         let data_dir = settings.general.data_dir.clone();
         let mut options = Options::default();
         options.segment_bytes = settings.store.segment_bytes.0;
-        options.cache_bytes = settings.store.cache_bytes.0;
+        let shares = Shares::of(settings);
+        options.cache_bytes = shares.index_blocks;
+        options.memtable_bytes = shares.memtable;
+        options.pending_bytes = usize::try_from(shares.journal).unwrap_or(usize::MAX);
         let engine = runtime
             .blocking(move || open_engine(&data_dir, &options))
             .await?;
         let engine = Arc::new(engine);
         let shared: SharedEngine = engine.clone();
-        let blobs = Arc::new(Blobs::new(shared.clone()));
+        let blobs = Blobs::with_memory(
+            shared.clone(),
+            usize::try_from(shares.receiving).unwrap_or(usize::MAX),
+            usize::try_from(shares.reading).unwrap_or(usize::MAX),
+        );
+        let blobs = Arc::new(blobs);
         let mailstore = Mailstore::new(
             shared.clone(),
             blobs.clone(),
             runtime.clone(),
-            mailstore::Options::default(),
+            mailstore::Options {
+                cache_bytes_max: shares.views,
+                ..mailstore::Options::default()
+            },
         );
         let queue = Queue::new(shared.clone(), blobs.clone(), runtime.clone());
         let directory = Directory::new(shared, runtime.clone(), directory_options(settings));
@@ -64,6 +77,7 @@ impl Store {
             data_dir: settings.general.data_dir.clone(),
             places: Places::of(settings)?,
             backing_up: Arc::default(),
+            shares,
         })
     }
 

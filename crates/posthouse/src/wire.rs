@@ -29,6 +29,7 @@ use crate::acts::Acts;
 use crate::backups;
 use crate::bind::LocalByIntake;
 use crate::limits::{DRAIN_TIMEOUT, STOP_TIMEOUT};
+use crate::memory;
 use crate::place;
 use crate::store::Store;
 use faces::Faces;
@@ -118,6 +119,7 @@ where
         version = env!("CARGO_PKG_VERSION"),
         hostname = system.hostname,
         open_files,
+        memory = system.store.shares.total,
         "ready"
     );
     ready(&system.ready);
@@ -186,6 +188,7 @@ impl System {
         let intake = open_intake(settings, &hostname, runtime, &store, &metrics).await?;
         prepare(store.clone()).await?;
         watch_store(&metrics, &store);
+        memory::watch(&metrics, &store);
         let ready = Ready {
             listening: bound.addresses(),
         };

@@ -1,6 +1,7 @@
 //! What the binary alone needs: the executor, signals, privileges, limits, the service manager.
 
 use std::io;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
@@ -156,6 +157,38 @@ pub fn raise_open_files() -> Option<u64> {
     getrlimit(Resource::Nofile).current
 }
 
+/// The memory that this process may use: the machine's, or what its control group allows if that is less. `None` where
+/// the system does not say.
+#[must_use]
+pub fn memory_bytes() -> Option<u64> {
+    let meminfo = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let machine = memory_total(&meminfo)?;
+    let groups = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let limits = group_limits(&groups).filter_map(|file| std::fs::read_to_string(file).ok());
+    let limits = limits.filter_map(|text| text.trim().parse::<u64>().ok());
+    Some(limits.fold(machine, u64::min))
+}
+
+fn memory_total(meminfo: &str) -> Option<u64> {
+    let rest = meminfo
+        .lines()
+        .find_map(|line| line.strip_prefix("MemTotal:"))?;
+    let kilobytes: u64 = rest.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    kilobytes.checked_mul(1024)
+}
+
+/// The files that may hold a limit: of the process's own control group and of those above it; "max" is none.
+fn group_limits(groups: &str) -> impl Iterator<Item = PathBuf> {
+    let own = groups.lines().find_map(|line| line.strip_prefix("0::/"));
+    let own = PathBuf::from(own.unwrap_or_default());
+    let above: Vec<PathBuf> = own.ancestors().map(Path::to_path_buf).collect();
+    let second = above
+        .into_iter()
+        .map(|group| Path::new("/sys/fs/cgroup").join(group).join("memory.max"));
+    // The first version of control groups: what a container sees of its own.
+    second.chain([PathBuf::from("/sys/fs/cgroup/memory/memory.limit_in_bytes")])
+}
+
 /// Tells the service manager, if there is one, that every port accepts.
 pub fn notify_ready() {
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
@@ -164,4 +197,31 @@ pub fn notify_ready() {
 /// Tells the service manager, if there is one, that the end has begun.
 pub fn notify_stopping() {
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_machines_memory_is_read() {
+        let meminfo = "MemFree:  7 kB\nMemTotal:       16314372 kB\n";
+        assert_eq!(memory_total("MemFree: 7 kB\n"), None);
+        assert_eq!(memory_total(meminfo), Some(16_314_372 << 10));
+        assert!(memory_bytes().is_some_and(|bytes| bytes > 1 << 20));
+    }
+
+    #[test]
+    fn limits_of_all_groups_above_count() {
+        let files: Vec<_> = group_limits("1:name=x:/y\n0::/a.slice/b\n").collect();
+        let shown: Vec<_> = files.iter().filter_map(|file| file.to_str()).collect();
+        assert_eq!(
+            shown[..3],
+            [
+                "/sys/fs/cgroup/a.slice/b/memory.max",
+                "/sys/fs/cgroup/a.slice/memory.max",
+                "/sys/fs/cgroup/memory.max"
+            ]
+        );
+    }
 }

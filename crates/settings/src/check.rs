@@ -5,6 +5,9 @@ use std::path::Path;
 
 use crate::{Mistake, Settings};
 
+/// The least that all caches and buffers work with.
+const MEMORY_BYTES_MIN: u64 = 128 << 20;
+
 /// Adds the mistakes between keys.
 pub(crate) fn whole(
     settings: &Settings,
@@ -54,6 +57,14 @@ pub(crate) fn whole(
             "queue.retry_max",
             "it is shorter than queue.retry_first".to_owned(),
             "waits grow from the first to the longest",
+        );
+    }
+    let memory = settings.memory.total.0;
+    if memory != 0 && memory < MEMORY_BYTES_MIN {
+        tell(
+            "memory.total",
+            "it is less than 128 MiB".to_owned(),
+            "128 MiB or more, or 0 for a quarter of the machine's memory",
         );
     }
     let backup = &settings.backup;

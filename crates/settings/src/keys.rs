@@ -250,12 +250,18 @@ keys! {
         /// A file of two lines: the access key's id and its secret. Empty takes what the environment says (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY).
         s3_credentials_file: PathBuf = "", example "/etc/posthouse/s3-key";
     }
+    /// Memory.
+    memory("memory.") Memory {
+        /// What caches and buffers may take together, at least 128 MiB. 0 is a quarter of the machine's memory (or of what its control
+        /// group allows), from 128 MiB to 4 GiB. Half of it is for the views of accounts, a quarter for the index, a quarter for
+        /// messages on their way in and out. Not counted are the program itself (some 20 MB), what each session takes (some 50 kB,
+        /// up to 500 kB while it sends or receives) and the accounts in use.
+        total: Size = 0, example "2 GiB", from 0 to 1099511627776;
+    }
     /// The embedded store.
     store("store.") Store {
         /// The size of a journal segment.
         segment_bytes: Size = "64 MiB", example "256 MiB", from 4194304 to 4294967296;
-        /// Memory for the index's cache.
-        cache_bytes: Size = "16 MiB", example "1 GiB", from 1048576 to 1099511627776;
         /// How long deleted mail can be brought back, and an account be set back. A domain may have its own time: `posthouse domain retention`.
         retention: Duration = "30d", example "90d", from 0 to 315360000;
         /// Whether the space of what was deleted is given back, in the background.

@@ -55,7 +55,7 @@ fn a_crowd_shares_the_memory_and_writes_smaller_chunks() {
     const SENDERS: usize = 60;
     const BUDGET: usize = 4 * MIB;
     let engine: SharedEngine = Arc::new(MemoryEngine::new(3));
-    let blobs = Blobs::with_memory(engine.clone(), BUDGET);
+    let blobs = Blobs::with_memory(engine.clone(), BUDGET, 0);
     let mut messages: Vec<_> = (0..SENDERS)
         .map(|n| {
             let mut bytes = noise(300_000 + n);
@@ -156,4 +156,17 @@ fn a_range_opens_only_its_chunks() {
         let now = counting.opened.load(Ordering::Relaxed);
         assert_eq!(now - before, opened, "{range:?}");
     }
+}
+
+#[test]
+fn what_is_read_ahead_stays_within_its_memory() {
+    let engine: SharedEngine = Arc::new(MemoryEngine::new(1));
+    let blobs = Blobs::with_memory(engine, 0, 10 * MIB);
+    let mut rooms: Vec<_> = (0..100).map(|_| blobs.read_ahead(300_000)).collect();
+    assert_eq!(rooms.iter().flatten().count(), 10 * MIB / 300_000);
+    assert_eq!(blobs.read_ahead_bytes_peak(), 10 * MIB / 300_000 * 300_000);
+    assert!(blobs.read_ahead(u64::MAX).is_none());
+    rooms.clear();
+    assert_eq!(blobs.read_ahead_bytes(), 0);
+    assert!(blobs.read_ahead(10 << 20).is_some());
 }

@@ -21,7 +21,7 @@ use super::freed::Run;
 use super::scan::{self, Frames};
 use crate::collect::{CollectError, Goal, SealedSegment, Step, Walk};
 use crate::contract::{Batch, CommitNo, ReadError, Snapshot, SubmitError};
-use crate::limits::{COLLECT_STEP_BYTES, PENDING_LARGE_BYTES_MAX};
+use crate::limits::COLLECT_STEP_BYTES;
 use crate::stats::{add, set};
 use parking_lot::MutexGuard;
 use std::io::ErrorKind;
@@ -170,7 +170,7 @@ impl Core {
             }
             let mut payload = commit::encode(&writes);
             let mut state = self.state.lock();
-            self.make_room(&mut state, payload.len(), PENDING_LARGE_BYTES_MAX)?;
+            self.make_room(&mut state, payload.len(), self.pending_large_max())?;
             let before = writes.len();
             writes.retain(|(key, _)| !state.is_pending(key));
             if writes.len() == before && state.shown != shown {

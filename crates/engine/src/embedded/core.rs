@@ -16,10 +16,7 @@ use super::options::{OnFatal, OnStall};
 use super::segment::{OpenSegments, Segment, split};
 use crate::body::Extent;
 use crate::contract::{Batch, CommitNo, Expect, ReadError, ShardId, SubmitError, Ticket};
-use crate::limits::{
-    BODY_FRAME_BYTES_MAX, GROUP_BYTES_MAX, LARGE_FRAME_BYTES, PENDING_BYTES_MAX,
-    PENDING_LARGE_BYTES_MAX,
-};
+use crate::limits::{BODY_FRAME_BYTES_MAX, GROUP_BYTES_MAX, LARGE_FRAME_BYTES, PENDING_LARGE_PART};
 use crate::stats::{Counters, add};
 use crate::ticket;
 use bytes::Bytes;
@@ -54,6 +51,8 @@ pub(crate) struct Core {
     pub(crate) kept: Mutex<usize>,
     /// One step of collection at a time.
     pub(crate) collecting: Mutex<()>,
+    /// Bytes of frames that may wait for the disk.
+    pub(crate) pending_max: usize,
     /// Bytes of the segments that are made.
     pub(crate) segment_bytes: u64,
     /// The segment that was written when the index last began to flush.
@@ -182,6 +181,11 @@ impl State {
 }
 
 impl Core {
+    /// The same where the frame is a large one.
+    pub(crate) fn pending_large_max(&self) -> usize {
+        self.pending_max / PENDING_LARGE_PART
+    }
+
     pub(crate) fn put_body(&self, frame: &[u8]) -> Result<Extent, SubmitError> {
         if frame.len() > BODY_FRAME_BYTES_MAX {
             return Err(SubmitError::TooLarge { size: frame.len() });
@@ -189,9 +193,9 @@ impl Core {
         let crc = crc32fast::hash(frame);
         let mut state = self.state.lock();
         let pending_max = if frame.len() < LARGE_FRAME_BYTES {
-            PENDING_BYTES_MAX
+            self.pending_max
         } else {
-            PENDING_LARGE_BYTES_MAX
+            self.pending_large_max()
         };
         self.make_room(&mut state, frame.len(), pending_max)?;
         let offset = state.open.append(Kind::Body, 0, frame, crc);
@@ -277,7 +281,7 @@ impl Core {
     ) -> Result<MutexGuard<'_, State>, SubmitError> {
         let mut looks = 0;
         let mut state = self.state.lock();
-        self.make_room(&mut state, payload, PENDING_BYTES_MAX)?;
+        self.make_room(&mut state, payload, self.pending_max)?;
         let mut known = vec![None; conditions.len()];
         let mut known_at = state.shown;
         loop {
@@ -303,7 +307,7 @@ impl Core {
             let mut ask = || self.ask_index(conditions, &mut known);
             if looks <= LOOKS {
                 MutexGuard::unlocked(&mut state, ask)?;
-                self.make_room(&mut state, payload, PENDING_BYTES_MAX)?;
+                self.make_room(&mut state, payload, self.pending_max)?;
             } else {
                 ask()?;
             }

@@ -100,6 +100,11 @@ pub(crate) trait Index: Debug + Send + Sync {
     /// true when it did.
     fn pace(&self) -> bool;
 
+    /// What it holds in memory: blocks that were read, and memtables.
+    fn memory(&self) -> (u64, u64) {
+        (0, 0)
+    }
+
     /// Ends its threads. Nothing is lost that was made durable.
     fn close(&self);
 }

@@ -138,6 +138,7 @@ pub(crate) fn open(folder: &Path, options: &Options) -> Result<Opened, OpenError
         disk_full: AtomicBool::new(false),
         kept: Mutex::new(0),
         collecting: Mutex::new(()),
+        pending_max: options.pending_bytes,
         segment_bytes: whole_segment(options.segment_bytes),
         flushed_at,
     };

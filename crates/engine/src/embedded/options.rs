@@ -3,7 +3,7 @@
 use super::disk::Disk;
 use super::index::Index;
 use super::index::tree::TreeOptions;
-use crate::limits::UNFLUSHED_COMMITS_MAX;
+use crate::limits::{PENDING_BYTES_MAX, UNFLUSHED_COMMITS_MAX};
 use std::fmt;
 use std::sync::Arc;
 
@@ -28,6 +28,9 @@ pub struct Options {
     pub unflushed_commits: u64,
     /// Memory for the index's blocks.
     pub cache_bytes: u64,
+    /// Frames that may wait for the disk before writers wait, in bytes; large
+    /// ones, the chunks of long messages, may take a quarter of it.
+    pub pending_bytes: usize,
     /// What to do when the journal cannot be written.
     pub on_fatal: OnFatal,
     pub(crate) disk: Option<Arc<dyn Disk>>,
@@ -49,6 +52,7 @@ impl Default for Options {
             memtable_bytes: 16 << 20,
             unflushed_commits: UNFLUSHED_COMMITS_MAX,
             cache_bytes: 16 << 20,
+            pending_bytes: PENDING_BYTES_MAX,
             on_fatal: Arc::new(end_the_process),
             disk: None,
             index: None,

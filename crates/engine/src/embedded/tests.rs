@@ -6,6 +6,7 @@ mod faults;
 mod formats;
 mod groups;
 mod machine;
+mod memory;
 mod replay;
 mod simulation;
 

@@ -5,12 +5,11 @@ use crate::fetch::{Message, Rendered, is_in_entry, opens_message, write_message}
 use crate::limits::{OUTPUT_BYTES, READ_AHEAD_BYTES, RECORDS_PER_READ};
 use crate::reply::{Ended, Executed, Reply, SyncMode};
 use crate::session::Session;
-use bytes::Bytes;
 use imap_proto::response::{self, Code, Status};
 use imap_proto::{FetchCommand, FetchItem};
 use mailbox_model::stage::FlagAction;
 use mailbox_model::{Entry, Flag, Uid, UidSet, View};
-use mailstore::{Account, EmailRecord, RecordError};
+use mailstore::{Account, EmailRecord, RecordError, ShortBodies};
 use mime::Digest;
 use std::ops::Range;
 use std::sync::Arc;
@@ -200,13 +199,9 @@ async fn with_records<'a>(
 }
 
 /// How many messages are answered next, and the bodies of those that are opened.
-async fn read_ahead(
-    account: &Account,
-    ready: &[Ready<'_>],
-    opens: bool,
-) -> (usize, Vec<Option<Bytes>>) {
+async fn read_ahead(account: &Account, ready: &[Ready<'_>], opens: bool) -> (usize, ShortBodies) {
     if !opens {
-        return (ready.len(), Vec::new());
+        return (ready.len(), ShortBodies::default());
     }
     let mut bytes = 0;
     let fits = |ready: &&Ready<'_>| {
@@ -221,9 +216,11 @@ async fn read_ahead(
         .map(|(record, _)| record.blob)
         .collect();
     if blobs.is_empty() {
-        return (ready.len().min(1), Vec::new());
+        return (ready.len().min(1), ShortBodies::default());
     }
-    (blobs.len(), account.read_short_bodies(blobs).await)
+    let now = blobs.len();
+    let bytes = ready.iter().take(now).map(|ready| ready.entry.size).sum();
+    (now, account.read_short_bodies(blobs, bytes).await)
 }
 
 async fn write_window(
@@ -231,13 +228,12 @@ async fn write_window(
     account: &Arc<Account>,
     view: &View,
     window: &[Ready<'_>],
-    bodies: Vec<Option<Bytes>>,
+    bodies: ShortBodies,
     items: &[FetchItem],
     outcome: &mut Outcome,
 ) -> Result<(), Ended> {
     let sets_seen = items.iter().any(FetchItem::sets_seen);
-    let mut bodies = bodies.into_iter();
-    for ready in window {
+    for (at, ready) in window.iter().enumerate() {
         let message = Message {
             account,
             view,
@@ -247,7 +243,7 @@ async fn write_window(
                 .record
                 .as_ref()
                 .map(|(record, digest)| (record, digest)),
-            body: bodies.next().flatten(),
+            body: bodies.body(at).cloned(),
         };
         match write_message(session, &message, items).await? {
             Rendered::Whole if sets_seen && !ready.entry.keywords.is_seen() => {

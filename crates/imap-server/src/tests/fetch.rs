@@ -268,3 +268,26 @@ async fn reading_a_body_sets_seen_unless_it_is_a_peek() {
         .check("FETCH 1 FLAGS", &["* 1 FETCH (FLAGS ())", "OK …"])
         .await;
 }
+
+/// Bodies are read ahead as long as there is memory for that, and one by one when there is not.
+#[tokio::test]
+async fn fetch_goes_on_when_nothing_can_be_read_ahead() {
+    for memory in [0, 3000, 1 << 20] {
+        let world = World::reading_ahead(memory).await;
+        let mut client = world.bob_in_inbox().await;
+        let mut wanted = Vec::new();
+        for n in 1..=10 {
+            let text = format!("Subject: {n}\r\n\r\n{}\r\n", "x".repeat(100 * n));
+            client.append("INBOX", "", &text).await;
+            let line = format!("* {n} FETCH (BODY[] {{{}}}\r\n{text})", text.len());
+            wanted.push(line);
+        }
+        wanted.push("OK …".to_owned());
+        let wanted: Vec<&str> = wanted.iter().map(String::as_str).collect();
+        client.check("FETCH 1:* (BODY.PEEK[])", &wanted).await;
+        let blobs = &world.ports.blobs;
+        assert!(blobs.read_ahead_bytes_peak() <= memory);
+        assert_eq!(blobs.read_ahead_bytes_peak() > 0, memory > 6000);
+        assert_eq!(blobs.read_ahead_bytes(), 0, "all is given back");
+    }
+}

@@ -41,8 +41,25 @@ impl World {
 
     async fn with(quota: QuotaLimits, sessions: Sessions) -> Self {
         let engine: SharedEngine = Arc::new(MemoryEngine::new(3));
+        let blobs = Blobs::new(Arc::clone(&engine));
+        Self::over(engine, blobs, quota, sessions).await
+    }
+
+    /// As new, with so much memory for reading ahead.
+    async fn reading_ahead(bytes: usize) -> Self {
+        let engine: SharedEngine = Arc::new(MemoryEngine::new(3));
+        let blobs = Blobs::with_memory(Arc::clone(&engine), 1 << 20, bytes);
+        Self::over(engine, blobs, QuotaLimits::default(), Sessions::default()).await
+    }
+
+    async fn over(
+        engine: SharedEngine,
+        blobs: Blobs,
+        quota: QuotaLimits,
+        sessions: Sessions,
+    ) -> Self {
         let runtime = Runtime::for_tests();
-        let blobs = Arc::new(Blobs::new(Arc::clone(&engine)));
+        let blobs = Arc::new(blobs);
         let options = directory::Options::for_tests();
         let directory = Directory::new(Arc::clone(&engine), runtime.clone(), options);
         let mailstore = Mailstore::new(

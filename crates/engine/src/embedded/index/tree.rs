@@ -56,6 +56,7 @@ pub(crate) struct TreeIndex {
 
 struct Shared {
     tree: AnyTree,
+    cache: Arc<Cache>,
     counter: SequenceNumberCounter,
     options: TreeOptions,
     counters: Arc<Counters>,
@@ -124,17 +125,19 @@ impl TreeIndex {
         counters: Arc<Counters>,
     ) -> Result<Self, ReadError> {
         let counter = SequenceNumberCounter::new(1);
+        let cache = Arc::new(Cache::with_capacity_bytes(options.cache_bytes));
         let tree = contained(|| {
             // The library moves this one; nobody looks at it.
             let ignored = SequenceNumberCounter::default();
             Config::new(folder, counter.clone(), ignored)
-                .use_cache(Arc::new(Cache::with_capacity_bytes(options.cache_bytes)))
+                .use_cache(Arc::clone(&cache))
                 .open()
         })?;
         let persisted = contained(|| Ok(tree.get_highest_persisted_seqno()))?;
         counter.fetch_max(persisted.unwrap_or(0) + 1);
         let shared = Arc::new(Shared {
             tree,
+            cache,
             options,
             counters,
             applying: Mutex::default(),
@@ -290,6 +293,17 @@ impl Index for TreeIndex {
             shared.wake.wait_for(&mut work, wait);
             true
         }
+    }
+
+    fn memory(&self) -> (u64, u64) {
+        let shared = &*self.shared;
+        // Pinned blocks of the first level are in memory beside the cache.
+        let pinned = contained(|| {
+            Ok(shared.tree.pinned_filter_size() + shared.tree.pinned_block_index_size())
+        });
+        let memtables = contained(|| Ok(shared.tree.version_memtable_size_sum()));
+        let blocks = shared.cache.size() + pinned.unwrap_or(0) as u64;
+        (blocks, memtables.unwrap_or(0))
     }
 
     fn close(&self) {
