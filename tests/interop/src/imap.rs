@@ -127,7 +127,8 @@ impl Client {
 }
 
 /// The bytes of a response's first literal.
-fn literal(response: &[u8]) -> Option<Vec<u8>> {
+#[must_use]
+pub fn literal(response: &[u8]) -> Option<Vec<u8>> {
     let end = response.windows(3).position(|w| w == b"}\r\n")?;
     let start = response[..end].iter().rposition(|&b| b == b'{')?;
     let len: usize = std::str::from_utf8(&response[start + 1..end])

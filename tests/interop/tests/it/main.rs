@@ -9,6 +9,7 @@ mod crash;
 mod flows;
 mod folders;
 mod imaptest;
+mod memory;
 mod peers;
 mod process;
 mod promise;
