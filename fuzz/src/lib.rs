@@ -5,6 +5,8 @@
 
 use mailbox_model::View;
 use mailbox_model::page::{ViewBuilder, encode_mailbox, encode_page, encode_root, pages_of};
+use sasl::scram::{Hash, Salt, Verifier};
+use sasl::{Answer, Binding, BindingKind, Offer, Question, Secret};
 
 /// The parser's bytes and `N` knobs; nothing for an input that is too short.
 #[must_use]
@@ -108,4 +110,35 @@ pub fn restored(view: &View) -> View {
         }
     }
     builder.finish().expect("our own checkpoint")
+}
+
+/// What a login's directory answers: the password "pass" is right for SCRAM, all others are.
+#[must_use]
+pub fn answer(question: &Question) -> Answer {
+    match question {
+        Question::Password(_) => Answer::Accepted,
+        Question::Salt(name) => {
+            let verifier = verifier(name.hash);
+            Answer::Salt(Salt {
+                salt: verifier.salt,
+                iterations: verifier.iterations,
+                nonce: "server".into(),
+            })
+        }
+        Question::Proof(proof) => proof
+            .check(&verifier(proof.hash))
+            .map_or(Answer::Refused, Answer::Signature),
+    }
+}
+
+fn verifier(hash: Hash) -> Verifier {
+    sasl::scram::derive(hash, &Secret::from("pass"), b"salt", 1)
+}
+
+/// Everything that can be offered, with bindings or without.
+#[must_use]
+pub fn offer(bound: bool) -> Offer {
+    let binding = |kind| Binding::new(kind, b"data".to_vec());
+    let bindings = [BindingKind::TlsExporter, BindingKind::TlsServerEndPoint].map(binding);
+    Offer::passwords().with_scram(if bound { bindings.to_vec() } else { Vec::new() })
 }

@@ -41,7 +41,11 @@ impl Shell {
                 self.session
                     .refuse_login(LoginRefusal::Credentials, "wrong\r\nline");
             }
-            Event::Login(_) => {
+            Event::Login(question) => {
+                assert!(!self.session.is_logged_in());
+                self.session.answer_login(fuzz::answer(&question));
+            }
+            Event::Open => {
                 assert!(!self.session.is_logged_in());
                 let message = |uid| Message {
                     uid,

@@ -4,7 +4,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use sasl::limits::{NAME_BYTES_MAX, PASSWORD_BYTES_MAX};
-use sasl::{Credentials, Exchange, Failure, Mechanism, Step, prepare};
+use sasl::{Credentials, Exchange, Failure, Mechanism, Question, Step, prepare};
 
 fn check(credentials: &Credentials) {
     let password = credentials.password.expose();
@@ -37,9 +37,13 @@ fuzz_target!(|data: &[u8]| {
     }
     let _ = sasl::plain::parse(data).as_ref().map(check);
     let mut lines = data.split(|&byte| byte == b'\n');
-    let mechanism = fuzz::pick(&Mechanism::ALL, knob);
+    let mechanism = fuzz::pick(&Mechanism::ALL, knob >> 4);
     let initial = if knob & 2 != 0 { lines.next() } else { None };
-    let (mut exchange, mut step) = Exchange::start(mechanism, initial);
+    let offer = fuzz::offer(knob & 4 != 0);
+    if !offer.contains(mechanism) {
+        return;
+    }
+    let (mut exchange, mut step) = Exchange::start(mechanism, initial, &offer);
     let mut challenges = 0;
     for line in lines {
         match &step {
@@ -47,8 +51,16 @@ fuzz_target!(|data: &[u8]| {
                 challenges += 1;
                 assert!(text.is_ascii() && !text.contains(['\r', '\n']));
             }
-            Step::Done(credentials) => check(credentials),
-            Step::Failed(_) => {}
+            Step::Ask(question) => {
+                if let Question::Password(credentials) = question {
+                    check(credentials);
+                }
+                let name = question.login();
+                assert!(!name.is_empty() && name.len() <= NAME_BYTES_MAX);
+                step = exchange.answer(fuzz::answer(question));
+                assert!(!matches!(step, Step::Ask(_)), "asked twice");
+            }
+            Step::Done | Step::Failed(_) => {}
         }
         let ended = !matches!(step, Step::Challenge(_));
         step = exchange.handle_line(line);
@@ -57,5 +69,5 @@ fuzz_target!(|data: &[u8]| {
             assert!(over.contains(&step), "{step:?}");
         }
     }
-    assert!(challenges <= 2);
+    assert!(challenges <= 3);
 });

@@ -78,6 +78,7 @@ impl Shell {
                 assert_whole_lines(&self.content);
             }
             Event::Auth(_) => assert!(!self.session.is_authenticated()),
+            Event::LoggedIn => assert!(self.session.is_authenticated()),
             _ => {}
         }
         self.answer(&event, refusal);
@@ -89,6 +90,10 @@ impl Shell {
             Event::StartTls => self.session.tls_started(),
             Event::Close(_) => self.closed = true,
             Event::Reset | Event::DataAborted(_) => self.forget(),
+            Event::LoggedIn => {}
+            Event::Auth(question) if refusal.is_none() => {
+                self.session.answer_auth(fuzz::answer(question));
+            }
             Event::DataEnd { .. } if self.session.role() == Role::Lmtp => {
                 let refusal = refusal.unwrap_or_else(|| Reply::new(250, None, "yes"));
                 let replies = vec![refusal; self.recipients];

@@ -10,6 +10,7 @@
 //! Invariants: the private key's file is readable by its owner alone; the data folder has both files of a
 //! self-signed pair or neither (the key is written first, and a key without certificate is replaced).
 
+mod end_point;
 mod limits;
 mod self_signed;
 
@@ -19,7 +20,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use parking_lot::{Mutex, RwLock};
-use runtime::tls::ServerTls;
+use runtime::tls::{EndPoints, ServerTls};
 use runtime::{Runtime, Task};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -85,6 +86,34 @@ pub struct Certificates {
 #[derive(Debug)]
 struct Pair {
     current: RwLock<Arc<CertifiedKey>>,
+    /// What logins may be bound to: the certificate in use, then the one before,
+    /// which resumed sessions go by.
+    end_points: RwLock<Vec<Vec<u8>>>,
+}
+
+impl Pair {
+    fn new(pair: CertifiedKey) -> Self {
+        Self {
+            end_points: RwLock::new(end_point::of(&pair).into_iter().collect()),
+            current: RwLock::new(Arc::new(pair)),
+        }
+    }
+
+    fn set(&self, pair: CertifiedKey) {
+        let hash = end_point::of(&pair);
+        let mut end_points = self.end_points.write();
+        if hash.as_ref() != end_points.first() {
+            let before = end_points.first().cloned();
+            *end_points = hash.into_iter().chain(before).collect();
+        }
+        *self.current.write() = Arc::new(pair);
+    }
+}
+
+impl EndPoints for Pair {
+    fn hashes(&self) -> Vec<Vec<u8>> {
+        self.end_points.read().clone()
+    }
 }
 
 impl ResolvesServerCert for Pair {
@@ -110,11 +139,11 @@ impl Certificates {
             None => self_signed::find_or_make(data_dir, hostname, runtime)?,
         };
         let seen = modified(&files);
-        let current = RwLock::new(Arc::new(load(&files)?));
+        let pair = Pair::new(load(&files)?);
         Ok(Self {
             files,
             seen: Mutex::new(seen),
-            pair: Arc::new(Pair { current }),
+            pair: Arc::new(pair),
         })
     }
 
@@ -123,7 +152,7 @@ impl Certificates {
     /// # Errors
     /// When TLS cannot be set up at all.
     pub fn server_tls(&self) -> Result<ServerTls, CertError> {
-        Ok(ServerTls::new(self.pair.clone())?)
+        Ok(ServerTls::new(self.pair.clone())?.with_end_points(self.pair.clone()))
     }
 
     /// The files in use.
@@ -140,8 +169,7 @@ impl Certificates {
     pub fn reload(&self) -> Result<(), CertError> {
         let seen = modified(&self.files);
         *self.seen.lock() = seen;
-        let pair = load(&self.files)?;
-        *self.pair.current.write() = Arc::new(pair);
+        self.pair.set(load(&self.files)?);
         Ok(())
     }
 

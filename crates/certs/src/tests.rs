@@ -8,6 +8,8 @@ use bytes::BytesMut;
 use runtime::net::Conn;
 use runtime::tls::ClientTls;
 use rustls::RootCertStore;
+use sasl::{Binding, BindingKind};
+use sha2::Digest as _;
 
 use super::*;
 
@@ -142,4 +144,38 @@ fn a_file_that_is_no_pem_is_named() {
     let error =
         Certificates::open(Some(files), folder.path(), "x", &Runtime::for_tests()).unwrap_err();
     assert!(error.to_string().contains("c.pem"), "{error}");
+}
+
+#[tokio::test]
+async fn logins_are_bound_to_the_certificate_in_use_or_the_one_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let certificates = open(folder.path());
+    let of_file = || {
+        let text = std::fs::read(&certificates.files().certificate).unwrap();
+        let der = CertificateDer::from_pem_slice(&text).unwrap();
+        let hash = sha2::Sha256::digest(&der).to_vec();
+        Binding::new(BindingKind::TlsServerEndPoint, hash)
+    };
+    let first = of_file();
+    let tls = certificates.server_tls().unwrap();
+    let (server, client) = handshake(&tls, &trusting(&certificates), "localhost").await;
+    let (server, client) = (server.unwrap(), client.unwrap());
+    // Both ends have the same exporter; only the server knows its end points.
+    assert_eq!(
+        server.bindings(),
+        [client.bindings(), vec![first.clone()]].concat()
+    );
+    assert_eq!(server.bindings()[0].kind(), BindingKind::TlsExporter);
+    std::fs::remove_file(&certificates.files().certificate).unwrap();
+    self_signed::find_or_make(folder.path(), "mx.example.org", &Runtime::for_tests()).unwrap();
+    let second = of_file();
+    assert_ne!(first, second);
+    certificates.reload().unwrap();
+    certificates.reload().unwrap();
+    assert_eq!(server.bindings()[1..], [second, first]);
+    // Another session has another exporter.
+    let (other, _) = handshake(&tls, &trusting(&certificates), "localhost").await;
+    assert_ne!(other.unwrap().bindings()[0], server.bindings()[0]);
+    let (plain, _) = Conn::pair();
+    assert_eq!(plain.bindings(), []);
 }

@@ -2,14 +2,20 @@
 //! forgets exactly these in the commit; conflicts are staged anew.
 
 use crate::error::DirectoryError;
+use crate::keys;
+use crate::login::census::lacks_keys;
+use crate::record::credentials::Credentials;
 use crate::store::Inner;
 use engine::{Batch, CommitNo, Expect, SubmitError, Ticket, Versioned};
+use envelope::AccountId;
 use std::sync::Arc;
 
 /// Writes of the directory inside a batch that may hold those of others.
 pub(crate) struct Changes<'a> {
     batch: &'a mut Batch,
     keys: Vec<Vec<u8>>,
+    /// Accounts whose credentials change, and whether they lack keys for SCRAM then.
+    credentials: Vec<(AccountId, bool)>,
 }
 
 impl<'a> Changes<'a> {
@@ -17,15 +23,23 @@ impl<'a> Changes<'a> {
         Self {
             batch,
             keys: Vec::new(),
+            credentials: Vec::new(),
         }
     }
 
     pub(crate) fn put(&mut self, key: Vec<u8>, record: Vec<u8>) {
+        if let Some(id) = keys::credentials_of(&key) {
+            let lacks = Credentials::decode(&record).is_ok_and(|stored| lacks_keys(&stored));
+            self.credentials.push((id, lacks));
+        }
         self.batch.put(key.clone(), record);
         self.keys.push(key);
     }
 
     pub(crate) fn delete(&mut self, key: Vec<u8>) {
+        if let Some(id) = keys::credentials_of(&key) {
+            self.credentials.push((id, false));
+        }
         self.batch.delete(key.clone());
         self.keys.push(key);
     }
@@ -39,8 +53,14 @@ impl<'a> Changes<'a> {
     /// Ends the directory's part of the batch.
     pub(crate) fn finish(self, inner: &Inner) {
         let cache = Arc::clone(&inner.cache);
-        let keys = self.keys;
-        self.batch.on_visible(move |_| cache.invalidate(&keys));
+        let (keys, credentials) = (self.keys, self.credentials);
+        let census = Arc::clone(&inner.census);
+        self.batch.on_visible(move |_| {
+            cache.invalidate(&keys);
+            for &(id, lacks) in &credentials {
+                census.note(id, lacks);
+            }
+        });
     }
 }
 

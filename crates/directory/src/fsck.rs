@@ -11,6 +11,7 @@ use crate::record::address::AddressRecord;
 use crate::record::credentials::Credentials;
 use crate::record::domain::DomainRecord;
 use crate::record::head::Head;
+use crate::record::key::Key;
 use crate::store::Directory;
 use engine::check::{Checker, Repair, Report, Severity};
 use engine::{Order, Snapshot, Versioned};
@@ -61,6 +62,8 @@ pub enum Kind {
     Credentials,
     /// A bare login name.
     Name,
+    /// The key of made-up salts.
+    Key,
 }
 
 impl Kind {
@@ -74,6 +77,7 @@ impl Kind {
             Self::Account => "account",
             Self::Credentials => "password",
             Self::Name => "login name",
+            Self::Key => "key",
         }
     }
 }
@@ -173,6 +177,12 @@ impl Finding {
                 Wrong,
                 Repair::Rebuild,
                 "the person can log in with the full address only",
+            ),
+            Self::Damaged(Kind::Key, ..) => (
+                Checker::RecordReadable,
+                Wrong,
+                Repair::Rebuild,
+                "nobody can log in by SCRAM; a repair lets a new key be drawn",
             ),
             Self::NextAccount(_) => (
                 Checker::DirectoryAgrees,
@@ -278,6 +288,7 @@ impl Directory {
     /// directory's back.
     pub fn refresh(&self) {
         self.inner.cache.clear();
+        self.inner.census.forget();
     }
 }
 
@@ -309,6 +320,7 @@ pub(crate) fn kind_of(key: &[u8]) -> Option<Kind> {
     let rest = key.get(2..)?;
     match key.get(1)? {
         b'h' if rest.is_empty() => Some(Kind::Head),
+        b'k' if rest.is_empty() => Some(Kind::Key),
         b'd' => domain_of(key).map(|_| Kind::Domain),
         b'm' => address_of(key).map(|_| Kind::Address),
         b'a' => keys::split_account(key).map(|_| Kind::Account),
@@ -339,6 +351,7 @@ fn check_record(
     let value = &record.value;
     Ok(match kind {
         Kind::Head => Head::decode(value).map(drop),
+        Kind::Key => Key::decode(value).map(drop),
         Kind::Domain => DomainRecord::decode(value).map(drop),
         Kind::Address => match AddressRecord::decode(value) {
             Ok(address) => {

@@ -8,6 +8,7 @@
 //! | `D` `a` account, 8 bytes | [account](crate::record::account) |
 //! | `D` `p` account, 8 bytes | [credentials](crate::record::credentials) |
 //! | `D` `n` local NUL domain | account, varint: bare login names |
+//! | `D` `k` | [key of made-up salts](crate::record::key) |
 //!
 //! Neither domains nor local parts can hold NUL, so no key is the start of
 //! another domain's keys.
@@ -86,6 +87,19 @@ pub(crate) fn credentials(id: AccountId) -> Vec<u8> {
     numbered(b'p', id)
 }
 
+pub(crate) fn all_credentials() -> (Vec<u8>, Vec<u8>) {
+    (tagged(b'p'), tagged(b'p' + 1))
+}
+
+/// The account whose credentials a key names; none of other keys.
+pub(crate) fn credentials_of(key: &[u8]) -> Option<AccountId> {
+    split_account(key).filter(|_| key.starts_with(&tagged(b'p')))
+}
+
+pub(crate) fn key() -> Vec<u8> {
+    tagged(b'k')
+}
+
 pub(crate) fn name(address: &Address) -> Vec<u8> {
     let mut key = names_of(&address.local().to_key()).0;
     key.extend_from_slice(address.domain().as_str().as_bytes());
@@ -127,6 +141,7 @@ mod tests {
         assert_eq!(account_of(&account(AccountId(258))), Some(AccountId(258)));
         assert_eq!(account_of(&credentials(AccountId(258))), None);
         assert_eq!(credentials(AccountId(1)), b"Dp\0\0\0\0\0\0\0\x01");
+        assert_eq!(key(), b"Dk");
         assert_eq!(name(&bob), b"Dnbob\0example.org");
         assert_eq!(split_address(&address(&bob)), Some(("example.org", "bob")));
         assert_eq!(

@@ -5,8 +5,9 @@
 //!   called from many tasks.
 //! - [`Directory::resolve`]: what an address leads to ([`Resolution`]), with
 //!   aliases followed, sub-addresses, role addresses and catch-all.
-//! - [`Directory::authenticate`]: a login and a password to an [`Identity`], or
+//! - [`Directory::answer`]: what a SASL exchange asks, to a [`Verdict`], or
 //!   an [`AuthFailure`] that says what the client may be told.
+//!   [`Directory::offer`]: which mechanisms can work here.
 //! - `domain_*`, `account_*`, `alias_*`: what administrators do. Each is one
 //!   commit with conditions; a change that came first means staging anew.
 //! - [`Directory::fsck`]: whether the records agree; [`mod@fsck`] has the findings. [`Directory::repair`] mends them.
@@ -45,7 +46,7 @@ pub use alias::Alias;
 pub use domain::{DomainInfo, Removal};
 pub use error::DirectoryError;
 pub use keys::account_of;
-pub use login::{AuthFailure, Identity};
+pub use login::{AuthFailure, Caller, Identity, Service, Verdict};
 pub use options::{LoginOptions, Options};
 pub use record::account::Quota;
 pub use record::credentials::Cost;

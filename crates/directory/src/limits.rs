@@ -36,6 +36,10 @@ pub const SALT_BYTES: usize = 16;
 /// Bytes of a password's hash.
 pub const HASH_BYTES: usize = 32;
 
+/// Domains among which a bare name that does not exist is given a place. Where
+/// there are more, bare names are no logins for SCRAM.
+pub const SCRAM_DOMAINS_MAX: usize = 64;
+
 /// How often a change is staged anew when another change came first.
 pub const CONFLICTS_MAX: usize = 16;
 

@@ -1,22 +1,23 @@
-//! From a login and a password to an account.
+//! From a login and a proof to an account.
 //!
 //! The order is part of the defence: limits first (a banned address costs
-//! nothing), then the login cache, then one argon2id computation whether or not
-//! the login exists, then the account's state. What the client is told never
-//! says which of login and password was wrong.
+//! nothing), then the login cache, then one argon2id computation (or one check of
+//! a SCRAM proof) whether or not the login exists, then the account's state. What
+//! the client is told never says which of login and password was wrong.
 
 pub(crate) mod cache;
+pub(crate) mod census;
+mod names;
+mod scram;
 pub(crate) mod throttle;
 
 use crate::error::DirectoryError;
 use crate::keys;
-use crate::record::address::AddressRecord;
 use crate::record::credentials::Credentials;
-use crate::resolve::{Resolution, Target};
 use crate::store::{Directory, Inner, decode};
 use engine::CommitNo;
-use envelope::{AccountId, Address, LocalPart};
-use sasl::Secret;
+use envelope::{AccountId, Address};
+use sasl::{Answer, Binding, Offer, Question, Secret};
 use std::net::IpAddr;
 use thiserror::Error;
 
@@ -71,44 +72,87 @@ impl From<DirectoryError> for AuthFailure {
     }
 }
 
+/// What an account is used for; a password may be good for some of them only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Service {
+    /// Reading by IMAP.
+    Imap,
+    /// Reading by POP3.
+    Pop3,
+    /// Sending: submission.
+    Smtp,
+}
+
+/// Who asks.
+#[derive(Debug, Clone, Copy)]
+pub struct Caller {
+    /// For what.
+    pub service: Service,
+    /// From where.
+    pub peer: IpAddr,
+}
+
+/// What a SASL exchange is told.
+#[derive(Debug)]
+pub enum Verdict {
+    /// The exchange goes on with this; nothing is decided.
+    GoOn(Answer),
+    /// Right. Who it is counts from the moment when the exchange is done.
+    Granted(Identity, Answer),
+}
+
 impl Directory {
-    /// Checks a login from `peer`. The login is a full address in any case, an
-    /// alias of one account, or a bare name that exists in one domain only.
+    /// What a connection may offer that is private enough for passwords: SCRAM
+    /// only while every account that has a password has keys for it, so that no
+    /// client chooses a mechanism that fails ([`Directory::survey`] finds out).
+    #[must_use]
+    pub fn offer(&self, bindings: Vec<Binding>) -> Offer {
+        let offer = Offer::passwords();
+        if self.inner.options.scram && self.inner.census.all_have_keys() {
+            offer.with_scram(bindings)
+        } else {
+            offer
+        }
+    }
+
+    /// Answers what a SASL exchange asks about a client. The login is a
+    /// full address in any case, an alias of one account, or a bare name that
+    /// exists in one domain only; for SCRAM no alias (see `login/scram.rs`).
+    /// Acting for another account is refused.
     ///
     /// # Errors
     /// See [`AuthFailure`].
     ///
     /// # Cancel safety
     /// May be dropped at any time; a wrong password is counted once checked.
-    pub async fn authenticate(
+    pub async fn answer(
         &self,
-        login: &str,
-        password: &Secret,
-        peer: IpAddr,
-    ) -> Result<Identity, AuthFailure> {
-        self.inner.authenticate(login, password, peer).await
-    }
-
-    /// As [`Directory::authenticate`] for what a SASL exchange brought. Acting
-    /// for another account is refused.
-    ///
-    /// # Errors
-    /// See [`AuthFailure`].
-    pub async fn authenticate_sasl(
-        &self,
-        claimed: &sasl::Credentials,
-        peer: IpAddr,
-    ) -> Result<Identity, AuthFailure> {
-        let identity = self
-            .inner
-            .authenticate(&claimed.login, &claimed.password, peer)
-            .await?;
-        if let Some(other) = &claimed.authorization
-            && self.inner.find_login(other).await? != Some(identity.account)
+        question: &Question,
+        caller: Caller,
+    ) -> Result<Verdict, AuthFailure> {
+        let (inner, peer) = (&self.inner, caller.peer);
+        let (identity, answer, authorization) = match question {
+            Question::Salt(name) => {
+                let salt = inner.salt(name, peer).await?;
+                return Ok(Verdict::GoOn(Answer::Salt(salt)));
+            }
+            Question::Password(claimed) => {
+                let identity = inner
+                    .authenticate(&claimed.login, &claimed.password, peer)
+                    .await?;
+                (identity, Answer::Accepted, &claimed.authorization)
+            }
+            Question::Proof(proof) => {
+                let (identity, signature) = inner.check_proof(proof, peer).await?;
+                (identity, Answer::Signature(signature), &proof.authorization)
+            }
+        };
+        if let Some(other) = authorization
+            && inner.find_login(other).await? != Some(identity.account)
         {
             return Err(AuthFailure::Invalid);
         }
-        Ok(identity)
+        Ok(Verdict::Granted(identity, answer))
     }
 
     /// Lifts what wrong passwords brought upon an address.
@@ -134,8 +178,20 @@ impl Inner {
             None => None,
         };
         let right = self.is_right(account, stored, password).await?;
-        let (Some(id), true) = (account, right) else {
-            let wait = self.throttle.failed(peer, &claim, password);
+        let account = account.filter(|_| right);
+        self.admit(account, peer, &claim, password).await
+    }
+
+    /// The end of every login: none is delayed and counted, an account must be on.
+    async fn admit(
+        &self,
+        account: Option<AccountId>,
+        peer: IpAddr,
+        claim: &throttle::Claim,
+        tried: &Secret,
+    ) -> Result<Identity, AuthFailure> {
+        let Some(id) = account else {
+            let wait = self.throttle.failed(peer, claim, tried);
             self.runtime.sleep(wait).await;
             return Err(AuthFailure::Invalid);
         };
@@ -143,7 +199,7 @@ impl Inner {
         let Some(record) = record.filter(|record| !record.disabled) else {
             return Err(AuthFailure::Disabled);
         };
-        self.throttle.succeeded(peer, &claim);
+        self.throttle.succeeded(peer, claim);
         Ok(Identity {
             account: id,
             address: record.address,
@@ -180,43 +236,5 @@ impl Inner {
         let version = record.as_ref().map(|record| record.version);
         let credentials = decode(&key, record, Credentials::decode)?;
         Ok(version.zip(credentials))
-    }
-
-    /// The account that a login name means.
-    async fn find_login(&self, login: &str) -> Result<Option<AccountId>, DirectoryError> {
-        if !login.contains('@') {
-            return self.find_bare_login(login).await;
-        }
-        let Ok(address) = Address::parse(login) else {
-            return Ok(None);
-        };
-        let local = address.local().to_key();
-        match self.address_record(address.domain(), &local).await? {
-            Some(AddressRecord::Account(id)) => Ok(Some(id)),
-            Some(AddressRecord::Alias(_)) if self.options.login_by_alias => {
-                Ok(match self.resolve(&address).await? {
-                    Resolution::Local(targets) => match targets.as_slice() {
-                        [Target::Account { id, .. }] => Some(*id),
-                        _ => None,
-                    },
-                    _ => None,
-                })
-            }
-            _ => Ok(None),
-        }
-    }
-
-    async fn find_bare_login(&self, login: &str) -> Result<Option<AccountId>, DirectoryError> {
-        let Ok(local) = LocalPart::from_content(login) else {
-            return Ok(None);
-        };
-        let found = self.scan(keys::names_of(&local.to_key()), 2).await?;
-        let [(key, record)] = found.as_slice() else {
-            return Ok(None);
-        };
-        decode(key, Some(record.clone()), |bytes| {
-            let mut reader = wire::codec::Reader::new(bytes);
-            reader.varint().map(AccountId)
-        })
     }
 }

@@ -6,6 +6,7 @@ pub mod address;
 pub mod credentials;
 pub mod domain;
 pub mod head;
+pub mod key;
 
 use envelope::Address;
 use wire::codec::{DecodeError, Reader};

@@ -69,6 +69,7 @@ impl Directory {
             mended.extend(self.inner.runtime.blocking(work).await?);
         }
         self.refresh();
+        self.survey().await?;
         Ok(mended)
     }
 
@@ -177,7 +178,7 @@ impl Repair<'_> {
                 Some(id) => self.damaged_account(id, key, why),
                 None => self.remove(key, why),
             },
-            Kind::Credentials | Kind::Name => self.remove(key, why),
+            Kind::Credentials | Kind::Name | Kind::Key => self.remove(key, why),
         }
     }
 

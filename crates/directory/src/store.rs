@@ -5,6 +5,7 @@ use crate::error::DirectoryError;
 use crate::keys;
 use crate::limits::{RECORD_CACHE_ENTRIES, SCAN_PAGE};
 use crate::login::cache::LoginCache;
+use crate::login::census::Census;
 use crate::login::throttle::Throttle;
 use crate::options::Options;
 use crate::password::HashLine;
@@ -33,6 +34,7 @@ pub(crate) struct Inner {
     pub(crate) hashes: HashLine,
     pub(crate) logins: LoginCache,
     pub(crate) throttle: Throttle,
+    pub(crate) census: Arc<Census>,
     /// Changes of this process go one after the other; those of another
     /// process are caught by conditions.
     pub(crate) changing: tokio::sync::Mutex<()>,
@@ -54,6 +56,7 @@ impl Directory {
             hashes,
             logins: LoginCache::new(&runtime),
             throttle: Throttle::new(&runtime, options.login.clone()),
+            census: Arc::default(),
             runtime,
             options,
             cache: Arc::new(RecordCache::new(RECORD_CACHE_ENTRIES)),

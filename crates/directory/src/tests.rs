@@ -4,6 +4,7 @@ mod changing;
 mod flips;
 mod login;
 mod resolving;
+mod scram;
 
 use crate::{Directory, NewAccount, Options};
 use engine::{Batch, MemoryEngine, SharedEngine};

@@ -20,10 +20,8 @@ pub(crate) fn capabilities(session: &Session) -> String {
     }
     // RFC 9051 §6.2.3: LOGINDISABLED where LOGIN is refused.
     if session.may_log_in() {
-        for mechanism in sasl::Mechanism::ALL {
-            names.push_str(" AUTH=");
-            names.push_str(mechanism.name());
-        }
+        names.push(' ');
+        names.push_str(&session.offer().names("AUTH="));
     } else {
         names.push_str(" LOGINDISABLED");
     }

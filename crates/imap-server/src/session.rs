@@ -283,6 +283,11 @@ impl Session {
         self.conn.is_tls() || self.config.plaintext_login
     }
 
+    /// The mechanisms of this connection, where passwords may be sent.
+    pub(crate) fn offer(&self) -> sasl::Offer {
+        self.ports.directory.offer(self.conn.bindings())
+    }
+
     pub(crate) fn may_start_tls(&self) -> bool {
         matches!(self.config.tls, TlsMode::StartTls(_)) && !self.conn.is_tls()
     }

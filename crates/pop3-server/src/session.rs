@@ -5,7 +5,7 @@ use crate::config::{Config, TlsMode};
 use crate::limits::{COMMAND_TIMEOUT, LOGIN_TIMEOUT, SEEN_TOGETHER};
 use crate::maildrops::Lock;
 use bytes::BytesMut;
-use directory::{AuthFailure, Identity};
+use directory::{AuthFailure, Caller, Identity, Service, Verdict};
 use mailbox_model::stage::{Expunging, FlagAction};
 use mailbox_model::{Flag, MailboxId, Uid, UidSet};
 use mailstore::{Account, MessageReader};
@@ -16,7 +16,7 @@ use pop3_proto::{
 };
 use runtime::Monotonic;
 use runtime::net::Conn;
-use sasl::Credentials;
+use sasl::Question;
 use std::sync::Arc;
 
 /// The session is over; whoever had to be told was told.
@@ -33,6 +33,8 @@ pub(crate) struct Session {
     /// The number that the log knows the session by.
     id: u64,
     login: Option<Login>,
+    /// Who it is once the exchange is done.
+    granted: Option<Identity>,
     /// When the login must have happened.
     login_until: Monotonic,
     /// When the command whose first bytes are here must be complete.
@@ -56,14 +58,16 @@ impl Session {
             (TlsMode::StartTls(_), _) => TlsState::Offered,
             _ => TlsState::Unavailable,
         };
-        let protocol = Protocol::new(pop3_proto::Config {
+        let mut protocol = Protocol::new(pop3_proto::Config {
             hostname: config.host_name.clone(),
             tls,
             plaintext_login: config.plaintext_login,
         });
+        protocol.set_offer(ports.directory.offer(conn.bindings()));
         Self {
             conn,
             protocol,
+            granted: None,
             input: BytesMut::new(),
             id: ports.runtime.random_u64(),
             login: None,
@@ -101,8 +105,15 @@ impl Session {
     async fn handle(&mut self, event: Event) -> Result<(), Ended> {
         match event {
             Event::StartTls => self.start_tls().await,
-            Event::Login(credentials) => {
-                self.log_in(&credentials).await;
+            Event::Login(question) => {
+                self.log_in(&question).await;
+                Ok(())
+            }
+            Event::Open => {
+                if let Some(identity) = self.granted.take() {
+                    self.ports.metrics.login("pop3", true);
+                    self.open(identity).await;
+                }
                 Ok(())
             }
             Event::Fetch(fetch) => self.fetch(fetch).await,
@@ -176,20 +187,25 @@ impl Session {
             .await
             .map_err(|_| Ended)?;
         self.protocol.tls_started();
+        let offer = self.ports.directory.offer(self.conn.bindings());
+        self.protocol.set_offer(offer);
         Ok(())
     }
 
-    async fn log_in(&mut self, credentials: &Credentials) {
+    async fn log_in(&mut self, question: &Question) {
         let peer = self.conn.peer_addr().ip();
-        let checked = self
-            .ports
-            .directory
-            .authenticate_sasl(credentials, peer)
-            .await;
-        self.ports.metrics.login("pop3", checked.is_ok());
-        match checked {
-            Ok(identity) => self.open(identity).await,
+        let caller = Caller {
+            service: Service::Pop3,
+            peer,
+        };
+        match self.ports.directory.answer(question, caller).await {
+            Ok(Verdict::GoOn(answer)) => self.protocol.answer_login(answer),
+            Ok(Verdict::Granted(identity, answer)) => {
+                self.granted = Some(identity);
+                self.protocol.answer_login(answer);
+            }
             Err(failure) => {
+                self.ports.metrics.login("pop3", false);
                 tracing::info!(session = self.id, peer = %peer, %failure, "pop3: login refused");
                 let refusal = match failure {
                     AuthFailure::Invalid => LoginRefusal::Credentials,

@@ -187,6 +187,11 @@ impl System {
         let metrics = Arc::new(Metrics::new());
         let intake = open_intake(settings, &hostname, runtime, &store, &metrics).await?;
         prepare(store.clone()).await?;
+        store
+            .directory
+            .survey()
+            .await
+            .context("cannot read the accounts' passwords")?;
         watch_store(&metrics, &store);
         memory::watch(&metrics, &store);
         let ready = Ready {

@@ -10,14 +10,24 @@ use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ResolvesServerCert;
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme};
+use sasl::{Binding, BindingKind};
 use tokio_rustls::TlsStream;
 
 use crate::limits;
+
+/// The hashes of a server's certificates that clients may bind a login to
+/// (`tls-server-end-point`, RFC 5929 §4): of the one in use, and of those that
+/// sessions which are resumed may still go by.
+pub trait EndPoints: std::fmt::Debug + Send + Sync {
+    /// The hashes as they are now.
+    fn hashes(&self) -> Vec<Vec<u8>>;
+}
 
 /// The server's side: certificates by name, protocols by ALPN. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct ServerTls {
     config: Arc<ServerConfig>,
+    end_points: Option<Arc<dyn EndPoints>>,
 }
 
 impl ServerTls {
@@ -35,7 +45,15 @@ impl ServerTls {
             rustls::server::ServerSessionMemoryCache::new(limits::TLS_SESSIONS_MAX);
         Ok(Self {
             config: Arc::new(config),
+            end_points: None,
         })
+    }
+
+    /// The same whose clients may bind a login to the certificate.
+    #[must_use]
+    pub fn with_end_points(mut self, end_points: Arc<dyn EndPoints>) -> Self {
+        self.end_points = Some(end_points);
+        self
     }
 
     /// The same for one protocol: a client that names others by ALPN (RFC 7301) is refused, one that names
@@ -49,11 +67,16 @@ impl ServerTls {
             .collect();
         Self {
             config: Arc::new(config),
+            end_points: self.end_points.clone(),
         }
     }
 
     pub(crate) fn config(&self) -> Arc<ServerConfig> {
         self.config.clone()
+    }
+
+    pub(crate) fn end_points(&self) -> Option<Arc<dyn EndPoints>> {
+        self.end_points.clone()
     }
 }
 
@@ -120,6 +143,36 @@ impl ClientTls {
         ServerName::try_from(name)
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))
     }
+}
+
+/// What a client may bind its login to in this session.
+pub(crate) fn bindings<S>(
+    stream: &TlsStream<S>,
+    end_points: Option<&dyn EndPoints>,
+) -> Vec<Binding> {
+    let (_, session) = stream.get_ref();
+    let mut bindings = Vec::new();
+    // RFC 9266 §3: TLS 1.3 alone has it for certain; before, it would need an
+    // extended master secret, and rustls does not tell whether there is one.
+    if session.protocol_version() == Some(rustls::ProtocolVersion::TLSv1_3) {
+        let exported = match stream {
+            TlsStream::Server(server) => exporter(server.get_ref().1),
+            TlsStream::Client(client) => exporter(client.get_ref().1),
+        };
+        bindings.extend(exported.map(|data| Binding::new(BindingKind::TlsExporter, data)));
+    }
+    let hashes = end_points.map(EndPoints::hashes).unwrap_or_default();
+    let end_point = |hash| Binding::new(BindingKind::TlsServerEndPoint, hash);
+    bindings.extend(hashes.into_iter().map(end_point));
+    bindings
+}
+
+/// RFC 9266 §2: 32 bytes, this label, an empty context.
+fn exporter<D>(session: &rustls::ConnectionCommon<D>) -> Option<Vec<u8>> {
+    let data = vec![0; 32];
+    session
+        .export_keying_material(data, b"EXPORTER-Channel-Binding", Some(b""))
+        .ok()
 }
 
 /// What a handshake agreed on; goes into Received fields and the trace.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::BytesMut;
 use envelope::Reply;
 use runtime::net::Conn;
-use smtp_proto::server::{CloseReason, Session as Machine};
+use smtp_proto::server::{AuthOffer, CloseReason, Session as Machine};
 
 use crate::deadline::Deadlines;
 use crate::transaction::{Client, Next};
@@ -35,7 +35,10 @@ enum Woken {
 impl Session {
     pub(crate) fn new(mut conn: Conn, ports: Arc<Ports>, config: Arc<Config>) -> Self {
         conn.set_write_timeout(limits::WRITE_TIMEOUT);
-        let machine = Machine::new(config.protocol.clone(), conn.is_tls());
+        let mut machine = Machine::new(config.protocol.clone(), conn.is_tls());
+        if config.protocol.auth != AuthOffer::Never {
+            machine.set_offer(ports.directory.offer(conn.bindings()));
+        }
         let deadlines = Deadlines::new(config.idle_timeout, ports.runtime.monotonic());
         let client = Client::new(&ports.runtime, &config, &conn);
         Self {
@@ -128,6 +131,10 @@ impl Session {
         let handshake = Box::pin(self.conn.start_tls_after(tls, &self.input));
         crate::in_time(&self.ports.runtime, handshake).await?;
         self.machine.tls_started();
+        if self.config.protocol.auth != AuthOffer::Never {
+            let offer = self.ports.directory.offer(self.conn.bindings());
+            self.machine.set_offer(offer);
+        }
         self.client.forget();
         self.client.facts.tls = crate::transaction::tls_name(&self.conn);
         Ok(())

@@ -1,13 +1,13 @@
 //! What the machine's events lead to: logins, senders, recipients, messages.
 
-use directory::AuthFailure;
+use directory::{AuthFailure, Caller, Identity, Service, Verdict};
 use envelope::{Address, Envelope, ForwardPath, LocalPart, Recipient, Reply};
 use intake::{Facts, Receiving, Transaction};
 use observe::Door;
 use policy::Decision;
 use runtime::Runtime;
 use runtime::net::Conn;
-use sasl::Credentials;
+use sasl::Question;
 use smtp_proto::data::DataFault;
 use smtp_proto::server::{CloseReason, Event, Hello, HelloVerb, Mail, Rcpt, Role};
 
@@ -25,6 +25,8 @@ pub(crate) enum Next {
 pub(crate) struct Client {
     pub(crate) facts: Facts,
     auth_failures: u32,
+    /// Who it is once the exchange is done.
+    granted: Option<Identity>,
     pending: Option<Pending>,
     receiving: Option<Box<Receiving>>,
 }
@@ -58,6 +60,7 @@ impl Client {
         Self {
             facts,
             auth_failures: 0,
+            granted: None,
             pending: None,
             receiving: None,
         }
@@ -68,6 +71,7 @@ impl Client {
         self.facts.helo.clear();
         self.facts.extended = false;
         self.facts.session.identity = None;
+        self.granted = None;
         self.drop_transaction();
     }
 
@@ -87,7 +91,8 @@ impl Session {
     pub(crate) async fn handle(&mut self, event: Event) -> Next {
         match event {
             Event::Hello(hello) => self.hello(hello),
-            Event::Auth(credentials) => self.auth(&credentials).await,
+            Event::Auth(question) => self.auth(&question).await,
+            Event::LoggedIn => self.logged_in(),
             Event::StartTls => return Next::StartTls,
             Event::Mail(mail) => self.mail(mail).await,
             Event::Rcpt(rcpt) => self.rcpt(rcpt).await,
@@ -134,23 +139,26 @@ impl Session {
             && !self.ports.policy.may_relay(session)
     }
 
-    async fn auth(&mut self, credentials: &Credentials) {
+    async fn auth(&mut self, question: &Question) {
         let peer = self.client.facts.session.client_ip;
-        let checked = self.ports.directory.authenticate_sasl(credentials, peer);
-        let checked = Box::pin(checked).await;
-        let protocol = self.config.protocol();
-        self.ports.metrics.login(protocol, checked.is_ok());
-        let session = &self.client.facts.session_id;
-        let failure = match checked {
-            Ok(identity) => {
-                tracing::info!(%session, account = %identity.address, %peer, "login");
-                self.client.facts.session.identity = Some(identity);
-                self.machine.accept();
-                return;
+        let checked = self.ports.directory.answer(
+            question,
+            Caller {
+                service: Service::Smtp,
+                peer,
+            },
+        );
+        let failure = match Box::pin(checked).await {
+            Ok(Verdict::GoOn(answer)) => return self.machine.answer_auth(answer),
+            Ok(Verdict::Granted(identity, answer)) => {
+                self.client.granted = Some(identity);
+                return self.machine.answer_auth(answer);
             }
             Err(failure) => failure,
         };
-        tracing::info!(%session, login = %credentials.login, %peer, reason = %failure, "login refused");
+        self.ports.metrics.login(self.config.protocol(), false);
+        let session = &self.client.facts.session_id;
+        tracing::info!(%session, login = question.login(), %peer, reason = %failure, "login refused");
         self.client.auth_failures += 1;
         // RFC 4954 §6, RFC 5248 §2.4
         let (code, status) = match &failure {
@@ -166,6 +174,17 @@ impl Session {
         } else {
             self.machine.reply(&reply);
         }
+    }
+
+    fn logged_in(&mut self) {
+        let Some(identity) = self.client.granted.take() else {
+            return;
+        };
+        self.ports.metrics.login(self.config.protocol(), true);
+        let session = &self.client.facts.session_id;
+        let peer = self.client.facts.session.client_ip;
+        tracing::info!(%session, account = %identity.address, %peer, "login");
+        self.client.facts.session.identity = Some(identity);
     }
 
     async fn mail(&mut self, mail: Mail) {

@@ -1,6 +1,6 @@
 //! What a session tells its shell.
 
-use sasl::Credentials;
+use sasl::Question;
 
 /// Something that the client did. Those marked † wait for an answer; nothing
 /// comes before it is given.
@@ -9,9 +9,14 @@ pub enum Event {
     /// STLS was answered: write the output, do the handshake, then call
     /// [`Session::tls_started`](super::Session::tls_started) or close.
     StartTls,
-    /// † A login: [`Session::accept_login`](super::Session::accept_login) or
+    /// † A login wants to know something:
+    /// [`Session::answer_login`](super::Session::answer_login) or
     /// [`Session::refuse_login`](super::Session::refuse_login).
-    Login(Credentials),
+    Login(Question),
+    /// † The login has succeeded: the client is who the last answer said. Open
+    /// the maildrop: [`Session::accept_login`](super::Session::accept_login) or
+    /// [`Session::refuse_login`](super::Session::refuse_login).
+    Open,
     /// † RETR or TOP: [`Session::message_begins`](super::Session::message_begins),
     /// the message through a [`Stuffer`](super::Stuffer), then
     /// [`Session::message_ended`](super::Session::message_ended); or

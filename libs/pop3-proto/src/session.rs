@@ -8,7 +8,7 @@ use crate::limits::{
 use crate::listing::{Kind, Listing};
 use crate::maildrop::Maildrop;
 use memchr::memchr;
-use sasl::{Credentials, Exchange, Mechanism, Secret, Step};
+use sasl::{Answer, Credentials, Exchange, Failure, Offer, Question, Secret, Step};
 use std::mem;
 
 /// Whether the connection is private, or may become so.
@@ -39,6 +39,10 @@ enum Phase {
     Command,
     /// Waits for a line of an authentication exchange.
     Exchange(Exchange),
+    /// Waits for the shell's answer to an exchange's question; USER and PASS have no exchange.
+    Asked(Option<Exchange>),
+    /// The login has succeeded; the shell is not told yet.
+    Open,
     /// Waits for the shell's answer to an event.
     Login,
     Fetch,
@@ -53,6 +57,7 @@ enum Phase {
 #[derive(Debug)]
 pub struct Session {
     config: Config,
+    offer: Offer,
     input: Vec<u8>,
     /// Bytes of `input` that were taken already.
     taken: usize,
@@ -73,6 +78,7 @@ impl Session {
         let output = format!("+OK {} Posthouse POP3 ready\r\n", config.hostname).into_bytes();
         Self {
             config,
+            offer: Offer::passwords(),
             input: Vec::new(),
             taken: 0,
             output,
@@ -84,6 +90,12 @@ impl Session {
             failed_logins: 0,
             spoken: false,
         }
+    }
+
+    /// Which mechanisms there are for this connection in its present state, where
+    /// it is private enough for any; PLAIN and LOGIN unless said.
+    pub fn set_offer(&mut self, offer: Offer) {
+        self.offer = offer;
     }
 
     /// Takes what was read from the client.
@@ -107,6 +119,10 @@ impl Session {
                     self.input = Vec::new();
                     self.taken = 0;
                     return Some(Event::Close(reason));
+                }
+                Phase::Open => {
+                    self.phase = Phase::Login;
+                    return Some(Event::Open);
                 }
                 Phase::Command | Phase::Exchange(_) => {}
                 _ => return None,
@@ -156,7 +172,20 @@ impl Session {
         }
     }
 
-    /// Answers [`Event::Login`]: the client sees this maildrop.
+    /// Answers [`Event::Login`].
+    pub fn answer_login(&mut self, answer: Answer) {
+        match mem::replace(&mut self.phase, Phase::Command) {
+            Phase::Asked(Some(mut exchange)) => {
+                let step = exchange.answer(answer);
+                self.take_step(exchange, step);
+            }
+            Phase::Asked(None) if answer == Answer::Accepted => self.phase = Phase::Open,
+            Phase::Asked(None) => self.refuse_step(Failure::Refused),
+            other => self.phase = other,
+        }
+    }
+
+    /// Answers [`Event::Open`]: the client sees this maildrop.
     pub fn accept_login(&mut self, maildrop: Maildrop) {
         if matches!(self.phase, Phase::Login) {
             let (count, octets) = maildrop.totals();
@@ -168,9 +197,9 @@ impl Session {
         }
     }
 
-    /// Answers [`Event::Login`] with a refusal.
+    /// Answers [`Event::Login`] or [`Event::Open`] with a refusal.
     pub fn refuse_login(&mut self, refusal: LoginRefusal, text: &str) {
-        if matches!(self.phase, Phase::Login) {
+        if matches!(self.phase, Phase::Asked(_) | Phase::Login) {
             self.say(&format!("-ERR {} {}", refusal.code(), clean(text)));
             self.phase = Phase::Command;
             self.user = None;
@@ -295,24 +324,24 @@ impl Session {
                 let Some(login) = self.user.take() else {
                     return self.refuse("-ERR say USER first");
                 };
-                self.log_in(Credentials {
+                self.phase = Phase::Asked(None);
+                Some(Event::Login(Question::Password(Credentials {
                     authorization: None,
                     login,
                     password: Secret::from(password),
-                })
+                })))
             }
             Command::Auth(None) => {
-                let offered = if self.may_log_in() {
-                    "PLAIN\r\nLOGIN\r\n"
-                } else {
-                    ""
-                };
-                self.say(&format!("+OK\r\n{offered}."));
+                self.say("+OK");
+                for mechanism in self.offered().mechanisms() {
+                    self.say(mechanism.name());
+                }
+                self.say(".");
                 None
             }
-            Command::Auth(Some((name, initial))) => match Mechanism::parse(name) {
+            Command::Auth(Some((name, initial))) => match self.offer.find(name) {
                 Some(mechanism) => {
-                    let (exchange, step) = Exchange::start(mechanism, initial);
+                    let (exchange, step) = Exchange::start(mechanism, initial, &self.offer);
                     self.handle_step(exchange, step)
                 }
                 None => self.refuse("-ERR unknown authentication mechanism"),
@@ -322,20 +351,34 @@ impl Session {
     }
 
     fn handle_step(&mut self, exchange: Exchange, step: Step) -> Option<Event> {
+        if let Step::Ask(question) = step {
+            self.phase = Phase::Asked(Some(exchange));
+            return Some(Event::Login(question));
+        }
+        self.take_step(exchange, step);
+        None
+    }
+
+    fn take_step(&mut self, exchange: Exchange, step: Step) {
         match step {
             Step::Challenge(text) => {
                 self.say(&format!("+ {text}"));
                 self.phase = Phase::Exchange(exchange);
-                None
             }
-            Step::Done(credentials) => self.log_in(credentials),
-            Step::Failed(failure) => self.refuse(&format!("-ERR {failure}")),
+            Step::Done => self.phase = Phase::Open,
+            Step::Failed(failure) => self.refuse_step(failure),
+            // No mechanism asks twice without a line in between.
+            Step::Ask(_) => self.refuse_step(Failure::Refused),
         }
     }
 
-    fn log_in(&mut self, credentials: Credentials) -> Option<Event> {
-        self.phase = Phase::Login;
-        Some(Event::Login(credentials))
+    fn refuse_step(&mut self, failure: Failure) {
+        // RFC 3206 §4: the credentials' fault, if anybody's.
+        let code = match failure {
+            Failure::Binding | Failure::Downgraded | Failure::Refused => "[AUTH] ",
+            _ => "",
+        };
+        self.say(&format!("-ERR {code}{failure}"));
     }
 
     fn start_tls(&mut self) -> Option<Event> {
@@ -439,7 +482,10 @@ impl Session {
         }
         if self.may_log_in() {
             self.say("USER");
-            self.say("SASL PLAIN LOGIN");
+            let offer = self.offered();
+            if !offer.is_empty() {
+                self.say(&format!("SASL {}", offer.names("")));
+            }
         }
         if self.config.tls == TlsState::Offered && self.maildrop.is_none() {
             self.say("STLS");
@@ -448,6 +494,14 @@ impl Session {
         self.say("IMPLEMENTATION Posthouse");
         self.say(".");
         None
+    }
+
+    fn offered(&self) -> Offer {
+        if self.may_log_in() {
+            self.offer.clone()
+        } else {
+            Offer::nothing()
+        }
     }
 
     fn may_log_in(&self) -> bool {

@@ -3,6 +3,8 @@
 use super::*;
 use limits::{AUTH_LINE_BYTES_MAX, BAD_COMMANDS_MAX, FAILED_LOGINS_MAX, LINE_BYTES_MAX};
 use proptest::prelude::*;
+use sasl::scram::{Hash, Salt, Verifier};
+use sasl::{Answer, Offer, Question, Secret};
 
 fn config() -> Config {
     Config {
@@ -75,9 +77,15 @@ impl Shell {
         self.events.push(format!("{event:?}"));
         match event {
             Event::StartTls => self.session.tls_started(),
-            Event::Login(who) if who.password.expose() == "secret" => {
-                self.session.accept_login(maildrop());
+            Event::Login(Question::Password(who)) if who.password.expose() == "secret" => {
+                self.session.answer_login(Answer::Accepted);
             }
+            Event::Login(Question::Salt(_)) => self.session.answer_login(salt()),
+            Event::Login(Question::Proof(proof)) if proof.check(&pencil()).is_some() => {
+                let signature = proof.check(&pencil()).expect("right");
+                self.session.answer_login(Answer::Signature(signature));
+            }
+            Event::Open => self.session.accept_login(maildrop()),
             Event::Login(_) => {
                 self.session
                     .refuse_login(LoginRefusal::Credentials, "wrong");
@@ -313,7 +321,8 @@ fn a_long_listing_comes_in_pieces() {
     let mut last = Vec::new();
     loop {
         match session.poll_event() {
-            Some(Event::Login(_)) => session.accept_login(Maildrop::new(1, messages.clone())),
+            Some(Event::Login(_)) => session.answer_login(Answer::Accepted),
+            Some(Event::Open) => session.accept_login(Maildrop::new(1, messages.clone())),
             Some(other) => panic!("{other:?}"),
             None => {}
         }
@@ -383,4 +392,68 @@ proptest! {
         shell.send(b"\r\n");
         shell.send(&more);
     }
+}
+
+/// What the example of RFC 5802 §5 stores.
+fn pencil() -> Verifier {
+    let salt = [
+        0x41, 0x25, 0xc2, 0x47, 0xe4, 0x3a, 0xb1, 0xe9, 0x3c, 0x6d, 0xff, 0x76,
+    ];
+    sasl::scram::derive(Hash::Sha1, &Secret::from("pencil"), &salt, 4096)
+}
+
+fn salt() -> Answer {
+    let verifier = pencil();
+    Answer::Salt(Salt {
+        salt: verifier.salt,
+        iterations: verifier.iterations,
+        nonce: "3rfcNHYJY1ZVvWVs7j".into(),
+    })
+}
+
+/// RFC 5802 §5 over RFC 5034 §4.
+#[test]
+fn scram_ends_with_an_empty_line() {
+    const FIRST: &str = "biwsbj11c2VyLHI9ZnlrbytkMmxiYkZnT05Sdjlxa3hkYXdM";
+    const LAST: &str = "Yz1iaXdzLHI9ZnlrbytkMmxiYkZnT05Sdjlxa3hkYXdMM3JmY05IWUpZMVpWdldWczdqLHA9djBYOHYzQnoyVDBDSkdiSlF5RjBYK0hJNFRzPQ==";
+    let mut shell = Shell::new(config());
+    let offer = Offer::passwords().with_scram(Vec::new());
+    shell.session.set_offer(offer);
+    shell.send(b"CAPA\r\n");
+    let names = "SASL SCRAM-SHA-512 SCRAM-SHA-256 SCRAM-SHA-1 PLAIN LOGIN\r\n";
+    assert!(shell.said.contains(names), "{}", shell.said);
+    shell.said.clear();
+    shell.send(format!("AUTH SCRAM-SHA-1 {FIRST}\r\n{LAST}\r\n*\r\nSTAT\r\n").as_bytes());
+    assert!(
+        shell
+            .said
+            .ends_with("-ERR authentication cancelled by the client\r\n-ERR log in first\r\n"),
+        "{}",
+        shell.said
+    );
+    assert!(!shell.events.iter().any(|event| event == "Open"));
+    let wrong = LAST.replace("djBY", "djBZ");
+    shell.send(format!("AUTH SCRAM-SHA-1\r\n{FIRST}\r\n{wrong}\r\n").as_bytes());
+    assert!(
+        shell.said.ends_with("-ERR [AUTH] wrong\r\n"),
+        "{}",
+        shell.said
+    );
+    shell.said.clear();
+    shell.send(format!("AUTH SCRAM-SHA-1\r\n{FIRST}\r\n{LAST}\r\n\r\nSTAT\r\n").as_bytes());
+    assert!(
+        shell
+            .said
+            .contains("+ dj1ybUY5cHFWOFM3c3VBb1pXamE0ZEpSa0ZzS1E9\r\n+OK maildrop"),
+        "{}",
+        shell.said
+    );
+    assert!(shell.session.is_logged_in());
+    shell = Shell::new(config());
+    shell.send(format!("AUTH SCRAM-SHA-1 {FIRST}\r\n").as_bytes());
+    assert!(
+        shell
+            .said
+            .ends_with("-ERR unknown authentication mechanism\r\n")
+    );
 }

@@ -1,64 +1,81 @@
 //! One authentication exchange as the server sees it: base64 lines in, steps out.
 //!
-//! | state | line | step |
+//! | state | what comes | step |
 //! |---|---|---|
-//! | PLAIN, no initial response | message | `Done` |
+//! | PLAIN, no initial response | message | `Ask(Password)` |
 //! | LOGIN, no initial response | user name | `Challenge("Password:")` |
-//! | LOGIN, user name known | password | `Done` |
-//! | any | `*` | `Failed(Cancelled)` |
+//! | LOGIN, user name known | password | `Ask(Password)` |
+//! | SCRAM, no initial response | client-first | `Ask(Salt)` |
+//! | SCRAM, salt asked for | `Answer::Salt` | `Challenge(server-first)` |
+//! | SCRAM, salt sent | client-final | `Ask(Proof)` |
+//! | SCRAM, proof asked about | `Answer::Signature` | `Challenge(server-final)` |
+//! | SCRAM, signature sent | empty line | `Done` |
+//! | asked | `Answer::Accepted` | `Done` |
+//! | asked | `Answer::Refused` | `Failed(Refused)` |
+//! | any, but asked | `*` | `Failed(Cancelled)` |
 //! | finished | anything | `Failed(Finished)` |
 //!
 //! An exchange that failed or is done stays so; start a new one.
 
 use crate::limits::LINE_BYTES_MAX;
+use crate::mechanism::{Bound, Mechanism, Offer};
+use crate::scram::exchange::{AwaitingProof, AwaitingSalt};
+use crate::scram::{Hash, Proof, Salt, ScramName};
 use crate::secret::Credentials;
 use crate::{login, plain};
 use thiserror::Error;
 use zeroize::Zeroizing;
-
-/// The mechanisms that a password travels in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mechanism {
-    /// RFC 4616.
-    Plain,
-    /// The draft that never became an RFC and that every client speaks.
-    Login,
-}
-
-impl Mechanism {
-    /// All, in the order in which they are offered.
-    pub const ALL: [Self; 2] = [Self::Plain, Self::Login];
-
-    /// Finds a mechanism by its name in any case.
-    #[must_use]
-    pub fn parse(name: &[u8]) -> Option<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|mechanism| mechanism.name().as_bytes().eq_ignore_ascii_case(name))
-    }
-
-    /// The registered name.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Plain => "PLAIN",
-            Self::Login => "LOGIN",
-        }
-    }
-}
 
 /// What the server does next.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Step {
     /// Send this base64 text as the protocol's continuation (`334 …`, `+ …`).
     Challenge(String),
-    /// The client has said everything: check it.
-    Done(Credentials),
-    /// The exchange is over without credentials.
+    /// Ask those who know, then go on with [`Exchange::answer`].
+    Ask(Question),
+    /// The exchange succeeded.
+    Done,
+    /// The exchange is over without success.
     Failed(Failure),
 }
 
-/// Why an exchange ended without credentials; always the client's doing.
+/// What an exchange cannot know by itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Question {
+    /// Is this password right? [`Answer::Accepted`] if it is.
+    Password(Credentials),
+    /// What does a client need for its proof? [`Answer::Salt`] in any case.
+    Salt(ScramName),
+    /// Is this proof right? [`Answer::Signature`] if it is.
+    Proof(Proof),
+}
+
+impl Question {
+    /// The login as it was sent.
+    #[must_use]
+    pub fn login(&self) -> &str {
+        match self {
+            Self::Password(credentials) => &credentials.login,
+            Self::Salt(name) => &name.login,
+            Self::Proof(proof) => &proof.login,
+        }
+    }
+}
+
+/// An answer to a [`Question`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// Who asks is who it says it is.
+    Accepted,
+    /// The salt of the login, a made-up one if there is none.
+    Salt(Salt),
+    /// The proof is right, and this proves to the client that we know it too.
+    Signature(Vec<u8>),
+    /// No. Why is told outside of the exchange.
+    Refused,
+}
+
+/// Why an exchange ended without success.
 #[derive(Debug, Error, Clone, Copy, PartialEq, Eq)]
 pub enum Failure {
     /// The client sent `*`.
@@ -73,6 +90,16 @@ pub enum Failure {
     /// The decoded message is not what the mechanism asks for.
     #[error("malformed authentication message")]
     Malformed,
+    /// The client bound itself to another TLS session, or by a kind that is not
+    /// offered: somebody may sit in between.
+    #[error("channel binding does not match this connection")]
+    Binding,
+    /// The client could bind itself but did not see that we offer it.
+    #[error("this server does support channel binding; the offer was changed on its way")]
+    Downgraded,
+    /// The answer was no.
+    #[error("authentication failed")]
+    Refused,
     /// The exchange had ended before.
     #[error("no authentication is going on")]
     Finished,
@@ -82,50 +109,99 @@ pub enum Failure {
 enum State {
     PlainMessage,
     LoginName,
-    LoginPassword { login: String },
+    LoginPassword {
+        login: String,
+    },
+    ScramFirst {
+        hash: Hash,
+        bound: Bound,
+    },
+    ScramProof(Box<AwaitingProof>),
+    /// The last word was ours; the client confirms with an empty line.
+    ScramEnd,
+    Asked(Asked),
     Finished,
+}
+
+/// What is being asked.
+#[derive(Debug)]
+enum Asked {
+    Whether,
+    Salt(Box<AwaitingSalt>),
+    Proof,
 }
 
 /// The server's side of one AUTH command.
 #[derive(Debug)]
 pub struct Exchange {
     state: State,
+    offer: Offer,
 }
 
 impl Exchange {
-    /// Starts an exchange. `initial` is the initial response as it stood in the
-    /// command, still in base64, with `=` for the empty one (RFC 4954 §4).
+    /// Starts an exchange of a mechanism that `offer` has. `initial` is the
+    /// initial response as it stood in the command, still in base64, with `=`
+    /// for the empty one (RFC 4954 §4).
     #[must_use]
-    pub fn start(mechanism: Mechanism, initial: Option<&[u8]>) -> (Self, Step) {
+    pub fn start(mechanism: Mechanism, initial: Option<&[u8]>, offer: &Offer) -> (Self, Step) {
         let state = match mechanism {
             Mechanism::Plain => State::PlainMessage,
             Mechanism::Login => State::LoginName,
+            Mechanism::Scram(hash, bound) => State::ScramFirst { hash, bound },
         };
-        let mut exchange = Self { state };
+        let mut exchange = Self {
+            state,
+            offer: offer.clone(),
+        };
         let step = match (initial, mechanism) {
             (Some(b"="), _) => exchange.handle_message(b""),
             // `*` cancels only as a line of its own; here it is bad base64.
             (Some(text), _) => exchange.handle_base64(text),
-            (None, Mechanism::Plain) => Step::Challenge(String::new()),
             (None, Mechanism::Login) => challenge(login::NAME_PROMPT),
+            (None, _) => Step::Challenge(String::new()),
         };
-        if matches!(step, Step::Failed(_)) {
-            exchange.state = State::Finished;
-        }
+        exchange.note(&step);
         (exchange, step)
     }
 
     /// Takes the client's next line, without its line end.
     pub fn handle_line(&mut self, line: &[u8]) -> Step {
-        let step = if line == b"*" && !matches!(self.state, State::Finished) {
-            Step::Failed(Failure::Cancelled)
-        } else {
-            self.handle_base64(line)
+        let step = match self.state {
+            State::Finished | State::Asked(_) => Step::Failed(Failure::Finished),
+            _ if line == b"*" => Step::Failed(Failure::Cancelled),
+            _ => self.handle_base64(line),
         };
-        if matches!(step, Step::Failed(_)) {
+        self.note(&step);
+        step
+    }
+
+    /// Takes the answer to the question that was asked.
+    pub fn answer(&mut self, answer: Answer) -> Step {
+        let State::Asked(asked) = core::mem::replace(&mut self.state, State::Finished) else {
+            return Step::Failed(Failure::Finished);
+        };
+        let step = match (asked, answer) {
+            (Asked::Whether, Answer::Accepted) => Step::Done,
+            (Asked::Salt(awaiting), Answer::Salt(salt)) => {
+                let (server_first, awaiting) = awaiting.salted(&salt);
+                self.state = State::ScramProof(Box::new(awaiting));
+                challenge(&server_first)
+            }
+            (Asked::Proof, Answer::Signature(signature)) => {
+                self.state = State::ScramEnd;
+                challenge(&format!("v={}", wire::base64::encode(&signature)))
+            }
+            // An answer to something else is no yes.
+            _ => Step::Failed(Failure::Refused),
+        };
+        self.note(&step);
+        step
+    }
+
+    fn note(&mut self, step: &Step) {
+        if matches!(step, Step::Failed(_) | Step::Done) {
             self.state = State::Finished;
         }
-        step
     }
 
     fn handle_base64(&mut self, text: &[u8]) -> Step {
@@ -141,7 +217,7 @@ impl Exchange {
     fn handle_message(&mut self, message: &[u8]) -> Step {
         match core::mem::replace(&mut self.state, State::Finished) {
             State::PlainMessage => match plain::parse(message) {
-                Some(credentials) => Step::Done(credentials),
+                Some(credentials) => self.ask_password(credentials),
                 None => Step::Failed(Failure::Malformed),
             },
             State::LoginName => match login::parse_name(message) {
@@ -152,20 +228,44 @@ impl Exchange {
                 None => Step::Failed(Failure::Malformed),
             },
             State::LoginPassword { login } => match login::parse_password(message) {
-                Some(password) => Step::Done(Credentials {
+                Some(password) => self.ask_password(Credentials {
                     authorization: None,
                     login,
                     password,
                 }),
                 None => Step::Failed(Failure::Malformed),
             },
-            State::Finished => Step::Failed(Failure::Finished),
+            State::ScramFirst { hash, bound } => {
+                match AwaitingSalt::parse(hash, bound, self.offer.bindings(), message) {
+                    Ok(awaiting) => {
+                        let name = awaiting.name().clone();
+                        self.state = State::Asked(Asked::Salt(Box::new(awaiting)));
+                        Step::Ask(Question::Salt(name))
+                    }
+                    Err(failure) => Step::Failed(failure),
+                }
+            }
+            State::ScramProof(awaiting) => match awaiting.handle(message) {
+                Ok(proof) => {
+                    self.state = State::Asked(Asked::Proof);
+                    Step::Ask(Question::Proof(proof))
+                }
+                Err(failure) => Step::Failed(failure),
+            },
+            State::ScramEnd if message.is_empty() => Step::Done,
+            State::ScramEnd => Step::Failed(Failure::Malformed),
+            State::Asked(_) | State::Finished => Step::Failed(Failure::Finished),
         }
+    }
+
+    fn ask_password(&mut self, credentials: Credentials) -> Step {
+        self.state = State::Asked(Asked::Whether);
+        Step::Ask(Question::Password(credentials))
     }
 }
 
-fn challenge(prompt: &str) -> Step {
-    Step::Challenge(wire::base64::encode(prompt.as_bytes()))
+fn challenge(text: &str) -> Step {
+    Step::Challenge(wire::base64::encode(text.as_bytes()))
 }
 
 #[cfg(test)]

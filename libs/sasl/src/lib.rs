@@ -1,29 +1,40 @@
 //! SASL mechanisms as sans-IO machines, and the verifiers that a password becomes.
 //!
 //! A tour:
+//! - [`Offer`]: the mechanisms that a connection offers now.
 //! - [`Exchange`]: the server's side of one AUTH command. It is fed the base64
 //!   lines that SMTP (RFC 4954), POP3 (RFC 5034) and IMAP (RFC 9051 §6.2.2)
-//!   carry and answers with a [`Step`]; mechanisms PLAIN (RFC 4616) and LOGIN.
+//!   carry and answers with a [`Step`]. What it does not know it asks: a
+//!   [`Question`] goes to the directory, its [`Answer`] comes back.
 //! - [`Secret`], [`Credentials`]: what the client claims; wiped when dropped and
 //!   never shown by `Debug`.
 //! - [`prepare`]: the form of a password that is hashed and compared.
-//! - [`scram`]: StoredKey and ServerKey (RFC 5802 §3) for SHA-1, -256 and -512.
+//! - [`scram`]: StoredKey and ServerKey (RFC 5802 §3) for SHA-1, -256 and -512,
+//!   and the check of a client's proof.
+//! - [`Binding`]: what ties a SCRAM proof to one TLS session.
 //!
-//! Not here: who may log in, hashing for storage beyond SCRAM, the SCRAM
-//! exchange, and whether the connection is private enough to ask at all.
+//! Not here: who may log in, hashing for storage beyond SCRAM, and whether the
+//! connection is private enough to ask at all.
+//!
+//! Not offered, and why: CRAM-MD5 and DIGEST-MD5 want passwords that can be read
+//! back (docs/decisions/0012-sasl-mechanisms.md).
 //!
 //! Invariants: input is bounded by [`limits`]; nothing here knows a clock, a
 //! random number or a database; garbage from a peer is a [`Failure`], no panic.
 
 #![forbid(unsafe_code)]
 
+mod binding;
 mod exchange;
 pub mod limits;
 pub mod login;
+mod mechanism;
 pub mod plain;
 pub mod prepare;
 pub mod scram;
 mod secret;
 
-pub use exchange::{Exchange, Failure, Mechanism, Step};
+pub use binding::{Binding, BindingKind};
+pub use exchange::{Answer, Exchange, Failure, Question, Step};
+pub use mechanism::{Bound, Mechanism, Offer};
 pub use secret::{Credentials, Secret};

@@ -12,3 +12,6 @@ pub const PASSWORD_BYTES_MAX: usize = 1_024;
 
 /// The fewest iterations that a SCRAM verifier may have (RFC 7677 §4).
 pub const SCRAM_ITERATIONS_MIN: u32 = 4_096;
+
+/// Bytes of a client's part of a SCRAM nonce; clients send some 24.
+pub const NONCE_BYTES_MAX: usize = 512;

@@ -1,16 +1,23 @@
-//! SCRAM verifiers (RFC 5802 §3, RFC 7677): what a server keeps of a password.
+//! SCRAM (RFC 5802, RFC 7677): what a server keeps of a password, and how a
+//! client's proof is checked against it.
 //!
 //! `SaltedPassword = PBKDF2(password, salt, i)`,
 //! `StoredKey = H(HMAC(SaltedPassword, "Client Key"))`,
 //! `ServerKey = HMAC(SaltedPassword, "Server Key")`.
 //!
 //! The password must be [prepared](crate::prepare) already; the salt comes from
-//! the caller. The exchange itself is not here.
+//! the caller. `message` reads the messages, `exchange` is the server's side.
+
+pub(crate) mod exchange;
+mod message;
+
+pub use exchange::{Salt, ScramName};
 
 use crate::secret::Secret;
 use hmac::{EagerHash, Hmac, KeyInit, Mac};
 use sha1::Sha1;
 use sha2::{Digest, Sha256, Sha512};
+use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 /// The hash of a SCRAM mechanism.
@@ -64,6 +71,60 @@ pub struct Verifier {
     pub server_key: Vec<u8>,
 }
 
+/// A client's proof that it knows the password, still to be checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Proof {
+    /// The mechanism's hash.
+    pub hash: Hash,
+    /// The login as it was sent.
+    pub login: String,
+    /// Whom the client wants to act as; `None` when it is the one who logs in.
+    pub authorization: Option<String>,
+    auth_message: String,
+    proof: Vec<u8>,
+}
+
+impl Proof {
+    /// Checks the proof (RFC 5802 §3): our signature if the password is the
+    /// verifier's. The time says nothing about how wrong it is.
+    #[must_use]
+    pub fn check(&self, verifier: &Verifier) -> Option<Vec<u8>> {
+        if verifier.hash != self.hash {
+            return None;
+        }
+        match self.hash {
+            Hash::Sha1 => self.check_with::<Sha1>(verifier),
+            Hash::Sha256 => self.check_with::<Sha256>(verifier),
+            Hash::Sha512 => self.check_with::<Sha512>(verifier),
+        }
+    }
+
+    /// What tells this attempt from others, for those who count them.
+    #[must_use]
+    pub fn fingerprint(&self) -> Secret {
+        Secret::new(wire::base64::encode(&self.proof))
+    }
+
+    fn check_with<D>(&self, verifier: &Verifier) -> Option<Vec<u8>>
+    where
+        D: EagerHash + Digest,
+        Hmac<D>: KeyInit + Mac,
+    {
+        let message = self.auth_message.as_bytes();
+        let signature = mac::<D>(&verifier.stored_key, message);
+        let key: Zeroizing<Vec<u8>> = self
+            .proof
+            .iter()
+            .zip(&signature)
+            .map(|(proof, signature)| proof ^ signature)
+            .collect::<Vec<u8>>()
+            .into();
+        let right = <D as Digest>::digest(key.as_slice()).ct_eq(verifier.stored_key.as_slice());
+        let ours = mac::<D>(&verifier.server_key, message);
+        bool::from(right).then_some(ours)
+    }
+}
+
 /// Derives a verifier from a prepared password.
 #[must_use]
 pub fn derive(hash: Hash, password: &Secret, salt: &[u8], iterations: u32) -> Verifier {
@@ -78,6 +139,26 @@ pub fn derive(hash: Hash, password: &Secret, salt: &[u8], iterations: u32) -> Ve
         salt: salt.to_vec(),
         stored_key,
         server_key,
+    }
+}
+
+/// A verifier for a login that does not exist: always the same for the same
+/// `key` and `name`, and not to be told from a real one by somebody who has not
+/// the key. Nobody knows its password.
+#[must_use]
+pub fn made_up(hash: Hash, key: &[u8], name: &str, salt_bytes: usize, iterations: u32) -> Verifier {
+    let part = |what: &[u8]| mac::<Sha512>(key, &[what, name.as_bytes()].concat());
+    let tag = [hash.output_bytes() as u8];
+    let cut = |mut bytes: Vec<u8>, len: usize| {
+        bytes.truncate(len);
+        bytes
+    };
+    Verifier {
+        hash,
+        iterations,
+        salt: cut(part(&[b's', tag[0]]), salt_bytes),
+        stored_key: cut(part(&[b'k', tag[0]]), hash.output_bytes()),
+        server_key: cut(part(&[b'v', tag[0]]), hash.output_bytes()),
     }
 }
 
@@ -107,25 +188,24 @@ where
 mod tests {
     use super::*;
 
-    /// Checks a client's proof and our signature as RFC 5802 §3 says.
-    fn check<D>(verifier: &Verifier, auth_message: &str, proof: &str, signature: &str)
-    where
-        D: EagerHash + Digest,
-        Hmac<D>: KeyInit + Mac,
-    {
-        let proof = wire::base64::decode(proof.as_bytes()).expect("base64");
-        let client_signature = mac::<D>(&verifier.stored_key, auth_message.as_bytes());
-        let client_key: Vec<u8> = proof
-            .iter()
-            .zip(&client_signature)
-            .map(|(a, b)| a ^ b)
-            .collect();
-        assert_eq!(
-            <D as Digest>::digest(&client_key).to_vec(),
-            verifier.stored_key
-        );
-        let ours = mac::<D>(&verifier.server_key, auth_message.as_bytes());
+    /// Checks a client's proof and our signature, and that a changed proof is none.
+    fn check(verifier: &Verifier, auth_message: &str, proof: &str, signature: &str) {
+        let mut proof = Proof {
+            hash: verifier.hash,
+            login: "user".into(),
+            authorization: None,
+            auth_message: auth_message.into(),
+            proof: wire::base64::decode(proof.as_bytes()).expect("base64"),
+        };
+        let ours = proof.check(verifier).expect("the right password");
         assert_eq!(wire::base64::encode(&ours), signature);
+        for at in 0..proof.proof.len() {
+            proof.proof[at] ^= 1;
+            assert_eq!(proof.check(verifier), None);
+            proof.proof[at] ^= 1;
+        }
+        let other = derive(verifier.hash, &Secret::from("Pencil"), &verifier.salt, 4096);
+        assert_eq!(proof.check(&other), None);
     }
 
     fn pencil(hash: Hash, salt: &str) -> Verifier {
@@ -135,7 +215,7 @@ mod tests {
 
     #[test]
     fn the_exchange_of_rfc_5802_section_5() {
-        check::<Sha1>(
+        check(
             &pencil(Hash::Sha1, "QSXCR+Q6sek8bf92"),
             "n=user,r=fyko+d2lbbFgONRv9qkxdawL,\
              r=fyko+d2lbbFgONRv9qkxdawL3rfcNHYJY1ZVvWVs7j,s=QSXCR+Q6sek8bf92,i=4096,\
@@ -147,7 +227,7 @@ mod tests {
 
     #[test]
     fn the_exchange_of_rfc_7677_section_3() {
-        check::<Sha256>(
+        check(
             &pencil(Hash::Sha256, "W22ZaJ0SNY7soEsUEjb6gQ=="),
             "n=user,r=rOprNGfwEbeRWgbNEkqO,\
              r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,\
@@ -156,6 +236,26 @@ mod tests {
             "dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ=",
             "6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=",
         );
+    }
+
+    #[test]
+    fn a_made_up_verifier_is_always_the_same_and_nobodys() {
+        for hash in Hash::ALL {
+            let one = made_up(hash, b"key", "bob@demo.test", 16, 4096);
+            assert_eq!(one, made_up(hash, b"key", "bob@demo.test", 16, 4096));
+            assert_eq!((one.salt.len(), one.iterations), (16, 4096));
+            assert_eq!(one.stored_key.len(), hash.output_bytes());
+            assert_ne!(
+                one.salt,
+                made_up(hash, b"key", "eve@demo.test", 16, 4096).salt
+            );
+            assert_ne!(
+                one.salt,
+                made_up(hash, b"Key", "bob@demo.test", 16, 4096).salt
+            );
+        }
+        let salts = Hash::ALL.map(|hash| made_up(hash, b"key", "bob", 16, 1).salt);
+        assert!(salts[0] != salts[1] && salts[1] != salts[2]);
     }
 
     /// No document has an example for SHA-512: the value is from another

@@ -29,6 +29,8 @@ pub enum Needs {
     Program(&'static str),
     /// The unpacked peers and the tools that `tests/interop/prepare` installs.
     Peers,
+    /// Node and its nodemailer, which `tests/interop/prepare` gets where there is npm.
+    Nodemailer,
 }
 
 /// Runs `test` in a world of its own. `name` is the test's full path as the
@@ -77,9 +79,14 @@ fn why_not(needs: Needs) -> Option<String> {
         return Some("it needs root for its own network namespace".into());
     }
     if let Needs::Program(program) = needs
-        && Command::new(program).arg("-V").output().is_err()
+        && Command::new(program).arg("--version").output().is_err()
     {
         return Some(format!("{program} is not installed"));
+    }
+    if needs == Needs::Nodemailer && !nodemailer().is_dir() {
+        return Some(
+            "nodemailer is not there: run tests/interop/prepare where there is npm".into(),
+        );
     }
     if needs == Needs::Peers && !peers_root().join("usr/sbin/nsd").exists() {
         return Some("the peers are not unpacked: run tests/interop/prepare as root".into());
@@ -113,6 +120,12 @@ pub fn tree() -> PathBuf {
 #[must_use]
 pub fn peers_root() -> PathBuf {
     tree().join("target/peers/root")
+}
+
+/// Where nodemailer is.
+#[must_use]
+pub fn nodemailer() -> PathBuf {
+    tree().join("target/peers/node/node_modules/nodemailer")
 }
 
 impl World {

@@ -107,6 +107,7 @@ async fn every_byte_and_every_record_of_the_directory() {
         .alias_add(&alias, &[target])
         .await
         .expect("added");
+    world.directory.inner.made_up_key().await.expect("drawn");
     assert_eq!(world.directory.fsck().await.expect("read"), []);
     let before = pairs(&world);
     let is_eves = |key: &[u8]| {

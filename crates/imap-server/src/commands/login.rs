@@ -5,10 +5,10 @@ use crate::limits::FAILED_LOGINS_MAX;
 use crate::reply::{Ended, Executed, Reply, SyncMode};
 use crate::session::{Login, Session};
 use bytes::Buf as _;
-use directory::{AuthFailure, Identity};
+use directory::{AuthFailure, Caller, Identity, Service, Verdict};
 use imap_proto::Event;
 use imap_proto::response::{self, Code, Status};
-use sasl::{Exchange, Mechanism, Secret, Step};
+use sasl::{Credentials, Exchange, Failure, Question, Secret, Step};
 
 pub(crate) async fn login(session: &mut Session, user: String, password: Vec<u8>) -> Executed {
     if !session.may_log_in() {
@@ -17,14 +17,21 @@ pub(crate) async fn login(session: &mut Session, user: String, password: Vec<u8>
     let Ok(password) = String::from_utf8(password) else {
         return failed(session, &AuthFailure::Invalid).await;
     };
-    let password = Secret::new(password);
-    let peer = session.conn.peer_addr().ip();
-    let checked = session
+    let question = Question::Password(Credentials {
+        authorization: None,
+        login: user,
+        password: Secret::new(password),
+    });
+    match session
         .ports
         .directory
-        .authenticate(&user, &password, peer)
-        .await;
-    finish(session, &user, checked).await
+        .answer(&question, caller(session))
+        .await
+    {
+        Ok(Verdict::Granted(identity, _)) => finish(session, identity).await,
+        Ok(Verdict::GoOn(_)) => failed(session, &AuthFailure::Invalid).await,
+        Err(failure) => failed(session, &failure).await,
+    }
 }
 
 pub(crate) async fn authenticate(
@@ -35,10 +42,12 @@ pub(crate) async fn authenticate(
     if !session.may_log_in() {
         return Ok(privacy_required());
     }
-    let Some(mechanism) = Mechanism::parse(mechanism.as_bytes()) else {
+    let offer = session.offer();
+    let Some(mechanism) = offer.find(mechanism.as_bytes()) else {
         return Ok(Reply::no(Code::CANNOT, "that mechanism is not offered"));
     };
-    let (mut exchange, mut step) = Exchange::start(mechanism, initial);
+    let (mut exchange, mut step) = Exchange::start(mechanism, initial, &offer);
+    let mut granted = None;
     loop {
         match step {
             Step::Challenge(challenge) => {
@@ -48,11 +57,27 @@ pub(crate) async fn authenticate(
                     None => return Ok(Reply::bad("the response is too long")),
                 };
             }
-            Step::Done(claimed) => {
-                let peer = session.conn.peer_addr().ip();
-                let directory = session.ports.directory.clone();
-                let checked = directory.authenticate_sasl(&claimed, peer).await;
-                return finish(session, &claimed.login, checked).await;
+            Step::Ask(question) => {
+                step = match session
+                    .ports
+                    .directory
+                    .answer(&question, caller(session))
+                    .await
+                {
+                    Ok(Verdict::GoOn(answer)) => exchange.answer(answer),
+                    Ok(Verdict::Granted(identity, answer)) => {
+                        granted = Some(identity);
+                        exchange.answer(answer)
+                    }
+                    Err(failure) => return failed(session, &failure).await,
+                };
+            }
+            Step::Done => match granted.take() {
+                Some(identity) => return finish(session, identity).await,
+                None => return failed(session, &AuthFailure::Invalid).await,
+            },
+            Step::Failed(failure @ (Failure::Binding | Failure::Downgraded | Failure::Refused)) => {
+                return Ok(Reply::no(Code::AUTHENTICATION_FAILED, failure.to_string()));
             }
             // RFC 9051 §6.2.2: a cancelled or malformed exchange is BAD.
             Step::Failed(failure) => return Ok(Reply::bad(failure.to_string())),
@@ -82,6 +107,13 @@ async fn read_line(session: &mut Session) -> Result<Option<Vec<u8>>, Ended> {
     }
 }
 
+fn caller(session: &Session) -> Caller {
+    Caller {
+        service: Service::Imap,
+        peer: session.conn.peer_addr().ip(),
+    }
+}
+
 fn privacy_required() -> Reply {
     // RFC 5530 §3
     Reply::no(
@@ -90,15 +122,7 @@ fn privacy_required() -> Reply {
     )
 }
 
-async fn finish(
-    session: &mut Session,
-    user: &str,
-    checked: Result<Identity, AuthFailure>,
-) -> Executed {
-    let identity = match checked {
-        Ok(identity) => identity,
-        Err(failure) => return failed(session, &failure).await,
-    };
+async fn finish(session: &mut Session, identity: Identity) -> Executed {
     session.ports.metrics.login("imap", true);
     let slot = match session.ports.sessions.enter_user(identity.account) {
         Ok(slot) => slot,
@@ -111,7 +135,7 @@ async fn finish(
         Ok(account) => account,
         Err(error) => return Ok(crate::reply::store_failed(&error)),
     };
-    tracing::info!(session = session.id, peer = %session.conn.peer_addr(), user, account = %identity.account, tls = session.conn.is_tls(), "imap: login");
+    tracing::info!(session = session.id, peer = %session.conn.peer_addr(), user = %identity.address, account = %identity.account, tls = session.conn.is_tls(), "imap: login");
     session.login = Some(Login::new(account, slot));
     session.framer.set_authenticated();
     let code = Code::Capability(capabilities(session));

@@ -7,6 +7,7 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ use tokio_rustls::TlsStream;
 
 use super::base::{Base, poll_read_into};
 use crate::limits;
-use crate::tls::{ClientTls, ServerTls, TlsInfo};
+use crate::tls::{ClientTls, EndPoints, ServerTls, TlsInfo};
 
 /// A connection to a peer.
 #[derive(Debug)]
@@ -27,6 +28,7 @@ pub struct Conn {
     local: SocketAddr,
     read_bytes: usize,
     write_timeout: Duration,
+    end_points: Option<Arc<dyn EndPoints>>,
 }
 
 #[derive(Debug)]
@@ -57,6 +59,7 @@ impl Conn {
             local: unmapped(local),
             read_bytes: limits::READ_BYTES_MIN,
             write_timeout: limits::WRITE_TIMEOUT,
+            end_points: None,
         }
     }
 
@@ -175,6 +178,15 @@ impl Conn {
         }
     }
 
+    /// What a client may bind its login to: nothing without TLS.
+    #[must_use]
+    pub fn bindings(&self) -> Vec<sasl::Binding> {
+        match &self.stream {
+            Stream::Tls(stream) => crate::tls::bindings(stream, self.end_points.as_deref()),
+            _ => Vec::new(),
+        }
+    }
+
     /// The server's side of a handshake. `pending` is the caller's read buffer: bytes that came in clear
     /// text behind the command that asked for TLS are an attack or a broken peer, and end the connection.
     ///
@@ -205,6 +217,7 @@ impl Conn {
             .await
             .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
         self.stream = Stream::Tls(Box::new(stream.into()));
+        self.end_points = tls.end_points();
         Ok(())
     }
 

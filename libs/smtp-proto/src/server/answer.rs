@@ -3,7 +3,7 @@
 use core::fmt::Write;
 
 use envelope::{EnhancedStatus, Reply};
-use sasl::{Failure, Mechanism};
+use sasl::{Failure, Offer};
 
 use super::event::{Hello, HelloVerb};
 use super::{Config, Role};
@@ -138,6 +138,9 @@ pub(super) fn auth_failure(failure: Failure) -> Reply {
     match failure {
         Failure::Cancelled => Reply::enhanced(501, (5, 7, 0), "authentication cancelled"),
         Failure::TooLong => Reply::enhanced(500, (5, 5, 6), "line too long"),
+        Failure::Binding | Failure::Downgraded | Failure::Refused => {
+            Reply::enhanced(535, (5, 7, 8), &failure.to_string())
+        }
         _ => Reply::enhanced(501, (5, 5, 2), &failure.to_string()),
     }
 }
@@ -151,7 +154,7 @@ pub(super) fn greeting(config: &Config) -> Reply {
 }
 
 /// The answer to a hello. RFC 2034 §4: no enhanced codes here.
-pub(super) fn hello(config: &Config, hello: &Hello, starttls: bool, auth: bool) -> Reply {
+pub(super) fn hello(config: &Config, hello: &Hello, starttls: bool, auth: &Offer) -> Reply {
     let mut text = config.host_name.clone();
     if hello.verb != HelloVerb::Helo {
         text.push_str("\nPIPELINING");
@@ -164,11 +167,8 @@ pub(super) fn hello(config: &Config, hello: &Hello, starttls: bool, auth: bool) 
         if starttls {
             text.push_str("\nSTARTTLS");
         }
-        if auth {
-            text.push_str("\nAUTH");
-            for mechanism in Mechanism::ALL {
-                let _ = write!(text, " {}", mechanism.name());
-            }
+        if !auth.is_empty() {
+            let _ = write!(text, "\nAUTH {}", auth.names(""));
         }
     }
     Reply::new(250, None, &text)

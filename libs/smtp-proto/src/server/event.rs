@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use envelope::{BodyType, Domain, ForwardPath, Notify, OriginalRecipient, Ret, ReversePath};
-use sasl::Credentials;
+use sasl::Question;
 
 use crate::data::DataFault;
 
@@ -13,8 +13,13 @@ use crate::data::DataFault;
 pub enum Event {
     /// † HELO, EHLO or LHLO. A transaction that was going on is over.
     Hello(Hello),
-    /// † AUTH, with everything that the client has to say.
-    Auth(Credentials),
+    /// † AUTH wants to know something:
+    /// [`Session::answer_auth`](super::Session::answer_auth) with what there is,
+    /// or [`Session::reply`](super::Session::reply) with a refusal.
+    Auth(Question),
+    /// AUTH has succeeded and 235 was written: now, and not before, the client
+    /// is who the last answer said.
+    LoggedIn,
     /// STARTTLS was answered 220: write the output, do the handshake, then call
     /// [`Session::tls_started`](super::Session::tls_started) or close.
     StartTls,

@@ -21,7 +21,7 @@ use std::sync::Arc;
 use bytes::{Buf, BytesMut};
 use envelope::Reply;
 use memchr::memchr;
-use sasl::Exchange;
+use sasl::{Answer, Exchange, Offer};
 
 use super::answer::{self, fixed};
 use super::command::{self, Line};
@@ -90,6 +90,9 @@ pub struct Session {
     config: Arc<Config>,
     tls: bool,
     authenticated: bool,
+    /// [`Event::LoggedIn`] is due.
+    logged_in: bool,
+    offer: Offer,
     hello: Option<HelloVerb>,
     transaction: Option<Transaction>,
     receiving: Option<Box<Receiving>>,
@@ -108,6 +111,8 @@ impl Session {
             config,
             tls,
             authenticated: false,
+            logged_in: false,
+            offer: Offer::passwords(),
             hello: None,
             transaction: None,
             receiving: None,
@@ -116,6 +121,12 @@ impl Session {
             counts: Counts::default(),
             out: Vec::new(),
         }
+    }
+
+    /// Which mechanisms there are for this connection in its present state, where
+    /// [`AuthOffer`](super::AuthOffer) allows any; PLAIN and LOGIN unless said.
+    pub fn set_offer(&mut self, offer: Offer) {
+        self.offer = offer;
     }
 
     /// Writes the greeting.
@@ -186,6 +197,9 @@ impl Session {
     /// an answer is.
     pub fn next_event(&mut self, input: &mut BytesMut) -> Option<Event> {
         while self.pending.is_none() {
+            if core::mem::take(&mut self.logged_in) {
+                return Some(Event::LoggedIn);
+            }
             match &mut self.phase {
                 Phase::Closing(reason) => return Some(Event::Close(*reason)),
                 Phase::Data => match self.receive(input) {
@@ -216,18 +230,30 @@ impl Session {
         None
     }
 
+    /// Answers [`Event::Auth`].
+    pub fn answer_auth(&mut self, answer: Answer) {
+        if let (Some(Pending::Auth), Phase::Auth(exchange)) = (&self.pending, &mut self.phase) {
+            let step = exchange.answer(answer);
+            self.pending = None;
+            self.take_auth_step(step);
+        }
+    }
+
     /// Answers the last event with yes, in the usual words.
     pub fn accept(&mut self) {
+        if matches!(self.pending, Some(Pending::Auth)) {
+            return self.answer_auth(Answer::Accepted);
+        }
         let reply = match &self.pending {
             Some(Pending::Hello(hello)) => {
                 let starttls = self.config.starttls && !self.tls;
-                answer::hello(&self.config, hello, starttls, self.offers_auth())
+                let offer = self.offered();
+                answer::hello(&self.config, hello, starttls, &offer)
             }
-            Some(Pending::Auth) => fixed::logged_in(),
             Some(Pending::Mail { .. }) => fixed::sender_ok(),
             Some(Pending::Rcpt) => fixed::recipient_ok(),
             Some(Pending::DataStart { .. }) => fixed::go_ahead(),
-            Some(Pending::DataEnd | Pending::Inquiry) | None => fixed::ok(),
+            Some(Pending::Auth | Pending::DataEnd | Pending::Inquiry) | None => fixed::ok(),
         };
         self.answer(&reply);
     }
@@ -274,9 +300,10 @@ impl Session {
                 }
                 self.write(reply);
             }
+            // A yes is said by `answer_auth` alone.
             Pending::Auth => {
-                self.authenticated = yes;
-                self.answer_or_fail(reply);
+                self.phase = Phase::Command;
+                self.fail(reply);
             }
             Pending::Mail { smtputf8 } => {
                 if yes {
@@ -468,14 +495,6 @@ impl Session {
             return None;
         }
         self.handle_command(Line::parse(&text), input)
-    }
-
-    fn answer_or_fail(&mut self, reply: &Reply) {
-        if reply.is_positive() {
-            self.write(reply);
-        } else {
-            self.fail(reply);
-        }
     }
 
     /// Writes an error of the client's and counts it.

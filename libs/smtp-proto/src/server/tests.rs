@@ -7,6 +7,8 @@ use std::sync::Arc;
 use bytes::BytesMut;
 use envelope::{EnhancedStatus, Reply};
 use proptest::prelude::*;
+use sasl::scram::{Hash, Salt, Verifier};
+use sasl::{Answer, Offer, Question, Secret};
 
 use super::*;
 
@@ -21,6 +23,23 @@ struct Shell {
     recipients: usize,
     closed: Option<CloseReason>,
     refuse_data: bool,
+}
+
+/// What the example of RFC 5802 §5 stores.
+fn pencil() -> Verifier {
+    let salt = [
+        0x41, 0x25, 0xc2, 0x47, 0xe4, 0x3a, 0xb1, 0xe9, 0x3c, 0x6d, 0xff, 0x76,
+    ];
+    sasl::scram::derive(Hash::Sha1, &Secret::from("pencil"), &salt, 4096)
+}
+
+fn salt() -> Answer {
+    let verifier = pencil();
+    Answer::Salt(Salt {
+        salt: verifier.salt,
+        iterations: verifier.iterations,
+        nonce: "3rfcNHYJY1ZVvWVs7j".into(),
+    })
 }
 
 impl Shell {
@@ -65,7 +84,17 @@ impl Shell {
                 self.content.extend_from_slice(&chunk);
                 return;
             }
-            Event::Auth(ref credentials) if credentials.password.expose() == "wrong" => {
+            Event::Auth(Question::Salt(_)) => self.session.answer_auth(salt()),
+            Event::Auth(Question::Proof(ref proof)) => match proof.check(&pencil()) {
+                Some(signature) => self.session.answer_auth(Answer::Signature(signature)),
+                None => {
+                    let refusal = Reply::enhanced(535, (5, 7, 8), "wrong");
+                    self.session.reply(&refusal);
+                }
+            },
+            Event::Auth(Question::Password(ref credentials))
+                if credentials.password.expose() == "wrong" =>
+            {
                 self.session.reply(&Reply::enhanced(535, (5, 7, 8), "no"));
             }
             Event::Mail(_) => {
@@ -99,7 +128,7 @@ impl Shell {
             Event::Verify(_) | Event::Expand(_) => self.session.reply(&Reply::new(252, None, "?")),
             Event::StartTls => self.session.tls_started(),
             Event::Close(reason) => self.closed = Some(reason),
-            Event::Reset | Event::DataAborted(_) => {}
+            Event::Reset | Event::DataAborted(_) | Event::LoggedIn => {}
             Event::Hello(_) | Event::Auth(_) | Event::DataStart => self.session.accept(),
         }
         self.seen.push(format!("{event:?}"));

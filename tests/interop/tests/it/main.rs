@@ -14,3 +14,4 @@ mod peers;
 mod process;
 mod promise;
 mod samples;
+mod sasl;

@@ -4,7 +4,7 @@
 
 use bytes::BytesMut;
 use envelope::{Domain, Reply};
-use sasl::{Exchange, Mechanism, Step};
+use sasl::{Exchange, Offer, Step};
 
 use super::{Pending, Phase, Session};
 use crate::limits::{IDLE_COMMANDS_MAX, OVERSIZE_BYTES_MAX, UNKNOWN_COMMANDS_MAX};
@@ -222,6 +222,15 @@ impl Session {
         }
     }
 
+    /// What is offered now.
+    pub(super) fn offered(&self) -> Offer {
+        if self.offers_auth() {
+            self.offer.clone()
+        } else {
+            Offer::nothing()
+        }
+    }
+
     /// RFC 4954 §4.
     fn auth(&mut self, argument: &str) -> Option<Event> {
         let mut words = argument.split([' ', '\t']).filter(|word| !word.is_empty());
@@ -243,7 +252,9 @@ impl Session {
             self.fail(&reply);
             return None;
         }
-        let mechanism = words.next().map(str::as_bytes).and_then(Mechanism::parse);
+        let mechanism = words
+            .next()
+            .and_then(|name| self.offer.find(name.as_bytes()));
         let initial = words.next();
         match mechanism {
             None => {
@@ -255,7 +266,8 @@ impl Session {
                 None
             }
             Some(mechanism) => {
-                let (exchange, step) = Exchange::start(mechanism, initial.map(str::as_bytes));
+                let initial = initial.map(str::as_bytes);
+                let (exchange, step) = Exchange::start(mechanism, initial, &self.offer);
                 self.phase = Phase::Auth(Box::new(exchange));
                 self.handle_auth_step(step)
             }
@@ -263,20 +275,31 @@ impl Session {
     }
 
     pub(super) fn handle_auth_step(&mut self, step: Step) -> Option<Event> {
+        if let Step::Ask(question) = step {
+            self.pending = Some(Pending::Auth);
+            return Some(Event::Auth(question));
+        }
+        self.take_auth_step(step);
+        None
+    }
+
+    pub(super) fn take_auth_step(&mut self, step: Step) {
         match step {
-            Step::Challenge(text) => {
-                self.write(&Reply::new(334, None, &text));
-                None
-            }
-            Step::Done(credentials) => {
+            Step::Challenge(text) => self.write(&Reply::new(334, None, &text)),
+            Step::Done => {
                 self.phase = Phase::Command;
-                self.pending = Some(Pending::Auth);
-                Some(Event::Auth(credentials))
+                self.authenticated = true;
+                self.logged_in = true;
+                self.write(&fixed::logged_in());
             }
             Step::Failed(failure) => {
                 self.phase = Phase::Command;
                 self.fail(&answer::auth_failure(failure));
-                None
+            }
+            // No mechanism asks twice without a line in between.
+            Step::Ask(_) => {
+                self.phase = Phase::Command;
+                self.fail(&answer::auth_failure(sasl::Failure::Refused));
             }
         }
     }

@@ -95,3 +95,55 @@ fn starttls_is_not_for_the_middle_of_a_transaction() {
     ]);
     assert!(shell.session.is_tls());
 }
+
+const FIRST: &str = "biwsbj11c2VyLHI9ZnlrbytkMmxiYkZnT05Sdjlxa3hkYXdM";
+const LAST: &str = "Yz1iaXdzLHI9ZnlrbytkMmxiYkZnT05Sdjlxa3hkYXdMM3JmY05IWUpZMVpWdldWczdqLHA9djBYOHYzQnoyVDBDSkdiSlF5RjBYK0hJNFRzPQ==";
+
+/// RFC 5802 §5 over RFC 4954 §4: the server's last word is a challenge of its own.
+#[test]
+fn scram_ends_with_an_empty_line() {
+    let mut shell = submission(AuthOffer::Always, true);
+    shell
+        .session
+        .set_offer(Offer::passwords().with_scram(Vec::new()));
+    assert_eq!(shell.say("EHLO a"), "250");
+    assert!(
+        shell
+            .out
+            .contains("AUTH SCRAM-SHA-512 SCRAM-SHA-256 SCRAM-SHA-1 PLAIN LOGIN\r\n")
+    );
+    shell.dialogue(&[
+        ("AUTH SCRAM-SHA-1-PLUS", "504 5.5.4"),
+        ("AUTH SCRAM-SHA-1", "334"),
+        (FIRST, "334"),
+        (LAST, "334"),
+        ("MAIL FROM:<a@b.c>", "501 5.5.2"),
+        ("MAIL FROM:<a@b.c>", "530 5.7.0"),
+        (&format!("AUTH SCRAM-SHA-1 {FIRST}"), "334"),
+        (LAST, "334"),
+        ("*", "501 5.7.0"),
+        ("MAIL FROM:<a@b.c>", "530 5.7.0"),
+        (&format!("AUTH SCRAM-SHA-1 {FIRST}"), "334"),
+        (&LAST.replace("djBY", "djBZ"), "535 5.7.8"),
+        (&format!("AUTH SCRAM-SHA-1 {FIRST}"), "334"),
+        (LAST, "334"),
+    ]);
+    assert!(!shell.session.is_authenticated());
+    assert!(!shell.seen.iter().any(|event| event == "LoggedIn"));
+    assert_eq!(shell.say(""), "235 2.7.0");
+    assert!(shell.session.is_authenticated());
+    assert_eq!(shell.seen.last().map(String::as_str), Some("LoggedIn"));
+    assert_eq!(shell.say("MAIL FROM:<a@b.c>"), "250 2.1.0");
+}
+
+#[test]
+fn the_login_is_told_before_the_next_command() {
+    let mut shell = submission(AuthOffer::Always, true);
+    shell.send(format!("EHLO a\r\nAUTH PLAIN {PLAIN_TIM}\r\nMAIL FROM:<a@b.c>\r\n").as_bytes());
+    let at = |name: &str| shell.seen.iter().position(|event| event.starts_with(name));
+    assert!(
+        at("Auth") < at("LoggedIn") && at("LoggedIn") < at("Mail"),
+        "{:?}",
+        shell.seen
+    );
+}

@@ -1,0 +1,53 @@
+//! The hash of a certificate that logins are bound to: `tls-server-end-point`
+//! (RFC 5929 §4.1).
+
+use rustls::sign::CertifiedKey;
+use sha2::{Digest as _, Sha256, Sha384, Sha512};
+use x509_parser::asn1_rs::Oid;
+use x509_parser::certificate::X509Certificate;
+use x509_parser::oid_registry as oid;
+use x509_parser::prelude::FromDer as _;
+use x509_parser::signature_algorithm::SignatureAlgorithm;
+
+/// The certificate's hash under the hash function of its own signature, where
+/// MD5 and SHA-1 count as SHA-256; none where the signature has no single one
+/// (Ed25519): the RFC leaves these undefined, and clients disagree.
+pub(crate) fn of(pair: &CertifiedKey) -> Option<Vec<u8>> {
+    let der = pair.cert.first()?.as_ref();
+    let (_, certificate) = X509Certificate::from_der(der).ok()?;
+    let algorithm = &certificate.signature_algorithm;
+    let parsed = SignatureAlgorithm::try_from(algorithm).ok()?;
+    let hash = match &parsed {
+        SignatureAlgorithm::RSASSA_PSS(parameters) => parameters.hash_algorithm_oid().clone(),
+        _ => algorithm.algorithm.clone(),
+    };
+    hashed(der, &hash)
+}
+
+fn hashed(der: &[u8], named: &Oid<'_>) -> Option<Vec<u8>> {
+    let is = |any: &[&Oid<'_>]| any.contains(&named);
+    if is(&[
+        &oid::OID_PKCS1_MD5WITHRSAENC,
+        &oid::OID_PKCS1_SHA1WITHRSA,
+        &oid::OID_HASH_SHA1,
+        &oid::OID_PKCS1_SHA256WITHRSA,
+        &oid::OID_SIG_ECDSA_WITH_SHA256,
+        &oid::OID_NIST_HASH_SHA256,
+    ]) {
+        Some(Sha256::digest(der).to_vec())
+    } else if is(&[
+        &oid::OID_PKCS1_SHA384WITHRSA,
+        &oid::OID_SIG_ECDSA_WITH_SHA384,
+        &oid::OID_NIST_HASH_SHA384,
+    ]) {
+        Some(Sha384::digest(der).to_vec())
+    } else if is(&[
+        &oid::OID_PKCS1_SHA512WITHRSA,
+        &oid::OID_SIG_ECDSA_WITH_SHA512,
+        &oid::OID_NIST_HASH_SHA512,
+    ]) {
+        Some(Sha512::digest(der).to_vec())
+    } else {
+        None
+    }
+}
