@@ -14,6 +14,7 @@ use crate::limits::PAGE_UIDS;
 use crate::mailbox::{Counters, Entry, ExpungeLog, Mailbox};
 use crate::name::MailboxName;
 use crate::recent::RecentChanges;
+use crate::seen::SeenBelow;
 use crate::uidset::UidSet;
 use crate::view::{Copy, View};
 use crate::weight::KeywordSums;
@@ -448,6 +449,7 @@ impl Applier<'_> {
                 counters: Counters::default(),
                 keywords: KeywordSums::default(),
                 recent: RecentChanges::after(self.modseq),
+                seen_below: SeenBelow::default(),
                 expunges: ExpungeLog::default(),
                 entries: Vector::new(),
             };

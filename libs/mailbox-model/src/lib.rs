@@ -29,6 +29,7 @@ mod name;
 pub mod page;
 mod recent;
 mod role;
+mod seen;
 pub mod stage;
 mod uidset;
 mod undo;

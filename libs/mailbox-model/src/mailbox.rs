@@ -11,6 +11,7 @@ use crate::limits::{EXPUNGED_RANGES_KEPT_MAX, EXPUNGES_KEPT_MAX};
 use crate::name::MailboxName;
 use crate::recent::RecentChanges;
 use crate::role::Role;
+use crate::seen::SeenBelow;
 use crate::uidset::UidSet;
 use crate::weight::KeywordSums;
 use imbl::Vector;
@@ -138,6 +139,7 @@ pub struct Mailbox {
     pub(crate) counters: Counters,
     pub(crate) keywords: KeywordSums,
     pub(crate) recent: RecentChanges,
+    pub(crate) seen_below: SeenBelow,
     pub(crate) expunges: ExpungeLog,
     pub(crate) entries: Vector<Entry>,
 }
@@ -262,15 +264,19 @@ impl Mailbox {
             .filter(move |(_, entry)| entry.modseq > since)
     }
 
-    /// The rank of the first entry without `\Seen`.
+    /// The rank of the first entry without `\Seen`. Costs O(log n) if nobody
+    /// read one before it since it was last asked for; else those are passed over.
     #[must_use]
     pub fn first_unseen(&self) -> Option<usize> {
         if self.counters.unseen == 0 {
             return None;
         }
-        self.entries
-            .iter()
-            .position(|entry| !entry.keywords.is_seen())
+        let start = self.rank(self.seen_below.uid()).unwrap_or_else(|at| at);
+        let (rank, entry) = self
+            .range(start..self.entries.len())
+            .find(|(_, entry)| !entry.keywords.is_seen())?;
+        self.seen_below.raise(entry.uid);
+        Some(rank)
     }
 
     /// The UIDs expunged after `since`, or none if that is longer ago than is
@@ -294,6 +300,9 @@ impl Mailbox {
             edit(entry);
             self.counters.add(entry);
             self.keywords.add(&entry.keywords);
+            if !entry.keywords.is_seen() {
+                self.seen_below.lower(entry.uid);
+            }
         }
     }
 
@@ -309,6 +318,9 @@ impl Mailbox {
 
     /// Appends an entry that is known to belong there.
     pub(crate) fn put_last(&mut self, entry: Entry) {
+        if self.counters.unseen == 0 && entry.keywords.is_seen() {
+            self.seen_below.raise(entry.uid.next());
+        }
         self.counters.add(&entry);
         self.keywords.add(&entry.keywords);
         self.entries.push_back(entry);
@@ -380,6 +392,9 @@ impl Mailbox {
         for entry in &entries {
             self.counters.add(entry);
             self.keywords.add(&entry.keywords);
+            if !entry.keywords.is_seen() {
+                self.seen_below.lower(entry.uid);
+            }
         }
         if entries.len() <= RUNS_CUT_MAX {
             for entry in entries {

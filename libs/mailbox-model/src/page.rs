@@ -22,6 +22,7 @@ use crate::limits::PAGE_UIDS;
 use crate::mailbox::{Counters, Entry, ExpungeLog, Expunged, Mailbox};
 use crate::recent::RecentChanges;
 use crate::role::Role;
+use crate::seen::SeenBelow;
 use crate::uidset::UidSet;
 use crate::view::{Copy, Usage, View};
 use crate::weight::KeywordSums;
@@ -245,6 +246,7 @@ impl ViewBuilder {
             counters: Counters::default(),
             keywords: KeywordSums::default(),
             recent: RecentChanges::after(highest_modseq),
+            seen_below: SeenBelow::default(),
             expunges,
             entries: Vector::new(),
         };

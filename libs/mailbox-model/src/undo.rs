@@ -18,6 +18,7 @@ use crate::ids::{EmailId, MailboxId, ModSeq, Uid};
 use crate::mailbox::{Counters, Entry, ExpungeLog, Mailbox};
 use crate::name::MailboxName;
 use crate::recent::RecentChanges;
+use crate::seen::SeenBelow;
 use crate::uidset::UidSet;
 use crate::view::{Copy, View};
 use crate::weight::KeywordSums;
@@ -390,6 +391,7 @@ impl Rewind {
             counters: Counters::default(),
             keywords: KeywordSums::default(),
             recent: RecentChanges::after(modseq),
+            seen_below: SeenBelow::default(),
             expunges: ExpungeLog {
                 floor: modseq,
                 ..ExpungeLog::default()

@@ -262,6 +262,9 @@ impl World {
 pub(super) fn check_view(view: &View) {
     let mut emails: BTreeMap<_, Vec<(MailboxId, Entry)>> = BTreeMap::new();
     for mailbox in view.mailboxes() {
+        let mut entries = mailbox.entries().iter();
+        let first = entries.position(|entry| !entry.keywords.is_seen());
+        assert_eq!(mailbox.first_unseen(), first);
         let mut sums = Counters::default();
         let mut last = Uid(0);
         for (rank, entry) in mailbox.entries().iter().enumerate() {

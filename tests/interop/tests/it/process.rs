@@ -266,6 +266,10 @@ fn a_message_leaves_one_line_in_the_log_and_is_counted() {
                 value("posthouse_store_syncs_total") > Some(0.0),
                 "{metrics}"
             );
+            for share in ["total", "views", "index", "receiving", "journal", "reading"] {
+                let name = format!("\nposthouse_memory_{share}_bytes ");
+                ensure!(metrics.contains(&name), "no {name:?}: {metrics}");
+            }
             ensure!(metrics.contains("# EOF"), "{metrics}");
             Ok(())
         },
