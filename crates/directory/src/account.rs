@@ -1,6 +1,6 @@
 //! Accounts: added, listed, changed, removed.
 //!
-//! An account is its records here and its log in `mailstore`. Where both are in
+//! An account is its records here and its log in `mailstore`, which also has what it may hold. Where both are in
 //! one shard they begin in one commit; otherwise the id is taken first, then the
 //! mail side is made, then the records: what fails on the way leaves an empty
 //! log that nothing leads to, never an account without one. Removal goes the
@@ -10,7 +10,7 @@ use crate::changes::{Changes, version_of};
 use crate::error::DirectoryError;
 use crate::keys;
 use crate::limits::{CONFLICTS_MAX, LISTED_MAX};
-use crate::record::account::{AccountRecord, Quota};
+use crate::record::account::AccountRecord;
 use crate::record::address::AddressRecord;
 use crate::record::credentials::Credentials;
 use crate::record::head::Head;
@@ -32,8 +32,6 @@ pub struct Account {
     pub admin: bool,
     /// When it was added, in milliseconds since 1970.
     pub created_ms: u64,
-    /// How much it may hold.
-    pub quota: Quota,
 }
 
 impl Account {
@@ -44,7 +42,6 @@ impl Account {
             disabled: record.disabled,
             admin: record.admin,
             created_ms: record.created_ms,
-            quota: record.quota,
         }
     }
 }
@@ -58,19 +55,16 @@ pub struct NewAccount {
     pub password: Option<Secret>,
     /// May administer the system. The first one answers for it.
     pub admin: bool,
-    /// How much it may hold.
-    pub quota: Quota,
 }
 
 impl NewAccount {
-    /// An account of a person, without limits.
+    /// An account of a person.
     #[must_use]
     pub fn new(address: Address, password: Option<Secret>) -> Self {
         Self {
             address,
             password,
             admin: false,
-            quota: Quota::default(),
         }
     }
 }
@@ -80,8 +74,6 @@ impl NewAccount {
 pub enum AccountChange {
     /// A new password; every remembered login ends with this commit.
     Password(Secret),
-    /// A new quota.
-    Quota(Quota),
     /// Turned off (`true`) or on again.
     Disabled(bool),
     /// May administer the system or not.
@@ -191,7 +183,6 @@ impl Directory {
             let (id, mut record, version) = inner.read_account(address).await?;
             match &change {
                 AccountChange::Password(_) => {}
-                AccountChange::Quota(quota) => record.quota = *quota,
                 AccountChange::Disabled(disabled) => record.disabled = *disabled,
                 AccountChange::Admin(admin) => record.admin = *admin,
             }
@@ -279,7 +270,7 @@ impl Inner {
                 disabled: false,
                 admin: new.admin,
                 created_ms: self.runtime.now().unix_ms,
-                quota: new.quota,
+                reserved: (0, 0),
             },
             credentials,
             head,

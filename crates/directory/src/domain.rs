@@ -6,6 +6,7 @@ use crate::changes::{Changes, version_of};
 use crate::error::DirectoryError;
 use crate::keys;
 use crate::limits::{CONFLICTS_MAX, LISTED_MAX, SCAN_PAGE};
+use crate::record::account::Quota;
 use crate::record::address::AddressRecord;
 use crate::record::domain::DomainRecord;
 use crate::store::{Directory, Inner, decode, decode_listed};
@@ -26,6 +27,8 @@ pub struct DomainInfo {
     /// For how many days deleted mail can be brought back; none for the
     /// system's own default.
     pub retention_days: Option<u32>,
+    /// How much its accounts may hold together.
+    pub quota: Quota,
 }
 
 impl DomainInfo {
@@ -36,6 +39,7 @@ impl DomainInfo {
             administrator: record.administrator,
             catch_all: record.catch_all,
             retention_days: record.retention_days,
+            quota: record.quota,
         }
     }
 }
@@ -70,6 +74,7 @@ impl Directory {
             administrator,
             catch_all: None,
             retention_days: None,
+            quota: Quota::default(),
         };
         let mut batch = Batch::new();
         let mut changes = Changes::new(&mut batch);
@@ -119,6 +124,19 @@ impl Directory {
         days: Option<u32>,
     ) -> Result<DomainInfo, DirectoryError> {
         let change = |record: &mut DomainRecord| record.retention_days = days;
+        self.inner.change_domain(domain, change).await
+    }
+
+    /// Sets how much the domain's accounts may hold together.
+    ///
+    /// # Errors
+    /// No such domain, or the store's.
+    pub async fn domain_quota(
+        &self,
+        domain: &Domain,
+        quota: Quota,
+    ) -> Result<DomainInfo, DirectoryError> {
+        let change = |record: &mut DomainRecord| record.quota = quota;
         self.inner.change_domain(domain, change).await
     }
 

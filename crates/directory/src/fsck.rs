@@ -152,7 +152,7 @@ impl Finding {
                 Checker::RecordReadable,
                 Wrong,
                 Repair::Rebuild,
-                "mail to the domain waits at its senders; a repair forgets its administrator and catch-all",
+                "mail to the domain waits at its senders; a repair forgets its administrator, catch-all and quota",
             ),
             Self::Damaged(Kind::Address, ..) => (
                 Checker::RecordReadable,

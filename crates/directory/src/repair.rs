@@ -101,7 +101,7 @@ impl Directory {
             disabled: true,
             admin: false,
             created_ms: inner.runtime.now().unix_ms,
-            quota: Quota::default(),
+            reserved: (0, 0),
         };
         put_account(&mut changes, id, &record);
         changes.finish(inner);
@@ -232,7 +232,7 @@ impl Repair<'_> {
             disabled: false,
             admin: false,
             created_ms: self.inner.runtime.now().unix_ms,
-            quota: Quota::default(),
+            reserved: (0, 0),
         };
         let writes = vec![(keys::account(id), Some(record.encode()))];
         self.put(writes, Some(id), what)
@@ -296,9 +296,10 @@ impl Repair<'_> {
             administrator: None,
             catch_all: None,
             retention_days: None,
+            quota: Quota::default(),
         };
         let what = format!(
-            "the domain {domain} was made again; if it had an administrator, a catch-all or a retention of its own, set them again"
+            "the domain {domain} was made again; if it had an administrator, a catch-all, a retention or a quota of its own, set them again"
         );
         let writes = vec![(keys::domain(domain), Some(record.encode()))];
         self.put(writes, None, what)

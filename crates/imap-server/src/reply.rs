@@ -86,7 +86,7 @@ impl Reply {
 pub(crate) fn store_failed(error: &StoreError) -> Reply {
     match error {
         StoreError::Stage(error) => stage_failed(error),
-        StoreError::OverQuota => Reply::no(Code::OVER_QUOTA, "the account would be over its quota"),
+        StoreError::OverQuota(over) => Reply::no(Code::OVER_QUOTA, over.to_string()),
         StoreError::NoAccount(_) => Reply::no(Code::UNAVAILABLE, "the account is gone"),
         StoreError::Submit(engine::SubmitError::Full) => {
             Reply::no(Code::UNAVAILABLE, "the server has no room at the moment")

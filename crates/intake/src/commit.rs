@@ -14,7 +14,7 @@ use blobs::BlobError;
 use bytes::Bytes;
 use engine::{Batch, CommitNo, SubmitError};
 use envelope::{AccountId, Recipient, Reply};
-use mailstore::{Lanes, NewEmail, Place, StoreError};
+use mailstore::{Lanes, NewEmail, OverQuota, Place, StoreError};
 use queue::{NewMessage, QueueError, Start};
 use runtime::Monotonic;
 use std::borrow::Cow;
@@ -72,8 +72,8 @@ pub(crate) enum Committed {
 enum Failure {
     /// It may work later; the text is for people.
     Temporary(String),
-    /// No room within the quota.
-    Full,
+    /// No room within a quota.
+    Full(OverQuota),
     /// Never.
     Permanent,
 }
@@ -81,7 +81,7 @@ enum Failure {
 impl Failure {
     fn of(error: &StoreError) -> Self {
         match error {
-            StoreError::OverQuota => Self::Full,
+            StoreError::OverQuota(over) => Self::Full(*over),
             // The directory knows the account; its mail is being made or removed.
             StoreError::NoAccount(_) => Self::Temporary(error.to_string()),
             other if other.is_temporary() => Self::Temporary(error.to_string()),
@@ -92,7 +92,7 @@ impl Failure {
     fn reply(&self, copy: &LocalCopy) -> Reply {
         match self {
             Self::Temporary(_) => reply::local_trouble(),
-            Self::Full => reply::full(&copy.recipient.address),
+            Self::Full(over) => reply::full(&copy.recipient.address, *over),
             Self::Permanent => reply::not_storable(&copy.recipient.address),
         }
     }

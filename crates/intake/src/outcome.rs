@@ -49,13 +49,18 @@ mod tests {
     use super::*;
     use crate::reply;
     use envelope::Address;
+    use mailstore::{OverQuota, QuotaOwner, QuotaUnit};
 
     #[test]
     fn one_reply_for_many() {
         let bob = Address::parse("bob@demo.test").expect("valid");
+        let over = OverQuota {
+            owner: QuotaOwner::Account,
+            unit: QuotaUnit::Bytes,
+        };
         let (yes, later, never) = (
             reply::accepted("x"),
-            reply::full(&bob),
+            reply::full(&bob, over),
             reply::not_storable(&bob),
         );
         let one = |replies: &[&Reply]| {

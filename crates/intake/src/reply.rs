@@ -2,6 +2,7 @@
 
 use engine::SubmitError;
 use envelope::{Address, Reply};
+use mailstore::OverQuota;
 
 pub(crate) fn accepted(id: &str) -> Reply {
     Reply::enhanced(250, (2, 0, 0), &format!("Ok, {id}"))
@@ -66,15 +67,8 @@ pub(crate) fn too_many_recipients() -> Reply {
     Reply::enhanced(452, (4, 5, 3), "too many recipients for one message")
 }
 
-pub(crate) fn full(recipient: &Address) -> Reply {
-    Reply::enhanced(
-        452,
-        (4, 2, 2),
-        &format!(
-            "<{}>: the mailbox is full, please try again later",
-            recipient.to_wire()
-        ),
-    )
+pub(crate) fn full(recipient: &Address, over: OverQuota) -> Reply {
+    policy::reply::full_for_now(recipient, over)
 }
 
 pub(crate) fn not_storable(recipient: &Address) -> Reply {

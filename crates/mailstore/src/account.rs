@@ -5,7 +5,7 @@
 //! the engine's `on_visible`. Sessions see the published one only.
 
 use crate::error::StoreError;
-use crate::head::{Floor, QuotaLimits};
+use crate::head::{Floor, QuotaLimits, Terms};
 use crate::keys;
 use crate::lane::Lane;
 use crate::load::{self, Tip};
@@ -38,8 +38,7 @@ pub struct Account {
 #[derive(Debug, Clone)]
 struct Published {
     view: Arc<View>,
-    limits: QuotaLimits,
-    floor: Floor,
+    terms: Terms,
 }
 
 impl Account {
@@ -53,8 +52,7 @@ impl Account {
             id,
             published: RwLock::new(Published {
                 view: Arc::clone(&view),
-                limits: tip.limits,
-                floor: tip.floor,
+                terms: tip.terms,
             }),
             lane: Arc::new(Mutex::new(tip)),
             checkpointing: Mutex::new(()),
@@ -64,6 +62,7 @@ impl Account {
             weight: AtomicU64::new(0),
         };
         account.weigh(bytes);
+        account.note_quota(&view, account.published.read().terms);
         Arc::new(account)
     }
 
@@ -88,14 +87,14 @@ impl Account {
     /// What the account may use. What it uses is the view's.
     #[must_use]
     pub fn quota_limits(&self) -> QuotaLimits {
-        self.published.read().limits
+        self.published.read().terms.limits
     }
 
     /// Where the log begins: before that nothing can be brought back, and what
     /// changed then is not known any more.
     #[must_use]
     pub fn floor(&self) -> Floor {
-        self.published.read().floor
+        self.published.read().terms.floor
     }
 
     /// Tells the number of the last change that is visible, now and whenever
@@ -129,8 +128,9 @@ impl Account {
         let id = self.id;
         let work = move || load::load(&*shared.engine, id);
         *tip = self.shared.runtime.blocking(work).await?;
+        self.shared.quotas.recount(self.id, tip.view.usage());
         let view = Arc::new(tip.view.clone());
-        self.publish(view, tip.weight, tip.limits, tip.floor);
+        self.publish(view, tip.weight, tip.terms);
         Ok(())
     }
 
@@ -154,23 +154,26 @@ impl Account {
     }
 
     /// Shows a view. Called in commit order.
-    pub(crate) fn publish(
-        &self,
-        view: Arc<View>,
-        weight: Weight,
-        limits: QuotaLimits,
-        floor: Floor,
-    ) {
+    pub(crate) fn publish(&self, view: Arc<View>, weight: Weight, terms: Terms) {
         self.weigh(weight.bytes(&view));
+        self.note_quota(&view, terms);
         let modseq = view.modseq();
-        let now = Published {
-            view,
-            limits,
-            floor,
-        };
+        let now = Published { view, terms };
         let before = std::mem::replace(&mut *self.published.write(), now);
         self.latest.send_replace(modseq);
         drop(before);
+    }
+
+    /// What is durable: the view and what the head says beside it.
+    pub(crate) fn published(&self) -> (Arc<View>, Terms) {
+        let published = self.published.read();
+        (Arc::clone(&published.view), published.terms)
+    }
+
+    fn note_quota(&self, view: &View, terms: Terms) {
+        if terms.limits.mark(view.usage()) > terms.told {
+            self.shared.quotas.note_crossing(self.id);
+        }
     }
 
     fn weigh(&self, view_bytes: u64) {

@@ -54,7 +54,7 @@ impl Account {
         let work = move || {
             let engine = &*shared.engine;
             let snapshot = engine.snapshot(engine.shard_of_account(id.0));
-            let floor = read_head(&*snapshot, id)?.floor;
+            let floor = read_head(&*snapshot, id)?.terms.floor;
             if since < floor.modseq {
                 return Err(ChangesError::BelowFloor(floor));
             }

@@ -1,5 +1,6 @@
 //! Why the store can't do what was asked.
 
+use crate::head::OverQuota;
 use engine::{ReadError, SubmitError};
 use envelope::AccountId;
 use mailbox_model::stage::StageError;
@@ -16,9 +17,9 @@ pub enum StoreError {
     /// What was asked for can't be: the client's fault, permanent.
     #[error(transparent)]
     Stage(#[from] StageError),
-    /// The account would hold more than it may.
-    #[error("the account would be over its quota")]
-    OverQuota,
+    /// The account, or all of its domain together, would hold more than they may.
+    #[error("{0}")]
+    OverQuota(OverQuota),
     /// The email is not there, or its record can't be read.
     #[error(transparent)]
     Record(#[from] RecordError),

@@ -75,7 +75,7 @@ pub(crate) fn check(
     let Some(view) = check_log(&*snapshot, account, floor, &mut findings)? else {
         return Ok(findings.0);
     };
-    if head.is_some_and(|head| Head::of(&view, head.limits, head.floor) != head) {
+    if head.is_some_and(|head| Head::of(&view, head.terms) != head) {
         findings.push(Finding::HeadDiffers);
     }
     for finding in check_view(&view) {
@@ -157,7 +157,7 @@ pub(crate) fn floor_of(
     head: Option<&Head>,
 ) -> Result<ModSeq, StoreError> {
     if let Some(head) = head {
-        return Ok(head.floor.modseq);
+        return Ok(head.terms.floor.modseq);
     }
     let root = snapshot.get(&keys::root(account, Chain::Base))?;
     let builder = root.and_then(|root| ViewBuilder::new(&root.value).ok());

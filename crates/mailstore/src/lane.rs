@@ -6,10 +6,11 @@
 use crate::account::Account;
 use crate::email::NewEmail;
 use crate::error::{RecordError, StoreError};
-use crate::head::{Floor, Head, QuotaLimits};
+use crate::head::{Floor, Head, OverQuota, QuotaLimits, QuotaMark, QuotaOwner, Terms};
 use crate::keys;
 use crate::limits::{COMMIT_BYTES_SOFT, PREFIX_BYTES_MAX, RENEWED_BYTES_INLINE};
 use crate::load::Tip;
+use crate::quota::Reservation;
 use crate::read;
 use crate::store::Shared;
 use blobs::Owner;
@@ -18,8 +19,8 @@ use engine::{Batch, Expect, SubmitError, Ticket};
 use envelope::AccountId;
 use mailbox_model::stage::{self, Arrival, BackStep, Expunging, FlagsRequest, StageError, Wanted};
 use mailbox_model::{
-    Draft, Effects, EmailId, MailboxId, MailboxName, ModSeq, Role, Uid, UidSet, View, Weight,
-    apply_noting,
+    Draft, Effects, EmailId, MailboxId, MailboxName, ModSeq, Role, Uid, UidSet, Usage, View,
+    Weight, apply_noting,
 };
 use std::sync::Arc;
 use tokio::sync::OwnedMutexGuard;
@@ -50,8 +51,9 @@ pub struct Lane {
     account: Arc<Account>,
     tip: OwnedMutexGuard<Tip>,
     view: View,
-    limits: QuotaLimits,
-    floor: Floor,
+    terms: Terms,
+    /// Its place in the ledger of the account's group.
+    reservation: Option<Reservation>,
     effects: Effects,
     entries: u32,
     /// Records that go before the change, unseen.
@@ -61,10 +63,10 @@ pub struct Lane {
 impl Lane {
     pub(crate) fn new(account: Arc<Account>, tip: OwnedMutexGuard<Tip>) -> Self {
         Self {
-            account,
             view: tip.view.clone(),
-            limits: tip.limits,
-            floor: tip.floor,
+            terms: tip.terms,
+            reservation: account.shared.quotas.reservation(account.id()),
+            account,
             tip,
             effects: Effects::default(),
             entries: 0,
@@ -87,7 +89,7 @@ impl Lane {
     /// True when nothing is staged.
     #[must_use]
     pub fn is_clean(&self) -> bool {
-        self.entries == 0 && self.limits == self.tip.limits && self.floor == self.tip.floor
+        self.entries == 0 && self.terms == self.tip.terms
     }
 
     /// The mailbox for a delivery, the inbox if `place` is not there.
@@ -146,16 +148,23 @@ impl Lane {
         emails: &[NewEmail],
         quota: QuotaRule,
     ) -> Result<Vec<(EmailId, Uid)>, StoreError> {
-        let mut usage = self.view.usage();
+        let mut more = Usage::default();
         for email in emails {
             if email.prefix.len() > PREFIX_BYTES_MAX {
                 return Err(StoreError::PrefixTooLong(email.prefix.len()));
             }
-            usage.bytes = usage.bytes.saturating_add(email.size());
-            usage.emails += 1;
+            more.bytes = more.bytes.saturating_add(email.size());
+            more.emails += 1;
         }
-        if quota == QuotaRule::Enforce && !self.limits.allow(usage) {
-            return Err(StoreError::OverQuota);
+        let usage = Usage {
+            bytes: self.view.usage().bytes.saturating_add(more.bytes),
+            emails: self.view.usage().emails.saturating_add(more.emails),
+        };
+        if quota == QuotaRule::Enforce
+            && let Some(unit) = self.terms.limits.exceeded_by(usage)
+        {
+            let owner = QuotaOwner::Account;
+            return Err(StoreError::OverQuota(OverQuota { owner, unit }));
         }
         let arrivals: Vec<Arrival<'_>> = emails
             .iter()
@@ -165,6 +174,10 @@ impl Lane {
             })
             .collect();
         let staged = stage::stage_deliver(&self.view, mailbox, &arrivals)?;
+        if let Some(reservation) = &mut self.reservation {
+            let reserved = reservation.reserve(more, quota);
+            reserved.map_err(StoreError::OverQuota)?;
+        }
         self.stage(batch, staged.draft)?;
         let account = self.account.id();
         for (email, (id, _)) in emails.iter().zip(&staged.emails) {
@@ -388,12 +401,32 @@ impl Lane {
 
     /// Stages new limits; no change of the account, only of its head.
     pub fn stage_quota_limits(&mut self, limits: QuotaLimits) {
-        self.limits = limits;
+        self.terms.limits = limits;
+    }
+
+    /// Stages that the account's owner was told of a mark; false if the account
+    /// is not at this mark, or the owner was told of it or a higher one.
+    pub(crate) fn stage_told(&mut self, mark: QuotaMark) -> bool {
+        let due = self.terms.limits.mark(self.view.usage()) == mark && self.terms.told < mark;
+        if due {
+            self.terms.told = mark;
+        }
+        due
+    }
+
+    /// What the head will say: the mark falls with the use, so that the owner is
+    /// told again after that.
+    fn terms_now(&self) -> Terms {
+        let mark = self.terms.limits.mark(self.view.usage());
+        Terms {
+            told: self.terms.told.min(mark),
+            ..self.terms
+        }
     }
 
     /// Where the account's log begins, as of the tip.
     pub(crate) fn floor(&self) -> Floor {
-        self.floor
+        self.terms.floor
     }
 
     /// The change that the latest checkpoint shows.
@@ -403,7 +436,7 @@ impl Lane {
 
     /// Stages a new floor; the batch must show the base that belongs to it.
     pub(crate) fn stage_floor(&mut self, floor: Floor) {
-        self.floor = floor;
+        self.terms.floor = floor;
     }
 
     /// Writes the records of emails that a copy made of others.
@@ -480,12 +513,12 @@ impl Lane {
         }
         self.expect_head(batch);
         let key = keys::head(self.account.id());
-        let head = Head::of(&self.view, self.limits, self.floor);
-        batch.put(key, head.encode());
+        let terms = self.terms_now();
+        batch.put(key, Head::of(&self.view, terms).encode());
         let account = Arc::clone(&self.account);
         let view = Arc::new(self.view.clone());
-        let (weight, limits, floor) = (self.weight(), self.limits, self.floor);
-        batch.on_visible(move |_| account.publish(view, weight, limits, floor));
+        let weight = self.weight();
+        batch.on_visible(move |_| account.publish(view, weight, terms));
     }
 
     /// Makes what was submitted the tip.
@@ -495,9 +528,11 @@ impl Lane {
         }
         self.tip.weight = self.weight();
         self.tip.version = commit;
+        self.tip.terms = self.terms_now();
+        if let Some(reservation) = self.reservation {
+            reservation.settle(self.account.id(), self.view.usage());
+        }
         self.tip.view = self.view;
-        self.tip.limits = self.limits;
-        self.tip.floor = self.floor;
         self.tip.pending.add(self.effects, self.entries);
         let due = self.tip.pending.entries >= self.account.shared.options.entries_per_checkpoint;
         drop(self.tip);

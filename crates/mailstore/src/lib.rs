@@ -8,6 +8,9 @@
 //!   [`Lane::stage_deliver`] for each recipient, then [`Lanes::submit`], then the ticket.
 //! - Reading: [`Account::email_records`], [`Account::read_message`], [`Account::open_message`].
 //! - [`records`]: what backup may know of records.
+//! - Quota: an account's limits and the mark that its owner was told of are in its head;
+//!   [`Mailstore::set_group_limits`] for those that several accounts share;
+//!   [`Mailstore::next_quota_crossing`] for whoever tells people.
 //! - [`disaster`]: passing over the numbers that lost history may have given.
 //! - The way back: [`Account::deleted_since`], [`Account::undelete`],
 //!   [`Account::view_at`], [`Account::restore_to`]; [`Account::changes_since`].
@@ -42,6 +45,7 @@ pub mod limits;
 mod load;
 mod operations;
 mod past;
+mod quota;
 mod read;
 mod reap;
 pub mod records;
@@ -57,11 +61,14 @@ pub use changes::{Changes, ChangesError};
 pub use email::{EmailRecord, InternalDate, NewEmail};
 pub use error::{RecordError, StoreError};
 pub use fsck::{Acknowledged, Broken, Finding, Witness, check_view, names_blob};
-pub use head::{Floor, QuotaLimits};
+pub use head::{Floor, OverQuota, QuotaLimits, QuotaMark, QuotaOwner, QuotaUnit};
 pub use lane::{Lane, Lanes, Place, QuotaRule};
 pub use lifecycle::DEFAULT_MAILBOXES;
 pub use operations::{Appended, FlagsStored, Transferred};
 pub use past::{Deleted, FormerPlace, PastError, Why};
+pub use quota::{
+    GROUP_TOLD_PREFIX, GroupFinding, GroupMark, GroupUsage, QuotaCrossing, check_group_told,
+};
 pub use read::{MessageReader, ShortBodies};
 pub use reap::Reaped;
 pub use repair::RepairError;

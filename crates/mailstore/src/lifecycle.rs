@@ -1,7 +1,7 @@
 //! Making an account and taking it away.
 
 use crate::error::StoreError;
-use crate::head::{Floor, Head, QuotaLimits};
+use crate::head::{Head, QuotaLimits, Terms};
 use crate::keys;
 use crate::limits::COMMIT_BYTES_SOFT;
 use crate::load::{for_each, nothing};
@@ -97,6 +97,7 @@ impl Mailstore {
         let ticket = self.shared.runtime.blocking(work).await?;
         ticket.done().await;
         self.cache.forget(account);
+        self.shared.quotas.forget(account);
         Ok(())
     }
 }
@@ -118,7 +119,11 @@ pub(crate) fn stage_new(
     let mut view = nothing();
     let entry = draft.into_entry(view.modseq().next(), now.unix_ms);
     apply(&mut view, &entry)?;
-    let head = Head::of(&view, limits, Floor::default());
+    let terms = Terms {
+        limits,
+        ..Terms::default()
+    };
+    let head = Head::of(&view, terms);
     batch.put(keys::head(account), head.encode());
     batch.put(keys::log(account, entry.modseq), entry.encode());
     Ok(())

@@ -38,3 +38,7 @@ pub const FINDINGS_MAX: usize = 1000;
 pub const REPAIRED_AT_ONCE: usize = 200;
 /// Owners of a body that a repair looks at, to see whether another email shows it.
 pub const OWNERS_ASKED: usize = 1000;
+/// Share of a quota at which an account's owner is told a first time.
+pub const QUOTA_FILLING_PERCENT: u64 = 80;
+/// Share of a quota at which an account's owner is told again.
+pub const QUOTA_NEARLY_FULL_PERCENT: u64 = 95;

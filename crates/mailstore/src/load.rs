@@ -5,7 +5,7 @@
 //! shadow. Everything here reads and may block.
 
 use crate::error::StoreError;
-use crate::head::{Floor, Head, QuotaLimits};
+use crate::head::{Head, Terms};
 use crate::keys::{self, Chain, Part};
 use crate::limits::SCAN_RECORDS;
 use bytes::Bytes;
@@ -22,8 +22,7 @@ pub(crate) struct Tip {
     pub(crate) view: View,
     /// The view's.
     pub(crate) weight: Weight,
-    pub(crate) limits: QuotaLimits,
-    pub(crate) floor: Floor,
+    pub(crate) terms: Terms,
     /// The commit that wrote the head.
     pub(crate) version: CommitNo,
     pub(crate) pending: Pending,
@@ -74,8 +73,8 @@ pub(crate) fn load(engine: &dyn Engine, account: AccountId) -> Result<Tip, Store
     let damaged = |what: String| StoreError::Damaged { account, what };
 
     let mut pending = Pending::default();
-    let fits = |view: &View| Head::of(view, head.limits, head.floor) == head;
-    let floor = head.floor.modseq;
+    let fits = |view: &View| Head::of(view, head.terms) == head;
+    let floor = head.terms.floor.modseq;
     let (mut view, stored) = match from_checkpoint(&*snapshot, account, floor, &mut pending) {
         Ok(found) if fits(&found.0) => found,
         Err(StoreError::Read(error)) => return Err(error.into()),
@@ -96,8 +95,7 @@ pub(crate) fn load(engine: &dyn Engine, account: AccountId) -> Result<Tip, Store
     Ok(Tip {
         weight: Weight::of(&view),
         view,
-        limits: head.limits,
-        floor: head.floor,
+        terms: head.terms,
         version,
         pending,
         stored,

@@ -110,7 +110,7 @@ fn deleted(shared: &Shared, account: AccountId, view: &View) -> Result<Vec<Delet
     let engine = &*shared.engine;
     let snapshot = engine.snapshot(engine.shard_of_account(account.0));
     // What lies below may be gone any time.
-    let floor = read_head(&*snapshot, account)?.floor.modseq;
+    let floor = read_head(&*snapshot, account)?.terms.floor.modseq;
     let mut names: HashMap<MailboxId, (MailboxName, Option<Role>)> = HashMap::new();
     let mut last: HashMap<EmailId, Removal> = HashMap::new();
     for_each_entry(&*snapshot, account, (floor, view.modseq()), |entry| {
@@ -196,7 +196,7 @@ fn past(
 ) -> Result<Result<View, Floor>, StoreError> {
     let engine = &*shared.engine;
     let snapshot = engine.snapshot(engine.shard_of_account(account.0));
-    let floor = read_head(&*snapshot, account)?.floor;
+    let floor = read_head(&*snapshot, account)?.terms.floor;
     if floor.modseq > now.modseq() {
         return Err(StoreError::Contended);
     }

@@ -160,7 +160,7 @@ fn is_due(shared: &Shared, account: AccountId, cut_ms: u64) -> Result<bool, Stor
     let snapshot = shared
         .engine
         .snapshot(shared.engine.shard_of_account(account.0));
-    let floor = read_head(&*snapshot, account)?.floor;
+    let floor = read_head(&*snapshot, account)?.terms.floor;
     let (mut entries, mut ended) = (0u32, false);
     for_each_old(&*snapshot, account, floor.modseq, cut_ms, |entry| {
         entries = entries.saturating_add(1);
@@ -185,7 +185,7 @@ fn write_base(
 ) -> Result<Option<Written>, StoreError> {
     let engine = &*shared.engine;
     let snapshot = engine.snapshot(engine.shard_of_account(account.0));
-    let before = read_head(&*snapshot, account)?.floor;
+    let before = read_head(&*snapshot, account)?.terms.floor;
     let mut view = base_view(&*snapshot, account, before.modseq)?;
     let keywords = view.keywords().len();
     let mut effects = Effects::default();
@@ -264,7 +264,7 @@ pub(crate) fn ended(
 fn sweep(shared: &Shared, account: AccountId) -> Result<(Reaped, Option<Ticket>), StoreError> {
     let engine = &*shared.engine;
     let snapshot = engine.snapshot(engine.shard_of_account(account.0));
-    let floor = read_head(&*snapshot, account)?.floor.modseq;
+    let floor = read_head(&*snapshot, account)?.terms.floor.modseq;
     let mut sweeping = Sweeping {
         shared,
         account,

@@ -161,7 +161,11 @@ impl Mailstore {
                 })
                 .await;
             match (opened, done) {
-                (Ok(_), Some(mended)) => return Ok(mended),
+                (Ok(opened), Some(mended)) => {
+                    let tip = opened.lane.lock().await;
+                    self.shared.quotas.recount(account, tip.view.usage());
+                    return Ok(mended);
+                }
                 // Somebody else opened it just now.
                 (Ok(_), None) => {}
                 (Err(error), _) => {

@@ -9,6 +9,7 @@ use crate::limits::{
     CACHE_BYTES_MAX, COMMIT_BYTES_SOFT, ENTRIES_PER_CHECKPOINT, ENTRIES_PER_COMPACTION,
 };
 use crate::load;
+use crate::quota::Quotas;
 use blobs::Blobs;
 use engine::{ShardId, SharedEngine};
 use envelope::AccountId;
@@ -52,6 +53,7 @@ pub(crate) struct Shared {
     pub(crate) tasks: Tasks,
     /// Sum of the cached views' weights.
     pub(crate) weight: AtomicU64,
+    pub(crate) quotas: Quotas,
 }
 
 /// All accounts of a store. Cheap to clone.
@@ -77,6 +79,7 @@ impl Mailstore {
             options,
             tasks: Tasks::new(),
             weight: AtomicU64::new(0),
+            quotas: Quotas::default(),
         };
         Self {
             shared: Arc::new(shared),

@@ -3,8 +3,10 @@
 mod checkpoints;
 mod contention;
 mod disaster;
+mod domain_quota;
 mod flips;
 mod mail;
+mod quota;
 mod retention;
 mod rooms;
 mod time_machine;

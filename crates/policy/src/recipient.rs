@@ -5,7 +5,6 @@
 //! part: no spelling of an address reaches another domain than the one behind
 //! its last `@`.
 
-use crate::room::Room;
 use crate::session::{Role, Session};
 use crate::{Policy, reply};
 use directory::{DirectoryError, Resolution, Target};
@@ -101,14 +100,14 @@ impl Policy {
             if account.is_none_or(|account| account.disabled) {
                 continue;
             }
-            match self.room(*id, size.unwrap_or(0)).await {
-                Ok(Room::FullForNow) => refused = Some(reply::full_for_now(address)),
-                Ok(Room::FullForLong) => {
-                    refused.get_or_insert_with(|| reply::full_for_long(address));
+            match self.full(*id, size.unwrap_or(0)).await {
+                Ok(Some(full)) if full.for_long => {
+                    refused.get_or_insert_with(|| reply::full_for_long(address, full.over));
                 }
+                Ok(Some(full)) => refused = Some(reply::full_for_now(address, full.over)),
                 // An account that cannot be opened is a temporary matter of its
                 // own: its copy waits in the queue.
-                Ok(Room::Enough) | Err(_) => roomy = true,
+                Ok(None) | Err(_) => roomy = true,
             }
             enabled.push(target);
         }

@@ -1,6 +1,7 @@
 //! The replies that decisions are given in.
 
 use envelope::{Address, Reply};
+use mailstore::{OverQuota, QuotaOwner, QuotaUnit};
 
 /// Our own trouble; the details are in the log.
 #[must_use]
@@ -66,24 +67,43 @@ pub(crate) fn disabled(recipient: &Address) -> Reply {
     )
 }
 
-pub(crate) fn full_for_now(recipient: &Address) -> Reply {
+/// No room within a quota, for now.
+#[must_use]
+pub fn full_for_now(recipient: &Address, over: OverQuota) -> Reply {
+    let are = match over.owner {
+        QuotaOwner::Account => "the mailbox is full",
+        QuotaOwner::Domain => "the mailboxes of the domain are full",
+    };
     Reply::enhanced(
         452,
         (4, 2, 2),
         &format!(
-            "<{}>: the mailbox is full, please try again later",
-            recipient.to_wire()
+            "<{}>: {are} ({}), please try again later",
+            recipient.to_wire(),
+            limit(over)
         ),
     )
 }
 
-pub(crate) fn full_for_long(recipient: &Address) -> Reply {
+pub(crate) fn full_for_long(recipient: &Address, over: OverQuota) -> Reply {
+    let are = match over.owner {
+        QuotaOwner::Account => "the mailbox has been full",
+        QuotaOwner::Domain => "the mailboxes of the domain have been full",
+    };
     Reply::enhanced(
         552,
         (5, 2, 2),
         &format!(
-            "<{}>: the mailbox has been full for days",
-            recipient.to_wire()
+            "<{}>: {are} for days ({})",
+            recipient.to_wire(),
+            limit(over)
         ),
     )
+}
+
+fn limit(over: OverQuota) -> &'static str {
+    match over.unit {
+        QuotaUnit::Bytes => "limit of bytes",
+        QuotaUnit::Messages => "limit of messages",
+    }
 }

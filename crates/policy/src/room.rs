@@ -17,7 +17,7 @@ use crate::limits::{FULL_TEMPORARY, ROOMY_ENTRIES};
 use engine::{Batch, ReadError, SharedEngine, keys};
 use envelope::AccountId;
 use mailbox_model::Usage;
-use mailstore::StoreError;
+use mailstore::{OverQuota, StoreError};
 use quick_cache::sync::Cache;
 use runtime::{Runtime, Timestamp};
 use std::sync::Arc;
@@ -28,10 +28,17 @@ const VERSION: u8 = 1;
 
 /// Whether a message fits an account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Room {
+enum Room {
     Enough,
     FullForNow,
     FullForLong,
+}
+
+/// A message does not fit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Full {
+    pub(crate) over: OverQuota,
+    pub(crate) for_long: bool,
 }
 
 pub(crate) struct FullSince {
@@ -163,16 +170,20 @@ fn since(record: &[u8]) -> Result<Timestamp, DecodeError> {
 }
 
 impl Policy {
-    /// Whether `bytes` more (as SIZE= says) fit the account.
-    pub(crate) async fn room(&self, account: AccountId, bytes: u64) -> Result<Room, StoreError> {
+    /// What keeps `bytes` more (as SIZE= says) from fitting the account and its
+    /// domain; none if they fit.
+    pub(crate) async fn full(
+        &self,
+        account: AccountId,
+        bytes: u64,
+    ) -> Result<Option<Full>, StoreError> {
         let opened = self.mailstore.account(account).await?;
-        let used = opened.view().usage();
-        let with_it = Usage {
-            bytes: used.bytes.saturating_add(bytes),
-            emails: used.emails.saturating_add(1),
-        };
-        let fits = opened.quota_limits().allow(with_it);
-        Ok(self.full_since.note(account, fits).await)
+        let room = opened.check_room(Usage { bytes, emails: 1 });
+        let since = self.full_since.note(account, room.is_ok()).await;
+        Ok(room.err().map(|over| Full {
+            over,
+            for_long: since == Room::FullForLong,
+        }))
     }
 }
 

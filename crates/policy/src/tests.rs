@@ -15,6 +15,7 @@ use std::sync::Arc;
 struct World {
     directory: Directory,
     policy: Policy,
+    runtime: Runtime,
 }
 
 fn address(text: &str) -> Address {
@@ -62,8 +63,18 @@ impl World {
             directory.account_add(new, &stage).await.expect("added");
         }
         let networks = vec![Network::parse("192.0.2.0/28").expect("a network")];
-        let policy = Policy::new(directory.clone(), mailstore, engine, runtime, networks);
-        Self { directory, policy }
+        let policy = Policy::new(
+            directory.clone(),
+            mailstore,
+            engine,
+            runtime.clone(),
+            networks,
+        );
+        Self {
+            directory,
+            policy,
+            runtime,
+        }
     }
 
     async fn rcpt(&self, session: &Session, text: &str) -> Decision {
@@ -439,4 +450,48 @@ async fn disabled_and_full_accounts_are_refused() {
         world.directory.resolve(&bob).await,
         Ok(Resolution::Local(_))
     ));
+}
+
+#[tokio::test]
+async fn a_refusal_says_which_limit_it_was() {
+    let world = World::new().await;
+    let session = stranger();
+    let text = async |to: &str| {
+        let to = ForwardPath::Address(address(to));
+        let decided = world.policy.check_recipient(&session, &to, Some(1_001));
+        match decided.await {
+            Decision::Refuse(reply) => reply.to_line(),
+            decision => format!("{decision:?}"),
+        }
+    };
+    assert_eq!(
+        text("small@demo.test").await,
+        "452 4.2.2 <small@demo.test>: the mailbox is full (limit of bytes), please try again later"
+    );
+    // The domain's is bob's too.
+    let bob = match world.directory.resolve(&address("bob@demo.test")).await {
+        Ok(Resolution::Local(targets)) => match &targets[..] {
+            [Target::Account { id, .. }] => *id,
+            other => panic!("{other:?}"),
+        },
+        other => panic!("{other:?}"),
+    };
+    let limits = QuotaLimits {
+        bytes: Some(1_000),
+        emails: None,
+    };
+    let mailstore = &world.policy.mailstore;
+    let set = mailstore
+        .set_group_limits("demo.test", limits, &[bob])
+        .await;
+    set.expect("read");
+    assert_eq!(
+        text("bob@demo.test").await,
+        "452 4.2.2 <bob@demo.test>: the mailboxes of the domain are full (limit of bytes), please try again later"
+    );
+    world.runtime.advance(crate::limits::FULL_TEMPORARY);
+    assert_eq!(
+        text("bob@demo.test").await,
+        "552 5.2.2 <bob@demo.test>: the mailboxes of the domain have been full for days (limit of bytes)"
+    );
 }

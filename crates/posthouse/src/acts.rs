@@ -26,7 +26,9 @@ use crate::store::Store;
 pub(crate) use account::{Add as AccountAdd, Passwd, Quota};
 pub(crate) use alias::Add as AliasAdd;
 pub(crate) use backup::{BackingUp, RestoreMail, Run as BackupRun, run as backup_run};
-pub(crate) use domain::{Add as DomainAdd, Remove as DomainRemove, Retention as DomainRetention};
+pub(crate) use domain::{
+    Add as DomainAdd, Quota as DomainQuota, Remove as DomainRemove, Retention as DomainRetention,
+};
 pub(crate) use fsck::{Checking, Fsck};
 pub(crate) use queue::Which;
 pub(crate) use undelete::Undelete;
@@ -63,6 +65,7 @@ impl Acts {
             "domain.add" => domain::add(store, read(args)?).await,
             "domain.list" => domain::list(store).await,
             "domain.show" => domain::show(store, read(args)?).await,
+            "domain.quota" => domain::quota(store, read(args)?).await,
             "domain.remove" => domain::remove(store, read(args)?).await,
             "domain.retention" => domain::retention(store, read(args)?).await,
             "account.add" => account::add(store, read(args)?).await,

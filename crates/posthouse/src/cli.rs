@@ -129,6 +129,20 @@ pub(crate) enum Domain {
         #[arg(long, conflicts_with = "days")]
         default: bool,
     },
+    /// Show or set how much a domain's accounts may hold together
+    Quota {
+        /// Its name
+        domain: String,
+        /// Bytes; 0 is no limit
+        #[arg(long, value_name = "N")]
+        bytes: Option<u64>,
+        /// Messages; 0 is no limit
+        #[arg(long, value_name = "N")]
+        messages: Option<u64>,
+        /// Without limits from now on
+        #[arg(long, conflicts_with_all = ["bytes", "messages"])]
+        none: bool,
+    },
     /// Remove a domain
     Remove {
         /// Its name
@@ -175,16 +189,19 @@ pub(crate) enum Account {
         /// Its address
         address: String,
     },
-    /// Set how much an account may hold; 0 is no limit
+    /// Show or set how much an account may hold
     Quota {
         /// Its address
         address: String,
-        /// Bytes
+        /// Bytes; 0 is no limit
         #[arg(long, value_name = "N")]
         bytes: Option<u64>,
-        /// Messages
+        /// Messages; 0 is no limit
         #[arg(long, value_name = "N")]
         messages: Option<u64>,
+        /// Without limits from now on
+        #[arg(long, conflicts_with_all = ["bytes", "messages"])]
+        none: bool,
     },
 }
 

@@ -90,3 +90,6 @@ pub(crate) const JOURNAL_BYTES_MIN: u64 = 8 << 20;
 
 /// More would only wait longer.
 pub(crate) const JOURNAL_BYTES_MAX: u64 = engine::limits::PENDING_BYTES_MAX as u64;
+
+/// Times that a domain's notice is staged, while other commits come first; the next change of its accounts tries again.
+pub(crate) const QUOTA_NOTICE_TRIES: u32 = 4;

@@ -6,7 +6,8 @@
 //! - `acts`: one implementation of each administrative act, used over the control socket and directly.
 //! - `ask`: how a command finds the running server, or opens the store itself.
 //! - `backups`: where backups go, and when.
-//! - `place`: the data folder and its lock; `store`: everything that owns state, opened from the settings.
+//! - `place`: the data folder and its lock; `store`: everything that owns state, opened from the settings;
+//!   `sharing`: which accounts share a quota.
 //! - `wire`: the running system: listeners, faces, dispatcher, drain. `bind`: ports that one crate declares and
 //!   another fulfils.
 //!
@@ -25,6 +26,7 @@ mod moment;
 mod output;
 mod password;
 mod place;
+mod sharing;
 mod store;
 mod wire;
 

@@ -14,6 +14,7 @@ use mailstore::Mailstore;
 use queue::Queue;
 use runtime::Runtime;
 use settings::Settings;
+use tokio::sync::Mutex;
 
 use crate::acts::{BackingUp, Checking};
 use crate::backups::Places;
@@ -32,6 +33,8 @@ pub(crate) struct Store {
     pub(crate) places: Places,
     pub(crate) backing_up: Arc<BackingUp>,
     pub(crate) shares: Shares,
+    /// Held while it changes which accounts share which limits.
+    pub(crate) sharing: Mutex<()>,
 }
 
 impl Store {
@@ -66,7 +69,7 @@ impl Store {
         );
         let queue = Queue::new(shared.clone(), blobs.clone(), runtime.clone());
         let directory = Directory::new(shared, runtime.clone(), directory_options(settings));
-        Ok(Self {
+        let store = Self {
             engine,
             blobs,
             mailstore,
@@ -78,7 +81,13 @@ impl Store {
             places: Places::of(settings)?,
             backing_up: Arc::default(),
             shares,
-        })
+            sharing: Mutex::default(),
+        };
+        if let Err(error) = store.share_quotas().await {
+            // Mail goes on, and so does the check that can mend it.
+            tracing::error!("domains may go over their quotas, see `posthouse fsck`: {error:#}");
+        }
+        Ok(store)
     }
 
     /// True if a store's folder holds nothing that anybody would miss.

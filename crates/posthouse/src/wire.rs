@@ -9,6 +9,7 @@ mod collection;
 mod faces;
 mod listeners;
 mod outgoing;
+mod quota;
 mod reaper;
 
 use std::collections::BTreeMap;
@@ -253,6 +254,14 @@ impl System {
         if let Some(task) = collection::start(settings, &self.runtime, &self.store, metrics) {
             self.running.entry("collection").or_default().push(task);
         }
+        let notices = quota::Notices {
+            store: self.store.clone(),
+            intake: self.intake.clone(),
+            hostname: self.hostname.clone(),
+        };
+        let running = notices.run(self.runtime.clone());
+        let task = self.runtime.spawn("quota", running);
+        self.running.entry("quota").or_default().push(task);
         let control =
             Control::bind(&settings.general.data_dir).context("cannot make the control socket")?;
         let acts = Arc::new(Acts::new(self.store.clone()));

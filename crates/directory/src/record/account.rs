@@ -6,18 +6,18 @@
 //! | bits | byte: 0 disabled, 1 administrator of the system |
 //! | address | text: the primary address as it was given |
 //! | created | varint, milliseconds since 1970 |
-//! | quota | varint bytes, varint messages; 0 for no limit |
+//! | reserved | two varints: they were the quota, which is in the account's head (`mailstore`) alone |
 
 use super::{parse_address, version};
 use envelope::Address;
 use wire::codec::{DecodeError, Reader, Writer};
 
-/// How much an account may hold; `None` for no limit.
+/// How much may be held; `None` for no limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Quota {
-    /// Bytes of all its emails together.
+    /// Bytes of all emails together.
     pub bytes: Option<u64>,
-    /// Number of its emails.
+    /// Number of emails.
     pub messages: Option<u64>,
 }
 
@@ -32,8 +32,8 @@ pub struct AccountRecord {
     pub admin: bool,
     /// When it was added, in milliseconds since 1970.
     pub created_ms: u64,
-    /// How much it may hold.
-    pub quota: Quota,
+    /// Not used: kept as it was read. The account's head has what it may hold.
+    pub(crate) reserved: (u64, u64),
 }
 
 impl AccountRecord {
@@ -46,8 +46,8 @@ impl AccountRecord {
             .u8(u8::from(self.disabled) | u8::from(self.admin) << 1)
             .text(&self.address.to_string())
             .varint(self.created_ms)
-            .varint(self.quota.bytes.unwrap_or(0))
-            .varint(self.quota.messages.unwrap_or(0));
+            .varint(self.reserved.0)
+            .varint(self.reserved.1);
         writer.finish()
     }
 
@@ -64,15 +64,14 @@ impl AccountRecord {
         }
         let address = parse_address(&mut reader)?;
         let created_ms = reader.varint()?;
-        let bytes = Some(reader.varint()?).filter(|&limit| limit != 0);
-        let messages = Some(reader.varint()?).filter(|&limit| limit != 0);
+        let reserved = (reader.varint()?, reader.varint()?);
         reader.finish()?;
         Ok(Self {
             address,
             disabled: bits & 1 != 0,
             admin: bits & 2 != 0,
             created_ms,
-            quota: Quota { bytes, messages },
+            reserved,
         })
     }
 }
@@ -88,10 +87,7 @@ mod tests {
             disabled: false,
             admin: true,
             created_ms: 5,
-            quota: Quota {
-                bytes: Some(128),
-                messages: None,
-            },
+            reserved: (128, 0),
         };
         assert_eq!(record.encode(), b"\x01\x02\x07Bob@b.c\x05\x80\x01\x00");
         assert_eq!(AccountRecord::decode(&record.encode()), Ok(record));

@@ -175,27 +175,25 @@ async fn a_domain_with_accounts_is_removed_only_by_force() {
 }
 
 #[tokio::test]
-async fn passwords_become_argon2id_and_scram_verifiers_and_nothing_else() {
+async fn what_a_domains_accounts_may_hold_is_kept() {
     let world = World::new().await;
+    let demo = domain("demo.test");
     let quota = Quota {
         bytes: Some(10),
-        messages: Some(2),
+        messages: None,
     };
+    let changed = world.directory.domain_quota(&demo, quota).await;
+    assert_eq!(changed.expect("changed").quota, quota);
+    let shown = world.directory.domain_show(&demo).await.expect("shown");
+    assert_eq!(shown.quota, quota);
+    let nowhere = domain("no.test");
+    assert!(world.directory.domain_quota(&nowhere, quota).await.is_err());
+}
+
+#[tokio::test]
+async fn passwords_become_argon2id_and_scram_verifiers_and_nothing_else() {
+    let world = World::new().await;
     let bob = address("bob@demo.test");
-    world
-        .directory
-        .account_change(&bob, AccountChange::Quota(quota))
-        .await
-        .expect("changed");
-    assert_eq!(
-        world
-            .directory
-            .account_show(&bob)
-            .await
-            .expect("shown")
-            .quota,
-        quota
-    );
     let long = "correct horse battery staple";
     let change = AccountChange::Password(Secret::from(long));
     world

@@ -84,16 +84,12 @@ fn check(
         // RFC 3502 §6.3.11: an empty literal cancels.
         return Err(Reply::no(Code::CANNOT, "an empty message is not kept"));
     }
-    let usage = view.usage();
-    let after = Usage {
-        bytes: usage.bytes.saturating_add(literal.size),
-        emails: usage.emails + 1,
+    let more = Usage {
+        bytes: literal.size,
+        emails: 1,
     };
-    if !login.account.quota_limits().allow(after) {
-        return Err(Reply::no(
-            Code::OVER_QUOTA,
-            "the account would be over its quota",
-        ));
+    if let Err(over) = login.account.check_room(more) {
+        return Err(Reply::no(Code::OVER_QUOTA, over.to_string()));
     }
     Ok((Arc::clone(&login.account), mailbox.id()))
 }

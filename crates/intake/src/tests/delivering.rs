@@ -209,3 +209,27 @@ async fn messages_at_the_same_time_all_arrive() {
     assert_eq!(world.inbox(1).await.len(), 32);
     assert_eq!(world.inbox(2).await.len(), 32);
 }
+
+#[tokio::test]
+async fn a_message_for_many_of_a_full_domain_is_delivered_to_those_that_fit() {
+    let world = World::new(1).await;
+    let limits = QuotaLimits {
+        bytes: None,
+        emails: Some(1),
+    };
+    let both = [AccountId(1), AccountId(2)];
+    let set = world
+        .mailstore
+        .set_group_limits("demo.test", limits, &both)
+        .await;
+    set.expect("read");
+    // Each by itself would fit when it is asked for; together they don't.
+    let to = ["alice@demo.test", "bob@demo.test", "carol@other.test"];
+    let outcome = world.send(lmtp(), "d@far.test", &to, MESSAGE).await;
+    assert_eq!(codes(&outcome), [250, 452, 250]);
+    let refusal = outcome.replies[1].to_line();
+    let why = "the mailboxes of the domain are full (limit of messages)";
+    assert!(refusal.contains(why), "{refusal}");
+    let used = world.mailstore.group_usage("demo.test").expect("there");
+    assert_eq!((used.used.emails, used.reserved.emails), (1, 0));
+}

@@ -7,7 +7,7 @@ use crate::checkpoint::write_parts;
 use crate::disaster::{RAISE, RAISE_MODSEQ};
 use crate::error::StoreError;
 use crate::fsck::{Finding, Findings, check_keys, check_log, floor_of};
-use crate::head::{Floor, Head, QuotaLimits};
+use crate::head::{Floor, Head, QuotaLimits, Terms};
 use crate::keys::{self, Chain, Part};
 use crate::lifecycle::{DEFAULT_MAILBOXES, first_uid_validity, stage_new};
 use crate::limits::KEYWORDS_PER_RECORD;
@@ -54,6 +54,12 @@ pub(super) fn mend(
             &stored.value,
             &why,
         )?;
+    }
+    if head.is_none() && limits == QuotaLimits::default() {
+        repair.told(
+            Checker::RecordReadable,
+            "the account's limits were in its head and are lost: if it had any, set them again",
+        );
     }
     let salvaged = salvage(&*snapshot, account, head.as_ref())?;
     if salvaged.view.modseq() == ModSeq(0) && salvaged.lost.is_empty() && salvaged.last == ModSeq(0)
@@ -102,18 +108,21 @@ fn write_state(
     commits: &mut Commits<'_>,
 ) -> Result<(), RepairError> {
     let account = repair.account;
-    let limits = head.map_or(limits, |head| head.limits);
-    let now_ms = repair.shared.runtime.now().unix_ms;
-    lost_entries(repair, snapshot, &salvaged)?;
-    let mut floor = match head {
-        Some(head) => head.floor,
-        None => Floor {
-            modseq: floor_of(snapshot, account, None)?,
-            at_ms: now_ms,
+    let mut terms = match head {
+        Some(head) => head.terms,
+        None => Terms {
+            limits,
+            floor: Floor {
+                modseq: floor_of(snapshot, account, None)?,
+                at_ms: repair.shared.runtime.now().unix_ms,
+            },
+            ..Terms::default()
         },
     };
+    let now_ms = repair.shared.runtime.now().unix_ms;
+    lost_entries(repair, snapshot, &salvaged)?;
     if let Some(base) = &salvaged.base {
-        floor = Floor {
+        terms.floor = Floor {
             modseq: base.modseq(),
             at_ms: now_ms,
         };
@@ -137,7 +146,7 @@ fn write_state(
             "the checkpoint is made again from the log",
         );
     }
-    let head = Head::of(&view, limits, floor).encode();
+    let head = Head::of(&view, terms).encode();
     let stored = snapshot.get(&keys::head(account))?;
     if stored.as_ref().is_none_or(|stored| stored.value != head) {
         repair.told(

@@ -208,7 +208,7 @@ async fn quota_holds_off_arrivals_and_nothing_else() {
     let refused = alice
         .append(inbox, vec![blob.clone()], std::slice::from_ref(&email))
         .await;
-    assert!(matches!(refused, Err(StoreError::OverQuota)));
+    assert!(matches!(refused, Err(StoreError::OverQuota(_))));
     alice
         .copy(inbox, mailbox(&alice, "Trash"), &UidSet::all())
         .await

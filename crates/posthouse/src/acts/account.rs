@@ -1,7 +1,9 @@
 //! Acts on accounts: a person's entry in the directory together with the mail.
 
-use directory::{Account, AccountChange, NewAccount};
+use directory::{Account, AccountChange, DirectoryError, NewAccount};
+use engine::Batch;
 use mailstore::QuotaLimits;
+use parking_lot::Mutex;
 use sasl::Secret;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -29,6 +31,9 @@ pub(crate) struct Quota {
     pub(crate) address: String,
     pub(crate) bytes: Option<u64>,
     pub(crate) messages: Option<u64>,
+    /// Without limits from now on.
+    #[serde(default)]
+    pub(crate) none: bool,
 }
 
 /// Adds accounts one after the other; the first that cannot be added ends it, those before stay.
@@ -42,19 +47,33 @@ pub(super) async fn add(store: &Store, args: Add) -> ActResult {
     for address in addresses {
         let mut new = NewAccount::new(address, args.password.clone().map(Secret::new));
         new.admin = args.admin;
-        let mailstore = &store.mailstore;
-        let account = store
-            .directory
-            .account_add(new, &|batch, id| {
-                mailstore
-                    .create_account(batch, id, QuotaLimits::default())
-                    .map_err(|error| error.to_string())
-            })
-            .await
-            .map_err(of_directory)?;
-        added.push(shown(&account));
+        let account = add_one(store, new).await.map_err(of_directory)?;
+        added.push(shown(&account, QuotaLimits::default()));
     }
     Ok(Value::Array(added))
+}
+
+/// Adds an account that shares its domain's quota from its first message on.
+async fn add_one(store: &Store, new: NewAccount) -> Result<Account, DirectoryError> {
+    let _one = store.sharing.lock().await;
+    let mailstore = &store.mailstore;
+    let domain = new.address.domain().as_str().to_owned();
+    let tried = Mutex::new(Vec::new());
+    let stage = |batch: &mut Batch, id| {
+        tried.lock().push(id);
+        mailstore.join_group(&domain, id);
+        let made = mailstore.create_account(batch, id, QuotaLimits::default());
+        made.map_err(|error| error.to_string())
+    };
+    let added = store.directory.account_add(new, &stage).await;
+    let id = added.as_ref().ok().map(|account| account.id);
+    for other in tried.into_inner() {
+        // Somebody else's some day.
+        if Some(other) != id {
+            mailstore.leave_group(other);
+        }
+    }
+    added
 }
 
 pub(super) async fn list(store: &Store, args: OfDomain) -> ActResult {
@@ -64,7 +83,14 @@ pub(super) async fn list(store: &Store, args: OfDomain) -> ActResult {
         .account_list(domain.as_ref())
         .await
         .map_err(of_directory)?;
-    Ok(accounts.iter().map(shown).collect())
+    let mut all = Vec::with_capacity(accounts.len());
+    for account in &accounts {
+        // One whose mail can't be read is listed too.
+        let quota = store.mailstore.quota(account.id).await;
+        let (limits, _) = quota.unwrap_or_default();
+        all.push(shown(account, limits));
+    }
+    Ok(Value::Array(all))
 }
 
 pub(super) async fn show(store: &Store, args: Named) -> ActResult {
@@ -74,13 +100,8 @@ pub(super) async fn show(store: &Store, args: Named) -> ActResult {
         .account_show(&address)
         .await
         .map_err(of_directory)?;
-    let mut shown = shown(&account);
     let mail = store.mailstore.account(account.id).await.map_err(failed)?;
-    let view = mail.view();
-    let usage = view.usage();
-    shown["bytes"] = json!(usage.bytes);
-    shown["messages"] = json!(usage.emails);
-    Ok(shown)
+    Ok(with_usage(&account, &mail))
 }
 
 pub(super) async fn passwd(store: &Store, args: Passwd) -> ActResult {
@@ -104,7 +125,8 @@ pub(super) async fn remove(store: &Store, args: Named) -> ActResult {
     Ok(json!({"address": address.to_string(), "removed": true}))
 }
 
-/// Changes the limits that are given and keeps the others; 0 is no limit.
+/// Changes the limits that are given and keeps the others, and shows them with what is used; 0 is no limit. They are in
+/// the account's head alone.
 pub(super) async fn quota(store: &Store, args: Quota) -> ActResult {
     let address = parse_address(&args.address)?;
     let account = store
@@ -112,22 +134,35 @@ pub(super) async fn quota(store: &Store, args: Quota) -> ActResult {
         .account_show(&address)
         .await
         .map_err(of_directory)?;
-    let given = |new: Option<u64>, old: Option<u64>| match new {
+    let mail = store.mailstore.account(account.id).await.map_err(failed)?;
+    let before = mail.quota_limits();
+    let limits = if args.none {
+        QuotaLimits::default()
+    } else {
+        QuotaLimits {
+            bytes: given(args.bytes, before.bytes),
+            emails: given(args.messages, before.emails),
+        }
+    };
+    mail.set_quota_limits(limits).await.map_err(failed)?;
+    Ok(with_usage(&account, &mail))
+}
+
+fn with_usage(account: &Account, mail: &mailstore::Account) -> Value {
+    let usage = mail.view().usage();
+    let mut shown = shown(account, mail.quota_limits());
+    shown["bytes"] = json!(usage.bytes);
+    shown["messages"] = json!(usage.emails);
+    shown
+}
+
+/// A limit that is given, or the one before; 0 is none.
+pub(super) fn given(new: Option<u64>, before: Option<u64>) -> Option<u64> {
+    match new {
         Some(0) => None,
         Some(limit) => Some(limit),
-        None => old,
-    };
-    let quota = directory::Quota {
-        bytes: given(args.bytes, account.quota.bytes),
-        messages: given(args.messages, account.quota.messages),
-    };
-    let limits = QuotaLimits {
-        bytes: quota.bytes,
-        emails: quota.messages,
-    };
-    let mail = store.mailstore.account(account.id).await.map_err(failed)?;
-    mail.set_quota_limits(limits).await.map_err(failed)?;
-    change(store, &args.address, AccountChange::Quota(quota)).await
+        None => before,
+    }
 }
 
 async fn change(store: &Store, address: &str, change: AccountChange) -> ActResult {
@@ -137,16 +172,17 @@ async fn change(store: &Store, address: &str, change: AccountChange) -> ActResul
         .account_change(&address, change)
         .await
         .map_err(of_directory)?;
-    Ok(shown(&account))
+    let (limits, _) = store.mailstore.quota(account.id).await.unwrap_or_default();
+    Ok(shown(&account, limits))
 }
 
-fn shown(account: &Account) -> Value {
+fn shown(account: &Account, limits: QuotaLimits) -> Value {
     json!({
         "address": account.address.to_string(),
         "id": account.id.0,
         "admin": account.admin,
         "disabled": account.disabled,
-        "quota_bytes": account.quota.bytes,
-        "quota_messages": account.quota.messages,
+        "quota_bytes": limits.bytes,
+        "quota_messages": limits.emails,
     })
 }

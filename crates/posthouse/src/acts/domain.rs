@@ -4,7 +4,10 @@ use directory::{DomainInfo, Removal};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{ActResult, Named, failed, of_directory, optional, parse_address, parse_domain};
+use super::account::given;
+use super::{
+    ActResult, CommandError, Named, failed, of_directory, optional, parse_address, parse_domain,
+};
 use crate::store::Store;
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -25,6 +28,16 @@ pub(crate) struct Retention {
 pub(crate) struct Remove {
     pub(crate) domain: String,
     pub(crate) force: bool,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Quota {
+    pub(crate) domain: String,
+    pub(crate) bytes: Option<u64>,
+    pub(crate) messages: Option<u64>,
+    /// Without limits from now on.
+    #[serde(default)]
+    pub(crate) none: bool,
 }
 
 pub(super) async fn add(store: &Store, args: Add) -> ActResult {
@@ -72,6 +85,10 @@ pub(super) async fn show(store: &Store, args: Named) -> ActResult {
     let mut shown = shown(&info);
     shown["accounts"] = json!(accounts.len());
     shown["aliases"] = json!(aliases.len());
+    let ids: Vec<_> = accounts.iter().map(|account| account.id).collect();
+    let used = store.mailstore.usage_of(&ids).await;
+    shown["bytes"] = json!(used.bytes);
+    shown["messages"] = json!(used.emails);
     Ok(shown)
 }
 
@@ -89,6 +106,7 @@ pub(super) async fn remove(store: &Store, args: Remove) -> ActResult {
         .domain_remove(&domain, removal, &|_, _| Ok(()))
         .await
         .map_err(of_directory)?;
+    store.share_quota(&domain).await.map_err(of_sharing)?;
     for account in &removed {
         store
             .mailstore
@@ -99,6 +117,37 @@ pub(super) async fn remove(store: &Store, args: Remove) -> ActResult {
     Ok(json!({"domain": domain.to_string(), "accounts_removed": removed.len()}))
 }
 
+/// Changes how much the domain's accounts may hold together, and shows it with what they hold. What is not given stays,
+/// 0 is no limit. The limits hold when this returns.
+pub(super) async fn quota(store: &Store, args: Quota) -> ActResult {
+    let domain = parse_domain(&args.domain)?;
+    let before = store
+        .directory
+        .domain_show(&domain)
+        .await
+        .map_err(of_directory)?
+        .quota;
+    let quota = if args.none {
+        directory::Quota::default()
+    } else {
+        directory::Quota {
+            bytes: given(args.bytes, before.bytes),
+            messages: given(args.messages, before.messages),
+        }
+    };
+    if quota != before {
+        let set = store.directory.domain_quota(&domain, quota).await;
+        set.map_err(of_directory)?;
+        store.share_quota(&domain).await.map_err(of_sharing)?;
+    }
+    show(store, Named::from(domain.as_str())).await
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "given to `map_err`")]
+fn of_sharing(error: anyhow::Error) -> CommandError {
+    failed(format!("{error:#}"))
+}
+
 fn shown(info: &DomainInfo) -> Value {
     let address = |address: &Option<envelope::Address>| address.as_ref().map(ToString::to_string);
     json!({
@@ -106,6 +155,8 @@ fn shown(info: &DomainInfo) -> Value {
         "administrator": address(&info.administrator),
         "catch_all": address(&info.catch_all),
         "retention_days": info.retention_days,
+        "quota_bytes": info.quota.bytes,
+        "quota_messages": info.quota.messages,
     })
 }
 

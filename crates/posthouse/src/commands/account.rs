@@ -35,18 +35,15 @@ pub(super) fn run(context: &Context<'_>, command: Account) -> anyhow::Result<Exi
             address,
             bytes,
             messages,
-        } => {
-            if bytes.is_none() && messages.is_none() {
-                anyhow::bail!("say which limit to set: --bytes N, --messages N, or both");
-            }
-            request(
-                "account.quota",
-                &Quota {
-                    address,
-                    bytes,
-                    messages,
-                },
-            )
-        }
+            none,
+        } => request(
+            "account.quota",
+            &Quota {
+                address,
+                bytes,
+                messages,
+                none,
+            },
+        ),
     }?)
 }

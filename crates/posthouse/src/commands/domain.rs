@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use serde_json::Value;
 
 use super::Context;
-use crate::acts::{DomainAdd, DomainRemove, DomainRetention, Named, request};
+use crate::acts::{DomainAdd, DomainQuota, DomainRemove, DomainRetention, Named, request};
 use crate::cli::Domain;
 
 pub(super) fn run(context: &Context<'_>, command: Domain) -> anyhow::Result<ExitCode> {
@@ -27,6 +27,20 @@ pub(super) fn run(context: &Context<'_>, command: Domain) -> anyhow::Result<Exit
         Domain::Retention { domain, days, .. } => {
             request("domain.retention", &DomainRetention { domain, days })
         }
+        Domain::Quota {
+            domain,
+            bytes,
+            messages,
+            none,
+        } => request(
+            "domain.quota",
+            &DomainQuota {
+                domain,
+                bytes,
+                messages,
+                none,
+            },
+        ),
         Domain::Remove { domain, force } => {
             request("domain.remove", &DomainRemove { domain, force })
         }

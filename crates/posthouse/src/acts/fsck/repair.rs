@@ -36,6 +36,7 @@ impl Repair<'_> {
             self.bodies(shard).await?;
         }
         self.accounts(&stored).await?;
+        self.quotas().await?;
         for shard in shards(store) {
             store.checking.tell("repair: queue", 0, 0);
             let aside = Arc::clone(&self.aside);
@@ -49,12 +50,8 @@ impl Repair<'_> {
 
     /// One account, and nothing else.
     pub(super) async fn account(&mut self, id: AccountId) -> Result<(), CommandError> {
-        // The directory's word counts only where the account's own is lost.
-        let known = self.store.directory.account(id).await.ok().flatten();
-        let limits = known.map_or_else(QuotaLimits::default, |account| QuotaLimits {
-            bytes: account.quota.bytes,
-            emails: account.quota.messages,
-        });
+        // Where the head is lost nobody knows the limits: none is better than too little.
+        let limits = QuotaLimits::default();
         let aside = Arc::clone(&self.aside);
         let mended = self.store.mailstore.repair(id, limits, aside).await;
         self.mended.extend(mended.map_err(failed)?);
@@ -94,6 +91,19 @@ impl Repair<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Accounts may have come or changed.
+    async fn quotas(&mut self) -> Result<(), CommandError> {
+        let of_sharing = |error: anyhow::Error| failed(format!("{error:#}"));
+        let store = self.store;
+        // Before it changes anything itself, or there is nothing to tell of.
+        for domain in steps::limited_domains(store).await? {
+            store.checking.tell("repair: quotas of domains", 0, 0);
+            let mended = store.mend_quota(&domain).await;
+            self.mended.extend(mended.map_err(of_sharing)?);
+        }
+        store.share_quotas().await.map_err(of_sharing)
     }
 
     async fn has_mail(&self, id: AccountId) -> Result<bool, CommandError> {

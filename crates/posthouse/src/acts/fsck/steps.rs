@@ -4,7 +4,7 @@ use blobs::{BlobId, Owner};
 use engine::check::{Checker, Repair, Report, Severity, key_text};
 use engine::limits::FSCK_BYTES_MAX;
 use engine::{Engine as _, Order, ReadError, ShardId, Snapshot};
-use envelope::{AccountId, Address};
+use envelope::{AccountId, Address, Domain};
 use mailbox_model::EmailId;
 use queue_model::QueueId;
 
@@ -22,6 +22,7 @@ pub(super) async fn everything(store: &Store, found: &mut Found) -> Result<(), C
         found.add(finding.report(), None);
     }
     accounts(store, found).await?;
+    quotas(store, found).await?;
     for shard in (0..store.engine.shards()).map(ShardId) {
         store.checking.tell("queue", 0, 0);
         for finding in store.queue.fsck(shard).await.map_err(failed)? {
@@ -132,6 +133,28 @@ pub(super) async fn account(
     Ok(())
 }
 
+/// What the accounts of a domain hold together, against what the limits are measured by.
+async fn quotas(store: &Store, found: &mut Found) -> Result<(), CommandError> {
+    for domain in limited_domains(store).await? {
+        store.checking.tell("quotas of domains", 0, 0);
+        let findings = store.check_quota(&domain).await;
+        for finding in findings.map_err(|error| failed(format!("{error:#}")))? {
+            found.add(finding.report(domain.as_str()), None);
+        }
+    }
+    Ok(())
+}
+
+/// The domains that have a quota, or are treated so.
+pub(super) async fn limited_domains(store: &Store) -> Result<Vec<Domain>, CommandError> {
+    let all = store.directory.domain_list().await.map_err(failed)?;
+    let limited = all.into_iter().filter(|info| {
+        let name = info.domain.as_str();
+        info.quota != directory::Quota::default() || store.mailstore.group_usage(name).is_some()
+    });
+    Ok(limited.map(|info| info.domain).collect())
+}
+
 /// The system's space: every key is somebody's, and its record can be read.
 pub(super) async fn system(store: &Store, shard: ShardId) -> Result<Vec<Report>, CommandError> {
     if shard != ShardId(0) {
@@ -163,6 +186,13 @@ fn system_key(key: Vec<u8>, value: &[u8]) -> Option<Report> {
             Checker::RecordReadable,
             format!("since when a mailbox is full can't be read: {why}"),
             "mail for the full mailbox is refused for now for three days more",
+        )
+    } else if key.starts_with(&mailstore::GROUP_TOLD_PREFIX) {
+        let why = mailstore::check_group_told(&key, value)?;
+        (
+            Checker::RecordReadable,
+            format!("what a domain's postmaster was told of its quota can't be read: {why}"),
+            "the postmaster may be told once more",
         )
     } else if key == BACKUP_NAME {
         if value.len() == BACKUP_NAME_BYTES {
