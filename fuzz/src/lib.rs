@@ -116,7 +116,7 @@ pub fn restored(view: &View) -> View {
 #[must_use]
 pub fn answer(question: &Question) -> Answer {
     match question {
-        Question::Password(_) => Answer::Accepted,
+        Question::Password(_) | Question::Certificate(_) => Answer::Accepted,
         Question::Salt(name) => {
             let verifier = verifier(name.hash);
             Answer::Salt(Salt {
@@ -140,5 +140,7 @@ fn verifier(hash: Hash) -> Verifier {
 pub fn offer(bound: bool) -> Offer {
     let binding = |kind| Binding::new(kind, b"data".to_vec());
     let bindings = [BindingKind::TlsExporter, BindingKind::TlsServerEndPoint].map(binding);
-    Offer::passwords().with_scram(if bound { bindings.to_vec() } else { Vec::new() })
+    Offer::passwords()
+        .with_scram(if bound { bindings.to_vec() } else { Vec::new() })
+        .with_certificate(vec!["bob@demo.test".into()])
 }

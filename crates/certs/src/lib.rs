@@ -10,7 +10,6 @@
 //! Invariants: the private key's file is readable by its owner alone; the data folder has both files of a
 //! self-signed pair or neither (the key is written first, and a key without certificate is replaced).
 
-mod end_point;
 mod limits;
 mod self_signed;
 
@@ -20,8 +19,9 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use parking_lot::{Mutex, RwLock};
-use runtime::tls::{EndPoints, ServerTls};
+use runtime::tls::{EndPoints, ServerTls, end_point_hash};
 use runtime::{Runtime, Task};
+use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
@@ -94,13 +94,13 @@ struct Pair {
 impl Pair {
     fn new(pair: CertifiedKey) -> Self {
         Self {
-            end_points: RwLock::new(end_point::of(&pair).into_iter().collect()),
+            end_points: RwLock::new(end_point_of(&pair).into_iter().collect()),
             current: RwLock::new(Arc::new(pair)),
         }
     }
 
     fn set(&self, pair: CertifiedKey) {
-        let hash = end_point::of(&pair);
+        let hash = end_point_of(&pair);
         let mut end_points = self.end_points.write();
         if hash.as_ref() != end_points.first() {
             let before = end_points.first().cloned();
@@ -108,6 +108,10 @@ impl Pair {
         }
         *self.current.write() = Arc::new(pair);
     }
+}
+
+fn end_point_of(pair: &CertifiedKey) -> Option<Vec<u8>> {
+    end_point_hash(pair.cert.first()?)
 }
 
 impl EndPoints for Pair {
@@ -153,6 +157,25 @@ impl Certificates {
     /// When TLS cannot be set up at all.
     pub fn server_tls(&self) -> Result<ServerTls, CertError> {
         Ok(ServerTls::new(self.pair.clone())?.with_end_points(self.pair.clone()))
+    }
+
+    /// The same that asks clients for a certificate of one of the authorities in a PEM
+    /// file. Reads the file: for start-up or the blocking pool.
+    ///
+    /// # Errors
+    /// When the file cannot be read or has no certificate, or TLS cannot be set up.
+    pub fn server_tls_asking(&self, authorities: &Path) -> Result<ServerTls, CertError> {
+        let mut roots = RootCertStore::empty();
+        for certificate in CertificateDer::pem_slice_iter(&read(authorities)?) {
+            let certificate = certificate.map_err(|error| pem(authorities, &error))?;
+            roots
+                .add(certificate)
+                .map_err(|error| pem(authorities, &error))?;
+        }
+        if roots.is_empty() {
+            return Err(pem(authorities, &"it holds no certificate"));
+        }
+        Ok(self.server_tls()?.asking_for_certificates(roots)?)
     }
 
     /// The files in use.

@@ -179,3 +179,50 @@ async fn logins_are_bound_to_the_certificate_in_use_or_the_one_before() {
     let (plain, _) = Conn::pair();
     assert_eq!(plain.bindings(), []);
 }
+
+#[tokio::test]
+async fn a_client_certificate_is_asked_for_and_its_names_are_known() {
+    let folder = tempfile::tempdir().unwrap();
+    let certificates = open(folder.path());
+    let path = |name: &str| folder.path().join(name);
+    let mut parameters = rcgen::CertificateParams::new(vec![]).unwrap();
+    parameters.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let ca_key = rcgen::KeyPair::generate().unwrap();
+    let ca = parameters.self_signed(&ca_key).unwrap();
+    std::fs::write(path("ca.pem"), ca.pem()).unwrap();
+    let issuer = rcgen::Issuer::new(parameters, &ca_key);
+    let tls = certificates.server_tls_asking(&path("ca.pem")).unwrap();
+    let key = rcgen::KeyPair::generate().unwrap();
+    let mut parameters = rcgen::CertificateParams::new(vec![]).unwrap();
+    for name in ["bob@demo.test", "b@demo.test"] {
+        let name = rcgen::SanType::Rfc822Name(name.try_into().unwrap());
+        parameters.subject_alt_names.push(name);
+    }
+    let good = parameters.signed_by(&key, &issuer).unwrap();
+    let bad = parameters.self_signed(&key).unwrap();
+    let client = |certificate: &rcgen::Certificate| {
+        let text = std::fs::read(&certificates.files().certificate).unwrap();
+        let mut roots = RootCertStore::empty();
+        roots
+            .add(CertificateDer::from_pem_slice(&text).unwrap())
+            .unwrap();
+        let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+        ClientTls::verifying_as(roots, vec![certificate.der().clone()], key).unwrap()
+    };
+    let (server, _) = handshake(&tls, &client(&good), "localhost").await;
+    let names = server.unwrap().client_names();
+    assert_eq!(names, ["bob@demo.test", "b@demo.test"]);
+    let (server, _) = handshake(&tls, &client(&bad), "localhost").await;
+    server.expect_err("a stranger's certificate");
+    // Without one the handshake goes on, and nobody is named.
+    let (server, _) = handshake(&tls, &trusting(&certificates), "localhost").await;
+    assert_eq!(server.unwrap().client_names(), Vec::<String>::new());
+    // Where none is asked for, none is looked at.
+    let plain = certificates.server_tls().unwrap();
+    let (server, _) = handshake(&plain, &client(&good), "localhost").await;
+    assert_eq!(server.unwrap().client_names(), Vec::<String>::new());
+    std::fs::write(path("empty.pem"), "").unwrap();
+    for name in ["empty.pem", "missing.pem"] {
+        certificates.server_tls_asking(&path(name)).unwrap_err();
+    }
+}

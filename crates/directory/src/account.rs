@@ -12,12 +12,13 @@ use crate::keys;
 use crate::limits::{CONFLICTS_MAX, LISTED_MAX};
 use crate::record::account::AccountRecord;
 use crate::record::address::AddressRecord;
-use crate::record::credentials::Credentials;
+use crate::record::credentials::{Credentials, Stored};
 use crate::record::head::Head;
 use crate::store::{Directory, Inner, decode, decode_listed};
 use engine::{Batch, CommitNo};
 use envelope::{AccountId, Address, Domain};
 use sasl::Secret;
+use sasl::imported::Imported;
 
 /// An account as the rest of the system sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,6 +54,8 @@ pub struct NewAccount {
     pub address: Address,
     /// Its password; without one it receives but nobody logs in.
     pub password: Option<Secret>,
+    /// The hash of its password at another system, if there is no password.
+    pub imported: Option<Imported>,
     /// May administer the system. The first one answers for it.
     pub admin: bool,
 }
@@ -64,6 +67,7 @@ impl NewAccount {
         Self {
             address,
             password,
+            imported: None,
             admin: false,
         }
     }
@@ -74,6 +78,8 @@ impl NewAccount {
 pub enum AccountChange {
     /// A new password; every remembered login ends with this commit.
     Password(Secret),
+    /// The hash of the password at another system; as above.
+    ImportedHash(Imported),
     /// Turned off (`true`) or on again.
     Disabled(bool),
     /// May administer the system or not.
@@ -115,10 +121,7 @@ impl Directory {
         stage_mail: StageMail<'_>,
     ) -> Result<Account, DirectoryError> {
         let inner = &self.inner;
-        let credentials = match &new.password {
-            Some(password) => Some(inner.hash_password(password).await?),
-            None => None,
-        };
+        let credentials = inner.new_credentials(&new).await?;
         let _changing = inner.changing.lock().await;
         for _ in 0..CONFLICTS_MAX {
             let prepared = inner.prepare_account(&new, credentials.clone()).await?;
@@ -138,10 +141,7 @@ impl Directory {
         &self,
         new: &NewAccount,
     ) -> Result<PreparedAccount, DirectoryError> {
-        let credentials = match &new.password {
-            Some(password) => Some(self.inner.hash_password(password).await?),
-            None => None,
-        };
+        let credentials = self.inner.new_credentials(new).await?;
         self.inner.prepare_account(new, credentials).await
     }
 
@@ -174,25 +174,52 @@ impl Directory {
         change: AccountChange,
     ) -> Result<Account, DirectoryError> {
         let inner = &self.inner;
-        let credentials = match &change {
-            AccountChange::Password(password) => Some(inner.hash_password(password).await?),
-            _ => None,
-        };
+        if let AccountChange::Password(password) = &change {
+            return self.set_password(address, password).await;
+        }
         let _changing = inner.changing.lock().await;
         for _ in 0..CONFLICTS_MAX {
             let (id, mut record, version) = inner.read_account(address).await?;
             match &change {
-                AccountChange::Password(_) => {}
+                AccountChange::Password(_) | AccountChange::ImportedHash(_) => {}
                 AccountChange::Disabled(disabled) => record.disabled = *disabled,
                 AccountChange::Admin(admin) => record.admin = *admin,
             }
             let mut batch = Batch::new();
             let mut changes = Changes::new(&mut batch);
             changes.expect(keys::account(id), version);
-            match &credentials {
-                Some(credentials) => changes.put(keys::credentials(id), credentials.encode()),
-                None => changes.put(keys::account(id), record.encode()),
+            match &change {
+                AccountChange::ImportedHash(hash) => {
+                    let credentials = inner.imported(hash.clone());
+                    changes.put(keys::credentials(id), credentials.encode());
+                }
+                _ => changes.put(keys::account(id), record.encode()),
             }
+            changes.finish(inner);
+            if inner.submit(batch).await? {
+                return Ok(Account::new(id, record));
+            }
+        }
+        Err(DirectoryError::Contended)
+    }
+
+    /// Sets a password with the SCRAM salts that the application passwords have.
+    async fn set_password(
+        &self,
+        address: &Address,
+        password: &Secret,
+    ) -> Result<Account, DirectoryError> {
+        let inner = &self.inner;
+        for _ in 0..CONFLICTS_MAX {
+            let (id, record, version) = inner.read_account(address).await?;
+            let (salts, salts_version) = inner.new_password_salts(id).await?;
+            let credentials = inner.hash_password(password, salts).await?;
+            let _changing = inner.changing.lock().await;
+            let mut batch = Batch::new();
+            let mut changes = Changes::new(&mut batch);
+            changes.expect(keys::account(id), version);
+            changes.expect(keys::app_passwords(id), salts_version);
+            changes.put(keys::credentials(id), credentials.encode());
             changes.finish(inner);
             if inner.submit(batch).await? {
                 return Ok(Account::new(id, record));
@@ -242,6 +269,26 @@ impl Directory {
 }
 
 impl Inner {
+    async fn new_credentials(
+        &self,
+        new: &NewAccount,
+    ) -> Result<Option<Credentials>, DirectoryError> {
+        Ok(match (&new.password, &new.imported) {
+            (Some(password), _) => Some(self.hash_new_password(password).await?),
+            (None, Some(hash)) => Some(self.imported(hash.clone())),
+            (None, None) => None,
+        })
+    }
+
+    /// What is stored of a hash of another system: no keys for SCRAM yet.
+    fn imported(&self, hash: Imported) -> Credentials {
+        Credentials {
+            set_ms: self.runtime.now().unix_ms,
+            password: Stored::Imported(hash),
+            scram: Vec::new(),
+        }
+    }
+
     async fn prepare_account(
         &self,
         new: &NewAccount,
@@ -353,6 +400,7 @@ impl Inner {
             for key in [
                 keys::account(id),
                 keys::credentials(id),
+                keys::app_passwords(id),
                 keys::address(address),
                 keys::name(address),
             ] {
@@ -395,7 +443,7 @@ impl Inner {
         Ok(None)
     }
 
-    async fn read_account(
+    pub(crate) async fn read_account(
         &self,
         address: &Address,
     ) -> Result<(AccountId, AccountRecord, Option<CommitNo>), DirectoryError> {

@@ -37,9 +37,31 @@ pub enum DirectoryError {
     /// The password cannot be used.
     #[error("the password is empty, longer than 1,024 bytes, or holds control characters")]
     UnusablePassword,
+    /// An application password's label cannot be used.
+    #[error("a label is 1 to {max} bytes of text without control characters", max = crate::limits::APP_PASSWORD_LABEL_BYTES_MAX)]
+    Label,
+    /// The account has an application password of this label.
+    #[error("the account has an application password {0:?} already")]
+    LabelTaken(String),
+    /// The account has no application password of this label.
+    #[error(
+        "the account has no application password {0:?}; `posthouse account app-password list` shows those that exist"
+    )]
+    NoSuchAppPassword(String),
+    /// It would be good for nothing, or for no time.
+    #[error(
+        "an application password is good for one service at least, and until a time that is still to come"
+    )]
+    NeverGood,
+    /// The account has as many as it may.
+    #[error("an account has at most {max} application passwords; remove one first", max = crate::limits::APP_PASSWORDS_MAX)]
+    TooManyAppPasswords,
     /// Too many logins wait for a core already.
     #[error("too many passwords are being checked; try again")]
     Busy,
+    /// Another system that is asked does not answer.
+    #[error("the directory cannot be reached")]
+    Unreachable,
     /// Other changes kept coming first.
     #[error("the directory is being changed by others; try again")]
     Contended,

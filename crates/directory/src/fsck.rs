@@ -8,6 +8,7 @@ use crate::keys::{self, SHARD};
 use crate::limits::SCAN_PAGE;
 use crate::record::account::AccountRecord;
 use crate::record::address::AddressRecord;
+use crate::record::app_passwords::AppPasswords;
 use crate::record::credentials::Credentials;
 use crate::record::domain::DomainRecord;
 use crate::record::head::Head;
@@ -45,6 +46,8 @@ pub enum Finding {
     StrayName(Vec<u8>),
     /// A password of an account that is not there.
     StrayCredentials(AccountId),
+    /// Application passwords of an account that is not there.
+    StrayAppPasswords(AccountId),
 }
 
 /// The kinds of records.
@@ -62,6 +65,8 @@ pub enum Kind {
     Credentials,
     /// A bare login name.
     Name,
+    /// Application passwords.
+    AppPasswords,
     /// The key of made-up salts.
     Key,
 }
@@ -77,6 +82,7 @@ impl Kind {
             Self::Account => "account",
             Self::Credentials => "password",
             Self::Name => "login name",
+            Self::AppPasswords => "application passwords",
             Self::Key => "key",
         }
     }
@@ -126,6 +132,9 @@ impl fmt::Display for Finding {
             }
             Self::StrayName(key) => write!(f, "the login name {} is nobody's", text(key)),
             Self::StrayCredentials(id) => write!(f, "a password of account {id}, which is gone"),
+            Self::StrayAppPasswords(id) => {
+                write!(f, "application passwords of account {id}, which is gone")
+            }
         }
     }
 }
@@ -178,6 +187,12 @@ impl Finding {
                 Repair::Rebuild,
                 "the person can log in with the full address only",
             ),
+            Self::Damaged(Kind::AppPasswords, ..) => (
+                Checker::RecordReadable,
+                Lost,
+                Repair::SetAside,
+                "the person's application passwords are gone; new ones must be made",
+            ),
             Self::Damaged(Kind::Key, ..) => (
                 Checker::RecordReadable,
                 Wrong,
@@ -214,7 +229,7 @@ impl Finding {
                 Repair::Rebuild,
                 "mail to the address is refused",
             ),
-            Self::StrayCredentials(_) => (
+            Self::StrayCredentials(_) | Self::StrayAppPasswords(_) => (
                 Checker::DirectoryAgrees,
                 Leftover,
                 Repair::SetAside,
@@ -245,6 +260,7 @@ impl Finding {
                 (Some(*id), key.clone())
             }
             Self::StrayCredentials(id) => (Some(*id), keys::credentials(*id)),
+            Self::StrayAppPasswords(id) => (Some(*id), keys::app_passwords(*id)),
         }
     }
 }
@@ -325,6 +341,7 @@ pub(crate) fn kind_of(key: &[u8]) -> Option<Kind> {
         b'm' => address_of(key).map(|_| Kind::Address),
         b'a' => keys::split_account(key).map(|_| Kind::Account),
         b'p' => keys::split_account(key).map(|_| Kind::Credentials),
+        b'w' => keys::split_account(key).map(|_| Kind::AppPasswords),
         b'n' => {
             let (local, domain) = keys::split_address(key)?;
             let parsed = Domain::parse(domain).ok()?;
@@ -375,6 +392,15 @@ fn check_record(
                 return Ok(Ok(()));
             }
             Credentials::decode(value).map(drop)
+        }
+        Kind::AppPasswords => {
+            if let Some(id) = keys::split_account(key)
+                && snapshot.get(&keys::account(id))?.is_none()
+            {
+                tell(Finding::StrayAppPasswords(id));
+                return Ok(Ok(()));
+            }
+            AppPasswords::decode(value).map(drop)
         }
         Kind::Name => match named(value) {
             Ok(id) => {

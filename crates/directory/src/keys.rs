@@ -7,6 +7,7 @@
 //! | `D` `m` domain NUL local | [address](crate::record::address); local part folded |
 //! | `D` `a` account, 8 bytes | [account](crate::record::account) |
 //! | `D` `p` account, 8 bytes | [credentials](crate::record::credentials) |
+//! | `D` `w` account, 8 bytes | [application passwords](crate::record::app_passwords) |
 //! | `D` `n` local NUL domain | account, varint: bare login names |
 //! | `D` `k` | [key of made-up salts](crate::record::key) |
 //!
@@ -87,6 +88,10 @@ pub(crate) fn credentials(id: AccountId) -> Vec<u8> {
     numbered(b'p', id)
 }
 
+pub(crate) fn app_passwords(id: AccountId) -> Vec<u8> {
+    numbered(b'w', id)
+}
+
 pub(crate) fn all_credentials() -> (Vec<u8>, Vec<u8>) {
     (tagged(b'p'), tagged(b'p' + 1))
 }
@@ -141,6 +146,7 @@ mod tests {
         assert_eq!(account_of(&account(AccountId(258))), Some(AccountId(258)));
         assert_eq!(account_of(&credentials(AccountId(258))), None);
         assert_eq!(credentials(AccountId(1)), b"Dp\0\0\0\0\0\0\0\x01");
+        assert_eq!(app_passwords(AccountId(1)), b"Dw\0\0\0\0\0\0\0\x01");
         assert_eq!(key(), b"Dk");
         assert_eq!(name(&bob), b"Dnbob\0example.org");
         assert_eq!(split_address(&address(&bob)), Some(("example.org", "bob")));

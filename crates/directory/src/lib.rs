@@ -7,8 +7,9 @@
 //!   aliases followed, sub-addresses, role addresses and catch-all.
 //! - [`Directory::answer`]: what a SASL exchange asks, to a [`Verdict`], or
 //!   an [`AuthFailure`] that says what the client may be told.
-//!   [`Directory::offer`]: which mechanisms can work here.
-//! - `domain_*`, `account_*`, `alias_*`: what administrators do. Each is one
+//!   [`Directory::offer`]: which mechanisms can work here. Faces see both as the
+//!   port [`Logins`], whose contract says what a directory does that is down.
+//! - `domain_*`, `account_*`, `app_password_*`, `alias_*`: what administrators do. Each is one
 //!   commit with conditions; a change that came first means staging anew.
 //! - [`Directory::fsck`]: whether the records agree; [`mod@fsck`] has the findings. [`Directory::repair`] mends them.
 //! - [`record`]: the stored records, byte by byte; `keys`: where they lie.
@@ -26,6 +27,7 @@
 
 mod account;
 mod alias;
+mod app_password;
 mod cache;
 mod changes;
 mod domain;
@@ -36,6 +38,7 @@ pub mod limits;
 mod login;
 mod options;
 mod password;
+mod port;
 pub mod record;
 mod repair;
 mod resolve;
@@ -43,12 +46,15 @@ mod store;
 
 pub use account::{Account, AccountChange, NewAccount, PreparedAccount, StageMail};
 pub use alias::Alias;
+pub use app_password::NewAppPassword;
 pub use domain::{DomainInfo, Removal};
 pub use error::DirectoryError;
 pub use keys::account_of;
 pub use login::{AuthFailure, Caller, Identity, Service, Verdict};
 pub use options::{LoginOptions, Options};
+pub use port::{BoxFuture, Logins, Unreachable};
 pub use record::account::Quota;
+pub use record::app_passwords::AppPassword;
 pub use record::credentials::Cost;
 pub use repair::RepairError;
 pub use resolve::{Resolution, Target};

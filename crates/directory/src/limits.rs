@@ -40,6 +40,15 @@ pub const HASH_BYTES: usize = 32;
 /// there are more, bare names are no logins for SCRAM.
 pub const SCRAM_DOMAINS_MAX: usize = 64;
 
+/// Application passwords of one account.
+pub const APP_PASSWORDS_MAX: usize = 32;
+
+/// Bytes of an application password's label.
+pub const APP_PASSWORD_LABEL_BYTES_MAX: usize = 64;
+
+/// Groups of four letters that an application password has; five bits each.
+pub const APP_PASSWORD_GROUPS: usize = 5;
+
 /// How often a change is staged anew when another change came first.
 pub const CONFLICTS_MAX: usize = 16;
 

@@ -11,12 +11,14 @@ mod names;
 mod scram;
 pub(crate) mod throttle;
 
+use crate::app_password;
 use crate::error::DirectoryError;
 use crate::keys;
-use crate::record::credentials::Credentials;
+use crate::record::credentials::{Credentials, Stored};
 use crate::store::{Directory, Inner, decode};
 use engine::CommitNo;
 use envelope::{AccountId, Address};
+use runtime::Monotonic;
 use sasl::{Answer, Binding, Offer, Question, Secret};
 use std::net::IpAddr;
 use thiserror::Error;
@@ -30,6 +32,8 @@ pub struct Identity {
     pub address: Address,
     /// It may administer the system.
     pub admin: bool,
+    /// The label of the application password that was used, if one was.
+    pub app_password: Option<String>,
 }
 
 /// Why a login was refused. The text is for the client.
@@ -101,13 +105,20 @@ pub enum Verdict {
     Granted(Identity, Answer),
 }
 
+/// One login on its way.
+struct Attempt {
+    peer: IpAddr,
+    claim: throttle::Claim,
+    began: Monotonic,
+}
+
 impl Directory {
     /// What a connection may offer that is private enough for passwords: SCRAM
     /// only while every account that has a password has keys for it, so that no
     /// client chooses a mechanism that fails ([`Directory::survey`] finds out).
     #[must_use]
-    pub fn offer(&self, bindings: Vec<Binding>) -> Offer {
-        let offer = Offer::passwords();
+    pub fn offer(&self, bindings: Vec<Binding>, certificate: Vec<String>) -> Offer {
+        let offer = Offer::passwords().with_certificate(certificate);
         if self.inner.options.scram && self.inner.census.all_have_keys() {
             offer.with_scram(bindings)
         } else {
@@ -130,21 +141,25 @@ impl Directory {
         question: &Question,
         caller: Caller,
     ) -> Result<Verdict, AuthFailure> {
-        let (inner, peer) = (&self.inner, caller.peer);
+        let inner = &self.inner;
         let (identity, answer, authorization) = match question {
             Question::Salt(name) => {
-                let salt = inner.salt(name, peer).await?;
+                let salt = inner.salt(name, caller).await?;
                 return Ok(Verdict::GoOn(Answer::Salt(salt)));
             }
             Question::Password(claimed) => {
                 let identity = inner
-                    .authenticate(&claimed.login, &claimed.password, peer)
+                    .authenticate(&claimed.login, &claimed.password, caller)
                     .await?;
                 (identity, Answer::Accepted, &claimed.authorization)
             }
             Question::Proof(proof) => {
-                let (identity, signature) = inner.check_proof(proof, peer).await?;
+                let (identity, signature) = inner.check_proof(proof, caller).await?;
                 (identity, Answer::Signature(signature), &proof.authorization)
+            }
+            Question::Certificate(shown) => {
+                let identity = inner.check_certificate(shown, caller).await?;
+                (identity, Answer::Accepted, &None)
             }
         };
         if let Some(other) = authorization
@@ -166,44 +181,103 @@ impl Inner {
         &self,
         login: &str,
         password: &Secret,
-        peer: IpAddr,
+        caller: Caller,
     ) -> Result<Identity, AuthFailure> {
+        let began = self.runtime.monotonic();
         let account = self.find_login(login).await?;
-        let claim = throttle::Claim::new(account, login);
-        self.throttle
-            .check(peer, &claim)
-            .map_err(|reason| AuthFailure::Banned { reason })?;
-        let stored = match account {
-            Some(id) => self.credentials(id).await?,
-            None => None,
+        let attempt = self.begin(began, account, login, caller)?;
+        let (stored, app_passwords) = match account {
+            Some(id) => (
+                self.credentials(id).await?,
+                self.app_passwords(id, caller.service).await?,
+            ),
+            None => (None, Vec::new()),
         };
-        let right = self.is_right(account, stored, password).await?;
+        if let (Some(id), Some(used)) = (account, app_password::find(&app_passwords, password)) {
+            let mut identity = self.admit(Some(id), &attempt, password).await?;
+            identity.app_password = Some(used.label.clone());
+            return Ok(identity);
+        }
+        let right = self.is_right(account, stored.clone(), password).await?;
         let account = account.filter(|_| right);
-        self.admit(account, peer, &claim, password).await
+        let identity = self.admit(account, &attempt, password).await?;
+        if let Some(stored) = stored.filter(|(_, stored)| is_imported(stored)) {
+            self.replace_imported(identity.account, stored, password)
+                .await;
+        }
+        Ok(identity)
     }
 
-    /// The end of every login: none is delayed and counted, an account must be on.
+    /// The certificate names addresses; the account is the one that the client wants
+    /// to be, if it is among them, and else the first that there is.
+    async fn check_certificate(
+        &self,
+        shown: &sasl::Certificate,
+        caller: Caller,
+    ) -> Result<Identity, AuthFailure> {
+        let began = self.runtime.monotonic();
+        let wanted = match &shown.authorization {
+            Some(login) => Some(self.find_login(login).await?),
+            None => None,
+        };
+        let mut account = None;
+        for name in shown.names.iter() {
+            let named = self.find_login(name).await?;
+            if account.is_none() && wanted.is_none_or(|wanted| wanted == named) {
+                account = named;
+            }
+        }
+        let login = shown.authorization.as_ref().or(shown.names.first());
+        let login = login.map_or("", String::as_str);
+        let attempt = self.begin(began, account, login, caller)?;
+        self.admit(account, &attempt, &Secret::from("a certificate"))
+            .await
+    }
+
+    /// The beginning of every login, once it is known whose it would be.
+    fn begin(
+        &self,
+        began: Monotonic,
+        account: Option<AccountId>,
+        login: &str,
+        caller: Caller,
+    ) -> Result<Attempt, AuthFailure> {
+        let claim = throttle::Claim::new(account, login);
+        self.throttle
+            .check(caller.peer, &claim)
+            .map_err(|reason| AuthFailure::Banned { reason })?;
+        Ok(Attempt {
+            peer: caller.peer,
+            claim,
+            began,
+        })
+    }
+
+    /// The end of every login: a wrong one is delayed and counted, an account must be on.
     async fn admit(
         &self,
         account: Option<AccountId>,
-        peer: IpAddr,
-        claim: &throttle::Claim,
+        attempt: &Attempt,
         tried: &Secret,
     ) -> Result<Identity, AuthFailure> {
+        let Attempt { peer, claim, began } = attempt;
         let Some(id) = account else {
-            let wait = self.throttle.failed(peer, claim, tried);
-            self.runtime.sleep(wait).await;
+            let wait = self.throttle.failed(*peer, claim, tried);
+            // From the beginning: what was checked, and how long it took, does not show.
+            let left = began.after(wait).since(self.runtime.monotonic());
+            self.runtime.sleep(left).await;
             return Err(AuthFailure::Invalid);
         };
         let record = self.account_record(id).await?;
         let Some(record) = record.filter(|record| !record.disabled) else {
             return Err(AuthFailure::Disabled);
         };
-        self.throttle.succeeded(peer, claim);
+        self.throttle.succeeded(*peer, claim);
         Ok(Identity {
             account: id,
             address: record.address,
             admin: record.admin,
+            app_password: None,
         })
     }
 
@@ -237,4 +311,8 @@ impl Inner {
         let credentials = decode(&key, record, Credentials::decode)?;
         Ok(version.zip(credentials))
     }
+}
+
+fn is_imported(credentials: &Credentials) -> bool {
+    matches!(credentials.password, Stored::Imported(_))
 }

@@ -4,17 +4,21 @@
 //! logins waits for its turn; the next one is sent away with a temporary error,
 //! so that a flood of logins costs neither memory nor the other sessions' time.
 
+use crate::app_password::ScramSalts;
+use crate::changes::Changes;
 use crate::error::DirectoryError;
+use crate::keys;
 use crate::limits::{
     ARGON2_MEMORY_KIB_MAX, ARGON2_PASSES_MAX, ARGON2_RESERVED_BLOCKS, HASH_BYTES, HASH_WAITING_MAX,
     SALT_BYTES,
 };
-use crate::record::credentials::{Cost, Credentials, PasswordHash};
+use crate::record::credentials::{Cost, Credentials, PasswordHash, Stored};
 use crate::store::Inner;
 use argon2::{Algorithm, Argon2, Block, Params, Version};
+use engine::{Batch, CommitNo};
+use envelope::AccountId;
 use runtime::Runtime;
 use sasl::Secret;
-use sasl::scram::{self, Hash};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use subtle::ConstantTimeEq;
@@ -87,66 +91,107 @@ impl HashLine {
 }
 
 impl Inner {
-    /// Everything that is stored of a new password.
+    /// Everything that is stored of the password of a new account.
+    pub(crate) async fn hash_new_password(
+        &self,
+        password: &Secret,
+    ) -> Result<Credentials, DirectoryError> {
+        self.hash_password(password, self.new_scram_salts()).await
+    }
+
+    /// Everything that is stored of a password.
     pub(crate) async fn hash_password(
         &self,
         password: &Secret,
+        salts: ScramSalts,
     ) -> Result<Credentials, DirectoryError> {
         let password =
             sasl::prepare::prepare(password.expose()).ok_or(DirectoryError::UnusablePassword)?;
         let cost = self.options.cost;
-        let iterations = self.options.scram_iterations;
-        let mut salts = [[0u8; SALT_BYTES]; 1 + Hash::ALL.len()];
-        for salt in &mut salts {
-            self.runtime.fill_random(salt);
-        }
+        let mut salt = [0u8; SALT_BYTES];
+        self.runtime.fill_random(&mut salt);
         let scram_on = self.options.scram;
         let set_ms = self.runtime.now().unix_ms;
         self.hashes
             .run(move || {
-                let hash = argon2id(cost, &password, &salts[0]);
+                let hash = argon2id(cost, &password, &salt);
                 let hash = hash.ok_or(DirectoryError::UnusablePassword)?;
-                let scram = if scram_on { &Hash::ALL[..] } else { &[] };
-                let verifiers = scram
-                    .iter()
-                    .zip(&salts[1..])
-                    .map(|(&hash, salt)| scram::derive(hash, &password, salt, iterations));
+                let scram = scram_on.then(|| salts.derive(&password));
                 Ok(Credentials {
                     set_ms,
-                    password: PasswordHash {
+                    password: Stored::Argon2id(PasswordHash {
                         cost,
-                        salt: salts[0].to_vec(),
+                        salt: salt.to_vec(),
                         hash: hash.to_vec(),
-                    },
-                    scram: verifiers.collect(),
+                    }),
+                    scram: scram.unwrap_or_default(),
                 })
             })
             .await?
     }
 
-    /// Whether `password` is the stored one. Without a stored one the same work
-    /// is done and the answer is no.
+    /// Whether `password` is the stored one. Without a stored one, and beside an
+    /// imported one, the same work is done; without one the answer is no.
     pub(crate) async fn check_password(
         &self,
-        stored: Option<PasswordHash>,
+        stored: Option<Stored>,
         password: &Secret,
     ) -> Result<bool, DirectoryError> {
         let prepared = sasl::prepare::prepare(password.expose());
-        let exists = stored.is_some() && prepared.is_some();
+        let (own, imported) = match stored {
+            Some(Stored::Argon2id(own)) => (Some(own), None),
+            Some(Stored::Imported(imported)) => (None, Some(imported)),
+            None => (None, None),
+        };
+        let exists = own.is_some() && prepared.is_some();
+        // Others hashed what was typed.
+        let typed = password.clone();
         let password = prepared.unwrap_or_else(|| Secret::from("-"));
         let cost = self.options.cost;
-        let stored = stored.unwrap_or_else(|| PasswordHash {
+        let own = own.unwrap_or_else(|| PasswordHash {
             cost,
             salt: vec![0; SALT_BYTES],
             hash: vec![0; HASH_BYTES],
         });
         self.hashes
             .run(move || {
-                let hash = argon2id(stored.cost, &password, &stored.salt);
-                let equal = hash.is_some_and(|hash| hash.ct_eq(&stored.hash).into());
-                exists && equal
+                let hash = argon2id(own.cost, &password, &own.salt);
+                let equal = hash.is_some_and(|hash| hash.ct_eq(&own.hash).into());
+                match imported {
+                    Some(imported) => imported.check(typed.expose()),
+                    None => exists && equal,
+                }
             })
             .await
+    }
+
+    /// Puts our own form in the place of an imported hash that was found right.
+    /// That it does not come to it harms nothing: the next login tries again.
+    pub(crate) async fn replace_imported(
+        &self,
+        id: AccountId,
+        (version, stored): (CommitNo, Credentials),
+        password: &Secret,
+    ) {
+        let replaced = async {
+            let (salts, salts_version) = self.new_password_salts(id).await?;
+            let mut credentials = self.hash_password(password, salts).await?;
+            credentials.set_ms = stored.set_ms;
+            let mut batch = Batch::new();
+            let mut changes = Changes::new(&mut batch);
+            changes.expect(keys::credentials(id), Some(version));
+            changes.expect(keys::app_passwords(id), salts_version);
+            changes.put(keys::credentials(id), credentials.encode());
+            changes.finish(self);
+            self.submit(batch).await
+        };
+        match replaced.await {
+            Ok(true) => tracing::info!(account = %id, "an imported password hash was replaced"),
+            Ok(false) => {}
+            Err(error) => {
+                tracing::warn!(account = %id, %error, "an imported password hash was not replaced");
+            }
+        }
     }
 }
 

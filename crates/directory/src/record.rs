@@ -3,6 +3,7 @@
 
 pub mod account;
 pub mod address;
+pub mod app_passwords;
 pub mod credentials;
 pub mod domain;
 pub mod head;

@@ -144,6 +144,9 @@ impl Repair<'_> {
             Finding::StrayCredentials(id) => {
                 self.take_out(&keys::credentials(*id), Checker::DirectoryAgrees, &why)
             }
+            Finding::StrayAppPasswords(id) => {
+                self.take_out(&keys::app_passwords(*id), Checker::DirectoryAgrees, &why)
+            }
             Finding::Damaged(kind, key, _) => self.damaged(*kind, key, &why),
             Finding::NoHead | Finding::NextAccount(_) | Finding::NoAdministrator(_) => self.head(),
             Finding::NoDomain(_, name) => match Domain::parse(name) {
@@ -178,7 +181,9 @@ impl Repair<'_> {
                 Some(id) => self.damaged_account(id, key, why),
                 None => self.remove(key, why),
             },
-            Kind::Credentials | Kind::Name | Kind::Key => self.remove(key, why),
+            Kind::Credentials | Kind::AppPasswords | Kind::Name | Kind::Key => {
+                self.remove(key, why)
+            }
         }
     }
 
@@ -365,7 +370,10 @@ impl Repair<'_> {
         stored: &Versioned,
         why: &str,
     ) -> Result<(), RepairError> {
-        let is_of_account = matches!(kind_of(key), Some(Kind::Account | Kind::Credentials));
+        let is_of_account = matches!(
+            kind_of(key),
+            Some(Kind::Account | Kind::Credentials | Kind::AppPasswords)
+        );
         let account = keys::split_account(key).filter(|_| is_of_account);
         self.aside.keep(&SetAside {
             checker,

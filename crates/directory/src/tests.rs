@@ -1,7 +1,10 @@
 //! The directory over the memory engine, with one shard and with three.
 
+mod app_passwords;
+mod broken;
 mod changing;
 mod flips;
+mod imported;
 mod login;
 mod resolving;
 mod scram;

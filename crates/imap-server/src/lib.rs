@@ -37,7 +37,7 @@ pub use config::{Config, TlsMode};
 pub use sessions::Sessions;
 
 use blobs::Blobs;
-use directory::Directory;
+use directory::Logins;
 use imap_proto::response::{self, Status};
 use mailstore::Mailstore;
 use observe::Metrics;
@@ -53,7 +53,7 @@ pub struct Ports {
     /// Bodies of messages that APPEND brings.
     pub blobs: Arc<Blobs>,
     /// Logins.
-    pub directory: Directory,
+    pub logins: Arc<dyn Logins>,
     /// Clock and tasks.
     pub runtime: Runtime,
     /// Counters.

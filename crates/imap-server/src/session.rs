@@ -285,7 +285,9 @@ impl Session {
 
     /// The mechanisms of this connection, where passwords may be sent.
     pub(crate) fn offer(&self) -> sasl::Offer {
-        self.ports.directory.offer(self.conn.bindings())
+        self.ports
+            .logins
+            .offer(self.conn.bindings(), self.conn.client_names())
     }
 
     pub(crate) fn may_start_tls(&self) -> bool {

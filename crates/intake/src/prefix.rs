@@ -194,6 +194,7 @@ mod tests {
             account: envelope::AccountId(1),
             address: Address::parse("a@b.test").expect("valid"),
             admin: false,
+            app_password: None,
         });
         assert_eq!(facts.protocol(false), "ESMTPSA");
         facts.tls = None;

@@ -222,6 +222,7 @@ pub(crate) fn user() -> Facts {
         account: AccountId(2),
         address: address("bob@demo.test"),
         admin: false,
+        app_password: None,
     });
     facts
 }

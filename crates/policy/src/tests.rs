@@ -90,6 +90,7 @@ impl World {
             account: account.id,
             address: account.address,
             admin: account.admin,
+            app_password: None,
         }
     }
 

@@ -24,7 +24,7 @@ mod session;
 pub use config::{Config, TlsMode};
 pub use maildrops::Maildrops;
 
-use directory::Directory;
+use directory::Logins;
 use mailstore::Mailstore;
 use observe::Metrics;
 use runtime::Runtime;
@@ -37,7 +37,7 @@ pub struct Ports {
     /// Inboxes.
     pub mailstore: Mailstore,
     /// Logins.
-    pub directory: Directory,
+    pub logins: Arc<dyn Logins>,
     /// Clock and shutdown.
     pub runtime: Runtime,
     /// Counters.

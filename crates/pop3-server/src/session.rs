@@ -63,7 +63,7 @@ impl Session {
             tls,
             plaintext_login: config.plaintext_login,
         });
-        protocol.set_offer(ports.directory.offer(conn.bindings()));
+        protocol.set_offer(ports.logins.offer(conn.bindings(), conn.client_names()));
         Self {
             conn,
             protocol,
@@ -187,7 +187,10 @@ impl Session {
             .await
             .map_err(|_| Ended)?;
         self.protocol.tls_started();
-        let offer = self.ports.directory.offer(self.conn.bindings());
+        let offer = self
+            .ports
+            .logins
+            .offer(self.conn.bindings(), self.conn.client_names());
         self.protocol.set_offer(offer);
         Ok(())
     }
@@ -198,7 +201,7 @@ impl Session {
             service: Service::Pop3,
             peer,
         };
-        match self.ports.directory.answer(question, caller).await {
+        match self.ports.logins.answer(question, caller).await {
             Ok(Verdict::GoOn(answer)) => self.protocol.answer_login(answer),
             Ok(Verdict::Granted(identity, answer)) => {
                 self.granted = Some(identity);
@@ -244,7 +247,8 @@ impl Session {
             size: entry.size,
         });
         let maildrop = Maildrop::new(inbox.uid_validity().0, messages);
-        tracing::info!(session = self.id, peer = %self.conn.peer_addr(), account = %identity.account, tls = self.conn.is_tls(), "pop3: login");
+        let app_password = identity.app_password.as_deref();
+        tracing::info!(session = self.id, peer = %self.conn.peer_addr(), account = %identity.account, app_password, tls = self.conn.is_tls(), "pop3: login");
         self.login = Some(Login {
             inbox: inbox.id(),
             account,

@@ -50,7 +50,7 @@ impl World {
         directory.account_add(new, &stage).await.expect("added");
         let ports = Ports {
             mailstore: mailstore.clone(),
-            directory,
+            logins: Arc::new(directory),
             runtime: runtime.clone(),
             metrics: Arc::new(Metrics::new()),
             maildrops: Maildrops::new(),
@@ -362,4 +362,26 @@ async fn another_protocol_gets_no_answer() {
     let mut client = world.connect();
     client.line().await;
     assert_eq!(client.ask("GET / HTTP/1.1").await, "");
+}
+
+/// The contract of `directory::Logins`: the client keeps its password and comes again.
+#[tokio::test]
+async fn a_directory_that_is_down_is_sys_temp_and_never_auth() {
+    let mut world = World::new().await;
+    let ports = Arc::get_mut(&mut world.ports).expect("no session yet");
+    ports.logins = Arc::new(directory::Unreachable);
+    let mut client = world.connect();
+    client.line().await;
+    // More often than wrong passwords may come.
+    for _ in 0..8 {
+        client.ask("USER bob").await;
+        for command in [
+            "PASS x",
+            "AUTH PLAIN AGJvYgB4",
+            "AUTH SCRAM-SHA-1 biwsbj1ib2Iscj14",
+        ] {
+            let answer = client.ask(command).await;
+            assert!(answer.starts_with("-ERR [SYS/TEMP] "), "{answer}");
+        }
+    }
 }

@@ -6,6 +6,7 @@
 
 mod account;
 mod alias;
+mod app_password;
 mod backup;
 mod domain;
 mod fsck;
@@ -23,8 +24,9 @@ use serde_json::Value;
 
 use crate::store::Store;
 
-pub(crate) use account::{Add as AccountAdd, Passwd, Quota};
+pub(crate) use account::{Add as AccountAdd, ImportHash, Passwd, Quota};
 pub(crate) use alias::Add as AliasAdd;
+pub(crate) use app_password::{Add as AppPasswordAdd, Remove as AppPasswordRemove};
 pub(crate) use backup::{BackingUp, RestoreMail, Run as BackupRun, run as backup_run};
 pub(crate) use domain::{
     Add as DomainAdd, Quota as DomainQuota, Remove as DomainRemove, Retention as DomainRetention,
@@ -72,8 +74,12 @@ impl Acts {
             "account.list" => account::list(store, read(args)?).await,
             "account.show" => account::show(store, read(args)?).await,
             "account.passwd" => account::passwd(store, read(args)?).await,
+            "account.import_hash" => account::import_hash(store, read(args)?).await,
             "account.remove" => account::remove(store, read(args)?).await,
             "account.quota" => account::quota(store, read(args)?).await,
+            "app_password.add" => app_password::add(store, read(args)?).await,
+            "app_password.list" => app_password::list(store, read(args)?).await,
+            "app_password.remove" => app_password::remove(store, read(args)?).await,
             "alias.add" => alias::add(store, read(args)?).await,
             "alias.list" => alias::list(store, read(args)?).await,
             "alias.remove" => alias::remove(store, read(args)?).await,
@@ -156,12 +162,17 @@ fn of_directory(error: DirectoryError) -> CommandError {
     let kind = match &error {
         DirectoryError::NoSuchDomain(_)
         | DirectoryError::NoSuchAccount(_)
-        | DirectoryError::NoSuchAlias(_) => FailureKind::NotFound,
+        | DirectoryError::NoSuchAlias(_)
+        | DirectoryError::NoSuchAppPassword(_) => FailureKind::NotFound,
         DirectoryError::DomainExists(_)
         | DirectoryError::DomainInUse(_)
-        | DirectoryError::AddressTaken(_) => FailureKind::Conflict,
+        | DirectoryError::AddressTaken(_)
+        | DirectoryError::LabelTaken(_)
+        | DirectoryError::TooManyAppPasswords => FailureKind::Conflict,
         DirectoryError::NotADomain(_)
         | DirectoryError::AliasTargets
+        | DirectoryError::Label
+        | DirectoryError::NeverGood
         | DirectoryError::UnusablePassword => FailureKind::Usage,
         _ => FailureKind::Failed,
     };

@@ -162,6 +162,8 @@ pub(crate) enum Account {
         addresses: Vec<String>,
         #[command(flatten)]
         password: PasswordFrom,
+        #[command(flatten)]
+        hash: OptionalHash,
         /// May administer the system
         #[arg(long)]
         admin: bool,
@@ -184,6 +186,19 @@ pub(crate) enum Account {
         #[command(flatten)]
         password: PasswordFrom,
     },
+    /// Let a password go on that another system has the hash of; the next login replaces the hash
+    ///
+    /// bcrypt, SHA-crypt ($5$, $6$), MD5-crypt, {SSHA}, {SSHA256}, {SSHA512} and PBKDF2, as LDAP, Dovecot, passlib and Django write them.
+    /// Until every account has logged in once, SCRAM is not offered.
+    ImportHash {
+        /// The account's address
+        address: String,
+        #[command(flatten)]
+        hash: HashFrom,
+    },
+    /// Passwords for single devices or programs
+    #[command(subcommand)]
+    AppPassword(AppPassword),
     /// Remove an account and its mail
     Remove {
         /// Its address
@@ -202,6 +217,55 @@ pub(crate) enum Account {
         /// Without limits from now on
         #[arg(long, conflicts_with_all = ["bytes", "messages"])]
         none: bool,
+    },
+}
+
+/// Where a hash of another system comes from.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct HashFrom {
+    /// A file whose first line is the hash
+    #[arg(long, value_name = "FILE")]
+    pub(crate) hash_file: Option<PathBuf>,
+    /// The first line of standard input is the hash
+    #[arg(long)]
+    pub(crate) hash_stdin: bool,
+}
+
+/// A hash of another system instead of a password.
+#[derive(Debug, Args)]
+pub(crate) struct OptionalHash {
+    /// A file whose first line is the password's hash at another system, instead of a password: see `account import-hash`
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["password_file", "password_stdin"])]
+    pub(crate) hash_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AppPassword {
+    /// Make one; it is shown once
+    Add {
+        /// The account's address
+        address: String,
+        /// What it is called, such as "phone"
+        label: String,
+        /// What it is good for: imap, pop3, smtp; all unless said
+        #[arg(long = "for", value_name = "SERVICES", value_delimiter = ',')]
+        services: Vec<String>,
+        /// Until when: 90d, 2w, or 2027-01-15T10:15:00Z; for ever unless said
+        #[arg(long, value_name = "WHEN")]
+        expires: Option<String>,
+    },
+    /// List an account's
+    List {
+        /// The account's address
+        address: String,
+    },
+    /// Remove one
+    Remove {
+        /// The account's address
+        address: String,
+        /// What it is called
+        label: String,
     },
 }
 

@@ -1,4 +1,4 @@
-//! Moments as people write them: `2h`, `3d`, or RFC 3339 (`2026-01-15T10:15:00Z`, `2026-01-15T18:15:00+08:00`).
+//! Moments, past or to come, as people write them: `2h`, `3d`, or RFC 3339 (`2026-01-15T10:15:00Z`, `2026-01-15T18:15:00+08:00`).
 
 /// A moment in milliseconds since 1970; what is relative counts back from `now_ms`. The text says what is wrong.
 pub(crate) fn parse(text: &str, now_ms: u64) -> Result<u64, String> {
@@ -13,6 +13,22 @@ pub(crate) fn parse(text: &str, now_ms: u64) -> Result<u64, String> {
         Some(moment) if moment <= now_ms => Ok(moment),
         Some(_) => Err(format!("{text:?} is still to come")),
         None => Err(format!("{text:?} is too long ago")),
+    }
+}
+
+/// A moment to come; what is relative counts from `now_ms`. The text says what is wrong.
+pub(crate) fn parse_to_come(text: &str, now_ms: u64) -> Result<u64, String> {
+    let text = text.trim();
+    let moment = match ago(text) {
+        Some(in_ms) => now_ms.checked_add(in_ms),
+        None => Some(rfc3339(text).ok_or_else(|| {
+            format!("{text:?} is no moment; write 90d, 2w, or 2026-01-15T10:15:00Z")
+        })?),
+    };
+    match moment {
+        Some(moment) if moment > now_ms => Ok(moment),
+        Some(_) => Err(format!("{text:?} is over already")),
+        None => Err(format!("{text:?} is too far away")),
     }
 }
 
@@ -116,6 +132,28 @@ mod tests {
             assert_eq!(parse(text, NOW_MS), Ok(NOW_MS - ago_ms), "{text}");
         }
         assert!(parse("99999999d", NOW_MS).is_err_and(|why| why.contains("too long ago")));
+    }
+
+    #[test]
+    fn moments_to_come_count_from_now() {
+        assert_eq!(parse_to_come("2h", NOW_MS), Ok(NOW_MS + 7_200_000));
+        assert_eq!(
+            parse_to_come("9999-01-01T00:00:00Z", NOW_MS),
+            Ok(253_370_764_800_000)
+        );
+        for (text, why) in [
+            ("0s", "over already"),
+            ("2026-01-15T12:00:00Z", "over already"),
+            ("18446744073709551615s", "no moment"),
+            ("18446744073709551s", "too far away"),
+            ("soon", "no moment"),
+        ] {
+            let refused = parse_to_come(text, NOW_MS);
+            assert!(
+                refused.clone().is_err_and(|text| text.contains(why)),
+                "{refused:?}"
+            );
+        }
     }
 
     #[test]

@@ -21,8 +21,9 @@ use admin::control::{CallError, CommandError, FailureKind};
 use serde_json::{Value, json};
 
 /// Columns that come first in tables; the others follow by name.
-const FIRST: [&str; 7] = [
+const FIRST: [&str; 8] = [
     "id",
+    "label",
     "address",
     "domain",
     "state",

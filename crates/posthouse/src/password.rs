@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
+use std::path::Path;
 
 use anyhow::{Context as _, bail};
 use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
@@ -29,6 +30,17 @@ pub(crate) fn read(from: &PasswordFrom, whose: &str) -> anyhow::Result<String> {
         bail!("the password is empty; nothing was changed");
     }
     Ok(password)
+}
+
+/// Reads another system's hash.
+pub(crate) fn read_hash(path: &Path) -> anyhow::Result<String> {
+    let read = || first_line(File::open(path)?);
+    read().with_context(|| format!("cannot read {}", path.display()))
+}
+
+/// Reads another system's hash from standard input.
+pub(crate) fn read_hash_stdin() -> anyhow::Result<String> {
+    first_line(io::stdin().lock())
 }
 
 fn first_line(source: impl io::Read) -> anyhow::Result<String> {

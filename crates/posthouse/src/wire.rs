@@ -219,6 +219,10 @@ impl System {
         metrics: &Arc<Metrics>,
     ) -> anyhow::Result<()> {
         let tls = self.certificates.server_tls()?;
+        let authorities = &settings.auth.certificate_authorities;
+        let asking = (!authorities.as_os_str().is_empty())
+            .then(|| self.certificates.server_tls_asking(authorities))
+            .transpose()?;
         let faces = Faces::new(
             settings,
             &self.hostname,
@@ -227,7 +231,8 @@ impl System {
             &self.intake,
             metrics,
             &tls,
-        );
+        )
+        .with_certificates(asking.as_ref());
         for (name, listener) in bound.into_listeners() {
             let task = faces.start(name, listener);
             self.running.entry(name).or_default().push(task);

@@ -24,6 +24,7 @@ mod shutdown;
 mod task;
 mod timer;
 pub mod tls;
+mod x509;
 
 use std::future::Future;
 use std::sync::Arc;

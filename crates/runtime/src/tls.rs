@@ -7,13 +7,16 @@ use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::server::ResolvesServerCert;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::server::{ResolvesServerCert, WebPkiClientVerifier};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme};
 use sasl::{Binding, BindingKind};
 use tokio_rustls::TlsStream;
 
 use crate::limits;
+use crate::x509::mail_names;
+
+pub use crate::x509::end_point_hash;
 
 /// The hashes of a server's certificates that clients may bind a login to
 /// (`tls-server-end-point`, RFC 5929 §4): of the one in use, and of those that
@@ -36,16 +39,44 @@ impl ServerTls {
     /// # Errors
     /// When the cryptographic library refuses its own defaults: a broken build.
     pub fn new(certificates: Arc<dyn ResolvesServerCert>) -> Result<Self, rustls::Error> {
-        let mut config = ServerConfig::builder_with_provider(provider())
+        let config = ServerConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()?
             .with_no_client_auth()
             .with_cert_resolver(certificates);
+        Self::finish(config, None)
+    }
+
+    /// The same that asks clients for a certificate of one of `authorities`. A client
+    /// without one is welcome; one with a bad one is refused in the handshake.
+    ///
+    /// # Errors
+    /// When there is no authority, or as [`ServerTls::new`].
+    pub fn asking_for_certificates(
+        &self,
+        authorities: RootCertStore,
+    ) -> Result<Self, rustls::Error> {
+        let verifier = WebPkiClientVerifier::builder_with_provider(authorities.into(), provider())
+            .allow_unauthenticated()
+            .build()
+            .map_err(|error| rustls::Error::General(error.to_string()))?;
+        let mut config = ServerConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()?
+            .with_client_cert_verifier(verifier)
+            .with_cert_resolver(self.config.cert_resolver.clone());
+        config.alpn_protocols = self.config.alpn_protocols.clone();
+        Self::finish(config, self.end_points.clone())
+    }
+
+    fn finish(
+        mut config: ServerConfig,
+        end_points: Option<Arc<dyn EndPoints>>,
+    ) -> Result<Self, rustls::Error> {
         config.ticketer = rustls::crypto::aws_lc_rs::Ticketer::new()?;
         config.session_storage =
             rustls::server::ServerSessionMemoryCache::new(limits::TLS_SESSIONS_MAX);
         Ok(Self {
             config: Arc::new(config),
-            end_points: None,
+            end_points,
         })
     }
 
@@ -119,6 +150,25 @@ impl ClientTls {
         })
     }
 
+    /// As [`ClientTls::verifying`], showing a certificate of our own where the server
+    /// asks for one.
+    ///
+    /// # Errors
+    /// When the key does not go with the certificate, or as above.
+    pub fn verifying_as(
+        roots: RootCertStore,
+        chain: Vec<CertificateDer<'static>>,
+        key: PrivateKeyDer<'static>,
+    ) -> Result<Self, rustls::Error> {
+        let config = ClientConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()?
+            .with_root_certificates(roots)
+            .with_client_auth_cert(chain, key)?;
+        Ok(Self {
+            config: Arc::new(config),
+        })
+    }
+
     /// Takes only certificates that lead to one of the roots that this machine trusts, and name the server.
     /// Reads files. `None` when the machine has no roots.
     ///
@@ -143,6 +193,17 @@ impl ClientTls {
         ServerName::try_from(name)
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))
     }
+}
+
+/// The mail addresses that the client's certificate names; a certificate that is
+/// there was found good in the handshake.
+pub(crate) fn client_names<S>(stream: &TlsStream<S>) -> Vec<String> {
+    let TlsStream::Server(server) = stream else {
+        return Vec::new();
+    };
+    let chain = server.get_ref().1.peer_certificates();
+    let leaf = chain.and_then(|chain| chain.first());
+    leaf.map(|leaf| mail_names(leaf)).unwrap_or_default()
 }
 
 /// What a client may bind its login to in this session.

@@ -36,6 +36,19 @@ pub(crate) fn whole(
             "set both, or neither for a self-signed certificate",
         );
     }
+    let auth = &settings.auth;
+    if auth.certificate_services.is_empty() != empty(&auth.certificate_authorities) {
+        let (set, missing) = if auth.certificate_services.is_empty() {
+            ("auth.certificate_authorities", "auth.certificate_services")
+        } else {
+            ("auth.certificate_services", "auth.certificate_authorities")
+        };
+        tell(
+            set,
+            format!("{missing} is missing"),
+            "a login by certificate needs both",
+        );
+    }
     let outbound = &settings.outbound;
     if !outbound.smart_host_user.is_empty() && empty(&outbound.smart_host_password_file) {
         tell(

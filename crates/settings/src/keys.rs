@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use toml_edit::Value;
 
-use crate::kinds::{HostPort, Kind, LogFormat, LogLevel, Network, OutboundMode, Size, TimeOfDay};
+use crate::kinds::{
+    HostPort, Kind, LogFormat, LogLevel, Network, OutboundMode, Size, TimeOfDay, UserService,
+};
 
 /// One key of the file, as the table defines it.
 pub(crate) struct Key {
@@ -186,6 +188,11 @@ keys! {
         plaintext_on_loopback: bool = false, example true;
         /// Store SCRAM verifiers beside the argon2id hash when a password is set.
         scram: bool = true, example false;
+        /// Services that ask for a certificate of the client's; it logs in (SASL EXTERNAL) the account whose address it names (rfc822Name).
+        /// Clients without one log in by password as before.
+        certificate_services: Vec<UserService> = [], example ["submissions", "imaps"];
+        /// PEM file with the authorities whose client certificates are good.
+        certificate_authorities: PathBuf = "", example "/etc/posthouse/clients-ca.pem";
     }
     /// SMTP.
     smtp("smtp.") Smtp {

@@ -348,6 +348,39 @@ choices! {
 }
 
 choices! {
+    /// A service that users log in to.
+    UserService, "\"submission\", \"submissions\", \"imap\", \"imaps\", \"pop3\" or \"pop3s\"" {
+        /// listen.submission.
+        Submission = "submission",
+        /// listen.submissions.
+        Submissions = "submissions",
+        /// listen.imap.
+        Imap = "imap",
+        /// listen.imaps.
+        Imaps = "imaps",
+        /// listen.pop3.
+        Pop3 = "pop3",
+        /// listen.pop3s.
+        Pop3s = "pop3s",
+    }
+}
+
+impl Kind for Vec<UserService> {
+    const EXPECTED: &'static str = "a list of services such as [\"submissions\", \"imaps\"]";
+
+    fn read(value: &Value) -> Result<Self, String> {
+        list(value, |text| {
+            UserService::read(&text.into()).map_err(|_| {
+                format!(
+                    "{text:?} is no service that users log in to: {}",
+                    UserService::EXPECTED
+                )
+            })
+        })
+    }
+}
+
+choices! {
     /// The form of the log's lines.
     LogFormat, "\"text\" or \"json\"" {
         /// For people.

@@ -27,7 +27,9 @@ pub use keys::{
     Auth, Delivery, General, Imap, Limits, Listen, Log, Outbound, Pop3, Queue, Relay, Resolver,
     Settings, Smtp, Store, Tls,
 };
-pub use kinds::{HostPort, LogFormat, LogLevel, Network, OutboundMode, Size, TimeOfDay};
+pub use kinds::{
+    HostPort, LogFormat, LogLevel, Network, OutboundMode, Size, TimeOfDay, UserService,
+};
 pub use mistake::{LoadError, Mistake, Mistakes};
 
 #[cfg(test)]

@@ -30,7 +30,7 @@ pub use smtp_proto::server::Role;
 use std::io;
 use std::sync::Arc;
 
-use directory::Directory;
+use directory::{Directory, Logins};
 use intake::Intake;
 use observe::Metrics;
 use policy::Policy;
@@ -44,6 +44,8 @@ pub struct Ports {
     pub runtime: Runtime,
     /// Logins.
     pub directory: Directory,
+    /// Logins.
+    pub logins: Arc<dyn Logins>,
     /// Who may send what to whom.
     pub policy: Arc<Policy>,
     /// Messages.

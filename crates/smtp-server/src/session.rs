@@ -37,7 +37,7 @@ impl Session {
         conn.set_write_timeout(limits::WRITE_TIMEOUT);
         let mut machine = Machine::new(config.protocol.clone(), conn.is_tls());
         if config.protocol.auth != AuthOffer::Never {
-            machine.set_offer(ports.directory.offer(conn.bindings()));
+            machine.set_offer(ports.logins.offer(conn.bindings(), conn.client_names()));
         }
         let deadlines = Deadlines::new(config.idle_timeout, ports.runtime.monotonic());
         let client = Client::new(&ports.runtime, &config, &conn);
@@ -132,7 +132,10 @@ impl Session {
         crate::in_time(&self.ports.runtime, handshake).await?;
         self.machine.tls_started();
         if self.config.protocol.auth != AuthOffer::Never {
-            let offer = self.ports.directory.offer(self.conn.bindings());
+            let offer = self
+                .ports
+                .logins
+                .offer(self.conn.bindings(), self.conn.client_names());
             self.machine.set_offer(offer);
         }
         self.client.forget();

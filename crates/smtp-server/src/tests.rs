@@ -84,6 +84,7 @@ impl World {
         };
         let ports = Arc::new(Ports {
             runtime: runtime.clone(),
+            logins: Arc::new(directory.clone()),
             directory,
             policy: Arc::new(policy),
             intake: Intake::new(intake_ports, options),

@@ -141,14 +141,14 @@ impl Session {
 
     async fn auth(&mut self, question: &Question) {
         let peer = self.client.facts.session.client_ip;
-        let checked = self.ports.directory.answer(
+        let checked = self.ports.logins.answer(
             question,
             Caller {
                 service: Service::Smtp,
                 peer,
             },
         );
-        let failure = match Box::pin(checked).await {
+        let failure = match checked.await {
             Ok(Verdict::GoOn(answer)) => return self.machine.answer_auth(answer),
             Ok(Verdict::Granted(identity, answer)) => {
                 self.client.granted = Some(identity);
@@ -159,7 +159,10 @@ impl Session {
         self.ports.metrics.login(self.config.protocol(), false);
         let session = &self.client.facts.session_id;
         tracing::info!(%session, login = question.login(), %peer, reason = %failure, "login refused");
-        self.client.auth_failures += 1;
+        // Our own trouble is not counted against the client.
+        if !matches!(failure, AuthFailure::Temporary(_) | AuthFailure::Busy) {
+            self.client.auth_failures += 1;
+        }
         // RFC 4954 §6, RFC 5248 §2.4
         let (code, status) = match &failure {
             AuthFailure::Invalid => (535, (5, 7, 8)),
@@ -183,7 +186,8 @@ impl Session {
         self.ports.metrics.login(self.config.protocol(), true);
         let session = &self.client.facts.session_id;
         let peer = self.client.facts.session.client_ip;
-        tracing::info!(%session, account = %identity.address, %peer, "login");
+        let app_password = identity.app_password.as_deref();
+        tracing::info!(%session, account = %identity.address, %peer, app_password, "login");
         self.client.facts.session.identity = Some(identity);
     }
 

@@ -10,6 +10,7 @@
 //! | SCRAM, salt sent | client-final | `Ask(Proof)` |
 //! | SCRAM, proof asked about | `Answer::Signature` | `Challenge(server-final)` |
 //! | SCRAM, signature sent | empty line | `Done` |
+//! | EXTERNAL, no initial response | whom to act as, or nothing | `Ask(Certificate)` |
 //! | asked | `Answer::Accepted` | `Done` |
 //! | asked | `Answer::Refused` | `Failed(Refused)` |
 //! | any, but asked | `*` | `Failed(Cancelled)` |
@@ -17,12 +18,13 @@
 //!
 //! An exchange that failed or is done stays so; start a new one.
 
-use crate::limits::LINE_BYTES_MAX;
+use crate::limits::{LINE_BYTES_MAX, NAME_BYTES_MAX};
 use crate::mechanism::{Bound, Mechanism, Offer};
 use crate::scram::exchange::{AwaitingProof, AwaitingSalt};
 use crate::scram::{Hash, Proof, Salt, ScramName};
 use crate::secret::Credentials;
 use crate::{login, plain};
+use std::sync::Arc;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
@@ -48,6 +50,17 @@ pub enum Question {
     Salt(ScramName),
     /// Is this proof right? [`Answer::Signature`] if it is.
     Proof(Proof),
+    /// Whose is this certificate? [`Answer::Accepted`] if it is somebody's.
+    Certificate(Certificate),
+}
+
+/// Who a client is by its certificate, which is good.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Certificate {
+    /// The mail addresses that the certificate names, at least one.
+    pub names: Arc<[String]>,
+    /// Whom the client wants to act as; `None` for whom the certificate names.
+    pub authorization: Option<String>,
 }
 
 impl Question {
@@ -58,6 +71,10 @@ impl Question {
             Self::Password(credentials) => &credentials.login,
             Self::Salt(name) => &name.login,
             Self::Proof(proof) => &proof.login,
+            Self::Certificate(shown) => match &shown.authorization {
+                Some(name) => name,
+                None => shown.names.first().map_or("", String::as_str),
+            },
         }
     }
 }
@@ -119,6 +136,7 @@ enum State {
     ScramProof(Box<AwaitingProof>),
     /// The last word was ours; the client confirms with an empty line.
     ScramEnd,
+    External,
     Asked(Asked),
     Finished,
 }
@@ -148,6 +166,7 @@ impl Exchange {
             Mechanism::Plain => State::PlainMessage,
             Mechanism::Login => State::LoginName,
             Mechanism::Scram(hash, bound) => State::ScramFirst { hash, bound },
+            Mechanism::External => State::External,
         };
         let mut exchange = Self {
             state,
@@ -252,10 +271,29 @@ impl Exchange {
                 }
                 Err(failure) => Step::Failed(failure),
             },
+            State::External => match self.certificate(message) {
+                Some(certificate) => {
+                    self.state = State::Asked(Asked::Whether);
+                    Step::Ask(Question::Certificate(certificate))
+                }
+                None => Step::Failed(Failure::Malformed),
+            },
             State::ScramEnd if message.is_empty() => Step::Done,
             State::ScramEnd => Step::Failed(Failure::Malformed),
             State::Asked(_) | State::Finished => Step::Failed(Failure::Finished),
         }
+    }
+
+    /// RFC 4422 §A.1: UTF-8 without NUL; empty for the one whom the certificate names.
+    fn certificate(&self, message: &[u8]) -> Option<Certificate> {
+        let name = core::str::from_utf8(message).ok()?;
+        if name.contains('\0') || name.len() > NAME_BYTES_MAX {
+            return None;
+        }
+        Some(Certificate {
+            names: self.offer.certificate()?,
+            authorization: (!name.is_empty()).then(|| name.to_owned()),
+        })
     }
 
     fn ask_password(&mut self, credentials: Credentials) -> Step {

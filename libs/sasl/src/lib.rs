@@ -11,6 +11,7 @@
 //! - [`prepare`]: the form of a password that is hashed and compared.
 //! - [`scram`]: StoredKey and ServerKey (RFC 5802 §3) for SHA-1, -256 and -512,
 //!   and the check of a client's proof.
+//! - [`imported`]: password hashes of other systems, checked until the next login.
 //! - [`Binding`]: what ties a SCRAM proof to one TLS session.
 //!
 //! Not here: who may log in, hashing for storage beyond SCRAM, and whether the
@@ -26,6 +27,7 @@
 
 mod binding;
 mod exchange;
+pub mod imported;
 pub mod limits;
 pub mod login;
 mod mechanism;
@@ -35,6 +37,6 @@ pub mod scram;
 mod secret;
 
 pub use binding::{Binding, BindingKind};
-pub use exchange::{Answer, Exchange, Failure, Question, Step};
+pub use exchange::{Answer, Certificate, Exchange, Failure, Question, Step};
 pub use mechanism::{Bound, Mechanism, Offer};
 pub use secret::{Credentials, Secret};

@@ -15,3 +15,18 @@ pub const SCRAM_ITERATIONS_MIN: u32 = 4_096;
 
 /// Bytes of a client's part of a SCRAM nonce; clients send some 24.
 pub const NONCE_BYTES_MAX: usize = 512;
+
+/// Bytes of an imported hash's text; the longest that is known has some 200.
+pub const IMPORTED_BYTES_MAX: usize = 1_024;
+
+/// bcrypt's cost: 2 to the power of it. 17 takes some ten seconds.
+pub const BCRYPT_COST_MAX: u32 = 17;
+
+/// Rounds of SHA-crypt: some seconds.
+pub const SHA_CRYPT_ROUNDS_MAX: u32 = 5_000_000;
+
+/// Rounds of an imported PBKDF2: some seconds.
+pub const PBKDF2_ROUNDS_MAX: u32 = 10_000_000;
+
+/// Bytes of an imported PBKDF2's hash; each hash length costs all rounds again.
+pub const PBKDF2_HASH_BYTES_MAX: usize = 128;

@@ -26,12 +26,14 @@ pub enum Mechanism {
     Plain,
     /// The draft that never became an RFC and that every client speaks.
     Login,
+    /// RFC 4422 appendix A: the certificate of the TLS session says who it is.
+    External,
 }
 
 impl Mechanism {
     /// All, in the order in which they are offered: what protects the password
     /// best comes first, because some clients take the first one that they know.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Scram(Hash::Sha512, Bound::Plus),
         Self::Scram(Hash::Sha256, Bound::Plus),
         Self::Scram(Hash::Sha1, Bound::Plus),
@@ -40,6 +42,7 @@ impl Mechanism {
         Self::Scram(Hash::Sha1, Bound::No),
         Self::Plain,
         Self::Login,
+        Self::External,
     ];
 
     /// Finds a mechanism by its name in any case.
@@ -56,6 +59,7 @@ impl Mechanism {
         match self {
             Self::Plain => "PLAIN",
             Self::Login => "LOGIN",
+            Self::External => "EXTERNAL",
             Self::Scram(hash, Bound::No) => hash.mechanism(),
             Self::Scram(Hash::Sha1, Bound::Plus) => "SCRAM-SHA-1-PLUS",
             Self::Scram(Hash::Sha256, Bound::Plus) => "SCRAM-SHA-256-PLUS",
@@ -70,6 +74,7 @@ pub struct Offer {
     passwords: bool,
     scram: bool,
     bindings: Option<Arc<[Binding]>>,
+    certificate: Option<Arc<[String]>>,
 }
 
 impl Offer {
@@ -93,6 +98,14 @@ impl Offer {
     pub fn with_scram(mut self, bindings: Vec<Binding>) -> Self {
         self.scram = true;
         self.bindings = (!bindings.is_empty()).then(|| bindings.into());
+        self
+    }
+
+    /// EXTERNAL too, where the client has shown a good certificate that names
+    /// mail addresses: these.
+    #[must_use]
+    pub fn with_certificate(mut self, names: Vec<String>) -> Self {
+        self.certificate = (!names.is_empty()).then(|| names.into());
         self
     }
 
@@ -132,7 +145,13 @@ impl Offer {
             Mechanism::Plain | Mechanism::Login => self.passwords,
             Mechanism::Scram(_, Bound::No) => self.scram,
             Mechanism::Scram(_, Bound::Plus) => self.scram && self.bindings.is_some(),
+            Mechanism::External => self.certificate.is_some(),
         }
+    }
+
+    /// Whom the client's certificate names.
+    pub(crate) fn certificate(&self) -> Option<Arc<[String]>> {
+        self.certificate.clone()
     }
 
     /// What a client may bind itself to.
@@ -176,7 +195,15 @@ mod tests {
         assert_eq!(scram.find(b"SCRAM-SHA-1-PLUS"), None);
         let binding = Binding::new(BindingKind::TlsExporter, vec![1; 32]);
         let bound = scram.with_scram(vec![binding]);
-        assert_eq!(bound.mechanisms().count(), Mechanism::ALL.len());
+        assert!(!bound.contains(Mechanism::External));
+        assert!(
+            !bound
+                .clone()
+                .with_certificate(Vec::new())
+                .contains(Mechanism::External)
+        );
+        let all = bound.with_certificate(vec!["bob@demo.test".into()]);
+        assert_eq!(all.mechanisms().count(), Mechanism::ALL.len());
         assert_eq!(Offer::nothing().find(b"PLAIN"), None);
     }
 }

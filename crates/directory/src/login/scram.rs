@@ -7,7 +7,8 @@
 //! of its full forms, as one that exists does.
 
 use super::names::ScramLogin;
-use super::{AuthFailure, Identity, throttle};
+use super::{AuthFailure, Caller, Identity};
+use crate::app_password;
 use crate::changes::Changes;
 use crate::error::DirectoryError;
 use crate::keys;
@@ -16,18 +17,15 @@ use crate::record::key::Key;
 use crate::store::{Inner, decode};
 use engine::Batch;
 use sasl::scram::{self, Hash, Proof, Salt, ScramName, Verifier};
-use std::net::IpAddr;
 
 /// Random bytes of our part of a nonce; a multiple of three, so that base64 needs no filling.
 const NONCE_BYTES: usize = 18;
 
 impl Inner {
-    pub(super) async fn salt(&self, name: &ScramName, peer: IpAddr) -> Result<Salt, AuthFailure> {
+    pub(super) async fn salt(&self, name: &ScramName, caller: Caller) -> Result<Salt, AuthFailure> {
+        let began = self.runtime.monotonic();
         let login = self.find_scram_login(&name.login).await?;
-        let claim = throttle::Claim::new(login.account, &name.login);
-        self.throttle
-            .check(peer, &claim)
-            .map_err(|reason| AuthFailure::Banned { reason })?;
+        self.begin(began, login.account, &name.login, caller)?;
         let (_, verifier) = self.verifier(&login, name.hash).await?;
         let mut nonce = [0; NONCE_BYTES];
         self.runtime.fill_random(&mut nonce);
@@ -43,19 +41,27 @@ impl Inner {
     pub(super) async fn check_proof(
         &self,
         proof: &Proof,
-        peer: IpAddr,
+        caller: Caller,
     ) -> Result<(Identity, Vec<u8>), AuthFailure> {
+        let began = self.runtime.monotonic();
         let login = self.find_scram_login(&proof.login).await?;
-        let claim = throttle::Claim::new(login.account, &proof.login);
-        self.throttle
-            .check(peer, &claim)
-            .map_err(|reason| AuthFailure::Banned { reason })?;
+        let attempt = self.begin(began, login.account, &proof.login, caller)?;
+        let app_passwords = match login.account {
+            Some(id) => self.app_passwords(id, caller.service).await?,
+            None => Vec::new(),
+        };
         let (is_real, verifier) = self.verifier(&login, proof.hash).await?;
-        let signature = proof.check(&verifier).filter(|_| is_real);
+        let by_own = proof.check(&verifier).filter(|_| is_real);
+        let by_other = app_password::find_proven(&app_passwords, proof);
+        let (signature, label) = match (by_own, by_other) {
+            (Some(signature), _) => (Some(signature), None),
+            (None, Some((used, signature))) => (Some(signature), Some(used.label.clone())),
+            (None, None) => (None, None),
+        };
         let account = login.account.filter(|_| signature.is_some());
-        let identity = self
-            .admit(account, peer, &claim, &proof.fingerprint())
-            .await?;
+        let tried = proof.fingerprint();
+        let mut identity = self.admit(account, &attempt, &tried).await?;
+        identity.app_password = label;
         Ok((identity, signature.unwrap_or_default()))
     }
 
@@ -72,10 +78,12 @@ impl Inner {
             Some(id) => self.credentials(id).await?,
             None => None,
         };
-        let real = stored.and_then(|(_, credentials)| {
-            let mut verifiers = credentials.scram.into_iter();
-            verifiers.find(|verifier| verifier.hash == hash)
-        });
+        let mut scram = stored.map(|(_, credentials)| credentials.scram);
+        if let (Some(id), None) = (login.account, &scram) {
+            // No password of its own: its application passwords have a salt all the same.
+            scram = self.all_app_passwords(id).await?.scram();
+        }
+        let real = scram.and_then(|scram| scram.into_iter().find(|keys| keys.hash == hash));
         Ok((real.is_some(), real.unwrap_or(made_up)))
     }
 

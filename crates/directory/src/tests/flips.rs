@@ -3,7 +3,7 @@
 //! repair leaves a sound directory, and a second one has nothing to do.
 
 use super::{World, address, domain, make_mail};
-use crate::{NewAccount, Resolution};
+use crate::{NewAccount, NewAppPassword, Resolution, Service};
 use engine::check::{Aside, SetAside};
 use engine::{Batch, Order};
 use envelope::AccountId;
@@ -108,11 +108,20 @@ async fn every_byte_and_every_record_of_the_directory() {
         .await
         .expect("added");
     world.directory.inner.made_up_key().await.expect("drawn");
+    for name in ["eve@far.test", "bob@demo.test"] {
+        let new = NewAppPassword {
+            label: "phone".into(),
+            services: vec![Service::Imap],
+            expires_ms: None,
+        };
+        let made = world.directory.app_password_add(&address(name), new).await;
+        made.expect("made");
+    }
     assert_eq!(world.directory.fsck().await.expect("read"), []);
     let before = pairs(&world);
     let is_eves = |key: &[u8]| {
         key.windows(8).any(|part| part == b"far.test")
-            || matches!(key.get(1), Some(b'a' | b'p')) && key.ends_with(&[4])
+            || matches!(key.get(1), Some(b'a' | b'p' | b'w')) && key.ends_with(&[4])
     };
     let mine: Pairs = before
         .iter()

@@ -211,3 +211,48 @@ async fn every_refusal_costs_the_same_work() {
         world.directory.lift_ban(PEER);
     }
 }
+
+#[tokio::test]
+async fn a_certificate_logs_in_whom_it_names() {
+    let world = World::new().await;
+    let ask = |names: &[&str], authorization: Option<&str>| {
+        let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+        let question = Question::Certificate(sasl::Certificate {
+            names: names.into(),
+            authorization: authorization.map(str::to_owned),
+        });
+        let directory = world.directory.clone();
+        async move { directory.answer(&question, CALLER).await }
+    };
+    let both = ["old@gone.test", "Bob@Demo.test", "alice@demo.test"];
+    for (names, wanted, id) in [
+        (&both[..], None, 2),
+        (&both, Some("bob"), 2),
+        (&both, Some("alice@demo.test"), 1),
+    ] {
+        match ask(names, wanted).await {
+            Ok(Verdict::Granted(identity, Answer::Accepted)) => {
+                assert_eq!(identity.account, AccountId(id), "{wanted:?}");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    for (names, wanted) in [
+        (&both[..], Some("carol@other.test")),
+        (&both, Some("nobody@demo.test")),
+        (&["nobody@demo.test"], None),
+        (&["old@gone.test"], Some("old@gone.test")),
+    ] {
+        let refused = ask(names, wanted).await;
+        assert!(matches!(refused, Err(AuthFailure::Invalid)), "{wanted:?}");
+    }
+    let change = AccountChange::Disabled(true);
+    let bob = address("bob@demo.test");
+    world
+        .directory
+        .account_change(&bob, change)
+        .await
+        .expect("changed");
+    let refused = ask(&["bob@demo.test"], None).await;
+    assert!(matches!(refused, Err(AuthFailure::Disabled)));
+}

@@ -21,8 +21,17 @@ fn hmac(key: &[u8], text: &[u8]) -> Vec<u8> {
     mac.finalize().into_bytes().to_vec()
 }
 
-/// The whole exchange, with a client by the formulas of RFC 5802 §3.
 async fn login(world: &World, login: &str, password: &str) -> Result<Identity, AuthFailure> {
+    log_in(world, login, password, CALLER).await
+}
+
+/// The whole exchange, with a client by the formulas of RFC 5802 §3.
+pub(super) async fn log_in(
+    world: &World,
+    login: &str,
+    password: &str,
+    caller: Caller,
+) -> Result<Identity, AuthFailure> {
     let coded = |text: &str| wire::base64::encode(text.as_bytes()).into_bytes();
     let bare = format!("n={login},r=client");
     let offer = Offer::passwords().with_scram(Vec::new());
@@ -31,7 +40,7 @@ async fn login(world: &World, login: &str, password: &str) -> Result<Identity, A
     let Step::Ask(question) = step else {
         panic!("{step:?}");
     };
-    let Verdict::GoOn(answer) = world.directory.answer(&question, CALLER).await? else {
+    let Verdict::GoOn(answer) = world.directory.answer(&question, caller).await? else {
         panic!("granted for a name");
     };
     let Answer::Salt(salt) = answer.clone() else {
@@ -58,7 +67,7 @@ async fn login(world: &World, login: &str, password: &str) -> Result<Identity, A
     let Step::Ask(question) = exchange.handle_line(&last) else {
         panic!("no proof");
     };
-    match world.directory.answer(&question, CALLER).await? {
+    match world.directory.answer(&question, caller).await? {
         Verdict::Granted(identity, Answer::Signature(signature)) => {
             let ours = hmac(&hmac(&salted, b"Server Key"), message.as_bytes());
             assert_eq!(signature, ours);
@@ -169,7 +178,12 @@ async fn equal_salts_do_not_tell_who_exists() {
 #[tokio::test]
 async fn scram_is_offered_only_while_every_password_has_keys() {
     let world = World::new().await;
-    let offered = || world.directory.offer(Vec::new()).contains(SHA_256);
+    let offered = || {
+        world
+            .directory
+            .offer(Vec::new(), Vec::new())
+            .contains(SHA_256)
+    };
     assert!(!offered(), "nothing is known yet");
     world.directory.survey().await.expect("read");
     assert!(offered());
@@ -185,7 +199,7 @@ async fn scram_is_offered_only_while_every_password_has_keys() {
     };
     let other = Directory::new(Arc::clone(&world.engine), world.runtime.clone(), options);
     other.survey().await.expect("nothing to read");
-    assert!(!other.offer(Vec::new()).contains(SHA_256));
+    assert!(!other.offer(Vec::new(), Vec::new()).contains(SHA_256));
     let change = || AccountChange::Password(Secret::from("demo"));
     let bob = address("bob@demo.test");
     other.account_change(&bob, change()).await.expect("changed");

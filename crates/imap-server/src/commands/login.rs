@@ -24,7 +24,7 @@ pub(crate) async fn login(session: &mut Session, user: String, password: Vec<u8>
     });
     match session
         .ports
-        .directory
+        .logins
         .answer(&question, caller(session))
         .await
     {
@@ -60,7 +60,7 @@ pub(crate) async fn authenticate(
             Step::Ask(question) => {
                 step = match session
                     .ports
-                    .directory
+                    .logins
                     .answer(&question, caller(session))
                     .await
                 {
@@ -135,7 +135,8 @@ async fn finish(session: &mut Session, identity: Identity) -> Executed {
         Ok(account) => account,
         Err(error) => return Ok(crate::reply::store_failed(&error)),
     };
-    tracing::info!(session = session.id, peer = %session.conn.peer_addr(), user = %identity.address, account = %identity.account, tls = session.conn.is_tls(), "imap: login");
+    let app_password = identity.app_password.as_deref();
+    tracing::info!(session = session.id, peer = %session.conn.peer_addr(), user = %identity.address, account = %identity.account, app_password, tls = session.conn.is_tls(), "imap: login");
     session.login = Some(Login::new(account, slot));
     session.framer.set_authenticated();
     let code = Code::Capability(capabilities(session));
@@ -147,7 +148,10 @@ async fn finish(session: &mut Session, identity: Identity) -> Executed {
 async fn failed(session: &mut Session, failure: &AuthFailure) -> Executed {
     session.ports.metrics.login("imap", false);
     tracing::info!(session = session.id, peer = %session.conn.peer_addr(), %failure, "imap: login refused");
-    session.failed_logins += 1;
+    // Our own trouble is not counted against the client.
+    if !matches!(failure, AuthFailure::Temporary(_) | AuthFailure::Busy) {
+        session.failed_logins += 1;
+    }
     let code = match failure {
         AuthFailure::Invalid => Code::AUTHENTICATION_FAILED,
         AuthFailure::Disabled => Code::Plain("CONTACTADMIN"),

@@ -271,3 +271,23 @@ fn tls() -> ServerTls {
     let certified = rustls::sign::CertifiedKey::new(vec![made.cert.der().clone()], key);
     ServerTls::new(Arc::new(Always(Arc::new(certified)))).expect("a configuration")
 }
+
+/// The contract of `directory::Logins`: the client keeps its password and comes again.
+#[tokio::test]
+async fn a_directory_that_is_down_is_unavailable_and_never_wrong() {
+    let mut world = World::new().await;
+    let ports = Arc::get_mut(&mut world.ports).expect("no session yet");
+    ports.logins = Arc::new(directory::Unreachable);
+    let mut client = world.connect();
+    client.hear().await;
+    // More often than wrong passwords may come.
+    for _ in 0..8 {
+        for command in [
+            "LOGIN bob@demo.test \"pass word\"",
+            "AUTHENTICATE PLAIN AGJvYgB4",
+            "AUTHENTICATE SCRAM-SHA-1 biwsbj1ib2Iscj14",
+        ] {
+            client.check(command, &["NO [UNAVAILABLE] …"]).await;
+        }
+    }
+}

@@ -81,7 +81,7 @@ impl World {
         let ports = Ports {
             mailstore,
             blobs,
-            directory,
+            logins: Arc::new(directory),
             runtime: runtime.clone(),
             metrics: Arc::new(Metrics::new()),
             sessions,

@@ -1,15 +1,17 @@
 //! Acts on accounts: a person's entry in the directory together with the mail.
 
+use admin::control::CommandError;
 use directory::{Account, AccountChange, DirectoryError, NewAccount};
 use engine::Batch;
 use mailstore::QuotaLimits;
 use parking_lot::Mutex;
 use sasl::Secret;
+use sasl::imported::Imported;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{
-    ActResult, Named, OfDomain, failed, of_directory, optional, parse_address, parse_domain,
+    ActResult, Named, OfDomain, failed, of_directory, optional, parse_address, parse_domain, usage,
 };
 use crate::store::Store;
 
@@ -18,6 +20,15 @@ pub(crate) struct Add {
     pub(crate) addresses: Vec<String>,
     pub(crate) password: Option<String>,
     pub(crate) admin: bool,
+    /// The password's hash at another system, instead of a password.
+    #[serde(default)]
+    pub(crate) hash: Option<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(crate) struct ImportHash {
+    pub(crate) address: String,
+    pub(crate) hash: String,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -43,10 +54,12 @@ pub(super) async fn add(store: &Store, args: Add) -> ActResult {
         .iter()
         .map(|text| parse_address(text))
         .collect::<Result<Vec<_>, _>>()?;
+    let imported = optional(args.hash.as_deref(), parse_hash)?;
     let mut added = Vec::new();
     for address in addresses {
         let mut new = NewAccount::new(address, args.password.clone().map(Secret::new));
         new.admin = args.admin;
+        new.imported = imported.clone();
         let account = add_one(store, new).await.map_err(of_directory)?;
         added.push(shown(&account, QuotaLimits::default()));
     }
@@ -111,6 +124,21 @@ pub(super) async fn passwd(store: &Store, args: Passwd) -> ActResult {
         AccountChange::Password(Secret::new(args.password)),
     )
     .await
+}
+
+/// The password stays as it is at the system that the hash is from; the next login
+/// replaces the hash.
+pub(super) async fn import_hash(store: &Store, args: ImportHash) -> ActResult {
+    let hash = parse_hash(&args.hash)?;
+    let scheme = hash.scheme();
+    let change = AccountChange::ImportedHash(hash);
+    let mut shown = self::change(store, &args.address, change).await?;
+    shown["imported"] = json!(scheme);
+    Ok(shown)
+}
+
+fn parse_hash(text: &str) -> Result<Imported, CommandError> {
+    Imported::parse(text).map_err(|error| usage(error.to_string()))
 }
 
 /// Nobody logs in or receives from the first commit on; then the mail goes.

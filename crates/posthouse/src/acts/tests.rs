@@ -112,3 +112,74 @@ async fn the_second_to_open_is_told_who_has_it() {
     );
     acts.store.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn application_passwords_are_made_listed_and_removed() {
+    let folder = tempfile::tempdir().unwrap();
+    let acts = acts(folder.path()).await;
+    run(&acts, "domain.add", json!({"domain": "example.org"}))
+        .await
+        .unwrap();
+    let account = json!({"addresses": ["alice@example.org"], "password": "x", "admin": false});
+    run(&acts, "account.add", account).await.unwrap();
+    let add = |label: &str, services: &[&str], expires: Option<&str>| json!({"address": "alice@example.org", "label": label, "services": services, "expires": expires});
+    let made = run(&acts, "app_password.add", add("phone", &[], Some("90d")))
+        .await
+        .unwrap();
+    assert_eq!(made["services"], "imap,pop3,smtp");
+    assert_eq!(made["password"].as_str().unwrap().len(), 24);
+    assert!(made["expires"].is_string());
+    let made = run(&acts, "app_password.add", add("printer", &["smtp"], None)).await;
+    assert_eq!(made.unwrap()["expires"], Value::Null);
+    let name = json!({"name": "alice@example.org"});
+    let listed = run(&acts, "app_password.list", name.clone()).await.unwrap();
+    let labels: Vec<&str> = listed
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["label"].as_str().unwrap())
+        .collect();
+    assert_eq!(labels, ["phone", "printer"]);
+    assert!(listed.to_string().find("password").is_none(), "{listed}");
+    for (wrong, kind) in [
+        (add("phone", &["imap"], None), FailureKind::Conflict),
+        (add("tablet", &["ftp"], None), FailureKind::Usage),
+        (add("tablet", &["imap"], Some("0d")), FailureKind::Usage),
+        (add("tablet", &["imap"], Some("soon")), FailureKind::Usage),
+        (add(" ", &["imap"], None), FailureKind::Usage),
+    ] {
+        let refused = run(&acts, "app_password.add", wrong).await.unwrap_err();
+        assert_eq!(refused.kind, kind, "{refused}");
+    }
+    let phone = json!({"address": "alice@example.org", "label": "phone"});
+    run(&acts, "app_password.remove", phone.clone())
+        .await
+        .unwrap();
+    let gone = run(&acts, "app_password.remove", phone).await.unwrap_err();
+    assert_eq!(gone.kind, FailureKind::NotFound);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hashes_of_other_systems_are_imported() {
+    let folder = tempfile::tempdir().unwrap();
+    let acts = acts(folder.path()).await;
+    run(&acts, "domain.add", json!({"domain": "example.org"}))
+        .await
+        .unwrap();
+    let hash = "{SSHA}gVK8WC9YyFT1gMsQHTGCgT3sSv5zYWx0";
+    let account =
+        json!({"addresses": ["alice@example.org"], "password": null, "admin": false, "hash": hash});
+    run(&acts, "account.add", account).await.unwrap();
+    let import = |hash: &str| json!({"address": "alice@example.org", "hash": hash});
+    let hash = "$1$saltsalt$5Jhcit4zN9UlGiA0txPkO0";
+    let imported = run(&acts, "account.import_hash", import(hash)).await;
+    assert_eq!(imported.unwrap()["imported"], "MD5-crypt");
+    for wrong in [
+        "secret",
+        "$1$x",
+        "$2b$31$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW",
+    ] {
+        let refused = run(&acts, "account.import_hash", import(wrong)).await;
+        assert_eq!(refused.unwrap_err().kind, FailureKind::Usage, "{wrong}");
+    }
+}

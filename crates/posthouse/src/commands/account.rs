@@ -2,9 +2,14 @@
 
 use std::process::ExitCode;
 
+use admin::control::Request;
+
 use super::Context;
-use crate::acts::{AccountAdd, Named, OfDomain, Passwd, Quota, request};
-use crate::cli::Account;
+use crate::acts::{
+    AccountAdd, AppPasswordAdd, AppPasswordRemove, ImportHash, Named, OfDomain, Passwd, Quota,
+    request,
+};
+use crate::cli::{Account, AppPassword};
 use crate::password;
 
 pub(super) fn run(context: &Context<'_>, command: Account) -> anyhow::Result<ExitCode> {
@@ -12,15 +17,25 @@ pub(super) fn run(context: &Context<'_>, command: Account) -> anyhow::Result<Exi
         Account::Add {
             addresses,
             password,
+            hash,
             admin,
         } => {
-            let password = Some(password::read(&password, &addresses.join(", "))?);
+            let hash = hash
+                .hash_file
+                .as_deref()
+                .map(password::read_hash)
+                .transpose()?;
+            let password = match &hash {
+                Some(_) => None,
+                None => Some(password::read(&password, &addresses.join(", "))?),
+            };
             request(
                 "account.add",
                 &AccountAdd {
                     addresses,
                     password,
                     admin,
+                    hash,
                 },
             )
         }
@@ -30,6 +45,14 @@ pub(super) fn run(context: &Context<'_>, command: Account) -> anyhow::Result<Exi
             let password = password::read(&password, &address)?;
             request("account.passwd", &Passwd { address, password })
         }
+        Account::ImportHash { address, hash } => {
+            let hash = match &hash.hash_file {
+                Some(file) => password::read_hash(file)?,
+                None => password::read_hash_stdin()?,
+            };
+            request("account.import_hash", &ImportHash { address, hash })
+        }
+        Account::AppPassword(command) => app_password(command),
         Account::Remove { address } => request("account.remove", &Named { name: address }),
         Account::Quota {
             address,
@@ -46,4 +69,27 @@ pub(super) fn run(context: &Context<'_>, command: Account) -> anyhow::Result<Exi
             },
         ),
     }?)
+}
+
+fn app_password(command: AppPassword) -> anyhow::Result<Request> {
+    match command {
+        AppPassword::Add {
+            address,
+            label,
+            services,
+            expires,
+        } => request(
+            "app_password.add",
+            &AppPasswordAdd {
+                address,
+                label,
+                services,
+                expires,
+            },
+        ),
+        AppPassword::List { address } => request("app_password.list", &Named { name: address }),
+        AppPassword::Remove { address, label } => {
+            request("app_password.remove", &AppPasswordRemove { address, label })
+        }
+    }
 }

@@ -77,6 +77,7 @@ async fn populate(store: Arc<Store>) -> anyhow::Result<()> {
             addresses: addresses.iter().map(ToString::to_string).collect(),
             password: Some(PASSWORD.to_owned()),
             admin,
+            hash: None,
         };
         acts.run(request("account.add", &account)?).await?;
     }

@@ -128,6 +128,7 @@ fn populate(config: &Path, domain: &str, admin: &str, password: &str) -> anyhow:
         addresses: vec![admin.to_owned()],
         password: Some(password.to_owned()),
         admin: true,
+        hash: None,
     };
     ask::ask_all(
         Some(config),

@@ -23,6 +23,8 @@ pub(super) struct Faces<'a> {
     pub(super) runtime: &'a Runtime,
     pub(super) metrics: &'a Arc<Metrics>,
     pub(super) tls: &'a ServerTls,
+    /// Where client certificates are asked for.
+    asking: Option<&'a ServerTls>,
     halls: Halls,
     imap: Arc<imap_server::Ports>,
     pop3: Arc<pop3_server::Ports>,
@@ -68,7 +70,7 @@ impl<'a> Faces<'a> {
         let imap = imap_server::Ports {
             mailstore: store.mailstore.clone(),
             blobs: store.blobs.clone(),
-            directory: store.directory.clone(),
+            logins: Arc::new(store.directory.clone()),
             runtime: runtime.clone(),
             metrics: metrics.clone(),
             sessions: imap_server::Sessions::new(
@@ -82,6 +84,7 @@ impl<'a> Faces<'a> {
             runtime,
             metrics,
             tls,
+            asking: None,
             halls: Halls {
                 smtp: hall("smtp", SMTP_REFUSAL),
                 lmtp: hall("lmtp", SMTP_REFUSAL),
@@ -97,7 +100,7 @@ impl<'a> Faces<'a> {
             },
             pop3: Arc::new(pop3_server::Ports {
                 mailstore: store.mailstore.clone(),
-                directory: store.directory.clone(),
+                logins: Arc::new(store.directory.clone()),
                 runtime: runtime.clone(),
                 metrics: metrics.clone(),
                 maildrops: pop3_server::Maildrops::default(),
@@ -105,6 +108,7 @@ impl<'a> Faces<'a> {
             smtp: Arc::new(smtp_server::Ports {
                 intake: intake.clone(),
                 policy: Arc::new(policy),
+                logins: Arc::new(store.directory.clone()),
                 directory: store.directory.clone(),
                 runtime: runtime.clone(),
                 metrics: metrics.clone(),
@@ -113,21 +117,34 @@ impl<'a> Faces<'a> {
         }
     }
 
+    /// The TLS of services that ask for a certificate of the client's.
+    pub(super) fn with_certificates(mut self, asking: Option<&'a ServerTls>) -> Self {
+        self.asking = asking;
+        self
+    }
+
     /// Starts the service that a listener is for.
     pub(super) fn start(&self, name: &'static str, listener: Listener) -> Task<()> {
         match name {
             "http" => self.http(listener, None),
             "https" => self.http(listener, Some(self.tls.with_alpn(&["http/1.1"]))),
-            "smtp" => self.smtp(listener, Role::Mx, Door::Plain),
-            "lmtp" => self.smtp(listener, Role::Lmtp, Door::Plain),
-            "submission" => self.smtp(listener, Role::Submission, Door::Plain),
-            "submissions" => self.smtp(listener, Role::Submission, Door::Tls),
-            "pop3" => self.pop3(listener, Door::Plain),
-            "pop3s" => self.pop3(listener, Door::Tls),
-            "imap" => self.imap(listener, Door::Plain),
-            "imaps" => self.imap(listener, Door::Tls),
+            "smtp" => self.smtp(name, listener, Role::Mx, Door::Plain),
+            "lmtp" => self.smtp(name, listener, Role::Lmtp, Door::Plain),
+            "submission" => self.smtp(name, listener, Role::Submission, Door::Plain),
+            "submissions" => self.smtp(name, listener, Role::Submission, Door::Tls),
+            "pop3" => self.pop3(name, listener, Door::Plain),
+            "pop3s" => self.pop3(name, listener, Door::Tls),
+            "imap" => self.imap(name, listener, Door::Plain),
+            "imaps" => self.imap(name, listener, Door::Tls),
             _ => unreachable!("every name of `Listen::all` is above"),
         }
+    }
+
+    /// A service's TLS: one that asks for certificates where the settings say so.
+    fn tls_of(&self, name: &str) -> &ServerTls {
+        let mut services = self.settings.auth.certificate_services.iter();
+        let asks = services.any(|service| service.as_str() == name);
+        self.asking.filter(|_| asks).unwrap_or(self.tls)
     }
 
     fn http(&self, listener: Listener, tls: Option<ServerTls>) -> Task<()> {
@@ -136,8 +153,8 @@ impl<'a> Faces<'a> {
         self.runtime.spawn("http", serving)
     }
 
-    fn smtp(&self, listener: Listener, role: Role, door: Door) -> Task<()> {
-        let tls = self.tls.with_alpn(&["smtp"]);
+    fn smtp(&self, name: &str, listener: Listener, role: Role, door: Door) -> Task<()> {
+        let tls = self.tls_of(name).with_alpn(&["smtp"]);
         let mode = match (door, role) {
             (Door::Tls, _) => smtp_server::TlsMode::Implicit(tls),
             // LMTP stays on this machine or a trusted network.
@@ -173,8 +190,8 @@ impl<'a> Faces<'a> {
         self.runtime.spawn("smtp", serving)
     }
 
-    fn pop3(&self, listener: Listener, door: Door) -> Task<()> {
-        let tls = self.tls.with_alpn(&["pop3"]);
+    fn pop3(&self, name: &str, listener: Listener, door: Door) -> Task<()> {
+        let tls = self.tls_of(name).with_alpn(&["pop3"]);
         let mode = match door {
             Door::Plain => pop3_server::TlsMode::StartTls(tls),
             Door::Tls => pop3_server::TlsMode::Implicit(tls),
@@ -199,8 +216,8 @@ impl<'a> Faces<'a> {
         self.runtime.spawn("pop3", serving)
     }
 
-    fn imap(&self, listener: Listener, door: Door) -> Task<()> {
-        let tls = self.tls.with_alpn(&["imap"]);
+    fn imap(&self, name: &str, listener: Listener, door: Door) -> Task<()> {
+        let tls = self.tls_of(name).with_alpn(&["imap"]);
         let mode = match door {
             Door::Plain => imap_server::TlsMode::StartTls(tls),
             Door::Tls => imap_server::TlsMode::Implicit(tls),

@@ -187,6 +187,16 @@ impl Conn {
         }
     }
 
+    /// The mail addresses that the peer's certificate names, where it was asked for
+    /// one and showed a good one.
+    #[must_use]
+    pub fn client_names(&self) -> Vec<String> {
+        match &self.stream {
+            Stream::Tls(stream) => crate::tls::client_names(stream),
+            _ => Vec::new(),
+        }
+    }
+
     /// The server's side of a handshake. `pending` is the caller's read buffer: bytes that came in clear
     /// text behind the command that asked for TLS are an attack or a broken peer, and end the connection.
     ///

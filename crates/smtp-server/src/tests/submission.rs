@@ -253,3 +253,28 @@ async fn a_handshake_that_stands_still_is_ended() {
         () = passing => {}
     }
 }
+
+/// The contract of `directory::Logins`: 454, as often as it takes, and no closing.
+#[tokio::test]
+async fn a_directory_that_is_down_is_454_and_never_535() {
+    let mut world = World::new().await;
+    let ports = Arc::get_mut(&mut world.ports).unwrap();
+    ports.logins = Arc::new(directory::Unreachable);
+    let mut client = world.connect(config(TlsMode::None).with_plaintext_login(), NEAR);
+    client.hear().await;
+    client
+        .dialogue(&[
+            ("EHLO laptop", "250"),
+            (&plain_auth("alice@demo.test", "demo"), "454 4.7.0"),
+            ("AUTH LOGIN YWxpY2U=", "334"),
+            ("ZGVtbw==", "454 4.7.0"),
+            ("AUTH SCRAM-SHA-256 biwsbj1hbGljZSxyPXg=", "454 4.7.0"),
+        ])
+        .await;
+    for _ in 0..crate::limits::AUTH_FAILURES_MAX + 5 {
+        client
+            .dialogue(&[(&plain_auth("alice@demo.test", "demo"), "454 4.7.0")])
+            .await;
+    }
+    client.dialogue(&[("NOOP", "250 2.0.0")]).await;
+}

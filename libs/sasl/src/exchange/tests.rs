@@ -122,6 +122,36 @@ fn bad_lines_fail_for_their_own_reason() {
     assert_eq!(exchange.handle_line(&long), Step::Failed(Failure::TooLong));
 }
 
+#[test]
+fn external_names_whom_to_act_as_or_nobody() {
+    let offer = Offer::passwords().with_certificate(vec!["bob@demo.test".into()]);
+    let begin = |initial: Option<&[u8]>| Exchange::start(Mechanism::External, initial, &offer);
+    let asks = |step: Step, authorization: Option<&str>| match step {
+        Step::Ask(Question::Certificate(shown)) => {
+            assert_eq!(*shown.names, ["bob@demo.test"]);
+            assert_eq!(shown.authorization.as_deref(), authorization);
+        }
+        other => panic!("{other:?}"),
+    };
+    let (mut exchange, step) = begin(Some(b"="));
+    asks(step, None);
+    assert_eq!(exchange.answer(Answer::Accepted), Step::Done);
+    let (mut exchange, step) = begin(None);
+    assert_eq!(step, Step::Challenge(String::new()));
+    asks(exchange.handle_line(b""), None);
+    assert_eq!(
+        exchange.answer(Answer::Refused),
+        Step::Failed(Failure::Refused)
+    );
+    asks(begin(Some(&b64("bob@demo.test"))).1, Some("bob@demo.test"));
+    for bad in ["bob\0", &"x".repeat(NAME_BYTES_MAX + 1)] {
+        assert_eq!(begin(Some(&b64(bad))).1, Step::Failed(Failure::Malformed));
+    }
+    // Without a certificate it is not offered, and would not go.
+    let (_, step) = start(Mechanism::External, Some(b"="));
+    assert_eq!(step, Step::Failed(Failure::Malformed));
+}
+
 proptest! {
     #[test]
     fn garbage_never_panics_and_always_ends(lines in proptest::collection::vec(any::<Vec<u8>>(), 0..6), at in 0..Mechanism::ALL.len()) {

@@ -1,10 +1,10 @@
-//! The hash of a certificate that logins are bound to: `tls-server-end-point`
-//! (RFC 5929 §4.1).
+//! What certificates say: the hash that logins are bound to
+//! (`tls-server-end-point`, RFC 5929 §4.1), and whose mail addresses they name.
 
-use rustls::sign::CertifiedKey;
 use sha2::{Digest as _, Sha256, Sha384, Sha512};
 use x509_parser::asn1_rs::Oid;
 use x509_parser::certificate::X509Certificate;
+use x509_parser::extensions::GeneralName;
 use x509_parser::oid_registry as oid;
 use x509_parser::prelude::FromDer as _;
 use x509_parser::signature_algorithm::SignatureAlgorithm;
@@ -12,8 +12,8 @@ use x509_parser::signature_algorithm::SignatureAlgorithm;
 /// The certificate's hash under the hash function of its own signature, where
 /// MD5 and SHA-1 count as SHA-256; none where the signature has no single one
 /// (Ed25519): the RFC leaves these undefined, and clients disagree.
-pub(crate) fn of(pair: &CertifiedKey) -> Option<Vec<u8>> {
-    let der = pair.cert.first()?.as_ref();
+#[must_use]
+pub fn end_point_hash(der: &[u8]) -> Option<Vec<u8>> {
     let (_, certificate) = X509Certificate::from_der(der).ok()?;
     let algorithm = &certificate.signature_algorithm;
     let parsed = SignatureAlgorithm::try_from(algorithm).ok()?;
@@ -50,4 +50,24 @@ fn hashed(der: &[u8], named: &Oid<'_>) -> Option<Vec<u8>> {
     } else {
         None
     }
+}
+
+/// The mail addresses that a certificate names (RFC 5280 §4.2.1.6, rfc822Name), in
+/// order; whether it is good is the handshake's to say.
+pub(crate) fn mail_names(der: &[u8]) -> Vec<String> {
+    let Ok((_, certificate)) = X509Certificate::from_der(der) else {
+        return Vec::new();
+    };
+    let Ok(Some(names)) = certificate.subject_alternative_name() else {
+        return Vec::new();
+    };
+    names
+        .value
+        .general_names
+        .iter()
+        .filter_map(|name| match name {
+            GeneralName::RFC822Name(name) => Some((*name).to_owned()),
+            _ => None,
+        })
+        .collect()
 }

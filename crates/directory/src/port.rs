@@ -1,0 +1,86 @@
+//! The port through which faces let people in: [`Logins`].
+//!
+//! The installation's own [`Directory`] is behind it now. Others (LDAP, SQL, an
+//! identity provider) come behind the same port, so what it means that a
+//! directory is down is a part of its contract, and [`Unreachable`] is one that
+//! always is.
+
+use crate::error::DirectoryError;
+use crate::login::{AuthFailure, Caller, Verdict};
+use crate::store::Directory;
+use sasl::{Binding, Offer, Question};
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+
+/// A future of a port.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Who may log in.
+///
+/// # What a directory does that cannot say
+/// It answers [`AuthFailure::Temporary`], and in its own good time: it gives up
+/// before a client does (half a minute). It never guesses. A login that cannot be
+/// checked is not a wrong one: it is not counted against the address, the client
+/// hears `454 4.7.0`, `[UNAVAILABLE]` or `[SYS/TEMP]` and tries again, and keeps
+/// its password instead of asking a person for another. So it is with addresses:
+/// what [`Directory::resolve`] cannot say is `451` at RCPT and an attempt later in
+/// the queue, never an unknown user and never a bounce.
+///
+/// # What it never does
+/// Tell a wrong user from a wrong password, by text or by time; keep a password.
+pub trait Logins: fmt::Debug + Send + Sync {
+    /// What a connection may offer that is private enough for passwords. Only
+    /// what can work: a mechanism that this directory has no data for is not in it.
+    /// From memory: it is asked for at every greeting.
+    /// `bindings` and `certificate` are what the TLS session has: see
+    /// [`Offer::with_scram`] and [`Offer::with_certificate`].
+    fn offer(&self, bindings: Vec<Binding>, certificate: Vec<String>) -> Offer;
+
+    /// Answers what a SASL exchange asks about a client.
+    ///
+    /// # Errors
+    /// See [`AuthFailure`].
+    ///
+    /// # Cancel safety
+    /// May be dropped at any time.
+    fn answer<'a>(
+        &'a self,
+        question: &'a Question,
+        caller: Caller,
+    ) -> BoxFuture<'a, Result<Verdict, AuthFailure>>;
+}
+
+impl Logins for Directory {
+    fn offer(&self, bindings: Vec<Binding>, certificate: Vec<String>) -> Offer {
+        Self::offer(self, bindings, certificate)
+    }
+
+    fn answer<'a>(
+        &'a self,
+        question: &'a Question,
+        caller: Caller,
+    ) -> BoxFuture<'a, Result<Verdict, AuthFailure>> {
+        Box::pin(Self::answer(self, question, caller))
+    }
+}
+
+/// A directory that is always down, for those who want to see what happens then.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Unreachable;
+
+impl Logins for Unreachable {
+    fn offer(&self, bindings: Vec<Binding>, certificate: Vec<String>) -> Offer {
+        Offer::passwords()
+            .with_scram(bindings)
+            .with_certificate(certificate)
+    }
+
+    fn answer<'a>(
+        &'a self,
+        _: &'a Question,
+        _: Caller,
+    ) -> BoxFuture<'a, Result<Verdict, AuthFailure>> {
+        Box::pin(async { Err(AuthFailure::Temporary(DirectoryError::Unreachable)) })
+    }
+}
