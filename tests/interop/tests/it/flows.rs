@@ -335,3 +335,70 @@ fn lmtp_answers_for_each_recipient() {
         },
     );
 }
+
+#[test]
+fn a_full_domain_is_refused_by_name_and_its_postmaster_told_once() {
+    run(
+        "flows::a_full_domain_is_refused_by_name_and_its_postmaster_told_once",
+        Needs::Nothing,
+        |world| {
+            const SUBJECT: &str = "Subject: The mailboxes of your domain are";
+            let mut ours = Posthouse::init(world, "127.0.0.10", "demo.test", &["alice", "bob"])?;
+            ours.cli(&["domain", "quota", "demo.test", "--messages", "10"])?;
+            ours.serve(world)?;
+            let to = |rcpt: &str| {
+                let mut client = smtp::Client::connect(&ours.addr(25))?;
+                client.expect("EHLO client.test", 250)?;
+                client.send("x@far.test", &[rcpt], b"Subject: x\r\n\r\nx\r\n")
+            };
+            for at in 0..8 {
+                let (code, text) = to(["alice@demo.test", "bob@demo.test"][at % 2])?;
+                ensure!(code == 250, "{text}");
+            }
+            // Eight of ten: the administrator, who is postmaster here, is told. The
+            // message is the ninth.
+            let told = ours.wait_for_mail("admin@demo.test", SUBJECT)?;
+            ensure!(contains(&told, b"  8 of 10 messages (80 %)"), "{told:?}");
+            let (code, text) = to("alice@demo.test")?;
+            ensure!(code == 250, "{text}");
+            let refused = to("bob@demo.test").err().map(|error| format!("{error:#}"));
+            let refused = refused.context("the eleventh is refused")?;
+            let full = "452 4.2.2 <bob@demo.test>: the mailboxes of the domain are full (limit of messages)";
+            ensure!(refused.contains(full), "{refused}");
+            let mut imap = imap::Client::login(&ours.addr(143), "bob@demo.test", PASSWORD)?;
+            let refused = imap.append("INBOX", b"Subject: x\r\n\r\nx\r\n").err();
+            let refused = refused.map(|error| format!("{error:#}"));
+            let refused = refused.context("APPEND is refused")?;
+            ensure!(refused.contains("[OVERQUOTA]"), "{refused}");
+            ensure!(refused.contains("the domain together"), "{refused}");
+            // Ten of ten: told again, over the limit; then not any more, whoever is killed.
+            let nearly = format!("{SUBJECT} nearly full");
+            ours.wait_for_mail("admin@demo.test", &nearly)?;
+            ours.end(world, "KILL")?;
+            ours.serve(world)?;
+            let (code, text) = smtp::Client::connect(&ours.addr(25)).and_then(|mut client| {
+                client.expect("EHLO client.test", 250)?;
+                client.expect("MAIL FROM:<x@far.test>", 250)?;
+                client.command("RCPT TO:<alice@demo.test>")
+            })?;
+            ensure!(code == 452 && text.contains("the domain"), "{text}");
+            let shown = ours.cli(&["domain", "quota", "demo.test", "--json"])?;
+            let shown: serde_json::Value = serde_json::from_str(&shown)?;
+            ensure!(
+                shown["messages"] == 11 && shown["quota_messages"] == 10,
+                "{shown}"
+            );
+            let (code, text) =
+                ours.try_cli(&["domain", "quota", "demo.test", "--none", "--bytes", "1"])?;
+            ensure!(code == Some(2), "{text}");
+            ours.cli(&["domain", "quota", "demo.test", "--none"])?;
+            let mut imap = imap::Client::login(&ours.addr(143), "admin@demo.test", PASSWORD)?;
+            let notices = imap.messages("INBOX")?;
+            let notices = notices
+                .iter()
+                .filter(|text| contains(text, SUBJECT.as_bytes()));
+            ensure!(notices.count() == 2, "each mark is told once");
+            ours.assert_sound()
+        },
+    );
+}
