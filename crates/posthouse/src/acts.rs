@@ -24,7 +24,7 @@ use serde_json::Value;
 
 use crate::store::Store;
 
-pub(crate) use account::{Add as AccountAdd, ImportHash, Passwd, Quota};
+pub(crate) use account::{Add as AccountAdd, ImportHash, Passwd, Purge, Quota};
 pub(crate) use alias::Add as AliasAdd;
 pub(crate) use app_password::{Add as AppPasswordAdd, Remove as AppPasswordRemove};
 pub(crate) use backup::{BackingUp, RestoreMail, Run as BackupRun, run as backup_run};
@@ -76,6 +76,7 @@ impl Acts {
             "account.passwd" => account::passwd(store, read(args)?).await,
             "account.import_hash" => account::import_hash(store, read(args)?).await,
             "account.remove" => account::remove(store, read(args)?).await,
+            "account.purge" => account::purge(store, read(args)?).await,
             "account.quota" => account::quota(store, read(args)?).await,
             "app_password.add" => app_password::add(store, read(args)?).await,
             "app_password.list" => app_password::list(store, read(args)?).await,

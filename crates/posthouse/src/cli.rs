@@ -204,6 +204,14 @@ pub(crate) enum Account {
         /// Its address
         address: String,
     },
+    /// Let what was deleted go for good now, whatever the retention; only a backup can bring it back then
+    Purge {
+        /// Its address
+        address: String,
+        /// Only what was deleted before then: 2h, 3d, or 2026-01-15T10:15:00Z [default: now]
+        #[arg(long, value_name = "TIME")]
+        before: Option<String>,
+    },
     /// Show or set how much an account may hold
     Quota {
         /// Its address

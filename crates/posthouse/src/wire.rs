@@ -395,6 +395,19 @@ fn watch_store(metrics: &Metrics, store: &Arc<Store>) {
     watch("store_segments_freed", "Segments freed", |stats| {
         stats.segments_freed
     });
+    watch("store_index_flushes", "Flushes of the index", |stats| {
+        stats.flushes
+    });
+    watch(
+        "store_index_compactions",
+        "Compactions of the index",
+        |stats| stats.compactions,
+    );
+    watch(
+        "store_replayed",
+        "Commits replayed from the journal at the start",
+        |stats| stats.replayed,
+    );
     let gauge = |name, help, read: fn(Stats) -> u64| {
         let engine = store.engine.clone();
         metrics.watch_gauge(name, help, move || read(engine.stats()));

@@ -1,6 +1,7 @@
 //! The smallest IMAP client: enough to see what is in a mailbox, byte for byte.
 
 use anyhow::{Context as _, Result, bail, ensure};
+use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::Duration;
@@ -67,8 +68,8 @@ impl Client {
         }
     }
 
-    /// APPENDs a message to a mailbox.
-    pub fn append(&mut self, mailbox: &str, message: &[u8]) -> Result<()> {
+    /// APPENDs a message to a mailbox; gives the tagged line.
+    pub fn append(&mut self, mailbox: &str, message: &[u8]) -> Result<String> {
         self.tag += 1;
         let tag = format!("t{}", self.tag);
         let head = format!("{tag} APPEND {mailbox} {{{}}}\r\n", message.len());
@@ -85,7 +86,7 @@ impl Client {
                     "{}",
                     String::from_utf8_lossy(rest)
                 );
-                return Ok(());
+                return Ok(String::from_utf8_lossy(rest).trim().to_owned());
             }
         }
     }
@@ -124,6 +125,54 @@ impl Client {
             .and_then(|n| std::str::from_utf8(n).ok()?.parse().ok());
         Ok((line, literal))
     }
+}
+
+/// What a FETCH response says of a message.
+#[derive(Debug)]
+pub struct Fetched {
+    /// Its UID.
+    pub uid: u32,
+    /// Its flags.
+    pub flags: BTreeSet<String>,
+    /// Header fields and bodies, in the response's order.
+    pub literals: Vec<Vec<u8>>,
+}
+
+/// Reads a FETCH response with a UID; `None` for any other.
+#[must_use]
+pub fn fetched(response: &[u8]) -> Option<Fetched> {
+    let (text, literals) = without_literals(response);
+    let (_, items) = text.split_once(" FETCH (")?;
+    let (_, uid) = items.split_once("UID ")?;
+    let digits = uid.split(|c: char| !c.is_ascii_digit()).next()?;
+    let flags = items.split_once("FLAGS (").map_or("", |(_, flags)| flags);
+    let flags = flags.split(')').next()?;
+    Some(Fetched {
+        uid: digits.parse().ok()?,
+        flags: flags.split_whitespace().map(str::to_owned).collect(),
+        literals,
+    })
+}
+
+/// A response's text, and its literals by themselves.
+fn without_literals(response: &[u8]) -> (String, Vec<Vec<u8>>) {
+    let (mut text, mut literals) = (String::new(), Vec::new());
+    let mut rest = response;
+    while let Some(line) = rest.iter().position(|&b| b == b'\n').map(|at| at + 1) {
+        let (line, behind) = rest.split_at(line);
+        text.push_str(&String::from_utf8_lossy(line));
+        let len = line
+            .strip_suffix(b"}\r\n")
+            .and_then(|line| line.rsplit(|&b| b == b'{').next())
+            .and_then(|n| std::str::from_utf8(n).ok()?.parse().ok());
+        let (literal, behind) = behind.split_at(len.unwrap_or(0).min(behind.len()));
+        if len.is_some() {
+            literals.push(literal.to_vec());
+        }
+        rest = behind;
+    }
+    text.push_str(&String::from_utf8_lossy(rest));
+    (text, literals)
 }
 
 /// The bytes of a response's first literal.

@@ -184,6 +184,14 @@ impl Posthouse {
         world.signal(pid, signal)
     }
 
+    /// Pulls the plug: the server and all it started die at once. An error
+    /// when it was dead already.
+    pub fn kill(&mut self, world: &mut World) -> Result<()> {
+        let pid = self.pid.take().context("the server runs")?;
+        ensure!(world.is_running(pid), "the server died by itself");
+        world.kill_group(pid)
+    }
+
     /// Waits until a message with `needle` is in a mailbox; gives its bytes.
     pub fn wait_for_mail(&self, user: &str, needle: &str) -> Result<Vec<u8>> {
         wait_for(

@@ -1,5 +1,7 @@
 //! Acts on accounts: a person's entry in the directory together with the mail.
 
+use std::time::Duration;
+
 use admin::control::CommandError;
 use directory::{Account, AccountChange, DirectoryError, NewAccount};
 use engine::Batch;
@@ -13,6 +15,7 @@ use serde_json::{Value, json};
 use super::{
     ActResult, Named, OfDomain, failed, of_directory, optional, parse_address, parse_domain, usage,
 };
+use crate::moment;
 use crate::store::Store;
 
 #[derive(Serialize, Deserialize)]
@@ -35,6 +38,12 @@ pub(crate) struct ImportHash {
 pub(crate) struct Passwd {
     pub(crate) address: String,
     pub(crate) password: String,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Purge {
+    pub(crate) address: String,
+    pub(crate) before: Option<String>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -151,6 +160,32 @@ pub(super) async fn remove(store: &Store, args: Named) -> ActResult {
         .map_err(of_directory)?;
     store.mailstore.drop_account(id).await.map_err(failed)?;
     Ok(json!({"address": address.to_string(), "removed": true}))
+}
+
+/// What was deleted before the moment, or until now, goes for good, whatever the retention.
+pub(super) async fn purge(store: &Store, args: Purge) -> ActResult {
+    let address = parse_address(&args.address)?;
+    let account = store
+        .directory
+        .account_show(&address)
+        .await
+        .map_err(of_directory)?;
+    let now_ms = store.runtime.now().unix_ms;
+    let before_ms = match &args.before {
+        Some(text) => moment::parse(text, now_ms).map_err(usage)?,
+        None => now_ms,
+    };
+    let kept = Duration::from_millis(now_ms.saturating_sub(before_ms));
+    let purged = store
+        .mailstore
+        .reap(account.id, kept)
+        .await
+        .map_err(failed)?;
+    Ok(json!({
+        "address": address.to_string(),
+        "messages": purged.emails,
+        "changes": purged.entries,
+    }))
 }
 
 /// Changes the limits that are given and keeps the others, and shows them with what is used; 0 is no limit. They are in

@@ -183,3 +183,52 @@ async fn hashes_of_other_systems_are_imported() {
         assert_eq!(refused.unwrap_err().kind, FailureKind::Usage, "{wrong}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_purged_cannot_be_brought_back() {
+    use mailbox_model::UidSet;
+    use mailbox_model::stage::Expunging;
+
+    let folder = tempfile::tempdir().unwrap();
+    let runtime = Runtime::for_tests();
+    let acts = testing::acts(folder.path(), &runtime).await;
+    run(&acts, "domain.add", json!({"domain": "demo.test"}))
+        .await
+        .unwrap();
+    testing::account(&acts, "a@demo.test").await;
+    let mail = testing::mail(&acts, "a@demo.test").await;
+    let inbox = mail.view().inbox().unwrap().id();
+    for at in 0..3 {
+        let uid = testing::append(&acts, &mail, inbox, "Subject: x\r\n\r\n").await;
+        if at < 2 {
+            let one = UidSet::from_iter([uid]);
+            mail.expunge(inbox, Expunging::Exactly(&one)).await.unwrap();
+            runtime.advance(std::time::Duration::from_secs(3600));
+        }
+    }
+    for (before, purged, left) in [
+        (json!("3h"), 0, 2),
+        (json!("90m"), 1, 1),
+        (json!(null), 1, 0),
+    ] {
+        let args = json!({"address": "a@demo.test", "before": before});
+        let answer = run(&acts, "account.purge", args).await.unwrap();
+        assert_eq!(answer["messages"], purged, "{answer}");
+        assert_eq!(mail.deleted_since(0).await.unwrap().len(), left);
+    }
+    assert_eq!(mail.view().usage().emails, 1);
+    for (args, kind) in [
+        (
+            json!({"address": "b@demo.test", "before": null}),
+            FailureKind::NotFound,
+        ),
+        (
+            json!({"address": "a@demo.test", "before": "soon"}),
+            FailureKind::Usage,
+        ),
+    ] {
+        let refused = run(&acts, "account.purge", args).await.unwrap_err();
+        assert_eq!(refused.kind, kind);
+    }
+    acts.store.close().await;
+}

@@ -6,8 +6,8 @@ use admin::control::Request;
 
 use super::Context;
 use crate::acts::{
-    AccountAdd, AppPasswordAdd, AppPasswordRemove, ImportHash, Named, OfDomain, Passwd, Quota,
-    request,
+    AccountAdd, AppPasswordAdd, AppPasswordRemove, ImportHash, Named, OfDomain, Passwd, Purge,
+    Quota, request,
 };
 use crate::cli::{Account, AppPassword};
 use crate::password;
@@ -54,6 +54,7 @@ pub(super) fn run(context: &Context<'_>, command: Account) -> anyhow::Result<Exi
         }
         Account::AppPassword(command) => app_password(command),
         Account::Remove { address } => request("account.remove", &Named { name: address }),
+        Account::Purge { address, before } => request("account.purge", &Purge { address, before }),
         Account::Quota {
             address,
             bytes,

@@ -1,11 +1,17 @@
 //! The built server against real software. One file per subject.
 
-#![allow(clippy::unwrap_used, clippy::disallowed_methods, unreachable_pub)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    unreachable_pub,
+    clippy::print_stderr
+)]
 
 mod backup;
 mod bad_input;
 mod clients;
 mod crash;
+mod everything;
 mod flows;
 mod folders;
 mod imaptest;
