@@ -13,6 +13,7 @@
 
 #[cfg(test)]
 pub(crate) mod map;
+mod table_list;
 pub(crate) mod tree;
 
 use super::commit::Commit;

@@ -12,7 +12,9 @@
 
 use crate::contract::{CommitNo, Order, ReadError, Snapshot, Versioned};
 use crate::embedded::commit::Commit;
-use crate::embedded::index::{APPLIED_KEY, Applied, FIRST_KEY, Index, decode_value, encode_value};
+use crate::embedded::index::{
+    APPLIED_KEY, Applied, FIRST_KEY, Index, decode_value, encode_value, table_list,
+};
 use crate::stats::{Counters, add, set};
 use lsm_tree::compaction::Leveled;
 use lsm_tree::{AbstractTree, AnyTree, Cache, Config, Guard, SequenceNumberCounter};
@@ -124,6 +126,7 @@ impl TreeIndex {
         options: TreeOptions,
         counters: Arc<Counters>,
     ) -> Result<Self, ReadError> {
+        table_list::check(folder)?;
         let counter = SequenceNumberCounter::new(1);
         let cache = Arc::new(Cache::with_capacity_bytes(options.cache_bytes));
         let tree = contained(|| {

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::embedded::format::BLOCK;
+use crate::embedded::index::tree::TreeIndex;
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -293,6 +294,35 @@ fn a_mangled_index_loses_nothing() {
     }
     assert!(cases >= 300, "{cases} cases");
     served_in_the_end(&folder, &state, "the index as it was");
+}
+
+/// The library takes counts of its list of tables on trust, and may ask for
+/// more memory than there is: then the process ends, which nothing contains.
+#[test]
+fn a_list_of_tables_that_is_not_as_it_was_written_is_not_read() {
+    let (folder, _) = filled_in(450, threads::SEGMENT_BYTES_MIN);
+    let index = folder.0.join("index");
+    let current = index.join("current");
+    let named = fs::read(&current).expect("read");
+    let number = u64::from_le_bytes(*named.first_chunk().expect("a number"));
+    let opens = || {
+        let tree = TreeIndex::open(&index, small().tree(), Arc::default());
+        tree.map(|tree| index::Index::close(&tree))
+            .map_err(|error| error.to_string())
+    };
+    for file in [current, index.join(format!("v{number}"))] {
+        let bytes = fs::read(&file).expect("read");
+        for at in 0..bytes.len() {
+            let mut mangled = bytes.clone();
+            mangled[at] ^= 0xff;
+            fs::write(&file, mangled).expect("write");
+            assert!(opens().is_err(), "{}: byte {at}", file.display());
+        }
+        fs::write(&file, &bytes[..bytes.len() - 1]).expect("write");
+        assert!(opens().is_err(), "{}: cut", file.display());
+        fs::write(&file, &bytes).expect("write");
+    }
+    assert_eq!(opens(), Ok(()));
 }
 
 /// Files of an earlier index among those of a later one, each alone and all
