@@ -6,7 +6,8 @@
 //! with what it promised, and goes on. `model` has the checkers by name.
 //!
 //! - `POSTHOUSE_SEED=17` runs one seed and prints what happened.
-//! - `POSTHOUSE_SEEDS=10000` runs so many instead of 200.
+//! - `POSTHOUSE_SEEDS=10000` runs so many instead of 200, and
+//!   `POSTHOUSE_SEED_FIRST=5001` begins with another than 1.
 
 mod collecting;
 mod model;
@@ -67,14 +68,15 @@ fn seeds<M: Send>(test: &str, usual: u64, run: impl Fn(u64) -> Run<M> + Sync) ->
         return vec![met];
     }
     let seeds = from_env("POSTHOUSE_SEEDS").unwrap_or(usual);
-    let next = AtomicU64::new(1);
+    let first = from_env("POSTHOUSE_SEED_FIRST").unwrap_or(1);
+    let next = AtomicU64::new(first);
     let all = Mutex::new((Vec::new(), Vec::new()));
     thread::scope(|scope| {
         for _ in 0..thread::available_parallelism().map_or(1, NonZeroUsize::get) {
             scope.spawn(|| {
                 loop {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed > seeds {
+                    if seed >= first + seeds {
                         return;
                     }
                     let (log, result) = run(seed);
