@@ -5,6 +5,7 @@
 //! - [`Backup`]: a target that holds runs. [`verify::verify`]: is it whole?
 //! - [`restore::everything`]: into an empty store. [`restore::import::import`]:
 //!   one account or mailbox into a living one.
+//! - [`files::read`]: the configuration and the certificates that a run holds.
 //! - [`target`]: where files go, a folder or a bucket.
 //!
 //! The files, from below: [`pack`] holds objects (bodies, stretches of
@@ -25,6 +26,7 @@ mod archive;
 mod catalogue;
 mod checked;
 mod error;
+pub mod files;
 pub mod limits;
 mod manifest;
 mod names;
@@ -46,8 +48,9 @@ mod tests;
 
 pub use archive::{Added, Backup, FoundRun, Run};
 pub use error::BackupError;
+pub use files::KeptFile;
 pub use manifest::{Manifest, StoreId};
-pub use run::{Done, Options, Progress, Sizes, Source, Watch};
+pub use run::{Done, Options, Progress, Reading, Sizes, Source, Watch};
 pub use run_id::{Kind, PackId, RunId, parse_moment};
 pub use seal::{Passphrase, Stored};
 pub use target::{Target, folder::Folder};

@@ -77,3 +77,9 @@ pub const SCRYPT_LOG_N: u8 = if cfg!(test) { 6 } else { 17 };
 
 /// The largest work factor that is taken from a target.
 pub const SCRYPT_LOG_N_MAX: u8 = 20;
+
+/// The name of a file beside the store.
+pub const FILE_NAME_BYTES_MAX: usize = 64;
+
+/// Bytes of such a file: configurations and certificates are small.
+pub const FILE_BYTES_MAX: u64 = 1 << 20;

@@ -9,7 +9,7 @@ use crate::limits::{FINDINGS_MAX, STRETCH_READ_MAX};
 use crate::names::Names;
 use crate::needs;
 use crate::pack::{Name, PackReader, Part as PackPart, each_object};
-use crate::run::Watch;
+use crate::run::{Reading, Watch};
 use crate::run_id::{Kind, PackId};
 use crate::seal::Stored;
 use crate::stretch;
@@ -73,6 +73,9 @@ pub(crate) struct Pass<'a> {
     pub(crate) accounts: u64,
     pub(crate) emails: u64,
     pub(crate) bytes_read: u64,
+    /// Stored bytes of the packs that are named, and of those that are done.
+    bytes_total: u64,
+    bytes_of_packs: u64,
 }
 
 impl<'a> Pass<'a> {
@@ -87,6 +90,8 @@ impl<'a> Pass<'a> {
             accounts: 0,
             emails: 0,
             bytes_read: 0,
+            bytes_total: 0,
+            bytes_of_packs: 0,
         })
     }
 
@@ -128,8 +133,10 @@ impl<'a> Pass<'a> {
                 want(&mut self.stretches, name)?;
             }
             for id in &entry.packs {
-                if let Some(stored) = listed.get(id) {
-                    self.packs.insert(*id, *stored);
+                if let Some(stored) = listed.get(id)
+                    && self.packs.insert(*id, *stored).is_none()
+                {
+                    self.bytes_total += stored.len;
                 }
             }
             if matches!(entry.part, Part::Account(..)) {
@@ -163,6 +170,7 @@ impl<'a> Pass<'a> {
                 Ok(())
             });
             self.after(id, stored, reader, read)?;
+            watch.reading(&self.reading());
         }
         Ok(())
     }
@@ -185,8 +193,17 @@ impl<'a> Pass<'a> {
             };
             let read = give_bodies(&mut reader, &mut self.bodies, sink, watch);
             self.after(id, stored, reader, read)?;
+            watch.reading(&self.reading());
         }
         Ok(())
+    }
+
+    fn reading(&self) -> Reading {
+        Reading {
+            bytes: self.bytes_of_packs,
+            bytes_total: self.bytes_total,
+            accounts: self.accounts,
+        }
     }
 
     fn packs_of(&self, kind: Kind) -> Vec<(PackId, Stored)> {
@@ -211,6 +228,7 @@ impl<'a> Pass<'a> {
         reader: PackReader,
         read: Result<(), BackupError>,
     ) -> Result<(), BackupError> {
+        self.bytes_of_packs += stored.len;
         match read {
             Ok(()) => {}
             Err(error @ BackupError::Damaged { .. }) => {

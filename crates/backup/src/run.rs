@@ -8,6 +8,7 @@
 
 use crate::archive::{Added, Backup, PutBody, Writer};
 use crate::error::BackupError;
+use crate::files::{self, KeptFile};
 use crate::limits::{self, ACCOUNT_RETRIES, FINDINGS_MAX, SCAN_RECORDS};
 use crate::manifest::{Manifest, StoreId};
 use crate::pack::Name;
@@ -48,6 +49,10 @@ pub struct Options {
     pub program: String,
     /// When files are closed.
     pub sizes: Sizes,
+    /// Files beside the store that go with it.
+    pub files: Vec<KeptFile>,
+    /// What the caller could not give, for the manifest.
+    pub notes: Vec<String>,
 }
 
 /// When files of a run are closed and the next begun.
@@ -88,6 +93,20 @@ pub trait Watch {
     fn progress(&mut self, progress: &Progress);
     /// True when the work is to end early.
     fn stop(&self) -> bool;
+
+    /// Told after every file of the target that a restore or a check has read.
+    fn reading(&mut self, _: &Reading) {}
+}
+
+/// How far the reading of a target is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Reading {
+    /// Stored bytes that were read.
+    pub bytes: u64,
+    /// Stored bytes that are to be read in all.
+    pub bytes_total: u64,
+    /// Accounts that are to be read.
+    pub accounts: u64,
 }
 
 /// A caller who neither looks nor stops.
@@ -154,12 +173,13 @@ pub fn run(
             },
             catalogues: Vec::new(),
             packs: Vec::new(),
-            notes: writer.notes.clone(),
+            notes: [options.notes.clone(), writer.notes.clone()].concat(),
         },
         writer,
         progress: Progress::default(),
         watch,
     };
+    running.files(&options.files)?;
     running.everything()?;
     running.finish(&backup)
 }
@@ -247,6 +267,19 @@ struct Taken {
     accounts: Vec<AccountId>,
 }
 
+impl Taken {
+    fn new() -> Result<Self, BackupError> {
+        Ok(Self {
+            stretches: Vec::new(),
+            packs: BTreeSet::new(),
+            emails: 0,
+            octets: 0,
+            bodies: Spool::new()?,
+            accounts: Vec::new(),
+        })
+    }
+}
+
 /// Bodies that the store could not give.
 #[derive(Default)]
 struct Missing {
@@ -287,6 +320,26 @@ impl Running<'_> {
             }
         }
         self.directory(&mut taken)
+    }
+
+    /// The files beside the store, in order of their names.
+    fn files(&mut self, files: &[KeptFile]) -> Result<(), BackupError> {
+        let mut taken = Taken::new()?;
+        let mut cutter = Cutter::default();
+        let mut files: Vec<&KeptFile> = files.iter().collect();
+        files.sort_unstable_by_key(|file| &file.name);
+        for file in files {
+            if let Some(stretch) = cutter.push(&file.key(), &file.encode()) {
+                self.stretch(&stretch, &mut taken)?;
+            }
+        }
+        if let Some(stretch) = cutter.finish() {
+            self.stretch(&stretch, &mut taken)?;
+        }
+        if taken.stretches.is_empty() {
+            return Ok(());
+        }
+        self.push(files::PART, Vec::new(), taken)
     }
 
     /// The first account of a shard that has records, from a number on.
@@ -415,14 +468,7 @@ impl Running<'_> {
 
     /// All records behind a prefix, cut into stretches.
     fn records(&mut self, snapshot: &dyn Snapshot, prefix: &[u8]) -> Result<Taken, BackupError> {
-        let mut taken = Taken {
-            stretches: Vec::new(),
-            packs: BTreeSet::new(),
-            emails: 0,
-            octets: 0,
-            bodies: Spool::new()?,
-            accounts: Vec::new(),
-        };
+        let mut taken = Taken::new()?;
         let mut cutter = Cutter::default();
         let (mut start, end) = (prefix.to_vec(), keys::end_of(prefix));
         loop {

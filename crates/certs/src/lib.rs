@@ -13,6 +13,8 @@
 mod limits;
 mod self_signed;
 
+pub use self_signed::files as self_signed_files;
+
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

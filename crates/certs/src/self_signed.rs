@@ -13,15 +13,21 @@ use crate::{CertError, Files, limits};
 /// Seconds of a mean year.
 const YEAR_SECONDS: u64 = 31_556_952;
 
+/// Where the self-signed pair of a data folder is, if there is one.
+#[must_use]
+pub fn files(data_dir: &Path) -> Files {
+    Files {
+        certificate: data_dir.join("tls-cert.pem"),
+        key: data_dir.join("tls-key.pem"),
+    }
+}
+
 pub(crate) fn find_or_make(
     data_dir: &Path,
     hostname: &str,
     runtime: &Runtime,
 ) -> Result<Files, CertError> {
-    let files = Files {
-        certificate: data_dir.join("tls-cert.pem"),
-        key: data_dir.join("tls-key.pem"),
-    };
+    let files = files(data_dir);
     if files.certificate.exists() {
         return Ok(files);
     }

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use admin::control::CommandError;
 use anyhow::{Context as _, bail};
+use backup::limits::FILE_BYTES_MAX;
 use backup::target::s3::{Access, Bucket};
-use backup::{Backup, Folder, Passphrase, RunId, Target};
+use backup::{Backup, Folder, KeptFile, Passphrase, RunId, Target};
 use runtime::{Runtime, Timestamp};
 use settings::Settings;
 
@@ -25,6 +26,8 @@ pub(crate) struct Places {
     /// Minutes of the day, in UTC.
     at: Option<u64>,
     access: Access,
+    /// Files beside the store that go into each backup, with their names there.
+    files: Vec<(&'static str, PathBuf)>,
 }
 
 impl Places {
@@ -50,7 +53,27 @@ impl Places {
                 region: some(&backup.s3_region),
                 key,
             },
+            files: kept_files(settings),
         })
+    }
+
+    /// The files beside the store as they are now, and in words those that can't be read. One that is not there
+    /// (a certificate that no start has made yet) is left out.
+    pub(crate) fn files(&self) -> (Vec<KeptFile>, Vec<String>) {
+        let (mut files, mut notes) = (Vec::new(), Vec::new());
+        for (name, path) in &self.files {
+            match read_file(path) {
+                Ok((bytes, mode)) => files.push(KeptFile {
+                    name: (*name).to_owned(),
+                    path: path.display().to_string(),
+                    mode,
+                    bytes,
+                }),
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) => notes.push(format!("the file {}: {error}", path.display())),
+            }
+        }
+        (files, notes)
     }
 
     /// The folder or bucket that a text names.
@@ -103,6 +126,46 @@ impl Places {
         };
         next.max(soon)
     }
+}
+
+/// The configuration and what it names. The backup's own secrets are not among them: who has the backup open has them.
+fn kept_files(settings: &Settings) -> Vec<(&'static str, PathBuf)> {
+    let tls = &settings.tls;
+    let (certificate, key) = if tls.certificate.as_os_str().is_empty() {
+        let made = certs::self_signed_files(&settings.general.data_dir);
+        (made.certificate, made.key)
+    } else {
+        (tls.certificate.clone(), tls.key.clone())
+    };
+    let all = [
+        ("posthouse.toml", settings.file.clone()),
+        ("tls-certificate.pem", certificate),
+        ("tls-key.pem", key),
+        (
+            "smart-host-password",
+            settings.outbound.smart_host_password_file.clone(),
+        ),
+    ];
+    let named = all.into_iter();
+    named
+        .filter(|(_, path)| !path.as_os_str().is_empty())
+        .collect()
+}
+
+fn read_file(path: &Path) -> std::io::Result<(Vec<u8>, u32)> {
+    use std::io::Read as _;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let file = std::fs::File::open(path)?;
+    let mode = file.metadata()?.permissions().mode() & 0o777;
+    let mut bytes = Vec::new();
+    file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > FILE_BYTES_MAX {
+        return Err(std::io::Error::other(
+            "it is too large to be what it should be",
+        ));
+    }
+    Ok((bytes, mode))
 }
 
 /// The first line of a file that holds a secret.

@@ -461,6 +461,12 @@ pub(crate) struct Restore {
     /// Restore the rest when something of the backup is damaged
     #[arg(long, conflicts_with = "account")]
     pub(crate) skip_damaged: bool,
+    /// Let mail that waited to be sent go at once; without this it is held, because some of it may have been sent since the backup
+    #[arg(long, conflicts_with = "account")]
+    pub(crate) send_queue: bool,
+    /// Only the configuration, certificates and keys, into this folder; what is there is not overwritten
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["account", "skip_damaged", "send_queue"])]
+    pub(crate) files_to: Option<PathBuf>,
     /// Only say what would be restored
     #[arg(long)]
     pub(crate) dry_run: bool,

@@ -55,6 +55,8 @@ macro_rules! keys {
         #[derive(Clone, Debug, PartialEq)]
         pub struct Settings {
             $( $(#[doc = $section_doc])+ pub $section: $Section, )+
+            /// The file they were read from; empty when they come from none.
+            pub file: PathBuf,
         }
 
         /// The table, in the order of the reference page.
@@ -80,6 +82,7 @@ macro_rules! keys {
                     $( $section: $Section {
                         $( $field: pick(values, concat!($prefix, stringify!($field)), stringify!($default)), )+
                     }, )+
+                    file: PathBuf::new(),
                 }
             }
         }

@@ -30,6 +30,7 @@ impl Settings {
         })?;
         let folder = path.parent().unwrap_or(Path::new("."));
         settings.resolve_paths(folder);
+        path.clone_into(&mut settings.file);
         Ok(settings)
     }
 

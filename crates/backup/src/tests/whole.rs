@@ -3,9 +3,12 @@
 use super::world::{World, executor, large, open, secret, small, text};
 use crate::restore::{self, OnDamage};
 use crate::verify::verify;
-use crate::{BackupError, Folder, Passphrase};
+use crate::{BackupError, Folder, KeptFile, Passphrase, Reading};
+use blobs::collect::{Collector, Progress};
+use engine::ShardId;
 use mailbox_model::Uid;
 use std::path::Path;
+use std::time::Duration;
 
 fn restored(world: &World, folder: &Path, passphrase: Option<&Passphrase>) -> World {
     let target = Folder::new(folder.to_owned());
@@ -249,4 +252,193 @@ fn what_does_not_fit_is_told() {
     std::fs::write(other.path().join("thesis.txt"), "mine").expect("written");
     let error = world.back_up(&Folder::new(other.path().to_owned()));
     assert!(matches!(error, Err(BackupError::NotEmpty(_))), "{error:?}");
+}
+
+/// Collection moves bodies and frees segments between and beside runs: a run
+/// finds what it needs wherever it lies, and writes none of it again.
+#[test]
+fn a_run_at_every_step_of_a_collection_is_whole() {
+    let store = tempfile::tempdir().expect("a folder");
+    let world = World::in_folder(store.path());
+    world.add_domain("a.test");
+    let ann = world.add_account("ann@a.test");
+    // Several segments, of which every second message goes.
+    for n in 0..60 {
+        world.mail(ann, "INBOX", &large(200_000 + n), &[]);
+    }
+    let gone: Vec<u32> = (1..=60).filter(|uid| uid % 2 == 1).collect();
+    world.expunge(ann, "INBOX", &gone);
+    let reaped = world.mailstore.reap(ann, Duration::ZERO);
+    assert_eq!(world.runtime.block_on(reaped).expect("reaped").emails, 30);
+    let folder = tempfile::tempdir().expect("a folder");
+    let target = Folder::new(folder.path().to_owned());
+    let options = crate::Options::default();
+    let back_up = || {
+        let done = world.back_up_as(&target, &options, &mut ());
+        let done = done.expect("backed up");
+        assert_eq!(done.manifest.notes, [] as [String; 0]);
+        done
+    };
+    assert_eq!(back_up().progress.added.bodies, 30);
+    let mut collector = Collector::new((*world.blobs).clone(), ShardId(0), 0);
+    let (mut half, mut steps, mut now_ms) = (0, 0, 1);
+    // Bodies are marked in one round, and deleted and their space freed in the next.
+    for _ in 0..3 {
+        now_ms += 1;
+        while collector.step(now_ms).expect("a step") != Progress::Rest {
+            steps += 1;
+            let report = collector.report();
+            half += u64::from(report.moved_bytes > 0 && report.freed == 0);
+            // The account is as it was: have it looked at all the same.
+            world.flag(ann, "INBOX", Uid(2), &format!("$step{steps}"));
+            let added = back_up().progress.added;
+            assert_eq!(added.bodies, 0, "{report:?}");
+        }
+    }
+    let report = collector.report();
+    assert!(report.moved_bytes > 1_000_000, "{report:?}");
+    assert!(report.freed > 0, "{report:?}");
+    assert!(half > 0, "no run met a half-collected segment");
+    let checked = verify(&open(&target, None), None, &mut ()).expect("checked");
+    assert_eq!((checked.runs, checked.findings), (steps + 1, vec![]));
+    // Everything anew, from where the bodies lie now.
+    let anew = crate::Options {
+        full: true,
+        ..options.clone()
+    };
+    let done = world
+        .back_up_as(&target, &anew, &mut ())
+        .expect("backed up");
+    assert_eq!(done.progress.added.bodies, 30);
+    let fresh = restored(&world, folder.path(), None);
+    super::world::assert_same(&fresh.everything(), &world.everything(), "restored");
+}
+
+/// A run that reads while collection goes on, step by step, in the middle of it.
+#[test]
+fn bodies_that_move_while_a_run_reads_are_read() {
+    let store = tempfile::tempdir().expect("a folder");
+    let world = World::in_folder(store.path());
+    world.add_domain("a.test");
+    let ann = world.add_account("ann@a.test");
+    for n in 0..60 {
+        world.mail(ann, "INBOX", &large(200_000 + n), &[]);
+    }
+    let gone: Vec<u32> = (1..=60).filter(|uid| uid % 2 == 1).collect();
+    world.expunge(ann, "INBOX", &gone);
+    let reaped = world.mailstore.reap(ann, Duration::ZERO);
+    world.runtime.block_on(reaped).expect("reaped");
+    let mut collecting = Collecting {
+        collector: Collector::new((*world.blobs).clone(), ShardId(0), 0),
+        now_ms: 1,
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    let target = Folder::new(folder.path().to_owned());
+    let done = world
+        .back_up_as(&target, &crate::Options::default(), &mut collecting)
+        .expect("backed up");
+    let report = collecting.collector.report();
+    assert!(
+        report.moved_bytes > 1_000_000 && report.freed > 0,
+        "{report:?}"
+    );
+    assert_eq!(done.manifest.notes, [] as [String; 0]);
+    assert_eq!(done.progress.added.bodies, 30);
+    let fresh = restored(&world, folder.path(), None);
+    super::world::assert_same(&fresh.everything(), &world.everything(), "restored");
+}
+
+/// Takes a few steps of collection whenever the run tells how far it is.
+struct Collecting {
+    collector: Collector,
+    now_ms: u64,
+}
+
+impl crate::Watch for Collecting {
+    fn progress(&mut self, _: &crate::Progress) {
+        for _ in 0..4 {
+            self.now_ms += 1;
+            self.collector.step(self.now_ms).expect("a step");
+        }
+    }
+
+    fn stop(&self) -> bool {
+        false
+    }
+}
+
+#[test]
+fn files_beside_the_store_come_back_as_they_were() {
+    let (world, _) = World::in_memory().populated();
+    let folder = tempfile::tempdir().expect("a folder");
+    let target = Folder::new(folder.path().to_owned());
+    let file = |name: &str, mode, bytes: &[u8]| KeptFile {
+        name: name.into(),
+        path: format!("/etc/posthouse/{name}"),
+        mode,
+        bytes: bytes.to_vec(),
+    };
+    let mut options = crate::Options {
+        files: vec![
+            file("tls-key.pem", 0o600, b"secret"),
+            file("posthouse.toml", 0o640, &large(90_000)),
+        ],
+        notes: vec!["one could not be read".into()],
+        ..small(Some(&secret()))
+    };
+    let first = world
+        .back_up_as(&target, &options, &mut ())
+        .expect("backed up");
+    assert_eq!(first.manifest.notes, options.notes);
+    options.notes.clear();
+    // As they were: nothing of them is written again.
+    let again = world.back_up_as(&target, &options, &mut ());
+    assert_eq!(again.expect("backed up").progress.added.stretches, 0);
+    let kept = |options: &crate::Options| {
+        let backup = open(&target, options.passphrase.as_ref());
+        let run = backup.run_at(None).expect("a run");
+        crate::files::read(&backup, &run).expect("read")
+    };
+    let mut wanted = options.files.clone();
+    wanted.sort_by(|a, b| a.name.cmp(&b.name));
+    assert_eq!(kept(&options), (wanted, vec![]));
+    // They are not of the store.
+    let fresh = restored(&world, folder.path(), Some(&secret()));
+    super::world::assert_same(&fresh.everything(), &world.everything(), "restored");
+    options.files.clear();
+    world
+        .back_up_as(&target, &options, &mut ())
+        .expect("backed up");
+    assert_eq!(kept(&options), (vec![], vec![]));
+}
+
+#[test]
+fn a_restore_tells_how_far_it_is() {
+    struct Told(Vec<Reading>);
+    impl crate::Watch for Told {
+        fn progress(&mut self, _: &crate::Progress) {}
+
+        fn stop(&self) -> bool {
+            false
+        }
+
+        fn reading(&mut self, reading: &Reading) {
+            self.0.push(*reading);
+        }
+    }
+    let (world, _) = World::in_memory().populated();
+    let folder = tempfile::tempdir().expect("a folder");
+    let target = Folder::new(folder.path().to_owned());
+    world.back_up(&target).expect("backed up");
+    let backup = open(&target, None);
+    let run = backup.run_at(None).expect("a run");
+    let mut told = Told(Vec::new());
+    let fresh = world.empty();
+    let into = fresh.destination();
+    restore::everything(&backup, &run, &into, OnDamage::Refuse, &mut told).expect("restored");
+    let total: u64 = run.manifest.packs.iter().map(|(_, file)| file.len).sum();
+    assert_eq!(told.0.len(), run.manifest.packs.len());
+    assert!(told.0.is_sorted_by(|a, b| a.bytes < b.bytes));
+    assert!(told.0.iter().all(|reading| reading.bytes_total == total));
+    assert_eq!(told.0.last().map(|last| last.bytes), Some(total));
 }

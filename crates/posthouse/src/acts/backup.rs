@@ -78,9 +78,12 @@ pub(crate) async fn run(store: &Store, args: Run) -> ActResult {
         let passphrase = places
             .passphrase(&to, passphrase.as_deref())
             .map_err(failed_fully)?;
+        let (files, notes) = places.files();
         let options = Options {
             passphrase,
             full,
+            files,
+            notes,
             program: env!("CARGO_PKG_VERSION").to_owned(),
             ..Options::default()
         };

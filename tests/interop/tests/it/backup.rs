@@ -187,3 +187,74 @@ fn the_place_in_the_configuration_is_used() {
         },
     );
 }
+
+/// Mail for elsewhere that waited when the backup was made may have been sent
+/// since; and a living configuration is nobody's to overwrite.
+#[test]
+fn what_waited_is_held_and_the_configuration_lies_beside() {
+    run(
+        "backup::what_waited_is_held_and_the_configuration_lies_beside",
+        Needs::Nothing,
+        |world| {
+            let mut ours = ours(world)?;
+            ours.set("relay.networks", "[\"127.0.0.0/8\"]")?;
+            // Nobody listens there.
+            ours.set("outbound.smart_host", "\"127.0.0.99:2525\"")?;
+            let place = world.dir().join("backups").display().to_string();
+            ours.serve(world)?;
+            let mut client = smtp::Client::connect(&ours.addr(25))?;
+            client.expect("EHLO client.test", 250)?;
+            let (code, reply) = client.send(ANN, &["x@far.test"], b"Subject: waits\r\n\r\nx")?;
+            ensure!(code == 250, "{reply}");
+            ours.cli(&["backup", "--to", &place])?;
+            ours.end(world, "TERM")?;
+
+            let data = ours.dir().join("data");
+            let states = |ours: &Posthouse| -> Result<String> {
+                let text = ours.cli(&["queue", "list", "--json"])?;
+                let listed: serde_json::Value = serde_json::from_str(&text)?;
+                Ok(listed[0]["state"].to_string())
+            };
+            let restore = ["restore", "--from", &place];
+            for (more, held) in [(&[][..], 1), (&["--send-queue"], 0)] {
+                std::fs::remove_dir_all(data.join("store"))?;
+                let text = ours.cli(&[&restore[..], more].concat())?;
+                ensure!(text.contains(&format!("held: {held}\n")), "{text}");
+                ensure!(text.contains("queue release --all") == (held > 0), "{text}");
+                let found = states(&ours)?;
+                ensure!(
+                    found.contains("held") == (held > 0),
+                    "{found} with {more:?}"
+                );
+            }
+            let (beside, key) = (data.join("restored-files"), data.join("tls-key.pem"));
+            let same = |a: &std::path::Path, b: &std::path::Path| -> Result<()> {
+                ensure!(
+                    std::fs::read(a)? == std::fs::read(b)?,
+                    "{a:?} and {b:?} differ"
+                );
+                Ok(())
+            };
+            same(&beside.join("posthouse.toml"), &ours.config())?;
+            same(&beside.join("tls-key.pem"), &key)?;
+            ensure!(data.join("restored-files-2").is_dir(), "the second restore");
+
+            // A new machine has no configuration yet.
+            let etc = world.dir().join("etc").display().to_string();
+            let alone = [&restore[..], &["--files-to", &etc]].concat();
+            let bare = |args: &[&str]| -> Result<std::process::Output> {
+                let mut command = Command::new(program());
+                Ok(command.args(args).current_dir(world.dir()).output()?)
+            };
+            ensure!(bare(&alone)?.status.success(), "restore --files-to");
+            same(&world.dir().join("etc/posthouse.toml"), &ours.config())?;
+            let again = bare(&alone)?;
+            let why = String::from_utf8_lossy(&again.stderr);
+            ensure!(
+                !again.status.success() && why.contains("there already"),
+                "{why}"
+            );
+            Ok(())
+        },
+    );
+}
