@@ -57,7 +57,12 @@ pub struct Batch {
     pub(crate) conditions: Vec<(Vec<u8>, Expect)>,
     pub(crate) writes: Vec<(Vec<u8>, Option<Bytes>)>,
     pub(crate) on_visible: Vec<VisibleFn>,
+    /// What the writes take: callers ask after every one of thousands.
+    bytes: usize,
 }
+
+/// What a write takes beside its key and value.
+const WRITE_BYTES: usize = 8;
 
 impl Batch {
     /// An empty batch.
@@ -73,12 +78,17 @@ impl Batch {
 
     /// Sets `key` to `value`.
     pub fn put(&mut self, key: Vec<u8>, value: impl Into<Bytes>) {
-        self.writes.push((key, Some(value.into())));
+        self.write(key, Some(value.into()));
     }
 
     /// Removes `key`.
     pub fn delete(&mut self, key: Vec<u8>) {
-        self.writes.push((key, None));
+        self.write(key, None);
+    }
+
+    fn write(&mut self, key: Vec<u8>, value: Option<Bytes>) {
+        self.bytes += size_of_write(&key, value.as_ref());
+        self.writes.push((key, value));
     }
 
     /// Runs `f` once the commit is durable and visible, in commit order.
@@ -95,11 +105,9 @@ impl Batch {
     /// Bytes of keys and values and a little for each; at most
     /// [`crate::limits::BATCH_BYTES_MAX`] may be submitted.
     #[must_use]
-    pub fn size_bytes(&self) -> usize {
-        self.writes
-            .iter()
-            .map(|(k, v)| 8 + k.len() + v.as_ref().map_or(0, Bytes::len))
-            .sum()
+    pub const fn size_bytes(&self) -> usize {
+        // A `const fn` cannot walk the writes.
+        self.bytes
     }
 
     /// What every backend checks before anything else; the batch's shard.
@@ -125,15 +133,25 @@ impl Batch {
 
     fn keep_last_writes(&mut self) {
         let mut seen = HashSet::with_capacity(self.writes.len());
-        let repeated: Vec<usize> = (0..self.writes.len())
-            .rev()
-            .filter(|&i| !seen.insert(&self.writes[i].0))
+        let mut last: Vec<bool> = (self.writes.iter().rev())
+            .map(|(key, _)| seen.insert(key))
             .collect();
         drop(seen);
-        for i in repeated {
-            self.writes.remove(i);
-        }
+        last.reverse();
+        let mut marks = last.into_iter();
+        let bytes = &mut self.bytes;
+        self.writes.retain(|(key, value)| {
+            let stays = marks.next().unwrap_or(true);
+            if !stays {
+                *bytes -= size_of_write(key, value.as_ref());
+            }
+            stays
+        });
     }
+}
+
+fn size_of_write(key: &[u8], value: Option<&Bytes>) -> usize {
+    WRITE_BYTES + key.len() + value.map_or(0, Bytes::len)
 }
 
 impl fmt::Debug for Batch {

@@ -1,5 +1,6 @@
 //! The contract's tests, written once and run for every backend.
 
+mod batch;
 pub(crate) mod contract;
 
 use crate::memory::MemoryEngine;
