@@ -179,6 +179,75 @@ fn swaks_logs_in_by_what_it_knows() {
     );
 }
 
+/// Makes `ca.pem`, and `alice.pem` with `alice.key`, a certificate of alice's address.
+fn make_client_certificate(world: &World) -> Result<()> {
+    let d = world.dir().display();
+    world.sh(&format!(
+        "cd {d} && openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout ca.key -out ca.pem \
+           -days 30 -subj /CN=clients 2>/dev/null && \
+         openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout alice.key -out alice.csr \
+           -subj /CN=alice 2>/dev/null && \
+         printf 'subjectAltName=email:{USER}\nextendedKeyUsage=clientAuth\n' > ext && \
+         openssl x509 -req -in alice.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 30 -extfile ext -out alice.pem 2>/dev/null"
+    ))
+}
+
+#[test]
+fn certificates_log_in_by_external() {
+    run(
+        "sasl::certificates_log_in_by_external",
+        Needs::Program("msmtp"),
+        |world| {
+            make_client_certificate(world)?;
+            let d = world.dir().display().to_string();
+            let mut ours = Posthouse::init(world, "127.0.0.10", "demo.test", &["alice"])?;
+            ours.set("hostname", "\"localhost\"")?;
+            ours.cli(&[
+                "config",
+                "set",
+                "auth.certificate_authorities",
+                &format!("{d}/ca.pem"),
+                "auth.certificate_services",
+                "submissions,imaps,pop3s",
+            ])?;
+            ours.serve(world)?;
+            world.sh(&format!(
+                "openssl s_client -connect 127.0.0.10:993 </dev/null 2>/dev/null | openssl x509 > {d}/cert.pem"
+            ))?;
+            world.sh(&format!(
+                "printf 'Subject: by certificate\n\nx\n' > {d}/message"
+            ))?;
+            let tls = format!(
+                "--tls=on --tls-starttls=off --tls-trust-file={d}/cert.pem --tls-host-override=localhost \
+                 --tls-cert-file={d}/alice.pem --tls-key-file={d}/alice.key --auth=external --user={USER}"
+            );
+            world.sh(&format!(
+                "msmtp --file=/dev/null --host=127.0.0.10 --port=465 {tls} --from={USER} {USER} < {d}/message"
+            ))?;
+            world.sh(&format!(
+                "mpop --file=/dev/null --host=127.0.0.10 --port=995 {tls} --delivery=mbox,{d}/mbox --uidls-file={d}/uidls"
+            ))?;
+            let mail = std::fs::read(world.dir().join("mbox"))?;
+            ensure!(interop::posthouse::contains(
+                &mail,
+                b"Subject: by certificate"
+            ));
+            let curl = format!(
+                "curl -sS -k --cert {d}/alice.pem --key {d}/alice.key --login-options AUTH=EXTERNAL -u {USER}: \
+                 imaps://127.0.0.10/INBOX -X NOOP"
+            );
+            world.sh(&curl)?;
+            ensure!(logins(world, "127.0.0.10", "imap") == 1);
+            // Without a certificate, or where none is asked for, it is not offered.
+            let script = world.dir().join("offers.py");
+            std::fs::write(&script, OFFERS)?;
+            let out = world.output("python3", [script.display().to_string(), d])?;
+            ensure!(out.trim() == "yes no no", "{out}");
+            Ok(())
+        },
+    );
+}
+
 #[test]
 fn nodemailer_logs_in_by_what_it_knows() {
     run(
@@ -296,6 +365,19 @@ for name in names:
     assert answer.startswith(b"+OK") and scram.step == 3, answer
     pop.quit()
 print("all as it should be")
+"#;
+
+/// Whether EXTERNAL is offered: with a certificate, without, and where none is asked for.
+const OFFERS: &str = r#"
+import imaplib, ssl, sys
+def context(certificate):
+    context = ssl.create_default_context(); context.check_hostname = False; context.verify_mode = ssl.CERT_NONE
+    if certificate: context.load_cert_chain(sys.argv[1] + "/alice.pem", sys.argv[1] + "/alice.key")
+    return context
+one = imaplib.IMAP4_SSL("127.0.0.10", 993, ssl_context=context(True))
+two = imaplib.IMAP4_SSL("127.0.0.10", 993, ssl_context=context(False))
+three = imaplib.IMAP4("127.0.0.10", 143); three.starttls(context(True))
+print(*("yes" if "AUTH=EXTERNAL" in imap.capabilities else "no" for imap in (one, two, three)))
 "#;
 
 /// nodemailer picks a mechanism by itself, or the one that it is told.
