@@ -52,7 +52,6 @@ struct Suspect {
 struct Victim {
     number: u32,
     bytes: u64,
-    dead: u64,
 }
 
 /// A scan of the shard's blobs, a page at a time.
@@ -224,7 +223,7 @@ impl Space {
     /// Bodies are counted: which segments are worth a closer look?
     fn suspect(&mut self, blobs: &Blobs, live: &BTreeMap<u32, u64>, report: &mut Report) {
         let first_held = blobs.first_held(self.shard);
-        let mut suspects = VecDeque::new();
+        let mut suspects = Vec::new();
         (report.sealed_bytes, report.dead_bytes) = (0, 0);
         for segment in blobs.engine().sealed_segments(self.shard) {
             let bodies = live.get(&segment.number).copied().unwrap_or(0);
@@ -234,13 +233,17 @@ impl Space {
             report.dead_bytes += dead;
             let free = segment.number < first_held && !self.stuck.contains(&segment.number);
             if free && !segment.damaged && is_worth_it(dead, segment.bytes) {
-                suspects.push_back(Suspect { segment, bodies });
+                suspects.push(Suspect { segment, bodies });
             }
         }
-        self.phase = Phase::Measure(suspects, None, Vec::new());
+        suspects.sort_by_key(|suspect| (suspect.bodies, suspect.segment.number));
+        self.phase = Phase::Measure(suspects.into(), None, Vec::new());
     }
 
-    /// Counts the live records of the suspects.
+    /// Counts the live records of the suspects, those with the fewest live
+    /// bodies first, until enough of them are worth it. Not of all: what is
+    /// known of records is lost with the process, and one that often starts
+    /// anew would read a large journal again and again and free nothing.
     fn measure(
         &mut self,
         blobs: &Blobs,
@@ -249,8 +252,14 @@ impl Space {
         mut victims: Vec<Victim>,
         report: &mut Report,
     ) -> Result<Progress, BlobError> {
-        let Some(&Suspect { segment, bodies }) = suspects.front() else {
-            self.choose(blobs, victims);
+        // One alone when the disk is nearly full, so that it is freed before
+        // more is copied.
+        let roomy = blobs.engine().has_room_for(0);
+        let enough = if roomy { VICTIMS_MAX } else { 1 };
+        let next = suspects.front().filter(|_| victims.len() < enough);
+        let Some(&Suspect { segment, bodies }) = next else {
+            self.more = !suspects.is_empty();
+            self.choose(&victims);
             return Ok(Progress::More);
         };
         let newest = self.counted_at.unwrap_or(0);
@@ -284,26 +293,18 @@ impl Space {
             victims.push(Victim {
                 number: segment.number,
                 bytes: segment.bytes,
-                dead,
             });
         }
         self.phase = Phase::Measure(suspects, None, victims);
         Ok(Progress::More)
     }
 
-    /// The deadest first; one alone when the disk is nearly full, so that it
-    /// is freed before more is copied.
-    fn choose(&mut self, blobs: &Blobs, mut victims: Vec<Victim>) {
-        victims.sort_by_key(|victim| (std::cmp::Reverse(victim.dead), victim.number));
-        let roomy = blobs.engine().has_room_for(0);
-        let max = if roomy { VICTIMS_MAX } else { 1 };
-        self.more = victims.len() > max;
-        victims.truncate(max);
-        if victims.is_empty() {
-            return;
+    /// What was found is moved out, if anything was.
+    fn choose(&mut self, victims: &[Victim]) {
+        if !victims.is_empty() {
+            let victims = victims.iter().map(|victim| (victim.number, victim.bytes));
+            self.phase = Phase::Move(Pages::new(self.shard), victims.collect());
         }
-        let victims = victims.iter().map(|victim| (victim.number, victim.bytes));
-        self.phase = Phase::Move(Pages::new(self.shard), victims.collect());
     }
 
     /// Moves bodies out of the victims.
