@@ -37,6 +37,8 @@ counters! {
     syncs,
     /// Bytes written to the journal, headers and padding included.
     bytes_written,
+    /// Bytes of zeros that new segments were filled with, once each.
+    bytes_filled,
     /// The most bytes that waited for the disk at a time; a gauge.
     pending_bytes_peak,
     /// Bytes that wait for the disk; a gauge.

@@ -10,7 +10,7 @@
 
 use imap_proto::SequenceSet;
 use imbl::Vector;
-use mailbox_model::{Entry, FlagId, Mailbox, MailboxId, ModSeq, Uid, UidSet, UidValidity};
+use mailbox_model::{Entry, Mailbox, MailboxId, ModSeq, Uid, UidSet, UidValidity};
 use std::ops::Range;
 
 /// A selected mailbox.
@@ -54,28 +54,23 @@ pub(crate) enum OwnStore<'a> {
     Silent {
         modseq: ModSeq,
         uids: &'a UidSet,
-        expected: &'a (dyn Fn(&Entry) -> Vec<FlagId> + Sync),
+        /// Whether the second is what the first, as it was told, becomes.
+        expected: &'a (dyn Fn(&Entry, &Entry) -> bool + Sync),
     },
 }
 
 impl OwnStore<'_> {
-    fn silences(self, told: &Entry, now: &Entry) -> bool {
-        let Self::Silent {
-            modseq,
-            uids,
-            expected,
-        } = self
-        else {
-            return false;
+    /// True if the client that was told one takes the entry to be as it is now.
+    fn knows(self, told: &Entry, now: &Entry) -> bool {
+        let own = match self {
+            Self::Silent {
+                modseq,
+                uids,
+                expected,
+            } => now.modseq == modseq && uids.contains(now.uid) && expected(told, now),
+            Self::None | Self::Told(_) => false,
         };
-        if now.modseq != modseq || !uids.contains(now.uid) {
-            return false;
-        }
-        let mut flags: Vec<FlagId> = now.flags().collect();
-        flags.sort_unstable();
-        let mut wanted = expected(told);
-        wanted.sort_unstable();
-        flags == wanted
+        own || told.modseq == now.modseq
     }
 }
 
@@ -218,41 +213,36 @@ impl Selected {
         // What was told before is in front of what came since.
         let next = self.entries.last().map_or(Uid(1), |entry| entry.uid.next());
         let first_new = newest.ranks(next, Uid(u32::MAX)).start;
-        for (rank, entry) in newest.changed_since(since) {
-            if rank >= first_new {
-                break;
-            }
-            let Ok(at) = self.rank(entry.uid) else {
-                continue;
-            };
-            let known = self
-                .entries
-                .get(at)
-                .is_some_and(|told| told.modseq == entry.modseq || own.silences(told, entry));
-            if !known {
-                differences.changed.push(at);
-            }
-            if !with_expunges {
-                self.entries.set(at, entry.clone());
-            }
-        }
-        let count = newest.entries().len();
-        if first_new < count {
-            let total = if with_expunges {
-                count
-            } else {
-                for (_, entry) in newest.range(first_new..count) {
-                    self.entries.push_back(entry.clone());
-                }
-                self.entries.len()
-            };
-            differences.exists = u32::try_from(total).ok();
-        }
+        let changed = newest.changed_since(since);
+        let changed = changed.take_while(|(rank, _)| *rank < first_new);
         self.told = newest.highest_modseq();
-        if with_expunges {
-            // Now the same: share the view's structure again.
+        if self.entries.len() == first_new {
+            // Nothing is gone that the client still counts: its ranks are the
+            // view's, whose structure is shared again.
+            let mut told = self.entries.focus();
+            for (rank, entry) in changed {
+                if !told.get(rank).is_some_and(|told| own.knows(told, entry)) {
+                    differences.changed.push(rank);
+                }
+            }
             self.entries = newest.entries().clone();
             self.expunges_told = self.told;
+        } else {
+            for (_, entry) in changed {
+                let Ok(at) = self.rank(entry.uid) else {
+                    continue;
+                };
+                let told = self.entries.set(at, entry.clone());
+                if !own.knows(&told, entry) {
+                    differences.changed.push(at);
+                }
+            }
+            for (_, entry) in newest.range(first_new..newest.entries().len()) {
+                self.entries.push_back(entry.clone());
+            }
+        }
+        if first_new < newest.entries().len() {
+            differences.exists = u32::try_from(self.entries.len()).ok();
         }
         differences
     }

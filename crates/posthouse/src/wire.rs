@@ -386,6 +386,11 @@ fn watch_store(metrics: &Metrics, store: &Arc<Store>) {
         "Bytes written to the journal",
         |stats| stats.bytes_written,
     );
+    watch(
+        "store_bytes_filled",
+        "Zeros that new segments were filled with",
+        |stats| stats.bytes_filled,
+    );
     watch("store_body_bytes", "Stored bytes of bodies", |stats| {
         stats.body_bytes
     });

@@ -273,22 +273,11 @@ impl Applier<'_> {
                 self.check_keyword(keyword)?;
             }
             let source = self.view.mailbox(id).ok_or(ApplyError::NoMailbox(id))?;
-            let chosen: Vec<(usize, Uid, EmailId)> = source
-                .select(&edit.uids)
-                .map(|(rank, entry)| (rank, entry.uid, entry.email))
-                .collect();
-            let sharing = edit.flag != FlagId::Deleted && !self.view.shared.is_empty();
-            for &(rank, uid, email) in &chosen {
-                let copies = sharing
-                    .then(|| self.view.shared.get(&email).cloned())
-                    .flatten();
-                self.edit_entry(id, rank, uid, edit)?;
-                let others = copies.iter().flat_map(|copies| copies.iter());
-                for copy in others.filter(|copy| copy.mailbox != id) {
-                    let rank = self.rank_of(*copy)?;
-                    self.edit_entry(copy.mailbox, rank, copy.uid, edit)?;
-                    elsewhere.entry(copy.mailbox).or_default().push(copy.uid);
-                }
+            let copies = self.view.copies_of(source, &edit.uids, edit.flag);
+            self.edit_entries(id, &edit.uids, edit)?;
+            for copy in copies {
+                self.edit_entries(copy.mailbox, &UidSet::one(copy.uid), edit)?;
+                elsewhere.entry(copy.mailbox).or_default().push(copy.uid);
             }
         }
         let named = edits.iter().flat_map(|edit| edit.uids.ranges());
@@ -307,34 +296,27 @@ impl Applier<'_> {
         }
     }
 
-    fn rank_of(&self, copy: Copy) -> Result<usize, ApplyError> {
-        self.view
-            .mailbox(copy.mailbox)
-            .and_then(|mailbox| mailbox.rank(copy.uid).ok())
-            .ok_or(ApplyError::Entries(copy.mailbox))
-    }
-
-    fn edit_entry(
+    fn edit_entries(
         &mut self,
         id: MailboxId,
-        rank: usize,
-        uid: Uid,
+        uids: &UidSet,
         edit: &FlagEdit,
     ) -> Result<(), ApplyError> {
         let modseq = self.modseq;
         self.effects.mailboxes.insert(id);
-        self.effects.pages.insert((id, page_of(uid)));
         let mailbox = self.view.mailbox_mut(id).ok_or(ApplyError::NoMailbox(id))?;
         mailbox.highest_modseq = modseq;
-        let mut changed = false;
-        mailbox.edit(rank, |entry| {
+        let (mut changed, mut noted) = (0, None);
+        let all = mailbox.edit_all(uids, |entry| {
+            let page = page_of(entry.uid);
+            if noted != Some(page) {
+                self.effects.pages.insert((id, page));
+                noted = Some(page);
+            }
             entry.modseq = modseq;
-            changed = match edit.flag {
-                FlagId::Deleted => std::mem::replace(&mut entry.deleted, edit.set) != edit.set,
-                flag => entry.keywords.edit(flag, edit.set),
-            };
+            changed += usize::from(entry.set(edit.flag, edit.set));
         });
-        if changed {
+        if all > 0 && changed == all {
             Ok(())
         } else {
             Err(ApplyError::Entries(id))

@@ -57,6 +57,14 @@ impl Entry {
         }
     }
 
+    /// Sets or clears a flag; true if that changed it.
+    pub(crate) fn set(&mut self, flag: FlagId, on: bool) -> bool {
+        match flag {
+            FlagId::Deleted => std::mem::replace(&mut self.deleted, on) != on,
+            other => self.keywords.edit(other, on),
+        }
+    }
+
     /// Every flag that is set, `\Deleted` last.
     pub fn flags(&self) -> impl Iterator<Item = FlagId> + '_ {
         self.keywords
@@ -292,9 +300,19 @@ impl Mailbox {
         ))
     }
 
-    /// Changes one entry and keeps the counters right.
-    pub(crate) fn edit(&mut self, rank: usize, edit: impl FnOnce(&mut Entry)) {
-        if let Some(entry) = self.entries.get_mut(rank) {
+    /// Changes the entries of the set, keeps the counters right and gives how
+    /// many there are. Costs O(log n) for each run of them and then O(1) for each.
+    pub(crate) fn edit_all(&mut self, uids: &UidSet, mut edit: impl FnMut(&mut Entry)) -> usize {
+        let runs: Vec<Range<usize>> = uids
+            .ranges()
+            .map(|(first, last)| self.ranks(first, last))
+            .collect();
+        let mut entries = self.entries.focus_mut();
+        let mut count = 0;
+        for rank in runs.into_iter().flatten() {
+            let Some(entry) = entries.get_mut(rank) else {
+                break;
+            };
             self.counters.subtract(entry);
             self.keywords.subtract(&entry.keywords);
             edit(entry);
@@ -303,7 +321,9 @@ impl Mailbox {
             if !entry.keywords.is_seen() {
                 self.seen_below.lower(entry.uid);
             }
+            count += 1;
         }
+        count
     }
 
     /// Appends an entry; false if its UID is not above all before it.

@@ -13,7 +13,6 @@
 //! ([`Change::Restore`]).
 
 use crate::change::{Change, FlagEdit, Item, LogEntry, NewMailbox, Renamed, Restored, Transfer};
-use crate::flags::FlagId;
 use crate::ids::{EmailId, MailboxId, ModSeq, Uid};
 use crate::mailbox::{Counters, Entry, ExpungeLog, Mailbox};
 use crate::name::MailboxName;
@@ -244,37 +243,30 @@ impl Rewind {
     fn flags(&mut self, id: MailboxId, edits: &[FlagEdit]) -> Result<(), UndoError> {
         for edit in edits.iter().rev() {
             let source = self.view.mailbox(id).ok_or(UndoError::Mailbox(id))?;
-            let chosen: Vec<(Uid, EmailId)> = source
-                .select(&edit.uids)
-                .map(|(_, entry)| (entry.uid, entry.email))
-                .collect();
-            for (uid, email) in chosen {
-                let copies = match edit.flag {
-                    FlagId::Deleted => None,
-                    _ => self.view.shared.get(&email).cloned(),
-                };
-                self.edit_back(Copy { mailbox: id, uid }, edit)?;
-                let others = copies.iter().flat_map(|copies| copies.iter());
-                for copy in others.filter(|copy| copy.mailbox != id) {
-                    self.edit_back(*copy, edit)?;
-                }
+            let copies = self.view.copies_of(source, &edit.uids, edit.flag);
+            self.edit_back(id, &edit.uids, edit)?;
+            for copy in copies {
+                self.edit_back(copy.mailbox, &UidSet::one(copy.uid), edit)?;
             }
         }
         Ok(())
     }
 
-    fn edit_back(&mut self, copy: Copy, edit: &FlagEdit) -> Result<(), UndoError> {
-        let mailbox = self.changed(copy.mailbox)?;
-        let fault = UndoError::Mailbox(copy.mailbox);
-        let rank = mailbox.rank(copy.uid).map_err(|_| fault)?;
-        let mut changed = false;
-        mailbox.edit(rank, |entry| {
-            changed = match edit.flag {
-                FlagId::Deleted => std::mem::replace(&mut entry.deleted, !edit.set) == edit.set,
-                flag => entry.keywords.edit(flag, !edit.set),
-            };
+    fn edit_back(
+        &mut self,
+        id: MailboxId,
+        uids: &UidSet,
+        edit: &FlagEdit,
+    ) -> Result<(), UndoError> {
+        let mut changed = 0;
+        let all = self.changed(id)?.edit_all(uids, |entry| {
+            changed += usize::from(entry.set(edit.flag, !edit.set));
         });
-        if changed { Ok(()) } else { Err(fault) }
+        if all > 0 && changed == all {
+            Ok(())
+        } else {
+            Err(UndoError::Mailbox(id))
+        }
     }
 
     /// The copies that a transfer made: the last of the target.

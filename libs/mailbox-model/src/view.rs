@@ -11,6 +11,7 @@ use crate::mailbox::{Entry, Mailbox};
 use crate::name::MailboxName;
 use crate::recent::RecentChanges;
 use crate::role::Role;
+use crate::uidset::UidSet;
 use imbl::{OrdMap, OrdSet};
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -207,6 +208,20 @@ impl View {
             Flag::Deleted => FlagId::Deleted,
             Flag::Keyword(name) => FlagId::Keyword(self.keywords.id(name)?),
         })
+    }
+
+    /// The copies in other mailboxes that get a flag together with entries of
+    /// this one: all flags are the email's but `\Deleted`, which is a copy's own.
+    pub(crate) fn copies_of(&self, mailbox: &Mailbox, uids: &UidSet, flag: FlagId) -> Vec<Copy> {
+        if flag == FlagId::Deleted || self.shared.is_empty() {
+            return Vec::new();
+        }
+        mailbox
+            .select(uids)
+            .filter_map(|(_, entry)| self.shared.get(&entry.email))
+            .flat_map(|copies| copies.iter().copied())
+            .filter(|copy| copy.mailbox != mailbox.id)
+            .collect()
     }
 
     /// The copies of the email that this entry of `mailbox` shows, itself among them.

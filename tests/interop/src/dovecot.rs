@@ -2,7 +2,6 @@
 
 use crate::Result;
 use crate::world::{World, wait_for_port};
-use anyhow::Context as _;
 use std::process::Command;
 
 /// How Dovecot syncs; both are shown beside ours.
@@ -47,7 +46,7 @@ impl Dovecot {
             Fsync::Optimized => "optimized",
         };
         let conf = format!(
-            "base_dir = {d}/run\nstate_dir = {d}/run\nlog_path = {d}/dovecot.log\nprotocols = imap lmtp pop3\nlisten = {ip}\n\
+            "base_dir = {d}/run\nstate_dir = {d}/run\nlog_path = /dev/stderr\nprotocols = imap lmtp pop3\nlisten = {ip}\n\
              ssl = no\ndisable_plaintext_auth = no\nmail_fsync = {fsync}\nmail_location = {format}:~/mail\nauth_cache_size = 10M\n\
              first_valid_uid = 100\nmail_max_userip_connections = 10000\nlmtp_save_to_detail_mailbox = no\n\
              passdb {{\n driver = static\n args = password={password}\n}}\n\
@@ -68,9 +67,7 @@ impl Dovecot {
                 .arg("-c")
                 .arg(dir.join("dovecot.conf")),
         )?;
-        wait_for_port(&format!("{ip}:143")).with_context(|| {
-            std::fs::read_to_string(dir.join("dovecot.log")).unwrap_or_default()
-        })?;
+        wait_for_port(&format!("{ip}:143"))?;
         Ok(Self {
             pid,
             lmtp: format!("{d}/run/posthouse-lmtp"),

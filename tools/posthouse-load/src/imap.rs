@@ -38,25 +38,39 @@ pub(crate) struct Repeat {
     /// The commands of a round.
     #[arg(long)]
     command: Vec<String>,
+    /// Each round is a session of its own: connecting and the login count.
+    #[arg(long, conflicts_with_all = ["setup", "before"])]
+    fresh: bool,
 }
 
 /// Runs commands `--messages` times; the latencies are those of whole rounds.
 pub(crate) async fn repeat(common: Common, work: Repeat) -> Result<Report> {
-    let mut session = Session::login(&common, 0).await?;
-    for command in &work.setup {
-        session.command(command).await?;
+    let mut kept = None;
+    if !work.fresh {
+        let mut session = Session::login(&common, 0).await?;
+        for command in &work.setup {
+            session.command(command).await?;
+        }
+        kept = Some(session);
     }
     let meter = Meter::start(&common.pids)?;
     let mut latencies = Vec::new();
     for _ in 0..common.messages {
-        for command in &work.before {
-            session.command(command).await?;
+        if let Some(session) = &mut kept {
+            for command in &work.before {
+                session.command(command).await?;
+            }
         }
         let start = Instant::now();
+        let mut session = match kept.take() {
+            Some(session) => session,
+            None => Session::login(&common, 0).await?,
+        };
         for command in &work.command {
             session.command(command).await?;
         }
         latencies.push(start.elapsed());
+        kept = (!work.fresh).then_some(session);
     }
     meter.report("repeat", latencies, 0)
 }

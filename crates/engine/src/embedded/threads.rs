@@ -274,9 +274,15 @@ impl Supplier {
         let core = &*self.core;
         let made = match retired {
             Some(retired) => self.maker.make_again(core.store, retired),
-            None => self
-                .maker
-                .make(core.store, self.maker.options.segment_bytes),
+            None => {
+                let made = self
+                    .maker
+                    .make(core.store, self.maker.options.segment_bytes);
+                if let Ok(segment) = &made {
+                    add(&core.counters.bytes_filled, segment.header.bytes);
+                }
+                made
+            }
         };
         let full = made.is_err();
         let was_full = core.disk_full.swap(full, Ordering::AcqRel);

@@ -59,11 +59,14 @@ pub(crate) async fn run(session: &mut Session, command: StoreCommand) -> Execute
         Some(view) => flags.iter().filter_map(|flag| view.flag_id(flag)).collect(),
         None => Vec::new(),
     };
-    let expected = |told: &Entry| expected(action, &named, told);
-    let changed: UidSet = uids
-        .iter()
-        .filter(|uid| !stored.modified.contains(*uid))
-        .collect();
+    let expected = |told: &Entry, now: &Entry| is_expected(action, &named, told, now);
+    let changed: UidSet = match stored.modified.is_empty() {
+        true => uids.clone(),
+        false => uids
+            .iter()
+            .filter(|uid| !stored.modified.contains(*uid))
+            .collect(),
+    };
     let own = match stored.modseq {
         _ if !command.silent => OwnStore::Told(&changed),
         Some(modseq) => OwnStore::Silent {
@@ -84,14 +87,18 @@ pub(crate) async fn run(session: &mut Session, command: StoreCommand) -> Execute
     Ok(reply)
 }
 
-/// The flags that a client takes an entry to have after its STORE, by what it was told before.
-fn expected(action: FlagAction, named: &[FlagId], told: &Entry) -> Vec<FlagId> {
-    let others = told.flags().filter(|flag| !named.contains(flag));
-    match action {
-        FlagAction::Replace => named.to_vec(),
-        FlagAction::Add => others.chain(named.iter().copied()).collect(),
-        FlagAction::Remove => others.collect(),
-    }
+/// True if a client that was told an entry takes it to be as it is after its STORE.
+fn is_expected(action: FlagAction, named: &[FlagId], told: &Entry, now: &Entry) -> bool {
+    let wanted = |flag: FlagId| match (named.contains(&flag), action) {
+        (true, FlagAction::Remove) => false,
+        (true, FlagAction::Add | FlagAction::Replace) => true,
+        (false, FlagAction::Replace) => false,
+        (false, FlagAction::Add | FlagAction::Remove) => told.has(flag),
+    };
+    let looked_at = now.flags().chain(told.flags()).chain(named.iter().copied());
+    looked_at
+        .into_iter()
+        .all(|flag| now.has(flag) == wanted(flag))
 }
 
 /// RFC 7162 §3.1.3: the new mod-sequence is told even when the flags are not.

@@ -17,7 +17,10 @@ use crate::embedded::index::{
 };
 use crate::stats::{Counters, add, set};
 use lsm_tree::compaction::Leveled;
-use lsm_tree::{AbstractTree, AnyTree, Cache, Config, Guard, SequenceNumberCounter};
+use lsm_tree::config::CompressionPolicy;
+use lsm_tree::{
+    AbstractTree, AnyTree, Cache, CompressionType, Config, Guard, SequenceNumberCounter,
+};
 use parking_lot::{Condvar, Mutex};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -134,6 +137,9 @@ impl TreeIndex {
             let ignored = SequenceNumberCounter::default();
             Config::new(folder, counter.clone(), ignored)
                 .use_cache(Arc::clone(&cache))
+                // A record is written again with each merge; the cache holds
+                // blocks as they are read.
+                .data_block_compression_policy(CompressionPolicy::all(CompressionType::Lz4))
                 .open()
         })?;
         let persisted = contained(|| Ok(tree.get_highest_persisted_seqno()))?;

@@ -40,56 +40,51 @@ pub(crate) fn million(world: &mut World) -> Result<()> {
         &["p50_ms", "cpu_s_per_1000"],
         || imap(1, pid, &[select], "FETCH 1:* (UID FLAGS)"),
     )?;
-    alone(
-        "one flag in a million",
-        &["p50_ms", "written_per_change"],
-        || {
-            let mut one = imap(
-                50,
-                pid,
-                &["SELECT INBOX"],
-                "STORE 77 FLAGS.SILENT (\\Flagged)",
-            )?;
-            one["written_per_change"] = one["written_per_message"].clone();
-            Ok(one)
-        },
-    )?;
-    alone("one flag in few", &["p50_ms", "written_per_change"], || {
-        let words = format!("--addr {addr} --messages 50 --user user1@demo.test repeat");
-        let mut one = Work::new(&words, &[pid])
-            .and(&[
-                "--setup",
-                "APPEND INBOX {1+}\r\nx",
-                "--setup",
-                "SELECT INBOX",
-            ])
-            .and(&["--command", "STORE 1 FLAGS.SILENT (\\Flagged)"])
-            .measure()?;
-        one["written_per_change"] = one["written_per_message"].clone();
-        Ok(one)
-    })?;
+    for (what, user) in [("a million", "user0"), ("few", "user1")] {
+        one_flag(what, &addr, user, pid)?;
+    }
     let last = format!(
         "FETCH {}:* (UID FLAGS ENVELOPE)",
         messages.saturating_sub(49).max(1)
     );
+    for (what, commands) in [
+        ("login, SELECT and the last 50", [select, &last]),
+        (
+            "login, SELECT and all UID and FLAGS",
+            [select, "FETCH 1:* (UID FLAGS)"],
+        ),
+    ] {
+        alone(
+            &format!("{what} of a million, cold"),
+            &["p50_ms", "resident_kb"],
+            || {
+                pid = cold(&mut ours, world, pid)?;
+                let words =
+                    format!("--addr {addr} --messages 1 --user user0@demo.test repeat --fresh");
+                let mut work = Work::new(&words, &[pid]);
+                for command in commands {
+                    work = work.and(&["--command", command]);
+                }
+                work.measure()
+            },
+        )?;
+    }
+    Ok(())
+}
+
+/// Setting one flag and syncing it, in a mailbox of any size.
+fn one_flag(what: &str, addr: &str, user: &str, pid: u32) -> Result<()> {
     alone(
-        "SELECT and the last 50 of a million, cold",
-        &["p50_ms"],
+        &format!("one flag in {what}"),
+        &["p50_ms", "written_per_message"],
         || {
-            pid = cold(&mut ours, world, pid)?;
-            let words = format!("--addr {addr} --messages 1 --user user0@demo.test repeat");
+            let words = format!("--addr {addr} --messages 50 --user {user}@demo.test repeat");
             Work::new(&words, &[pid])
-                .and(&["--command", select, "--command", &last])
+                .and(&["--setup", "APPEND INBOX {1+}\r\nx"])
+                .and(&["--setup", "SELECT INBOX"])
+                .and(&["--before", "STORE 1 -FLAGS.SILENT (\\Flagged)"])
+                .and(&["--command", "STORE 1 +FLAGS.SILENT (\\Flagged)"])
                 .measure()
-        },
-    )?;
-    alone(
-        "first UID FETCH FLAGS of a million, cold",
-        &["p50_ms"],
-        || {
-            pid = cold(&mut ours, world, pid)?;
-            imap(1, pid, &[], select)?;
-            imap(1, pid, &[select], "FETCH 1:* (UID FLAGS)")
         },
     )
 }

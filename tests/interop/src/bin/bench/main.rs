@@ -25,7 +25,7 @@ struct Kind {
     run: fn(&mut World) -> Result<()>,
 }
 
-const KINDS: [Kind; 12] = [
+const KINDS: [Kind; 13] = [
     Kind {
         name: "deliver",
         run: sending::deliver,
@@ -37,6 +37,10 @@ const KINDS: [Kind; 12] = [
     Kind {
         name: "relay",
         run: sending::relay,
+    },
+    Kind {
+        name: "written",
+        run: sending::written,
     },
     Kind {
         name: "limit",

@@ -2,11 +2,12 @@
 
 use crate::measure::{Work, alone, compare, number};
 use crate::servers::{USERS, ours, postfix_and_dovecot};
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use interop::dovecot::{Dovecot, Fsync};
 use interop::postfix::Postfix;
-use interop::posthouse::PASSWORD;
+use interop::posthouse::{PASSWORD, Posthouse};
 use interop::world::{World, wait_for_port};
+use serde_json::{Value, json};
 use std::process::Command;
 
 /// Durable delivery into mailboxes by SMTP: ours against Postfix with Dovecot.
@@ -154,4 +155,66 @@ pub(crate) fn limit(world: &mut World) -> Result<()> {
         )?;
     }
     Ok(())
+}
+
+/// Bytes that reach the disk for each byte delivered, told apart. Long enough
+/// for the index to be flushed and compacted many times.
+pub(crate) fn written(world: &mut World) -> Result<()> {
+    let (ours, pid) = ours(world)?;
+    let messages = number("POSTHOUSE_BENCH_MESSAGES", 50_000);
+    let words = format!(
+        "--addr {} --connections 64 --messages {messages} --size 10000 --users {USERS} deliver --to user{{n}}@demo.test",
+        ours.addr(25)
+    );
+    let work = Work::new(&words, &[pid]);
+    let parts = ["body", "records", "index", "all_but_fill", "fill"];
+    alone("bytes written per byte delivered", &parts, || {
+        let before = Counted::read(world, &ours)?;
+        let all = work.measure()?;
+        Counted::read(world, &ours)?.since(&before, &all)
+    })
+}
+
+/// The store's counters of bytes.
+struct Counted {
+    bodies: f64,
+    journal: f64,
+    fill: f64,
+}
+
+impl Counted {
+    fn read(world: &World, ours: &Posthouse) -> Result<Self> {
+        let page = world.output(
+            "curl",
+            ["-sf", &format!("http://{}/metrics", ours.addr(80))],
+        )?;
+        let value = |name: &str| -> Result<f64> {
+            let line = page
+                .lines()
+                .find_map(|line| line.strip_prefix(&format!("posthouse_store_{name}_total ")));
+            Ok(line.context(format!("no counter {name}"))?.trim().parse()?)
+        };
+        Ok(Self {
+            bodies: value("body_bytes")?,
+            journal: value("bytes_written")?,
+            fill: value("bytes_filled")?,
+        })
+    }
+
+    /// The parts of what one run wrote, per byte of its messages.
+    fn since(&self, before: &Self, run: &Value) -> Result<Value> {
+        let of = |name: &str| run.get(name).and_then(Value::as_f64).context("no figure");
+        let per_byte = of("written_per_byte")?;
+        let delivered = of("written_per_message")? * of("messages")? / per_byte;
+        let body = (self.bodies - before.bodies) / delivered;
+        let journal = (self.journal - before.journal) / delivered;
+        let fill = (self.fill - before.fill) / delivered;
+        Ok(json!({
+            "body": body,
+            "records": journal - body,
+            "index": per_byte - journal - fill,
+            "all_but_fill": per_byte - fill,
+            "fill": fill,
+        }))
+    }
 }
