@@ -76,8 +76,9 @@ pub(crate) const MEMORY_MIN: u64 = 128 << 20;
 /// The most that they take where nobody asked for more.
 pub(crate) const MEMORY_MAX: u64 = 4 << 30;
 
-/// Memtables of the index at a time: one that fills, and as many as wait for their tables before writers wait.
-pub(crate) const MEMTABLES: u64 = 4;
+/// Memtables of the index at a time: one that fills, three that wait for their tables before writers wait, and what the library
+/// still holds of those before.
+pub(crate) const MEMTABLES: u64 = 6;
 
 /// A memtable of the index; smaller ones make more tables to merge.
 pub(crate) const MEMTABLE_BYTES_MIN: u64 = 4 << 20;

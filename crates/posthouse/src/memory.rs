@@ -3,7 +3,7 @@
 //! | share | of the whole | holds |
 //! |---|---|---|
 //! | views | half | the views of accounts that nobody holds at the moment, for the next session |
-//! | index | a quarter | blocks of the index that were read, and its memtables: one that fills, three that wait for their tables |
+//! | index | a quarter | blocks of the index that were read, and its memtables: one that fills, three that wait for their tables, two that the library still holds |
 //! | receiving | an eighth | buffers of messages that are coming in |
 //! | journal | at most a sixteenth and 32 MiB | frames on their way to the disk |
 //! | reading ahead | what is left of the eighth with the journal | bodies that FETCH has read and not sent yet |

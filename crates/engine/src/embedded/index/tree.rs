@@ -290,18 +290,29 @@ impl Index for TreeIndex {
     fn pace(&self) -> bool {
         let shared = &*self.shared;
         let mut work = shared.work.lock();
-        let sealed = contained(|| Ok(shared.tree.sealed_memtable_count())).unwrap_or(0);
-        let wait = if sealed > SEALED_MAX {
-            SLOW_MAX
-        } else {
-            let over = shared.first_level().saturating_sub(SLOW_FROM_TABLES) as u32;
-            (SLOW_STEP * over).min(SLOW_MAX)
+        // The library holds a memtable for some time after it became a table.
+        let too_much = || {
+            let tree = &shared.tree;
+            let sealed = contained(|| Ok(tree.sealed_memtable_count())).unwrap_or(0);
+            let bytes = contained(|| Ok(tree.version_memtable_size_sum())).unwrap_or(0);
+            let bound = (SEALED_MAX as u64 + 2) * shared.options.memtable_bytes;
+            sealed > SEALED_MAX || (sealed > 0 && bytes > bound)
         };
-        // A flush or merge that ends may cut the wait short.
-        !wait.is_zero() && !work.closing && {
-            shared.wake.wait_for(&mut work, wait);
-            true
+        let mut waited = false;
+        // Memory is what is promised here, so it is waited as long as it takes.
+        // When tables can't be written, the journal is what refuses.
+        while too_much() && !work.closing && !(waited && work.failed) {
+            shared.wake.wait_for(&mut work, SLOW_MAX);
+            waited = true;
         }
+        let over = shared.first_level().saturating_sub(SLOW_FROM_TABLES) as u32;
+        let wait = (SLOW_STEP * over).min(SLOW_MAX);
+        // A merge that ends may cut the wait short.
+        if !waited && !wait.is_zero() && !work.closing {
+            shared.wake.wait_for(&mut work, wait);
+            waited = true;
+        }
+        waited
     }
 
     fn memory(&self) -> (u64, u64) {

@@ -13,6 +13,7 @@ mod large;
 mod measure;
 mod reading;
 mod resting;
+mod saving;
 mod sending;
 mod servers;
 
@@ -25,7 +26,7 @@ struct Kind {
     run: fn(&mut World) -> Result<()>,
 }
 
-const KINDS: [Kind; 13] = [
+const KINDS: [Kind; 14] = [
     Kind {
         name: "deliver",
         run: sending::deliver,
@@ -61,6 +62,10 @@ const KINDS: [Kind; 13] = [
     Kind {
         name: "change",
         run: changing::change,
+    },
+    Kind {
+        name: "backup",
+        run: saving::backup,
     },
     Kind {
         name: "idle",
