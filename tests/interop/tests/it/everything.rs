@@ -25,7 +25,7 @@ use anyhow::Context as _;
 use inside::Inside;
 use interop::Result;
 use interop::posthouse::Posthouse;
-use interop::world::{Needs, World, run};
+use interop::world::{Needs, World, run, wait_for};
 use life::{Backups, Life};
 use mail::{ACCOUNTS, WORKERS};
 use promised::Delivered;
@@ -200,6 +200,14 @@ impl House {
             self.tally.end_life();
             self.check(world, 3)?;
         }
+        // The lives before may all have been too short for a pass of collection.
+        let http = self.ours.addr(80);
+        let freed = "store_segments_freed_total";
+        wait_for("a segment to be freed", Duration::from_secs(60), || {
+            self.tally.read_metrics(&http)?;
+            Ok((self.tally.so_far(freed) > 0).then_some(()))
+        })?;
+        self.tally.end_life();
         self.ours.end(world, "TERM")?;
         self.inside.check()?;
         self.ours.assert_sound()?;
