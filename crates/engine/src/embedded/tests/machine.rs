@@ -30,9 +30,11 @@ impl Machine {
         let moving = Arc::new(Mutex::new(None::<Moving>));
         let told = Arc::new(Mutex::new(Told::default()));
         let mut options = options.clone();
-        let of_stall = Arc::clone(&moving);
+        // The core holds this and the workers the core: a circle, but for the weak end.
+        let of_stall = Arc::downgrade(&moving);
         options.on_stall = Some(Arc::new(move || {
-            let mut moving = of_stall.lock();
+            let moving = of_stall.upgrade().expect("the machine lives");
+            let mut moving = moving.lock();
             let moving = moving
                 .as_mut()
                 .expect("a writer waits only while the store is open");
@@ -167,5 +169,17 @@ impl Moving {
 
     fn is_full(&self) -> bool {
         self.workers.writer.core.disk_full.load(Ordering::Acquire)
+    }
+}
+
+/// Ten thousand seeds are forty thousand lives, of megabytes each.
+#[test]
+fn a_life_leaves_nothing_in_memory() {
+    for end in [Machine::close, Machine::abandon] {
+        let folder = Folder::new();
+        let machine = Machine::open(&folder.0, &small()).expect("open");
+        let core = Arc::downgrade(&machine.engine.core);
+        end(machine);
+        assert!(core.upgrade().is_none(), "somebody holds the store");
     }
 }
