@@ -81,6 +81,9 @@ pub(crate) fn open(folder: &Path, options: &Options) -> Result<Opened, OpenError
         None => Arc::new(RealDisk::open(&folder.join("journal"), options.direct)?),
     };
     let counters = Arc::new(Counters::default());
+    // The last process may have ended between giving a segment its name and
+    // syncing that, or the sync failed: nothing is built on such a name.
+    disk.sync_folder()?;
     let (mut segments, mut findings) = scan::segments(&*disk)?;
     let newest = segments.iter().map(|segment| segment.header.version).max();
     if let Some(found) = newest.filter(|found| *found > FORMAT) {

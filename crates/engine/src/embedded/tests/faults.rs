@@ -337,3 +337,43 @@ fn a_full_disk_is_refused_at_the_door_and_what_is_inside_is_finished() {
     engine.put_body(ShardId(0), &body).expect("room again");
     assert_eq!(engine.fsck().expect("fsck"), []);
 }
+
+/// A process makes a segment and ends before the name is on stable storage,
+/// because it is killed or because that very sync fails. The next one finds the
+/// segment in the list and must not promise anything in it yet.
+#[test]
+fn a_name_that_was_not_synced_is_synced_before_it_is_built_on() {
+    for seed in 0..20 {
+        let disk = SimDisk::new(seed, seed % 2 == 0);
+        let index = Arc::new(MapIndex::default());
+        let options = Options {
+            disk: Some(Arc::new(disk.clone())),
+            index: Some(index.clone()),
+            ..small()
+        };
+        disk.plan(Plan {
+            of: Some(Op::SyncFolder),
+            // Whichever sync it is, that of the name or one before.
+            nth: 1 + seed % 3,
+            fault: Fault::Error(Errno::NOSPC),
+        });
+        let folder = Folder::new();
+        drop(Machine::open(&folder.0, &options));
+        disk.restart();
+        let machine = Machine::open(&folder.0, &options).expect("a good disk");
+        let mut batch = Batch::new();
+        batch.put(key(1, "promised"), "x");
+        let ticket = machine.engine.submit(batch).expect("taken");
+        for _ in 0..3 {
+            machine.write();
+            machine.apply();
+        }
+        assert!(ticket.is_done());
+        machine.abandon();
+        disk.power_cut();
+        index.lose();
+        let machine = Machine::open(&folder.0, &options).expect("a good disk");
+        assert_eq!(all(&machine.engine).len(), 1, "seed {seed}");
+        machine.close();
+    }
+}

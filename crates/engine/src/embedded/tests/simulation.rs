@@ -90,10 +90,12 @@ fn seeds<M: Send>(test: &str, usual: u64, run: impl Fn(u64) -> Run<M> + Sync) ->
         }
     });
     let (met, broken) = all.into_inner().expect("no thread panics");
+    let lines: Vec<&str> = broken.iter().filter_map(|one| one.lines().next()).collect();
     assert!(
         broken.is_empty(),
-        "{} of {seeds} seeds: {}",
+        "{} of {seeds} seeds:\n{}\n{}",
         broken.len(),
+        lines.join("\n"),
         broken[0]
     );
     met
