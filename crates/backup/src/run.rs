@@ -203,7 +203,7 @@ fn store_id(source: &Source) -> Result<StoreId, BackupError> {
         match source.engine.submit(batch) {
             Ok(ticket) => drop(ticket.done_blocking()),
             // Another was first: its name counts.
-            Err(engine::SubmitError::Conflict { .. }) => {}
+            Err(engine::SubmitError::Conflict { winner, .. }) => winner.visible_blocking(),
             Err(error) => return Err(error.into()),
         }
     }

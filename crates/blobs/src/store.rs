@@ -96,8 +96,8 @@ impl Blobs {
 
     /// Adds to `batch` what makes the blob part of the store: its record, or
     /// the condition that the record which is there stays as it is. When
-    /// `submit` answers [`SubmitError::Conflict`], stage a new batch; bytes
-    /// that are in the journal already are not written twice.
+    /// `submit` answers [`SubmitError::Conflict`], wait for the winner and stage
+    /// a new batch; bytes that are in the journal already are not written twice.
     ///
     /// # Errors
     /// The engine cannot read or takes no bytes.

@@ -345,10 +345,10 @@ impl Inner {
         changes.expect(keys::head(), prepared.head_version);
         changes.put(keys::head(), prepared.head.encode());
         changes.finish(self);
-        let Some(ticket) = self.try_submit(batch)? else {
+        let Some(commit) = self.commit(batch).await? else {
             return Ok(false);
         };
-        prepared.head_version = Some(ticket.done().await);
+        prepared.head_version = Some(commit);
         let mut batch = Batch::new();
         stage_mail(&mut batch, id).map_err(DirectoryError::Mail)?;
         if !self.submit(batch).await? {

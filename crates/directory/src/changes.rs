@@ -6,7 +6,7 @@ use crate::keys;
 use crate::login::census::lacks_keys;
 use crate::record::credentials::Credentials;
 use crate::store::Inner;
-use engine::{Batch, CommitNo, Expect, SubmitError, Ticket, Versioned};
+use engine::{Batch, CommitNo, Expect, SubmitError, Versioned};
 use envelope::AccountId;
 use std::sync::Arc;
 
@@ -73,21 +73,17 @@ impl Inner {
     /// Submits and waits until the commit is durable. `Ok(false)` when another
     /// change came first and the caller must read again.
     pub(crate) async fn submit(&self, batch: Batch) -> Result<bool, DirectoryError> {
-        let ticket = self.try_submit(batch)?;
-        match ticket {
-            Some(ticket) => {
-                ticket.done().await;
-                Ok(true)
-            }
-            None => Ok(false),
-        }
+        Ok(self.commit(batch).await?.is_some())
     }
 
     /// `Ok(None)` when another change came first.
-    pub(crate) fn try_submit(&self, batch: Batch) -> Result<Option<Ticket>, DirectoryError> {
+    pub(crate) async fn commit(&self, batch: Batch) -> Result<Option<CommitNo>, DirectoryError> {
         match self.engine.submit(batch) {
-            Ok(ticket) => Ok(Some(ticket)),
-            Err(SubmitError::Conflict { .. }) => Ok(None),
+            Ok(ticket) => Ok(Some(ticket.done().await)),
+            Err(SubmitError::Conflict { winner, .. }) => {
+                winner.visible().await;
+                Ok(None)
+            }
             Err(error) => Err(error.into()),
         }
     }

@@ -15,7 +15,7 @@ use crate::record::domain::DomainRecord;
 use crate::record::head::Head;
 use crate::store::{Directory, Inner, decode};
 use engine::check::{Aside, Checker, Mended, SetAside, key_text};
-use engine::{Batch, Snapshot, Versioned};
+use engine::{Batch, Snapshot, SubmitError, Versioned};
 use envelope::{AccountId, Address, Domain};
 use std::io;
 use std::sync::Arc;
@@ -403,10 +403,11 @@ impl Repair<'_> {
             }
         }
         changes.finish(self.inner);
-        let Some(ticket) = self.inner.try_submit(batch)? else {
-            return Ok(None);
-        };
-        ticket.done_blocking();
+        match self.inner.engine.submit(batch) {
+            Ok(ticket) => drop(ticket.done_blocking()),
+            Err(SubmitError::Conflict { .. }) => return Ok(None),
+            Err(error) => return Err(DirectoryError::from(error).into()),
+        }
         Ok(Some(Mended {
             checker: Checker::DirectoryAgrees,
             account: account.map(|id| id.0),

@@ -423,8 +423,9 @@ pub(crate) async fn commit(
                 ticket.done().await;
                 return Ok(());
             }
-            Err(SubmitError::Conflict { .. }) if conflicts < CONFLICTS_MAX => {
+            Err(SubmitError::Conflict { winner, .. }) if conflicts < CONFLICTS_MAX => {
                 conflicts += 1;
+                winner.visible().await;
                 change.refresh().await?;
             }
             Err(SubmitError::Full) => core.ports.runtime.sleep(FULL_PAUSE).await,

@@ -166,11 +166,13 @@ impl fmt::Debug for Batch {
 /// Why a batch was not taken. Nothing of it was applied.
 #[derive(Debug, Error)]
 pub enum SubmitError {
-    /// A condition does not hold: load again and stage again.
+    /// A condition does not hold: wait for the winner, load again, stage again.
     #[error("another commit changed {key:?} first")]
     Conflict {
         /// The key whose condition failed.
         key: Vec<u8>,
+        /// The commit that changed it, or a later one.
+        winner: Winner,
     },
     /// The batch names keys of more than one shard.
     #[error("the batch touches more than one shard")]
@@ -196,6 +198,28 @@ pub enum SubmitError {
     /// The engine is shutting down.
     #[error("the store is closing")]
     Closed,
+}
+
+/// What won against a refused batch. Conditions are checked against what was
+/// submitted, snapshots show what is durable: whoever stages again without
+/// waiting for the winner meets it again.
+#[derive(Debug, Clone)]
+pub struct Winner(pub(crate) Option<crate::ticket::Waiter>);
+
+impl Winner {
+    /// Returns when a new snapshot shows what won.
+    pub async fn visible(&self) {
+        if let Some(waiter) = &self.0 {
+            waiter.wait().await;
+        }
+    }
+
+    /// As [`Winner::visible`], for threads that run no tasks.
+    pub fn visible_blocking(&self) {
+        if let Some(waiter) = &self.0 {
+            waiter.wait_blocking();
+        }
+    }
 }
 
 /// A read failed.

@@ -9,7 +9,7 @@ use crate::body::Extent;
 use crate::collect::{CollectError, Goal, SealedSegment, Step, Walk};
 use crate::contract::{
     Batch, CommitNo, Engine, Expect, Order, ReadError, ShardId, Snapshot, SubmitError, Ticket,
-    Versioned, VisibleFn,
+    Versioned, VisibleFn, Winner,
 };
 use crate::keys;
 use crate::limits::BODY_FRAME_BYTES_MAX;
@@ -54,6 +54,7 @@ struct State {
     visible: Vec<Map>,
     bodies: HashMap<(ShardId, u64), Bytes>,
     next_body: u64,
+    last_ticket: Option<Arc<ticket::Group>>,
     submitted: VecDeque<Submitted>,
     closed: bool,
 }
@@ -201,7 +202,8 @@ impl Engine for MemoryEngine {
             };
             if !holds {
                 add(&self.shared.counters.conflicts, 1);
-                return Err(SubmitError::Conflict { key });
+                let winner = Winner(state.last_ticket.clone().map(ticket::Waiter));
+                return Err(SubmitError::Conflict { key, winner });
             }
         }
         tip.last += 1;
@@ -220,6 +222,7 @@ impl Engine for MemoryEngine {
         }
         let map = tip.map.clone();
         let group = ticket::Group::new();
+        state.last_ticket = Some(Arc::clone(&group));
         state.submitted.push_back(Submitted {
             shard,
             commit,

@@ -212,7 +212,7 @@ impl Inner {
                     ticket.done().await;
                     return Ok(Committed::Done(refusals));
                 }
-                Err(SubmitError::Conflict { .. }) => {}
+                Err(SubmitError::Conflict { winner, .. }) => winner.visible().await,
                 Err(error) => {
                     tracing::warn!(id = %common.id, %error, "a message was not committed");
                     return Err(reply::of_submit(&error));

@@ -61,7 +61,7 @@ impl Intake {
                     inner.ports.metrics.message_accepted(Door::Own, size);
                     return Ok(id);
                 }
-                Err(SubmitError::Conflict { .. }) => {}
+                Err(SubmitError::Conflict { winner, .. }) => winner.visible().await,
                 Err(error) => return Err(reply::of_submit(&error)),
             }
         }

@@ -488,8 +488,8 @@ impl Lane {
     /// Await the ticket afterwards.
     ///
     /// # Errors
-    /// Nothing was done. On [`SubmitError::Conflict`] take the lane again and
-    /// stage again.
+    /// Nothing was done. On [`SubmitError::Conflict`] wait for the winner, take
+    /// the lane again and stage again.
     pub fn submit(self, batch: Batch) -> Result<Ticket, SubmitError> {
         let shared = Arc::clone(&self.account.shared);
         submit(&shared, vec![self], batch)
@@ -590,7 +590,7 @@ fn submit(shared: &Shared, mut lanes: Vec<Lane>, batch: Batch) -> Result<Ticket,
     let ticket = match submit_changes(shared, &mut lanes, batch) {
         Ok(ticket) => ticket,
         Err(error) => {
-            if let SubmitError::Conflict { key } = &error {
+            if let SubmitError::Conflict { key, .. } = &error {
                 for lane in &mut lanes {
                     let (start, end) = keys::all(lane.account.id());
                     lane.tip.stale |= *key >= start && *key < end;

@@ -64,7 +64,10 @@ impl Account {
                 ticket.done().await;
                 Ok(Outcome::Done(value))
             }
-            Err(SubmitError::Conflict { .. }) => Ok(Outcome::Again),
+            Err(SubmitError::Conflict { winner, .. }) => {
+                winner.visible().await;
+                Ok(Outcome::Again)
+            }
             Err(error) => Err(error.into()),
         }
     }

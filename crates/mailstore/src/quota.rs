@@ -213,7 +213,7 @@ impl Account {
                     ticket.done().await;
                     return Ok(true);
                 }
-                Err(SubmitError::Conflict { .. }) => {}
+                Err(SubmitError::Conflict { winner, .. }) => winner.visible().await,
                 Err(error) => return Err(error.into()),
             }
         }

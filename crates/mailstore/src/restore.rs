@@ -134,7 +134,10 @@ impl Account {
             }
             match lane.submit(batch) {
                 Ok(ticket) => drop(ticket.done().await),
-                Err(SubmitError::Conflict { .. }) => continue,
+                Err(SubmitError::Conflict { winner, .. }) => {
+                    winner.visible().await;
+                    continue;
+                }
                 Err(error) => return Err(error.into()),
             }
             let restored = emails.into_iter().map(|(email, uid)| (email, target, uid));
@@ -220,7 +223,7 @@ impl Account {
                     ticket.done().await;
                     return Ok(true);
                 }
-                Err(SubmitError::Conflict { .. }) => {}
+                Err(SubmitError::Conflict { winner, .. }) => winner.visible().await,
                 Err(error) => return Err(error.into()),
             }
         }

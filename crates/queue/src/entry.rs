@@ -15,6 +15,7 @@ use queue_model::QueueId;
 
 use crate::error::QueueError;
 use crate::keys;
+use crate::limits::CONFLICTS_MAX;
 use crate::message::Message;
 use crate::progress::Progress;
 use crate::store::Inner;
@@ -123,7 +124,8 @@ impl Entry {
         mut change: impl FnMut(&Progress, &mut Batch) -> Result<Option<Progress>, QueueError>,
     ) -> Result<Option<Ticket>, QueueError> {
         let mut tip = self.tip.lock().await;
-        for _ in 0..crate::limits::CONFLICTS_MAX {
+        let mut conflicts = 0;
+        loop {
             if tip.gone {
                 return Err(QueueError::NotFound);
             }
@@ -137,24 +139,19 @@ impl Entry {
                     tip.moved_to(next, ticket.commit());
                     return Ok(Some(ticket));
                 }
-                Err(SubmitError::Conflict { .. }) => self.reload(inner, &mut tip).await?,
+                Err(SubmitError::Conflict { winner, .. }) if conflicts < CONFLICTS_MAX => {
+                    conflicts += 1;
+                    winner.visible().await;
+                    self.reload(inner, &mut tip).await?;
+                }
                 Err(error) => return Err(error.into()),
             }
         }
-        Err(SubmitError::Conflict {
-            key: keys::progress(self.shard, self.id),
-        }
-        .into())
     }
 
     /// Takes the tip from the store: somebody else has changed it, or a change
     /// of ours was submitted and its caller vanished before it could say so.
     pub(crate) async fn reload(&self, inner: &Arc<Inner>, tip: &mut Tip) -> Result<(), QueueError> {
-        // What conflicts may be submitted and not visible yet.
-        inner
-            .runtime
-            .sleep(std::time::Duration::from_millis(5))
-            .await;
         match inner.load(self.shard, self.id).await {
             Ok((_, loaded)) => *tip = loaded,
             Err(QueueError::NotFound) => tip.gone = true,

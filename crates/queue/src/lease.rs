@@ -17,6 +17,7 @@ use crate::entry::{Entry, Tip};
 use crate::error::QueueError;
 use crate::intent::Intent;
 use crate::keys;
+use crate::limits::CONFLICTS_MAX;
 use crate::message::Message;
 use crate::progress::{Attempt, Progress, RecipientProgress};
 use crate::store::{Due, Inner, Queue};
@@ -337,7 +338,8 @@ impl Change<'_> {
     /// # Errors
     /// The engine does not take it, or the message has gone.
     pub async fn commit(mut self) -> Result<(), QueueError> {
-        for _ in 0..crate::limits::CONFLICTS_MAX {
+        let mut conflicts = 0;
+        loop {
             let mut batch = Batch::new();
             self.stage(&mut batch);
             match self.lease.inner.engine.submit(batch) {
@@ -346,15 +348,14 @@ impl Change<'_> {
                     ticket.done().await;
                     return Ok(());
                 }
-                Err(SubmitError::Conflict { .. }) => self.refresh().await?,
+                Err(SubmitError::Conflict { winner, .. }) if conflicts < CONFLICTS_MAX => {
+                    conflicts += 1;
+                    winner.visible().await;
+                    self.refresh().await?;
+                }
                 Err(error) => return Err(error.into()),
             }
         }
-        let entry = &self.lease.entry;
-        Err(SubmitError::Conflict {
-            key: keys::progress(entry.shard, entry.id),
-        }
-        .into())
     }
 }
 

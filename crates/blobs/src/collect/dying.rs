@@ -117,7 +117,7 @@ impl Blobs {
                     }
                     return Ok(());
                 }
-                Err(SubmitError::Conflict { key }) => {
+                Err(SubmitError::Conflict { key, .. }) => {
                     let before = changes.len();
                     changes.retain(|change| change.conditions.iter().all(|(of, _)| *of != key));
                     assert!(changes.len() < before, "a conflict names a condition's key");

@@ -95,7 +95,7 @@ impl<'a> Moves<'a> {
                     ticket.done_blocking();
                     self.records.drain(..taken);
                 }
-                Err(SubmitError::Conflict { key }) => {
+                Err(SubmitError::Conflict { key, .. }) => {
                     let lost = |id: BlobId| link::record_key(self.shard, id) == key;
                     let at = self.records.iter().position(|(id, ..)| lost(*id));
                     let at = at.expect("a conflict names a condition's key");

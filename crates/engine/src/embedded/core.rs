@@ -15,7 +15,7 @@ use super::index::Index;
 use super::options::{OnFatal, OnStall};
 use super::segment::{OpenSegments, Segment, split};
 use crate::body::Extent;
-use crate::contract::{Batch, CommitNo, Expect, ReadError, ShardId, SubmitError, Ticket};
+use crate::contract::{Batch, CommitNo, Expect, ReadError, ShardId, SubmitError, Ticket, Winner};
 use crate::limits::{BODY_FRAME_BYTES_MAX, GROUP_BYTES_MAX, LARGE_FRAME_BYTES, PENDING_LARGE_PART};
 use crate::stats::{Counters, add};
 use crate::ticket;
@@ -72,6 +72,8 @@ pub(crate) struct State {
     /// Counts how often the overlay lost entries.
     pub(crate) shown: u64,
     pub(crate) last_commit: u64,
+    /// Fires when the last commit is visible.
+    last_ticket: Option<Arc<ticket::Group>>,
     /// The last group that is on stable storage.
     pub(crate) written: u64,
     pub(crate) spares: VecDeque<Arc<Segment>>,
@@ -103,6 +105,7 @@ impl State {
             overlay: HashMap::new(),
             shown: 0,
             last_commit,
+            last_ticket: None,
             written: open_number.saturating_sub(1),
             spares,
             retired: VecDeque::new(),
@@ -161,6 +164,12 @@ impl State {
             Expect::Absent => latest.deleted,
             Expect::Version(wanted) => !latest.deleted && latest.commit == wanted.0,
         })
+    }
+
+    /// What a batch that comes too late waits for. All commits before the last
+    /// one are visible when that is.
+    fn winner(&self) -> Winner {
+        Winner(self.last_ticket.clone().map(ticket::Waiter))
     }
 
     /// The index shows these commits now.
@@ -251,6 +260,7 @@ impl Core {
         state.open.append(Kind::Commit, number, &payload, crc);
         state.pending_bytes += FRAME_HEADER + payload.len();
         let group = Arc::clone(&state.open.ticket);
+        state.last_ticket = Some(Arc::clone(&group));
         let Batch {
             writes, on_visible, ..
         } = batch;
@@ -295,7 +305,10 @@ impl Core {
                     Some(true) => {}
                     Some(false) => {
                         add(&self.counters.conflicts, 1);
-                        return Err(SubmitError::Conflict { key: key.clone() });
+                        return Err(SubmitError::Conflict {
+                            key: key.clone(),
+                            winner: state.winner(),
+                        });
                     }
                     None => unknown = true,
                 }

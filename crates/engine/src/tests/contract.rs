@@ -79,7 +79,7 @@ fn conditions_see_what_was_submitted_before(engine: &SharedEngine) {
     ));
     let second = guarded(Expect::Version(first.commit()), "b").expect("right version");
     let stale = guarded(Expect::Version(first.commit()), "c");
-    assert!(matches!(stale, Err(SubmitError::Conflict { key: k }) if k == key(1, "head")));
+    assert!(matches!(stale, Err(SubmitError::Conflict { key: k, .. }) if k == key(1, "head")));
     let last = second.done_blocking();
     assert_eq!(
         get(engine, 1, &key(1, "head")).map(|v| v.version),

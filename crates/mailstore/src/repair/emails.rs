@@ -102,7 +102,7 @@ impl Mailstore {
                     ticket.done().await;
                     return Ok(mended);
                 }
-                Err(SubmitError::Conflict { .. }) => {}
+                Err(SubmitError::Conflict { winner, .. }) => winner.visible().await,
                 Err(error) => return Err(error.into()),
             }
         }

@@ -258,3 +258,41 @@ async fn size_of_delivery(room: &Room, email: &NewEmail) -> usize {
         .expect("room");
     batch.size_bytes()
 }
+
+#[tokio::test]
+async fn who_meets_another_commit_waits_until_it_shows() {
+    let room = Arc::new(Room::new().await);
+    let bob = room.account(BOB).await;
+    // Two write the same body before either sees the other's.
+    let (mut blob, _) = room.message(BOB, b"to all");
+    let mut late = Batch::new();
+    room.blobs.stage(&mut late, &mut blob).expect("room");
+    room.append(&bob, inbox(&bob), b"to all").await;
+
+    // Nothing becomes visible any more, as during a long sync.
+    let (go, wait) = mpsc::channel::<()>();
+    let mut slow = Batch::new();
+    slow.on_visible(move |_| wait.recv().expect("the test goes on"));
+    let _slow = room.engine.submit(slow).expect("room");
+    let late = room.engine.submit(late).expect("no conditions");
+
+    let third = {
+        let (room, bob) = (Arc::clone(&room), Arc::clone(&bob));
+        let runtime = room.runtime.clone();
+        runtime.spawn("third", async move {
+            room.append(&bob, inbox(&bob), b"to all").await;
+        })
+    };
+    while room.engine.stats().conflicts == 0 {
+        tokio::task::yield_now().await;
+    }
+    // Time enough to be refused again and again.
+    for _ in 0..1000 {
+        tokio::task::yield_now().await;
+    }
+    go.send(()).expect("it waits");
+    late.done().await;
+    third.join().await.expect("it was taken");
+    assert_eq!(room.engine.stats().conflicts, 1);
+    room.check(BOB).await;
+}

@@ -114,7 +114,7 @@ impl Import<'_> {
                     ticket.done().await;
                     return Ok(uids);
                 }
-                Err(SubmitError::Conflict { .. }) => {}
+                Err(SubmitError::Conflict { winner, .. }) => winner.visible().await,
                 Err(error) => return Err(error.into()),
             }
         }
