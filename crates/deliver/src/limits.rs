@@ -7,6 +7,9 @@ pub const RECIPIENTS_PER_TRANSACTION_MAX: usize = 100;
 /// Transactions on one connection for one message: `452 too many recipients`
 /// from a server that takes one at a time ends here.
 pub const TRANSACTIONS_MAX: usize = 100;
+/// Connections to one address for one message: a server that says by LIMITS how
+/// little it takes in a session (RFC 9422) gets the rest in another, up to this.
+pub const CONNECTIONS_PER_ADDRESS_MAX: usize = 20;
 /// MX records of a domain that are looked at, best ones first.
 pub const MX_MAX: usize = 20;
 /// Addresses of one host that are tried.

@@ -1,11 +1,15 @@
 //! One address: connect, deliver to as many recipients as it takes, say goodbye.
 
-use envelope::{Address, BodyType, Envelope};
+use std::collections::HashSet;
+
+use envelope::{Address, BodyType, Domain, Envelope};
 use smtp_proto::client::{Failure, Protocol, Stage, Transaction, Unsupported, Verdict};
 use tracing::debug;
 
 use crate::connection::{Broken, Connection, Sent};
-use crate::limits::{PROBE_BYTES, RECIPIENTS_PER_TRANSACTION_MAX, TRANSACTIONS_MAX};
+use crate::limits::{
+    CONNECTIONS_PER_ADDRESS_MAX, PROBE_BYTES, RECIPIENTS_PER_TRANSACTION_MAX, TRANSACTIONS_MAX,
+};
 use crate::message::Letters;
 use crate::{Message, Outcome, Ports, Report, Target, TlsPolicy};
 
@@ -52,6 +56,42 @@ pub(crate) enum Next {
     Ourselves,
     /// All recipients have one.
     Done,
+}
+
+/// Why nothing more goes over a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum SessionEnd {
+    /// The server's limits are reached (RFC 9422): another session may go on.
+    Full,
+    /// Everything else.
+    Other,
+}
+
+/// The domains that were named in a session.
+struct Domains<'e> {
+    max: usize,
+    named: HashSet<&'e Domain>,
+}
+
+impl<'e> Domains<'e> {
+    fn new(max: Option<usize>) -> Self {
+        Self {
+            max: max.unwrap_or(usize::MAX),
+            named: HashSet::new(),
+        }
+    }
+
+    /// Whether a recipient there may be named.
+    fn takes(&mut self, domain: &'e Domain) -> bool {
+        if self.max == usize::MAX || self.named.contains(domain) {
+            return true;
+        }
+        let fits = self.named.len() < self.max;
+        if fits {
+            self.named.insert(domain);
+        }
+        fits
+    }
 }
 
 /// One message's way over one or several addresses.
@@ -127,24 +167,25 @@ impl<'m> Attempt<'m> {
         self.report.host = Some(target.host.clone());
         self.report.address = Some(target.address);
         self.report.tls = false;
-        let mut opened = Connection::open(ports, target, protocol, target.tls).await;
-        if let (Err(Broken::Handshake(error)), TlsPolicy::Opportunistic) = (&opened, target.tls) {
-            debug!(host = %target.host, %error, "TLS failed, once more in the clear");
-            self.report.tls_failed = true;
-            opened = Connection::open(ports, target, protocol, TlsPolicy::Never).await;
-        }
-        let mut connection = match opened {
-            Ok(connection) => connection,
-            Err(Broken::Ourselves) => return Next::Ourselves,
-            Err(broken) => {
-                debug!(host = %target.host, address = %target.address, %broken, "not delivered");
-                self.note(failure_of(&broken, &target.host));
-                return Next::Another;
+        let mut tls = target.tls;
+        for _ in 0..CONNECTIONS_PER_ADDRESS_MAX {
+            let opened = self.open(ports, target, protocol, &mut tls).await;
+            let mut connection = match opened {
+                Ok(connection) => connection,
+                Err(Broken::Ourselves) => return Next::Ourselves,
+                Err(broken) => {
+                    debug!(host = %target.host, address = %target.address, %broken, "not delivered");
+                    self.note(failure_of(&broken, &target.host));
+                    return Next::Another;
+                }
+            };
+            self.report.tls = connection.is_tls();
+            let session = self.send_all(&mut connection, target).await;
+            connection.quit().await;
+            if session == SessionEnd::Other {
+                break;
             }
-        };
-        self.report.tls = connection.is_tls();
-        self.send_all(&mut connection, target).await;
-        connection.quit().await;
+        }
         if self.outcomes.iter().all(Option::is_some) {
             Next::Done
         } else {
@@ -152,15 +193,50 @@ impl<'m> Attempt<'m> {
         }
     }
 
-    /// As many transactions as the recipients need.
-    async fn send_all(&mut self, connection: &mut Connection<'_>, target: &Target) {
-        for _ in 0..TRANSACTIONS_MAX {
-            let pending: Vec<usize> = (0..self.outcomes.len())
-                .filter(|&index| self.outcomes[index].is_none())
-                .take(RECIPIENTS_PER_TRANSACTION_MAX)
+    /// A connection, and once more in the clear where `tls` allows it.
+    async fn open<'p>(
+        &mut self,
+        ports: &'p Ports,
+        target: &Target,
+        protocol: Protocol,
+        tls: &mut TlsPolicy,
+    ) -> Result<Connection<'p>, Broken> {
+        let opened = Connection::open(ports, target, protocol, *tls).await;
+        if let (Err(Broken::Handshake(error)), TlsPolicy::Opportunistic) = (&opened, *tls) {
+            debug!(host = %target.host, %error, "TLS failed, once more in the clear");
+            self.report.tls_failed = true;
+            *tls = TlsPolicy::Never;
+            return Connection::open(ports, target, protocol, *tls).await;
+        }
+        opened
+    }
+
+    /// As many transactions as the recipients need and the session allows.
+    async fn send_all(&mut self, connection: &mut Connection<'_>, target: &Target) -> SessionEnd {
+        let limits = connection.capabilities().limits;
+        let size = |limit: Option<u32>| limit.and_then(|limit| usize::try_from(limit).ok());
+        // RFC 9422 §4
+        let transactions = size(limits.mail).unwrap_or(usize::MAX);
+        let recipients = size(limits.rcpt).unwrap_or(usize::MAX);
+        let mut domains = Domains::new(size(limits.rcpt_domains));
+        for made in 0..TRANSACTIONS_MAX {
+            let waiting = (0..self.outcomes.len()).filter(|&index| self.outcomes[index].is_none());
+            let waiting: Vec<usize> = waiting.collect();
+            if waiting.is_empty() || !connection.is_ready() {
+                return SessionEnd::Other;
+            }
+            let all = &self.envelope.recipients;
+            let pending = waiting
+                .iter()
+                .copied()
+                .filter(|&index| domains.takes(all[index].address.domain()));
+            let pending: Vec<usize> = pending
+                .take(recipients.min(RECIPIENTS_PER_TRANSACTION_MAX))
                 .collect();
-            if pending.is_empty() || !connection.is_ready() {
-                return;
+            if made >= transactions || pending.is_empty() {
+                let text = format!("{} takes no more in one session", target.host);
+                self.note(Outcome::temporary((4, 5, 3), &text));
+                return SessionEnd::Full;
             }
             let transaction = self.transaction(&pending);
             match connection.send(transaction, self.message).await {
@@ -171,10 +247,11 @@ impl<'m> Attempt<'m> {
                 Err(unsupported) => {
                     debug!(offered = ?connection.capabilities(), "{unsupported}");
                     self.note(failure_of_unsupported(unsupported));
-                    return;
+                    return SessionEnd::Other;
                 }
             }
         }
+        SessionEnd::Other
     }
 
     fn transaction(&self, pending: &[usize]) -> Transaction {

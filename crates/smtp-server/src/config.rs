@@ -34,7 +34,7 @@ pub struct Config {
 }
 
 impl Config {
-    /// Everything at its default: on submission DSN, and AUTH behind TLS only.
+    /// Everything at its default: on submission DSN, BINARYMIME, and AUTH behind TLS only.
     #[must_use]
     pub fn new(role: Role, host_name: &str, tls: TlsMode) -> Self {
         let host = Domain::parse(host_name).ok();
@@ -48,6 +48,7 @@ impl Config {
             // Reports of success go to our own users only: what a stranger
             // gives as its address may be somebody else's.
             protocol.dsn = true;
+            protocol.binary_mime = true;
         }
         Self {
             protocol: Arc::new(protocol),

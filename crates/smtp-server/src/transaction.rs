@@ -1,7 +1,7 @@
 //! What the machine's events lead to: logins, senders, recipients, messages.
 
 use directory::{AuthFailure, Caller, Identity, Service, Verdict};
-use envelope::{Address, Envelope, ForwardPath, LocalPart, Recipient, Reply};
+use envelope::{Address, BodyType, Envelope, ForwardPath, LocalPart, Recipient, Reply};
 use intake::{Facts, Receiving, Transaction};
 use observe::Door;
 use policy::Decision;
@@ -198,7 +198,11 @@ impl Session {
         match Box::pin(checked).await {
             Ok(()) => {
                 let mut envelope = Envelope::new(mail.reverse_path);
-                envelope.body = mail.body;
+                envelope.body = match mail.body {
+                    // Nothing binary is left of it: base64, and lines of octets.
+                    BodyType::BinaryMime => BodyType::EightBitMime,
+                    other => other,
+                };
                 envelope.smtputf8 = mail.smtputf8;
                 envelope.ret = mail.ret;
                 envelope.envid = mail.envid;

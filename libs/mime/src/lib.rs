@@ -8,7 +8,7 @@
 //! * [`address`], [`date`], [`parameters`], [`encoded_word`] – field values
 //! * [`transfer`], [`charset`], [`text`] – bodies to bytes, bytes to text
 //! * [`subject`], [`normalise_line_ends`], [`encode_binary_parts`] – base subjects, line ends and
-//!   binary parts at import
+//!   binary parts at import; [`BinaryEncoder`], binary parts as they come in
 //!
 //! Not here: SMTP's envelope and line rules, storage, showing HTML, writing
 //! messages (but for the two transfer encodings and encoded-words).
@@ -21,6 +21,7 @@
 
 pub mod address;
 mod binary_parts;
+mod binary_stream;
 mod bound;
 pub mod charset;
 pub mod date;
@@ -45,6 +46,7 @@ pub mod transfer;
 
 pub use address::{AddressItem, Mailbox, mailboxes, parse_addresses};
 pub use binary_parts::{StrayNul, encode_binary_parts};
+pub use binary_stream::BinaryEncoder;
 pub use date::{DateTime, format_date, parse_date};
 pub use digest::{CACHED_FIELDS, CachedField, Digest};
 pub use header::{Field, HeaderReader, find_field, header_fields, unfold};

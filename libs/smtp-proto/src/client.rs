@@ -3,12 +3,14 @@
 mod capabilities;
 mod lines;
 mod machine;
+mod offered_limits;
 mod reply;
 #[cfg(test)]
 mod tests;
 
 pub use capabilities::Capabilities;
 pub use machine::Client;
+pub use offered_limits::OfferedLimits;
 pub use reply::{ReplyError, ReplyParser};
 
 use envelope::{Recipient, Reply, Ret, ReversePath};

@@ -21,6 +21,8 @@ pub const IDLE_COMMANDS_MAX: u32 = 1000;
 pub const REFUSED_RECIPIENTS_MAX: u32 = 1000;
 /// Accepted recipients of one transaction, by default (RFC 5321 §4.5.3.1.8: at least 100).
 pub const RECIPIENTS_MAX: usize = 1000;
+/// The largest number that LIMITS can name (RFC 9422 §3: six digits).
+pub const LIMIT_OFFERED_MAX: usize = 999_999;
 /// Octets of one message, by default.
 pub const MESSAGE_BYTES_MAX: u64 = 50 << 20;
 /// Octets past the size limit that are read and thrown away before the session

@@ -54,6 +54,8 @@ pub struct Config {
     pub auth_required: bool,
     /// DSN is offered; its parameters are understood in any case.
     pub dsn: bool,
+    /// BINARYMIME is offered; what is binary becomes base64 as it comes in.
+    pub binary_mime: bool,
 }
 
 impl Config {
@@ -69,6 +71,7 @@ impl Config {
             auth: AuthOffer::Never,
             auth_required: role == Role::Submission,
             dsn: false,
+            binary_mime: false,
         }
     }
 }

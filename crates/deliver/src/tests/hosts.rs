@@ -348,3 +348,34 @@ fn of_many_records_the_best_are_looked_at() {
     assert_eq!(sorted.len(), limits::MX_MAX);
     assert_eq!(sorted[0].host, "mx0");
 }
+
+#[tokio::test]
+async fn rfc_7504_a_host_that_takes_no_mail_is_passed_over() {
+    let no_mail = || vec![refusing("521 one.example takes no mail\r\n")];
+    let world = World::new(vec![no_mail(), vec![willing()]]);
+    let report = world.deliver(two_hosts(), "x.example", |_| {}).await;
+    assert_eq!(codes(&report), [250]);
+    assert_eq!(report.host.as_deref(), Some("two.example"));
+
+    // When nobody takes any, it is final.
+    let world = World::new(vec![no_mail(), no_mail()]);
+    let report = world.deliver(two_hosts(), "x.example", |_| {}).await;
+    assert_eq!(codes(&report), [521]);
+    assert!(matches!(report.outcomes[0], Outcome::Permanent(_)));
+}
+
+#[tokio::test]
+async fn rfc_7504_3_a_relay_that_says_556_is_believed() {
+    let script = vec![
+        HELLO,
+        PLAIN,
+        ("MAIL", "250 ok\r\n"),
+        ("RCPT", "556 x.example takes no mail\r\n"),
+        QUIT,
+    ];
+    let world = World::new(vec![vec![script], vec![willing()]]);
+    let report = world.deliver(two_hosts(), "x.example", |_| {}).await;
+    assert_eq!(codes(&report), [556]);
+    assert!(matches!(report.outcomes[0], Outcome::Permanent(_)));
+    assert!(world.servers[1].said().is_empty());
+}

@@ -291,3 +291,82 @@ async fn a_server_with_dsn_is_told_the_senders_wishes_and_tells_it() {
         assert_eq!(report.reported_there, [reported_there, false]);
     }
 }
+
+#[tokio::test]
+async fn rfc_9422_limits_are_kept_and_another_session_goes_on() {
+    let runtime = Runtime::new();
+    let first = vec![
+        HELLO,
+        (
+            "EHLO",
+            "250-mx\r\n250-PIPELINING\r\n250 LIMITS MAILMAX=2 RCPTMAX=1\r\n",
+        ),
+        ("MAIL", "250 ok\r\n"),
+        ("RCPT TO:<b@x.example>", "250 ok\r\n"),
+        ("DATA", "354 go\r\n"),
+        TAKEN,
+        ("MAIL", "250 ok\r\n"),
+        ("RCPT TO:<c@x.example>", "250 ok\r\n"),
+        ("DATA", "354 go\r\n"),
+        TAKEN,
+        QUIT,
+    ];
+    let second = vec![
+        HELLO,
+        PIPELINING,
+        ("MAIL", "250 ok\r\n"),
+        ("RCPT TO:<d@x.example>", "250 ok\r\n"),
+        ("DATA", "354 go\r\n"),
+        TAKEN,
+        QUIT,
+    ];
+    let server = Server::start(&runtime, local("127.0.0.1"), vec![first, second]);
+    let ports = ports(&runtime, Names::default(), options());
+    let to = envelope(&["b@x.example", "c@x.example", "d@x.example"]);
+    let report = deliver_smtp(&ports, &target(&server), &to, &message()).await;
+    assert_eq!(codes(&report), [250, 250, 250]);
+}
+
+#[tokio::test]
+async fn rfc_9422_4_3_a_session_names_no_more_domains_than_are_taken() {
+    let runtime = Runtime::new();
+    let one_domain = |recipients: [&'static str; 2]| {
+        vec![
+            HELLO,
+            (
+                "EHLO",
+                "250-mx\r\n250-PIPELINING\r\n250 LIMITS RCPTDOMAINMAX=1\r\n",
+            ),
+            ("MAIL", "250 ok\r\n"),
+            (recipients[0], "250 ok\r\n"),
+            (recipients[1], "250 ok\r\n"),
+            ("DATA", "354 go\r\n"),
+            TAKEN,
+            QUIT,
+        ]
+    };
+    let scripts = vec![
+        one_domain(["RCPT TO:<b@x.example>", "RCPT TO:<d@x.example>"]),
+        one_domain(["RCPT TO:<c@y.example>", "RCPT TO:<e@y.example>"]),
+    ];
+    let server = Server::start(&runtime, local("127.0.0.1"), scripts);
+    let ports = ports(&runtime, Names::default(), options());
+    let to = envelope(&["b@x.example", "c@y.example", "d@x.example", "e@y.example"]);
+    let report = deliver_smtp(&ports, &target(&server), &to, &message()).await;
+    assert_eq!(codes(&report), [250, 250, 250, 250]);
+}
+
+#[tokio::test]
+async fn practice_5_eight_bit_bodies_go_as_they_are_to_hosts_without_8bitmime() {
+    let runtime = Runtime::new();
+    let server = Server::start(&runtime, local("127.0.0.1"), vec![willing()]);
+    let ports = ports(&runtime, Names::default(), options());
+    let eight_bit = MessageBytes(Bytes::from("Subject: x\r\n\r\ngr\u{fc}n\r\n"));
+    let mut to = envelope(&["b@x.example"]);
+    to.body = envelope::BodyType::EightBitMime;
+    let report = deliver_smtp(&ports, &target(&server), &to, &eight_bit).await;
+    assert_eq!(codes(&report), [250]);
+    let said = server.said();
+    assert_eq!(said[1], "MAIL FROM:<a@us.example>");
+    assert!(said[4].contains("gr\u{fc}n"), "{said:?}");
+}

@@ -278,3 +278,34 @@ async fn a_directory_that_is_down_is_454_and_never_535() {
     }
     client.dialogue(&[("NOOP", "250 2.0.0")]).await;
 }
+
+#[tokio::test]
+async fn binary_parts_arrive_as_base64() {
+    let world = World::new().await;
+    let mut client = logged_in(&world).await;
+    let hello = client.say("EHLO laptop").await;
+    assert!(hello.contains("BINARYMIME"), "{hello}");
+    client
+        .dialogue(&[
+            ("MAIL FROM:<alice@demo.test> BODY=BINARYMIME", "250 2.1.0"),
+            ("RCPT TO:<bob@demo.test>", "250 2.1.5"),
+        ])
+        .await;
+    let message = b"From: alice@demo.test\r\nContent-Transfer-Encoding: binary\r\n\r\n\0\n\xff";
+    client
+        .send(&format!("BDAT {} LAST\r\n", message.len()))
+        .await;
+    client.conn.write_all(message).await.unwrap();
+    let reply = client.hear().await;
+    assert!(reply.starts_with("250 2.0.0"), "{reply}");
+    let stored = &world.inbox(2).await[0];
+    assert!(
+        stored.contains("Content-Transfer-Encoding: base64\r\n")
+            && stored.ends_with("\r\n\r\nAAr/\r\n"),
+        "{stored}"
+    );
+    // A stranger's server is not offered it.
+    let mut stranger = world.stranger().await;
+    let refused = stranger.say("MAIL FROM:<a@b.test> BODY=BINARYMIME").await;
+    assert!(refused.starts_with("555 5.6.1"), "{refused}");
+}

@@ -2,6 +2,8 @@
 
 use envelope::Reply;
 
+use super::OfferedLimits;
+
 /// The extensions that matter to us.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Capabilities {
@@ -23,6 +25,8 @@ pub struct Capabilities {
     pub auth_plain: bool,
     /// AUTH LOGIN.
     pub auth_login: bool,
+    /// RFC 9422.
+    pub limits: OfferedLimits,
 }
 
 impl Capabilities {
@@ -42,6 +46,7 @@ impl Capabilities {
                 "CHUNKING" => found.chunking = true,
                 "STARTTLS" => found.starttls = true,
                 "DSN" => found.dsn = true,
+                "LIMITS" => found.limits = OfferedLimits::parse(line.split(' ').skip(1)),
                 "AUTH" => {
                     for mechanism in words {
                         found.auth_plain |= mechanism.eq_ignore_ascii_case("PLAIN");

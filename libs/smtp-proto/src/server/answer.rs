@@ -7,6 +7,7 @@ use sasl::{Failure, Offer};
 
 use super::event::{Hello, HelloVerb};
 use super::{Config, Role};
+use crate::limits::LIMIT_OFFERED_MAX;
 
 /// Replies that are the same every time.
 pub(super) mod fixed {
@@ -99,6 +100,10 @@ pub(super) mod fixed {
             "too many recipients, send them in another transaction",
         )
     }
+    pub(in super::super) fn binary_needs_chunks() -> Reply {
+        // RFC 3030 §3
+        reply(503, (5, 5, 1), "a BINARYMIME message comes by BDAT")
+    }
     pub(in super::super) fn bad_chunk() -> Reply {
         reply(501, (5, 5, 4), "syntax: BDAT size [LAST]")
     }
@@ -161,6 +166,12 @@ pub(super) fn hello(config: &Config, hello: &Hello, starttls: bool, auth: &Offer
         // Writing to a String cannot fail.
         let _ = write!(text, "\nSIZE {}", config.size_max);
         text.push_str("\n8BITMIME\nSMTPUTF8\nENHANCEDSTATUSCODES\nCHUNKING");
+        // RFC 9422 §4.2
+        let rcpt_max = config.recipients_max.min(LIMIT_OFFERED_MAX);
+        let _ = write!(text, "\nLIMITS RCPTMAX={rcpt_max}");
+        if config.binary_mime {
+            text.push_str("\nBINARYMIME");
+        }
         if config.dsn {
             text.push_str("\nDSN");
         }

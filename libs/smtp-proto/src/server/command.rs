@@ -5,6 +5,7 @@
 use envelope::dsn;
 use envelope::{BodyType, Notify, OriginalRecipient, PathError, Reply, Ret, path};
 
+use super::Config;
 use super::answer::fixed;
 use super::event::{Inquiry, Mail, Rcpt};
 use crate::limits::PARAMETERS_MAX;
@@ -154,8 +155,8 @@ fn unknown_parameter(key: &str) -> Reply {
     )
 }
 
-/// MAIL's argument. `size_max` is what SIZE= is compared with.
-pub(super) fn parse_mail(argument: &str, size_max: u64) -> Result<Mail, Reply> {
+/// MAIL's argument, where `config` says what is offered.
+pub(super) fn parse_mail(argument: &str, config: &Config) -> Result<Mail, Reply> {
     let text = strip_keyword(argument, "FROM:")
         .ok_or_else(|| syntax("syntax: MAIL FROM:<address> [parameters]"))?;
     let parsed = path::parse_reverse(text).map_err(|error| bad_path(error, (5, 1, 7)))?;
@@ -169,8 +170,8 @@ pub(super) fn parse_mail(argument: &str, size_max: u64) -> Result<Mail, Reply> {
     };
     for (key, value) in parameters(parsed.rest)? {
         match (key.as_str(), value) {
-            ("SIZE", Some(digits)) => mail.size = Some(parse_size(digits, size_max)?),
-            ("BODY", Some(body)) => mail.body = parse_body(body)?,
+            ("SIZE", Some(digits)) => mail.size = Some(parse_size(digits, config.size_max)?),
+            ("BODY", Some(body)) => mail.body = parse_body(body, config.binary_mime)?,
             ("SMTPUTF8", None) => mail.smtputf8 = true,
             ("RET", Some(ret)) if ret.eq_ignore_ascii_case("FULL") => mail.ret = Some(Ret::Full),
             ("RET", Some(ret)) if ret.eq_ignore_ascii_case("HDRS") => mail.ret = Some(Ret::Hdrs),
@@ -271,10 +272,11 @@ fn parse_size(digits: &str, size_max: u64) -> Result<u64, Reply> {
     }
 }
 
-fn parse_body(body: &str) -> Result<BodyType, Reply> {
+fn parse_body(body: &str, binary: bool) -> Result<BodyType, Reply> {
     match body.to_ascii_uppercase().as_str() {
         "7BIT" => Ok(BodyType::SevenBit),
         "8BITMIME" => Ok(BodyType::EightBitMime),
+        "BINARYMIME" if binary => Ok(BodyType::BinaryMime),
         // RFC 3030 §3: not offered, so not known.
         "BINARYMIME" => Err(Reply::enhanced(555, (5, 6, 1), "BINARYMIME is not offered")),
         _ => Err(syntax("malformed BODY")),

@@ -2,6 +2,7 @@
 
 use bytes::{Bytes, BytesMut};
 use envelope::Reply;
+use mime::BinaryEncoder;
 
 use crate::data::{DataDecoder, DataFault, Framing};
 use crate::limits::OVERSIZE_BYTES_MAX;
@@ -22,6 +23,8 @@ pub(super) enum Progress {
 #[derive(Debug)]
 pub(super) struct Receiving {
     decoder: DataDecoder,
+    /// For a binary message: in front of the decoder, which reads lines.
+    binary: Option<Box<BinaryEncoder>>,
     framing: Framing,
     size_max: u64,
     /// Octets of the present BDAT chunk that are still to come.
@@ -35,9 +38,11 @@ pub(super) struct Receiving {
 }
 
 impl Receiving {
-    pub(super) fn new(framing: Framing, size_max: u64) -> Self {
+    /// `binary`: the chunks are no lines, and binary parts become base64.
+    pub(super) fn new(framing: Framing, size_max: u64, binary: bool) -> Self {
         Self {
             decoder: DataDecoder::new(framing),
+            binary: binary.then(Box::default),
             framing,
             size_max,
             left: 0,
@@ -124,6 +129,14 @@ impl Receiving {
     /// Decodes a piece; what lies behind the end goes back to `input`.
     fn decode(&mut self, mut piece: BytesMut, input: &mut BytesMut) -> (Option<Bytes>, bool) {
         self.scratch.clear();
+        if let Some(binary) = &mut self.binary {
+            // All of a chunk's octets are its own: nothing goes back.
+            self.received += piece.len() as u64;
+            self.left -= piece.len() as u64;
+            let mut lines = Vec::with_capacity(piece.len() + piece.len() / 2);
+            binary.push(&piece, &mut lines);
+            return (self.decode_lines(lines), false);
+        }
         let decoded = self.decoder.decode(&piece, &mut self.scratch);
         if decoded.consumed < piece.len() {
             let mut rest = piece.split_off(decoded.consumed);
@@ -141,12 +154,31 @@ impl Receiving {
         ((!chunk.is_empty()).then_some(chunk), decoded.ended)
     }
 
-    /// At the end of the last chunk: what the decoder held back.
+    fn decode_lines(&mut self, lines: Vec<u8>) -> Option<Bytes> {
+        let decoded = self.decoder.decode(&lines, &mut self.scratch);
+        let chunk = match decoded.unchanged {
+            Some(run) => Bytes::from(lines).slice(run),
+            None => Bytes::from(core::mem::take(&mut self.scratch)),
+        };
+        (!chunk.is_empty()).then_some(chunk)
+    }
+
+    /// At the end of the last chunk: what the encoder and the decoder held back.
     fn finish_counted(&mut self) -> Option<Bytes> {
         if !self.last {
             return None;
         }
         self.scratch.clear();
+        if let Some(binary) = self.binary.take() {
+            let mut lines = Vec::new();
+            binary.finish(&mut lines);
+            if let Some(chunk) = self.decode_lines(lines)
+                && self.fault().is_none()
+            {
+                return Some(chunk);
+            }
+            self.scratch.clear();
+        }
         self.decoder.finish(&mut self.scratch);
         if self.scratch.is_empty() || self.fault().is_some() {
             return None;

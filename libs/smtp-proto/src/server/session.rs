@@ -54,7 +54,7 @@ enum Phase {
 enum Pending {
     Hello(Hello),
     Auth,
-    Mail { smtputf8: bool },
+    Mail { smtputf8: bool, binary: bool },
     Rcpt,
     DataStart { chunk: Option<(u64, bool)> },
     DataEnd,
@@ -72,6 +72,8 @@ enum NoLine {
 #[derive(Debug, Default)]
 struct Transaction {
     smtputf8: bool,
+    /// BODY=BINARYMIME
+    binary: bool,
     recipients: usize,
     refused: bool,
 }
@@ -305,10 +307,11 @@ impl Session {
                 self.phase = Phase::Command;
                 self.fail(reply);
             }
-            Pending::Mail { smtputf8 } => {
+            Pending::Mail { smtputf8, binary } => {
                 if yes {
                     self.transaction = Some(Transaction {
                         smtputf8,
+                        binary,
                         ..Transaction::default()
                     });
                 }
@@ -362,7 +365,8 @@ impl Session {
     }
 
     fn begin_receiving(&mut self, framing: Framing) {
-        let receiving = Receiving::new(framing, self.config.size_max);
+        let binary = self.transaction.as_ref().is_some_and(|t| t.binary);
+        let receiving = Receiving::new(framing, self.config.size_max, binary);
         self.receiving = Some(Box::new(receiving));
         self.phase = Phase::Data;
     }

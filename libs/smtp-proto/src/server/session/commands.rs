@@ -3,7 +3,7 @@
 //! Not here: the lines' syntax (`command`), framing and answers (`session`).
 
 use bytes::BytesMut;
-use envelope::{Domain, Reply};
+use envelope::{BodyType, Domain, Reply};
 use sasl::{Exchange, Offer, Step};
 
 use super::{Pending, Phase, Session};
@@ -128,10 +128,12 @@ impl Session {
             self.fail(&reply);
             return None;
         }
-        match command::parse_mail(argument, self.config.size_max) {
+        match command::parse_mail(argument, &self.config) {
             Ok(mail) => {
-                let smtputf8 = mail.smtputf8;
-                self.pending = Some(Pending::Mail { smtputf8 });
+                self.pending = Some(Pending::Mail {
+                    smtputf8: mail.smtputf8,
+                    binary: mail.body == BodyType::BinaryMime,
+                });
                 Some(Event::Mail(mail))
             }
             Err(reply) => {
@@ -183,6 +185,10 @@ impl Session {
         }
         if let Some(reply) = self.data_out_of_order() {
             self.fail(&reply);
+            return None;
+        }
+        if self.transaction.as_ref().is_some_and(|t| t.binary) {
+            self.fail(&fixed::binary_needs_chunks());
             return None;
         }
         self.pending = Some(Pending::DataStart { chunk: None });

@@ -1,4 +1,4 @@
-//! RFC 3030 CHUNKING.
+//! RFC 3030: CHUNKING and BINARYMIME.
 
 use super::*;
 
@@ -103,4 +103,66 @@ fn chunks_are_bounded_together() {
     shell.send(b"BDAT 4\r\nabcdBDAT 4\r\nefghBDAT 1 LAST\r\ni");
     let codes: Vec<&str> = shell.out.lines().map(|line| &line[..3]).collect();
     assert_eq!(codes, ["250", "552", "503"]);
+}
+
+fn binary() -> Shell {
+    let mut config = Config::new(Role::Mx, "mx.example.org");
+    config.binary_mime = true;
+    let mut shell = Shell::new(config, false);
+    shell.say("EHLO a");
+    shell
+}
+
+#[test]
+fn rfc_3030_3_binary_parts_become_base64_as_they_come_in() {
+    let message = b"Content-Type: a/b\r\nContent-Transfer-Encoding: binary\r\n\r\n\0\n.\n\r\r\xff";
+    for cut in 0..message.len() {
+        let mut shell = binary();
+        shell.dialogue(&[
+            ("MAIL FROM:<a@b.c> BODY=BINARYMIME", "250 2.1.0"),
+            ("RCPT TO:<x@b.c>", "250 2.1.5"),
+        ]);
+        let (first, second) = message.split_at(cut);
+        shell.send(format!("BDAT {}\r\n", first.len()).as_bytes());
+        shell.send(first);
+        shell.send(format!("BDAT {} LAST\r\n", second.len()).as_bytes());
+        shell.send(second);
+        assert!(shell.out.ends_with("250 2.0.0 OK\r\n"), "{}", shell.out);
+        assert_eq!(
+            shell.content,
+            b"Content-Type: a/b\r\nContent-Transfer-Encoding: base64\r\n\r\nAAouCg0N/w==\r\n"
+        );
+    }
+}
+
+#[test]
+fn rfc_3030_3_a_binary_message_does_not_come_by_data() {
+    let mut shell = binary();
+    assert!(shell.say("EHLO a").starts_with("250"));
+    assert!(shell.out.contains("BINARYMIME"));
+    shell.dialogue(&[
+        ("MAIL FROM:<a@b.c> BODY=BINARYMIME", "250 2.1.0"),
+        ("RCPT TO:<x@b.c>", "250 2.1.5"),
+        ("DATA", "503 5.5.1"),
+        ("BDAT 0 LAST", "250 2.0.0"),
+        // The next message is one of lines again.
+        ("MAIL FROM:<a@b.c>", "250 2.1.0"),
+        ("RCPT TO:<x@b.c>", "250 2.1.5"),
+        ("DATA", "354"),
+    ]);
+}
+
+#[test]
+fn a_nul_that_no_encoding_takes_and_a_lone_dot_are_refused_in_a_binary_message_too() {
+    for bad in [&b"Subject: \0\r\n\r\n"[..], b"Subject: x\n\n.\n"] {
+        let mut shell = binary();
+        shell.dialogue(&[
+            ("MAIL FROM:<a@b.c> BODY=BINARYMIME", "250 2.1.0"),
+            ("RCPT TO:<x@b.c>", "250 2.1.5"),
+        ]);
+        shell.out.clear();
+        shell.send(format!("BDAT {} LAST\r\n", bad.len()).as_bytes());
+        shell.send(bad);
+        assert!(shell.out.starts_with("55"), "{}", shell.out);
+    }
 }

@@ -12,7 +12,8 @@ fn rfc_5321_appendix_d_1_a_typical_transaction() {
         "250-8BITMIME",
         "250-SMTPUTF8",
         "250-ENHANCEDSTATUSCODES",
-        "250 CHUNKING",
+        "250-CHUNKING",
+        "250 LIMITS RCPTMAX=1000",
     ] {
         assert!(
             shell.out.lines().any(|line| line == capability),
