@@ -3,9 +3,10 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use mime::{Digest, SectionSpec, SectionText};
+use mime::{Digest, SectionSpec, SectionText, StoredDigest};
 
 fuzz_target!(|record: &[u8]| {
+    look(record);
     let Ok(digest) = Digest::decode(record) else {
         return;
     };
@@ -21,14 +22,26 @@ fuzz_target!(|record: &[u8]| {
                 path: path.to_vec(),
                 text,
             };
+            if let Ok(stored) = StoredDigest::read(record) {
+                let whole = mime::section(&digest.parts, &spec, 1_000);
+                assert!(stored.section(&spec, 1_000) == Ok(whole) || path.is_empty());
+            }
             if let Some(range) = mime::section(&digest.parts, &spec, 1_000) {
                 assert!(range.start <= range.end);
             }
         }
     }
-    let _ = (
-        digest.sent_date(),
-        digest.sent_day(),
-        digest.cached_header_fields(&["subject"]),
-    );
 });
+
+/// Whatever is asked of a record that is damaged somewhere.
+fn look(record: &[u8]) {
+    let Ok(stored) = StoredDigest::read(record) else {
+        return;
+    };
+    let _ = (
+        stored.sent_day(),
+        stored.subject(),
+        stored.parts(),
+        stored.cached_header_fields(&["subject"]),
+    );
+}

@@ -14,13 +14,14 @@
 //! | cached fields | varint count; per field: text name in lower case, bytes raw |
 //! | parts | see [`crate::PartIndex::encode`] |
 
-use wire::codec::{DecodeError, Reader, Writer};
+use wire::codec::{DecodeError, Writer};
 
 use crate::date::{DateTime, parse_date};
 use crate::encoded_word;
 use crate::header::HeaderReader;
 use crate::limits::CACHED_FIELD_BYTES_MAX;
 use crate::part::PartIndex;
+use crate::stored::StoredDigest;
 use crate::structure::kept;
 
 /// The fields that a digest keeps verbatim: what clients list a mailbox by.
@@ -47,9 +48,9 @@ pub const CACHED_FIELDS: [&str; 20] = [
     "user-agent",
 ];
 
-const VERSION: u8 = 1;
-const FIELDS_COMPLETE: u8 = 1;
-const HAS_DATE: u8 = 2;
+pub(crate) const VERSION: u8 = 1;
+pub(crate) const FIELDS_COMPLETE: u8 = 1;
+pub(crate) const HAS_DATE: u8 = 2;
 
 /// One field kept verbatim.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -183,41 +184,6 @@ impl Digest {
         }
     }
 
-    /// The Date field as seconds since 1970.
-    #[must_use]
-    pub fn sent_date(&self) -> Option<i64> {
-        self.sent.map(|date| date.unix_seconds)
-    }
-
-    /// The day of the Date field in its own zone, as days since 1970.
-    #[must_use]
-    pub fn sent_day(&self) -> Option<i32> {
-        self.sent.map(|date| date.local_day())
-    }
-
-    /// HEADER.FIELDS from the cache: the picked fields and the blank line.
-    /// `None` if the cache does not hold all of them and the header must be read.
-    #[must_use]
-    pub fn cached_header_fields<S: AsRef<[u8]>>(&self, names: &[S]) -> Option<Vec<u8>> {
-        let among = |name: &[u8], list: &str| name.eq_ignore_ascii_case(list.as_bytes());
-        let cached = |name: &S| {
-            CACHED_FIELDS
-                .iter()
-                .any(|field| among(name.as_ref(), field))
-        };
-        if !self.fields_complete || !names.iter().all(cached) {
-            return None;
-        }
-        let mut out = Vec::new();
-        for field in &self.fields {
-            if names.iter().any(|name| among(name.as_ref(), &field.name)) {
-                out.extend_from_slice(&field.raw);
-            }
-        }
-        out.extend_from_slice(b"\r\n");
-        Some(out)
-    }
-
     /// The record.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
@@ -257,69 +223,12 @@ impl Digest {
         self.parts.encode(writer);
     }
 
-    /// Reads a record that [`Digest::encode`] wrote.
+    /// Reads a record that [`Digest::encode`] wrote, and all of it.
     ///
     /// # Errors
     /// Any other record.
     pub fn decode(record: &[u8]) -> Result<Self, DecodeError> {
-        let mut reader = Reader::new(record);
-        let digest = Self::decode_from(&mut reader)?;
-        reader.finish()?;
-        Ok(digest)
-    }
-
-    /// Reads the record from inside another one.
-    ///
-    /// # Errors
-    /// A record that no `encode_to` wrote.
-    pub fn decode_from(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        match reader.u8()? {
-            VERSION => {}
-            other => return Err(DecodeError::Version(other)),
-        }
-        let (size, header_len, flags) = (reader.varint()?, reader.varint()?, reader.u8()?);
-        if flags & !(FIELDS_COMPLETE | HAS_DATE) != 0 {
-            return Err(DecodeError::Tag(flags));
-        }
-        let sent = if flags & HAS_DATE != 0 {
-            let unix_seconds = unzigzag(reader.varint()?);
-            let zone = i16::try_from(unzigzag(reader.varint()?));
-            Some(DateTime {
-                unix_seconds,
-                zone_minutes: zone.map_err(|_| DecodeError::OutOfRange)?,
-            })
-        } else {
-            None
-        };
-        let envelope = reader.bytes()?.to_vec();
-        let body = reader.bytes()?.to_vec();
-        let body_structure = reader.bytes()?.to_vec();
-        let preview = reader.text()?.to_owned();
-        let subject = reader.text()?.to_owned();
-        let message_id = Some(reader.text()?.to_owned()).filter(|id| !id.is_empty());
-        let mut fields = Vec::new();
-        for _ in 0..reader.varint()? {
-            fields.push(CachedField {
-                name: reader.text()?.to_owned(),
-                raw: reader.bytes()?.to_vec(),
-            });
-        }
-        let parts = PartIndex::decode(reader)?;
-        Ok(Self {
-            envelope,
-            body,
-            body_structure,
-            preview,
-            fields,
-            header_len,
-            size,
-            sent,
-            subject,
-            message_id,
-            fields_complete: flags & FIELDS_COMPLETE != 0,
-            lines: parts.root().lines,
-            parts,
-        })
+        StoredDigest::read(record)?.decode()
     }
 }
 
@@ -327,6 +236,6 @@ fn zigzag(value: i64) -> u64 {
     ((value << 1) ^ (value >> 63)) as u64
 }
 
-fn unzigzag(value: u64) -> i64 {
+pub(crate) fn unzigzag(value: u64) -> i64 {
     (value >> 1) as i64 ^ -((value & 1) as i64)
 }

@@ -37,6 +37,7 @@ pub mod parameters;
 mod part;
 mod preview;
 mod section;
+mod stored;
 mod structure;
 pub mod subject;
 #[cfg(test)]
@@ -55,6 +56,7 @@ pub use limits::Limits;
 pub use line_ends::normalise_line_ends;
 pub use part::{Disposition, Part, PartIndex, PartKind};
 pub use section::{SectionSpec, SectionText, part_at, section};
+pub use stored::{StoredDigest, StoredFields};
 pub use transfer::Encoding;
 
 /// The digest of a whole message, with the default limits.

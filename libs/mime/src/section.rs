@@ -49,12 +49,7 @@ pub fn section(index: &PartIndex, spec: &SectionSpec, prefix_len: u64) -> Option
         }
     };
     if spec.path.is_empty() {
-        return Some(match spec.text {
-            SectionText::Whole => 0..root.body.end + prefix_len,
-            SectionText::Header => header_of(root),
-            SectionText::Text => shifted(&root.body),
-            SectionText::Mime => return None,
-        });
+        return section_of_whole(&root.header, &root.body, spec.text, prefix_len);
     }
     let part = part_at(index, &spec.path)?;
     match spec.text {
@@ -71,6 +66,23 @@ pub fn section(index: &PartIndex, spec: &SectionSpec, prefix_len: u64) -> Option
             };
             Some(shifted(range))
         }
+    }
+}
+
+/// The same of the message itself, of which only header and body are known.
+pub(crate) fn section_of_whole(
+    header: &Range<u64>,
+    body: &Range<u64>,
+    text: SectionText,
+    prefix_len: u64,
+) -> Option<Range<u64>> {
+    let (header_end, body_end) = (header.end + prefix_len, body.end + prefix_len);
+    match text {
+        SectionText::Whole => Some(0..body_end),
+        // The prefix belongs to the header of the whole message.
+        SectionText::Header => Some(0..header_end),
+        SectionText::Text => Some(body.start + prefix_len..body_end),
+        SectionText::Mime => None,
     }
 }
 

@@ -7,7 +7,7 @@ mod record;
 mod samples;
 mod suite;
 
-use crate::{Digest, Limits, PartIndex, SectionSpec, SectionText, section};
+use crate::{Digest, Limits, PartIndex, SectionSpec, SectionText, StoredDigest, section};
 
 /// The message with LF turned into CRLF, so that tests read well.
 fn crlf(message: &str) -> Vec<u8> {
@@ -100,7 +100,43 @@ fn check_digest(digest: &Digest, size: usize) {
     check_wire_form(&digest.body);
     check_wire_form(&digest.body_structure);
     assert!(digest.preview.chars().count() <= 200);
-    assert_eq!(Digest::decode(&digest.encode()).as_ref(), Ok(digest));
+    let record = digest.encode();
+    assert_eq!(Digest::decode(&record).as_ref(), Ok(digest));
+    check_stored(&record, digest);
+}
+
+/// What is found in the record is what all of it decodes to.
+fn check_stored(record: &[u8], digest: &Digest) {
+    let stored = StoredDigest::read(record).expect("it was written just now");
+    assert_eq!(stored.envelope, digest.envelope);
+    assert_eq!(stored.subject(), Ok(digest.subject.as_str()));
+    assert_eq!(stored.parts().as_ref(), Ok(&digest.parts));
+    let fields = stored.fields().expect("whole").map(|field| {
+        let (name, raw) = field.expect("whole");
+        (name.to_owned(), raw.to_vec())
+    });
+    let known = digest.fields.iter();
+    assert!(fields.eq(known.map(|field| (field.name.clone(), field.raw.clone()))));
+    for text in [
+        SectionText::Whole,
+        SectionText::Header,
+        SectionText::Text,
+        SectionText::Mime,
+    ] {
+        for path in [&[][..], &[1], &[2, 1]] {
+            let path = path.to_vec();
+            let spec = SectionSpec { path, text };
+            let range = section(&digest.parts, &spec, 7);
+            assert_eq!(stored.section(&spec, 7), Ok(range));
+        }
+    }
+}
+
+/// HEADER.FIELDS from the record.
+fn cached(digest: &Digest, names: &[&str]) -> Option<Vec<u8>> {
+    let record = digest.encode();
+    let stored = StoredDigest::read(&record).expect("it was written just now");
+    stored.cached_header_fields(names)
 }
 
 fn in_pieces<'a>(pieces: impl IntoIterator<Item = &'a [u8]>, limits: Limits) -> Digest {

@@ -10,7 +10,7 @@ use imap_proto::{FetchCommand, FetchItem};
 use mailbox_model::stage::FlagAction;
 use mailbox_model::{Entry, Flag, Uid, UidSet, View};
 use mailstore::{Account, EmailRecord, RecordError, ShortBodies};
-use mime::Digest;
+use mime::StoredDigest;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -132,7 +132,8 @@ fn pick(
 struct Ready<'a> {
     number: u32,
     entry: &'a Entry,
-    record: Option<(EmailRecord, Digest)>,
+    /// What the store keeps of it; none when only the entry is asked for.
+    record: Option<EmailRecord>,
 }
 
 async fn write_batch(
@@ -177,7 +178,7 @@ async fn with_records<'a>(
         let number = *number;
         let mut record = None;
         if let Some(records) = &mut records {
-            match records.next().map(decode) {
+            match records.next().map(readable) {
                 Some(Ok(found)) => record = Some(found),
                 Some(Err(Unreadable::Gone)) | None => {
                     outcome.expunged = true;
@@ -213,7 +214,7 @@ async fn read_ahead(account: &Account, ready: &[Ready<'_>], opens: bool) -> (usi
         .iter()
         .take_while(fits)
         .filter_map(|ready| ready.record.as_ref())
-        .map(|(record, _)| record.blob)
+        .map(|record| record.blob)
         .collect();
     if blobs.is_empty() {
         return (ready.len().min(1), ShortBodies::default());
@@ -223,26 +224,39 @@ async fn read_ahead(account: &Account, ready: &[Ready<'_>], opens: bool) -> (usi
     (now, account.read_short_bodies(blobs, bytes).await)
 }
 
-async fn write_window(
+async fn write_window<'a>(
     session: &mut Session,
     account: &Arc<Account>,
     view: &View,
-    window: &[Ready<'_>],
+    window: &'a [Ready<'a>],
     bodies: ShortBodies,
     items: &[FetchItem],
     outcome: &mut Outcome,
 ) -> Result<(), Ended> {
     let sets_seen = items.iter().any(FetchItem::sets_seen);
     for (at, ready) in window.iter().enumerate() {
+        let digest = |record: &'a EmailRecord| {
+            StoredDigest::read(&record.digest).map(|digest| (record, digest))
+        };
+        let record = match ready.record.as_ref().map(digest).transpose() {
+            Ok(record) => record,
+            Err(error) => {
+                report(
+                    session,
+                    outcome,
+                    ready.number,
+                    ready.entry,
+                    &error.to_string(),
+                );
+                continue;
+            }
+        };
         let message = Message {
             account,
             view,
             number: ready.number,
             entry: ready.entry,
-            record: ready
-                .record
-                .as_ref()
-                .map(|(record, digest)| (record, digest)),
+            record,
             body: bodies.body(at).cloned(),
         };
         match write_message(session, &message, items).await? {
@@ -284,15 +298,12 @@ pub(crate) enum Unreadable {
     Damaged(String),
 }
 
-/// The record with its digest.
-pub(crate) fn decode(
+/// The record, or why the message is left out.
+pub(crate) fn readable(
     record: Result<EmailRecord, RecordError>,
-) -> Result<(EmailRecord, Digest), Unreadable> {
-    let record = record.map_err(|error| match error {
+) -> Result<EmailRecord, Unreadable> {
+    record.map_err(|error| match error {
         RecordError::Missing(_) => Unreadable::Gone,
         other => Unreadable::Damaged(other.to_string()),
-    })?;
-    let digest =
-        Digest::decode(&record.digest).map_err(|error| Unreadable::Damaged(error.to_string()))?;
-    Ok((record, digest))
+    })
 }

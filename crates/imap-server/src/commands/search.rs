@@ -2,7 +2,7 @@
 //! MODSEQ: RFC 7162 §3.1.5).
 
 use crate::commands::enable;
-use crate::commands::fetch::{Unreadable, decode};
+use crate::commands::fetch::{Unreadable, readable};
 use crate::limits::RECORDS_PER_READ;
 use crate::reply::{Executed, Reply, SyncMode};
 use crate::search::{Content, Facts, Test, compile};
@@ -13,8 +13,10 @@ use imap_proto::{ReturnItem, SearchCommand, SearchKey, Tag};
 use imbl::Vector;
 use mailbox_model::{Entry, UidSet};
 use mailstore::{Account, EmailRecord};
-use mime::Digest;
+use mime::{PartIndex, StoredDigest};
+use std::error::Error;
 use std::sync::Arc;
+use wire::codec::DecodeError;
 
 /// A message that matches, or may.
 type Candidate = (u32, Entry);
@@ -41,7 +43,7 @@ pub(crate) async fn run(session: &mut Session, tag: &Tag, command: SearchCommand
         let ids: Vec<_> = batch.iter().map(|(_, entry)| entry.email).collect();
         let records = account.email_records(&ids).await;
         for (candidate, record) in batch.iter().zip(records) {
-            let matched = match decode(record) {
+            let matched = match readable(record) {
                 Ok(record) => {
                     look_inside(session, &account, &test, candidate, record, with_body).await
                 }
@@ -132,38 +134,62 @@ async fn look_inside(
     account: &Account,
     test: &Arc<Test>,
     candidate: &Candidate,
-    (record, digest): (EmailRecord, Digest),
+    record: EmailRecord,
     with_body: bool,
 ) -> Option<bool> {
     let (number, entry) = candidate;
-    let facts = Facts {
-        number: *number,
-        entry,
-        record: Some((&record, &digest)),
-        content: None,
+    let left_out = |error: &dyn Error| {
+        tracing::error!(session = session.id, email = %entry.email, %error, "imap: SEARCH leaves a message out");
     };
-    if let Some(decided) = test.eval(facts) {
-        return Some(decided);
-    }
-    let content = match Content::read(account, &record, &digest, with_body).await {
+    let looked = (|| {
+        let digest = StoredDigest::read(&record.digest)?;
+        let facts = Facts {
+            number: *number,
+            entry,
+            record: Some((&record, digest)),
+            content: None,
+        };
+        if let Some(decided) = test.eval(facts) {
+            return Ok(Look::Decided(decided));
+        }
+        let parts = with_body.then(|| digest.parts()).transpose()?;
+        Ok::<_, DecodeError>(Look::Read(digest.header_len, parts))
+    })();
+    let (header_len, parts) = match looked {
+        Ok(Look::Decided(decided)) => return Some(decided),
+        Ok(Look::Read(header_len, parts)) => (header_len, parts),
+        Err(error) => {
+            left_out(&error);
+            return None;
+        }
+    };
+    let content = match Content::read(account, &record, header_len, parts.as_ref()).await {
         Ok(content) => content,
         Err(error) => {
-            tracing::error!(session = session.id, email = %entry.email, %error, "imap: SEARCH leaves a message out");
+            left_out(&error);
             return None;
         }
     };
     // Looking through megabytes of text is not done on an async worker.
     let (test, number, entry) = (Arc::clone(test), *number, entry.clone());
     let work = move || {
+        let digest = StoredDigest::read(&record.digest).ok()?;
         let facts = Facts {
             number,
             entry: &entry,
-            record: Some((&record, &digest)),
+            record: Some((&record, digest)),
             content: Some(&content),
         };
-        test.eval(facts).unwrap_or(false)
+        Some(test.eval(facts).unwrap_or(false))
     };
-    Some(session.ports.runtime.blocking(work).await)
+    session.ports.runtime.blocking(work).await
+}
+
+/// What a record tells.
+enum Look {
+    Decided(bool),
+    /// The message must be read: the length of its header, and the parts of its body.
+    Read(u64, Option<PartIndex>),
 }
 
 fn numbers(found: &[Candidate], uid: bool) -> impl Iterator<Item = u32> + Clone + '_ {

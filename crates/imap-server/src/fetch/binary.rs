@@ -11,6 +11,7 @@ use mailstore::{EmailRecord, StoreError};
 use mime::transfer::Decoder;
 use mime::{Encoding, PartKind, SectionSpec};
 use std::ops::Range;
+use wire::codec::DecodeError;
 
 /// A part's octets in the message, and how they are encoded.
 struct Source<'a> {
@@ -29,6 +30,7 @@ enum Found<'a> {
     Part(Source<'a>),
     NoPart,
     UnknownEncoding,
+    Damaged(DecodeError),
 }
 
 pub(super) async fn write_size(
@@ -45,6 +47,11 @@ pub(super) async fn write_size(
         Found::UnknownEncoding => {
             session.out.extend_from_slice(b"0");
             return Ok(Rendered::UnknownEncoding);
+        }
+        Found::Damaged(error) => {
+            log_broken(session, message, &error);
+            session.out.extend_from_slice(b"0");
+            return Ok(Rendered::Broken);
         }
     };
     match measure(message, &source).await {
@@ -75,6 +82,11 @@ pub(super) async fn write(
         Found::UnknownEncoding => {
             session.out.extend_from_slice(b"NIL");
             return Ok(Rendered::UnknownEncoding);
+        }
+        Found::Damaged(error) => {
+            log_broken(session, message, &error);
+            session.out.extend_from_slice(b"NIL");
+            return Ok(Rendered::Broken);
         }
     };
     let measured = match measure(message, &source).await {
@@ -108,8 +120,12 @@ fn find<'a>(message: &Message<'a>, part: &[u32]) -> Found<'a> {
         path: part.to_vec(),
         text: mime::SectionText::Whole,
     };
-    let range = mime::section(&digest.parts, &spec, record.prefix.len() as u64);
-    let (Some(range), Some(found)) = (range, mime::part_at(&digest.parts, part)) else {
+    let parts = match digest.parts() {
+        Ok(parts) => parts,
+        Err(error) => return Found::Damaged(error),
+    };
+    let range = mime::section(&parts, &spec, record.prefix.len() as u64);
+    let (Some(range), Some(found)) = (range, mime::part_at(&parts, part)) else {
         return Found::NoPart;
     };
     // The whole message, a multipart and a message have no encoding of their own.

@@ -7,7 +7,7 @@ use crate::session::Session;
 use imap_proto::response;
 use imap_proto::{FetchItem, Partial, Section, SectionText};
 use mailstore::EmailRecord;
-use mime::{Digest, SectionSpec};
+use mime::{SectionSpec, StoredDigest};
 use std::ops::Range;
 
 /// The whole message, of RFC822.
@@ -54,16 +54,24 @@ pub(super) async fn write(
         text,
     };
     let prefix_len = record.prefix.len() as u64;
-    let Some(range) = mime::section(&digest.parts, &spec, prefix_len) else {
+    let range = match digest.section(&spec, prefix_len) {
+        Ok(Some(range)) => range,
         // RFC 9051 §6.4.5: a part that is not there is NIL.
-        session.out.extend_from_slice(b"NIL");
-        return Ok(Rendered::Whole);
+        Ok(None) => {
+            session.out.extend_from_slice(b"NIL");
+            return Ok(Rendered::Whole);
+        }
+        Err(error) => {
+            log_broken(session, message, &error);
+            session.out.extend_from_slice(b"NIL");
+            return Ok(Rendered::Broken);
+        }
     };
     let Some((names, not)) = names else {
         return write_range(session, message, record, clip(range, partial)).await;
     };
     let cached = (section.part.is_empty() && !not)
-        .then(|| cached_fields(record, digest, names))
+        .then(|| cached_fields(record, &digest, names))
         .flatten();
     if let Some(fields) = cached {
         write_slice(&mut session.out, &fields, partial);
@@ -87,7 +95,7 @@ pub(super) async fn write(
 /// HEADER.FIELDS without opening the message, where the record has them all.
 pub(crate) fn cached_fields(
     record: &EmailRecord,
-    digest: &Digest,
+    digest: &StoredDigest<'_>,
     names: &[String],
 ) -> Option<Vec<u8>> {
     let cached = digest.cached_header_fields(names)?;
@@ -196,6 +204,6 @@ pub(super) async fn fill(session: &mut Session, mut left: u64) -> Result<Rendere
     Ok(Rendered::Broken)
 }
 
-pub(super) fn log_broken(session: &Session, message: &Message<'_>, error: &mailstore::StoreError) {
+pub(super) fn log_broken(session: &Session, message: &Message<'_>, error: &dyn std::error::Error) {
     tracing::error!(session = session.id, account = %message.account.id(), email = %message.entry.email, %error, "imap: a message cannot be read");
 }

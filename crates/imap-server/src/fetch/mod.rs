@@ -18,7 +18,7 @@ use imap_proto::response;
 use imap_proto::{DateTime, FetchItem, SectionText};
 use mailbox_model::{Entry, View};
 use mailstore::{Account, EmailRecord};
-use mime::Digest;
+use mime::StoredDigest;
 use std::sync::Arc;
 
 /// A message with what its items need.
@@ -28,7 +28,7 @@ pub(crate) struct Message<'a> {
     pub(crate) number: u32,
     pub(crate) entry: &'a Entry,
     /// The record and its digest; none when only the entry is asked for.
-    pub(crate) record: Option<(&'a EmailRecord, &'a Digest)>,
+    pub(crate) record: Option<(&'a EmailRecord, StoredDigest<'a>)>,
     /// The body without its prefix, where it was read ahead.
     pub(crate) body: Option<Bytes>,
 }
@@ -106,9 +106,9 @@ async fn write_item(
                 return Ok(Rendered::Broken);
             };
             match item {
-                FetchItem::Envelope => out.extend_from_slice(&digest.envelope),
-                FetchItem::Body => out.extend_from_slice(&digest.body),
-                FetchItem::BodyStructure => out.extend_from_slice(&digest.body_structure),
+                FetchItem::Envelope => out.extend_from_slice(digest.envelope),
+                FetchItem::Body => out.extend_from_slice(digest.body),
+                FetchItem::BodyStructure => out.extend_from_slice(digest.body_structure),
                 FetchItem::InternalDate => internal_date(record).write(out),
                 FetchItem::Binary { part, partial, .. } => {
                     return binary::write(session, message, part, *partial).await;

@@ -3,7 +3,7 @@
 use crate::limits::{HEADER_BYTES_MAX, SEARCHED_BYTES_MAX};
 use mailstore::{Account, EmailRecord, StoreError};
 use mime::text::{header_for_search, text_for_search};
-use mime::{Digest, PartIndex, PartKind};
+use mime::{PartIndex, PartKind};
 
 /// What SEARCH looks at in a message.
 #[derive(Debug, Default)]
@@ -19,18 +19,19 @@ pub(crate) struct Content {
 }
 
 impl Content {
-    /// Reads what a search needs. Parts that are no text are not read.
+    /// Reads what a search needs: the header, and the body if its parts are
+    /// named. Parts that are no text are not read.
     ///
     /// # Errors
     /// The body cannot be read.
     pub(crate) async fn read(
         account: &Account,
         record: &EmailRecord,
-        digest: &Digest,
-        with_body: bool,
+        header_len: u64,
+        parts: Option<&PartIndex>,
     ) -> Result<Self, StoreError> {
         let prefix = record.prefix.len() as u64;
-        let header_end = (digest.header_len + prefix).min(HEADER_BYTES_MAX);
+        let header_end = (header_len + prefix).min(HEADER_BYTES_MAX);
         let mut content = Self {
             header: account.read_message(record, 0..header_end).await?.to_vec(),
             ..Self::default()
@@ -38,17 +39,17 @@ impl Content {
         content
             .headers
             .push(header_for_search(&content.header).to_lowercase());
-        if !with_body {
+        let Some(parts) = parts else {
             return Ok(content);
-        }
+        };
         let mut budget = SEARCHED_BYTES_MAX;
-        for (i, part) in digest.parts.parts().iter().enumerate() {
+        for (i, part) in parts.parts().iter().enumerate() {
             if i > 0 && !part.header.is_empty() {
                 let end = part.header.end.min(part.header.start + HEADER_BYTES_MAX);
                 let range = part.header.start + prefix..end + prefix;
                 let header = account.read_message(record, range).await?;
                 let header = header_for_search(&header).to_lowercase();
-                if is_message(&digest.parts, part.parent) {
+                if is_message(parts, part.parent) {
                     content.inner.push(header);
                 } else {
                     content.headers.push(header);

@@ -15,7 +15,7 @@ use imap_proto::sequence::contains;
 use imap_proto::{Date, SearchKey, SequenceSet};
 use mailbox_model::{Entry, Flag, FlagId, Uid, UidSet, View};
 use mailstore::EmailRecord;
-use mime::{CACHED_FIELDS, Digest, Field, HeaderReader};
+use mime::{CACHED_FIELDS, Field, HeaderReader, StoredDigest};
 
 /// A search key with its sets, flags and texts made ready.
 #[derive(Debug)]
@@ -51,7 +51,7 @@ pub(crate) enum Relation {
 pub(crate) struct Facts<'a> {
     pub(crate) number: u32,
     pub(crate) entry: &'a Entry,
-    pub(crate) record: Option<(&'a EmailRecord, &'a Digest)>,
+    pub(crate) record: Option<(&'a EmailRecord, StoredDigest<'a>)>,
     pub(crate) content: Option<&'a Content>,
 }
 
@@ -180,10 +180,25 @@ fn header(facts: Facts<'_>, name: &str, test: impl Fn(&Field<'_>) -> bool) -> Op
             .any(|field| test(&field))
     };
     if digest.fields_complete && CACHED_FIELDS.contains(&name) {
-        let mut cached = digest.fields.iter().filter(|field| field.name == name);
-        return Some(any(&record.prefix) || cached.any(|field| any(&field.raw)));
+        if any(&record.prefix) {
+            return Some(true);
+        }
+        // A cache that is damaged says nothing.
+        if let Some(found) = in_cache(&digest, name, any) {
+            return Some(found);
+        }
     }
     facts.content.map(|content| any(&content.header))
+}
+
+fn in_cache(digest: &StoredDigest<'_>, name: &str, any: impl Fn(&[u8]) -> bool) -> Option<bool> {
+    for field in digest.fields().ok()? {
+        let (of, raw) = field.ok()?;
+        if of == name && any(raw) {
+            return Some(true);
+        }
+    }
+    Some(false)
 }
 
 /// Is the text in the field? An empty text asks for the field alone.

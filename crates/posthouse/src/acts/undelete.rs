@@ -6,7 +6,7 @@ use std::sync::Arc;
 use mailbox_model::stage::Mode;
 use mailbox_model::{EmailId, MailboxName};
 use mailstore::{Account, Act, BroughtBack, Deleted, EmailRecord, PastError, Why};
-use mime::Digest;
+use mime::StoredDigest;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -68,13 +68,13 @@ async fn listed(account: &Account, deleted: &[Deleted]) -> ActResult {
             let digest = record
                 .as_ref()
                 .ok()
-                .and_then(|record: &EmailRecord| Digest::decode(&record.digest).ok());
+                .and_then(|record: &EmailRecord| StoredDigest::read(&record.digest).ok());
             json!({
                 "id": deleted.email.0,
                 "deleted": observe::rfc3339(deleted.at_ms),
                 "mailbox": deleted.place.name.as_str(),
                 "from": digest.as_ref().and_then(sender),
-                "subject": digest.as_ref().map(|digest| digest.subject.as_str()),
+                "subject": digest.as_ref().and_then(|digest| digest.subject().ok()),
                 "date": digest.as_ref().and_then(sent),
                 "size": deleted.size,
                 "why": why(deleted),
@@ -91,18 +91,17 @@ fn why(deleted: &Deleted) -> &'static str {
     }
 }
 
-fn sender(digest: &Digest) -> Option<String> {
-    let field = digest.fields.iter().find(|field| field.name == "from")?;
-    let (_, value) = field
-        .raw
-        .split_at(field.raw.iter().position(|b| *b == b':')? + 1);
+fn sender(digest: &StoredDigest<'_>) -> Option<String> {
+    let mut fields = digest.fields().ok()?.map_while(Result::ok);
+    let (_, raw) = fields.find(|(name, _)| *name == "from")?;
+    let (_, value) = raw.split_at(raw.iter().position(|b| *b == b':')? + 1);
     let items = mime::parse_addresses(&mime::unfold(value));
     let first = mime::mailboxes(&items).next()?;
     Some(first.address_text())
 }
 
-fn sent(digest: &Digest) -> Option<String> {
-    let seconds = u64::try_from(digest.sent_date()?).ok()?;
+fn sent(digest: &StoredDigest<'_>) -> Option<String> {
+    let seconds = u64::try_from(digest.sent?.unix_seconds).ok()?;
     Some(observe::rfc3339(seconds.checked_mul(1000)?))
 }
 

@@ -1,6 +1,6 @@
 //! Messages made to hurt: the answers are coarse, the work is bounded.
 
-use super::{check_digest, check_index, crlf, in_pieces, text};
+use super::{cached, check_digest, check_index, crlf, in_pieces, text};
 use crate::limits::{DEPTH_MAX, DIGEST_BYTES_MAX, PARTS_MAX};
 use crate::{Digest, Limits, PartKind, digest, part_at};
 
@@ -145,7 +145,7 @@ fn cached_fields_go_first_and_alone() {
     ));
     let (short, long) = (shortened(&message), unbounded(&message));
     assert!(long.fields_complete);
-    assert_eq!(short.cached_header_fields(&["subject"]), None);
+    assert_eq!(cached(&short, &["subject"]), None);
     assert_eq!(
         (&short.envelope, &short.body_structure, &short.parts),
         (&long.envelope, &long.body_structure, &long.parts)

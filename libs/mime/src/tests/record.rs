@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use wire::codec::DecodeError;
 
 use super::crlf;
-use crate::Digest;
+use crate::{Digest, StoredDigest};
 
 const MESSAGE: &str = "From: a@b\nDate: Thu, 1 Jan 1970 00:00:01 -0001\nMessage-ID: <m@x>\nContent-Type: multipart/mixed; boundary=q\n\n--q\nContent-Type: text/plain; charset=utf-8; name=n\n\nhi\n--q--\n";
 
@@ -67,6 +67,9 @@ proptest! {
         record[at] = byte;
         if let Ok(digest) = Digest::decode(&record) {
             let _ = crate::part_at(&digest.parts, &[1]);
+        }
+        if let Ok(stored) = StoredDigest::read(&record) {
+            let _ = (stored.subject(), stored.parts(), stored.cached_header_fields(&["from"]));
         }
     }
 }

@@ -16,6 +16,7 @@ use crate::embedded::index::{
     APPLIED_KEY, Applied, FIRST_KEY, Index, decode_value, encode_value, table_list,
 };
 use crate::stats::{Counters, add, set};
+use bytes::Bytes;
 use lsm_tree::compaction::Leveled;
 use lsm_tree::config::CompressionPolicy;
 use lsm_tree::{
@@ -499,7 +500,9 @@ impl Drop for View {
 impl Snapshot for View {
     fn get(&self, key: &[u8]) -> Result<Option<Versioned>, ReadError> {
         let stored = self.shared.read(|tree| tree.get(key, self.visible))?;
-        stored.map(|stored| decode_value(&stored)).transpose()
+        stored
+            .map(|stored| decode_value(&stored.into()))
+            .transpose()
     }
 
     fn scan(
@@ -537,7 +540,7 @@ impl Shared {
         let pairs: Vec<lsm_tree::KvPair> = pairs?;
         pairs
             .into_iter()
-            .map(|(key, stored)| Ok((key.to_vec(), decode_value(&stored)?)))
+            .map(|(key, stored)| Ok((Bytes::from(key).into(), decode_value(&stored.into())?)))
             .collect()
     }
 }
