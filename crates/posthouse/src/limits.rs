@@ -8,6 +8,9 @@ pub(crate) const DRAIN_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long blocking work may take after that.
 pub(crate) const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How long a proxy may take to say who its client is.
+pub(crate) const PROXY_HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// Threads of the executor for one command that opens the store itself.
 pub(crate) const COMMAND_WORKERS: usize = 1;
 

@@ -9,6 +9,7 @@ mod collection;
 mod faces;
 mod listeners;
 mod outgoing;
+mod proxied;
 mod quota;
 mod reaper;
 

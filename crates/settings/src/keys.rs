@@ -174,6 +174,14 @@ keys! {
         /// Networks whose mail for elsewhere is taken. Loopback is not among them unless named.
         networks: Vec<Network> = [], example ["192.0.2.0/28"];
     }
+    /// Machines in front of this one, whose word about who the client is counts: for limits, relaying, logs and Received.
+    trust("trust.") Trust {
+        /// Proxies (HAProxy, a load balancer) whose connections to the mail ports begin with a PROXY header, version 1 or 2. A connection
+        /// from there without one is closed; from anywhere else a header is what it looks like, garbage.
+        proxies: Vec<Network> = [], example ["192.0.2.10"];
+        /// Mail proxies that may say XCLIENT on the MX port and over submission.
+        xclient: Vec<Network> = [], example ["192.0.2.11", "127.0.0.1"];
+    }
     /// What one peer or message may use.
     limits("limits.") Limits {
         /// The largest message taken, in bytes after dot-unstuffing.

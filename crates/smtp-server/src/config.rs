@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use envelope::Domain;
 use runtime::tls::ServerTls;
+use settings::Network;
 use smtp_proto::server::{AuthOffer, Role};
 
 use crate::limits;
@@ -31,6 +32,8 @@ pub struct Config {
     pub(crate) tls: TlsMode,
     /// Silence that ends a session.
     pub(crate) idle_timeout: Duration,
+    /// Proxies that may say who their client is.
+    pub(crate) xclient: Vec<Network>,
 }
 
 impl Config {
@@ -55,6 +58,7 @@ impl Config {
             host,
             tls,
             idle_timeout: limits::IDLE_TIMEOUT,
+            xclient: Vec::new(),
         }
     }
 
@@ -81,6 +85,15 @@ impl Config {
     #[must_use]
     pub fn with_idle_timeout(mut self, idle_timeout: Duration) -> Self {
         self.idle_timeout = idle_timeout;
+        self
+    }
+
+    /// Where XCLIENT is believed, but not in LMTP.
+    #[must_use]
+    pub fn with_xclient(mut self, networks: &[Network]) -> Self {
+        if self.role() != Role::Lmtp {
+            self.xclient = networks.to_vec();
+        }
         self
     }
 

@@ -28,6 +28,7 @@ pub use config::{Config, TlsMode};
 pub use smtp_proto::server::Role;
 
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use directory::{Directory, Logins};
@@ -54,11 +55,17 @@ pub struct Ports {
     pub metrics: Arc<Metrics>,
 }
 
+/// A session's place within the limits on connections.
+pub trait Seat: std::fmt::Debug + Send + Sync {
+    /// The session turns out to be with `client`; false when that address has enough sessions.
+    fn move_to(&self, client: IpAddr) -> bool;
+}
+
 /// Serves one connection to its end.
 ///
 /// # Cancel safety
 /// Dropping the future ends the session; a message that was submitted goes on.
-pub async fn serve(mut conn: Conn, ports: Arc<Ports>, config: Arc<Config>) {
+pub async fn serve(mut conn: Conn, seat: Arc<dyn Seat>, ports: Arc<Ports>, config: Arc<Config>) {
     if let TlsMode::Implicit(tls) = &config.tls
         && !conn.is_tls()
     {
@@ -69,7 +76,7 @@ pub async fn serve(mut conn: Conn, ports: Arc<Ports>, config: Arc<Config>) {
         }
     }
     let _counted = ports.metrics.session(config.protocol());
-    let mut session = Box::new(session::Session::new(conn, ports, config));
+    let mut session = Box::new(session::Session::new(conn, seat, ports, config));
     session.run().await;
 }
 

@@ -12,10 +12,11 @@ use smtp_proto::server::{AuthOffer, CloseReason, Session as Machine};
 
 use crate::deadline::Deadlines;
 use crate::transaction::{Client, Next};
-use crate::{Config, Ports, TlsMode, limits};
+use crate::{Config, Ports, Seat, TlsMode, limits};
 
 pub(crate) struct Session {
     pub(crate) conn: Conn,
+    pub(crate) seat: Arc<dyn Seat>,
     pub(crate) ports: Arc<Ports>,
     pub(crate) config: Arc<Config>,
     pub(crate) machine: Machine,
@@ -33,16 +34,26 @@ enum Woken {
 }
 
 impl Session {
-    pub(crate) fn new(mut conn: Conn, ports: Arc<Ports>, config: Arc<Config>) -> Self {
+    pub(crate) fn new(
+        mut conn: Conn,
+        seat: Arc<dyn Seat>,
+        ports: Arc<Ports>,
+        config: Arc<Config>,
+    ) -> Self {
         conn.set_write_timeout(limits::WRITE_TIMEOUT);
         let mut machine = Machine::new(config.protocol.clone(), conn.is_tls());
         if config.protocol.auth != AuthOffer::Never {
             machine.set_offer(ports.logins.offer(conn.bindings(), conn.client_names()));
         }
+        let peer = conn.peer_addr().ip();
+        if config.xclient.iter().any(|proxy| proxy.contains(peer)) {
+            machine.allow_xclient();
+        }
         let deadlines = Deadlines::new(config.idle_timeout, ports.runtime.monotonic());
         let client = Client::new(&ports.runtime, &config, &conn);
         Self {
             conn,
+            seat,
             ports,
             config,
             machine,

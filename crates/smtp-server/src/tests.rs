@@ -6,8 +6,8 @@ mod dialogues;
 mod relay;
 mod submission;
 
-use std::net::SocketAddr;
-use std::sync::Arc;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use blobs::Blobs;
@@ -26,7 +26,7 @@ use runtime::{Runtime, Task};
 use sasl::Secret;
 use settings::Network;
 
-use crate::{Config, Ports, Role, TlsMode, serve};
+use crate::{Config, Ports, Role, Seat, TlsMode, serve};
 
 const FAR: &str = "198.51.100.7:40000";
 const NEAR: &str = "127.0.0.1:40000";
@@ -40,6 +40,19 @@ struct World {
     mailstore: Mailstore,
     queue: Queue,
     ports: Arc<Ports>,
+    seat: Arc<Seats>,
+}
+
+/// Places for everybody but one.
+#[derive(Debug, Default)]
+struct Seats {
+    full: Mutex<Option<IpAddr>>,
+}
+
+impl Seat for Seats {
+    fn move_to(&self, client: IpAddr) -> bool {
+        *self.full.lock().unwrap() != Some(client)
+    }
 }
 
 impl World {
@@ -95,6 +108,7 @@ impl World {
             mailstore,
             queue,
             ports,
+            seat: Arc::default(),
         };
         world.populate().await;
         world
@@ -138,7 +152,7 @@ impl World {
     fn connect(&self, config: Config, peer: &str) -> Client {
         let peer: SocketAddr = peer.parse().unwrap();
         let (near, far) = Conn::pair_between(peer, US.parse().unwrap());
-        let serving = serve(far, self.ports.clone(), Arc::new(config));
+        let serving = serve(far, self.seat.clone(), self.ports.clone(), Arc::new(config));
         Client {
             conn: near,
             input: BytesMut::new(),

@@ -1,5 +1,7 @@
 //! What the machine's events lead to: logins, senders, recipients, messages.
 
+use std::net::{IpAddr, Ipv4Addr};
+
 use directory::{AuthFailure, Caller, Identity, Service, Verdict};
 use envelope::{Address, BodyType, Envelope, ForwardPath, LocalPart, Recipient, Reply};
 use intake::{Facts, Receiving, Transaction};
@@ -9,7 +11,7 @@ use runtime::Runtime;
 use runtime::net::Conn;
 use sasl::Question;
 use smtp_proto::data::DataFault;
-use smtp_proto::server::{CloseReason, Event, Hello, HelloVerb, Mail, Rcpt, Role};
+use smtp_proto::server::{CloseReason, Event, Hello, HelloVerb, Mail, Rcpt, Role, XClient};
 
 use crate::session::Session;
 use crate::{Config, limits};
@@ -108,6 +110,7 @@ impl Session {
             Event::Reset => self.client.drop_transaction(),
             Event::Verify(inquiry) => self.verify(&inquiry).await,
             Event::Expand(inquiry) => self.expand(&inquiry).await,
+            Event::XClient(said) => self.xclient(&said),
             Event::Close(reason) => return Next::Close(reason),
         }
         Next::Continue
@@ -189,6 +192,27 @@ impl Session {
         let app_password = identity.app_password.as_deref();
         tracing::info!(%session, account = %identity.address, %peer, app_password, "login");
         self.client.facts.session.identity = Some(identity);
+    }
+
+    /// From here on the session is the proxy's client's: its limits, its rights.
+    fn xclient(&mut self, said: &XClient) {
+        let unknown = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+        let client = said.address.map(|address| address.unwrap_or(unknown));
+        let client = client.unwrap_or(self.client.facts.session.client_ip);
+        if !self.seat.move_to(client) {
+            let text = format!("too many sessions from {client}; try again later");
+            self.machine.close(&Reply::enhanced(421, (4, 3, 2), &text));
+            return;
+        }
+        self.client.forget();
+        let session = &mut self.client.facts.session;
+        session.client_ip = client;
+        if let Some(destination) = said.destination {
+            session.server_ip = destination;
+        }
+        let id = &self.client.facts.session_id;
+        tracing::debug!(session = %id, %client, proxy = %self.conn.peer_addr(), "a proxy's client");
+        self.machine.accept();
     }
 
     async fn mail(&mut self, mail: Mail) {

@@ -7,9 +7,11 @@ mod receiving;
 mod session;
 #[cfg(test)]
 mod tests;
+mod xclient;
 
 pub use event::{CloseReason, Event, Hello, HelloVerb, Inquiry, Mail, Rcpt};
 pub use session::Session;
+pub use xclient::XClient;
 
 use crate::limits::{MESSAGE_BYTES_MAX, RECIPIENTS_MAX};
 

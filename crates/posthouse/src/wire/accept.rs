@@ -4,10 +4,14 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::future::Future;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use runtime::net::{Conn, Listener};
 use runtime::{Runtime, Tasks};
+use settings::{Network, Settings};
+
+use super::proxied;
+use crate::limits::PROXY_HEADER_TIMEOUT;
 
 /// What the sessions of one protocol share, over all its listeners.
 #[derive(Clone)]
@@ -17,6 +21,8 @@ pub(super) struct Hall {
     pub(super) refusal: &'static str,
     pub(super) runtime: Runtime,
     places: Arc<Places>,
+    /// Whose connections begin with a PROXY header.
+    proxies: Arc<[Network]>,
 }
 
 #[derive(Debug)]
@@ -36,9 +42,10 @@ impl Hall {
     pub(super) fn new(
         protocol: &'static str,
         refusal: &'static str,
-        limits: &settings::Limits,
+        settings: &Settings,
         runtime: &Runtime,
     ) -> Self {
+        let limits = &settings.limits;
         let count = |limit: u64| usize::try_from(limit).unwrap_or(usize::MAX);
         Self {
             protocol,
@@ -49,17 +56,19 @@ impl Hall {
                 per_address_max: count(limits.connections_per_address),
                 taken: Mutex::default(),
             }),
+            proxies: settings.trust.proxies.clone().into(),
         }
     }
 
     /// Takes connections until the drain, then waits for the sessions that run.
     pub(super) async fn receive<F, S>(self, listener: Listener, tls_first: bool, serve: S)
     where
-        S: Fn(Conn) -> F + Send,
+        S: Fn(Conn, Arc<Place>) -> F + Clone + Send + 'static,
         F: Future<Output = ()> + Send + 'static,
     {
         let shutdown = self.runtime.shutdown();
         let sessions = Tasks::new();
+        let refusal = if tls_first { "" } else { self.refusal };
         loop {
             let conn = tokio::select! {
                 accepted = listener.accept() => match accepted {
@@ -71,13 +80,26 @@ impl Hall {
                 },
                 () = shutdown.draining() => break,
             };
-            let Some(place) = Place::take(&self.places, conn.peer_addr().ip()) else {
+            let peer = conn.peer_addr().ip();
+            let proxied = self.proxies.iter().any(|network| network.contains(peer));
+            let seated = match proxied {
+                true => Place::take_unknown(&self.places),
+                false => Place::take(&self.places, peer),
+            };
+            let Some(place) = seated else {
                 tracing::info!(protocol = self.protocol, peer = %conn.peer_addr(), "no place for another session");
-                let refusal = if tls_first { "" } else { self.refusal };
                 sessions.spawn(&self.runtime, refuse(conn, refusal));
                 continue;
             };
-            let session = serve(conn);
+            let place = Arc::new(place);
+            if proxied {
+                let session = self
+                    .clone()
+                    .behind_proxy(conn, place, refusal, serve.clone());
+                sessions.spawn(&self.runtime, Box::pin(session));
+                continue;
+            }
+            let session = serve(conn, place.clone());
             sessions.spawn(
                 &self.runtime,
                 Seated {
@@ -88,6 +110,32 @@ impl Hall {
         }
         drop(listener);
         sessions.wait().await;
+    }
+
+    /// A session of a proxy's client: it counts for the client's address.
+    async fn behind_proxy<F, S>(
+        self,
+        mut conn: Conn,
+        place: Arc<Place>,
+        refusal: &'static str,
+        serve: S,
+    ) where
+        S: Fn(Conn, Arc<Place>) -> F,
+        F: Future<Output = ()>,
+    {
+        let proxy = conn.peer_addr();
+        let identified = proxied::identify(&mut conn, &self.runtime, PROXY_HEADER_TIMEOUT).await;
+        if let Err(error) = identified {
+            tracing::info!(protocol = self.protocol, %proxy, %error, "a proxy did not say who its client is");
+            return;
+        }
+        let peer = conn.peer_addr();
+        if !place.move_to(peer.ip()) {
+            tracing::info!(protocol = self.protocol, %peer, %proxy, "no place for another session");
+            return refuse(conn, refusal).await;
+        }
+        tracing::debug!(protocol = self.protocol, %peer, %proxy, "a proxy's client");
+        serve(conn, place.clone()).await;
     }
 }
 
@@ -100,7 +148,7 @@ async fn refuse(mut conn: Conn, refusal: &'static str) {
 /// A session with what it gives back at its end; boxed once, so that the task around it stays small.
 struct Seated<F> {
     session: std::pin::Pin<Box<F>>,
-    _place: Place,
+    _place: Arc<Place>,
 }
 
 impl<F: Future<Output = ()>> Future for Seated<F> {
@@ -115,44 +163,86 @@ impl<F: Future<Output = ()>> Future for Seated<F> {
 }
 
 /// A place for one session, given back when dropped.
-struct Place {
+#[derive(Debug)]
+pub(super) struct Place {
     places: Arc<Places>,
-    address: IpAddr,
+    /// For whom it counts, once that is known.
+    address: Mutex<Option<IpAddr>>,
 }
 
 impl Place {
     /// A place for a session from there. Loopback is exempt from the limit for each address.
     fn take(places: &Arc<Places>, address: IpAddr) -> Option<Self> {
-        let mut taken = places.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = Self::take_unknown(places)?;
+        place.move_to(address).then_some(place)
+    }
+
+    /// A place for somebody who has still to be told.
+    fn take_unknown(places: &Arc<Places>) -> Option<Self> {
+        let mut taken = places.lock();
         if taken.all >= places.all_max {
             return None;
         }
-        let of_address = taken.addresses.get(&address).copied().unwrap_or(0);
-        if of_address >= places.per_address_max && !address.is_loopback() {
-            return None;
-        }
         taken.all += 1;
-        *taken.addresses.entry(address).or_default() += 1;
         Some(Self {
             places: places.clone(),
-            address,
+            address: Mutex::new(None),
         })
+    }
+
+    /// The session turns out to be from there; false when that address has enough, and nothing
+    /// has changed.
+    pub(super) fn move_to(&self, address: IpAddr) -> bool {
+        let mut mine = self.address.lock().unwrap_or_else(PoisonError::into_inner);
+        if *mine == Some(address) {
+            return true;
+        }
+        let mut taken = self.places.lock();
+        let of_address = taken.addresses.get(&address).copied().unwrap_or(0);
+        if of_address >= self.places.per_address_max && !address.is_loopback() {
+            return false;
+        }
+        *taken.addresses.entry(address).or_default() += 1;
+        if let Some(before) = mine.replace(address) {
+            taken.leave(before);
+        }
+        true
+    }
+}
+
+impl smtp_server::Seat for Place {
+    fn move_to(&self, client: IpAddr) -> bool {
+        self.move_to(client)
+    }
+}
+
+impl Places {
+    fn lock(&self) -> MutexGuard<'_, Taken> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Taken {
+    fn leave(&mut self, address: IpAddr) {
+        if let Entry::Occupied(mut entry) = self.addresses.entry(address) {
+            *entry.get_mut() -= 1;
+            if *entry.get() == 0 {
+                entry.remove();
+            }
+        }
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut taken = self
-            .places
-            .taken
-            .lock()
+        let address = self
+            .address
+            .get_mut()
             .unwrap_or_else(PoisonError::into_inner);
+        let mut taken = self.places.lock();
         taken.all -= 1;
-        if let Entry::Occupied(mut entry) = taken.addresses.entry(self.address) {
-            *entry.get_mut() -= 1;
-            if *entry.get() == 0 {
-                entry.remove();
-            }
+        if let Some(address) = address.take() {
+            taken.leave(address);
         }
     }
 }
@@ -179,5 +269,95 @@ mod tests {
         drop(first);
         let _again = Place::take(&places, far).unwrap();
         assert!(Place::take(&places, near).is_none(), "three in all");
+    }
+
+    #[test]
+    fn a_session_counts_for_whom_it_turns_out_to_be() {
+        let places = Arc::new(Places {
+            all_max: 4,
+            per_address_max: 1,
+            taken: Mutex::default(),
+        });
+        let client: IpAddr = "192.0.2.1".parse().unwrap();
+        let other: IpAddr = "192.0.2.2".parse().unwrap();
+        let first = Place::take_unknown(&places).unwrap();
+        assert!(first.move_to(client) && first.move_to(client));
+        let second = Place::take_unknown(&places).unwrap();
+        assert!(!second.move_to(client), "it has its one session");
+        assert!(second.move_to(other));
+        // XCLIENT within a session: the former client's place is free again.
+        assert!(!second.move_to(client) && first.move_to("192.0.2.3".parse().unwrap()));
+        assert!(second.move_to(client));
+        drop((first, second));
+        let taken = places.lock();
+        assert_eq!((taken.all, taken.addresses.len()), (0, 0));
+    }
+
+    const LIMITS: &str =
+        "[trust]\nproxies = [\"127.0.0.1\"]\n[limits]\nconnections_per_address = 1\n";
+
+    /// A hall whose sessions say who they are with, and end when their client does.
+    fn hall(settings: &str) -> (Runtime, std::net::SocketAddr, runtime::Task<()>) {
+        let settings = Settings::parse(settings).unwrap();
+        let runtime = Runtime::new();
+        let hall = Hall::new("test", "full\r\n", &settings, &runtime);
+        let listener = Listener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = listener.local_addr();
+        let serving = hall.receive(listener, false, |mut conn: Conn, _place| async move {
+            let said = format!("{} {}\r\n", conn.peer_addr(), conn.local_addr());
+            let _ = conn.write_all(said.as_bytes()).await;
+            let mut input = bytes::BytesMut::new();
+            while conn.read(&mut input).await.unwrap_or(0) > 0 {
+                let _ = conn.write_all(&input.split()).await;
+            }
+        });
+        let task = runtime.spawn("hall", serving);
+        (runtime, address, task)
+    }
+
+    /// A connection that says this first, and what it hears in one line.
+    async fn connect(address: std::net::SocketAddr, first: &[u8]) -> (Conn, String) {
+        let mut conn = runtime::net::connect(address, None, std::time::Duration::from_secs(5))
+            .await
+            .unwrap();
+        conn.write_all(first).await.unwrap();
+        let mut heard = bytes::BytesMut::new();
+        while !heard.ends_with(b"\n") && conn.read(&mut heard).await.unwrap_or(0) > 0 {}
+        (conn, String::from_utf8_lossy(&heard).into_owned())
+    }
+
+    const FAR: &[u8] = b"PROXY TCP4 192.0.2.7 203.0.113.1 40000 25\r\n";
+
+    #[tokio::test]
+    async fn a_listed_proxys_client_is_who_it_says_and_is_counted_as_such() {
+        let (_runtime, address, _hall) = hall(LIMITS);
+        let (mut first, who) = connect(address, FAR).await;
+        assert_eq!(who, "192.0.2.7:40000 203.0.113.1:25\r\n");
+        // What came behind the header in the same piece is the session's.
+        let both = [FAR, b"\x16"].concat();
+        assert_eq!(connect(address, &both).await.1, "full\r\n", "one for each");
+        let other = b"PROXY TCP4 192.0.2.8 203.0.113.1 40000 25\r\nhello\n";
+        let (_second, who) = connect(address, other).await;
+        assert!(
+            who.starts_with("192.0.2.8:40000 203.0.113.1:25\r\n"),
+            "{who}"
+        );
+        // A health check is the proxy's own.
+        let (_third, who) = connect(address, b"PROXY UNKNOWN\r\n").await;
+        assert!(who.starts_with("127.0.0.1:"), "{who}");
+        // Nothing is served without a header.
+        assert_eq!(connect(address, b"EHLO somebody\r\n").await.1, "");
+        // The first one is not disturbed by all that.
+        first.write_all(b"still here\n").await.unwrap();
+        let mut heard = bytes::BytesMut::new();
+        first.read(&mut heard).await.unwrap();
+        assert_eq!(&heard[..], b"still here\n");
+    }
+
+    #[tokio::test]
+    async fn a_header_from_anywhere_else_is_the_sessions_input() {
+        let (_runtime, address, _hall) = hall("");
+        let (_conn, who) = connect(address, FAR).await;
+        assert!(who.starts_with("127.0.0.1:"), "{who}");
     }
 }

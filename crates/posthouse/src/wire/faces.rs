@@ -58,7 +58,7 @@ impl<'a> Faces<'a> {
         metrics: &'a Arc<Metrics>,
         tls: &'a ServerTls,
     ) -> Self {
-        let hall = |protocol, refusal| Hall::new(protocol, refusal, &settings.limits, runtime);
+        let hall = |protocol, refusal| Hall::new(protocol, refusal, settings, runtime);
         let count = |limit: u64| usize::try_from(limit).unwrap_or(usize::MAX);
         let policy = Policy::new(
             store.directory.clone(),
@@ -165,7 +165,8 @@ impl<'a> Faces<'a> {
         let recipients = usize::try_from(limits.recipients).unwrap_or(usize::MAX);
         let far = smtp_server::Config::new(role, self.hostname, mode)
             .with_limits(limits.message_bytes.0, recipients)
-            .with_idle_timeout(idle_timeout);
+            .with_idle_timeout(idle_timeout)
+            .with_xclient(&self.settings.trust.xclient);
         let near = if self.settings.auth.plaintext_on_loopback {
             far.clone().with_plaintext_login()
         } else {
@@ -183,9 +184,9 @@ impl<'a> Faces<'a> {
         };
         let serving = hall
             .clone()
-            .receive(listener, door == Door::Tls, move |conn| {
+            .receive(listener, door == Door::Tls, move |conn, seat| {
                 let config = config.of(&conn).clone();
-                smtp_server::serve(conn, ports.clone(), config)
+                smtp_server::serve(conn, seat, ports.clone(), config)
             });
         self.runtime.spawn("smtp", serving)
     }
@@ -209,7 +210,7 @@ impl<'a> Faces<'a> {
         };
         let ports = self.pop3.clone();
         let hall = self.halls.pop3.clone();
-        let serving = hall.receive(listener, door == Door::Tls, move |conn| {
+        let serving = hall.receive(listener, door == Door::Tls, move |conn, _seat| {
             let config = config.of(&conn).clone();
             pop3_server::serve(conn, ports.clone(), config)
         });
@@ -234,19 +235,20 @@ impl<'a> Faces<'a> {
             far: config(false),
         };
         let ports = self.imap.clone();
-        let serving = self
-            .halls
-            .imap
-            .clone()
-            .receive(listener, door == Door::Tls, move |conn| {
-                let config = config.of(&conn).clone();
-                imap_server::serve(conn, ports.clone(), config)
-            });
+        let serving =
+            self.halls
+                .imap
+                .clone()
+                .receive(listener, door == Door::Tls, move |conn, _seat| {
+                    let config = config.of(&conn).clone();
+                    imap_server::serve(conn, ports.clone(), config)
+                });
         self.runtime.spawn("imap", serving)
     }
 }
 
 /// A configuration for clients on this very machine, and one for all others.
+#[derive(Clone)]
 struct ByPeer<T> {
     near: T,
     far: T,

@@ -91,6 +91,12 @@ impl Conn {
         self.local
     }
 
+    /// Says who is really at both ends: a proxy that is believed has told.
+    pub fn set_addresses(&mut self, peer: SocketAddr, local: SocketAddr) {
+        self.peer = unmapped(peer);
+        self.local = unmapped(local);
+    }
+
     /// How long the peer may take no byte before a write fails. Five minutes unless set.
     pub fn set_write_timeout(&mut self, timeout: Duration) {
         self.write_timeout = timeout;

@@ -125,3 +125,57 @@ async fn lmtp_takes_local_recipients_only() {
         ])
         .await;
 }
+
+#[tokio::test]
+async fn xclient_moves_the_rights_and_the_limits_to_the_client() {
+    let world = World::new().await;
+    let proxies = [Network::parse("192.0.2.9").unwrap()];
+    let config = Config::new(Role::Mx, "mx.demo.test", TlsMode::None).with_xclient(&proxies);
+    // The proxy's own network may relay; its client may not.
+    let mut proxy = world.connect(config.clone(), RELAYING);
+    proxy.hear().await;
+    proxy
+        .dialogue(&[
+            ("EHLO proxy.test", "250"),
+            ("MAIL FROM:<a@far.test>", "250"),
+            ("RCPT TO:<x@elsewhere.test>", "250"),
+            ("RSET", "250"),
+            (
+                "XCLIENT ADDR=198.51.100.7 NAME=far.test",
+                "220 mx.demo.test",
+            ),
+            ("EHLO far.test", "250"),
+            ("MAIL FROM:<a@far.test>", "250"),
+            ("RCPT TO:<x@elsewhere.test>", "550 5.7.1"),
+            ("RCPT TO:<bob@demo.test>", "250"),
+            ("DATA", "354"),
+            ("Subject: x\r\n\r\nhi\r\n.", "250 2.0.0"),
+            // A client that says it is us is no proxy any more.
+            ("EHLO mx.demo.test", "550 5.7.1"),
+        ])
+        .await;
+    let message = &world.inbox(2).await[0];
+    assert!(
+        message.contains("Received: from far.test ([198.51.100.7])"),
+        "{message}"
+    );
+    // A client that has enough sessions gets no other one through the proxy.
+    *world.seat.full.lock().unwrap() = Some("198.51.100.8".parse().unwrap());
+    proxy
+        .dialogue(&[("XCLIENT ADDR=198.51.100.8", "421 4.3.2")])
+        .await;
+    assert_eq!(proxy.hear().await, "");
+
+    // From elsewhere it is not believed.
+    let mut stranger = world.connect(config, FAR);
+    stranger.hear().await;
+    let hello = stranger.say("EHLO far.test").await;
+    assert!(!hello.contains("XCLIENT"), "{hello}");
+    stranger
+        .dialogue(&[
+            ("XCLIENT ADDR=192.0.2.9", "502 5.5.1"),
+            ("MAIL FROM:<a@far.test>", "250"),
+            ("RCPT TO:<x@elsewhere.test>", "550 5.7.1"),
+        ])
+        .await;
+}

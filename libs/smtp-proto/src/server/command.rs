@@ -35,11 +35,12 @@ pub(super) enum Verb {
     Help,
     Auth,
     StartTls,
+    XClient,
     NotImplemented,
     Unknown,
 }
 
-const VERBS: [(&str, Verb); 21] = [
+const VERBS: [(&str, Verb); 22] = [
     ("HELO", Verb::Helo),
     ("EHLO", Verb::Ehlo),
     ("LHLO", Verb::Lhlo),
@@ -55,6 +56,7 @@ const VERBS: [(&str, Verb); 21] = [
     ("HELP", Verb::Help),
     ("AUTH", Verb::Auth),
     ("STARTTLS", Verb::StartTls),
+    ("XCLIENT", Verb::XClient),
     // RFC 5321 §F.6, appendix F.1; RFC 1985.
     ("SEND", Verb::NotImplemented),
     ("SOML", Verb::NotImplemented),

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use envelope::{BodyType, Domain, ForwardPath, Notify, OriginalRecipient, Ret, ReversePath};
 use sasl::Question;
 
+use super::xclient::XClient;
 use crate::data::DataFault;
 
 /// Something that the client did. Those marked † wait for an answer:
@@ -47,6 +48,9 @@ pub enum Event {
     Verify(Inquiry),
     /// † EXPN.
     Expand(Inquiry),
+    /// † XCLIENT, from where it is allowed. A yes begins the session anew, with the
+    /// greeting: nothing that was said before counts.
+    XClient(XClient),
     /// Write the output, then close.
     Close(CloseReason),
 }

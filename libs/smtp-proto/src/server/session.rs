@@ -27,7 +27,7 @@ use super::answer::{self, fixed};
 use super::command::{self, Line};
 use super::event::{CloseReason, Event, Hello, HelloVerb};
 use super::receiving::{Progress, Receiving};
-use super::{Config, Role};
+use super::{Config, Role, xclient};
 use crate::data::Framing;
 use crate::limits::{
     AUTH_LINE_BYTES_MAX, BAD_COMMANDS_MAX, COMMAND_LINE_BYTES_MAX, REFUSED_RECIPIENTS_MAX,
@@ -59,6 +59,7 @@ enum Pending {
     DataStart { chunk: Option<(u64, bool)> },
     DataEnd,
     Inquiry,
+    XClient,
 }
 
 /// Why there is no command line to work off.
@@ -95,6 +96,8 @@ pub struct Session {
     /// [`Event::LoggedIn`] is due.
     logged_in: bool,
     offer: Offer,
+    /// XCLIENT is taken from this client.
+    xclient: bool,
     hello: Option<HelloVerb>,
     transaction: Option<Transaction>,
     receiving: Option<Box<Receiving>>,
@@ -115,6 +118,7 @@ impl Session {
             authenticated: false,
             logged_in: false,
             offer: Offer::passwords(),
+            xclient: false,
             hello: None,
             transaction: None,
             receiving: None,
@@ -129,6 +133,11 @@ impl Session {
     /// [`AuthOffer`](super::AuthOffer) allows any; PLAIN and LOGIN unless said.
     pub fn set_offer(&mut self, offer: Offer) {
         self.offer = offer;
+    }
+
+    /// XCLIENT is offered: the client is a proxy that is believed.
+    pub fn allow_xclient(&mut self) {
+        self.xclient = true;
     }
 
     /// Writes the greeting.
@@ -148,6 +157,10 @@ impl Session {
     /// that was said before counts.
     pub fn tls_started(&mut self) {
         self.tls = true;
+        self.begin_anew();
+    }
+
+    fn begin_anew(&mut self) {
         self.hello = None;
         self.authenticated = false;
         self.transaction = None;
@@ -250,8 +263,13 @@ impl Session {
             Some(Pending::Hello(hello)) => {
                 let starttls = self.config.starttls && !self.tls;
                 let offer = self.offered();
-                answer::hello(&self.config, hello, starttls, &offer)
+                let mut reply = answer::hello(&self.config, hello, starttls, &offer);
+                if self.xclient && hello.verb != HelloVerb::Helo {
+                    reply.lines.push(format!("XCLIENT {}", xclient::ATTRIBUTES));
+                }
+                reply
             }
+            Some(Pending::XClient) => answer::greeting(&self.config),
             Some(Pending::Mail { .. }) => fixed::sender_ok(),
             Some(Pending::Rcpt) => fixed::recipient_ok(),
             Some(Pending::DataStart { .. }) => fixed::go_ahead(),
@@ -324,6 +342,12 @@ impl Session {
                 self.end_message(yes);
             }
             Pending::Inquiry => self.write(reply),
+            Pending::XClient => {
+                if yes {
+                    self.begin_anew();
+                }
+                self.write(reply);
+            }
         }
     }
 

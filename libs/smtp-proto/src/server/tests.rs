@@ -129,7 +129,9 @@ impl Shell {
             Event::StartTls => self.session.tls_started(),
             Event::Close(reason) => self.closed = Some(reason),
             Event::Reset | Event::DataAborted(_) | Event::LoggedIn => {}
-            Event::Hello(_) | Event::Auth(_) | Event::DataStart => self.session.accept(),
+            Event::Hello(_) | Event::Auth(_) | Event::DataStart | Event::XClient(_) => {
+                self.session.accept();
+            }
         }
         self.seen.push(format!("{event:?}"));
     }

@@ -11,7 +11,7 @@ use crate::limits::{IDLE_COMMANDS_MAX, OVERSIZE_BYTES_MAX, UNKNOWN_COMMANDS_MAX}
 use crate::server::answer::{self, fixed};
 use crate::server::command::{self, Line, Verb};
 use crate::server::event::{CloseReason, Event, Hello, HelloVerb};
-use crate::server::{AuthOffer, Role};
+use crate::server::{AuthOffer, Role, xclient};
 
 impl Session {
     pub(super) fn handle_command(&mut self, line: Line<'_>, input: &BytesMut) -> Option<Event> {
@@ -49,6 +49,7 @@ impl Session {
             Verb::Auth => return self.auth(line.argument),
             Verb::StartTls => return self.starttls(line.argument, input),
             Verb::Vrfy | Verb::Expn => return self.inquiry(line),
+            Verb::XClient => return self.xclient(line.argument),
             Verb::Rset | Verb::Quit if !line.argument.is_empty() => {
                 self.fail(&fixed::no_argument());
             }
@@ -326,6 +327,28 @@ impl Session {
             return Some(Event::StartTls);
         }
         None
+    }
+
+    fn xclient(&mut self, argument: &str) -> Option<Event> {
+        let parsed = if !self.xclient {
+            Err(fixed::not_implemented())
+        } else if self.transaction.is_some() {
+            Err(fixed::nested_mail())
+        } else if argument.is_empty() {
+            Err(fixed::argument_needed())
+        } else {
+            xclient::parse(argument)
+        };
+        match parsed {
+            Ok(said) => {
+                self.pending = Some(Pending::XClient);
+                Some(Event::XClient(said))
+            }
+            Err(reply) => {
+                self.fail(&reply);
+                None
+            }
+        }
     }
 
     fn inquiry(&mut self, line: Line<'_>) -> Option<Event> {

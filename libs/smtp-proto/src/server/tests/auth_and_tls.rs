@@ -147,3 +147,35 @@ fn the_login_is_told_before_the_next_command() {
         shell.seen
     );
 }
+
+#[test]
+fn xclient_is_for_proxies_that_are_believed_and_begins_anew() {
+    let mut stranger = Shell::mx();
+    assert_eq!(stranger.say("EHLO a"), "250");
+    assert!(!stranger.out.contains("XCLIENT"));
+    assert_eq!(stranger.say("XCLIENT ADDR=192.0.2.7"), "502 5.5.1");
+    assert!(
+        !stranger
+            .seen
+            .iter()
+            .any(|event| event.starts_with("XClient"))
+    );
+
+    let mut proxy = Shell::mx();
+    proxy.session.allow_xclient();
+    assert_eq!(proxy.say("EHLO a"), "250");
+    assert!(
+        proxy
+            .out
+            .ends_with("XCLIENT NAME ADDR PORT PROTO HELO DESTADDR DESTPORT\r\n")
+    );
+    proxy.dialogue(&[
+        ("XCLIENT", "501 5.5.4"),
+        ("XCLIENT ADDR=x", "501 5.5.4"),
+        ("XCLIENT ADDR=192.0.2.7", "220"),
+        ("MAIL FROM:<a@b.c>", "503 5.5.1"),
+        ("EHLO a", "250"),
+        ("MAIL FROM:<a@b.c>", "250 2.1.0"),
+        ("XCLIENT ADDR=192.0.2.7", "503 5.5.1"),
+    ]);
+}
