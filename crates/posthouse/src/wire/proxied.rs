@@ -3,10 +3,10 @@
 use std::io;
 use std::time::Duration;
 
+use ::wire::proxy::{self, Next, Proxied};
 use runtime::Runtime;
 use runtime::net::Conn;
 use tokio::io::AsyncReadExt;
-use ::wire::proxy::{self, Next, Proxied};
 
 /// Reads the header of a connection from a proxy that is believed, and no octet
 /// more; from then on the connection is its client's.
