@@ -5,7 +5,6 @@
 use crate::limits::{CHUNK_BYTES, COMPRESS_BYTES_MIN, COMPRESSORS_KEPT};
 use crate::record::Encoding;
 use parking_lot::Mutex;
-use std::borrow::Cow;
 use std::fmt;
 use zstd::bulk::{Compressor, Decompressor};
 
@@ -16,6 +15,9 @@ const LEVEL: i32 = 1;
 #[derive(Default)]
 pub(crate) struct Pool {
     compressors: Mutex<Vec<Compressor<'static>>>,
+    /// What compressors write to. A long message has hundreds of chunks, and
+    /// each may be compressed on another thread, whose memory would keep it.
+    buffers: Mutex<Vec<Vec<u8>>>,
     decompressors: Mutex<Vec<Decompressor<'static>>>,
 }
 
@@ -26,30 +28,30 @@ impl fmt::Debug for Pool {
 }
 
 impl Pool {
-    /// The stored form of a chunk. Compressed only when three tenths are saved:
-    /// every read pays for it. Text does so easily. Base64 shrinks by a quarter
-    /// and no more, and unpacking that would cost a reader as much as all else.
-    pub(crate) fn compress<'a>(&self, plain: &'a [u8]) -> (Encoding, Cow<'a, [u8]>) {
-        let as_it_is = (Encoding::Plain, Cow::Borrowed(plain));
+    /// Gives the stored form of a chunk to `put`. Compressed only when three
+    /// tenths are saved: every read pays for it. Text does so easily. Base64
+    /// shrinks by a quarter and no more, and unpacking that would cost a reader
+    /// as much as all else.
+    pub(crate) fn compress<T>(&self, plain: &[u8], put: impl FnOnce(Encoding, &[u8]) -> T) -> T {
         if plain.len() < COMPRESS_BYTES_MIN {
-            return as_it_is;
+            return put(Encoding::Plain, plain);
         }
         let kept = self.compressors.lock().pop();
         let Some(mut compressor) = kept.or_else(|| Compressor::new(LEVEL).ok()) else {
-            return as_it_is;
+            return put(Encoding::Plain, plain);
         };
+        let mut buffer = self.buffers.lock().pop().unwrap_or_default();
         // A buffer that is too small for a worse result makes zstd give up early.
-        let mut out = Vec::with_capacity(plain.len() * 7 / 10);
-        let result = compressor.compress_to_buffer(plain, &mut out);
-        let mut kept = self.compressors.lock();
-        if kept.len() < COMPRESSORS_KEPT {
-            kept.push(compressor);
-        }
-        drop(kept);
-        match result {
-            Ok(_) => (Encoding::Zstd, Cow::Owned(out)),
-            Err(_) => as_it_is,
-        }
+        buffer.resize(plain.len() * 7 / 10, 0);
+        let pressed = compressor.compress_to_buffer(plain, &mut buffer[..]);
+        // Given back before `put`, which may wait for the disk.
+        keep(&self.compressors, compressor);
+        let value = match pressed {
+            Ok(len) => put(Encoding::Zstd, &buffer[..len]),
+            Err(_) => put(Encoding::Plain, plain),
+        };
+        keep(&self.buffers, buffer);
+        value
     }
 
     /// The plain form of a compressed chunk, `len` bytes.
@@ -57,10 +59,14 @@ impl Pool {
         let kept = self.decompressors.lock().pop();
         let mut decompressor = kept.or_else(|| Decompressor::new().ok())?;
         let result = decompressor.decompress(stored, len.min(CHUNK_BYTES));
-        let mut kept = self.decompressors.lock();
-        if kept.len() < COMPRESSORS_KEPT {
-            kept.push(decompressor);
-        }
+        keep(&self.decompressors, decompressor);
         result.ok().filter(|plain| plain.len() == len)
+    }
+}
+
+fn keep<T>(kept: &Mutex<Vec<T>>, one: T) {
+    let mut kept = kept.lock();
+    if kept.len() < COMPRESSORS_KEPT {
+        kept.push(one);
     }
 }

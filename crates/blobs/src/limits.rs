@@ -20,7 +20,7 @@ pub const READ_AHEAD_BYTES_MAX: usize = 32 << 20;
 /// Chunks of one blob (4 GiB): a record stays well below a commit's limit.
 pub const CHUNKS_MAX: usize = 16_384;
 
-/// Compressors kept for the next body; each holds about 1 MB.
+/// Compressors and their buffers kept for the next body; one holds about 1 MB.
 pub const COMPRESSORS_KEPT: usize = 4;
 
 /// Times that a reader looks at a record again because its bytes moved.

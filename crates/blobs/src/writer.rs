@@ -49,8 +49,9 @@ impl Sink {
         if hold.is_none() {
             *hold = Some(self.holds.take(&*self.engine, self.shard));
         }
-        let (encoding, stored) = self.pool.compress(plain);
-        let extent = self.engine.put_body(self.shard, &stored)?;
+        let put = |encoding, stored: &[u8]| (encoding, self.engine.put_body(self.shard, stored));
+        let (encoding, extent) = self.pool.compress(plain, put);
+        let extent = extent?;
         Ok(Chunk {
             encoding,
             len: plain.len() as u32,

@@ -33,6 +33,7 @@ mod options;
 mod repair;
 mod scan;
 mod segment;
+mod shelf;
 mod threads;
 
 #[cfg(test)]

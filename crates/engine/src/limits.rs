@@ -24,11 +24,13 @@ pub const UNFLUSHED_COMMITS_MAX: u64 = 16_384;
 /// The part of that which large body frames may take, the chunks of long
 /// messages: a message of 100 MB does not take the room of all others, nor that
 /// memory.
-pub const PENDING_LARGE_PART: usize = 4;
+pub const PENDING_LARGE_PART: usize = 8;
 
 /// A body frame of so many bytes is a large one.
 pub const LARGE_FRAME_BYTES: usize = 64 << 10;
 
+/// Buffers for large bodies that wait for the next reader.
+pub const BUFFERS_SHELVED: usize = 8;
 /// From so many pending bytes on, work that can wait does.
 pub const BUSY_BYTES: usize = 2 << 20;
 

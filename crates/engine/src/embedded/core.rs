@@ -14,6 +14,7 @@ use super::group::{Image, OpenGroup, SealedGroup};
 use super::index::Index;
 use super::options::{OnFatal, OnStall};
 use super::segment::{OpenSegments, Segment, split};
+use super::shelf::Shelf;
 use crate::body::Extent;
 use crate::contract::{Batch, CommitNo, Expect, ReadError, ShardId, SubmitError, Ticket, Winner};
 use crate::limits::{BODY_FRAME_BYTES_MAX, GROUP_BYTES_MAX, LARGE_FRAME_BYTES, PENDING_LARGE_PART};
@@ -40,6 +41,8 @@ pub(crate) struct Core {
     pub(crate) supply: Condvar,
     pub(crate) index: Arc<dyn Index>,
     pub(crate) segments: OpenSegments,
+    /// Memory for what is read from them.
+    pub(crate) shelf: Arc<Shelf>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) on_fatal: OnFatal,
     pub(crate) on_stall: Option<OnStall>,
@@ -240,7 +243,8 @@ impl Core {
                 }
             }
         }
-        self.segments.get(segment)?.read_body(offset, extent)
+        let segment = self.segments.get(segment)?;
+        segment.read_body(offset, extent, &self.shelf)
     }
 
     /// Checks, numbers and appends a batch whose keys and size are checked.

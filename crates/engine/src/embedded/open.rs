@@ -133,6 +133,7 @@ pub(crate) fn open(folder: &Path, options: &Options) -> Result<Opened, OpenError
         supply: Condvar::new(),
         index,
         segments,
+        shelf: Arc::default(),
         counters,
         on_fatal: Arc::clone(&options.on_fatal),
         on_stall: options.on_stall.clone(),

@@ -2,9 +2,10 @@
 
 use super::disk::{Disk, SegmentFile};
 use super::format::{BLOCK, FRAME_HEADER, FrameHeader, Kind, Place, SegmentHeader};
+use super::shelf::Shelf;
 use crate::body::Extent;
 use crate::contract::ReadError;
-use crate::limits::{BODY_FRAME_BYTES_MAX, OPEN_SEGMENTS_MAX};
+use crate::limits::{BODY_FRAME_BYTES_MAX, LARGE_FRAME_BYTES, OPEN_SEGMENTS_MAX};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -57,12 +58,27 @@ impl Segment {
     }
 
     /// Reads one body and checks it.
-    pub(crate) fn read_body(&self, offset: u64, extent: &Extent) -> Result<Bytes, ReadError> {
-        let mut bytes = vec![0; FRAME_HEADER + extent.len as usize];
-        let read = self.file.read_at(&mut bytes, offset)?;
-        bytes.truncate(read);
-        check_body(&bytes, self.place(offset), extent)?;
-        Ok(Bytes::from(bytes).slice(FRAME_HEADER..))
+    pub(crate) fn read_body(
+        &self,
+        offset: u64,
+        extent: &Extent,
+        shelf: &Arc<Shelf>,
+    ) -> Result<Bytes, ReadError> {
+        let len = FRAME_HEADER + extent.len as usize;
+        let read = |bytes: &mut [u8]| {
+            let read = self.file.read_at(bytes, offset)?;
+            check_body(&bytes[..read], self.place(offset), extent)
+        };
+        let bytes = if len < LARGE_FRAME_BYTES {
+            let mut bytes = vec![0; len];
+            read(&mut bytes)?;
+            Bytes::from(bytes)
+        } else {
+            let mut bytes = shelf.lend(len);
+            read(bytes.as_mut())?;
+            Bytes::from_owner(bytes)
+        };
+        Ok(bytes.slice(FRAME_HEADER..))
     }
 }
 

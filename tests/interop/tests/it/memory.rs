@@ -8,10 +8,10 @@ use interop::{Result, imap, smtp};
 
 /// Octets of the message, about.
 const MESSAGE_BYTES: usize = 100_000_000;
-/// What the server's memory may grow by while one passes through: the journal's
-/// groups, the chunks on their way to it, the session's buffers, and as much again that
-/// the allocator keeps.
-const GROWTH_BYTES_MAX: u64 = 48 << 20;
+/// What the server's memory may grow by while one passes through: three groups of
+/// the journal, the chunks on their way to it, the session's buffers, and what the
+/// allocator keeps.
+const GROWTH_BYTES_MAX: u64 = 24 << 20;
 
 /// A text and an attachment in base64 that does not compress to nothing.
 fn message(mark: &str) -> Vec<u8> {
