@@ -94,6 +94,7 @@ impl Shell {
             smtputf8: false,
             ret: None,
             envid: None,
+            wishes: smtp_proto::client::OnwardWishes::default(),
         };
         self.recipients = transaction.recipients.len();
         if self.rounds > 3 || self.client.begin(transaction).is_err() {

@@ -24,6 +24,7 @@ mod report;
 mod smtp;
 mod timeouts;
 mod transport;
+mod wishes;
 
 #[cfg(test)]
 mod tests;

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use envelope::{Address, BodyType, Domain, Envelope};
+use envelope::{Address, BodyType, Domain, Envelope, TlsWish};
 use smtp_proto::client::{Failure, Protocol, Stage, Transaction, Unsupported, Verdict};
 use tracing::debug;
 
@@ -11,6 +11,7 @@ use crate::limits::{
     CONNECTIONS_PER_ADDRESS_MAX, PROBE_BYTES, RECIPIENTS_PER_TRANSACTION_MAX, TRANSACTIONS_MAX,
 };
 use crate::message::Letters;
+use crate::wishes::{self, Hop};
 use crate::{Message, Outcome, Ports, Report, Target, TlsPolicy};
 
 /// Delivers to one server by SMTP.
@@ -175,12 +176,24 @@ impl<'m> Attempt<'m> {
                 Err(Broken::Ourselves) => return Next::Ourselves,
                 Err(broken) => {
                     debug!(host = %target.host, address = %target.address, %broken, "not delivered");
-                    self.note(failure_of(&broken, &target.host));
+                    self.note(self.failure_to_open(&broken, &target.host));
                     return Next::Another;
                 }
             };
             self.report.tls = connection.is_tls();
-            let session = self.send_all(&mut connection, target).await;
+            let now_ms = ports.runtime.now().unix_ms;
+            let hop = Hop {
+                host: &target.host,
+                encrypted: connection.is_tls(),
+                tls,
+                capabilities: &connection.capabilities().clone(),
+                now_ms,
+            };
+            if !self.meets_demands(&hop) {
+                connection.quit().await;
+                break;
+            }
+            let session = self.send_all(&mut connection, &hop).await;
             connection.quit().await;
             if session == SessionEnd::Other {
                 break;
@@ -190,6 +203,18 @@ impl<'m> Attempt<'m> {
             Next::Done
         } else {
             Next::Another
+        }
+    }
+
+    /// Without TLS at all there is no REQUIRETLS: that is final. A certificate that
+    /// is not good may be put right.
+    fn failure_to_open(&self, broken: &Broken, host: &str) -> Outcome {
+        match broken {
+            Broken::Failure(Failure::NoStartTls) if self.envelope.tls == TlsWish::Required => {
+                let text = format!("{host} does not offer TLS, which the sender demands");
+                Outcome::permanent(550, (5, 7, 30), &text)
+            }
+            _ => failure_of(broken, host),
         }
     }
 
@@ -211,8 +236,24 @@ impl<'m> Attempt<'m> {
         opened
     }
 
+    /// Whether the server may have the message; recipients that it cannot be
+    /// given for have their outcome then.
+    fn meets_demands(&mut self, hop: &Hop<'_>) -> bool {
+        if let Some(failure) = wishes::unmet(self.envelope, hop) {
+            debug!(host = hop.host, failure = %failure.reply().to_line(), "not sent");
+            self.note(failure);
+            return false;
+        }
+        for (recipient, outcome) in self.envelope.recipients.iter().zip(&mut self.outcomes) {
+            if outcome.is_none() {
+                *outcome = wishes::unmet_for(recipient, hop);
+            }
+        }
+        true
+    }
+
     /// As many transactions as the recipients need and the session allows.
-    async fn send_all(&mut self, connection: &mut Connection<'_>, target: &Target) -> SessionEnd {
+    async fn send_all(&mut self, connection: &mut Connection<'_>, hop: &Hop<'_>) -> SessionEnd {
         let limits = connection.capabilities().limits;
         let size = |limit: Option<u32>| limit.and_then(|limit| usize::try_from(limit).ok());
         // RFC 9422 §4
@@ -234,15 +275,15 @@ impl<'m> Attempt<'m> {
                 .take(recipients.min(RECIPIENTS_PER_TRANSACTION_MAX))
                 .collect();
             if made >= transactions || pending.is_empty() {
-                let text = format!("{} takes no more in one session", target.host);
+                let text = format!("{} takes no more in one session", hop.host);
                 self.note(Outcome::temporary((4, 5, 3), &text));
                 return SessionEnd::Full;
             }
-            let transaction = self.transaction(&pending);
+            let transaction = self.transaction(&pending, hop.now_ms);
             match connection.send(transaction, self.message).await {
                 Ok(sent) => {
                     let dsn = connection.capabilities().dsn;
-                    self.settle(&pending, sent, &target.host, dsn);
+                    self.settle(&pending, sent, hop.host, dsn);
                 }
                 Err(unsupported) => {
                     debug!(offered = ?connection.capabilities(), "{unsupported}");
@@ -254,7 +295,7 @@ impl<'m> Attempt<'m> {
         SessionEnd::Other
     }
 
-    fn transaction(&self, pending: &[usize]) -> Transaction {
+    fn transaction(&self, pending: &[usize], now_ms: u64) -> Transaction {
         let envelope = self.envelope;
         let recipients: Vec<_> = pending
             .iter()
@@ -275,6 +316,7 @@ impl<'m> Attempt<'m> {
             smtputf8,
             ret: envelope.ret,
             envid: envelope.envid.clone(),
+            wishes: wishes::onward(envelope, now_ms),
         }
     }
 

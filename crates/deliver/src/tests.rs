@@ -4,6 +4,7 @@
 
 mod hosts;
 mod sessions;
+mod wishes;
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};

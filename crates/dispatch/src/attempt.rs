@@ -21,6 +21,7 @@ use crate::limits::{ATTEMPT_TIMEOUT, DEMO_WAIT_MS};
 use crate::local;
 use crate::report::{self, Told};
 use crate::sites::{Seen, Site, Unit};
+use crate::wishes;
 
 /// A full disk holds an outcome up; how long until the next try to write it.
 const FULL_PAUSE: Duration = Duration::from_secs(5);
@@ -37,6 +38,11 @@ pub(crate) async fn attempt(core: &Core, unit: &Unit) -> Result<Seen, QueueError
     let Some(lease) = core.ports.queue.lease(&unit.dues[0], wants).await? else {
         return Ok(Seen::Nothing);
     };
+    let now_ms = core.ports.runtime.now().unix_ms;
+    if let Some((became, how)) = wishes::overdue(&lease, now_ms) {
+        settle(core, &lease, became, &how).await?;
+        return Ok(Seen::Nothing);
+    }
     if unit.site == Site::Local {
         local::deliver(core, &lease).await?;
         return Ok(Seen::Up);
@@ -146,12 +152,15 @@ async fn remote(core: &Core, unit: &Unit, lease: &Lease) -> Result<Seen, QueueEr
 
 fn without_recipients(envelope: &Envelope) -> Envelope {
     Envelope {
-        reverse_path: envelope.reverse_path.clone(),
-        recipients: Vec::new(),
         body: envelope.body,
         smtputf8: envelope.smtputf8,
         ret: envelope.ret,
         envid: envelope.envid.clone(),
+        tls: envelope.tls,
+        hold_until_ms: envelope.hold_until_ms,
+        deliver_by: envelope.deliver_by,
+        priority: envelope.priority,
+        ..Envelope::new(envelope.reverse_path.clone())
     }
 }
 
@@ -226,12 +235,13 @@ pub(crate) async fn settle(
             continue;
         };
         let attempts = known.attempts + u32::from(how.counts);
+        let outcome = wishes::in_time(lease.message(), outcome, now_ms);
         let verdict = verdict(core, lease, attempts, &outcome);
         let event = match verdict {
             Verdict::Done => Event::Deliver,
             // Without an attempt there is no step to wait: it goes when the site opens.
             Verdict::Retry { at_ms } => Event::PutOff {
-                until_ms: how.not_before_ms.unwrap_or(at_ms),
+                until_ms: not_before(lease, how, at_ms, now_ms),
             },
             Verdict::Refused | Verdict::Expired => Event::GiveUp,
         };
@@ -323,12 +333,27 @@ fn put_off(settlement: &mut Settlement, until_ms: u64) {
 /// What follows from the outcome of a recipient's `attempts`th attempt.
 pub(crate) fn verdict(core: &Core, lease: &Lease, attempts: u32, outcome: &Outcome) -> Verdict {
     let age = Age {
-        arrived_ms: lease.message().arrived_ms,
+        arrived_ms: lease.message().counts_from_ms(),
         now_ms: core.ports.runtime.now().unix_ms,
         attempts,
         is_report: lease.message().is_report(),
     };
-    judge(class_of(outcome), age, &core.options.schedule, core.seed())
+    let verdict = judge(class_of(outcome), age, &core.options.schedule, core.seed());
+    wishes::clip(lease.message(), verdict, age.now_ms)
+}
+
+/// When a recipient is attempted again; where none was made, not before the site opens.
+fn not_before(lease: &Lease, how: &How, at_ms: u64, now_ms: u64) -> u64 {
+    let Some(not_before_ms) = how.not_before_ms else {
+        return at_ms;
+    };
+    let retry = Verdict::Retry {
+        at_ms: not_before_ms,
+    };
+    match wishes::clip(lease.message(), retry, now_ms) {
+        Verdict::Retry { at_ms } => at_ms,
+        _ => not_before_ms,
+    }
 }
 
 fn class_of(outcome: &Outcome) -> Class {
@@ -342,8 +367,8 @@ fn class_of(outcome: &Outcome) -> Class {
 fn waiting(core: &Core, lease: &Lease, told: bool) -> Happening {
     let now_ms = core.ports.runtime.now().unix_ms;
     Happening::Waiting {
-        age_ms: now_ms.saturating_sub(lease.message().arrived_ms),
-        notice_ms: core.options.schedule.delay_notice_ms,
+        age_ms: now_ms.saturating_sub(lease.message().counts_from_ms()),
+        notice_ms: wishes::notice_ms(lease.message(), core.options.schedule.delay_notice_ms),
         told,
         own_user: lease.message().origin.account.is_some(),
     }

@@ -4,7 +4,8 @@
 //! the future again; when it was far ahead for a while, mail was put off to
 //! then. Neither may wait for it: at the start, and when the clock went back by
 //! more than it may drift, such mail is due at once. Early is harmless, late is
-//! not. A clock that goes forward makes mail due, which needs nothing.
+//! not; but what its sender wants held stays so. A clock that goes forward makes
+//! mail due, which needs nothing.
 
 use engine::ShardId;
 use queue::{Act, Queue, QueueError};
@@ -12,7 +13,7 @@ use queue_model::QueueId;
 use runtime::{Monotonic, Timestamp};
 
 use crate::dispatcher::Core;
-use crate::limits::{CLOCK_SLACK, DEMO_WAIT_MS, PAGE};
+use crate::limits::{CLOCK_SLACK, DEMO_WAIT_MS, HOLD_MAX_MS, PAGE};
 
 /// The wall clock as it was last seen, against the steady one.
 #[derive(Debug, Default)]
@@ -70,6 +71,9 @@ async fn retry(core: &Core, shard: ShardId, from_ms: u64, to_ms: u64) -> Result<
             if last.replace(due.id) == Some(due.id) {
                 continue;
             }
+            if is_held(core, due.id).await? {
+                continue;
+            }
             match queue.act(due.id, Act::Retry).await {
                 Ok(_) => brought += 1,
                 Err(QueueError::NotFound | QueueError::Damaged(_)) => {}
@@ -81,6 +85,19 @@ async fn retry(core: &Core, shard: ShardId, from_ms: u64, to_ms: u64) -> Result<
             None => return Ok(brought),
         }
     }
+}
+
+/// Its sender wants it to wait (RFC 4865), and no clock has made that longer than
+/// it can be. Of these, early is not harmless.
+async fn is_held(core: &Core, id: QueueId) -> Result<bool, QueueError> {
+    let listed = match core.ports.queue.show(id).await {
+        Ok(listed) => listed,
+        Err(QueueError::NotFound | QueueError::Damaged(_)) => return Ok(false),
+        Err(error) => return Err(error),
+    };
+    let now_ms = core.ports.runtime.now().unix_ms;
+    let until_ms = listed.message.envelope.hold_until_ms.unwrap_or(0);
+    Ok(until_ms > now_ms && until_ms - now_ms <= HOLD_MAX_MS)
 }
 
 #[cfg(test)]

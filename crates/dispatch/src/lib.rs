@@ -32,6 +32,7 @@ mod sites;
 mod smtp;
 #[cfg(test)]
 mod tests;
+mod wishes;
 
 pub use dispatcher::{Dispatcher, Options, Outbound, Ports};
 pub use ports::{BoxFuture, Local, LocalCopy, Together, Transport};

@@ -38,3 +38,7 @@ pub(crate) const CLOCK_SLACK: Duration = Duration::from_secs(60);
 pub(crate) const DEMO_WAIT_MS: u64 = 4 * 3_600_000;
 /// Bytes of a message read at once; the size of the store's chunks.
 pub(crate) const READ_BYTES: u64 = 256 * 1024;
+
+/// The longest that a sender can have a message held (`smtp_server::limits::HOLD_MAX`)
+/// and an hour: what seems to be held for longer was put there by a wrong clock.
+pub(crate) const HOLD_MAX_MS: u64 = (30 * 24 + 1) * 3_600_000;

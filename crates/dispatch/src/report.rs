@@ -6,7 +6,7 @@
 
 use bytes::Bytes;
 use deliver::Outcome;
-use envelope::{EnhancedStatus, Envelope, Ret, ReversePath};
+use envelope::{EnhancedStatus, Envelope, Ret, ReversePath, TlsWish};
 use mime::DateTime;
 use queue::{Lease, NewMessage, Origin, QueueError, Start};
 use queue_model::Action;
@@ -55,7 +55,10 @@ async fn write(core: &Core, lease: &Lease, told: &[Told]) -> Result<Option<Prepa
     };
     let failed = told.iter().any(|told| told.action == Action::Failed);
     // RFC 3461 §4.3: RET is about failures; other reports return the header.
+    // RFC 8689 §6: what was not to be read on its way does not come back whole.
+    let secret = message.envelope.tls == TlsWish::Required;
     let whole = failed
+        && !secret
         && message.envelope.ret == Some(Ret::Full)
         && message.size() <= RETURNED_MESSAGE_BYTES_MAX as u64;
     let original = original(core, lease, whole).await;
@@ -76,7 +79,10 @@ async fn write(core: &Core, lease: &Lease, told: &[Told]) -> Result<Option<Prepa
             Original::Header(&original)
         },
     });
-    let envelope = written.envelope(to);
+    let mut envelope = written.envelope(to);
+    if secret {
+        envelope.tls = TlsWish::Required;
+    }
     into_queue(core, lease, written, envelope).await.map(Some)
 }
 
@@ -155,7 +161,8 @@ fn recipients(core: &Core, lease: &Lease, told: &[Told]) -> Vec<RecipientReport>
             remote_mta: said_by,
             diagnostic: Some(diagnostic),
             last_attempt: Some(date(core.ports.runtime.now().unix_ms)),
-            retry_until: delayed.then(|| date(message.arrived_ms.saturating_add(lifetime_ms))),
+            retry_until: delayed
+                .then(|| date(message.counts_from_ms().saturating_add(lifetime_ms))),
         })
     };
     told.iter().filter_map(report).collect()

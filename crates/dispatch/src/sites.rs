@@ -124,7 +124,11 @@ impl Sites {
             self.turns.push_back(site.clone());
         }
         self.known.insert(key(&due));
-        state.ready.push_back(due);
+        // In order of their times, though what was added last may be due first.
+        let at = state
+            .ready
+            .partition_point(|other| other.due_ms <= due.due_ms);
+        state.ready.insert(at, due);
         self.ready += 1;
         Offered::Taken
     }

@@ -1,7 +1,7 @@
 //! The transport over `deliver`: a domain's servers, or the smart host.
 
 use deliver::{Report, Route, TlsPolicy};
-use envelope::Envelope;
+use envelope::{Envelope, TlsWish};
 use sasl::Credentials;
 use smtp_proto::client::Protocol;
 
@@ -64,8 +64,14 @@ impl SmtpTransport {
     }
 
     /// What is demanded of TLS, knowing what happened there before.
-    fn tls(&self, site: &Site, demanded: TlsPolicy) -> TlsPolicy {
+    fn tls(&self, site: &Site, envelope: &Envelope, demanded: TlsPolicy) -> TlsPolicy {
         match demanded {
+            // RFC 8689 §4.2.1: a good certificate, and never the clear.
+            TlsPolicy::Never | TlsPolicy::Opportunistic | TlsPolicy::Required
+                if envelope.tls == TlsWish::Required =>
+            {
+                TlsPolicy::Verified
+            }
             TlsPolicy::Opportunistic if self.clear.contains(site) => TlsPolicy::Never,
             demanded => demanded,
         }
@@ -79,7 +85,7 @@ impl SmtpTransport {
     ) -> Report {
         match (site, &self.smart_host) {
             (Site::Domain(domain), _) => {
-                let tls = self.tls(site, TlsPolicy::Opportunistic);
+                let tls = self.tls(site, envelope, TlsPolicy::Opportunistic);
                 deliver::deliver_to_domain(&self.ports, domain, tls, envelope, message).await
             }
             (Site::SmartHost, Some(relay)) => {
@@ -87,7 +93,7 @@ impl SmtpTransport {
                     host: relay.host.clone(),
                     port: relay.port,
                     protocol: Protocol::Smtp,
-                    tls: self.tls(site, relay.tls),
+                    tls: self.tls(site, envelope, relay.tls),
                     credentials: relay.credentials.clone(),
                 };
                 deliver::deliver_to_host(&self.ports, &route, envelope, message).await

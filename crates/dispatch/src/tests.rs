@@ -7,6 +7,7 @@ mod refusing;
 mod reports;
 mod sites;
 mod transport;
+mod wishes;
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -319,13 +319,22 @@ impl Inner {
     ) -> NewMessage {
         let mut envelope = common.base.clone();
         envelope.recipients = recipients;
+        let now_ms = self.ports.runtime.now().unix_ms;
+        // RFC 4865
+        let start = match envelope.hold_until_ms {
+            Some(until_ms) if until_ms > now_ms => Start::Later {
+                wait_ms: until_ms - now_ms,
+                reason: "held until its time, as its sender asked".into(),
+            },
+            _ => Start::Now,
+        };
         NewMessage {
             blob: body.blob.id,
             blob_size: body.blob.size,
             prefix,
             envelope,
             origin: common.origin.clone(),
-            start: Start::Now,
+            start,
         }
     }
 

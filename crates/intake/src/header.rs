@@ -32,6 +32,7 @@ pub(crate) struct HeaderFilter {
     has_date: bool,
     has_message_id: bool,
     received: usize,
+    tls_not_needed: bool,
     delivered_to: Vec<String>,
 }
 
@@ -50,6 +51,7 @@ impl HeaderFilter {
             has_date: false,
             has_message_id: false,
             received: 0,
+            tls_not_needed: false,
             delivered_to: Vec::new(),
         }
     }
@@ -96,6 +98,11 @@ impl HeaderFilter {
     /// True once the header has more bytes than a header may have.
     pub(crate) fn is_too_large(&self) -> bool {
         self.bytes > HEADER_BYTES_MAX
+    }
+
+    /// The sender would rather have it go in the clear than not at all.
+    pub(crate) fn is_tls_not_needed(&self) -> bool {
+        self.tls_not_needed
     }
 
     /// Received fields so far.
@@ -156,6 +163,10 @@ impl HeaderFilter {
             self.has_date = true;
         } else if is(b"Message-ID") {
             self.has_message_id = true;
+        } else if is(b"TLS-Required") {
+            // RFC 8689 §5: "No" is all that it can say.
+            let value = line[colon + 1..].trim_ascii();
+            self.tls_not_needed |= value.eq_ignore_ascii_case(b"No");
         } else if is(b"Bcc") && self.missing.is_some() {
             self.keeps_field = false;
         }

@@ -9,7 +9,7 @@ use blobs::StagedBlob;
 use bytes::Bytes;
 use directory::Target;
 use engine::ShardId;
-use envelope::{AccountId, Address, Envelope, Recipient, Reply};
+use envelope::{AccountId, Address, Envelope, Recipient, Reply, TlsWish};
 use mailbox_model::Role as MailboxRole;
 use mailstore::{InternalDate, QuotaRule};
 use policy::{Decision, Role};
@@ -125,6 +125,11 @@ impl Plan {
         let envelope = &transaction.envelope;
         let mut base = envelope.clone();
         base.recipients = Vec::new();
+        // RFC 8689 §5: REQUIRETLS is the stronger one.
+        if base.tls == TlsWish::Usual && filter.is_tls_not_needed() {
+            base.tls = TlsWish::NotNeeded;
+        }
+        let held = base.hold_until_ms.is_some();
         let mut plan = Self {
             common: Common {
                 id,
@@ -156,6 +161,13 @@ impl Plan {
             match decision {
                 Decision::Refuse(reply) => {
                     plan.refused.insert(place, reply.clone());
+                }
+                // What is held is one queue entry, for people here too: where they are
+                // is looked up when its time has come.
+                Decision::Relay(_) | Decision::Local(_) if held => {
+                    if forwards.insert(recipient.address.clone()) {
+                        relayed.push(recipient.clone());
+                    }
                 }
                 Decision::Relay(address) => {
                     if forwards.insert(address.clone()) {
@@ -327,6 +339,10 @@ pub(crate) fn led_to(recipient: &Recipient, address: &Address) -> Recipient {
             // RFC 3461 §4.2: what is of the type rfc822 is ASCII.
             address: led.address.to_wire(),
         });
+    }
+    if led.address != *address {
+        // RFC 7293 §5.2: it was known of the address that led here, not of this one.
+        led.valid_since = None;
     }
     led.address = address.clone();
     led

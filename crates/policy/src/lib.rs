@@ -17,6 +17,8 @@
 #![forbid(unsafe_code)]
 
 pub mod limits;
+mod owner;
+mod priority;
 mod recipient;
 pub mod reply;
 mod room;

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+/// The highest MT-PRIORITY that a user gets who is no administrator.
+pub const PRIORITY_USER_MAX: i8 = 4;
+
 /// How long a full mailbox is a temporary matter.
 pub const FULL_TEMPORARY: Duration = Duration::from_secs(3 * 86_400);
 

@@ -124,6 +124,6 @@ fn is_single_label(domain: &Domain) -> bool {
 }
 
 /// RFC 2142: never refused for quota.
-fn is_role(address: &Address) -> bool {
+pub(crate) fn is_role(address: &Address) -> bool {
     matches!(address.local().to_key().as_str(), "postmaster" | "abuse")
 }

@@ -59,6 +59,18 @@ pub(crate) fn alias_loop(recipient: &Address) -> Reply {
     )
 }
 
+pub(crate) fn owner_changed(recipient: &Address) -> Reply {
+    // RFC 7293 §14.2
+    Reply::enhanced(
+        550,
+        (5, 7, 17),
+        &format!(
+            "<{}>: the mailbox has another owner since then",
+            recipient.to_wire()
+        ),
+    )
+}
+
 pub(crate) fn disabled(recipient: &Address) -> Reply {
     Reply::enhanced(
         550,

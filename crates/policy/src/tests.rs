@@ -496,3 +496,54 @@ async fn a_refusal_says_which_limit_it_was() {
         "552 5.2.2 <bob@demo.test>: the mailboxes of the domain have been full for days (limit of bytes)"
     );
 }
+
+#[tokio::test]
+async fn rfc_7293_a_mailbox_younger_than_the_sender_knows_it_is_refused() {
+    let world = World::new().await;
+    let path = ForwardPath::Address(address("bob@demo.test"));
+    let decision = world.rcpt(&stranger(), "bob@demo.test").await;
+    let bob = world.identity("bob").await;
+    let account = world.directory.account(bob.account).await.expect("read");
+    let created = i64::try_from(account.expect("there").created_ms / 1000).expect("small");
+    let since = |unix_seconds| envelope::ValidSince {
+        unix_seconds,
+        reject: false,
+    };
+    let check = |at| world.policy.check_owner(&path, &decision, since(at));
+    assert_eq!(check(created).await, Ok(()));
+    let refusal = check(created - 1).await.expect_err("younger");
+    assert_eq!(
+        (refusal.code, refusal.enhanced.map(|e| e.to_string())),
+        (550, Some("5.7.17".into()))
+    );
+    // §10: a role has no owner.
+    let role = ForwardPath::Address(address("postmaster@demo.test"));
+    let decision = world.rcpt(&stranger(), "postmaster@demo.test").await;
+    assert_eq!(
+        world.policy.check_owner(&role, &decision, since(0)).await,
+        Ok(())
+    );
+}
+
+#[tokio::test]
+async fn rfc_6710_users_go_ahead_a_little_administrators_far_strangers_not() {
+    let world = World::new().await;
+    let asked = |value| envelope::Priority::new(value).expect("in range");
+    let granted =
+        |session: &Session, value| world.policy.grant_priority(session, asked(value)).get();
+    let (alice, bob) = (
+        world.submission("alice").await,
+        world.submission("bob").await,
+    );
+    assert_eq!(
+        (
+            granted(&alice, 9),
+            granted(&bob, 9),
+            granted(&stranger(), 9)
+        ),
+        (9, 4, 0)
+    );
+    for session in [&alice, &bob, &stranger()] {
+        assert_eq!(granted(session, -9), -9);
+    }
+}

@@ -16,6 +16,10 @@ pub const REASON_BYTES_MIN: usize = 40;
 /// Bytes of the name of a remote site in the history.
 pub const SITE_BYTES_MAX: usize = 255;
 
+/// How much longer than it has a message seems to have waited, for each step of
+/// its priority.
+pub(crate) const PRIORITY_STEP_MS: u64 = 60_000;
+
 /// Prefix header fields of a message.
 pub const PREFIX_BYTES_MAX: usize = 256 * 1024;
 

@@ -82,6 +82,15 @@ impl Message {
         self.envelope.reverse_path == ReversePath::Null
     }
 
+    /// Since when its time counts, in milliseconds since 1970: its arrival, or the
+    /// end of its hold.
+    #[must_use]
+    pub fn counts_from_ms(&self) -> u64 {
+        self.envelope
+            .hold_until_ms
+            .map_or(self.arrived_ms, |until| until.max(self.arrived_ms))
+    }
+
     pub(crate) fn encode(&self) -> Vec<u8> {
         let origin = &self.origin;
         let bits = [

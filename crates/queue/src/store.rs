@@ -8,13 +8,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use blobs::{BlobId, Blobs, Owner};
 use bytes::{Bytes, BytesMut};
 use engine::{Batch, Expect, Order, ShardId, SharedEngine};
-use envelope::{Domain, Envelope};
+use envelope::{Domain, Envelope, Priority};
 use queue_model::{QueueId, State};
 use runtime::Runtime;
 
 use crate::entry::{Entry, Live, Tip};
 use crate::error::QueueError;
 use crate::keys;
+use crate::limits::PRIORITY_STEP_MS;
 use crate::message::{Message, Origin};
 use crate::news::News;
 use crate::progress::Progress;
@@ -125,6 +126,14 @@ pub struct DuePage {
     pub next_ms: Option<u64>,
 }
 
+/// RFC 6710: a message of a higher priority goes as if it had waited for some
+/// time already, so that it is before others where many wait, and nobody waits
+/// for ever behind it.
+fn ahead(now_ms: u64, priority: Option<Priority>) -> u64 {
+    let steps = priority.map_or(0, |priority| u64::try_from(priority.get()).unwrap_or(0));
+    now_ms.saturating_sub(steps * PRIORITY_STEP_MS)
+}
+
 impl Queue {
     /// The queue in `engine`. Call [`Queue::recover`] before the first lease.
     #[must_use]
@@ -152,7 +161,10 @@ impl Queue {
         let id = self.inner.next_id();
         let now_ms = self.inner.runtime.now().unix_ms;
         let (state, reason) = match &new.start {
-            Start::Now => (State::Todo { due_ms: now_ms }, None),
+            Start::Now => {
+                let due_ms = ahead(now_ms, new.envelope.priority);
+                (State::Todo { due_ms }, None)
+            }
             Start::Later { wait_ms, reason } => (
                 State::Deferred {
                     until_ms: now_ms.saturating_add(*wait_ms),

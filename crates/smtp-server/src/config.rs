@@ -6,7 +6,7 @@ use std::time::Duration;
 use envelope::Domain;
 use runtime::tls::ServerTls;
 use settings::Network;
-use smtp_proto::server::{AuthOffer, Role};
+use smtp_proto::server::{AuthOffer, Role, WishOffers};
 
 use crate::limits;
 
@@ -37,7 +37,7 @@ pub struct Config {
 }
 
 impl Config {
-    /// Everything at its default: on submission DSN, BINARYMIME, and AUTH behind TLS only.
+    /// Everything at its default: on submission DSN, BINARYMIME, wishes, and AUTH behind TLS only.
     #[must_use]
     pub fn new(role: Role, host_name: &str, tls: TlsMode) -> Self {
         let host = Domain::parse(host_name).ok();
@@ -52,7 +52,17 @@ impl Config {
             // gives as its address may be somebody else's.
             protocol.dsn = true;
             protocol.binary_mime = true;
+            protocol.wishes = WishOffers {
+                hold_seconds_max: Some(limits::HOLD_MAX.as_secs()),
+                deliver_by: true,
+                priority: true,
+                valid_since: true,
+            };
         }
+        if role == Role::Mx {
+            protocol.wishes.valid_since = true;
+        }
+        protocol.require_tls = !matches!(tls, TlsMode::None);
         Self {
             protocol: Arc::new(protocol),
             host,

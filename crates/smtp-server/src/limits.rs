@@ -17,6 +17,8 @@ pub const DATA_RATE_MIN: u64 = 1024;
 pub const STALL_TIMEOUT: Duration = Duration::from_secs(3600);
 /// The longest that a client may take none of our octets.
 pub const WRITE_TIMEOUT: Duration = Duration::from_secs(300);
+/// The longest that a message may be held before it is sent (RFC 4865).
+pub const HOLD_MAX: Duration = Duration::from_secs(30 * 86_400);
 /// Wrong passwords in one session.
 pub const AUTH_FAILURES_MAX: u32 = 5;
 /// Replies that wait while more pipelined commands are worked off.

@@ -5,6 +5,7 @@
 mod dialogues;
 mod relay;
 mod submission;
+mod wishes;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};

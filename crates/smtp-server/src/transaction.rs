@@ -3,7 +3,10 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use directory::{AuthFailure, Caller, Identity, Service, Verdict};
-use envelope::{Address, BodyType, Envelope, ForwardPath, LocalPart, Recipient, Reply};
+use envelope::{
+    Address, BodyType, DeliverBy, Envelope, ForwardPath, LocalPart, Priority, Recipient, Reply,
+    TlsWish,
+};
 use intake::{Facts, Receiving, Transaction};
 use observe::Door;
 use policy::Decision;
@@ -11,7 +14,7 @@ use runtime::Runtime;
 use runtime::net::Conn;
 use sasl::Question;
 use smtp_proto::data::DataFault;
-use smtp_proto::server::{CloseReason, Event, Hello, HelloVerb, Mail, Rcpt, Role, XClient};
+use smtp_proto::server::{CloseReason, Event, Hello, HelloVerb, Hold, Mail, Rcpt, Role, XClient};
 
 use crate::session::Session;
 use crate::{Config, limits};
@@ -38,6 +41,14 @@ struct Pending {
     envelope: Envelope,
     decisions: Vec<Decision>,
     size: Option<u64>,
+}
+
+/// What was asked for a message's way and is granted.
+struct Wishes {
+    tls: TlsWish,
+    hold_until_ms: Option<u64>,
+    deliver_by: Option<DeliverBy>,
+    priority: Option<Priority>,
 }
 
 impl Client {
@@ -125,6 +136,8 @@ impl Session {
         }
         self.client.facts.helo = hello.name;
         self.client.facts.extended = hello.verb != HelloVerb::Helo;
+        let now = self.ports.runtime.now().unix_seconds();
+        self.machine.set_now(i64::try_from(now).unwrap_or(i64::MAX));
         self.machine.accept();
     }
 
@@ -219,8 +232,9 @@ impl Session {
         self.client.drop_transaction();
         let session = &self.client.facts.session;
         let checked = self.ports.policy.check_sender(session, &mail.reverse_path);
-        match Box::pin(checked).await {
-            Ok(()) => {
+        let checked = Box::pin(checked).await;
+        match checked.and_then(|()| self.wishes(&mail)) {
+            Ok(wishes) => {
                 let mut envelope = Envelope::new(mail.reverse_path);
                 envelope.body = match mail.body {
                     // Nothing binary is left of it: base64, and lines of octets.
@@ -230,18 +244,65 @@ impl Session {
                 envelope.smtputf8 = mail.smtputf8;
                 envelope.ret = mail.ret;
                 envelope.envid = mail.envid;
+                envelope.tls = wishes.tls;
+                envelope.hold_until_ms = wishes.hold_until_ms;
+                envelope.deliver_by = wishes.deliver_by;
+                envelope.priority = wishes.priority;
                 self.client.pending = Some(Pending {
                     envelope,
                     decisions: Vec::new(),
                     size: mail.size,
                 });
-                self.machine.accept();
+                match wishes.priority.filter(|_| wishes.priority != mail.priority) {
+                    // RFC 6710 §5: X.3.6, and the text says what it is now.
+                    Some(granted) => {
+                        let text = format!("{granted} is the new priority");
+                        self.machine.reply(&Reply::enhanced(250, (2, 3, 6), &text));
+                    }
+                    None => self.machine.accept(),
+                }
             }
             Err(reply) => {
                 self.refused("sender", &mail.reverse_path.to_string(), &reply);
                 self.machine.reply(&reply);
             }
         }
+    }
+
+    /// The sender's wishes, with absolute times and as far as they are granted.
+    fn wishes(&self, mail: &Mail) -> Result<Wishes, Reply> {
+        let now_ms = self.ports.runtime.now().unix_ms;
+        let hold_until_ms = match mail.hold {
+            None => None,
+            Some(Hold::For(seconds)) => Some(now_ms.saturating_add(seconds.saturating_mul(1000))),
+            Some(Hold::Until(seconds)) => {
+                Some(u64::try_from(seconds).unwrap_or(0).saturating_mul(1000))
+            }
+        };
+        let hold_max_ms = u64::try_from(limits::HOLD_MAX.as_millis()).unwrap_or(u64::MAX);
+        if hold_until_ms.is_some_and(|until| until.saturating_sub(now_ms) > hold_max_ms) {
+            // RFC 4865 §5.2
+            let days = limits::HOLD_MAX.as_secs() / 86_400;
+            let text = format!("mail is held for {days} days at most");
+            return Err(Reply::enhanced(501, (5, 5, 4), &text));
+        }
+        let session = &self.client.facts.session;
+        Ok(Wishes {
+            tls: if mail.require_tls {
+                TlsWish::Required
+            } else {
+                TlsWish::Usual
+            },
+            hold_until_ms: hold_until_ms.filter(|until| *until > now_ms),
+            deliver_by: mail.by.map(|by| DeliverBy {
+                by_ms: now_ms.saturating_add_signed(by.seconds.saturating_mul(1000)),
+                mode: by.mode,
+                trace: by.trace,
+            }),
+            priority: mail
+                .priority
+                .map(|asked| self.ports.policy.grant_priority(session, asked)),
+        })
     }
 
     async fn rcpt(&mut self, rcpt: Rcpt) {
@@ -252,7 +313,14 @@ impl Session {
             .and_then(|pending| pending.size);
         let session = &self.client.facts.session;
         let checked = self.ports.policy.check_recipient(session, &rcpt.path, size);
-        let decision = Box::pin(checked).await;
+        let mut decision = Box::pin(checked).await;
+        if let Some(since) = rcpt.valid_since {
+            let policy = &self.ports.policy;
+            let checked = policy.check_owner(&rcpt.path, &decision, since);
+            if let Err(reply) = Box::pin(checked).await {
+                decision = Decision::Refuse(reply);
+            }
+        }
         if let Decision::Refuse(reply) = decision {
             self.refused("recipient", &rcpt.path.to_string(), &reply);
             self.machine.reply(&reply);
@@ -270,6 +338,7 @@ impl Session {
                 address,
                 notify,
                 orcpt: rcpt.orcpt,
+                valid_since: rcpt.valid_since,
             });
             self.machine.accept();
         } else {

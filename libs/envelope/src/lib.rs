@@ -5,6 +5,8 @@
 //! * [`ReversePath`], [`ForwardPath`], [`path`] – what stands between `<` and `>`
 //! * [`EnhancedStatus`], [`Reply`] – what a server answers
 //! * [`Envelope`], [`Recipient`], [`dsn`] – a message's envelope, as it is stored
+//! * [`TlsWish`], [`DeliverBy`], [`Priority`], [`ValidSince`] – wishes for its way
+//! * [`timestamp`] – RFC 3339
 //! * [`AccountId`] – who owns a log
 //!
 //! Not here: what an address leads to (`directory`), commands (`smtp-proto`),
@@ -28,6 +30,8 @@ mod reply;
 mod status;
 #[cfg(test)]
 mod tests;
+pub mod timestamp;
+mod wishes;
 
 pub use account_id::AccountId;
 pub use address::{Address, AddressError};
@@ -38,3 +42,4 @@ pub use path::{ForwardPath, PathError, ReversePath};
 pub use record::{BodyType, Envelope, Recipient};
 pub use reply::Reply;
 pub use status::EnhancedStatus;
+pub use wishes::{ByMode, DeliverBy, Priority, TlsWish, ValidSince};

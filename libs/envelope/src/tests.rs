@@ -313,12 +313,58 @@ fn full() -> Envelope {
                 address: Address::parse("d@[192.0.2.1]").unwrap(),
                 notify: Notify::parse("SUCCESS,DELAY").unwrap(),
                 orcpt: OriginalRecipient::parse("rfc822;d@z.org"),
+                valid_since: None,
             },
         ],
         body: BodyType::EightBitMime,
         smtputf8: true,
         ret: Some(Ret::Hdrs),
         envid: Some("id".into()),
+        ..Envelope::new(ReversePath::Null)
+    }
+}
+
+/// With everything that version 1 has not.
+fn wishing() -> Envelope {
+    let mut envelope = full();
+    envelope.tls = TlsWish::Required;
+    envelope.hold_until_ms = Some(300);
+    envelope.deliver_by = Some(DeliverBy {
+        by_ms: 400,
+        mode: ByMode::Return,
+        trace: true,
+    });
+    envelope.priority = Priority::new(-9);
+    envelope.recipients[1].valid_since = ValidSince::parse("1970-01-01T00:01:00Z;R");
+    envelope
+}
+
+#[test]
+fn golden_envelope_version_2() {
+    let golden = [
+        &b"\x02\x65\x07a@x.org\x02id\x02\x0b\"b c\"@y.org\x00\x0dd@[192.0.2.1]\x1b\x06rfc822\x07d@z.org"[..],
+        b"\x3d\xac\x02\x90\x03\x03\x00\x00\x02\0\0\0\0\0\0\0\x3c",
+    ]
+    .concat();
+    assert_eq!(wishing().encode(), golden);
+    assert_eq!(Envelope::decode(&golden).unwrap(), wishing());
+    for end in 0..golden.len() {
+        assert!(Envelope::decode(&golden[..end]).is_err(), "{end}");
+    }
+    let mut only_tls = Envelope::new(ReversePath::Null);
+    only_tls.tls = TlsWish::NotNeeded;
+    assert_eq!(only_tls.encode(), b"\x02\x08\x00\x02");
+    assert_eq!(Envelope::decode(b"\x02\x08\x00\x02").unwrap(), only_tls);
+    for damaged in [
+        // Nothing that needs version 2, both ways; unknown bits; a mode; a priority.
+        &b"\x02\x08\x00\x00"[..],
+        b"\x02\x08\x00\x20",
+        b"\x02\x08\x00\x03",
+        b"\x02\x08\x00\x41",
+        b"\x02\x08\x00\x08\x01\x04",
+        b"\x02\x08\x00\x10\x13",
+    ] {
+        assert!(Envelope::decode(damaged).is_err(), "{damaged:?}");
     }
 }
 
@@ -330,7 +376,7 @@ fn golden_envelope() {
     let null = Envelope::new(ReversePath::Null);
     assert_eq!(null.encode(), b"\x01\x08\x00");
     assert_eq!(Envelope::decode(b"\x01\x08\x00").unwrap(), null);
-    assert!(Envelope::decode(b"\x02\x08\x00").is_err());
+    assert!(Envelope::decode(b"\x03\x08\x00").is_err());
     assert!(Envelope::decode(b"\x01\x08\xff\xff\xff\x7f").is_err());
 }
 

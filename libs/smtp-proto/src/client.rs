@@ -13,7 +13,7 @@ pub use machine::Client;
 pub use offered_limits::OfferedLimits;
 pub use reply::{ReplyError, ReplyParser};
 
-use envelope::{Recipient, Reply, Ret, ReversePath};
+use envelope::{DeliverBy, Priority, Recipient, Reply, Ret, ReversePath};
 use sasl::Credentials;
 use thiserror::Error;
 
@@ -86,6 +86,20 @@ pub struct Transaction {
     pub ret: Option<Ret>,
     /// ENVID=, where DSN is offered.
     pub envid: Option<String>,
+    /// What is passed on of the sender's wishes for its way.
+    pub wishes: OnwardWishes,
+}
+
+/// The sender's wishes as the next server hears them. Whether it may have the
+/// message at all without knowing them is for the shell to decide.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct OnwardWishes {
+    /// REQUIRETLS; said wherever it is offered.
+    pub require_tls: bool,
+    /// BY=, where DELIVERBY is offered: seconds from now, and the rest of it.
+    pub deliver_by: Option<(i64, DeliverBy)>,
+    /// MT-PRIORITY=, where that is offered.
+    pub priority: Option<Priority>,
 }
 
 /// Which answer it was.

@@ -29,6 +29,8 @@ pub const MESSAGE_BYTES_MAX: u64 = 50 << 20;
 /// ends, so that a well-meaning sender hears the 552.
 pub const OVERSIZE_BYTES_MAX: u64 = 64 << 20;
 
+/// The longest time that BY= can say (RFC 2852 §4: nine digits).
+pub const BY_SECONDS_MAX: i64 = 999_999_999;
 /// Octets of pipelined commands whose replies are not there yet. RFC 2920 §3.1
 /// (MUST): a group of commands fits the TCP window, "usually 4K", so that
 /// neither side waits for the other to read.

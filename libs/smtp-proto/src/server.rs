@@ -7,10 +7,12 @@ mod receiving;
 mod session;
 #[cfg(test)]
 mod tests;
+mod wishes;
 mod xclient;
 
 pub use event::{CloseReason, Event, Hello, HelloVerb, Inquiry, Mail, Rcpt};
 pub use session::Session;
+pub use wishes::{By, Hold, WishOffers};
 pub use xclient::XClient;
 
 use crate::limits::{MESSAGE_BYTES_MAX, RECIPIENTS_MAX};
@@ -58,6 +60,10 @@ pub struct Config {
     pub dsn: bool,
     /// BINARYMIME is offered; what is binary becomes base64 as it comes in.
     pub binary_mime: bool,
+    /// REQUIRETLS is offered over TLS.
+    pub require_tls: bool,
+    /// What may be wished for a message's way.
+    pub wishes: WishOffers,
 }
 
 impl Config {
@@ -74,6 +80,8 @@ impl Config {
             auth_required: role == Role::Submission,
             dsn: false,
             binary_mime: false,
+            require_tls: false,
+            wishes: WishOffers::default(),
         }
     }
 }

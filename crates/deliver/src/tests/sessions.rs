@@ -116,6 +116,13 @@ async fn opportunistic_tls_takes_any_certificate() {
 }
 
 fn self_signed() -> ServerTls {
+    self_signed_for("elsewhere.example").0
+}
+
+/// A server's TLS by a certificate for this name, and that certificate.
+pub(super) fn self_signed_for(
+    name: &str,
+) -> (ServerTls, rustls::pki_types::CertificateDer<'static>) {
     #[derive(Debug)]
     struct Always(Arc<rustls::sign::CertifiedKey>);
     impl rustls::server::ResolvesServerCert for Always {
@@ -126,14 +133,15 @@ fn self_signed() -> ServerTls {
             Some(self.0.clone())
         }
     }
-    let made = rcgen::generate_simple_self_signed(vec!["elsewhere.example".into()]).unwrap();
+    let made = rcgen::generate_simple_self_signed(vec![name.to_owned()]).unwrap();
     let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
     let key = runtime::tls::provider()
         .key_provider
         .load_private_key(key)
         .unwrap();
     let certified = rustls::sign::CertifiedKey::new(vec![made.cert.der().clone()], key);
-    ServerTls::new(Arc::new(Always(Arc::new(certified)))).unwrap()
+    let tls = ServerTls::new(Arc::new(Always(Arc::new(certified)))).unwrap();
+    (tls, made.cert.der().clone())
 }
 
 #[tokio::test]

@@ -61,3 +61,33 @@ async fn a_clock_that_goes_a_day_forward_makes_mail_due_and_ends_none() {
     assert_eq!(world.script.take_seen().len(), 1);
     assert_eq!(world.queue_keys(), 0);
 }
+
+#[tokio::test]
+async fn what_its_sender_wants_held_is_not_brought_near() {
+    let world = World::new();
+    let hold = |days: u64| {
+        let wait_ms = days * 86_400_000;
+        let until = world.runtime.now().unix_ms + wait_ms;
+        move |new: &mut NewMessage| {
+            new.envelope.hold_until_ms = Some(until);
+            new.start = Start::Later {
+                wait_ms,
+                reason: "held".into(),
+            };
+        }
+    };
+    let held = world.put_with("ann@here.test", &["bob@there.test"], hold(29));
+    let held = held.await;
+    // Longer than anybody can ask for: a clock that was ahead has done that.
+    world
+        .put_with("ann@here.test", &["eve@there.test"], hold(400))
+        .await;
+    let mut dispatcher = world.dispatcher();
+    dispatcher.work().await;
+    world.runtime.step_wall_clock(-DAY_MS / 2);
+    dispatcher.work().await;
+    let seen = world.script.take_seen();
+    assert_eq!(seen.len(), 1);
+    assert_eq!(seen[0].1, ["eve@there.test"]);
+    assert_eq!(world.states(held).await, ["deferred"]);
+}

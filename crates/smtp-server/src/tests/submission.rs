@@ -6,7 +6,7 @@ fn config(tls_mode: TlsMode) -> Config {
     Config::new(Role::Submission, "mx.demo.test", tls_mode)
 }
 
-async fn logged_in(world: &World) -> Client {
+pub(super) async fn logged_in(world: &World) -> Client {
     let mut client = world.connect(config(TlsMode::None).with_plaintext_login(), NEAR);
     client.hear().await;
     client

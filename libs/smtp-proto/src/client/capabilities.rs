@@ -25,6 +25,14 @@ pub struct Capabilities {
     pub auth_plain: bool,
     /// AUTH LOGIN.
     pub auth_login: bool,
+    /// RFC 8689.
+    pub require_tls: bool,
+    /// RFC 2852; the shortest time in seconds that it takes with `R`.
+    pub deliver_by: Option<u32>,
+    /// RFC 6710.
+    pub priority: bool,
+    /// RFC 7293.
+    pub valid_since: bool,
     /// RFC 9422.
     pub limits: OfferedLimits,
 }
@@ -46,6 +54,13 @@ impl Capabilities {
                 "CHUNKING" => found.chunking = true,
                 "STARTTLS" => found.starttls = true,
                 "DSN" => found.dsn = true,
+                "REQUIRETLS" => found.require_tls = true,
+                "DELIVERBY" => {
+                    let least = words.next().and_then(|seconds| seconds.parse().ok());
+                    found.deliver_by = Some(least.unwrap_or(0));
+                }
+                "MT-PRIORITY" => found.priority = true,
+                "RRVS" => found.valid_since = true,
                 "LIMITS" => found.limits = OfferedLimits::parse(line.split(' ').skip(1)),
                 "AUTH" => {
                     for mechanism in words {

@@ -2,9 +2,10 @@
 
 use std::fmt::Write;
 
-use envelope::{Address, Ret, ReversePath, dsn};
+use envelope::{Address, ByMode, Ret, ReversePath, dsn};
 
-use super::{Capabilities, Transaction};
+use super::{Capabilities, OnwardWishes, Transaction};
+use crate::limits::BY_SECONDS_MAX;
 
 /// MAIL, without its line end; `authenticated`: we have logged in there.
 pub(super) fn mail(
@@ -33,6 +34,7 @@ pub(super) fn mail(
         // message is not known; who did among our users is nobody's business.
         line.push_str(" AUTH=<>");
     }
+    write_wishes(&mut line, capabilities, &transaction.wishes);
     if capabilities.dsn {
         match transaction.ret {
             Some(Ret::Full) => line.push_str(" RET=FULL"),
@@ -44,6 +46,26 @@ pub(super) fn mail(
         }
     }
     line
+}
+
+fn write_wishes(line: &mut String, capabilities: &Capabilities, wishes: &OnwardWishes) {
+    // Writing to a String cannot fail.
+    if wishes.require_tls && capabilities.require_tls {
+        line.push_str(" REQUIRETLS");
+    }
+    if let (Some(_), Some((seconds, by))) = (capabilities.deliver_by, wishes.deliver_by) {
+        // RFC 2852 §4: nine digits.
+        let seconds = seconds.clamp(-BY_SECONDS_MAX, BY_SECONDS_MAX);
+        let mode = match by.mode {
+            ByMode::Return => "R",
+            ByMode::Notify => "N",
+        };
+        let trace = if by.trace { "T" } else { "" };
+        let _ = write!(line, " BY={seconds};{mode}{trace}");
+    }
+    if let Some(priority) = wishes.priority.filter(|_| capabilities.priority) {
+        let _ = write!(line, " MT-PRIORITY={priority}");
+    }
 }
 
 /// RCPT for one of the transaction's recipients, without its line end.
@@ -61,6 +83,9 @@ pub(super) fn rcpt(capabilities: &Capabilities, transaction: &Transaction, index
         {
             let _ = write!(line, " ORCPT={orcpt}");
         }
+    }
+    if let Some(since) = recipient.valid_since.filter(|_| capabilities.valid_since) {
+        let _ = write!(line, " RRVS={since}");
     }
     line
 }

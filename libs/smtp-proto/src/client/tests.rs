@@ -5,7 +5,7 @@
 use std::collections::VecDeque;
 
 use bytes::BytesMut;
-use envelope::{Address, Notify, OriginalRecipient};
+use envelope::{Address, ByMode, Notify, OriginalRecipient, ValidSince};
 use proptest::prelude::*;
 
 use super::*;
@@ -70,6 +70,7 @@ fn message(recipients: &[&str]) -> Transaction {
         smtputf8: false,
         ret: None,
         envid: None,
+        wishes: OnwardWishes::default(),
     }
 }
 
@@ -473,6 +474,41 @@ fn rfc_3461_parameters_go_where_dsn_is_offered() {
     let mut peer = Peer::ready(config(), "PIPELINING");
     peer.client.begin(transaction).unwrap();
     assert!(!peer.said().contains("NOTIFY"));
+}
+
+#[test]
+fn wishes_go_where_they_are_offered() {
+    let mut transaction = message(&["b@x.example"]);
+    transaction.wishes = OnwardWishes {
+        require_tls: true,
+        deliver_by: Some((
+            -7,
+            DeliverBy {
+                by_ms: 0,
+                mode: ByMode::Notify,
+                trace: true,
+            },
+        )),
+        priority: Priority::new(3),
+    };
+    transaction.recipients[0].valid_since = ValidSince::parse("2014-04-03T23:01:00Z;R");
+    let mut peer = Peer::ready(
+        config(),
+        "PIPELINING REQUIRETLS DELIVERBY_30 MT-PRIORITY RRVS",
+    );
+    assert_eq!(peer.client.capabilities().deliver_by, Some(30));
+    peer.client.begin(transaction.clone()).unwrap();
+    assert_eq!(
+        peer.said(),
+        "MAIL FROM:<a@us.example> REQUIRETLS BY=-7;NT MT-PRIORITY=3\r\n\
+         RCPT TO:<b@x.example> RRVS=2014-04-03T23:01:00Z;R\r\nDATA\r\n"
+    );
+    let mut peer = Peer::ready(config(), "PIPELINING");
+    peer.client.begin(transaction).unwrap();
+    assert_eq!(
+        peer.said(),
+        "MAIL FROM:<a@us.example>\r\nRCPT TO:<b@x.example>\r\nDATA\r\n"
+    );
 }
 
 #[test]

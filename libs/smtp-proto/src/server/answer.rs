@@ -158,8 +158,17 @@ pub(super) fn greeting(config: &Config) -> Reply {
     Reply::new(220, None, &format!("{} {protocol}", config.host_name))
 }
 
+/// A connection as the answer to a hello depends on it.
+pub(super) struct State<'a> {
+    /// It is encrypted.
+    pub(super) tls: bool,
+    /// The time, in seconds since 1970.
+    pub(super) now: i64,
+    pub(super) auth: &'a Offer,
+}
+
 /// The answer to a hello. RFC 2034 §4: no enhanced codes here.
-pub(super) fn hello(config: &Config, hello: &Hello, starttls: bool, auth: &Offer) -> Reply {
+pub(super) fn hello(config: &Config, hello: &Hello, state: &State<'_>) -> Reply {
     let mut text = config.host_name.clone();
     if hello.verb != HelloVerb::Helo {
         text.push_str("\nPIPELINING");
@@ -175,11 +184,16 @@ pub(super) fn hello(config: &Config, hello: &Hello, starttls: bool, auth: &Offer
         if config.dsn {
             text.push_str("\nDSN");
         }
-        if starttls {
+        config.wishes.write(state.now, &mut text);
+        if config.starttls && !state.tls {
             text.push_str("\nSTARTTLS");
         }
-        if !auth.is_empty() {
-            let _ = write!(text, "\nAUTH {}", auth.names(""));
+        // RFC 8689 §4.1: not in the clear.
+        if config.require_tls && state.tls {
+            text.push_str("\nREQUIRETLS");
+        }
+        if !state.auth.is_empty() {
+            let _ = write!(text, "\nAUTH {}", state.auth.names(""));
         }
     }
     Reply::new(250, None, &text)

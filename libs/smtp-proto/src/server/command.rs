@@ -3,11 +3,12 @@
 //! Not here: whether a command is in order now, and what it leads to.
 
 use envelope::dsn;
-use envelope::{BodyType, Notify, OriginalRecipient, PathError, Reply, Ret, path};
+use envelope::{BodyType, Notify, OriginalRecipient, PathError, Reply, Ret, ValidSince, path};
 
 use super::Config;
 use super::answer::fixed;
 use super::event::{Inquiry, Mail, Rcpt};
+use super::wishes::{self, WishOffers};
 use crate::limits::PARAMETERS_MAX;
 
 /// A command with its argument, still text.
@@ -157,8 +158,8 @@ fn unknown_parameter(key: &str) -> Reply {
     )
 }
 
-/// MAIL's argument, where `config` says what is offered.
-pub(super) fn parse_mail(argument: &str, config: &Config) -> Result<Mail, Reply> {
+/// MAIL's argument, where `config` says what is offered; `tls`: the connection is encrypted.
+pub(super) fn parse_mail(argument: &str, config: &Config, tls: bool) -> Result<Mail, Reply> {
     let text = strip_keyword(argument, "FROM:")
         .ok_or_else(|| syntax("syntax: MAIL FROM:<address> [parameters]"))?;
     let parsed = path::parse_reverse(text).map_err(|error| bad_path(error, (5, 1, 7)))?;
@@ -169,6 +170,10 @@ pub(super) fn parse_mail(argument: &str, config: &Config) -> Result<Mail, Reply>
         smtputf8: false,
         ret: None,
         envid: None,
+        require_tls: false,
+        hold: None,
+        by: None,
+        priority: None,
     };
     for (key, value) in parameters(parsed.rest)? {
         match (key.as_str(), value) {
@@ -186,7 +191,7 @@ pub(super) fn parse_mail(argument: &str, config: &Config) -> Result<Mail, Reply>
             ("SIZE" | "BODY" | "RET" | "ENVID" | "AUTH", _) | ("SMTPUTF8", Some(_)) => {
                 return Err(syntax(&format!("malformed {key}")));
             }
-            _ => return Err(unknown_parameter(&key)),
+            _ => parse_wish(&mut mail, &key, value, config, tls)?,
         }
     }
     if !mail.smtputf8 && !argument.is_ascii() {
@@ -200,8 +205,53 @@ pub(super) fn parse_mail(argument: &str, config: &Config) -> Result<Mail, Reply>
     Ok(mail)
 }
 
+/// MAIL's parameters about the message's way.
+fn parse_wish(
+    mail: &mut Mail,
+    key: &str,
+    value: Option<&str>,
+    config: &Config,
+    tls: bool,
+) -> Result<(), Reply> {
+    let offers = &config.wishes;
+    let offered = match key {
+        "REQUIRETLS" => config.require_tls,
+        "HOLDFOR" | "HOLDUNTIL" => offers.hold_seconds_max.is_some(),
+        "BY" => offers.deliver_by,
+        "MT-PRIORITY" => offers.priority,
+        _ => false,
+    };
+    if !offered {
+        return Err(unknown_parameter(key));
+    }
+    let malformed = || syntax(&format!("malformed {key}"));
+    let text = value.unwrap_or_default();
+    match key {
+        "REQUIRETLS" if value.is_some() => return Err(malformed()),
+        // RFC 8689 §4.1: never in the clear.
+        "REQUIRETLS" if !tls => {
+            let text = "REQUIRETLS needs TLS: STARTTLS first";
+            return Err(Reply::enhanced(530, (5, 7, 10), text));
+        }
+        "REQUIRETLS" => mail.require_tls = true,
+        // RFC 4865 §5: one of the two.
+        "HOLDFOR" | "HOLDUNTIL" if mail.hold.is_some() => {
+            return Err(syntax("HOLDFOR and HOLDUNTIL exclude each other"));
+        }
+        "HOLDFOR" => mail.hold = Some(wishes::parse_hold_for(text).ok_or_else(malformed)?),
+        "HOLDUNTIL" => mail.hold = Some(wishes::parse_hold_until(text).ok_or_else(malformed)?),
+        "BY" => mail.by = Some(wishes::parse_by(text).ok_or_else(malformed)?),
+        _ => mail.priority = Some(wishes::parse_priority(text).ok_or_else(malformed)?),
+    }
+    Ok(())
+}
+
 /// RCPT's argument; `smtputf8` as MAIL had it.
-pub(super) fn parse_rcpt(argument: &str, smtputf8: bool) -> Result<Rcpt, Reply> {
+pub(super) fn parse_rcpt(
+    argument: &str,
+    smtputf8: bool,
+    offers: &WishOffers,
+) -> Result<Rcpt, Reply> {
     let text = strip_keyword(argument, "TO:")
         .ok_or_else(|| syntax("syntax: RCPT TO:<address> [parameters]"))?;
     let parsed = path::parse_forward(text).map_err(|error| bad_path(error, (5, 1, 3)))?;
@@ -210,6 +260,7 @@ pub(super) fn parse_rcpt(argument: &str, smtputf8: bool) -> Result<Rcpt, Reply> 
         had_route: parsed.had_route,
         notify: Notify::Default,
         orcpt: None,
+        valid_since: None,
     };
     for (key, value) in parameters(parsed.rest)? {
         match (key.as_str(), value) {
@@ -219,6 +270,10 @@ pub(super) fn parse_rcpt(argument: &str, smtputf8: bool) -> Result<Rcpt, Reply> 
             ("ORCPT", Some(original)) => {
                 let parsed = OriginalRecipient::parse(original);
                 rcpt.orcpt = Some(parsed.ok_or_else(|| syntax("malformed ORCPT"))?);
+            }
+            ("RRVS", value) if offers.valid_since => {
+                let since = value.and_then(ValidSince::parse);
+                rcpt.valid_since = Some(since.ok_or_else(|| syntax("malformed RRVS"))?);
             }
             ("NOTIFY" | "ORCPT", None) => return Err(syntax(&format!("malformed {key}"))),
             _ => return Err(unknown_parameter(&key)),

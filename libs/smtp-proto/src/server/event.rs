@@ -1,9 +1,13 @@
 //! What a session tells its shell.
 
 use bytes::Bytes;
-use envelope::{BodyType, Domain, ForwardPath, Notify, OriginalRecipient, Ret, ReversePath};
+use envelope::{
+    BodyType, Domain, ForwardPath, Notify, OriginalRecipient, Priority, Ret, ReversePath,
+    ValidSince,
+};
 use sasl::Question;
 
+use super::wishes::{By, Hold};
 use super::xclient::XClient;
 use crate::data::DataFault;
 
@@ -92,6 +96,14 @@ pub struct Mail {
     pub ret: Option<Ret>,
     /// ENVID=, decoded.
     pub envid: Option<String>,
+    /// REQUIRETLS.
+    pub require_tls: bool,
+    /// HOLDFOR= or HOLDUNTIL=.
+    pub hold: Option<Hold>,
+    /// BY=.
+    pub by: Option<By>,
+    /// MT-PRIORITY=.
+    pub priority: Option<Priority>,
 }
 
 /// RCPT and its parameters.
@@ -105,6 +117,8 @@ pub struct Rcpt {
     pub notify: Notify,
     /// ORCPT=.
     pub orcpt: Option<OriginalRecipient>,
+    /// RRVS=.
+    pub valid_since: Option<ValidSince>,
 }
 
 /// VRFY's or EXPN's argument and parameter.

@@ -98,6 +98,8 @@ pub struct Session {
     offer: Offer,
     /// XCLIENT is taken from this client.
     xclient: bool,
+    /// In seconds since 1970.
+    now: i64,
     hello: Option<HelloVerb>,
     transaction: Option<Transaction>,
     receiving: Option<Box<Receiving>>,
@@ -119,6 +121,7 @@ impl Session {
             logged_in: false,
             offer: Offer::passwords(),
             xclient: false,
+            now: 0,
             hello: None,
             transaction: None,
             receiving: None,
@@ -138,6 +141,12 @@ impl Session {
     /// XCLIENT is offered: the client is a proxy that is believed.
     pub fn allow_xclient(&mut self) {
         self.xclient = true;
+    }
+
+    /// The time, in seconds since 1970: tell it before a hello is answered where
+    /// FUTURERELEASE is offered.
+    pub fn set_now(&mut self, unix_seconds: i64) {
+        self.now = unix_seconds;
     }
 
     /// Writes the greeting.
@@ -261,9 +270,12 @@ impl Session {
         }
         let reply = match &self.pending {
             Some(Pending::Hello(hello)) => {
-                let starttls = self.config.starttls && !self.tls;
-                let offer = self.offered();
-                let mut reply = answer::hello(&self.config, hello, starttls, &offer);
+                let state = answer::State {
+                    tls: self.tls,
+                    now: self.now,
+                    auth: &self.offered(),
+                };
+                let mut reply = answer::hello(&self.config, hello, &state);
                 if self.xclient && hello.verb != HelloVerb::Helo {
                     reply.lines.push(format!("XCLIENT {}", xclient::ATTRIBUTES));
                 }

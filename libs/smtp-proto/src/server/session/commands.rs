@@ -129,7 +129,7 @@ impl Session {
             self.fail(&reply);
             return None;
         }
-        match command::parse_mail(argument, &self.config) {
+        match command::parse_mail(argument, &self.config, self.tls) {
             Ok(mail) => {
                 self.pending = Some(Pending::Mail {
                     smtputf8: mail.smtputf8,
@@ -153,7 +153,7 @@ impl Session {
             self.write(&fixed::too_many_recipients());
             return None;
         }
-        match command::parse_rcpt(argument, transaction.smtputf8) {
+        match command::parse_rcpt(argument, transaction.smtputf8, &self.config.wishes) {
             Ok(rcpt) => {
                 self.pending = Some(Pending::Rcpt);
                 Some(Event::Rcpt(rcpt))

@@ -239,3 +239,88 @@ fn the_shell_can_throw_a_message_away() {
     shell.dialogue(&[("abc\r\n.", "452 4.3.1"), ("DATA", "503 5.5.1")]);
     assert!(shell.content.is_empty());
 }
+
+fn wishful(tls: bool) -> Shell {
+    let mut config = Config::new(Role::Mx, "mx.example.org");
+    config.require_tls = true;
+    config.wishes = WishOffers {
+        hold_seconds_max: Some(86_400),
+        deliver_by: true,
+        priority: true,
+        valid_since: true,
+    };
+    Shell::new(config, tls)
+}
+
+#[test]
+fn wishes_for_a_messages_way() {
+    let mut shell = wishful(true);
+    assert_eq!(shell.say("EHLO a"), "250");
+    for offer in [
+        "FUTURERELEASE 86400 ",
+        "DELIVERBY",
+        "MT-PRIORITY",
+        "RRVS",
+        "REQUIRETLS",
+    ] {
+        assert!(shell.out.contains(offer), "{}", shell.out);
+    }
+    for (line, want) in [
+        (
+            "MAIL FROM:<a@b.c> HOLDFOR=86400 BY=60;R MT-PRIORITY=-3 REQUIRETLS",
+            "250 2.1.0",
+        ),
+        (
+            "MAIL FROM:<a@b.c> HOLDUNTIL=2026-11-26T18:00:00Z BY=-1;NT",
+            "250 2.1.0",
+        ),
+        (
+            "MAIL FROM:<a@b.c> HOLDFOR=1 HOLDUNTIL=2026-11-26T18:00:00Z",
+            "501 5.5.4",
+        ),
+        ("MAIL FROM:<a@b.c> HOLDFOR=", "501 5.5.4"),
+        ("MAIL FROM:<a@b.c> HOLDUNTIL=tomorrow", "501 5.5.4"),
+        ("MAIL FROM:<a@b.c> BY=0;R", "501 5.5.4"),
+        ("MAIL FROM:<a@b.c> BY", "501 5.5.4"),
+        ("MAIL FROM:<a@b.c> MT-PRIORITY=10", "501 5.5.4"),
+        ("MAIL FROM:<a@b.c> REQUIRETLS=1", "501 5.5.4"),
+    ] {
+        assert_eq!(shell.say(line), want, "{line}");
+        assert_eq!(shell.say("RSET"), "250 2.0.0");
+    }
+    assert_eq!(shell.say("MAIL FROM:<a@b.c>"), "250 2.1.0");
+    for (line, want) in [
+        ("RCPT TO:<x@b.c> RRVS=2014-04-03T23:01:00Z", "250 2.1.5"),
+        ("RCPT TO:<y@b.c> RRVS=2014-04-03T23:01:00Z;R", "250 2.1.5"),
+        ("RCPT TO:<z@b.c> RRVS=2014", "501 5.5.4"),
+        ("RCPT TO:<z@b.c> RRVS", "501 5.5.4"),
+    ] {
+        assert_eq!(shell.say(line), want, "{line}");
+    }
+    let mail = &shell.seen[1];
+    assert!(
+        mail.contains("hold: Some(For(86400))") && mail.contains("require_tls: true"),
+        "{mail}"
+    );
+}
+
+#[test]
+fn wishes_that_are_not_offered_are_not_known_and_requiretls_needs_tls() {
+    let mut shell = Shell::mx();
+    shell.dialogue(&[
+        ("EHLO a", "250"),
+        ("MAIL FROM:<a@b.c> HOLDFOR=1", "555 5.5.4"),
+        ("MAIL FROM:<a@b.c> BY=1;N", "555 5.5.4"),
+        ("MAIL FROM:<a@b.c> MT-PRIORITY=1", "555 5.5.4"),
+        ("MAIL FROM:<a@b.c> REQUIRETLS", "555 5.5.4"),
+        ("MAIL FROM:<a@b.c>", "250 2.1.0"),
+        ("RCPT TO:<x@b.c> RRVS=2014-04-03T23:01:00Z", "555 5.5.4"),
+    ]);
+    let mut clear = wishful(false);
+    assert_eq!(clear.say("EHLO a"), "250");
+    assert!(!clear.out.contains("REQUIRETLS"));
+    clear.dialogue(&[
+        ("MAIL FROM:<a@b.c> REQUIRETLS", "530 5.7.10"),
+        ("MAIL FROM:<a@b.c>", "250 2.1.0"),
+    ]);
+}
