@@ -51,6 +51,8 @@ pub struct Transaction {
     pub envelope: Envelope,
     /// What policy decided, one for each recipient of the envelope.
     pub decisions: Vec<Decision>,
+    /// Each recipient has its own answer (LMTP, PRDR), instead of one for all.
+    pub each: bool,
     /// What SIZE= said.
     pub size_hint: Option<u64>,
 }

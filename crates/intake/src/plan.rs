@@ -12,7 +12,7 @@ use engine::ShardId;
 use envelope::{AccountId, Address, Envelope, Recipient, Reply, TlsWish};
 use mailbox_model::Role as MailboxRole;
 use mailstore::{InternalDate, QuotaRule};
-use policy::{Decision, Role};
+use policy::Decision;
 use queue::Origin;
 use queue_model::QueueId;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -140,7 +140,7 @@ impl Plan {
                     client_ip: Some(facts.session.client_ip),
                 },
                 trace: trace.to_owned(),
-                each: facts.session.role == Role::Lmtp,
+                each: transaction.each,
             },
             home: body.blob.shard(),
             parts: BTreeMap::new(),

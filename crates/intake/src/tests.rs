@@ -142,6 +142,7 @@ impl World {
             envelope.recipients.push(Recipient::new(address(text)));
         }
         Transaction {
+            each: facts.session.role == Role::Lmtp,
             facts,
             envelope,
             decisions,

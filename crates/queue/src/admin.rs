@@ -191,7 +191,8 @@ impl Queue {
         Ok(acted)
     }
 
-    /// Acts on all messages and recipients that the filter takes.
+    /// Acts on all messages and recipients that the filter takes; what its sender
+    /// has asked to hold is not retried so.
     ///
     /// # Errors
     /// The engine cannot read or write; what was done before stays done.
@@ -202,6 +203,9 @@ impl Queue {
         loop {
             let page = self.list(filter, from, PAGE).await?;
             for listed in page.messages {
+                if act == Act::Retry && self.is_held_by_sender(&listed) {
+                    continue;
+                }
                 match self.act_on(listed.shard, listed.id, act, filter).await {
                     Ok(one) => {
                         acted.changed += one.changed;
@@ -217,6 +221,12 @@ impl Queue {
                 return Ok(acted);
             }
         }
+    }
+
+    /// Its sender wants it to wait (RFC 4865): only who names it lets it go before.
+    fn is_held_by_sender(&self, listed: &Listed) -> bool {
+        let until_ms = listed.message.envelope.hold_until_ms;
+        until_ms.is_some_and(|until_ms| until_ms > self.inner.runtime.now().unix_ms)
     }
 
     fn told(&self, act: Act) {

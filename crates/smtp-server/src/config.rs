@@ -61,6 +61,8 @@ impl Config {
         }
         if role == Role::Mx {
             protocol.wishes.valid_since = true;
+            protocol.prdr = true;
+            protocol.etrn = true;
         }
         protocol.require_tls = !matches!(tls, TlsMode::None);
         Self {

@@ -17,6 +17,7 @@
 
 mod config;
 mod deadline;
+mod etrn;
 mod inquiry;
 pub mod limits;
 mod session;
@@ -25,6 +26,7 @@ mod tests;
 mod transaction;
 
 pub use config::{Config, TlsMode};
+pub use etrn::Etrn;
 pub use smtp_proto::server::Role;
 
 use std::io;
@@ -39,7 +41,7 @@ use runtime::Runtime;
 use runtime::net::Conn;
 
 /// What sessions use of the rest of the program.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Ports {
     /// Clock, randomness, the drain.
     pub runtime: Runtime,
@@ -51,6 +53,8 @@ pub struct Ports {
     pub policy: Arc<Policy>,
     /// Messages.
     pub intake: Intake,
+    /// The queue, where ETRN starts it.
+    pub etrn: Etrn,
     /// Counters.
     pub metrics: Arc<Metrics>,
 }

@@ -19,6 +19,12 @@ pub const STALL_TIMEOUT: Duration = Duration::from_secs(3600);
 pub const WRITE_TIMEOUT: Duration = Duration::from_secs(300);
 /// The longest that a message may be held before it is sent (RFC 4865).
 pub const HOLD_MAX: Duration = Duration::from_secs(30 * 86_400);
+/// How long a domain's queue is not started again by ETRN.
+pub const ETRN_PAUSE: Duration = Duration::from_secs(60);
+/// Domains whose queue is started by ETRN within that time.
+pub const ETRN_DOMAINS_MAX: usize = 1000;
+/// How long ETRN goes through the queue before it answers.
+pub const ETRN_TIMEOUT: Duration = Duration::from_secs(30);
 /// Wrong passwords in one session.
 pub const AUTH_FAILURES_MAX: u32 = 5;
 /// Replies that wait while more pipelined commands are worked off.

@@ -37,6 +37,7 @@ const US: &str = "203.0.113.1:25";
 /// alice@demo.test (1), bob@demo.test (2), carol@other.test (3), tiny@demo.test
 /// (4, with room for 500 octets); mail from 192.0.2.0/24 is relayed.
 struct World {
+    engine: SharedEngine,
     runtime: Runtime,
     mailstore: Mailstore,
     queue: Queue,
@@ -83,7 +84,7 @@ impl World {
             networks,
         );
         let intake_ports = intake::Ports {
-            engine,
+            engine: engine.clone(),
             runtime: runtime.clone(),
             blobs,
             mailstore: mailstore.clone(),
@@ -102,9 +103,11 @@ impl World {
             directory,
             policy: Arc::new(policy),
             intake: Intake::new(intake_ports, options),
+            etrn: crate::Etrn::new(queue.clone()),
             metrics,
         });
         let world = Self {
+            engine,
             runtime,
             mailstore,
             queue,

@@ -34,6 +34,8 @@ pub(crate) struct Client {
     granted: Option<Identity>,
     pending: Option<Pending>,
     receiving: Option<Box<Receiving>>,
+    /// Each recipient of the message has its answer.
+    each: bool,
 }
 
 /// A transaction before its data.
@@ -41,6 +43,7 @@ struct Pending {
     envelope: Envelope,
     decisions: Vec<Decision>,
     size: Option<u64>,
+    prdr: bool,
 }
 
 /// What was asked for a message's way and is granted.
@@ -76,6 +79,7 @@ impl Client {
             granted: None,
             pending: None,
             receiving: None,
+            each: false,
         }
     }
 
@@ -122,6 +126,7 @@ impl Session {
             Event::Verify(inquiry) => self.verify(&inquiry).await,
             Event::Expand(inquiry) => self.expand(&inquiry).await,
             Event::XClient(said) => self.xclient(&said),
+            Event::Etrn(domain) => self.etrn(&domain).await,
             Event::Close(reason) => return Next::Close(reason),
         }
         Next::Continue
@@ -136,6 +141,8 @@ impl Session {
         }
         self.client.facts.helo = hello.name;
         self.client.facts.extended = hello.verb != HelloVerb::Helo;
+        let may_relay = self.ports.policy.may_relay(&self.client.facts.session);
+        self.machine.allow_etrn(may_relay);
         let now = self.ports.runtime.now().unix_seconds();
         self.machine.set_now(i64::try_from(now).unwrap_or(i64::MAX));
         self.machine.accept();
@@ -252,6 +259,7 @@ impl Session {
                     envelope,
                     decisions: Vec::new(),
                     size: mail.size,
+                    prdr: mail.prdr,
                 });
                 match wishes.priority.filter(|_| wishes.priority != mail.priority) {
                     // RFC 6710 §5: X.3.6, and the text says what it is now.
@@ -358,8 +366,11 @@ impl Session {
     }
 
     fn data_start(&mut self) {
+        let lmtp = self.config.role() == Role::Lmtp;
+        self.client.each = lmtp || self.client.pending.as_ref().is_some_and(|p| p.prdr);
         let begun = match self.client.pending.take() {
             Some(pending) => self.ports.intake.begin(Transaction {
+                each: self.client.each,
                 facts: self.client.facts.clone(),
                 envelope: pending.envelope,
                 decisions: pending.decisions,
@@ -389,9 +400,10 @@ impl Session {
         let outcome = Box::pin(receiving.finish()).await;
         let now = self.ports.runtime.monotonic();
         self.deadlines.data_ends(outcome.is_accepted(), now);
-        match self.config.role() {
-            Role::Lmtp => self.machine.reply_each(&outcome.replies),
-            Role::Mx | Role::Submission => self.machine.reply(&outcome.reply),
+        if self.client.each {
+            self.machine.reply_each(&outcome.replies, &outcome.reply);
+        } else {
+            self.machine.reply(&outcome.reply);
         }
     }
 

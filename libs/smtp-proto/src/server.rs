@@ -62,6 +62,10 @@ pub struct Config {
     pub binary_mime: bool,
     /// REQUIRETLS is offered over TLS.
     pub require_tls: bool,
+    /// PRDR is offered: an answer for each recipient, where it is asked for.
+    pub prdr: bool,
+    /// ETRN is done; it is offered where [`Session::allow_etrn`] says so.
+    pub etrn: bool,
     /// What may be wished for a message's way.
     pub wishes: WishOffers,
 }
@@ -81,6 +85,8 @@ impl Config {
             dsn: false,
             binary_mime: false,
             require_tls: false,
+            prdr: false,
+            etrn: false,
             wishes: WishOffers::default(),
         }
     }

@@ -107,6 +107,7 @@ impl<'a> Faces<'a> {
             }),
             smtp: Arc::new(smtp_server::Ports {
                 intake: intake.clone(),
+                etrn: smtp_server::Etrn::new(store.queue.clone()),
                 policy: Arc::new(policy),
                 logins: Arc::new(store.directory.clone()),
                 directory: store.directory.clone(),

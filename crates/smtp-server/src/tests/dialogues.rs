@@ -240,3 +240,26 @@ async fn a_drain_ends_idle_sessions_and_lets_transactions_finish() {
     assert!(busy.hear().await.starts_with("421 4.3.2"));
     assert_eq!(world.inbox(1).await.len(), 1);
 }
+
+#[tokio::test]
+async fn prdr_tells_who_has_it_and_who_has_not() {
+    let world = World::new().await;
+    let mut client = world.stranger().await;
+    client
+        .dialogue(&[
+            ("MAIL FROM:<a@far.test> PRDR", "250"),
+            ("RCPT TO:<bob@demo.test>", "250"),
+            ("RCPT TO:<tiny@demo.test>", "250"),
+            ("DATA", "354"),
+        ])
+        .await;
+    let big = "x".repeat(600);
+    client
+        .send(&format!("Subject: x\r\n\r\n{big}\r\n.\r\n"))
+        .await;
+    for want in ["353 ", "250 2.0.0", "452 4.2.2", "250 2.0.0"] {
+        let reply = client.hear().await;
+        assert!(reply.starts_with(want), "{reply}, not {want}");
+    }
+    assert_eq!((world.inbox(2).await.len(), world.queued().await), (1, 0));
+}

@@ -179,3 +179,78 @@ async fn xclient_moves_the_rights_and_the_limits_to_the_client() {
         ])
         .await;
 }
+
+#[tokio::test]
+async fn rfc_1985_etrn_starts_the_queue_of_a_domain_for_those_who_may_relay() {
+    let world = World::new().await;
+    let mut client = world.connect(
+        Config::new(Role::Mx, "mx.demo.test", TlsMode::None),
+        RELAYING,
+    );
+    client.hear().await;
+    let hello = client.say("EHLO relay.test").await;
+    assert!(hello.ends_with("250 ETRN\r\n"), "{hello}");
+    for to in ["x@elsewhere.test", "y@other-place.test"] {
+        client
+            .dialogue(&[
+                ("MAIL FROM:<a@far.test>", "250"),
+                (&format!("RCPT TO:<{to}>"), "250"),
+                ("DATA", "354"),
+                ("Subject: x\r\n\r\nhi\r\n.", "250 2.0.0"),
+            ])
+            .await;
+    }
+    let list = async || {
+        let page = world.queue.list(&queue::Filter::default(), None, 10).await;
+        page.unwrap().messages
+    };
+    // Both were tried in vain and wait.
+    for listed in list().await {
+        let due = world
+            .queue
+            .due(listed.shard, None, u64::MAX, 10)
+            .await
+            .unwrap();
+        let due = due.entries.iter().find(|due| due.id == listed.id).unwrap();
+        let lease = world.queue.lease(due, |_| true).await.unwrap().unwrap();
+        let settlement = queue::Settlement {
+            place: 0,
+            event: queue_model::Event::PutOff {
+                until_ms: world.runtime.now().unix_ms + 3_600_000,
+            },
+            counts: true,
+            tells_delay: false,
+            reason: None,
+        };
+        let change = lease.change(vec![settlement], None).await.unwrap();
+        let mut batch = engine::Batch::new();
+        change.stage(&mut batch);
+        let ticket = world.engine.submit(batch).unwrap();
+        change.submitted(ticket.commit());
+        ticket.done().await;
+    }
+    client
+        .dialogue(&[
+            ("ETRN Elsewhere.test", "250 2.0.0"),
+            ("ETRN elsewhere.test", "250 2.0.0"),
+        ])
+        .await;
+    let states: Vec<_> = list()
+        .await
+        .iter()
+        .map(|listed| {
+            let (to, state, _) = listed.recipients().next().unwrap();
+            (to.address.to_string(), state.name())
+        })
+        .collect();
+    let want = [
+        ("x@elsewhere.test".to_owned(), "todo"),
+        ("y@other-place.test".to_owned(), "deferred"),
+    ];
+    assert_eq!(states, want);
+
+    let mut stranger = world.stranger().await;
+    stranger
+        .dialogue(&[("ETRN other-place.test", "459 4.7.1")])
+        .await;
+}

@@ -104,6 +104,10 @@ pub(super) mod fixed {
         // RFC 3030 §3
         reply(503, (5, 5, 1), "a BINARYMIME message comes by BDAT")
     }
+    pub(in super::super) fn each_follows() -> Reply {
+        // draft-hall-prdr §3
+        Reply::new(353, None, "an answer for each recipient follows")
+    }
     pub(in super::super) fn bad_chunk() -> Reply {
         reply(501, (5, 5, 4), "syntax: BDAT size [LAST]")
     }
@@ -183,6 +187,9 @@ pub(super) fn hello(config: &Config, hello: &Hello, state: &State<'_>) -> Reply 
         }
         if config.dsn {
             text.push_str("\nDSN");
+        }
+        if config.prdr {
+            text.push_str("\nPRDR");
         }
         config.wishes.write(state.now, &mut text);
         if config.starttls && !state.tls {

@@ -3,7 +3,9 @@
 //! Not here: whether a command is in order now, and what it leads to.
 
 use envelope::dsn;
-use envelope::{BodyType, Notify, OriginalRecipient, PathError, Reply, Ret, ValidSince, path};
+use envelope::{
+    BodyType, Domain, Notify, OriginalRecipient, PathError, Reply, Ret, ValidSince, path,
+};
 
 use super::Config;
 use super::answer::fixed;
@@ -37,6 +39,7 @@ pub(super) enum Verb {
     Auth,
     StartTls,
     XClient,
+    Etrn,
     NotImplemented,
     Unknown,
 }
@@ -58,12 +61,12 @@ const VERBS: [(&str, Verb); 22] = [
     ("AUTH", Verb::Auth),
     ("STARTTLS", Verb::StartTls),
     ("XCLIENT", Verb::XClient),
-    // RFC 5321 §F.6, appendix F.1; RFC 1985.
+    // RFC 5321 §F.6, appendix F.1; RFC 2645.
     ("SEND", Verb::NotImplemented),
     ("SOML", Verb::NotImplemented),
     ("SAML", Verb::NotImplemented),
     ("TURN", Verb::NotImplemented),
-    ("ETRN", Verb::NotImplemented),
+    ("ETRN", Verb::Etrn),
     ("ATRN", Verb::NotImplemented),
 ];
 
@@ -170,6 +173,7 @@ pub(super) fn parse_mail(argument: &str, config: &Config, tls: bool) -> Result<M
         smtputf8: false,
         ret: None,
         envid: None,
+        prdr: false,
         require_tls: false,
         hold: None,
         by: None,
@@ -216,6 +220,7 @@ fn parse_wish(
     let offers = &config.wishes;
     let offered = match key {
         "REQUIRETLS" => config.require_tls,
+        "PRDR" => config.prdr,
         "HOLDFOR" | "HOLDUNTIL" => offers.hold_seconds_max.is_some(),
         "BY" => offers.deliver_by,
         "MT-PRIORITY" => offers.priority,
@@ -227,7 +232,8 @@ fn parse_wish(
     let malformed = || syntax(&format!("malformed {key}"));
     let text = value.unwrap_or_default();
     match key {
-        "REQUIRETLS" if value.is_some() => return Err(malformed()),
+        "REQUIRETLS" | "PRDR" if value.is_some() => return Err(malformed()),
+        "PRDR" => mail.prdr = true,
         // RFC 8689 §4.1: never in the clear.
         "REQUIRETLS" if !tls => {
             let text = "REQUIRETLS needs TLS: STARTTLS first";
@@ -312,6 +318,12 @@ pub(super) fn parse_inquiry(argument: &str) -> Result<Inquiry, Reply> {
         argument: text.to_owned(),
         smtputf8,
     })
+}
+
+/// ETRN's argument: a node's name. RFC 1985 §5.3's `@` (with all below it) and `#`
+/// (a queue by another name) are not done.
+pub(super) fn parse_etrn(argument: &str) -> Result<Domain, Reply> {
+    Domain::parse(argument).map_err(|_| syntax("syntax: ETRN domain"))
 }
 
 /// RFC 1870 §3: up to 20 digits.

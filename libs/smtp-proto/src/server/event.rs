@@ -36,7 +36,7 @@ pub enum Event {
     DataStart,
     /// A piece of the message, with CRLF lines, dots unstuffed.
     DataChunk(Bytes),
-    /// † The message is complete. LMTP: answer by
+    /// † The message is complete. LMTP, and where PRDR was asked for: answer by
     /// [`Session::reply_each`](super::Session::reply_each).
     DataEnd {
         /// Octets of all chunks.
@@ -52,6 +52,8 @@ pub enum Event {
     Verify(Inquiry),
     /// † EXPN.
     Expand(Inquiry),
+    /// † ETRN (RFC 1985).
+    Etrn(Domain),
     /// † XCLIENT, from where it is allowed. A yes begins the session anew, with the
     /// greeting: nothing that was said before counts.
     XClient(XClient),
@@ -96,6 +98,8 @@ pub struct Mail {
     pub ret: Option<Ret>,
     /// ENVID=, decoded.
     pub envid: Option<String>,
+    /// PRDR: each recipient is to have its answer.
+    pub prdr: bool,
     /// REQUIRETLS.
     pub require_tls: bool,
     /// HOLDFOR= or HOLDUNTIL=.

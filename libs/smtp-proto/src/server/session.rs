@@ -54,12 +54,19 @@ enum Phase {
 enum Pending {
     Hello(Hello),
     Auth,
-    Mail { smtputf8: bool, binary: bool },
+    Mail {
+        smtputf8: bool,
+        binary: bool,
+        prdr: bool,
+    },
     Rcpt,
-    DataStart { chunk: Option<(u64, bool)> },
+    DataStart {
+        chunk: Option<(u64, bool)>,
+    },
     DataEnd,
     Inquiry,
     XClient,
+    Etrn,
 }
 
 /// Why there is no command line to work off.
@@ -75,6 +82,7 @@ struct Transaction {
     smtputf8: bool,
     /// BODY=BINARYMIME
     binary: bool,
+    prdr: bool,
     recipients: usize,
     refused: bool,
 }
@@ -98,6 +106,8 @@ pub struct Session {
     offer: Offer,
     /// XCLIENT is taken from this client.
     xclient: bool,
+    /// ETRN is offered to it.
+    etrn: bool,
     /// In seconds since 1970.
     now: i64,
     hello: Option<HelloVerb>,
@@ -121,6 +131,7 @@ impl Session {
             logged_in: false,
             offer: Offer::passwords(),
             xclient: false,
+            etrn: false,
             now: 0,
             hello: None,
             transaction: None,
@@ -141,6 +152,11 @@ impl Session {
     /// XCLIENT is offered: the client is a proxy that is believed.
     pub fn allow_xclient(&mut self) {
         self.xclient = true;
+    }
+
+    /// Whether ETRN is offered to this client.
+    pub fn allow_etrn(&mut self, allowed: bool) {
+        self.etrn = allowed;
     }
 
     /// The time, in seconds since 1970: tell it before a hello is answered where
@@ -276,6 +292,9 @@ impl Session {
                     auth: &self.offered(),
                 };
                 let mut reply = answer::hello(&self.config, hello, &state);
+                if self.etrn && self.config.etrn && hello.verb != HelloVerb::Helo {
+                    reply.lines.push("ETRN".to_owned());
+                }
                 if self.xclient && hello.verb != HelloVerb::Helo {
                     reply.lines.push(format!("XCLIENT {}", xclient::ATTRIBUTES));
                 }
@@ -285,7 +304,9 @@ impl Session {
             Some(Pending::Mail { .. }) => fixed::sender_ok(),
             Some(Pending::Rcpt) => fixed::recipient_ok(),
             Some(Pending::DataStart { .. }) => fixed::go_ahead(),
-            Some(Pending::Auth | Pending::DataEnd | Pending::Inquiry) | None => fixed::ok(),
+            Some(Pending::Auth | Pending::DataEnd | Pending::Inquiry | Pending::Etrn) | None => {
+                fixed::ok()
+            }
         };
         self.answer(&reply);
     }
@@ -297,9 +318,10 @@ impl Session {
         self.answer(reply);
     }
 
-    /// LMTP's answer to [`Event::DataEnd`]: one for each accepted recipient, in
-    /// their order (RFC 2033 §4.2).
-    pub fn reply_each(&mut self, replies: &[Reply]) {
+    /// The answer to [`Event::DataEnd`] in LMTP, and where PRDR was asked for: one
+    /// for each accepted recipient, in their order (RFC 2033 §4.2). With PRDR
+    /// `whole` follows, which says whether anybody has it.
+    pub fn reply_each(&mut self, replies: &[Reply], whole: &Reply) {
         let Some(Pending::DataEnd) = self.pending else {
             return;
         };
@@ -308,6 +330,9 @@ impl Session {
         let missing = Reply::enhanced(451, (4, 3, 0), "no result for this recipient");
         for index in 0..count {
             self.write(replies.get(index).unwrap_or(&missing));
+        }
+        if self.transaction.as_ref().is_some_and(|t| t.prdr) {
+            self.write(whole);
         }
         self.end_message(replies.iter().any(Reply::is_positive));
     }
@@ -337,11 +362,16 @@ impl Session {
                 self.phase = Phase::Command;
                 self.fail(reply);
             }
-            Pending::Mail { smtputf8, binary } => {
+            Pending::Mail {
+                smtputf8,
+                binary,
+                prdr,
+            } => {
                 if yes {
                     self.transaction = Some(Transaction {
                         smtputf8,
                         binary,
+                        prdr,
                         ..Transaction::default()
                     });
                 }
@@ -353,7 +383,7 @@ impl Session {
                 self.write_for_recipients(reply);
                 self.end_message(yes);
             }
-            Pending::Inquiry => self.write(reply),
+            Pending::Inquiry | Pending::Etrn => self.write(reply),
             Pending::XClient => {
                 if yes {
                     self.begin_anew();
@@ -449,6 +479,9 @@ impl Session {
                 }
                 let size = receiving.size();
                 if receiving.is_last() {
+                    if self.transaction.as_ref().is_some_and(|t| t.prdr) {
+                        self.write(&fixed::each_follows());
+                    }
                     self.pending = Some(Pending::DataEnd);
                     return Some(Event::DataEnd { size });
                 }

@@ -23,6 +23,7 @@ struct Shell {
     recipients: usize,
     closed: Option<CloseReason>,
     refuse_data: bool,
+    prdr: bool,
 }
 
 /// What the example of RFC 5802 §5 stores.
@@ -55,6 +56,7 @@ impl Shell {
             recipients: 0,
             closed: None,
             refuse_data: false,
+            prdr: false,
         };
         shell.send(b"");
         shell.out.clear();
@@ -97,7 +99,8 @@ impl Shell {
             {
                 self.session.reply(&Reply::enhanced(535, (5, 7, 8), "no"));
             }
-            Event::Mail(_) => {
+            Event::Mail(ref mail) => {
+                self.prdr = mail.prdr;
                 self.recipients = 0;
                 self.content.clear();
                 self.session.accept();
@@ -116,11 +119,12 @@ impl Shell {
             }
             Event::DataEnd { size } => {
                 assert_eq!(size, self.content.len() as u64);
-                if self.recipients > 1 && self.session.role() == Role::Lmtp {
+                if self.recipients > 1 && (self.session.role() == Role::Lmtp || self.prdr) {
                     let replies: Vec<Reply> = (0..self.recipients)
                         .map(|n| Reply::new(if n == 1 { 452 } else { 250 }, None, "x"))
                         .collect();
-                    self.session.reply_each(&replies);
+                    self.session
+                        .reply_each(&replies, &Reply::new(250, None, "whole"));
                 } else {
                     self.session.accept();
                 }
@@ -129,7 +133,11 @@ impl Shell {
             Event::StartTls => self.session.tls_started(),
             Event::Close(reason) => self.closed = Some(reason),
             Event::Reset | Event::DataAborted(_) | Event::LoggedIn => {}
-            Event::Hello(_) | Event::Auth(_) | Event::DataStart | Event::XClient(_) => {
+            Event::Hello(_)
+            | Event::Auth(_)
+            | Event::DataStart
+            | Event::XClient(_)
+            | Event::Etrn(_) => {
                 self.session.accept();
             }
         }

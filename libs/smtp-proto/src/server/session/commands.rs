@@ -50,6 +50,7 @@ impl Session {
             Verb::StartTls => return self.starttls(line.argument, input),
             Verb::Vrfy | Verb::Expn => return self.inquiry(line),
             Verb::XClient => return self.xclient(line.argument),
+            Verb::Etrn => return self.etrn(line.argument),
             Verb::Rset | Verb::Quit if !line.argument.is_empty() => {
                 self.fail(&fixed::no_argument());
             }
@@ -134,6 +135,7 @@ impl Session {
                 self.pending = Some(Pending::Mail {
                     smtputf8: mail.smtputf8,
                     binary: mail.body == BodyType::BinaryMime,
+                    prdr: mail.prdr,
                 });
                 Some(Event::Mail(mail))
             }
@@ -327,6 +329,29 @@ impl Session {
             return Some(Event::StartTls);
         }
         None
+    }
+
+    fn etrn(&mut self, argument: &str) -> Option<Event> {
+        let parsed = if !self.config.etrn {
+            Err(fixed::not_implemented())
+        } else if self.hello.is_none() {
+            Err(fixed::hello_first())
+        } else if self.transaction.is_some() {
+            // RFC 1985 §5.2: not within a transaction.
+            Err(fixed::nested_mail())
+        } else {
+            command::parse_etrn(argument)
+        };
+        match parsed {
+            Ok(domain) => {
+                self.pending = Some(Pending::Etrn);
+                Some(Event::Etrn(domain))
+            }
+            Err(reply) => {
+                self.fail(&reply);
+                None
+            }
+        }
     }
 
     fn xclient(&mut self, argument: &str) -> Option<Event> {

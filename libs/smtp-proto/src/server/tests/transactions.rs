@@ -324,3 +324,57 @@ fn wishes_that_are_not_offered_are_not_known_and_requiretls_needs_tls() {
         ("MAIL FROM:<a@b.c>", "250 2.1.0"),
     ]);
 }
+
+#[test]
+fn prdr_answers_for_each_recipient_and_then_for_all() {
+    let mut config = Config::new(Role::Mx, "mx.example.org");
+    config.prdr = true;
+    let mut shell = Shell::new(config, false);
+    assert_eq!(shell.say("EHLO a"), "250");
+    assert!(shell.out.contains("PRDR"));
+    for data in ["DATA\r\nx\r\n.\r\n", "BDAT 3 LAST\r\nx\r\n"] {
+        shell.dialogue(&[
+            ("MAIL FROM:<a@b.c> PRDR", "250 2.1.0"),
+            ("RCPT TO:<nobody@b.c>", "550 5.1.1"),
+            ("RCPT TO:<x@b.c>", "250 2.1.5"),
+            ("RCPT TO:<y@b.c>", "250 2.1.5"),
+        ]);
+        shell.out.clear();
+        shell.send(data.as_bytes());
+        let codes = shell.out.lines().map(|line| &line[..3]);
+        let codes: Vec<&str> = codes.filter(|code| *code != "354").collect();
+        assert_eq!(codes, ["353", "250", "452", "250"], "{}", shell.out);
+    }
+    // Who does not ask has one answer.
+    shell.dialogue(&[
+        ("MAIL FROM:<a@b.c>", "250 2.1.0"),
+        ("RCPT TO:<x@b.c>", "250 2.1.5"),
+        ("RCPT TO:<y@b.c>", "250 2.1.5"),
+        ("DATA", "354"),
+    ]);
+    shell.out.clear();
+    shell.send(b"x\r\n.\r\n");
+    assert_eq!(shell.out, "250 2.0.0 OK\r\n");
+    assert_eq!(shell.say("MAIL FROM:<a@b.c> PRDR=1"), "501 5.5.4");
+    assert_eq!(Shell::mx().say("MAIL FROM:<a@b.c> PRDR"), "503 5.5.1");
+}
+
+#[test]
+fn rfc_1985_etrn_is_not_for_the_middle_of_a_transaction() {
+    let mut config = Config::new(Role::Mx, "mx.example.org");
+    config.etrn = true;
+    let mut shell = Shell::new(config, false);
+    shell.session.allow_etrn(true);
+    assert_eq!(shell.say("ETRN b.example"), "503 5.5.1");
+    assert_eq!(shell.say("EHLO a"), "250");
+    assert!(shell.out.ends_with("250 ETRN\r\n"), "{}", shell.out);
+    shell.dialogue(&[
+        ("ETRN b.example", "250 2.0.0"),
+        ("ETRN", "501 5.5.4"),
+        ("ETRN @b.example", "501 5.5.4"),
+        ("ETRN #queue", "501 5.5.4"),
+        ("MAIL FROM:<a@b.c>", "250 2.1.0"),
+        ("ETRN b.example", "503 5.5.1"),
+    ]);
+    assert_eq!(Shell::mx().say("ETRN b.example"), "502 5.5.1");
+}
