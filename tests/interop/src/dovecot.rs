@@ -2,6 +2,7 @@
 
 use crate::Result;
 use crate::world::{World, wait_for_port};
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// How Dovecot syncs; both are shown beside ours.
@@ -16,6 +17,8 @@ pub enum Fsync {
 /// A running Dovecot.
 #[derive(Debug)]
 pub struct Dovecot {
+    ip: String,
+    dir: PathBuf,
     /// The master process.
     pub pid: u32,
     /// The LMTP socket for Postfix.
@@ -60,6 +63,16 @@ impl Dovecot {
              namespace inbox {{\n inbox = yes\n}}\n"
         );
         std::fs::write(dir.join("dovecot.conf"), conf)?;
+        let pid = Self::launch(world, ip, &dir)?;
+        Ok(Self {
+            ip: ip.into(),
+            dir,
+            pid,
+            lmtp: format!("{d}/run/posthouse-lmtp"),
+        })
+    }
+
+    fn launch(world: &mut World, ip: &str, dir: &Path) -> Result<u32> {
         let pid = world.start(
             &format!("dovecot-{ip}"),
             Command::new("dovecot")
@@ -68,9 +81,17 @@ impl Dovecot {
                 .arg(dir.join("dovecot.conf")),
         )?;
         wait_for_port(&format!("{ip}:143"))?;
-        Ok(Self {
-            pid,
-            lmtp: format!("{d}/run/posthouse-lmtp"),
-        })
+        Ok(pid)
+    }
+
+    /// Ends Dovecot; its mailboxes stay.
+    pub fn stop(&self, world: &mut World) -> Result<()> {
+        world.signal(self.pid, "TERM")
+    }
+
+    /// Starts it again after [`Dovecot::stop`].
+    pub fn start_again(&mut self, world: &mut World) -> Result<()> {
+        self.pid = Self::launch(world, &self.ip, &self.dir)?;
+        Ok(())
     }
 }

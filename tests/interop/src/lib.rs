@@ -10,7 +10,7 @@
 //! | [`world`] | enters the namespaces, owns the scratch folder and the child processes |
 //! | [`posthouse`] | our server of this build: `init`, `serve`, accounts, restart, kill |
 //! | [`postfix`] | Postfix as another organisation |
-//! | [`dovecot`] | Dovecot behind Postfix, for the benches |
+//! | [`dovecot`], [`cyrus`] | Dovecot (behind Postfix, too) and Cyrus, for the benches |
 //! | [`dns`] | nsd with the test's zones |
 //! | [`smtp`], [`imap`] | the smallest clients that say exactly what a test wants said |
 //! | [`imaptest`] | runs scripted IMAP dialogues |
@@ -25,6 +25,7 @@
     clippy::missing_errors_doc
 )]
 
+pub mod cyrus;
 pub mod dns;
 pub mod dovecot;
 pub mod imap;

@@ -32,7 +32,7 @@ pub(crate) struct Repeat {
     /// Commands after the login, once.
     #[arg(long)]
     setup: Vec<String>,
-    /// Commands before each timed round.
+    /// Commands before each timed round; what they cost is left out.
     #[arg(long)]
     before: Vec<String>,
     /// The commands of a round.
@@ -53,13 +53,20 @@ pub(crate) async fn repeat(common: Common, work: Repeat) -> Result<Report> {
         }
         kept = Some(session);
     }
-    let meter = Meter::start(&common.pids)?;
+    let mut meter = Meter::start(&common.pids)?;
     let mut latencies = Vec::new();
+    // A process that ends with its session could do so between two looks at its
+    // tree, and its time would count nowhere.
+    let mut done = Vec::new();
     for _ in 0..common.messages {
-        if let Some(session) = &mut kept {
+        if let Some(session) = &mut kept
+            && !work.before.is_empty()
+        {
+            let paused = meter.pause()?;
             for command in &work.before {
                 session.command(command).await?;
             }
+            meter.go_on(&paused)?;
         }
         let start = Instant::now();
         let mut session = match kept.take() {
@@ -70,19 +77,23 @@ pub(crate) async fn repeat(common: Common, work: Repeat) -> Result<Report> {
             session.command(command).await?;
         }
         latencies.push(start.elapsed());
-        kept = (!work.fresh).then_some(session);
+        if work.fresh {
+            done.push(session);
+        } else {
+            kept = Some(session);
+        }
     }
     meter.report("repeat", latencies, 0)
 }
 
-/// Fetches `1:*` as often as it takes to see `--messages` messages.
+/// Fetches `1:*` as often as it takes to see `--messages` messages; the login is left out.
 pub(crate) async fn fetch(common: Common, work: Fetch) -> Result<Report> {
     let command = format!("UID FETCH 1:* {}", work.items);
+    let mut session = Session::login(&common, 0).await?;
+    session.command("EXAMINE INBOX").await?;
     let meter = Meter::start(&common.pids)?;
     let start = Instant::now();
     let (mut seen, mut bytes) = (0, 0);
-    let mut session = Session::login(&common, 0).await?;
-    session.command("EXAMINE INBOX").await?;
     while seen < common.messages {
         let (lines, octets) = session.command(&command).await?;
         ensure!(lines > 0, "INBOX is empty");

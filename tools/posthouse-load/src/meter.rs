@@ -37,17 +37,24 @@ pub(crate) struct Meter {
     before: Spent,
 }
 
+/// A measurement that stands still.
+#[derive(Debug)]
+pub(crate) struct Paused {
+    since: Instant,
+    spent: Spent,
+}
+
 /// What process trees have used since they began.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Spent {
-    cpu_ticks: u64,
+    cpu_ns: u64,
     written: u64,
     pub(crate) resident_kb: u64,
     stolen: u64,
     total: u64,
 }
 
-const TICKS_PER_SECOND: f64 = 100.0;
+const NS_PER_TICK: u64 = 10_000_000;
 
 impl Meter {
     pub(crate) fn start(pids: &[u32]) -> Result<Self> {
@@ -60,6 +67,23 @@ impl Meter {
 
     pub(crate) fn resident_kb(&self) -> u64 {
         self.before.resident_kb
+    }
+
+    /// What comes until [`Meter::go_on`] does not count.
+    pub(crate) fn pause(&self) -> Result<Paused> {
+        Ok(Paused {
+            since: Instant::now(),
+            spent: spent(&self.pids)?,
+        })
+    }
+
+    /// Counts again.
+    pub(crate) fn go_on(&mut self, paused: &Paused) -> Result<()> {
+        let now = spent(&self.pids)?;
+        self.before.cpu_ns += now.cpu_ns.saturating_sub(paused.spent.cpu_ns);
+        self.before.written += now.written.saturating_sub(paused.spent.written);
+        self.start += paused.since.elapsed();
+        Ok(())
     }
 
     /// Ends the measurement; `bytes` is what the messages had in all.
@@ -80,8 +104,7 @@ impl Meter {
                 .get(index)
                 .map_or(0.0, |d| d.as_secs_f64() * 1000.0)
         };
-        let cpu = (after.cpu_ticks - self.before.cpu_ticks.min(after.cpu_ticks)) as f64
-            / TICKS_PER_SECOND;
+        let cpu = after.cpu_ns.saturating_sub(self.before.cpu_ns) as f64 / 1e9;
         let written = after.written.saturating_sub(self.before.written);
         let total = (after.total - self.before.total).max(1);
         Ok(Report {
@@ -105,7 +128,7 @@ impl Meter {
 /// Sums over the trees below `pids`, reaped children included.
 pub(crate) fn spent(pids: &[u32]) -> Result<Spent> {
     let mut children: HashMap<u32, Vec<u32>> = HashMap::new();
-    let mut stats: HashMap<u32, u64> = HashMap::new();
+    let mut ticks: HashMap<u32, (u64, u64)> = HashMap::new();
     for entry in std::fs::read_dir("/proc")?.flatten() {
         let Some(pid) = entry
             .file_name()
@@ -129,12 +152,13 @@ pub(crate) fn spent(pids: &[u32]) -> Result<Spent> {
                 .unwrap_or(0)
         };
         children.entry(number(1) as u32).or_default().push(pid);
-        stats.insert(pid, number(11) + number(12) + number(13) + number(14));
+        ticks.insert(pid, (number(11) + number(12), number(13) + number(14)));
     }
     let mut sum = Spent::default();
     let mut todo = pids.to_vec();
     while let Some(pid) = todo.pop() {
-        sum.cpu_ticks += stats.get(&pid).copied().unwrap_or(0);
+        let (own, reaped) = ticks.get(&pid).copied().unwrap_or((0, 0));
+        sum.cpu_ns += (own * NS_PER_TICK).max(threads_ns(pid)) + reaped * NS_PER_TICK;
         sum.written += field(pid, "io", "write_bytes:");
         sum.resident_kb += field(pid, "status", "VmRSS:");
         todo.extend(children.get(&pid).into_iter().flatten());
@@ -151,6 +175,17 @@ pub(crate) fn spent(pids: &[u32]) -> Result<Spent> {
     sum.stolen = cpu.get(7).copied().unwrap_or(0);
     sum.total = cpu.iter().take(8).sum();
     Ok(sum)
+}
+
+/// What the threads of a process that still run have used. Ticks know of those
+/// that ended too, but are too coarse for work of a few milliseconds.
+fn threads_ns(pid: u32) -> u64 {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task"));
+    let used = |thread: std::fs::DirEntry| -> Option<u64> {
+        let text = std::fs::read_to_string(thread.path().join("schedstat")).ok()?;
+        text.split_whitespace().next()?.parse().ok()
+    };
+    threads.map_or(0, |all| all.flatten().filter_map(used).sum())
 }
 
 fn field(pid: u32, file: &str, name: &str) -> u64 {

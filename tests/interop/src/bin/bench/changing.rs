@@ -1,13 +1,12 @@
 //! Changes of mail that is there: flags, expunges, copies, moves; each synced before it is answered.
 
 use crate::measure::{Work, compare, number};
-use crate::servers::ours;
+use crate::side::Server;
 use anyhow::Result;
-use interop::dovecot::{Dovecot, Fsync};
-use interop::posthouse::PASSWORD;
 use interop::world::World;
 
-/// What is done before each timed command, and the command.
+/// What is done before each timed command, and the command; `{new}` is the first
+/// message behind those that the mailbox was filled with.
 struct Change {
     what: &'static str,
     times: u32,
@@ -17,7 +16,7 @@ struct Change {
 
 const CHANGES: [Change; 5] = [
     Change {
-        what: "STORE of 10,000",
+        what: "STORE of all",
         times: 10,
         before: &["STORE 1:* -FLAGS.SILENT (\\Flagged)"],
         command: "STORE 1:* +FLAGS.SILENT (\\Flagged)",
@@ -38,7 +37,7 @@ const CHANGES: [Change; 5] = [
         what: "MOVE of 1,000",
         times: 10,
         before: &["COPY 1:1000 INBOX", "NOOP"],
-        command: "MOVE 10001:* Trash",
+        command: "MOVE {new}:* Trash",
     },
     Change {
         what: "EXPUNGE of 1,000",
@@ -46,54 +45,52 @@ const CHANGES: [Change; 5] = [
         before: &[
             "COPY 1:1000 INBOX",
             "NOOP",
-            "STORE 10001:* +FLAGS.SILENT (\\Deleted)",
+            "STORE {new}:* +FLAGS.SILENT (\\Deleted)",
         ],
         command: "EXPUNGE",
     },
 ];
 
-/// Ours against Dovecot with sdbox and with mdbox, all syncing.
+/// Ours against Dovecot with sdbox and with mdbox, and Cyrus; all syncing.
 pub(crate) fn change(world: &mut World) -> Result<()> {
-    let (ours, pid) = ours(world)?;
+    let ours = Server::ours(world)?;
+    let peers = Server::peers(world)?;
     let messages = number("POSTHOUSE_BENCH_MESSAGES", 10_000);
-    let mut peers = Vec::new();
-    for (ip, format) in [("127.0.0.5", "sdbox"), ("127.0.0.6", "mdbox")] {
-        let dovecot = Dovecot::start_with(world, ip, PASSWORD, Fsync::Always, format)?;
-        peers.push((ip, format, dovecot.pid));
-    }
-    let all = [(ours.addr(24), pid)].into_iter();
-    for (addr, pid) in all.chain(peers.iter().map(|(ip, _, pid)| (format!("{ip}:24"), *pid))) {
-        let fill = format!(
-            "--addr {addr} --connections 16 --messages {messages} --size 2000 deliver --lmtp --to user0@demo.test"
-        );
-        Work::new(&fill, &[pid]).measure()?;
-        let trash = format!("--addr {addr} --messages 0 --user user0@demo.test repeat")
-            .replace(":24 ", ":143 ");
-        // Ours has it already.
-        let _ = Work::new(&trash, &[])
+    ours.fill(OWNER, messages, 2000)?;
+    for peer in &peers {
+        peer.fill(OWNER, messages, 2000)?;
+        repeat(peer, 0)
             .and(&["--setup", "CREATE Trash"])
-            .measure();
+            .measure()?;
     }
     for change in &CHANGES {
-        for (ip, format, theirs) in &peers {
-            let work = |addr: &str, pid: u32| {
-                let words = format!(
-                    "--addr {addr} --messages {} --user user0@demo.test repeat --setup",
-                    change.times
-                );
-                let mut work = Work::new(&words, &[pid]).and(&["SELECT INBOX"]);
-                for before in change.before {
-                    work = work.and(&["--before", before]);
-                }
-                work.and(&["--command", change.command])
-            };
+        for peer in &peers {
             compare(
-                &format!("{} ({format})", change.what),
-                &work(&ours.addr(143), pid),
-                &work(&format!("{ip}:143"), *theirs),
+                &format!("{} ({})", change.what, peer.name),
+                &change.work(&ours, messages),
+                &change.work(peer, messages),
                 &["p50_ms", "cpu_s_per_1000"],
             )?;
         }
     }
     Ok(())
+}
+
+const OWNER: &str = "user0@demo.test";
+
+impl Change {
+    fn work(&self, server: &Server, messages: u64) -> Work {
+        let new = (messages + 1).to_string();
+        let mut work = repeat(server, self.times).and(&["--setup", "SELECT INBOX"]);
+        for before in self.before {
+            work = work.and(&["--before", &before.replace("{new}", &new)]);
+        }
+        work.and(&["--command", &self.command.replace("{new}", &new)])
+    }
+}
+
+fn repeat(server: &Server, times: u32) -> Work {
+    let addr = server.addr(143);
+    let words = format!("--addr {addr} --messages {times} --user {OWNER} repeat");
+    Work::new(&words, &[server.pid()])
 }

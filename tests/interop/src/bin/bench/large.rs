@@ -2,6 +2,7 @@
 
 use crate::measure::{Work, alone, number};
 use crate::servers::{USERS, ours};
+use crate::side::drop_caches;
 use anyhow::{Context as _, Result, ensure};
 use directory::{Directory, NewAccount};
 use engine::embedded::{EmbeddedEngine, Options};
@@ -93,7 +94,7 @@ fn one_flag(what: &str, addr: &str, user: &str, pid: u32) -> Result<()> {
 fn cold(ours: &mut Posthouse, world: &mut World, pid: u32) -> Result<u32> {
     ensure!(world.is_running(pid), "the server runs");
     ours.end(world, "TERM")?;
-    world.sh("sync; echo 3 > /proc/sys/vm/drop_caches")?;
+    drop_caches()?;
     ours.serve(world)
 }
 

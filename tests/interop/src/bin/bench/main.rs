@@ -16,6 +16,7 @@ mod resting;
 mod saving;
 mod sending;
 mod servers;
+mod side;
 
 use anyhow::{Context as _, Result, bail};
 use interop::world::{self, Needs, World};
