@@ -35,6 +35,7 @@ pub(crate) struct Meter {
     pids: Vec<u32>,
     start: Instant,
     before: Spent,
+    left_out_ns: u64,
 }
 
 /// A measurement that stands still.
@@ -45,9 +46,14 @@ pub(crate) struct Paused {
 }
 
 /// What process trees have used since they began.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Spent {
-    cpu_ns: u64,
+    /// User and system time, of what ended too, but coarse.
+    cpu_ticks: u64,
+    /// The part of children that were waited for.
+    reaped_ticks: u64,
+    /// The same of each thread that runs, by process and thread.
+    threads_ns: HashMap<(u32, u32), u64>,
     written: u64,
     pub(crate) resident_kb: u64,
     stolen: u64,
@@ -56,11 +62,15 @@ pub(crate) struct Spent {
 
 const NS_PER_TICK: u64 = 10_000_000;
 
+/// By how many the sum over a tree of processes may be off for its coarseness.
+const TICKS_OFF: u64 = 5;
+
 impl Meter {
     pub(crate) fn start(pids: &[u32]) -> Result<Self> {
         Ok(Self {
             pids: pids.to_vec(),
             before: spent(pids)?,
+            left_out_ns: 0,
             start: Instant::now(),
         })
     }
@@ -80,7 +90,7 @@ impl Meter {
     /// Counts again.
     pub(crate) fn go_on(&mut self, paused: &Paused) -> Result<()> {
         let now = spent(&self.pids)?;
-        self.before.cpu_ns += now.cpu_ns.saturating_sub(paused.spent.cpu_ns);
+        self.left_out_ns += now.cpu_ns_since(&paused.spent);
         self.before.written += now.written.saturating_sub(paused.spent.written);
         self.start += paused.since.elapsed();
         Ok(())
@@ -104,7 +114,10 @@ impl Meter {
                 .get(index)
                 .map_or(0.0, |d| d.as_secs_f64() * 1000.0)
         };
-        let cpu = after.cpu_ns.saturating_sub(self.before.cpu_ns) as f64 / 1e9;
+        let cpu_ns = after
+            .cpu_ns_since(&self.before)
+            .saturating_sub(self.left_out_ns);
+        let cpu = cpu_ns as f64 / 1e9;
         let written = after.written.saturating_sub(self.before.written);
         let total = (after.total - self.before.total).max(1);
         Ok(Report {
@@ -122,6 +135,34 @@ impl Meter {
             kb_per_session: None,
             mb_per_second: None,
         })
+    }
+}
+
+impl Spent {
+    /// The threads' own count, for ticks of 10 ms are too coarse for work of a few
+    /// milliseconds. It misses threads that ended meanwhile; when that shows in
+    /// the ticks, those count.
+    fn cpu_ns_since(&self, before: &Self) -> u64 {
+        let used: u64 = self.threads_ns.values().sum();
+        let lives = |pid: u32| self.threads_ns.contains_key(&(pid, pid));
+        // An ended thread of a living process is in neither sum; an ended process
+        // is in the reaped ticks, with all that it had used before.
+        let had: u64 = before
+            .threads_ns
+            .iter()
+            .filter(|((pid, thread), _)| {
+                self.threads_ns.contains_key(&(*pid, *thread)) || !lives(*pid)
+            })
+            .map(|(_, ns)| ns)
+            .sum();
+        let reaped = self.reaped_ticks.saturating_sub(before.reaped_ticks) * NS_PER_TICK;
+        let fine = (used + reaped).saturating_sub(had);
+        let coarse = self.cpu_ticks.saturating_sub(before.cpu_ticks) * NS_PER_TICK;
+        if coarse > fine + TICKS_OFF * NS_PER_TICK {
+            coarse
+        } else {
+            fine
+        }
     }
 }
 
@@ -158,7 +199,9 @@ pub(crate) fn spent(pids: &[u32]) -> Result<Spent> {
     let mut todo = pids.to_vec();
     while let Some(pid) = todo.pop() {
         let (own, reaped) = ticks.get(&pid).copied().unwrap_or((0, 0));
-        sum.cpu_ns += (own * NS_PER_TICK).max(threads_ns(pid)) + reaped * NS_PER_TICK;
+        sum.cpu_ticks += own + reaped;
+        sum.reaped_ticks += reaped;
+        read_threads(pid, &mut sum.threads_ns);
         sum.written += field(pid, "io", "write_bytes:");
         sum.resident_kb += field(pid, "status", "VmRSS:");
         todo.extend(children.get(&pid).into_iter().flatten());
@@ -177,15 +220,19 @@ pub(crate) fn spent(pids: &[u32]) -> Result<Spent> {
     Ok(sum)
 }
 
-/// What the threads of a process that still run have used. Ticks know of those
-/// that ended too, but are too coarse for work of a few milliseconds.
-fn threads_ns(pid: u32) -> u64 {
-    let threads = std::fs::read_dir(format!("/proc/{pid}/task"));
-    let used = |thread: std::fs::DirEntry| -> Option<u64> {
-        let text = std::fs::read_to_string(thread.path().join("schedstat")).ok()?;
-        text.split_whitespace().next()?.parse().ok()
+fn read_threads(pid: u32, all: &mut HashMap<(u32, u32), u64>) {
+    let Ok(threads) = std::fs::read_dir(format!("/proc/{pid}/task")) else {
+        return;
     };
-    threads.map_or(0, |all| all.flatten().filter_map(used).sum())
+    for thread in threads.flatten() {
+        let id = thread.file_name().to_str().and_then(|n| n.parse().ok());
+        let ns = std::fs::read_to_string(thread.path().join("schedstat"))
+            .ok()
+            .and_then(|text| text.split_whitespace().next()?.parse().ok());
+        if let (Some(id), Some(ns)) = (id, ns) {
+            all.insert((pid, id), ns);
+        }
+    }
 }
 
 fn field(pid: u32, file: &str, name: &str) -> u64 {
