@@ -22,8 +22,9 @@ pub const SESSIONS_PER_USER_MAX: usize = 100;
 pub const SESSIONS_PER_ADDRESS_MAX: usize = 200;
 /// Output that is gathered before it is sent.
 pub const OUTPUT_BYTES: usize = 64 * 1024;
-/// Email records that are read together.
-pub const RECORDS_PER_READ: usize = 256;
+/// Email records that are read together; FETCH holds two lots, one that it
+/// sends and one that is read meanwhile.
+pub const RECORDS_PER_READ: usize = 128;
 /// Bytes of messages that FETCH reads together, ahead of what it sends.
 pub const READ_AHEAD_BYTES: u64 = 256 * 1024;
 /// Bytes of a message that one SEARCH key of BODY or TEXT looks at.

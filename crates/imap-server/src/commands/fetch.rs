@@ -7,6 +7,7 @@ use crate::reply::{Ended, Executed, Reply, SyncMode};
 use crate::session::Session;
 use imap_proto::response::{self, Code, Status};
 use imap_proto::{FetchCommand, FetchItem};
+use imbl::Vector;
 use mailbox_model::stage::FlagAction;
 use mailbox_model::{Entry, Flag, Uid, UidSet, View};
 use mailstore::{Account, EmailRecord, RecordError, ShortBodies};
@@ -46,9 +47,20 @@ pub(crate) async fn run(session: &mut Session, command: FetchCommand) -> Execute
     let read_only = selected.read_only;
     let view = account.view();
     let mut outcome = Outcome::default();
-    for batch in batches(&ranks) {
-        let entries = pick(session, &batch, command.changed_since);
-        write_batch(session, &account, &view, &entries, &items, &mut outcome).await?;
+    let entries = selected.entries().clone();
+    let since = command.changed_since;
+    let mut batches = batches(&ranks).into_iter();
+    let mut next = async || match batches.next() {
+        Some(batch) => Some(load(&account, pick(&entries, &batch, since), &items).await),
+        None => None,
+    };
+    let mut ahead = next().await;
+    while let Some(batch) = ahead {
+        // The next records are read while these are sent.
+        let writing = write_batch(session, &account, &view, batch, &items, &mut outcome);
+        let (written, read) = tokio::join!(writing, next());
+        written?;
+        ahead = read;
     }
     let sets_seen = items.iter().any(FetchItem::sets_seen);
     if sets_seen && !read_only && !outcome.read.is_empty() {
@@ -84,7 +96,7 @@ fn reply(outcome: &Outcome) -> Reply {
 }
 
 /// Cuts ranges of ranks into pieces whose records are read together.
-pub(crate) fn batches(ranks: &[Range<usize>]) -> Vec<Vec<Range<usize>>> {
+fn batches(ranks: &[Range<usize>]) -> Vec<Vec<Range<usize>>> {
     let mut batches = Vec::new();
     let mut batch: Vec<Range<usize>> = Vec::new();
     let mut room = RECORDS_PER_READ;
@@ -109,18 +121,15 @@ pub(crate) fn batches(ranks: &[Range<usize>]) -> Vec<Vec<Range<usize>>> {
 
 /// The entries of a batch with their sequence numbers.
 fn pick(
-    session: &Session,
+    entries: &Vector<Entry>,
     batch: &[Range<usize>],
     changed_since: Option<u64>,
 ) -> Vec<(u32, Entry)> {
-    let Some(selected) = &session.selected else {
-        return Vec::new();
-    };
     let since = changed_since.unwrap_or(0);
     batch
         .iter()
         .flat_map(|range| {
-            let entries = selected.entries().focus().narrow(range.clone());
+            let entries = entries.focus().narrow(range.clone());
             range.clone().zip(entries).collect::<Vec<_>>()
         })
         .filter(|(_, entry)| changed_since.is_none() || entry.modseq.0 > since)
@@ -128,10 +137,25 @@ fn pick(
         .collect()
 }
 
+/// Messages, and what the store keeps of them if the items need it.
+struct Batch {
+    entries: Vec<(u32, Entry)>,
+    records: Option<Vec<Result<EmailRecord, RecordError>>>,
+}
+
+async fn load(account: &Account, entries: Vec<(u32, Entry)>, items: &[FetchItem]) -> Batch {
+    let mut records = None;
+    if !items.iter().all(is_in_entry) {
+        let ids: Vec<_> = entries.iter().map(|(_, entry)| entry.email).collect();
+        records = Some(account.email_records(&ids).await);
+    }
+    Batch { entries, records }
+}
+
 /// A message that will be answered.
-struct Ready<'a> {
+struct Ready {
     number: u32,
-    entry: &'a Entry,
+    entry: Entry,
     /// What the store keeps of it; none when only the entry is asked for.
     record: Option<EmailRecord>,
 }
@@ -140,11 +164,11 @@ async fn write_batch(
     session: &mut Session,
     account: &Arc<Account>,
     view: &View,
-    entries: &[(u32, Entry)],
+    batch: Batch,
     items: &[FetchItem],
     outcome: &mut Outcome,
 ) -> Result<(), Ended> {
-    let ready = with_records(session, account, entries, items, outcome).await;
+    let ready = sorted_out(session, batch, outcome);
     let opens = items.iter().any(opens_message);
     let mut rest = ready.as_slice();
     let (mut now, mut bodies) = read_ahead(account, rest, opens).await;
@@ -160,22 +184,11 @@ async fn write_batch(
     Ok(())
 }
 
-/// The records that the items need; a message without one is told of or left out.
-async fn with_records<'a>(
-    session: &mut Session,
-    account: &Arc<Account>,
-    entries: &'a [(u32, Entry)],
-    items: &[FetchItem],
-    outcome: &mut Outcome,
-) -> Vec<Ready<'a>> {
-    let mut records = None;
-    if !items.iter().all(is_in_entry) {
-        let ids: Vec<_> = entries.iter().map(|(_, entry)| entry.email).collect();
-        records = Some(account.email_records(&ids).await.into_iter());
-    }
-    let mut ready = Vec::with_capacity(entries.len());
-    for (number, entry) in entries {
-        let number = *number;
+/// What can be answered; a message without its record is told of or left out.
+fn sorted_out(session: &mut Session, batch: Batch, outcome: &mut Outcome) -> Vec<Ready> {
+    let mut records = batch.records.map(Vec::into_iter);
+    let mut ready = Vec::with_capacity(batch.entries.len());
+    for (number, entry) in batch.entries {
         let mut record = None;
         if let Some(records) = &mut records {
             match records.next().map(readable) {
@@ -185,7 +198,7 @@ async fn with_records<'a>(
                     continue;
                 }
                 Some(Err(Unreadable::Damaged(why))) => {
-                    report(session, outcome, number, entry, &why);
+                    report(session, outcome, number, &entry, &why);
                     continue;
                 }
             }
@@ -200,12 +213,12 @@ async fn with_records<'a>(
 }
 
 /// How many messages are answered next, and the bodies of those that are opened.
-async fn read_ahead(account: &Account, ready: &[Ready<'_>], opens: bool) -> (usize, ShortBodies) {
+async fn read_ahead(account: &Account, ready: &[Ready], opens: bool) -> (usize, ShortBodies) {
     if !opens {
         return (ready.len(), ShortBodies::default());
     }
     let mut bytes = 0;
-    let fits = |ready: &&Ready<'_>| {
+    let fits = |ready: &&Ready| {
         bytes += ready.entry.size;
         bytes <= READ_AHEAD_BYTES
     };
@@ -228,7 +241,7 @@ async fn write_window<'a>(
     session: &mut Session,
     account: &Arc<Account>,
     view: &View,
-    window: &'a [Ready<'a>],
+    window: &'a [Ready],
     bodies: ShortBodies,
     items: &[FetchItem],
     outcome: &mut Outcome,
@@ -245,7 +258,7 @@ async fn write_window<'a>(
                     session,
                     outcome,
                     ready.number,
-                    ready.entry,
+                    &ready.entry,
                     &error.to_string(),
                 );
                 continue;
@@ -255,7 +268,7 @@ async fn write_window<'a>(
             account,
             view,
             number: ready.number,
-            entry: ready.entry,
+            entry: &ready.entry,
             record,
             body: bodies.body(at).cloned(),
         };
@@ -270,7 +283,7 @@ async fn write_window<'a>(
                     session,
                     outcome,
                     ready.number,
-                    ready.entry,
+                    &ready.entry,
                     "its body is damaged",
                 );
             }
