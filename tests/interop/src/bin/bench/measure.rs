@@ -125,8 +125,21 @@ fn values(all: &[Value], figure: &str) -> Vec<f64> {
         .collect()
 }
 
+/// Between two values it is the line between them: with three rounds, too, the
+/// worse quartile is worse than the median.
 fn quartiles(mut values: Vec<f64>) -> (f64, f64, f64) {
     values.sort_by(f64::total_cmp);
-    let at = |share: f64| values[((values.len() - 1) as f64 * share).round() as usize];
+    let at = |share: f64| {
+        let place = (values.len() - 1) as f64 * share;
+        let (below, above) = (
+            values[place.floor() as usize],
+            values[place.ceil() as usize],
+        );
+        if below == above {
+            below
+        } else {
+            below + (above - below) * place.fract()
+        }
+    };
     (at(0.25), at(0.5), at(0.75))
 }
