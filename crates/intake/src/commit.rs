@@ -321,8 +321,11 @@ impl Inner {
         envelope.recipients = recipients;
         let now_ms = self.ports.runtime.now().unix_ms;
         // RFC 4865
-        let start = match envelope.hold_until_ms {
-            Some(until_ms) if until_ms > now_ms => Start::Later {
+        let start = match (&common.hold, envelope.hold_until_ms) {
+            (Some(reason), _) => Start::Held {
+                reason: reason.clone(),
+            },
+            (None, Some(until_ms)) if until_ms > now_ms => Start::Later {
                 wait_ms: until_ms - now_ms,
                 reason: "held until its time, as its sender asked".into(),
             },

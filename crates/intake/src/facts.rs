@@ -53,6 +53,8 @@ pub struct Transaction {
     pub decisions: Vec<Decision>,
     /// Each recipient has its own answer (LMTP, PRDR), instead of one for all.
     pub each: bool,
+    /// It is taken, but waits for a person, for this reason.
+    pub hold: Option<String>,
     /// What SIZE= said.
     pub size_hint: Option<u64>,
 }

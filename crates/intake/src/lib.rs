@@ -33,6 +33,7 @@
 
 #![forbid(unsafe_code)]
 
+mod alert;
 mod commit;
 mod facts;
 pub mod fsck;

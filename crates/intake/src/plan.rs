@@ -42,6 +42,9 @@ pub(crate) struct Common {
     pub(crate) trace: String,
     /// Each recipient has its own answer.
     pub(crate) each: bool,
+    /// All of it waits for a person, for this reason. Then it is one queue entry of
+    /// one commit, so the intake record has nothing of it.
+    pub(crate) hold: Option<String>,
 }
 
 /// One account's copy.
@@ -129,7 +132,7 @@ impl Plan {
         if base.tls == TlsWish::Usual && filter.is_tls_not_needed() {
             base.tls = TlsWish::NotNeeded;
         }
-        let held = base.hold_until_ms.is_some();
+        let held = base.hold_until_ms.is_some() || transaction.hold.is_some();
         let mut plan = Self {
             common: Common {
                 id,
@@ -141,6 +144,7 @@ impl Plan {
                 },
                 trace: trace.to_owned(),
                 each: transaction.each,
+                hold: transaction.hold.clone(),
             },
             home: body.blob.shard(),
             parts: BTreeMap::new(),

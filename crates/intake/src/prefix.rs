@@ -137,6 +137,7 @@ mod tests {
                 client_ip: "192.0.2.1".parse().expect("an address"),
                 server_ip: "198.51.100.25".parse().expect("an address"),
                 identity: None,
+                local_user: None,
             },
             session_id: "s1".into(),
             helo: helo.into(),

@@ -439,5 +439,6 @@ fn common(queued: Queued<'_>) -> Common {
         origin: message.origin.clone(),
         trace: String::from_utf8_lossy(&message.prefix).into_owned(),
         each: true,
+        hold: None,
     }
 }

@@ -210,6 +210,7 @@ impl Record {
                 },
                 trace,
                 each: bits & EACH != 0,
+                hold: None,
             },
             received_at: InternalDate {
                 unix_seconds,
@@ -324,6 +325,7 @@ mod tests {
                 },
                 trace: "T".into(),
                 each: true,
+                hold: None,
             },
             received_at: InternalDate {
                 unix_seconds: 5,

@@ -143,6 +143,7 @@ impl World {
         }
         Transaction {
             each: facts.session.role == Role::Lmtp,
+            hold: None,
             facts,
             envelope,
             decisions,
@@ -203,6 +204,7 @@ pub(crate) fn stranger() -> Facts {
             client_ip: "203.0.113.9".parse().expect("an address"),
             server_ip: "198.51.100.25".parse().expect("an address"),
             identity: None,
+            local_user: None,
         },
         session_id: "s1".into(),
         helo: "mail.far.test".into(),

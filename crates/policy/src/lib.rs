@@ -23,10 +23,12 @@ mod recipient;
 pub mod reply;
 mod room;
 mod sender;
+mod sending;
 mod session;
 
 pub use recipient::Decision;
 pub use room::{FULL_SINCE_PREFIX, check_full_since};
+pub use sending::{KNOWN_PREFIX, Overrun, PerTime, SendingLimits, check_known};
 pub use session::{Role, Session};
 
 use directory::Directory;
@@ -34,6 +36,7 @@ use engine::SharedEngine;
 use mailstore::Mailstore;
 use room::FullSince;
 use runtime::Runtime;
+use sending::Sending;
 use settings::Network;
 
 /// Decides about senders and recipients. Share it by `Arc`.
@@ -43,6 +46,7 @@ pub struct Policy {
     mailstore: Mailstore,
     relay_networks: Vec<Network>,
     full_since: FullSince,
+    sending: Sending,
 }
 
 impl Policy {
@@ -60,14 +64,22 @@ impl Policy {
             mailstore,
             relay_networks,
             full_since: FullSince::new(engine, runtime),
+            sending: Sending::default(),
         }
+    }
+
+    /// With limits on what each user sends; without them there are none.
+    #[must_use]
+    pub fn with_sending_limits(mut self, limits: SendingLimits) -> Self {
+        self.sending = Sending::new(limits);
+        self
     }
 
     /// May this session send to domains that are not ours?
     #[must_use]
     pub fn may_relay(&self, session: &Session) -> bool {
         match session.role {
-            Role::Submission => session.identity.is_some(),
+            Role::Submission => session.identity.is_some() || session.local_user.is_some(),
             Role::Mx => {
                 session.identity.is_some()
                     || self

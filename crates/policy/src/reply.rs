@@ -24,6 +24,18 @@ pub(crate) fn not_yours(sender: &Address) -> Reply {
     )
 }
 
+pub(crate) fn not_our_domain(sender: &Address) -> Reply {
+    Reply::enhanced(
+        553,
+        (5, 7, 1),
+        &format!(
+            "<{}>: this server has no domain {}; say another sender, or set sendmail.domain",
+            sender.to_wire(),
+            sender.domain().to_ascii()
+        ),
+    )
+}
+
 pub(crate) fn no_relay(recipient: &Address) -> Reply {
     Reply::enhanced(
         550,

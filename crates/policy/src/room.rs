@@ -63,6 +63,14 @@ impl FullSince {
         }
     }
 
+    pub(crate) fn engine(&self) -> &SharedEngine {
+        &self.engine
+    }
+
+    pub(crate) fn runtime(&self) -> &Runtime {
+        &self.runtime
+    }
+
     async fn note(&self, account: AccountId, fits: bool) -> Room {
         if fits && self.roomy.get(&account).is_some() {
             return Room::Enough;

@@ -2,6 +2,7 @@
 
 use crate::session::{Role, Session};
 use crate::{Policy, reply};
+use directory::Resolution;
 use envelope::{Reply, ReversePath};
 
 impl Policy {
@@ -16,6 +17,9 @@ impl Policy {
     ) -> Result<(), Reply> {
         let Some(identity) = &session.identity else {
             return match session.role {
+                Role::Submission if session.local_user.is_some() => {
+                    self.check_local_sender(reverse_path).await
+                }
                 Role::Submission => Err(reply::login_needed()),
                 Role::Mx | Role::Lmtp => Ok(()),
             };
@@ -28,6 +32,22 @@ impl Policy {
         match self.directory.may_send_as(identity.account, sender).await {
             Ok(true) => Ok(()),
             Ok(false) => Err(reply::not_yours(sender)),
+            Err(error) => {
+                tracing::error!(%error, "a sender could not be checked");
+                Err(reply::local_trouble())
+            }
+        }
+    }
+
+    /// Programs of this machine send as anybody of our domains, as they always
+    /// could, but not as somebody of another's.
+    async fn check_local_sender(&self, reverse_path: &ReversePath) -> Result<(), Reply> {
+        let ReversePath::Address(sender) = reverse_path else {
+            return Ok(());
+        };
+        match self.directory.resolve(sender).await {
+            Ok(Resolution::NotLocalDomain) => Err(reply::not_our_domain(sender)),
+            Ok(_) => Ok(()),
             Err(error) => {
                 tracing::error!(%error, "a sender could not be checked");
                 Err(reply::local_trouble())

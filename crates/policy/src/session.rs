@@ -25,4 +25,7 @@ pub struct Session {
     pub server_ip: IpAddr,
     /// Who logged in.
     pub identity: Option<Identity>,
+    /// The user of this machine whose program hands mail over by the local socket
+    /// for that; the system has told who it is.
+    pub local_user: Option<String>,
 }

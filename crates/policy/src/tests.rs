@@ -109,6 +109,7 @@ fn stranger() -> Session {
         client_ip: ip("203.0.113.9"),
         server_ip: ip("198.51.100.25"),
         identity: None,
+        local_user: None,
     }
 }
 
@@ -305,6 +306,7 @@ async fn users_and_listed_networks_may_send_anywhere() {
     // Neither door takes the other's reason.
     let nobody = Session {
         identity: None,
+        local_user: None,
         ..user.clone()
     };
     assert_eq!(codes(&world.rcpt(&nobody, far).await), "550 5.7.1");
@@ -398,6 +400,7 @@ async fn a_user_sends_as_its_own_addresses() {
     }
     let nobody = Session {
         identity: None,
+        local_user: None,
         ..bob
     };
     assert_eq!(

@@ -1,5 +1,6 @@
 //! The command line as types. What each command does is in `commands`.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
@@ -49,6 +50,13 @@ pub(crate) enum Command {
     Backup(Backup),
     /// Restore everything into an empty data folder, or mail into a living account
     Restore(Restore),
+    /// Hand a message over, as scripts do; the program does the same when it is called sendmail
+    #[command(disable_help_flag = true)]
+    Sendmail {
+        /// -t -i -f SENDER -F NAME -bs, and recipients
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        words: Vec<OsString>,
+    },
     /// Say which version this is
     Version,
 }

@@ -10,6 +10,7 @@ mod fsck;
 mod init;
 mod queue;
 mod restore;
+pub(crate) mod sendmail;
 mod serve;
 mod undelete;
 
@@ -70,6 +71,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Some(Command::Fsck(args)) => fsck::run(&context, args),
         Some(Command::Backup(args)) => backup::run(&context, args),
         Some(Command::Restore(args)) => restore::run(&context, &args),
+        Some(Command::Sendmail { words }) => Ok(sendmail::run(context.config, &words)),
         Some(Command::Version) => {
             version(&context);
             Ok(ExitCode::SUCCESS)

@@ -11,6 +11,9 @@ pub(crate) const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a proxy may take to say who its client is.
 pub(crate) const PROXY_HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long `sendmail` waits for the server.
+pub(crate) const SENDMAIL_PATIENCE: Duration = Duration::from_secs(600);
+
 /// Threads of the executor for one command that opens the store itself.
 pub(crate) const COMMAND_WORKERS: usize = 1;
 

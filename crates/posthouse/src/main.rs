@@ -32,6 +32,8 @@ mod sharing;
 mod store;
 mod wire;
 
+use std::ffi::OsString;
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser as _;
@@ -42,6 +44,12 @@ use clap::Parser as _;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    let mut words = std::env::args_os();
+    let name = words.next().unwrap_or_default();
+    if Path::new(&name).file_name() == Some("sendmail".as_ref()) {
+        let words: Vec<OsString> = words.collect();
+        return commands::sendmail::run(None, &words);
+    }
     let cli = cli::Cli::parse();
     let json = cli.json;
     match commands::run(cli) {

@@ -23,6 +23,7 @@ use anyhow::Context as _;
 use certs::Certificates;
 use intake::Intake;
 use observe::Metrics;
+use runtime::net::UnixListener;
 use runtime::process::{self, Signal, Signals};
 use runtime::{Runtime, Task};
 use settings::{LogFormat, Settings};
@@ -237,6 +238,13 @@ impl System {
         for (name, listener) in bound.into_listeners() {
             let task = faces.start(name, listener);
             self.running.entry(name).or_default().push(task);
+        }
+        let socket = &settings.sendmail.socket;
+        if !socket.as_os_str().is_empty() {
+            let listener = UnixListener::bind_for_all(socket)
+                .with_context(|| format!("cannot make {} (sendmail.socket)", socket.display()))?;
+            let task = faces.start_local(listener);
+            self.running.entry("sendmail").or_default().push(task);
         }
         let local = Arc::new(LocalByIntake {
             intake: self.intake.clone(),

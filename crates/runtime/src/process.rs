@@ -141,6 +141,19 @@ pub fn user_ids(user: &str) -> Result<(u32, u32), PrivilegesError> {
     }
 }
 
+/// The name of a user on this machine.
+#[must_use]
+pub fn user_name(id: u32) -> Option<String> {
+    let entry = nix::unistd::User::from_uid(nix::unistd::Uid::from_raw(id));
+    entry.ok().flatten().map(|entry| entry.name)
+}
+
+/// The name of the user who runs this process.
+#[must_use]
+pub fn own_user() -> Option<String> {
+    user_name(nix::unistd::getuid().as_raw())
+}
+
 /// Whether this process may do anything.
 #[must_use]
 pub fn is_root() -> bool {

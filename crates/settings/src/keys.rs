@@ -188,6 +188,19 @@ keys! {
         message_bytes: Size = "100 MiB", example "50 MiB", from 65536 to 1073741824;
         /// Recipients of one message on the MX port and over submission.
         recipients: u64 = 1000, example 200, from 100 to 100000;
+        /// Messages that a user may submit in an hour. What is over one of the user_ limits is taken, but held until `posthouse queue release`, and the
+        /// domain's postmaster is told: it may be a stolen account. 0 is no limit. Clients on this machine are exempt.
+        user_messages_per_hour: u64 = 300, example 100, from 0 to 1000000;
+        /// The same for a day.
+        user_messages_per_day: u64 = 2000, example 500, from 0 to 1000000;
+        /// Recipients of all messages that a user submits in an hour.
+        user_recipients_per_hour: u64 = 2000, example 500, from 0 to 10000000;
+        /// The same for a day.
+        user_recipients_per_day: u64 = 10000, example 2000, from 0 to 10000000;
+        /// Recipients elsewhere that the user has never written to before, in an hour.
+        user_new_recipients_per_hour: u64 = 200, example 50, from 0 to 10000000;
+        /// The same for a day.
+        user_new_recipients_per_day: u64 = 500, example 100, from 0 to 10000000;
         /// Sessions at once, for each protocol.
         connections: u64 = 20000, example 5000, from 10 to 1000000;
         /// Sessions at once from one address, for each protocol. Loopback is exempt.
@@ -204,6 +217,14 @@ keys! {
         certificate_services: Vec<UserService> = [], example ["submissions", "imaps"];
         /// PEM file with the authorities whose client certificates are good.
         certificate_authorities: PathBuf = "", example "/etc/posthouse/clients-ca.pem";
+    }
+    /// Mail that programs of this machine hand over by `posthouse sendmail`, or by the same program under the name sendmail.
+    sendmail("sendmail.") Sendmail {
+        /// The socket where they do, open to every user of this machine. Empty is off. Its folder must be there, and belong to the server's user.
+        socket: PathBuf = "", example "/run/posthouse/sendmail.sock";
+        /// What stands behind the @ of a user of this machine. Empty is the server's name without its first part (mail.example.org: example.org).
+        /// Only domains of this server may be sent from.
+        domain: String = "", example "example.org";
     }
     /// SMTP.
     smtp("smtp.") Smtp {

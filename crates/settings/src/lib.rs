@@ -25,7 +25,7 @@ pub use edit::{EditError, edit, render};
 pub use explain::{explain, names, reference, shown};
 pub use keys::{
     Auth, Delivery, General, Imap, Limits, Listen, Log, Outbound, Pop3, Queue, Relay, Resolver,
-    Settings, Smtp, Store, Tls, Trust,
+    Sendmail, Settings, Smtp, Store, Tls, Trust,
 };
 pub use kinds::{
     HostPort, LogFormat, LogLevel, Network, OutboundMode, Size, TimeOfDay, UserService,

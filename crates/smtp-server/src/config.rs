@@ -34,6 +34,8 @@ pub struct Config {
     pub(crate) idle_timeout: Duration,
     /// Proxies that may say who their client is.
     pub(crate) xclient: Vec<Network>,
+    /// The user of this machine that the session is with.
+    pub(crate) local_user: Option<String>,
 }
 
 impl Config {
@@ -71,6 +73,7 @@ impl Config {
             tls,
             idle_timeout: limits::IDLE_TIMEOUT,
             xclient: Vec::new(),
+            local_user: None,
         }
     }
 
@@ -107,6 +110,16 @@ impl Config {
             self.xclient = networks.to_vec();
         }
         self
+    }
+
+    /// Submission by a program of this machine, over a socket that says which user's.
+    #[must_use]
+    pub fn for_local_user(mut self, user: &str) -> Self {
+        self.local_user = Some(user.to_owned());
+        self.change(|protocol| {
+            protocol.auth = AuthOffer::Never;
+            protocol.auth_required = false;
+        })
     }
 
     fn change(mut self, change: impl FnOnce(&mut smtp_proto::server::Config)) -> Self {

@@ -59,6 +59,10 @@ impl Seat for Seats {
 
 impl World {
     async fn new() -> Self {
+        Self::with_sending_limits(policy::SendingLimits::default()).await
+    }
+
+    async fn with_sending_limits(limits: policy::SendingLimits) -> Self {
         let engine: SharedEngine = Arc::new(MemoryEngine::new(1));
         let runtime = Runtime::for_tests();
         let blobs = Arc::new(Blobs::new(engine.clone()));
@@ -82,7 +86,8 @@ impl World {
             engine.clone(),
             runtime.clone(),
             networks,
-        );
+        )
+        .with_sending_limits(limits);
         let intake_ports = intake::Ports {
             engine: engine.clone(),
             runtime: runtime.clone(),

@@ -67,6 +67,7 @@ impl Client {
                 client_ip: conn.peer_addr().ip(),
                 server_ip: conn.local_addr().ip(),
                 identity: None,
+                local_user: config.local_user.clone(),
             },
             session_id: format!("{:012x}", runtime.random_u64() >> 16),
             helo: String::new(),
@@ -113,7 +114,7 @@ impl Session {
             Event::StartTls => return Next::StartTls,
             Event::Mail(mail) => self.mail(mail).await,
             Event::Rcpt(rcpt) => self.rcpt(rcpt).await,
-            Event::DataStart => self.data_start(),
+            Event::DataStart => self.data_start().await,
             Event::DataChunk(chunk) => {
                 self.deadlines.data_grows(chunk.len());
                 if let Some(receiving) = &mut self.client.receiving {
@@ -365,11 +366,13 @@ impl Session {
         }
     }
 
-    fn data_start(&mut self) {
+    async fn data_start(&mut self) {
         let lmtp = self.config.role() == Role::Lmtp;
         self.client.each = lmtp || self.client.pending.as_ref().is_some_and(|p| p.prdr);
+        let hold = self.hold().await;
         let begun = match self.client.pending.take() {
             Some(pending) => self.ports.intake.begin(Transaction {
+                hold,
                 each: self.client.each,
                 facts: self.client.facts.clone(),
                 envelope: pending.envelope,
@@ -389,6 +392,26 @@ impl Session {
                 self.machine.reply(&reply);
             }
         }
+    }
+
+    /// Why the message has to wait for a person; its operator is told.
+    async fn hold(&self) -> Option<String> {
+        let pending = self.client.pending.as_ref()?;
+        let session = &self.client.facts.session;
+        let recipients = &pending.envelope.recipients;
+        let policy = &self.ports.policy;
+        let counted = policy.count_sending(session, recipients, &pending.decisions);
+        let overrun = Box::pin(counted).await?;
+        if let Some(identity) = session.identity.as_ref().filter(|_| overrun.tell) {
+            let telling = self
+                .ports
+                .intake
+                .tell_of_held(&identity.address, &overrun.reason);
+            if let Err(reply) = Box::pin(telling).await {
+                tracing::error!(account = %identity.address, reply = %reply.to_line(), "nobody is told that mail is held");
+            }
+        }
+        Some(format!("held, is the account stolen? {}", overrun.reason))
     }
 
     /// The one place where a message is promised.

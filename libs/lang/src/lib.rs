@@ -3,6 +3,7 @@
 //! * [`Lang`] – the languages there are
 //! * [`Text`] – one text in all of them
 //! * [`dsn`] – what delivery reports say
+//! * [`held`] – what a notice says that a user's mail is held
 //! * [`quota`] – what a notice says that an account or a domain is nearly full
 //!
 //! Not here: log lines, protocol replies (they are English), the web pages'
@@ -14,6 +15,7 @@
 #![forbid(unsafe_code)]
 
 pub mod dsn;
+pub mod held;
 pub mod quota;
 
 /// A language that texts exist in.

@@ -5,6 +5,7 @@
 //!   machines, the original's header or the original
 //! * [`read_report`], [`parse_delivery_status`] – what a report says
 //! * [`write_quota_notice`] – that an account or a domain is nearly full
+//! * [`write_held_notice`] – that a user's mail is held
 //!
 //! Not here: whether anybody is told at all (null senders, NOTIFY, backscatter
 //! are the caller's), the clock, random names, signing, sending.
@@ -17,6 +18,7 @@
 
 mod clean;
 mod delivery_status;
+mod held_notice;
 pub mod limits;
 mod quota_notice;
 mod report;
@@ -26,6 +28,7 @@ mod words;
 mod write;
 
 pub use delivery_status::{DeliveryStatus, RecipientStatus, parse_delivery_status, read_report};
+pub use held_notice::{HeldNotice, write_held_notice};
 pub use quota_notice::{QuotaNotice, QuotaOf, Share, write_quota_notice};
 pub use report::{Action, Original, RecipientReport, Report, WrittenReport};
 pub use write::write_report;

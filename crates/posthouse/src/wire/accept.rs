@@ -6,8 +6,8 @@ use std::future::Future;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use runtime::net::{Conn, Listener};
-use runtime::{Runtime, Tasks};
+use runtime::net::{Conn, Listener, UnixListener};
+use runtime::{Runtime, Tasks, process};
 use settings::{Network, Settings};
 
 use super::proxied;
@@ -104,6 +104,51 @@ impl Hall {
                 &self.runtime,
                 Seated {
                     session: Box::pin(session),
+                    _place: place,
+                },
+            );
+        }
+        drop(listener);
+        sessions.wait().await;
+    }
+
+    /// Takes programs of this machine until the drain; `serve` is told their user.
+    pub(super) async fn receive_local<F, S>(self, listener: UnixListener, serve: S)
+    where
+        S: Fn(Conn, Arc<Place>, String) -> F,
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let shutdown = self.runtime.shutdown();
+        let sessions = Tasks::new();
+        loop {
+            let conn = tokio::select! {
+                accepted = listener.accept() => match accepted {
+                    Ok(conn) => conn,
+                    Err(error) => {
+                        tracing::error!(protocol = self.protocol, %error, "the socket for local programs is broken");
+                        break;
+                    }
+                },
+                () = shutdown.draining() => break,
+            };
+            let Some(user) = conn.peer_user().and_then(process::user_name) else {
+                tracing::warn!(
+                    protocol = self.protocol,
+                    "a local program whose user has no name"
+                );
+                continue;
+            };
+            let Some(place) = Place::take(&self.places, conn.peer_addr().ip()) else {
+                sessions.spawn(&self.runtime, refuse(conn, self.refusal));
+                continue;
+            };
+            tracing::info!(protocol = self.protocol, user, "a local program");
+            let place = Arc::new(place);
+            let session = Box::pin(serve(conn, place.clone(), user));
+            sessions.spawn(
+                &self.runtime,
+                Seated {
+                    session,
                     _place: place,
                 },
             );

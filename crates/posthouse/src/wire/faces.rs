@@ -5,7 +5,7 @@ use std::sync::Arc;
 use intake::Intake;
 use observe::Metrics;
 use policy::Policy;
-use runtime::net::{Conn, Listener};
+use runtime::net::{Conn, Listener, UnixListener};
 use runtime::tls::ServerTls;
 use runtime::{Runtime, Task};
 use settings::Settings;
@@ -66,7 +66,8 @@ impl<'a> Faces<'a> {
             store.engine.clone(),
             runtime.clone(),
             settings.relay.networks.clone(),
-        );
+        )
+        .with_sending_limits(sending_limits(&settings.limits));
         let imap = imap_server::Ports {
             mailstore: store.mailstore.clone(),
             blobs: store.blobs.clone(),
@@ -192,6 +193,23 @@ impl<'a> Faces<'a> {
         self.runtime.spawn("smtp", serving)
     }
 
+    /// Starts taking mail from programs of this machine.
+    pub(super) fn start_local(&self, listener: UnixListener) -> Task<()> {
+        let limits = &self.settings.limits;
+        let recipients = usize::try_from(limits.recipients).unwrap_or(usize::MAX);
+        let mode = smtp_server::TlsMode::None;
+        let config = smtp_server::Config::new(Role::Submission, self.hostname, mode)
+            .with_limits(limits.message_bytes.0, recipients)
+            .with_idle_timeout(self.settings.smtp.idle_timeout);
+        let ports = self.smtp.clone();
+        let hall = self.halls.submission.clone();
+        let serving = hall.receive_local(listener, move |conn, seat, user| {
+            let config = Arc::new(config.clone().for_local_user(&user));
+            smtp_server::serve(conn, seat, ports.clone(), config)
+        });
+        self.runtime.spawn("sendmail", serving)
+    }
+
     fn pop3(&self, name: &str, listener: Listener, door: Door) -> Task<()> {
         let tls = self.tls_of(name).with_alpn(&["pop3"]);
         let mode = match door {
@@ -245,6 +263,21 @@ impl<'a> Faces<'a> {
                     imap_server::serve(conn, ports.clone(), config)
                 });
         self.runtime.spawn("imap", serving)
+    }
+}
+
+fn sending_limits(limits: &settings::Limits) -> policy::SendingLimits {
+    let per = |hour, day| policy::PerTime { hour, day };
+    policy::SendingLimits {
+        messages: per(limits.user_messages_per_hour, limits.user_messages_per_day),
+        recipients: per(
+            limits.user_recipients_per_hour,
+            limits.user_recipients_per_day,
+        ),
+        new_recipients: per(
+            limits.user_new_recipients_per_hour,
+            limits.user_new_recipients_per_day,
+        ),
     }
 }
 

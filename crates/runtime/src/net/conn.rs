@@ -91,6 +91,15 @@ impl Conn {
         self.local
     }
 
+    /// The user of this machine at the other end of a unix socket, as the system knows it.
+    #[must_use]
+    pub fn peer_user(&self) -> Option<u32> {
+        match &self.stream {
+            Stream::Plain(Base::Unix(stream)) => stream.peer_cred().ok().map(|who| who.uid()),
+            _ => None,
+        }
+    }
+
     /// Says who is really at both ends: a proxy that is believed has told.
     pub fn set_addresses(&mut self, peer: SocketAddr, local: SocketAddr) {
         self.peer = unmapped(peer);

@@ -104,12 +104,24 @@ impl UnixListener {
     /// # Errors
     /// What the system says.
     pub fn bind(path: &Path) -> io::Result<Self> {
+        Self::bind_with_mode(path, 0o600)
+    }
+
+    /// Listens on `path`, for every user of this machine: who asks is told by [`Conn::peer_user`].
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn bind_for_all(path: &Path) -> io::Result<Self> {
+        Self::bind_with_mode(path, 0o666)
+    }
+
+    fn bind_with_mode(path: &Path, mode: u32) -> io::Result<Self> {
         match std::fs::remove_file(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
         let inner = tokio::net::UnixListener::bind(path)?;
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
         Ok(Self {
             inner,
             path: path.to_owned(),

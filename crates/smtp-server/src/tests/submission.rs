@@ -309,3 +309,116 @@ async fn binary_parts_arrive_as_base64() {
     let refused = stranger.say("MAIL FROM:<a@b.test> BODY=BINARYMIME").await;
     assert!(refused.starts_with("555 5.6.1"), "{refused}");
 }
+
+#[tokio::test]
+async fn a_program_of_this_machine_sends_without_a_login_but_as_us_only() {
+    let world = World::new().await;
+    let mut client = world.connect(config(TlsMode::None).for_local_user("cron"), NEAR);
+    client.hear().await;
+    let hello = client.say("EHLO localhost").await;
+    assert!(!hello.contains("AUTH"), "{hello}");
+    client
+        .dialogue(&[
+            ("MAIL FROM:<boss@bank.test>", "553 5.7.1"),
+            ("MAIL FROM:<cron@demo.test>", "250 2.1.0"),
+            ("RCPT TO:<bob@demo.test>", "250 2.1.5"),
+            ("RCPT TO:<friend@elsewhere.test>", "250 2.1.5"),
+            ("DATA", "354"),
+            (
+                "From: cron@demo.test\r\nBcc: x@y.test\r\n\r\nhi\r\n.",
+                "250 2.0.0",
+            ),
+        ])
+        .await;
+    let message = &world.inbox(2).await[0];
+    assert!(
+        message.contains("Date: ") && !message.contains("Bcc"),
+        "{message}"
+    );
+    assert_eq!(world.queued().await, 1);
+}
+
+#[tokio::test]
+async fn mail_of_a_user_who_sends_too_much_is_held_and_the_postmaster_told_once() {
+    let per = |hour| policy::PerTime { hour, day: 0 };
+    let limits = policy::SendingLimits {
+        new_recipients: per(2),
+        ..policy::SendingLimits::default()
+    };
+    let world = World::with_sending_limits(limits).await;
+    let mut client = world.connect(config(TlsMode::None).with_plaintext_login(), FAR);
+    client.hear().await;
+    client
+        .dialogue(&[
+            ("EHLO laptop", "250"),
+            (&plain_auth("bob@demo.test", "demo"), "235 2.7.0"),
+        ])
+        .await;
+    let send = async |client: &mut Client, to: &[&str]| {
+        client
+            .dialogue(&[("MAIL FROM:<bob@demo.test>", "250")])
+            .await;
+        for to in to {
+            client
+                .dialogue(&[(&format!("RCPT TO:<{to}>"), "250")])
+                .await;
+        }
+        client
+            .dialogue(&[
+                ("DATA", "354"),
+                (
+                    &format!("Subject: {}\r\n\r\nhi\r\n.", to.len()),
+                    "250 2.0.0",
+                ),
+            ])
+            .await;
+    };
+    let states = async || {
+        let page = world.queue.list(&queue::Filter::default(), None, 10).await;
+        let listed = page.unwrap().messages;
+        let states = listed.iter().map(|listed| {
+            let (to, state, known) = listed.recipients().next().unwrap();
+            let reason = known.reason.as_deref().unwrap_or("").to_owned();
+            (to.address.to_string(), state.name(), reason)
+        });
+        states.collect::<Vec<_>>()
+    };
+    send(&mut client, &["a@x.test", "b@x.test"]).await;
+    // Whom it has written to before is no stranger, and people here are none.
+    send(&mut client, &["a@x.test", "b@x.test", "carol@other.test"]).await;
+    assert!(states().await.iter().all(|(_, state, _)| *state == "todo"));
+    assert_eq!(world.inbox(3).await.len(), 1);
+    send(&mut client, &["c@x.test", "carol@other.test"]).await;
+    let now = states().await;
+    assert_eq!(world.inbox(3).await.len(), 1, "held for people here too");
+    let held: Vec<_> = now
+        .iter()
+        .filter(|(_, state, _)| *state == "held")
+        .collect();
+    assert_eq!(held.len(), 1);
+    assert!(
+        held[0]
+            .2
+            .contains("3 recipients never written to before in an hour (limit 2)")
+    );
+    let told = |states: &[(String, &str, String)]| {
+        states
+            .iter()
+            .filter(|(to, ..)| to == "postmaster@demo.test")
+            .count()
+    };
+    assert_eq!(told(&now), 1);
+    send(&mut client, &["d@x.test"]).await;
+    assert_eq!(told(&states().await), 1);
+    // Another user is not concerned.
+    let mut other = logged_in(&world).await;
+    other
+        .dialogue(&[
+            ("MAIL FROM:<alice@demo.test>", "250"),
+            ("RCPT TO:<carol@other.test>", "250"),
+            ("DATA", "354"),
+            ("Subject: x\r\n\r\nhi\r\n.", "250 2.0.0"),
+        ])
+        .await;
+    assert_eq!(world.inbox(3).await.len(), 2);
+}

@@ -15,6 +15,7 @@ mod everything;
 mod flows;
 mod folders;
 mod imaptest;
+mod local;
 mod memory;
 mod peers;
 mod process;

@@ -187,6 +187,13 @@ fn system_key(key: Vec<u8>, value: &[u8]) -> Option<Report> {
             format!("since when a mailbox is full can't be read: {why}"),
             "mail for the full mailbox is refused for now for three days more",
         )
+    } else if key.starts_with(&policy::KNOWN_PREFIX) {
+        let why = policy::check_known(&key, value)?;
+        (
+            Checker::RecordReadable,
+            format!("whom an account has written to can't be read: {why}"),
+            "the recipient counts as new once more",
+        )
     } else if key.starts_with(&mailstore::GROUP_TOLD_PREFIX) {
         let why = mailstore::check_group_told(&key, value)?;
         (

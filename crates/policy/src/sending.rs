@@ -1,0 +1,276 @@
+//! How much a user sends: what looks like a stolen account is held.
+//!
+//! Messages, recipients and recipients elsewhere that the account has never
+//! written to before are counted by the hour and by the day. Over a limit the
+//! mail is taken and held: a user with a large round of invitations loses
+//! nothing, a thief has sent little. The counts are in memory, so a restart
+//! forgets them; who was written to is kept.
+//!
+//! | key | value |
+//! |---|---|
+//! | `S` `k` account, 8 bytes; a recipient's folded address, text | version byte 1 |
+//!
+//! Not counted: clients on this machine, listed networks, other servers.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use directory::Identity;
+use engine::{Batch, ReadError, keys};
+use envelope::{AccountId, Recipient};
+use runtime::Monotonic;
+
+use crate::limits::{COUNT_STEP, COUNTED_ACCOUNTS_MAX, DAY, HOUR};
+use crate::{Decision, Policy, Role, Session};
+
+const KNOWN: u8 = b'k';
+const VERSION: u8 = 1;
+
+/// How keys of known recipients begin, for whoever checks the system's space.
+pub const KNOWN_PREFIX: [u8; 2] = [keys::Space::System as u8, KNOWN];
+
+/// What is wrong with the record of a known recipient, if anything is.
+#[must_use]
+pub fn check_known(key: &[u8], value: &[u8]) -> Option<String> {
+    let address = key.get(KNOWN_PREFIX.len() + 8..);
+    if address.is_none_or(|text| text.is_empty() || core::str::from_utf8(text).is_err()) {
+        return Some("its key names no recipient".into());
+    }
+    (value != [VERSION]).then(|| "its version is not known".into())
+}
+
+/// A limit by the hour and by the day; 0 is none.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PerTime {
+    /// In an hour.
+    pub hour: u64,
+    /// In a day.
+    pub day: u64,
+}
+
+/// What one user may send before its mail is held.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SendingLimits {
+    /// Messages.
+    pub messages: PerTime,
+    /// Recipients of all messages together.
+    pub recipients: PerTime,
+    /// Recipients elsewhere that were never written to before.
+    pub new_recipients: PerTime,
+}
+
+/// A user has sent more than it may.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Overrun {
+    /// Of what, how many, in what time: for the operator.
+    pub reason: String,
+    /// Nobody was told of this account within a day.
+    pub tell: bool,
+}
+
+/// Messages, recipients, new recipients.
+type Counts = [u64; 3];
+
+#[derive(Debug, Default)]
+struct Account {
+    /// By steps of time, oldest first.
+    steps: VecDeque<(u64, Counts)>,
+    told: Option<Monotonic>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Sending {
+    limits: SendingLimits,
+    accounts: Mutex<HashMap<AccountId, Account>>,
+}
+
+impl Sending {
+    pub(crate) fn new(limits: SendingLimits) -> Self {
+        Self {
+            limits,
+            accounts: Mutex::default(),
+        }
+    }
+
+    fn is_off(&self) -> bool {
+        self.limits == SendingLimits::default()
+    }
+
+    /// Counts a message; the first limit that it goes over.
+    fn count(&self, account: AccountId, more: Counts, now: Monotonic) -> Option<Overrun> {
+        let step = now.0.as_secs() / COUNT_STEP.as_secs();
+        let oldest = |span: u64| (step + 1).saturating_sub(span / COUNT_STEP.as_secs());
+        let (hour, day) = (oldest(HOUR.as_secs()), oldest(DAY.as_secs()));
+        let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
+        if accounts.len() >= COUNTED_ACCOUNTS_MAX && !accounts.contains_key(&account) {
+            let active = |known: &Account| known.steps.back().is_some_and(|(at, _)| *at >= hour);
+            accounts.retain(|_, known| active(known));
+        }
+        let known = accounts.entry(account).or_default();
+        while known.steps.front().is_some_and(|(at, _)| *at < day) {
+            known.steps.pop_front();
+        }
+        if known.steps.back().is_none_or(|(at, _)| *at != step) {
+            known.steps.push_back((step, [0; 3]));
+        }
+        if let Some((_, counts)) = known.steps.back_mut() {
+            for (count, more) in counts.iter_mut().zip(more) {
+                *count += more;
+            }
+        }
+        let since = |first: u64| {
+            let mut sums = [0; 3];
+            for (_, counts) in known.steps.iter().filter(|(at, _)| *at >= first) {
+                for (sum, count) in sums.iter_mut().zip(counts) {
+                    *sum += count;
+                }
+            }
+            sums
+        };
+        let reason = over(&self.limits, since(hour), since(day))?;
+        let tell = known.told.is_none_or(|told| now.since(told) >= DAY);
+        if tell {
+            known.told = Some(now);
+        }
+        Some(Overrun { reason, tell })
+    }
+}
+
+fn over(limits: &SendingLimits, hour: Counts, day: Counts) -> Option<String> {
+    let kinds = [
+        ("messages", limits.messages),
+        ("recipients", limits.recipients),
+        ("recipients never written to before", limits.new_recipients),
+    ];
+    kinds.iter().enumerate().find_map(|(at, (what, limit))| {
+        let spans = [("hour", hour[at], limit.hour), ("day", day[at], limit.day)];
+        spans.into_iter().find_map(|(span, count, limit)| {
+            (limit > 0 && count > limit).then(|| {
+                format!("{count} {what} in an {span} (limit {limit})").replace("an day", "a day")
+            })
+        })
+    })
+}
+
+impl Policy {
+    /// Counts a message of a user's, at the start of its data; with
+    /// [`Overrun`] it is to be held.
+    pub async fn count_sending(
+        &self,
+        session: &Session,
+        recipients: &[Recipient],
+        decisions: &[Decision],
+    ) -> Option<Overrun> {
+        let Some(Identity { account, .. }) = &session.identity else {
+            return None;
+        };
+        if session.role != Role::Submission
+            || session.client_ip.is_loopback()
+            || self.sending.is_off()
+        {
+            return None;
+        }
+        let elsewhere = recipients.iter().zip(decisions);
+        let elsewhere = elsewhere
+            .filter(|(_, decision)| matches!(decision, Decision::Relay(_)))
+            .map(|(recipient, _)| known_key(*account, &recipient.address.to_key()));
+        let new = match self.note_recipients(elsewhere.collect()).await {
+            Ok(new) => new,
+            Err(error) => {
+                // Then all are taken for known: the other counts still hold.
+                tracing::error!(%error, "who was written to before could not be read");
+                0
+            }
+        };
+        let more = [1, recipients.len() as u64, new];
+        let now = self.full_since.runtime().monotonic();
+        let overrun = self.sending.count(*account, more, now)?;
+        tracing::warn!(account = %account, reason = overrun.reason, "a user's mail is held: is the account stolen?");
+        Some(overrun)
+    }
+
+    /// How many of these are new; from now on they are known.
+    async fn note_recipients(&self, mut keys: Vec<Vec<u8>>) -> Result<u64, ReadError> {
+        keys.sort_unstable();
+        keys.dedup();
+        let Some(first) = keys.first() else {
+            return Ok(0);
+        };
+        let engine = Arc::clone(self.full_since.engine());
+        let Some(shard) = keys::shard_of(first, engine.shards()) else {
+            return Ok(0);
+        };
+        let read = move || {
+            let found = engine.snapshot(shard).get_many(&keys)?;
+            let new = keys
+                .into_iter()
+                .zip(found)
+                .filter(|(_, found)| found.is_none());
+            Ok::<_, ReadError>(new.map(|(key, _)| key).collect::<Vec<_>>())
+        };
+        let new = self.full_since.runtime().blocking(read).await?;
+        let count = new.len() as u64;
+        let mut batch = Batch::new();
+        for key in new {
+            batch.put(key, vec![VERSION]);
+        }
+        // One that is lost is new once more.
+        if count > 0
+            && let Err(error) = self.full_since.engine().submit(batch)
+        {
+            tracing::warn!(%error, "who was written to is not noted");
+        }
+        Ok(count)
+    }
+}
+
+fn known_key(account: AccountId, address: &str) -> Vec<u8> {
+    let mut key = keys::system();
+    key.push(KNOWN);
+    key.extend_from_slice(&account.0.to_be_bytes());
+    key.extend_from_slice(address.as_bytes());
+    key
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn at(minutes: u64) -> Monotonic {
+        Monotonic(Duration::from_secs(minutes * 60))
+    }
+
+    #[test]
+    fn hours_and_days_slide_and_one_is_told_once_a_day() {
+        let per = |hour, day| PerTime { hour, day };
+        let sending = Sending::new(SendingLimits {
+            messages: per(3, 5),
+            recipients: per(0, 0),
+            new_recipients: per(10, 0),
+        });
+        let bob = AccountId(1);
+        let send = |minute, new| sending.count(bob, [1, 100, new], at(minute));
+        assert_eq!((send(0, 0), send(1, 10), send(2, 0)), (None, None, None));
+        let overrun = send(3, 0).expect("the fourth in an hour");
+        assert_eq!(overrun.reason, "4 messages in an hour (limit 3)");
+        assert!(overrun.tell && !send(4, 0).expect("over").tell);
+        assert!(sending.count(AccountId(2), [1, 1, 0], at(4)).is_none());
+        // An hour later it is the day's limit.
+        let overrun = send(120, 0).expect("the sixth in a day");
+        assert_eq!(overrun.reason, "6 messages in a day (limit 5)");
+        assert!(send(120 + 24 * 60, 0).is_none());
+        let overrun = send(121 + 24 * 60, 11).expect("eleven strangers");
+        assert!(overrun.reason.starts_with("11 recipients never written to"));
+        assert!(overrun.tell);
+    }
+
+    #[test]
+    fn golden_bytes() {
+        let key = known_key(AccountId(5), "a@b.test");
+        assert_eq!(key, b"Sk\0\0\0\0\0\0\0\x05a@b.test");
+        assert_eq!(check_known(&key, &[VERSION]), None);
+        assert!(check_known(&key, &[2]).is_some());
+        assert!(check_known(&key[..10], &[VERSION]).is_some());
+    }
+}
