@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::BytesMut;
 use envelope::Reply;
 use libfuzzer_sys::fuzz_target;
-use smtp_proto::server::{AuthOffer, Config, Event, Role, Session};
+use smtp_proto::server::{AuthOffer, Config, Event, Role, Session, WishOffers};
 
 /// Answers by what the event says, so that a split changes nothing.
 struct Shell {
@@ -18,6 +18,7 @@ struct Shell {
     out: Vec<u8>,
     content: Vec<u8>,
     recipients: usize,
+    prdr: bool,
     closed: bool,
 }
 
@@ -25,6 +26,10 @@ impl Shell {
     fn new(config: Config, tls: bool, knob: u8) -> Self {
         let mut session = Session::new(Arc::new(config), tls);
         session.greet();
+        session.allow_etrn(true);
+        if knob & 2 != 0 {
+            session.allow_xclient();
+        }
         Self {
             session,
             input: BytesMut::new(),
@@ -33,6 +38,7 @@ impl Shell {
             out: Vec::new(),
             content: Vec::new(),
             recipients: 0,
+            prdr: false,
             closed: false,
         }
     }
@@ -64,7 +70,11 @@ impl Shell {
             _ => None,
         };
         match event {
-            Event::Hello(_) | Event::Mail(_) => self.forget(),
+            Event::Hello(_) | Event::XClient(_) => self.forget(),
+            Event::Mail(ref mail) => {
+                self.forget();
+                self.prdr = mail.prdr;
+            }
             Event::Rcpt(_) => {
                 assert!(self.session.is_in_transaction());
                 self.recipients += usize::from(refusal.is_none());
@@ -94,10 +104,10 @@ impl Shell {
             Event::Auth(question) if refusal.is_none() => {
                 self.session.answer_auth(fuzz::answer(question));
             }
-            Event::DataEnd { .. } if self.session.role() == Role::Lmtp => {
+            Event::DataEnd { .. } if self.session.role() == Role::Lmtp || self.prdr => {
                 let refusal = refusal.unwrap_or_else(|| Reply::new(250, None, "yes"));
                 let replies = vec![refusal; self.recipients];
-                self.session.reply_each(&replies);
+                self.session.reply_each(&replies, &replies[0]);
                 self.forget();
             }
             _ => match refusal {
@@ -142,15 +152,24 @@ fuzz_target!(|data: &[u8]| {
     );
     config.starttls = knob & 4 != 0;
     config.dsn = seed & 1 == 1;
+    config.prdr = seed & 2 != 0;
+    config.binary_mime = seed & 4 != 0;
+    config.etrn = seed & 8 != 0;
+    config.require_tls = seed & 16 != 0;
+    config.wishes = WishOffers {
+        hold_seconds_max: (seed & 32 != 0).then_some(86_400),
+        deliver_by: true,
+        priority: true,
+        valid_since: true,
+    };
     config.recipients_max = 20;
     config.size_max = 10_000;
     let whole = run(&config, knob, [data.as_slice()]);
     fuzz::assert_lines(&whole.out);
     // Each reply is short, and each needs two octets of input or more (BDAT's
-    // last octet and LMTP's recipients aside).
-    assert!(
-        whole.out.len() <= 1_000 + 500 * (data.len() + 1) * if role == Role::Lmtp { 20 } else { 1 }
-    );
+    // last octet and the recipients of LMTP and PRDR aside).
+    let each = role == Role::Lmtp || config.prdr;
+    assert!(whole.out.len() <= 1_000 + 500 * (data.len() + 1) * if each { 21 } else { 1 });
     let split = run(&config, knob, fuzz::pieces(data, seed));
     // Commands behind STARTTLS are told by lying in the same piece: RFC 3207 §6.
     if !config.starttls {

@@ -380,7 +380,12 @@ impl Session {
             Pending::Rcpt => self.answer_recipient(reply),
             Pending::DataStart { chunk } => self.answer_data_start(chunk, reply),
             Pending::DataEnd => {
-                self.write_for_recipients(reply);
+                let prdr = self.transaction.as_ref().filter(|t| t.prdr);
+                match prdr.map(|t| t.recipients) {
+                    // For each of them, and for all: 353 has promised it.
+                    Some(recipients) => (0..=recipients).for_each(|_| self.write(reply)),
+                    None => self.write_for_recipients(reply),
+                }
                 self.end_message(yes);
             }
             Pending::Inquiry | Pending::Etrn => self.write(reply),

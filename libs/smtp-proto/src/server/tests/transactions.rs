@@ -345,6 +345,16 @@ fn prdr_answers_for_each_recipient_and_then_for_all() {
         let codes: Vec<&str> = codes.filter(|code| *code != "354").collect();
         assert_eq!(codes, ["353", "250", "452", "250"], "{}", shell.out);
     }
+    // One answer of the shell's is everybody's.
+    shell.dialogue(&[
+        ("MAIL FROM:<a@b.c> PRDR", "250 2.1.0"),
+        ("RCPT TO:<x@b.c>", "250 2.1.5"),
+        ("DATA", "354"),
+    ]);
+    shell.out.clear();
+    shell.send(b"x\r\n.\r\n");
+    let codes: Vec<&str> = shell.out.lines().map(|line| &line[..3]).collect();
+    assert_eq!(codes, ["353", "250", "250"]);
     // Who does not ask has one answer.
     shell.dialogue(&[
         ("MAIL FROM:<a@b.c>", "250 2.1.0"),
