@@ -512,6 +512,7 @@ async fn rfc_7293_a_mailbox_younger_than_the_sender_knows_it_is_refused() {
         unix_seconds,
         reject: false,
     };
+    let bob_alone = [address("bob@demo.test")];
     let check = |at| world.policy.check_owner(&path, &decision, since(at));
     assert_eq!(check(created).await, Ok(()));
     let refusal = check(created - 1).await.expect_err("younger");
@@ -519,6 +520,19 @@ async fn rfc_7293_a_mailbox_younger_than_the_sender_knows_it_is_refused() {
         (refusal.code, refusal.enhanced.map(|e| e.to_string())),
         (550, Some("5.7.17".into()))
     );
+    // A sub-address is its owner's; an alias may be older than whom it leads to.
+    for (text, refused) in [("bob+x@demo.test", true), ("team@demo.test", false)] {
+        if !refused {
+            let team = world.directory.alias_add(&address(text), &bob_alone).await;
+            team.expect("added");
+        }
+        let path = ForwardPath::Address(address(text));
+        let decision = world.rcpt(&stranger(), text).await;
+        let checked = world
+            .policy
+            .check_owner(&path, &decision, since(created - 1));
+        assert_eq!(checked.await.is_err(), refused, "{text}");
+    }
     // §10: a role has no owner.
     let role = ForwardPath::Address(address("postmaster@demo.test"));
     let decision = world.rcpt(&stranger(), "postmaster@demo.test").await;
