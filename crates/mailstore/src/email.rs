@@ -15,7 +15,7 @@
 //! the blob's first byte, so add the prefix's length to them.
 
 use blobs::BlobId;
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes};
 use mailbox_model::Flag;
 use wire::codec::{DecodeError, Reader, Writer};
 
@@ -141,7 +141,12 @@ impl EmailRecord {
     /// # Errors
     /// It is damaged or of a version not known.
     pub fn decode(record: &Bytes) -> Result<Self, DecodeError> {
-        let mut input = Reader::new(record);
+        Self::read(record.clone())
+    }
+
+    /// The same of a record that nobody else needs: the digest is what is left of it.
+    pub(crate) fn read(mut record: Bytes) -> Result<Self, DecodeError> {
+        let mut input = Reader::new(&record);
         match input.u8()? {
             VERSION => {}
             other => return Err(DecodeError::Version(other)),
@@ -164,14 +169,15 @@ impl EmailRecord {
             zone_minutes: zone - ZONE_MINUTES_MAX,
         };
         let prefix = record.slice_ref(input.bytes()?);
-        let digest = record.slice_ref(input.bytes()?);
+        let digest = input.bytes()?.len();
         input.finish()?;
+        record.advance(record.len() - digest);
         Ok(Self {
             blob: BlobId(id),
             blob_size,
             received_at,
             prefix,
-            digest,
+            digest: record,
         })
     }
 }

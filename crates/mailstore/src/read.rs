@@ -19,24 +19,24 @@ impl Account {
     /// The records of emails, in the order of the ids; a bad one is an error of
     /// its own. Nearly a range scan when the ids are dense.
     pub async fn email_records(&self, ids: &[EmailId]) -> Vec<Result<EmailRecord, RecordError>> {
-        let records = self.raw_records(ids.to_vec()).await;
-        match records {
-            Ok(records) => ids
-                .iter()
-                .zip(records)
-                .map(|(&id, record)| match record {
-                    Some(record) => EmailRecord::decode(&record)
-                        .map_err(|error| RecordError::Damaged(id, error)),
-                    None => Err(RecordError::Missing(id)),
-                })
-                .collect(),
+        let engine = Arc::clone(&self.shared.engine);
+        let (account, ids) = (self.id(), ids.to_vec());
+        let read = |(&id, record): (&EmailId, Option<Bytes>)| match record {
+            Some(record) => {
+                EmailRecord::read(record).map_err(|error| RecordError::Damaged(id, error))
+            }
+            None => Err(RecordError::Missing(id)),
+        };
+        let work = move || match raw_records(&*engine, account, &ids) {
+            Ok(records) => ids.iter().zip(records).map(read).collect(),
             Err(error) => {
                 let why = error.to_string();
                 ids.iter()
                     .map(|&id| Err(RecordError::Unreadable(id, why.clone())))
                     .collect()
             }
-        }
+        };
+        self.shared.runtime.blocking(work).await
     }
 
     /// The record of one email.

@@ -29,11 +29,7 @@ pub struct StoredDigest<'a> {
     pub sent: Option<DateTime>,
     /// ENVELOPE in wire form, ASCII.
     pub envelope: &'a [u8],
-    /// BODY in wire form, ASCII.
-    pub body: &'a [u8],
-    /// BODYSTRUCTURE in wire form, ASCII.
-    pub body_structure: &'a [u8],
-    /// Preview, subject, Message-ID, cached fields, parts.
+    /// BODY, BODYSTRUCTURE, preview, subject, Message-ID, cached fields, parts.
     rest: Reader<'a>,
 }
 
@@ -68,10 +64,33 @@ impl<'a> StoredDigest<'a> {
             fields_complete: flags & FIELDS_COMPLETE != 0,
             sent,
             envelope: reader.bytes()?,
-            body: reader.bytes()?,
-            body_structure: reader.bytes()?,
             rest: reader,
         })
+    }
+
+    /// What lies behind so many of the fields that are not read at once.
+    fn behind(&self, fields: usize) -> Result<Reader<'a>, DecodeError> {
+        let mut rest = self.rest;
+        for _ in 0..fields {
+            rest.bytes()?;
+        }
+        Ok(rest)
+    }
+
+    /// BODY in wire form, ASCII.
+    ///
+    /// # Errors
+    /// The record is damaged there.
+    pub fn body(&self) -> Result<&'a [u8], DecodeError> {
+        self.behind(0)?.bytes()
+    }
+
+    /// BODYSTRUCTURE in wire form, ASCII.
+    ///
+    /// # Errors
+    /// The record is damaged there.
+    pub fn body_structure(&self) -> Result<&'a [u8], DecodeError> {
+        self.behind(1)?.bytes()
     }
 
     /// The day of the Date field in its own zone, as days since 1970.
@@ -85,9 +104,7 @@ impl<'a> StoredDigest<'a> {
     /// # Errors
     /// The record is damaged there.
     pub fn subject(&self) -> Result<&'a str, DecodeError> {
-        let mut rest = self.rest;
-        rest.bytes()?;
-        rest.text()
+        self.behind(3)?.text()
     }
 
     /// The cached fields in the message's order, as name and raw field.
@@ -96,10 +113,7 @@ impl<'a> StoredDigest<'a> {
     /// The record is damaged before them; the items are errors where it is
     /// damaged among them.
     pub fn fields(&self) -> Result<StoredFields<'a>, DecodeError> {
-        let mut rest = self.rest;
-        for _preview_subject_id in 0..3 {
-            rest.bytes()?;
-        }
+        let mut rest = self.behind(5)?;
         let left = rest.varint()?;
         Ok(StoredFields { left, rest })
     }
@@ -161,7 +175,7 @@ impl<'a> StoredDigest<'a> {
 
     /// All of it.
     pub(crate) fn decode(self) -> Result<Digest, DecodeError> {
-        let mut rest = self.rest;
+        let mut rest = self.behind(2)?;
         let preview = rest.text()?.to_owned();
         let subject = rest.text()?.to_owned();
         let message_id = Some(rest.text()?.to_owned()).filter(|id| !id.is_empty());
@@ -175,8 +189,8 @@ impl<'a> StoredDigest<'a> {
         let parts = self.parts()?;
         Ok(Digest {
             envelope: self.envelope.to_vec(),
-            body: self.body.to_vec(),
-            body_structure: self.body_structure.to_vec(),
+            body: self.body()?.to_vec(),
+            body_structure: self.body_structure()?.to_vec(),
             preview,
             fields,
             header_len: self.header_len,

@@ -20,6 +20,7 @@ use mailbox_model::{Entry, View};
 use mailstore::{Account, EmailRecord};
 use mime::StoredDigest;
 use std::sync::Arc;
+use wire::codec::DecodeError;
 
 /// A message with what its items need.
 pub(crate) struct Message<'a> {
@@ -107,8 +108,10 @@ async fn write_item(
             };
             match item {
                 FetchItem::Envelope => out.extend_from_slice(digest.envelope),
-                FetchItem::Body => out.extend_from_slice(digest.body),
-                FetchItem::BodyStructure => out.extend_from_slice(digest.body_structure),
+                FetchItem::Body => return write_structure(session, message, digest.body()),
+                FetchItem::BodyStructure => {
+                    return write_structure(session, message, digest.body_structure());
+                }
                 FetchItem::InternalDate => internal_date(record).write(out),
                 FetchItem::Binary { part, partial, .. } => {
                     return binary::write(session, message, part, *partial).await;
@@ -121,6 +124,24 @@ async fn write_item(
         }
     }
     Ok(Rendered::Whole)
+}
+
+fn write_structure(
+    session: &mut Session,
+    message: &Message<'_>,
+    structure: Result<&[u8], DecodeError>,
+) -> Result<Rendered, Ended> {
+    match structure {
+        Ok(structure) => {
+            session.out.extend_from_slice(structure);
+            Ok(Rendered::Whole)
+        }
+        Err(error) => {
+            body::log_broken(session, message, &error);
+            session.out.extend_from_slice(b"NIL");
+            Ok(Rendered::Broken)
+        }
+    }
 }
 
 /// INTERNALDATE.
