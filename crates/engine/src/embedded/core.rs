@@ -24,7 +24,7 @@ use bytes::Bytes;
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 /// Group buffers kept for the next group.
 const BUFFERS_KEPT: usize = 2;
@@ -58,6 +58,8 @@ pub(crate) struct Core {
     pub(crate) pending_max: usize,
     /// Bytes of the segments that are made.
     pub(crate) segment_bytes: u64,
+    /// Groups that were handed to the applier and are not applied.
+    pub(crate) unapplied: AtomicUsize,
     /// The segment that was written when the index last began to flush.
     pub(crate) flushed_at: AtomicU32,
 }

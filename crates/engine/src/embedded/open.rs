@@ -27,7 +27,7 @@ use std::io;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize};
 use thiserror::Error;
 
 /// Why a store was not opened.
@@ -134,6 +134,7 @@ pub(crate) fn open(folder: &Path, options: &Options) -> Result<Opened, OpenError
         index,
         segments,
         shelf: Arc::default(),
+        unapplied: AtomicUsize::new(0),
         counters,
         on_fatal: Arc::clone(&options.on_fatal),
         on_stall: options.on_stall.clone(),

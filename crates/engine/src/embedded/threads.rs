@@ -77,10 +77,31 @@ impl Writer {
     /// Works until the store closes.
     pub(crate) fn run(self) {
         while let Some(group) = self.wait_for_group() {
-            if self.write(group) == Step::End {
+            let Some(durable) = self.write(group) else {
+                return;
+            };
+            if !self.is_at_rest() {
+                self.hand_on(durable);
+            } else if show(&self.core, durable, Vec::new()) == Step::End {
                 return;
             }
         }
+    }
+
+    /// Nothing waits to be written and nothing to be applied: then who waits for
+    /// this group need not wait until another thread wakes up as well.
+    fn is_at_rest(&self) -> bool {
+        let state = self.core.state.lock();
+        state.open.is_empty()
+            && state.sealed.is_empty()
+            && self.core.unapplied.load(Ordering::Acquire) == 0
+    }
+
+    /// Gives a group to the applier; waits when too many wait there.
+    pub(crate) fn hand_on(&self, durable: Durable) {
+        self.core.unapplied.fetch_add(1, Ordering::AcqRel);
+        // The receiver is gone only when the applier failed and said so.
+        let _ = self.durable.send(durable);
     }
 
     fn wait_for_group(&self) -> Option<SealedGroup> {
@@ -100,8 +121,8 @@ impl Writer {
         take(&mut self.core.state.lock())
     }
 
-    /// Makes a group durable and hands it to the applier.
-    pub(crate) fn write(&self, group: SealedGroup) -> Step {
+    /// Makes a group durable; `None` when it cannot be.
+    pub(crate) fn write(&self, group: SealedGroup) -> Option<Durable> {
         let core = &*self.core;
         let SealedGroup {
             number,
@@ -118,25 +139,24 @@ impl Writer {
         }
         if let Err(error) = written {
             core.fail(&format!("the journal could not be written: {error}"));
-            return Step::End;
+            return None;
         }
         add(&core.counters.groups, 1);
         add(&core.counters.syncs, 1);
         add(&core.counters.bytes_written, blocks.len() as u64);
-        // Before anybody can see what is in it.
-        core.state.lock().written = number;
-        // The receiver is gone only when the applier failed and said so.
-        let _ = self.durable.send(Durable {
-            segment: image.segment.number(),
-            commits,
-            ticket,
-        });
+        let segment = image.segment.number();
         let mut state = core.state.lock();
+        // Before anybody can see what is in it.
+        state.written = number;
         state.writing = None;
         state.pending_bytes = state.pending_bytes.saturating_sub(frame_bytes);
         state.recycle(image);
         core.room.notify_all();
-        Step::Done
+        Some(Durable {
+            segment,
+            commits,
+            ticket,
+        })
     }
 }
 
@@ -168,53 +188,64 @@ impl Applier {
     }
 
     fn apply(&self, first: Durable) -> Step {
-        let core = &*self.core;
-        let mut commits = first.commits;
-        let mut segment = first.segment;
-        let mut tickets = vec![first.ticket];
-        while tickets.len() < DURABLE_GROUPS_MAX
+        let mut more = Vec::new();
+        while more.len() + 1 < DURABLE_GROUPS_MAX
             && let Ok(next) = self.durable.try_recv()
         {
-            segment = next.segment;
-            commits.extend(next.commits);
-            tickets.push(next.ticket);
+            more.push(next);
         }
-        if let Some(last) = commits.last() {
-            let applied = Applied {
-                commit: last.number,
-                store: core.store,
-            };
-            if let Err(error) = core.index.apply(&commits, applied) {
-                core.fail(&format!("the index could not be brought forward: {error}"));
-                return Step::End;
-            }
-            core.state.lock().show(&commits);
-        }
-        for commit in commits {
-            for f in commit.on_visible {
-                f(CommitNo(commit.number));
-            }
-        }
-        for ticket in tickets {
-            ticket.fire();
-        }
-        self.bound_replay(segment);
-        if core.index.pace() {
-            add(&core.counters.stalls, 1);
-        }
-        Step::Done
+        let groups = 1 + more.len();
+        let step = show(&self.core, first, more);
+        self.core.unapplied.fetch_sub(groups, Ordering::AcqRel);
+        step
     }
+}
 
-    /// Large bodies fill segments with few commits: then the index becomes
-    /// durable before its memtable is full.
-    fn bound_replay(&self, segment: u32) {
-        let core = &*self.core;
-        let begun = core.flushed_at.load(Ordering::Acquire);
-        if segment >= begun.saturating_add(UNFLUSHED_SEGMENTS_MAX) {
-            core.flushed_at.store(segment, Ordering::Release);
-            if let Err(error) = core.index.begin_flush() {
-                tracing::error!("the index could not be flushed: {error}");
-            }
+/// Applies groups to the index, the earliest first, and tells who waits for
+/// them. One thread at a time.
+fn show(core: &Core, first: Durable, more: Vec<Durable>) -> Step {
+    let mut commits = first.commits;
+    let mut segment = first.segment;
+    let mut tickets = vec![first.ticket];
+    for next in more {
+        segment = next.segment;
+        commits.extend(next.commits);
+        tickets.push(next.ticket);
+    }
+    if let Some(last) = commits.last() {
+        let applied = Applied {
+            commit: last.number,
+            store: core.store,
+        };
+        if let Err(error) = core.index.apply(&commits, applied) {
+            core.fail(&format!("the index could not be brought forward: {error}"));
+            return Step::End;
+        }
+        core.state.lock().show(&commits);
+    }
+    for commit in commits {
+        for f in commit.on_visible {
+            f(CommitNo(commit.number));
+        }
+    }
+    for ticket in tickets {
+        ticket.fire();
+    }
+    bound_replay(core, segment);
+    if core.index.pace() {
+        add(&core.counters.stalls, 1);
+    }
+    Step::Done
+}
+
+/// Large bodies fill segments with few commits: then the index becomes
+/// durable before its memtable is full.
+fn bound_replay(core: &Core, segment: u32) {
+    let begun = core.flushed_at.load(Ordering::Acquire);
+    if segment >= begun.saturating_add(UNFLUSHED_SEGMENTS_MAX) {
+        core.flushed_at.store(segment, Ordering::Release);
+        if let Err(error) = core.index.begin_flush() {
+            tracing::error!("the index could not be flushed: {error}");
         }
     }
 }

@@ -155,7 +155,13 @@ impl Moving {
             self.apply();
         }
         self.unapplied += 1;
-        self.workers.writer.write(group)
+        match self.workers.writer.write(group) {
+            Some(durable) => {
+                self.workers.writer.hand_on(durable);
+                Step::Done
+            }
+            None => Step::End,
+        }
     }
 
     fn apply(&mut self) -> Step {
