@@ -8,7 +8,8 @@
 //!
 //! With `FILL_KEEP_GB=16` the store stays about that large: each delivery deletes
 //! the keys of an old one, and segments are freed behind the writers, so that a
-//! long run fits on the disk. With `FILL_VERDICT=1` the run fails when one commit
+//! long run fits on the disk. Where the writers get half as far again ahead, they
+//! begin nothing new until the collector has caught up; how long is told. With `FILL_VERDICT=1` the run fails when one commit
 //! took longer, or one in a thousand did, than `make soak` allows.
 
 #![forbid(unsafe_code)]
@@ -104,19 +105,26 @@ fn fill(folder: &Path, work: &Work) -> Result<Waits, Box<dyn Error>> {
     let engine = Arc::new(EmbeddedEngine::open(folder, &Options::default())?);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
+        .enable_time()
         .build()?;
-    let over = Arc::new(AtomicBool::new(false));
+    let size = Arc::new(Size::default());
     let collector = work.keep_bytes.map(|keep| {
-        let (engine, over) = (Arc::clone(&engine), Arc::clone(&over));
-        std::thread::spawn(move || collect(&engine, keep, &over))
+        let (engine, size) = (Arc::clone(&engine), Arc::clone(&size));
+        std::thread::spawn(move || collect(&engine, keep, &size))
     });
     let (begin, cpu) = (Instant::now(), cpu_seconds());
     let waits = runtime.block_on(async {
         let mut tasks = JoinSet::new();
         for account in 0..work.writers {
-            let (bytes, kept) = (work.bytes, work.kept());
-            let end = begin + work.time;
-            tasks.spawn(write(Arc::clone(&engine), account, bytes, kept, end));
+            let writer = Writer {
+                engine: Arc::clone(&engine),
+                account,
+                bytes: work.bytes,
+                kept: work.kept(),
+                size: Arc::clone(&size),
+                end: begin + work.time,
+            };
+            tasks.spawn(writer.write());
         }
         let mut all = Waits::default();
         for waits in tasks.join_all().await {
@@ -125,7 +133,7 @@ fn fill(folder: &Path, work: &Work) -> Result<Waits, Box<dyn Error>> {
         all
     });
     let (took, cpu) = (begin.elapsed().as_secs_f64(), cpu_seconds() - cpu);
-    over.store(true, Ordering::Relaxed);
+    size.over.store(true, Ordering::Relaxed);
     if let Some(collector) = collector {
         collector.join().map_err(|_| "the collector panicked")??;
     }
@@ -158,6 +166,8 @@ fn report(engine: &EmbeddedEngine, work: &Work, waits: &Waits, took: f64, cpu: f
     println!("wait ms p50/p99   {:>10.2} {:.2}", at(0.5), at(0.99));
     let worst = waits.worst.as_secs_f64() * 1e3;
     println!("wait ms p99.9/max {:>10.2} {worst:.2}", at(0.999));
+    let held = waits.held.as_secs_f64() / (took * writers as f64);
+    println!("held back %       {:>10.1}", held * 100.0);
     println!("messages/sync     {:>10.1}", n / stats.syncs as f64);
     println!("bytes/message     {:>10.0}", stats.bytes_written as f64 / n);
     println!("resident MB       {:>10.0}", resident_bytes() / 1e6);
@@ -165,56 +175,84 @@ fn report(engine: &EmbeddedEngine, work: &Work, waits: &Waits, took: f64, cpu: f
     waits.print();
 }
 
-async fn write(
+/// What writers and collector tell each other.
+#[derive(Default)]
+struct Size {
+    /// The store is so large that nothing new begins.
+    full: AtomicBool,
+    /// The writers are through.
+    over: AtomicBool,
+}
+
+struct Writer {
     engine: Arc<EmbeddedEngine>,
     account: u64,
     bytes: usize,
     kept: Option<u64>,
+    size: Arc<Size>,
     end: Instant,
-) -> Waits {
-    let mut waits = Waits::default();
-    let mut head: Option<CommitNo> = None;
-    let mut body = vec![account as u8; bytes];
-    let key_of = |k: usize, n: u64| {
-        let mut key = keys::account(account);
-        key.push(k as u8);
-        key.extend_from_slice(&n.to_be_bytes());
-        key
-    };
-    for n in 0u64.. {
-        let begin = Instant::now();
-        if begin >= end {
-            break;
-        }
-        if let Some(start) = body.first_chunk_mut() {
-            *start = n.to_be_bytes();
-        }
-        let extent = engine.put_body(SHARD, &body).expect("put_body");
-        let mut batch = Batch::new();
-        let mut key = keys::account(account);
-        key.push(b'h');
-        batch.expect(key.clone(), head.map_or(Expect::Absent, Expect::Version));
-        batch.put(key, extent.encode().to_vec());
-        let old = kept.and_then(|kept| n.checked_sub(kept));
-        for k in 0..KEYS {
-            batch.put(key_of(k, n), vec![k as u8; VALUE]);
-            if let Some(old) = old {
-                batch.delete(key_of(k, old));
+}
+
+impl Writer {
+    async fn write(self) -> Waits {
+        let Self {
+            engine,
+            account,
+            bytes,
+            kept,
+            size,
+            end,
+        } = self;
+        let mut waits = Waits::default();
+        let mut head: Option<CommitNo> = None;
+        let mut body = vec![account as u8; bytes];
+        let key_of = |k: usize, n: u64| {
+            let mut key = keys::account(account);
+            key.push(k as u8);
+            key.extend_from_slice(&n.to_be_bytes());
+            key
+        };
+        for n in 0u64.. {
+            let mut begin = Instant::now();
+            while size.full.load(Ordering::Relaxed) && begin < end {
+                tokio::time::sleep(COLLECT_PAUSE).await;
+                waits.held += begin.elapsed();
+                begin = Instant::now();
             }
+            if begin >= end {
+                break;
+            }
+            if let Some(start) = body.first_chunk_mut() {
+                *start = n.to_be_bytes();
+            }
+            let extent = engine.put_body(SHARD, &body).expect("put_body");
+            let mut batch = Batch::new();
+            let mut key = keys::account(account);
+            key.push(b'h');
+            batch.expect(key.clone(), head.map_or(Expect::Absent, Expect::Version));
+            batch.put(key, extent.encode().to_vec());
+            let old = kept.and_then(|kept| n.checked_sub(kept));
+            for k in 0..KEYS {
+                batch.put(key_of(k, n), vec![k as u8; VALUE]);
+                if let Some(old) = old {
+                    batch.delete(key_of(k, old));
+                }
+            }
+            let ticket = engine.submit(batch).expect("submit");
+            head = Some(ticket.done().await);
+            waits.count(begin.elapsed());
         }
-        let ticket = engine.submit(batch).expect("submit");
-        head = Some(ticket.done().await);
-        waits.count(begin.elapsed());
+        waits
     }
-    waits
 }
 
 /// Frees the oldest segments whenever the store is larger than it may be. All
 /// bodies in them are dead: here nothing names a body for longer than it takes.
-fn collect(engine: &EmbeddedEngine, keep: u64, over: &AtomicBool) -> Result<(), CollectError> {
-    while !over.load(Ordering::Relaxed) {
+fn collect(engine: &EmbeddedEngine, keep: u64, size: &Size) -> Result<(), CollectError> {
+    while !size.over.load(Ordering::Relaxed) {
         let sealed = engine.sealed_segments(SHARD);
         let bytes: u64 = sealed.iter().map(|segment| segment.bytes).sum();
+        size.full.store(bytes > keep + keep / 2, Ordering::Relaxed);
         let oldest = sealed.first().filter(|_| bytes > keep);
         let Some(oldest) = oldest else {
             std::thread::sleep(COLLECT_PAUSE);
@@ -237,6 +275,8 @@ struct Waits {
     counts: Vec<u64>,
     count: u64,
     worst: Duration,
+    /// How long nothing new was begun, of all writers together.
+    held: Duration,
 }
 
 /// Steps of a doubling.
@@ -248,6 +288,7 @@ impl Default for Waits {
             counts: vec![0; (STEPS * 64) as usize],
             count: 0,
             worst: Duration::ZERO,
+            held: Duration::ZERO,
         }
     }
 }
@@ -268,6 +309,7 @@ impl Waits {
         }
         self.count += other.count;
         self.worst = self.worst.max(other.worst);
+        self.held += other.held;
     }
 
     /// The longest wait that a step stands for.
