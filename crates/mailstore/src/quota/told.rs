@@ -188,7 +188,8 @@ impl Mailstore {
         }
         let ticket = match self.shared.engine.submit(batch) {
             Ok(ticket) => ticket,
-            Err(SubmitError::Conflict { .. }) => {
+            Err(SubmitError::Conflict { winner, .. }) => {
+                winner.visible().await;
                 // The record, if it is that, was written by another process.
                 let noted = self.read_group_told(&group.name).await?;
                 group.change(|ledger| {
