@@ -143,11 +143,13 @@ fn over(limits: &SendingLimits, hour: Counts, day: Counts) -> Option<String> {
         ("recipients never written to before", limits.new_recipients),
     ];
     kinds.iter().enumerate().find_map(|(at, (what, limit))| {
-        let spans = [("hour", hour[at], limit.hour), ("day", day[at], limit.day)];
+        let spans = [
+            ("an hour", hour[at], limit.hour),
+            ("a day", day[at], limit.day),
+        ];
         spans.into_iter().find_map(|(span, count, limit)| {
-            (limit > 0 && count > limit).then(|| {
-                format!("{count} {what} in an {span} (limit {limit})").replace("an day", "a day")
-            })
+            (limit > 0 && count > limit)
+                .then(|| format!("{count} {what} in {span} (limit {limit})"))
         })
     })
 }

@@ -33,12 +33,7 @@ pub fn encode_binary_parts(message: &[u8]) -> Result<Vec<u8>, StrayNul> {
             continue;
         };
         out.extend_from_slice(between);
-        for field in HeaderReader::new(header) {
-            if !field.is("Content-Transfer-Encoding") {
-                out.extend_from_slice(field.raw);
-            }
-        }
-        out.extend_from_slice(b"Content-Transfer-Encoding: base64\r\n\r\n");
+        write_header(header, "base64", &mut out);
         let lines = base64_lines(body);
         // The line end in front of a boundary is the boundary's own.
         let lines = match part.parent {
@@ -53,6 +48,16 @@ pub fn encode_binary_parts(message: &[u8]) -> Result<Vec<u8>, StrayNul> {
         return Err(StrayNul);
     }
     Ok(out)
+}
+
+/// A part's header with another transfer encoding, and the blank line.
+pub(crate) fn write_header(header: &[u8], encoding: &str, out: &mut Vec<u8>) {
+    for field in HeaderReader::new(header) {
+        if !field.is("Content-Transfer-Encoding") {
+            out.extend_from_slice(field.raw);
+        }
+    }
+    out.extend_from_slice(format!("Content-Transfer-Encoding: {encoding}\r\n\r\n").as_bytes());
 }
 
 fn needs_encoding(part: &Part, body: &[u8]) -> bool {

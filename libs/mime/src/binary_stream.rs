@@ -13,7 +13,7 @@
 //! | `Copy` | the beginning of a line that may be a boundary |
 //! | `Encode` | the same, a line end that may belong to a boundary, less than a base64 line |
 
-use crate::header::HeaderReader;
+use crate::binary_parts::write_header;
 use crate::limits::{BODY_LINE_BYTES_MAX, DEPTH_MAX, HEADER_BYTES_MAX};
 use crate::structure::{self, PartFacts};
 use crate::transfer::{Encoding, base64_lines};
@@ -228,15 +228,6 @@ impl BinaryEncoder {
             _ => Mode::Copy,
         };
     }
-}
-
-fn write_header(header: &[u8], encoding: &str, out: &mut Vec<u8>) {
-    for field in HeaderReader::new(header) {
-        if !field.is("Content-Transfer-Encoding") {
-            out.extend_from_slice(field.raw);
-        }
-    }
-    out.extend_from_slice(format!("Content-Transfer-Encoding: {encoding}\r\n\r\n").as_bytes());
 }
 
 #[cfg(test)]

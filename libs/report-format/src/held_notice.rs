@@ -1,12 +1,15 @@
 //! The notice to a domain's postmaster that a user's mail is held, because more
 //! was sent than the user may send, in every language.
 
-use envelope::Address;
-use lang::{Lang, held};
-use mime::{DateTime, encoded_word, format_date, transfer};
+use std::fmt::Write as _;
 
-use crate::clean::{field, one_ascii_line, one_line};
+use envelope::Address;
+use lang::{Text, held};
+use mime::DateTime;
+
+use crate::clean::one_line;
 use crate::limits::WORD_CHARS_MAX;
+use crate::notice::Notice;
 
 /// What a notice is about.
 #[derive(Debug, Clone, Copy)]
@@ -24,43 +27,23 @@ pub struct HeldNotice<'a> {
 /// Writes the message, 7-bit, with CRLF line ends.
 #[must_use]
 pub fn write_held_notice(notice: &HeldNotice<'_>) -> Vec<u8> {
-    let domain = one_ascii_line(&notice.user.domain().to_ascii(), WORD_CHARS_MAX);
+    let domain = notice.user.domain().to_ascii();
     let user = one_line(&notice.user.to_string(), WORD_CHARS_MAX);
     let reason = one_line(notice.reason, WORD_CHARS_MAX);
-    let mut out = String::new();
-    field("Date", &format_date(notice.date), &mut out);
-    field("From", &format!("<postmaster@{domain}>"), &mut out);
-    field("To", &format!("<postmaster@{domain}>"), &mut out);
-    let chinese = encoded_word::encode(held::SUBJECT.lang(Lang::ZhHans));
-    let subject = format!("{} {chinese}", held::SUBJECT.lang(Lang::En));
-    field("Subject", &subject, &mut out);
-    let id = one_ascii_line(notice.message_id, WORD_CHARS_MAX);
-    field("Message-ID", &format!("<{id}>"), &mut out);
-    // RFC 3834 §5: no responder answers it.
-    out.push_str(
-        "Auto-Submitted: auto-generated\r\nMIME-Version: 1.0\r\n\
-         Content-Type: text/plain; charset=utf-8\r\n\
-         Content-Transfer-Encoding: quoted-printable\r\n\r\n",
-    );
-    let mut words = String::new();
-    for (at, lang) in Lang::ALL.into_iter().enumerate() {
-        if at > 0 {
-            words.push_str("\n--------------------------------------------------\n\n");
-        }
-        let say = |text: lang::Text| text.lang(lang);
-        words.push_str(&format!(
-            "{} {user}\n{} {reason}\n\n{}\n\n{}\n",
-            say(held::WHOSE),
-            say(held::WHY),
-            say(held::WHAT_IT_MEANS),
-            say(held::WHAT_TO_DO)
-        ));
-    }
-    out.push_str(&transfer::quoted_printable(
-        words.replace('\n', "\r\n").as_bytes(),
-    ));
-    out.push_str("\r\n");
-    out.into_bytes()
+    let form = Notice {
+        domain: &domain,
+        to: &format!("postmaster@{domain}"),
+        subject: held::SUBJECT,
+        date: notice.date,
+        message_id: notice.message_id,
+    };
+    form.write(|lang, words| {
+        let say = |text: Text| text.lang(lang);
+        let _ = writeln!(words, "{} {user}", say(held::WHOSE));
+        let _ = writeln!(words, "{} {reason}\n", say(held::WHY));
+        let _ = writeln!(words, "{}\n", say(held::WHAT_IT_MEANS));
+        let _ = writeln!(words, "{}", say(held::WHAT_TO_DO));
+    })
 }
 
 #[cfg(test)]
@@ -68,6 +51,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
+    use mime::transfer;
 
     #[test]
     fn it_names_user_and_limit_in_both_languages_and_is_seven_bit() {

@@ -20,6 +20,7 @@ mod clean;
 mod delivery_status;
 mod held_notice;
 pub mod limits;
+mod notice;
 mod quota_notice;
 mod report;
 #[cfg(test)]

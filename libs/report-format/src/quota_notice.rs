@@ -8,10 +8,11 @@ use std::fmt::Write as _;
 
 use envelope::{Address, Domain};
 use lang::{Lang, Text, quota};
-use mime::{DateTime, encoded_word, format_date, transfer};
+use mime::DateTime;
 
-use crate::clean::{field, one_ascii_line, one_line};
+use crate::clean::one_line;
 use crate::limits::WORD_CHARS_MAX;
+use crate::notice::Notice;
 
 /// How much of a limit is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,46 +68,20 @@ pub struct QuotaNotice<'a> {
 /// Writes the message, 7-bit, with CRLF line ends.
 #[must_use]
 pub fn write_quota_notice(notice: &QuotaNotice<'_>) -> Vec<u8> {
-    let both = |text: Text| {
-        let chinese = encoded_word::encode(text.lang(Lang::ZhHans));
-        format!("{} {chinese}", text.lang(Lang::En))
-    };
-    let to = one_line(&notice.of.to(), WORD_CHARS_MAX);
-    // It exists in every domain that is ours.
-    let domain = one_ascii_line(&notice.of.domain(), WORD_CHARS_MAX);
     let subject = match (notice.of, notice.urgent) {
         (QuotaOf::Account(_), false) => quota::SUBJECT,
         (QuotaOf::Account(_), true) => quota::SUBJECT_URGENT,
         (QuotaOf::Domain(_), false) => quota::DOMAIN_SUBJECT,
         (QuotaOf::Domain(_), true) => quota::DOMAIN_SUBJECT_URGENT,
     };
-    let mut out = String::new();
-    field("Date", &format_date(notice.date), &mut out);
-    field("From", &format!("<postmaster@{domain}>"), &mut out);
-    field("To", &format!("<{to}>"), &mut out);
-    field("Subject", &both(subject), &mut out);
-    let id = one_ascii_line(notice.message_id, WORD_CHARS_MAX);
-    field("Message-ID", &format!("<{id}>"), &mut out);
-    // RFC 3834 §5: no responder answers it.
-    out.push_str(
-        "Auto-Submitted: auto-generated\r\nMIME-Version: 1.0\r\n\
-         Content-Type: text/plain; charset=utf-8\r\n\
-         Content-Transfer-Encoding: quoted-printable\r\n\r\n",
-    );
-    out.push_str(&transfer::quoted_printable(words(notice).as_bytes()));
-    out.push_str("\r\n");
-    out.into_bytes()
-}
-
-fn words(notice: &QuotaNotice<'_>) -> String {
-    let mut out = String::new();
-    for (at, lang) in Lang::ALL.into_iter().enumerate() {
-        if at > 0 {
-            out.push_str("\n--------------------------------------------------\n\n");
-        }
-        one_language(notice, lang, &mut out);
-    }
-    out.replace('\n', "\r\n")
+    let form = Notice {
+        domain: &notice.of.domain(),
+        to: &notice.of.to(),
+        subject,
+        date: notice.date,
+        message_id: notice.message_id,
+    };
+    form.write(|lang, words| one_language(notice, lang, words))
 }
 
 fn one_language(notice: &QuotaNotice<'_>, lang: Lang, out: &mut String) {
@@ -160,6 +135,7 @@ fn megabytes(bytes: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use mime::transfer;
 
     fn notice(of: QuotaOf<'_>) -> String {
         let notice = QuotaNotice {

@@ -11,18 +11,23 @@ fn by(world: &World, ms: u64, mode: ByMode) -> Option<DeliverBy> {
     })
 }
 
+/// A message with a deadline, to a server that says "later".
+async fn put_to_be_by(world: &World, ms: u64, mode: ByMode) -> QueueId {
+    world.script.says("bob@there.test", &[later()]);
+    let deadline = by(world, ms, mode);
+    world
+        .put_with("ann@here.test", &["bob@there.test"], |new| {
+            new.envelope.deliver_by = deadline;
+        })
+        .await
+}
+
 const HOUR_MS: u64 = 3_600_000;
 
 #[tokio::test]
 async fn rfc_2852_what_is_late_comes_back_at_its_deadline_and_not_a_step_later() {
     let world = World::new();
-    world.script.says("bob@there.test", &[later()]);
-    let deadline = by(&world, 8 * 60_000, ByMode::Return);
-    let id = world
-        .put_with("ann@here.test", &["bob@there.test"], |new| {
-            new.envelope.deliver_by = deadline;
-        })
-        .await;
+    let id = put_to_be_by(&world, 8 * 60_000, ByMode::Return).await;
     let mut dispatcher = world.dispatcher();
     dispatcher.work().await;
     world.runtime.advance(minutes(5));
@@ -44,13 +49,7 @@ async fn rfc_2852_what_is_late_comes_back_at_its_deadline_and_not_a_step_later()
 #[tokio::test]
 async fn rfc_2852_with_n_the_sender_is_told_once_and_it_goes_on() {
     let world = World::new();
-    world.script.says("bob@there.test", &[later()]);
-    let deadline = by(&world, 4 * 60_000, ByMode::Notify);
-    let id = world
-        .put_with("ann@here.test", &["bob@there.test"], |new| {
-            new.envelope.deliver_by = deadline;
-        })
-        .await;
+    let id = put_to_be_by(&world, 4 * 60_000, ByMode::Notify).await;
     let mut dispatcher = world.dispatcher();
     dispatcher.work().await;
     world.runtime.advance(minutes(4));

@@ -4,7 +4,7 @@
 
 use envelope::dsn;
 use envelope::{
-    BodyType, Domain, Notify, OriginalRecipient, PathError, Reply, Ret, ValidSince, path,
+    BodyType, Domain, Notify, OriginalRecipient, PathError, Priority, Reply, Ret, ValidSince, path,
 };
 
 use super::Config;
@@ -247,7 +247,7 @@ fn parse_wish(
         "HOLDFOR" => mail.hold = Some(wishes::parse_hold_for(text).ok_or_else(malformed)?),
         "HOLDUNTIL" => mail.hold = Some(wishes::parse_hold_until(text).ok_or_else(malformed)?),
         "BY" => mail.by = Some(wishes::parse_by(text).ok_or_else(malformed)?),
-        _ => mail.priority = Some(wishes::parse_priority(text).ok_or_else(malformed)?),
+        _ => mail.priority = Some(Priority::parse(text).ok_or_else(malformed)?),
     }
     Ok(())
 }

@@ -5,7 +5,7 @@
 
 use core::fmt::Write;
 
-use envelope::{ByMode, Priority, timestamp};
+use envelope::{ByMode, timestamp};
 
 /// HOLDFOR= or HOLDUNTIL= (RFC 4865 §5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,10 +91,6 @@ pub(super) fn parse_by(text: &str) -> Option<By> {
         mode,
         trace,
     })
-}
-
-pub(super) fn parse_priority(text: &str) -> Option<Priority> {
-    Priority::parse(text)
 }
 
 fn seconds(text: &str) -> Option<u64> {
