@@ -1,6 +1,7 @@
 //! Hands one message to one destination: SMTP to other servers, LMTP.
 //!
 //! * [`deliver_to_domain`] – to a domain's own servers: MX, addresses, fall-back
+//! * [`deliver_to_primary`] – to the primary of a domain that we are a backup of
 //! * [`deliver_to_host`] – to a configured host: a smart host, a relay domain's host
 //! * [`deliver_smtp`], [`deliver_lmtp`] – to one address and port
 //! * [`Report`], [`Outcome`] – what became of each recipient
@@ -36,7 +37,7 @@ pub use report::{Outcome, Reason, Report};
 pub use smtp::{deliver_lmtp, deliver_smtp};
 pub use smtp_proto::client::Protocol;
 pub use timeouts::Timeouts;
-pub use transport::{deliver_to_domain, deliver_to_host};
+pub use transport::{deliver_to_domain, deliver_to_host, deliver_to_primary};
 
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};

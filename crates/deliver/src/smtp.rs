@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use envelope::{Address, BodyType, Domain, Envelope, TlsWish};
+use envelope::{Address, BodyType, Domain, EnhancedStatus, Envelope, TlsWish};
 use smtp_proto::client::{Failure, Protocol, Stage, Transaction, Unsupported, Verdict};
 use tracing::debug;
 
@@ -104,6 +104,8 @@ pub(crate) struct Attempt<'m> {
     reported_there: Vec<bool>,
     /// What those without an outcome get in the end.
     failure: Option<Outcome>,
+    /// Nothing but a server's word about the message or its recipients is final.
+    waits: bool,
     report: Report,
 }
 
@@ -119,8 +121,15 @@ impl<'m> Attempt<'m> {
             outcomes: vec![None; envelope.recipients.len()],
             reported_there: vec![false; envelope.recipients.len()],
             failure: None,
+            waits: false,
             report: Report::all(Outcome::temporary((4, 4, 1), "not tried"), 0),
         }
+    }
+
+    /// It is for a domain's primary: what is wrong with the way there only delays it.
+    pub(crate) fn waits_for_primary(mut self) -> Self {
+        self.waits = true;
+        self
     }
 
     /// Looks at the message's start; false if it cannot be read.
@@ -139,10 +148,22 @@ impl<'m> Attempt<'m> {
 
     /// Remembers why recipients may be left over. What is temporary wins.
     pub(crate) fn note(&mut self, failure: Outcome) {
+        let failure = if self.waits {
+            as_delay(failure)
+        } else {
+            failure
+        };
         let keep = matches!(self.failure, Some(Outcome::Temporary(_)))
             && matches!(failure, Outcome::Permanent(_));
         if !keep {
             self.failure = Some(failure);
+        }
+    }
+
+    /// Remembers a reason where there is none yet.
+    pub(crate) fn note_unless_failed(&mut self, failure: Outcome) {
+        if self.failure.is_none() {
+            self.note(failure);
         }
     }
 
@@ -352,6 +373,28 @@ impl<'m> Attempt<'m> {
             self.note(failure);
         }
     }
+}
+
+/// A failure on the way to a server, that may pass. Demands that this very
+/// message makes (REQUIRETLS, its letters, its size) are no such thing.
+fn as_delay(failure: Outcome) -> Outcome {
+    let Outcome::Permanent(mut reason) = failure else {
+        return failure;
+    };
+    let of_the_message = |status: EnhancedStatus| {
+        matches!((status.subject, status.detail), (7, 30) | (6, _) | (3, 4))
+    };
+    if reason.reply.enhanced.is_some_and(of_the_message) {
+        return Outcome::Permanent(reason);
+    }
+    // A server's own words stay as they are.
+    if reason.said_by.is_none() {
+        reason.reply.code = 451;
+        if let Some(status) = &mut reason.reply.enhanced {
+            status.class = 4;
+        }
+    }
+    Outcome::Temporary(reason)
 }
 
 /// `452 4.5.3`; 552 means the same here (RFC 5321 §4.5.3.1.10).

@@ -36,6 +36,31 @@ pub async fn deliver_to_domain(
     attempt.finish()
 }
 
+/// Delivers to the primary of a domain that we are a backup of, by its MX records.
+///
+/// The operator has chosen the domain, so its hosts may be private; and nothing
+/// but the primary's own word ends a message: names that are gone, or records
+/// that lead to nobody but us, may be put right within weeks.
+pub async fn deliver_to_primary(
+    ports: &Ports,
+    domain: &Domain,
+    tls: TlsPolicy,
+    envelope: &Envelope,
+    message: &dyn Message,
+) -> Report {
+    let mut attempt = Attempt::new(envelope, message).waits_for_primary();
+    if attempt.probe().await {
+        match hosts_of(ports, domain).await {
+            Ok(hosts) => {
+                let to = (domain, tls);
+                Box::pin(try_primary(ports, to, &hosts, &mut attempt)).await;
+            }
+            Err(failure) => attempt.note(failure),
+        }
+    }
+    attempt.finish()
+}
+
 /// Delivers to a host that the operator named (a smart host, a relay domain's
 /// host, an LMTP server); it may be private, but not one of our own listeners.
 pub async fn deliver_to_host(
@@ -167,6 +192,62 @@ async fn try_hosts(
             }
         }
     }
+}
+
+/// Those hosts that are better than we are, best first.
+async fn try_primary(
+    ports: &Ports,
+    (domain, tls): (&Domain, TlsPolicy),
+    hosts: &[Mx],
+    attempt: &mut Attempt<'_>,
+) {
+    let mut left = ADDRESSES_MAX;
+    for equals in hosts.chunk_by(|one, other| one.preference == other.preference) {
+        let mut targets = Vec::new();
+        let mut ours = false;
+        for mx in equals {
+            ours |= is_own_name(ports, &mx.host);
+            for ip in addresses_of(ports, domain, mx, attempt).await {
+                let address = SocketAddr::new(ip, ports.options.port);
+                ours |= check_not_ourselves(&ports.options, address).is_err();
+                targets.push(Target {
+                    host: mx.host.clone(),
+                    address,
+                    tls,
+                    credentials: None,
+                });
+            }
+        }
+        // RFC 5321 §5.1 (MUST): what is as good as ourselves, or worse, is left out.
+        if ours {
+            break;
+        }
+        for target in targets {
+            if left == 0 {
+                return;
+            }
+            left -= 1;
+            match attempt.try_address(ports, &target, Protocol::Smtp).await {
+                Next::Done => return,
+                Next::Another => {}
+                Next::Ourselves => {
+                    attempt.note(no_primary(domain));
+                    return;
+                }
+            }
+        }
+    }
+    attempt.note_unless_failed(no_primary(domain));
+}
+
+fn no_primary(domain: &Domain) -> Outcome {
+    let text = format!("{domain} has no mail server that is better than this one");
+    Outcome::temporary((4, 4, 4), &text)
+}
+
+fn is_own_name(ports: &Ports, host: &str) -> bool {
+    host.trim_end_matches('.')
+        .eq_ignore_ascii_case(&ports.options.hello)
 }
 
 async fn addresses_of(

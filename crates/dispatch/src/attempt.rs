@@ -10,7 +10,7 @@ use std::time::Duration;
 use blobs::StagedBlob;
 use deliver::{Outcome, Report};
 use engine::{Batch, SubmitError};
-use envelope::{Envelope, Recipient};
+use envelope::{Domain, Envelope, Recipient};
 use observe::Route;
 use queue::{Attempt, Change, Lease, NewMessage, QueueError, Settlement};
 use queue_model::{Age, Class, Event, Happening, Verdict, judge, report_for};
@@ -236,7 +236,8 @@ pub(crate) async fn settle(
         };
         let attempts = known.attempts + u32::from(how.counts);
         let outcome = wishes::in_time(lease.message(), outcome, now_ms);
-        let verdict = verdict(core, lease, attempts, &outcome);
+        let domain = recipient.address.domain();
+        let verdict = verdict(core, lease, domain, attempts, &outcome);
         let event = match verdict {
             Verdict::Done => Event::Deliver,
             // Without an attempt there is no step to wait: it goes when the site opens.
@@ -331,14 +332,21 @@ fn put_off(settlement: &mut Settlement, until_ms: u64) {
 }
 
 /// What follows from the outcome of a recipient's `attempts`th attempt.
-pub(crate) fn verdict(core: &Core, lease: &Lease, attempts: u32, outcome: &Outcome) -> Verdict {
+pub(crate) fn verdict(
+    core: &Core,
+    lease: &Lease,
+    domain: &Domain,
+    attempts: u32,
+    outcome: &Outcome,
+) -> Verdict {
     let age = Age {
         arrived_ms: lease.message().counts_from_ms(),
         now_ms: core.ports.runtime.now().unix_ms,
         attempts,
         is_report: lease.message().is_report(),
     };
-    let verdict = judge(class_of(outcome), age, &core.options.schedule, core.seed());
+    let schedule = core.schedule(domain);
+    let verdict = judge(class_of(outcome), age, &schedule, core.seed());
     wishes::clip(lease.message(), verdict, age.now_ms)
 }
 

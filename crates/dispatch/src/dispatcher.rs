@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use blobs::Blobs;
 use engine::SharedEngine;
+use envelope::Domain;
 use observe::Metrics;
-use queue::{Due, Queue, QueueError};
+use queue::{Due, Queue, QueueError, Retried};
 use queue_model::Schedule;
 use runtime::{Monotonic, Runtime, Shutdown, Task};
 use tokio::sync::mpsc;
@@ -18,8 +19,8 @@ use tokio::sync::mpsc;
 use crate::attempt::attempt;
 use crate::clock::{self, WallClock};
 use crate::limits::{DRAIN, REST, RUNNING_LOCAL_MAX, RUNNING_MAX, RUNNING_PER_SITE_MAX, SLEEP_MAX};
-use crate::ports::{Local, Transport};
-use crate::scan::Scanner;
+use crate::ports::{Local, Routes, Transport};
+use crate::scan::{self, Scanner};
 use crate::sites::{Room, Seen, Site, Sites, Unit};
 
 /// What the dispatcher works with.
@@ -35,6 +36,8 @@ pub struct Ports {
     pub transport: Arc<dyn Transport>,
     /// How mail enters a mailbox here.
     pub local: Arc<dyn Local>,
+    /// Which way it goes.
+    pub routes: Arc<dyn Routes>,
     /// Counters.
     pub metrics: Arc<Metrics>,
 }
@@ -97,6 +100,20 @@ pub(crate) struct Core {
 }
 
 impl Core {
+    /// When mail for a domain is tried again, and when it is given up: as a domain's
+    /// backup MX we have more patience, with reports too.
+    pub(crate) fn schedule(&self, domain: &Domain) -> Schedule {
+        let usual = self.options.schedule;
+        match self.ports.routes.relay_lifetime_ms(domain) {
+            Some(lifetime_ms) => Schedule {
+                lifetime_ms,
+                report_lifetime_ms: lifetime_ms,
+                ..usual
+            },
+            None => usual,
+        }
+    }
+
     pub(crate) fn seed(&self) -> u64 {
         self.ports.runtime.random_u64()
     }
@@ -218,8 +235,14 @@ impl Loop {
     pub(crate) async fn turn(&mut self) -> Result<(), QueueError> {
         self.wake_resting();
         self.look_at_the_clock().await?;
-        if self.core.ports.queue.news().take_retried() {
-            self.sites.forget_failures();
+        match self.core.ports.queue.news().take_retried() {
+            Retried::Everything => self.sites.forget_failures(),
+            Retried::Domains(domains) => {
+                for domain in domains {
+                    let site = scan::route(&self.core, &domain).await;
+                    self.sites.forget_failures_of(&site);
+                }
+            }
         }
         self.scanner.scan(&self.core, &mut self.sites).await?;
         self.start();

@@ -1,7 +1,8 @@
 //! When, where and how many at once: takes due entries from the queue and records outcomes.
 //!
 //! * [`Dispatcher::new`], [`Dispatcher::run`] – the loop, one for a process
-//! * [`Transport`], [`Local`] – ports: how mail leaves, how it enters a mailbox
+//! * [`Transport`], [`Local`], [`Routes`] – ports: how mail leaves, how it enters a mailbox,
+//!   what the operator's rules say
 //! * [`SmtpTransport`] – the transport over `deliver`
 //! * [`Options`], [`Outbound`] – what an operator sets
 //!
@@ -35,6 +36,6 @@ mod tests;
 mod wishes;
 
 pub use dispatcher::{Dispatcher, Options, Outbound, Ports};
-pub use ports::{BoxFuture, Local, LocalCopy, Together, Transport};
+pub use ports::{BoxFuture, Local, LocalCopy, NoRoutes, Routes, Together, Transport};
 pub use sites::Site;
 pub use smtp::{SmartHost, SmtpTransport};

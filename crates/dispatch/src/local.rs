@@ -54,7 +54,8 @@ pub(crate) async fn deliver(core: &Core, lease: &Lease) -> Result<(), QueueError
             continue;
         }
         drop(together);
-        let verdict = verdict(core, lease, known.attempts + 1, &outcome);
+        let domain = recipient.address.domain();
+        let verdict = verdict(core, lease, domain, known.attempts + 1, &outcome);
         let is_over = matches!(verdict, Verdict::Refused | Verdict::Expired);
         if is_over && lease.message().origin.account.is_none() {
             let refused = Became::here(place, outcome);

@@ -28,6 +28,23 @@ pub trait Transport: Send + Sync {
     ) -> BoxFuture<'a, Report>;
 }
 
+/// What the operator's rules say about the ways of mail for elsewhere. They may
+/// change at any time; each question is answered by those in force.
+pub trait Routes: Send + Sync {
+    /// How long mail for a domain is tried, in milliseconds, when we are its backup MX.
+    fn relay_lifetime_ms(&self, domain: &Domain) -> Option<u64>;
+}
+
+/// No rules.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoRoutes;
+
+impl Routes for NoRoutes {
+    fn relay_lifetime_ms(&self, _: &Domain) -> Option<u64> {
+        None
+    }
+}
+
 /// How mail enters a mailbox here.
 pub trait Local: Send + Sync {
     /// Whether a domain's mail is for here.

@@ -138,9 +138,10 @@ async fn original(core: &Core, lease: &Lease, whole: bool) -> Bytes {
 
 fn recipients(core: &Core, lease: &Lease, told: &[Told]) -> Vec<RecipientReport> {
     let message = lease.message();
-    let lifetime_ms = core.options.schedule.lifetime_ms(message.is_report());
     let report = |told: &Told| {
         let recipient = message.envelope.recipients.get(told.place)?;
+        let schedule = core.schedule(recipient.address.domain());
+        let lifetime_ms = schedule.lifetime_ms(message.is_report());
         let (reply, said_by) = match &told.outcome {
             Outcome::Delivered(reply) => (reply, None),
             Outcome::Temporary(reason) | Outcome::Permanent(reason) => {

@@ -180,9 +180,11 @@ async fn read(
     Ok(End::Stopped(from))
 }
 
-async fn route(core: &Core, domain: &Domain) -> Site {
+pub(crate) async fn route(core: &Core, domain: &Domain) -> Site {
     if core.ports.local.is_local(domain).await {
         Site::Local
+    } else if core.ports.routes.relay_lifetime_ms(domain).is_some() {
+        Site::Primary(domain.clone())
     } else if core.options.outbound == Outbound::SmartHost {
         Site::SmartHost
     } else {

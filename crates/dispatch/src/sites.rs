@@ -1,6 +1,6 @@
 //! Who is next, and who is down.
 //!
-//! A site is where mail goes together: a domain, the smart host, ourselves.
+//! A site is where mail goes together: a domain, a primary, the smart host, ourselves.
 //! Each has a short list of what is due; sites take turns. A site that could
 //! not be reached is closed for a while, growing with its failures; what is due
 //! for it meanwhile is put off without an attempt, so that a million messages
@@ -26,6 +26,8 @@ pub enum Site {
     SmartHost,
     /// A domain's own servers.
     Domain(Domain),
+    /// The primary of a domain that we are a backup of.
+    Primary(Domain),
 }
 
 impl std::fmt::Display for Site {
@@ -33,7 +35,7 @@ impl std::fmt::Display for Site {
         match self {
             Self::Local => f.write_str("local"),
             Self::SmartHost => f.write_str("smart host"),
-            Self::Domain(domain) => domain.fmt(f),
+            Self::Domain(domain) | Self::Primary(domain) => domain.fmt(f),
         }
     }
 }
@@ -258,6 +260,14 @@ impl Sites {
     /// A person wants everything tried now.
     pub(crate) fn forget_failures(&mut self) {
         for state in self.sites.values_mut() {
+            state.failures = 0;
+            state.closed = None;
+        }
+    }
+
+    /// What goes to one site is to be tried now.
+    pub(crate) fn forget_failures_of(&mut self, site: &Site) {
+        if let Some(state) = self.sites.get_mut(site) {
             state.failures = 0;
             state.closed = None;
         }

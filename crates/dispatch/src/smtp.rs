@@ -88,6 +88,10 @@ impl SmtpTransport {
                 let tls = self.tls(site, envelope, TlsPolicy::Opportunistic);
                 deliver::deliver_to_domain(&self.ports, domain, tls, envelope, message).await
             }
+            (Site::Primary(domain), _) => {
+                let tls = self.tls(site, envelope, TlsPolicy::Opportunistic);
+                deliver::deliver_to_primary(&self.ports, domain, tls, envelope, message).await
+            }
             (Site::SmartHost, Some(relay)) => {
                 let route = Route {
                     host: relay.host.clone(),

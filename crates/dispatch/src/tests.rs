@@ -4,6 +4,7 @@ mod clock;
 mod crash;
 mod flow;
 mod refusing;
+mod relay;
 mod reports;
 mod sites;
 mod transport;
@@ -26,7 +27,9 @@ use runtime::Runtime;
 use tokio::sync::Notify as Gate;
 
 use crate::dispatcher::{Core, Loop};
-use crate::{BoxFuture, Local, LocalCopy, Options, Outbound, Ports, Site, Together, Transport};
+use crate::{
+    BoxFuture, Local, LocalCopy, Options, Outbound, Ports, Routes, Site, Together, Transport,
+};
 
 const SHARD: ShardId = ShardId(1);
 const TEXT: &[u8] =
@@ -172,6 +175,20 @@ struct World {
     script: Arc<Script>,
     mailboxes: Arc<Mailboxes>,
     outbound: Outbound,
+    routes: Arc<Ways>,
+}
+
+/// Rules that a test sets.
+#[derive(Default)]
+struct Ways {
+    /// Domains that we are a backup of, with the time that mail for them is tried.
+    relays: Mutex<HashMap<String, u64>>,
+}
+
+impl Routes for Ways {
+    fn relay_lifetime_ms(&self, domain: &Domain) -> Option<u64> {
+        self.relays.lock().get(domain.as_str()).copied()
+    }
 }
 
 impl World {
@@ -199,6 +216,7 @@ impl World {
             script: Arc::default(),
             mailboxes: Arc::new(mailboxes),
             outbound: Outbound::Direct,
+            routes: Arc::default(),
         }
     }
 
@@ -214,6 +232,7 @@ impl World {
             runtime: self.runtime.clone(),
             transport: Arc::clone(&self.script) as Arc<dyn Transport>,
             local: Arc::clone(&self.mailboxes) as Arc<dyn Local>,
+            routes: Arc::clone(&self.routes) as Arc<dyn Routes>,
             metrics: Arc::new(Metrics::new()),
         }
     }

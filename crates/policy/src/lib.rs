@@ -9,9 +9,9 @@
 //! (`intake`), evidence about strangers (SPF, block lists: a later crate).
 //!
 //! Invariants:
-//! - Mail for a domain that is not ours is taken only from who logged in on a
-//!   door for users, or from a listed network on a door for servers. Nothing in
-//!   an address changes that.
+//! - Mail for a domain that is neither ours nor one whose backup MX we are is taken
+//!   only from who logged in on a door for users, or from a listed network on a
+//!   door for servers. Nothing in an address changes that.
 //! - What cannot be decided is answered 451: mail waits, it does not bounce.
 
 #![forbid(unsafe_code)]
@@ -22,6 +22,7 @@ mod priority;
 mod recipient;
 pub mod reply;
 mod room;
+pub mod rules;
 mod sender;
 mod sending;
 mod session;
@@ -35,6 +36,7 @@ use directory::Directory;
 use engine::SharedEngine;
 use mailstore::Mailstore;
 use room::FullSince;
+use rules::CurrentRules;
 use runtime::Runtime;
 use sending::Sending;
 use settings::Network;
@@ -47,6 +49,7 @@ pub struct Policy {
     relay_networks: Vec<Network>,
     full_since: FullSince,
     sending: Sending,
+    rules: CurrentRules,
 }
 
 impl Policy {
@@ -65,6 +68,7 @@ impl Policy {
             relay_networks,
             full_since: FullSince::new(engine, runtime),
             sending: Sending::default(),
+            rules: CurrentRules::default(),
         }
     }
 
@@ -73,6 +77,19 @@ impl Policy {
     pub fn with_sending_limits(mut self, limits: SendingLimits) -> Self {
         self.sending = Sending::new(limits);
         self
+    }
+
+    /// By these rules; without them there are none.
+    #[must_use]
+    pub fn with_rules(mut self, rules: CurrentRules) -> Self {
+        self.rules = rules;
+        self
+    }
+
+    /// The rules that decide.
+    #[must_use]
+    pub fn rules(&self) -> &CurrentRules {
+        &self.rules
     }
 
     /// May this session send to domains that are not ours?

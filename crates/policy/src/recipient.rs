@@ -56,6 +56,9 @@ impl Policy {
             };
         }
         match self.directory.resolve(address).await? {
+            Resolution::NotLocalDomain if self.is_for_primary(session, address) => {
+                Ok(self.check_relayed(session, address))
+            }
             Resolution::NotLocalDomain if !self.may_relay(session) => {
                 Ok(Decision::Refuse(reply::no_relay(address)))
             }
@@ -70,6 +73,22 @@ impl Policy {
             Resolution::AliasLoop => Ok(Decision::Refuse(reply::alias_loop(address))),
             Resolution::Local(targets) => self.check_targets(address, targets, size).await,
         }
+    }
+
+    /// Strangers' servers bring it to us because our name is in its domain's MX records.
+    fn is_for_primary(&self, session: &Session, address: &Address) -> bool {
+        session.role == Role::Mx && self.rules.relay_domain(address.domain()).is_some()
+    }
+
+    /// An address of a domain whose backup MX we are.
+    fn check_relayed(&self, session: &Session, address: &Address) -> Decision {
+        // Its primary trusts us: what it would pass on for us, strangers would have
+        // passed on by us.
+        let names_a_hop = address.local().as_str().contains(['%', '!', '@']);
+        if names_a_hop && !self.may_relay(session) {
+            return Decision::Refuse(reply::names_a_hop(address));
+        }
+        Decision::Relay(address.clone())
     }
 
     async fn check_postmaster(&self, named: &str) -> Result<Decision, DirectoryError> {

@@ -47,6 +47,17 @@ pub(crate) fn no_relay(recipient: &Address) -> Reply {
     )
 }
 
+pub(crate) fn names_a_hop(recipient: &Address) -> Reply {
+    Reply::enhanced(
+        550,
+        (5, 7, 1),
+        &format!(
+            "<{}>: addresses that name a further server are not relayed",
+            recipient.to_wire()
+        ),
+    )
+}
+
 pub(crate) fn not_qualified(recipient: &Address) -> Reply {
     // RFC 6409 §4.2: 554.
     Reply::enhanced(

@@ -2,11 +2,22 @@
 
 use deliver::{Outcome, Reason};
 use directory::Directory;
-use dispatch::{BoxFuture, Local, LocalCopy, Together};
+use dispatch::{BoxFuture, Local, LocalCopy, Routes, Together};
 use engine::{Batch, CommitNo};
 use envelope::{Domain, Reply};
 use intake::{Alongside, Intake, Queued};
+use policy::rules::CurrentRules;
 use queue::QueueError;
+
+/// Which way mail goes, by the rules in force.
+pub(crate) struct RoutesByRules(pub(crate) CurrentRules);
+
+impl Routes for RoutesByRules {
+    fn relay_lifetime_ms(&self, domain: &Domain) -> Option<u64> {
+        let relay = self.0.relay_domain(domain)?;
+        Some(u64::try_from(relay.lifetime.as_millis()).unwrap_or(u64::MAX))
+    }
+}
 
 /// Queued mail for people here goes back through the intake.
 pub(crate) struct LocalByIntake {

@@ -8,6 +8,7 @@
 //! - `backups`: where backups go, and when.
 //! - `place`: the data folder and its lock; `store`: everything that owns state, opened from the settings;
 //!   `sharing`: which accounts share a quota.
+//! - `rules`: the rules file, read at the start and again on SIGHUP.
 //! - `restored_files`: where the configuration and certificates of a backup go.
 //! - `wire`: the running system: listeners, faces, dispatcher, drain. `bind`: ports that one crate declares and
 //!   another fulfils.
@@ -28,6 +29,7 @@ mod output;
 mod password;
 mod place;
 mod restored_files;
+mod rules;
 mod sharing;
 mod store;
 mod wire;

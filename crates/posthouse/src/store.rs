@@ -11,6 +11,7 @@ use directory::Directory;
 use engine::SharedEngine;
 use engine::embedded::{EmbeddedEngine, OpenError, Options};
 use mailstore::Mailstore;
+use policy::rules::CurrentRules;
 use queue::Queue;
 use runtime::Runtime;
 use settings::Settings;
@@ -33,6 +34,8 @@ pub(crate) struct Store {
     pub(crate) places: Places,
     pub(crate) backing_up: Arc<BackingUp>,
     pub(crate) shares: Shares,
+    /// What may come in, and where it goes.
+    pub(crate) rules: CurrentRules,
     /// Held while it changes which accounts share which limits.
     pub(crate) sharing: Mutex<()>,
 }
@@ -81,6 +84,7 @@ impl Store {
             places: Places::of(settings)?,
             backing_up: Arc::default(),
             shares,
+            rules: crate::rules::load(&settings.policy.rules)?,
             sharing: Mutex::default(),
         };
         if let Err(error) = store.share_quotas().await {

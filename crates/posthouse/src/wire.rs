@@ -16,6 +16,7 @@ mod reaper;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use admin::control::Control;
@@ -166,6 +167,7 @@ struct System {
     store: Arc<Store>,
     intake: Intake,
     certificates: Arc<Certificates>,
+    rules_file: PathBuf,
     runtime: Runtime,
     running: BTreeMap<&'static str, Vec<Task<()>>>,
     _watch: Task<()>,
@@ -207,6 +209,7 @@ impl System {
             intake,
             _watch: certificates.watch(runtime),
             certificates,
+            rules_file: settings.policy.rules.clone(),
             runtime: runtime.clone(),
             running: BTreeMap::new(),
         };
@@ -288,8 +291,14 @@ impl System {
         Ok(())
     }
 
-    /// SIGHUP: the certificate is read again.
+    /// SIGHUP: the rules and the certificate are read again.
     async fn reload(&self) {
+        let (file, rules) = (self.rules_file.clone(), self.store.rules.clone());
+        let reload = move || crate::rules::reload(&file, &rules);
+        match self.runtime.blocking(reload).await {
+            Ok(()) => tracing::info!("rules reloaded"),
+            Err(error) => tracing::error!("the rules that are in force stay: {error:#}"),
+        }
         let certificates = self.certificates.clone();
         match self.runtime.blocking(move || certificates.reload()).await {
             Ok(()) => tracing::info!("certificate reloaded"),

@@ -50,6 +50,8 @@ pub struct Acted {
     pub changed: u64,
     /// Those that are being attempted.
     pub busy: u64,
+    /// Messages that have some of either.
+    pub messages: u64,
 }
 
 /// A message as an operator sees it.
@@ -176,18 +178,19 @@ impl Queue {
             .blocking(move || inner.find_now(id))
             .await?;
         // Before too: the commit wakes the dispatcher, which must not find the site still closed.
-        self.told(act);
+        self.told(act, None);
         let acted = match self.act_on(shard, id, act, &Filter::default()).await {
             Err(QueueError::Damaged(_)) if act == Act::Remove => {
                 self.remove_damaged(shard, id).await?;
                 Acted {
                     changed: 1,
                     busy: 0,
+                    messages: 1,
                 }
             }
             other => other?,
         };
-        self.told(act);
+        self.told(act, None);
         Ok(acted)
     }
 
@@ -199,7 +202,7 @@ impl Queue {
     pub async fn act_on_all(&self, filter: &Filter, act: Act) -> Result<Acted, QueueError> {
         let mut acted = Acted::default();
         let mut from = None;
-        self.told(act);
+        self.told(act, filter.domain.as_ref());
         loop {
             let page = self.list(filter, from, PAGE).await?;
             for listed in page.messages {
@@ -210,6 +213,7 @@ impl Queue {
                     Ok(one) => {
                         acted.changed += one.changed;
                         acted.busy += one.busy;
+                        acted.messages += one.messages;
                     }
                     Err(QueueError::NotFound | QueueError::Damaged(_)) => {}
                     Err(error) => return Err(error),
@@ -217,7 +221,7 @@ impl Queue {
             }
             from = page.next;
             if from.is_none() {
-                self.told(act);
+                self.told(act, filter.domain.as_ref());
                 return Ok(acted);
             }
         }
@@ -229,9 +233,9 @@ impl Queue {
         until_ms.is_some_and(|until_ms| until_ms > self.inner.runtime.now().unix_ms)
     }
 
-    fn told(&self, act: Act) {
+    fn told(&self, act: Act, domain: Option<&Domain>) {
         if matches!(act, Act::Retry | Act::Release) {
-            self.inner.news.retried();
+            self.inner.news.retried(domain);
         }
     }
 
@@ -282,6 +286,7 @@ impl Queue {
         if let Some(ticket) = ticket {
             ticket.done().await;
         }
+        acted.messages = u64::from(acted.changed + acted.busy > 0);
         Ok(acted)
     }
 

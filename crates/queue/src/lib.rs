@@ -44,7 +44,7 @@ pub use error::QueueError;
 pub use intent::Intent;
 pub use lease::{Change, Lease, Settlement};
 pub use message::{Message, Origin, body_of};
-pub use news::News;
+pub use news::{News, Retried};
 pub use progress::{Attempt, Progress, RecipientProgress};
 pub use recover::Recovered;
 pub use repair::RepairError;

@@ -23,6 +23,9 @@ pub(crate) const PRIORITY_STEP_MS: u64 = 60_000;
 /// Prefix header fields of a message.
 pub const PREFIX_BYTES_MAX: usize = 256 * 1024;
 
+/// Domains that are remembered as to be tried now; with more it is everything.
+pub(crate) const RETRIED_DOMAINS_MAX: usize = 1000;
+
 /// Records read at once by a list or a recovery.
 pub(crate) const PAGE: usize = 256;
 

@@ -4,16 +4,36 @@
 //! arrived earlier may show up later. So whoever scans the schedule does not go
 //! on from where it was, but from the earliest time that has been added since.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use engine::ShardId;
+use envelope::Domain;
+use parking_lot::Mutex;
 use tokio::sync::Notify;
+
+use crate::limits::RETRIED_DOMAINS_MAX;
+
+/// What is to be tried now, whatever is known about sites that were down.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Retried {
+    /// What goes to these domains.
+    Domains(HashSet<Domain>),
+    /// Everything.
+    Everything,
+}
+
+impl Default for Retried {
+    fn default() -> Self {
+        Self::Domains(HashSet::new())
+    }
+}
 
 /// What has changed since somebody looked.
 #[derive(Debug)]
 pub struct News {
     earliest_ms: Vec<AtomicU64>,
-    retried: AtomicBool,
+    retried: Mutex<Retried>,
     changed: Notify,
 }
 
@@ -21,7 +41,7 @@ impl News {
     pub(crate) fn new(shards: u16) -> Self {
         Self {
             earliest_ms: (0..shards).map(|_| AtomicU64::new(u64::MAX)).collect(),
-            retried: AtomicBool::new(false),
+            retried: Mutex::default(),
             changed: Notify::new(),
         }
     }
@@ -37,10 +57,10 @@ impl News {
         Some(earliest.swap(u64::MAX, Ordering::AcqRel)).filter(|&ms| ms != u64::MAX)
     }
 
-    /// True when a person asked for something to be tried now since the last call:
-    /// what is known about sites that were down is to be forgotten.
-    pub fn take_retried(&self) -> bool {
-        self.retried.swap(false, Ordering::AcqRel)
+    /// What was asked to be tried now since the last call: what is known about
+    /// those sites is to be forgotten.
+    pub fn take_retried(&self) -> Retried {
+        std::mem::take(&mut self.retried.lock())
     }
 
     /// Wakes the waiter for another reason.
@@ -55,8 +75,16 @@ impl News {
         self.wake();
     }
 
-    pub(crate) fn retried(&self) {
-        self.retried.store(true, Ordering::Release);
+    /// Something is to be tried now: for one domain, or none in particular.
+    pub(crate) fn retried(&self, domain: Option<&Domain>) {
+        let mut retried = self.retried.lock();
+        match (&mut *retried, domain) {
+            (Retried::Domains(domains), Some(domain)) if domains.len() < RETRIED_DOMAINS_MAX => {
+                domains.insert(domain.clone());
+            }
+            (retried, _) => *retried = Retried::Everything,
+        }
+        drop(retried);
         self.wake();
     }
 }

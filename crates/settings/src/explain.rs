@@ -53,7 +53,8 @@ pub fn reference() -> String {
     let mut out = String::from(
         "# Configuration\n\n\
          One TOML file. Every command takes `--config FILE`; without it, `./posthouse.toml` is read, then\n\
-         `/etc/posthouse/posthouse.toml`. Domains, people and rules are not in it: they live in the store.\n\
+         `/etc/posthouse/posthouse.toml`. Domains and people are not in it: they live in the store.\n\
+         What may come in and where it goes has a file of its own: [policy.md](policy.md).\n\
          `posthouse config check` finds mistakes, `posthouse config explain KEY` says what one key means, and\n\
          `posthouse config set KEY VALUE` changes it and keeps the comments.\n\n\
          This page is made by `posthouse config reference` from the program's own table of keys.\n",

@@ -174,6 +174,12 @@ keys! {
         /// Networks whose mail for elsewhere is taken. Loopback is not among them unless named.
         networks: Vec<Network> = [], example ["192.0.2.0/28"];
     }
+    /// What may come in and where it goes.
+    policy("policy.") PolicyFile {
+        /// The file with relay domains and rules; docs/policy.md describes it. It is read again on SIGHUP; one with mistakes changes nothing.
+        /// Empty is no rules.
+        rules: PathBuf = "", example "/etc/posthouse/rules.toml";
+    }
     /// Machines in front of this one, whose word about who the client is counts: for limits, relaying, logs and Received.
     trust("trust.") Trust {
         /// Proxies (HAProxy, a load balancer) whose connections to the mail ports begin with a PROXY header, version 1 or 2. A connection

@@ -71,6 +71,7 @@ impl Settings {
             &mut self.outbound.smart_host_password_file,
             &mut self.backup.passphrase_file,
             &mut self.backup.s3_credentials_file,
+            &mut self.policy.rules,
         ] {
             if !path.as_os_str().is_empty() {
                 *path = folder.join(&*path);
@@ -79,7 +80,7 @@ impl Settings {
     }
 }
 
-fn parse_toml(text: &str, mistakes: &mut Vec<Mistake>) -> Option<Document<String>> {
+pub(crate) fn parse_toml(text: &str, mistakes: &mut Vec<Mistake>) -> Option<Document<String>> {
     let mut text = text.to_owned();
     while mistakes.len() < SYNTAX_MISTAKES_MAX {
         let error = match Document::parse(text.clone()) {
@@ -118,7 +119,7 @@ fn blank_line(text: &str, line: usize) -> String {
     blanked
 }
 
-fn line_of(text: &str, offset: usize) -> usize {
+pub(crate) fn line_of(text: &str, offset: usize) -> usize {
     let end = offset.min(text.len());
     1 + text.as_bytes()[..end]
         .iter()
@@ -225,7 +226,7 @@ pub(crate) fn nearest_hint(name: &str) -> String {
 }
 
 /// How many letters must be changed, added or taken away (Levenshtein).
-fn distance(one: &str, two: &str) -> usize {
+pub(crate) fn distance(one: &str, two: &str) -> usize {
     let two: Vec<char> = two.chars().collect();
     let mut row: Vec<usize> = (0..=two.len()).collect();
     for (i, a) in one.chars().enumerate() {

@@ -142,8 +142,9 @@ impl Session {
         }
         self.client.facts.helo = hello.name;
         self.client.facts.extended = hello.verb != HelloVerb::Helo;
-        let may_relay = self.ports.policy.may_relay(&self.client.facts.session);
-        self.machine.allow_etrn(may_relay);
+        let session = &self.client.facts.session;
+        let may_flush = self.ports.policy.may_flush_some(session);
+        self.machine.allow_etrn(may_flush);
         let now = self.ports.runtime.now().unix_seconds();
         self.machine.set_now(i64::try_from(now).unwrap_or(i64::MAX));
         self.machine.accept();

@@ -379,3 +379,98 @@ async fn rfc_7504_3_a_relay_that_says_556_is_believed() {
     assert!(matches!(report.outcomes[0], Outcome::Permanent(_)));
     assert!(world.servers[1].said().is_empty());
 }
+
+mod primary {
+    //! Backup MX: RFC 5321 §5.1.
+
+    use super::*;
+
+    async fn deliver(world: &World, names: Names) -> Report {
+        let mut options = options();
+        options.port = world.port;
+        // Relay domains may be private.
+        options.allow_networks.clear();
+        let ports = ports(&world.runtime, names, options);
+        let domain = Domain::parse("x.example").unwrap();
+        let envelope = envelope(&["b@x.example"]);
+        let tls = TlsPolicy::Opportunistic;
+        deliver_to_primary(&ports, &domain, tls, &envelope, &message()).await
+    }
+
+    #[tokio::test]
+    async fn only_hosts_better_than_ourselves_are_tried() {
+        let world = World::new(vec![vec![willing()], vec![willing()], vec![willing()]]);
+        let names = Names::default()
+            .with_mx(
+                "x.example",
+                &[
+                    (5, "gone.example"),
+                    (10, "one.example"),
+                    (20, "Us.Example."),
+                ],
+            )
+            .with_address("one.example", "127.0.0.2")
+            .with_address("Us.Example.", "127.0.0.3");
+        let report = deliver(&world, names).await;
+        assert_eq!(
+            (codes(&report), report.host.as_deref()),
+            (vec![250], Some("one.example"))
+        );
+
+        // As good as ourselves, or worse: each would hand it to us again.
+        let names = Names::default()
+            .with_mx(
+                "x.example",
+                &[(20, "one.example"), (20, "us.example"), (30, "two.example")],
+            )
+            .with_address("one.example", "127.0.0.2")
+            .with_address("us.example", "127.0.0.4")
+            .with_address("two.example", "127.0.0.3");
+        let report = deliver(&world, names).await;
+        assert_eq!(codes(&report), [-451]);
+        assert!(matches!(report.outcomes[0], Outcome::Temporary(_)));
+        assert_eq!(world.servers[0].said().len(), 6, "the first time alone");
+        assert!(world.servers[1].said().is_empty());
+    }
+
+    #[tokio::test]
+    async fn nothing_but_the_primarys_word_about_the_message_is_final() {
+        let world = World::new(vec![vec![refusing("554 5.7.1 not you\r\n")]]);
+        let null = |mut names: Names| {
+            names.mx.insert("x.example", MxAnswer::NullMx);
+            names
+        };
+        let refusing = Names::default()
+            .with_mx("x.example", &[(10, "one.example")])
+            .with_address("one.example", "127.0.0.2");
+        let nowhere = Names::default().with_mx("x.example", &[(10, "gone.example")]);
+        for (names, code) in [
+            (Names::default(), -451),
+            (null(Names::default()), -451),
+            (nowhere, -451),
+            (refusing, 554),
+        ] {
+            let report = deliver(&world, names).await;
+            let outcome = &report.outcomes[0];
+            assert!(matches!(outcome, Outcome::Temporary(_)), "{outcome:?}");
+            assert_eq!(codes(&report), [code]);
+        }
+    }
+
+    #[tokio::test]
+    async fn its_word_about_a_recipient_is_final() {
+        let script = vec![
+            HELLO,
+            PLAIN,
+            ("MAIL", "250 ok\r\n"),
+            ("RCPT", "550 5.1.1 no such user\r\n"),
+            QUIT,
+        ];
+        let world = World::new(vec![vec![script]]);
+        let names = Names::default()
+            .with_mx("x.example", &[(10, "one.example")])
+            .with_address("one.example", "127.0.0.2");
+        let report = deliver(&world, names).await;
+        assert!(matches!(report.outcomes[0], Outcome::Permanent(_)));
+    }
+}

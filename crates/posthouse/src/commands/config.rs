@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, anyhow, bail};
 use serde_json::json;
+use settings::rules::Rules;
 use settings::{LoadError, Settings};
 
 use super::Context;
@@ -55,7 +56,14 @@ fn set(context: &Context<'_>, words: &[String]) -> anyhow::Result<()> {
 
 fn check(context: &Context<'_>) -> anyhow::Result<ExitCode> {
     let path = place::config_path(context.config)?;
-    match Settings::load(&path) {
+    let loaded = Settings::load(&path).and_then(|settings| {
+        let rules = &settings.policy.rules;
+        if !rules.as_os_str().is_empty() {
+            Rules::load(rules)?;
+        }
+        Ok(settings)
+    });
+    match loaded {
         Ok(_) => {
             if context.json {
                 output::result(&json!([]), true);

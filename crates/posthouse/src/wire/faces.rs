@@ -67,7 +67,8 @@ impl<'a> Faces<'a> {
             runtime.clone(),
             settings.relay.networks.clone(),
         )
-        .with_sending_limits(sending_limits(&settings.limits));
+        .with_sending_limits(sending_limits(&settings.limits))
+        .with_rules(store.rules.clone());
         let imap = imap_server::Ports {
             mailstore: store.mailstore.clone(),
             blobs: store.blobs.clone(),

@@ -13,6 +13,7 @@ use runtime::{Runtime, Task};
 use sasl::{Credentials, Secret};
 use settings::{OutboundMode, Settings};
 
+use crate::bind::RoutesByRules;
 use crate::store::Store;
 
 /// Starts the dispatcher; it ends with the drain.
@@ -40,6 +41,7 @@ pub(super) fn start(
             smart_host,
         )),
         local,
+        routes: Arc::new(RoutesByRules(store.rules.clone())),
         metrics: metrics.clone(),
     };
     let dispatcher = Dispatcher::new(ports, options);

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::Retried;
 use crate::{Act, Acted, Filter};
 use queue_model::State;
 
@@ -81,17 +82,25 @@ async fn retry_makes_a_deferred_one_due_and_tells_the_dispatcher() {
     };
     let id = world.put_with(&["bob@there.test"], later).await;
     assert!(world.due().await.is_empty());
-    assert!(!world.queue.news().take_retried());
+    assert_eq!(world.queue.news().take_retried(), Retried::default());
     let acted = world.queue.act(id, Act::Retry).await.expect("done");
     assert_eq!(
         acted,
         Acted {
             changed: 1,
-            busy: 0
+            busy: 0,
+            messages: 1,
         }
     );
     assert_eq!(world.due().await.len(), 1);
-    assert!(world.queue.news().take_retried());
+    assert_eq!(world.queue.news().take_retried(), Retried::Everything);
+    let acted = world
+        .queue
+        .act_on_all(&by_domain("there.test"), Act::Retry)
+        .await;
+    assert_eq!(acted.expect("done").messages, 1);
+    let only = Retried::Domains([domain("there.test")].into());
+    assert_eq!(world.queue.news().take_retried(), only);
 }
 
 #[tokio::test]
@@ -156,7 +165,8 @@ async fn what_is_being_attempted_is_left_alone() {
         acted,
         Acted {
             changed: 1,
-            busy: 1
+            busy: 1,
+            messages: 1,
         }
     );
     let change = lease

@@ -231,8 +231,16 @@ async fn rfc_1985_etrn_starts_the_queue_of_a_domain_for_those_who_may_relay() {
     }
     client
         .dialogue(&[
-            ("ETRN Elsewhere.test", "250 2.0.0"),
+            (
+                "ETRN Elsewhere.test",
+                "253 2.0.0 OK, 1 pending messages for node elsewhere.test started",
+            ),
+            // Again within a minute: nothing is counted.
             ("ETRN elsewhere.test", "250 2.0.0"),
+            (
+                "ETRN empty.test",
+                "251 2.0.0 OK, no messages waiting for node empty.test",
+            ),
         ])
         .await;
     let states: Vec<_> = list()
@@ -252,5 +260,41 @@ async fn rfc_1985_etrn_starts_the_queue_of_a_domain_for_those_who_may_relay() {
     let mut stranger = world.stranger().await;
     stranger
         .dialogue(&[("ETRN other-place.test", "459 4.7.1")])
+        .await;
+}
+
+#[tokio::test]
+async fn a_relay_domains_mail_is_taken_from_anybody_and_its_own_network_starts_its_queue() {
+    let world = World::new().await;
+    let rules = "[relay_domain.\"primary.test\"]\netrn = [\"198.51.100.7\"]\n\
+                 [relay_domain.\"other-place.test\"]\n";
+    let rules = settings::rules::Rules::parse(rules).unwrap();
+    world.ports.policy.rules().replace(rules);
+    let mut client = world.stranger().await;
+    client
+        .dialogue(&[
+            ("MAIL FROM:<a@far.test>", "250"),
+            ("RCPT TO:<x@primary.test>", "250 2.1.5"),
+            ("RCPT TO:<x@elsewhere.test>", "550 5.7.1"),
+            ("RCPT TO:<x@sub.primary.test>", "550 5.7.1"),
+            // Number 8 of the vulnerability list, by way of the primary.
+            ("RCPT TO:<x%elsewhere.test@primary.test>", "550 5.7.1"),
+            ("RCPT TO:<elsewhere.test!x@primary.test>", "550 5.7.1"),
+            ("RCPT TO:<\"x@elsewhere.test\"@primary.test>", "550 5.7.1"),
+            ("DATA", "354"),
+            ("Subject: x\r\n\r\nhi\r\n.", "250 2.0.0"),
+            ("ETRN primary.test", "253 2.0.0"),
+            ("ETRN other-place.test", "459 4.7.1"),
+            ("ETRN elsewhere.test", "459 4.7.1"),
+        ])
+        .await;
+    assert_eq!(world.queued().await, 1);
+    // Taken out of the rules, it is a stranger's domain again.
+    world.ports.policy.rules().replace(Default::default());
+    client
+        .dialogue(&[
+            ("MAIL FROM:<a@far.test>", "250"),
+            ("RCPT TO:<x@primary.test>", "550 5.7.1"),
+        ])
         .await;
 }
