@@ -1,6 +1,7 @@
 //! What the face tells about a message: the session and the envelope.
 
 use envelope::Envelope;
+use policy::check::Evidence;
 use policy::{Decision, Role, Session};
 
 /// The session a message came in by.
@@ -16,6 +17,8 @@ pub struct Facts {
     pub extended: bool,
     /// Version and cipher of the TLS session, for people; `None` without TLS.
     pub tls: Option<String>,
+    /// What the checks found about the client.
+    pub evidence: Evidence,
 }
 
 impl Facts {

@@ -13,10 +13,11 @@ use bytes::Bytes;
 use envelope::{Address, Domain, ReversePath};
 use mime::{DateTime, format_date};
 use policy::Role;
+use policy::check::IpRev;
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
-/// The trace field of a transaction, with CRLF.
+/// The trace field of a transaction, with CRLF, under the fields that checks want.
 pub(crate) fn received(
     hostname: &str,
     facts: &Facts,
@@ -25,13 +26,14 @@ pub(crate) fn received(
     only_recipient: Option<&Address>,
     at: DateTime,
 ) -> String {
-    let mut out = String::with_capacity(256);
+    let mut out = facts.evidence.header();
     out.push_str("Received: from ");
     if facts.session.role == Role::Submission {
         // Where users are is nobody's business; the trace has it.
         out.push_str("authenticated-client");
     } else {
-        write_from(&mut out, &facts.helo, facts.session.client_ip);
+        let name = facts.evidence.iprev().and_then(IpRev::name);
+        write_from(&mut out, &facts.helo, name, facts.session.client_ip);
     }
     let protocol = facts.protocol(smtputf8);
     // Writing to a String cannot fail.
@@ -49,17 +51,18 @@ pub(crate) fn received(
     out
 }
 
-/// `helo ([192.0.2.1])`, or the address alone where HELO was no name.
-fn write_from(out: &mut String, helo: &str, ip: IpAddr) {
+/// `helo (name [192.0.2.1])` with the name that leads back to the address, where
+/// there is one; the address in HELO's place where that was no name.
+fn write_from(out: &mut String, helo: &str, name: Option<&str>, ip: IpAddr) {
     let literal = Domain::from_ip(ip.to_canonical());
-    match Domain::parse_or_literal(helo) {
-        Ok(name) => {
-            let _ = write!(out, "{} ({literal})", name.to_ascii());
-        }
-        Err(_) => {
-            let _ = write!(out, "{literal}");
-        }
-    }
+    let name = name.map(comment).filter(|name| !name.contains(' '));
+    // Writing to a String cannot fail.
+    let _ = match (Domain::parse_or_literal(helo), name) {
+        (Ok(helo), Some(name)) => write!(out, "{} ({name} {literal})", helo.to_ascii()),
+        (Ok(helo), None) => write!(out, "{} ({literal})", helo.to_ascii()),
+        (Err(_), Some(name)) => write!(out, "{literal} ({name} {literal})"),
+        (Err(_), None) => write!(out, "{literal}"),
+    };
 }
 
 fn comment(text: &str) -> String {
@@ -143,6 +146,7 @@ mod tests {
             helo: helo.into(),
             extended: true,
             tls: None,
+            evidence: Default::default(),
         }
     }
 

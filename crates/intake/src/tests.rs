@@ -210,6 +210,7 @@ pub(crate) fn stranger() -> Facts {
         helo: "mail.far.test".into(),
         extended: true,
         tls: None,
+        evidence: Default::default(),
     }
 }
 

@@ -5,8 +5,11 @@
 //! - [`Policy::check_sender`]: MAIL FROM; [`Policy::check_recipient`]: RCPT TO.
 //!   The answer is a [`Decision`], or a reply in the words of RFC 5321 and 3463.
 //!
+//! - [`check`]: what looks at strangers before their mail is taken.
+//!
 //! Not here: the protocol (`smtp-proto`), who exists (`directory`), delivering
-//! (`intake`), evidence about strangers (SPF, block lists: a later crate).
+//! (`intake`), what a message says (SPF, DKIM, content: a later crate, behind
+//! [`check::Check`]).
 //!
 //! Invariants:
 //! - Mail for a domain that is neither ours nor one whose backup MX we are is taken
@@ -16,6 +19,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod check;
 pub mod limits;
 mod owner;
 mod priority;
@@ -32,6 +36,9 @@ pub use room::{FULL_SINCE_PREFIX, check_full_since};
 pub use sending::{KNOWN_PREFIX, Overrun, PerTime, SendingLimits, check_known};
 pub use session::{Role, Session};
 
+use std::sync::Arc;
+
+use check::Checks;
 use directory::Directory;
 use engine::SharedEngine;
 use mailstore::Mailstore;
@@ -50,6 +57,7 @@ pub struct Policy {
     full_since: FullSince,
     sending: Sending,
     rules: CurrentRules,
+    checks: Option<Arc<Checks>>,
 }
 
 impl Policy {
@@ -69,6 +77,7 @@ impl Policy {
             full_since: FullSince::new(engine, runtime),
             sending: Sending::default(),
             rules: CurrentRules::default(),
+            checks: None,
         }
     }
 
@@ -90,6 +99,13 @@ impl Policy {
     #[must_use]
     pub fn rules(&self) -> &CurrentRules {
         &self.rules
+    }
+
+    /// With checks of strangers; without them there are none.
+    #[must_use]
+    pub fn with_checks(mut self, checks: Checks) -> Self {
+        self.checks = Some(Arc::new(checks));
+        self
     }
 
     /// May this session send to domains that are not ours?

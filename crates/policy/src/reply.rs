@@ -9,6 +9,21 @@ pub fn local_trouble() -> Reply {
     Reply::enhanced(451, (4, 3, 0), "local trouble, please try again later")
 }
 
+/// A refusal with the id that its reader can quote to an operator of ours.
+#[must_use]
+pub fn with_id(reply: &Reply, id: &str) -> Reply {
+    let mut reply = reply.clone();
+    let quote = format!("(id {id})");
+    match reply.lines.last_mut() {
+        Some(last) => {
+            last.push(' ');
+            last.push_str(&quote);
+        }
+        None => reply.lines.push(quote),
+    }
+    reply
+}
+
 pub(crate) fn login_needed() -> Reply {
     Reply::enhanced(530, (5, 7, 0), "authentication required")
 }

@@ -12,10 +12,10 @@ use settings::Network;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-struct World {
+pub(crate) struct World {
     directory: Directory,
-    policy: Policy,
-    runtime: Runtime,
+    pub(crate) policy: Policy,
+    pub(crate) runtime: Runtime,
 }
 
 fn address(text: &str) -> Address {
@@ -27,7 +27,7 @@ fn ip(text: &str) -> IpAddr {
 }
 
 impl World {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let engine: SharedEngine = Arc::new(MemoryEngine::new(3));
         let runtime = Runtime::for_tests();
         let directory = Directory::new(Arc::clone(&engine), runtime.clone(), Options::for_tests());
@@ -94,7 +94,7 @@ impl World {
         }
     }
 
-    async fn submission(&self, name: &str) -> Session {
+    pub(crate) async fn submission(&self, name: &str) -> Session {
         Session {
             role: Role::Submission,
             identity: Some(self.identity(name).await),

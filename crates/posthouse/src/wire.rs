@@ -6,6 +6,7 @@
 
 mod accept;
 mod collection;
+mod door;
 mod faces;
 mod listeners;
 mod outgoing;
@@ -24,6 +25,8 @@ use anyhow::Context as _;
 use certs::Certificates;
 use intake::Intake;
 use observe::Metrics;
+use policy::check::Names;
+use resolver::Resolver;
 use runtime::net::UnixListener;
 use runtime::process::{self, Signal, Signals};
 use runtime::{Runtime, Task};
@@ -228,14 +231,17 @@ impl System {
         let asking = (!authorities.as_os_str().is_empty())
             .then(|| self.certificates.server_tls_asking(authorities))
             .transpose()?;
+        let dns =
+            Resolver::new(&settings.resolver.servers).context("cannot set up name look-ups")?;
+        let names: Arc<dyn Names> = Arc::new(dns.clone());
         let faces = Faces::new(
             settings,
             &self.hostname,
-            &self.runtime,
             &self.store,
             &self.intake,
             metrics,
             &tls,
+            &names,
         )
         .with_certificates(asking.as_ref());
         for (name, listener) in bound.into_listeners() {
@@ -260,6 +266,7 @@ impl System {
             &self.store,
             local,
             metrics,
+            dns,
         )?;
         self.running
             .entry("dispatcher")

@@ -1,6 +1,6 @@
 //! Questions and what their answers mean: RFC 5321 §5.1, RFC 7505, RFC 2308.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use envelope::Domain;
 use hickory_resolver::TokioResolver;
@@ -118,6 +118,27 @@ impl Resolver {
         } else {
             AddressAnswer::NxDomain
         })
+    }
+
+    /// A name's IPv4 addresses; none when there is none. For lists that answer so (RFC 5782).
+    ///
+    /// # Errors
+    /// Nothing is known now.
+    ///
+    /// # Cancel safety
+    /// Dropping the future drops the question.
+    pub async fn ipv4(&self, name: &str) -> Result<Vec<Ipv4Addr>, TemporaryError> {
+        let Found::Records(lookup) = self.ask(name, RecordType::A).await? else {
+            return Ok(Vec::new());
+        };
+        let addresses = lookup
+            .answers()
+            .iter()
+            .filter_map(|record| match &record.data {
+                RData::A(address) => Some(address.0),
+                _ => None,
+            });
+        Ok(addresses.take(ADDRESSES_MAX).collect())
     }
 
     /// The names of an address; none when there is none.

@@ -282,6 +282,15 @@ async fn reverse_names() {
 }
 
 #[tokio::test]
+async fn lists_answer_with_ipv4_addresses() {
+    let (_server, resolver) = world();
+    let two = Ok(vec![[192, 0, 2, 1].into(), [192, 0, 2, 2].into()]);
+    assert_eq!(resolver.ipv4("both.test").await, two);
+    assert_eq!(resolver.ipv4("two.test").await, Ok(Vec::new()));
+    assert_eq!(resolver.ipv4("nowhere.test").await, Ok(Vec::new()));
+}
+
+#[tokio::test]
 async fn an_answer_is_remembered() {
     let (server, resolver) = world();
     for _ in 0..3 {

@@ -11,7 +11,8 @@ use std::time::Duration;
 use toml_edit::Value;
 
 use crate::kinds::{
-    HostPort, Kind, LogFormat, LogLevel, Network, OutboundMode, Size, TimeOfDay, UserService,
+    CheckMode, HostPort, Kind, LogFormat, LogLevel, Network, OutboundMode, Size, TimeOfDay,
+    UserService,
 };
 
 /// One key of the file, as the table defines it.
@@ -211,6 +212,25 @@ keys! {
         connections: u64 = 20000, example 5000, from 10 to 1000000;
         /// Sessions at once from one address, for each protocol. Loopback is exempt.
         connections_per_address: u64 = 200, example 50, from 1 to 1000000;
+    }
+    /// What servers of strangers go through on the MX port before their mail is taken. Each finding is a mark (X-Posthouse-Marks in the
+    /// header, points, the log); only what is set to "refuse", or too many points together, refuses mail, and never that for postmaster and
+    /// abuse. Users, LMTP and relay.networks are not concerned.
+    door("door.") Door {
+        /// Networks that are not looked at either.
+        exempt: Vec<Network> = ["127.0.0.0/8", "::1", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "fc00::/7", "fe80::/10"], example ["10.0.0.0/8", "198.51.100.0/24"];
+        /// The points at which mail is refused. A mark counts 2 points, a listing what door.lists says. 0 never refuses for points.
+        refuse_at: u64 = 10, example 6, from 0 to 1000;
+        /// An address without a reverse name, or with one that does not lead back to it.
+        iprev: CheckMode = "mark", example "refuse";
+        /// A HELO that is neither a full host name nor an address in brackets.
+        helo_syntax: CheckMode = "mark", example "refuse";
+        /// A HELO with our own name or address.
+        helo_own_name: CheckMode = "refuse", example "mark";
+        /// A HELO with an address that is not the client's.
+        helo_literal: CheckMode = "mark", example "refuse";
+        /// A HELO name that is not the reverse name of the client's address and does not lead to it.
+        helo_mismatch: CheckMode = "mark", example "off";
     }
     /// Logins.
     auth("auth.") Auth {

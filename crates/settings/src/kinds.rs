@@ -381,6 +381,18 @@ impl Kind for Vec<UserService> {
 }
 
 choices! {
+    /// What a finding about a stranger's server leads to.
+    CheckMode, "\"off\", \"mark\" or \"refuse\"" {
+        /// It is not looked for.
+        Off = "off",
+        /// It is noted, and adds to what else is found.
+        Mark = "mark",
+        /// It is enough to refuse mail.
+        Refuse = "refuse",
+    }
+}
+
+choices! {
     /// The form of the log's lines.
     LogFormat, "\"text\" or \"json\"" {
         /// For people.

@@ -26,11 +26,11 @@ pub mod rules;
 pub use edit::{EditError, edit, render};
 pub use explain::{explain, names, reference, shown};
 pub use keys::{
-    Auth, Delivery, General, Imap, Limits, Listen, Log, Outbound, PolicyFile, Pop3, Queue, Relay,
-    Resolver, Sendmail, Settings, Smtp, Store, Tls, Trust,
+    Auth, Delivery, Door, General, Imap, Limits, Listen, Log, Outbound, PolicyFile, Pop3, Queue,
+    Relay, Resolver, Sendmail, Settings, Smtp, Store, Tls, Trust,
 };
 pub use kinds::{
-    HostPort, LogFormat, LogLevel, Network, OutboundMode, Size, TimeOfDay, UserService,
+    CheckMode, HostPort, LogFormat, LogLevel, Network, OutboundMode, Size, TimeOfDay, UserService,
 };
 pub use mistake::{LoadError, Mistake, Mistakes};
 

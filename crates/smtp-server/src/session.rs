@@ -66,7 +66,9 @@ impl Session {
     pub(crate) async fn run(&mut self) {
         let id = self.client.facts.session_id.clone();
         tracing::debug!(session = %id, peer = %self.conn.peer_addr(), protocol = self.config.protocol(), "session begins");
-        self.machine.greet();
+        if Box::pin(self.arrive()).await {
+            self.machine.greet();
+        }
         match self.converse().await {
             Ok(reason) => tracing::debug!(session = %id, ?reason, "session ends"),
             Err(error) => tracing::debug!(session = %id, %error, "session breaks off"),

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod dialogues;
+mod door;
 mod relay;
 mod submission;
 mod wishes;
@@ -20,6 +21,7 @@ use intake::Intake;
 use mailstore::{Mailstore, QuotaLimits};
 use observe::Metrics;
 use policy::Policy;
+use policy::check::{self, Check, Checks, hello};
 use queue::Queue;
 use runtime::net::Conn;
 use runtime::tls::{ClientTls, ServerTls};
@@ -63,6 +65,15 @@ impl World {
     }
 
     async fn with_sending_limits(limits: policy::SendingLimits) -> Self {
+        Self::with_policy(|policy, _| policy.with_sending_limits(limits)).await
+    }
+
+    /// With checks of strangers besides that for our own name.
+    async fn with_checks(checks: Vec<Arc<dyn Check>>) -> Self {
+        Self::with_policy(|policy, runtime| policy.with_checks(all_checks(runtime, checks))).await
+    }
+
+    async fn with_policy(change: impl FnOnce(Policy, &Runtime) -> Policy) -> Self {
         let engine: SharedEngine = Arc::new(MemoryEngine::new(1));
         let runtime = Runtime::for_tests();
         let blobs = Arc::new(Blobs::new(engine.clone()));
@@ -87,7 +98,8 @@ impl World {
             runtime.clone(),
             networks,
         )
-        .with_sending_limits(limits);
+        .with_checks(all_checks(&runtime, Vec::new()));
+        let policy = change(policy, &runtime);
         let intake_ports = intake::Ports {
             engine: engine.clone(),
             runtime: runtime.clone(),
@@ -192,6 +204,17 @@ impl World {
     async fn inbox(&self, account: u64) -> Vec<String> {
         read_inbox(&self.mailstore, AccountId(account)).await
     }
+}
+
+fn all_checks(runtime: &Runtime, mut checks: Vec<Arc<dyn Check>>) -> Checks {
+    let host = Domain::parse("mx.demo.test").ok();
+    let mode = settings::CheckMode::Refuse;
+    checks.insert(0, Arc::new(hello::OwnName { mode, host }));
+    let options = check::Options {
+        refuse_at: 10,
+        ..check::Options::default()
+    };
+    Checks::new(runtime, options, checks)
 }
 
 async fn read_inbox(mailstore: &Mailstore, account: AccountId) -> Vec<String> {

@@ -10,6 +10,7 @@ use envelope::{
 use intake::{Facts, Receiving, Transaction};
 use observe::Door;
 use policy::Decision;
+use policy::check::{self, Refusal, Visitor};
 use runtime::Runtime;
 use runtime::net::Conn;
 use sasl::Question;
@@ -29,6 +30,8 @@ pub(crate) enum Next {
 /// Who is there, and what it is about to send.
 pub(crate) struct Client {
     pub(crate) facts: Facts,
+    /// What the checks know of it.
+    pub(crate) visitor: Visitor,
     auth_failures: u32,
     /// Who it is once the exchange is done.
     granted: Option<Identity>,
@@ -69,13 +72,15 @@ impl Client {
                 identity: None,
                 local_user: config.local_user.clone(),
             },
-            session_id: format!("{:012x}", runtime.random_u64() >> 16),
+            session_id: session_id(runtime),
             helo: String::new(),
             extended: false,
             tls: tls_name(conn),
+            evidence: check::Evidence::default(),
         };
         Self {
             facts,
+            visitor: Visitor::default(),
             auth_failures: 0,
             granted: None,
             pending: None,
@@ -99,6 +104,13 @@ impl Client {
     }
 }
 
+/// The session's name in the log and in refusals: the milliseconds, then chance. It grows with time,
+/// so that what is kept under it lies in the order of events.
+fn session_id(runtime: &Runtime) -> String {
+    let chance = runtime.random_u64() >> 44;
+    format!("{:016x}", runtime.now().unix_ms << 20 | chance)
+}
+
 /// Version and cipher, for people.
 pub(crate) fn tls_name(conn: &Conn) -> Option<String> {
     conn.tls_info()
@@ -108,7 +120,7 @@ pub(crate) fn tls_name(conn: &Conn) -> Option<String> {
 impl Session {
     pub(crate) async fn handle(&mut self, event: Event) -> Next {
         match event {
-            Event::Hello(hello) => self.hello(hello),
+            Event::Hello(hello) => self.hello(hello).await,
             Event::Auth(question) => self.auth(&question).await,
             Event::LoggedIn => self.logged_in(),
             Event::StartTls => return Next::StartTls,
@@ -126,19 +138,37 @@ impl Session {
             Event::Reset => self.client.drop_transaction(),
             Event::Verify(inquiry) => self.verify(&inquiry).await,
             Event::Expand(inquiry) => self.expand(&inquiry).await,
-            Event::XClient(said) => self.xclient(&said),
+            Event::XClient(said) => self.xclient(&said).await,
             Event::Etrn(domain) => self.etrn(&domain).await,
             Event::Close(reason) => return Next::Close(reason),
         }
         Next::Continue
     }
 
-    fn hello(&mut self, hello: Hello) {
+    /// Before the greeting; false when the client gets none.
+    pub(crate) async fn arrive(&mut self) -> bool {
+        let (session, visitor) = (&self.client.facts.session, &mut self.client.visitor);
+        let checked = self.ports.policy.check_arrival(session, visitor);
+        match Box::pin(checked).await {
+            Some(refusal) => {
+                let reply = self.refused("connection", "", refusal.reply());
+                self.machine.close(&reply);
+                false
+            }
+            None => true,
+        }
+    }
+
+    async fn hello(&mut self, hello: Hello) {
         self.client.drop_transaction();
-        if self.is_our_name(&hello) {
-            let text = "that is our own name, not yours";
-            self.machine.reply(&Reply::enhanced(550, (5, 7, 1), text));
-            return;
+        let said = check::Hello {
+            name: hello.name.clone(),
+            domain: hello.domain,
+        };
+        let (session, visitor) = (&self.client.facts.session, &mut self.client.visitor);
+        let checked = self.ports.policy.check_hello(session, visitor, said);
+        if let Some(refusal) = Box::pin(checked).await {
+            return self.refuse("hello", &hello.name, &refusal);
         }
         self.client.facts.helo = hello.name;
         self.client.facts.extended = hello.verb != HelloVerb::Helo;
@@ -148,20 +178,6 @@ impl Session {
         let now = self.ports.runtime.now().unix_seconds();
         self.machine.set_now(i64::try_from(now).unwrap_or(i64::MAX));
         self.machine.accept();
-    }
-
-    /// A stranger's server that says it is us lies; a program on this machine, or
-    /// one that may relay, does not.
-    fn is_our_name(&self, hello: &Hello) -> bool {
-        let session = &self.client.facts.session;
-        let ours = hello.domain.as_ref().is_some_and(|domain| {
-            Some(domain) == self.config.host.as_ref()
-                || domain.literal_ip() == Some(session.server_ip)
-        });
-        ours && self.config.role() == Role::Mx
-            && !session.client_ip.is_loopback()
-            && session.client_ip != session.server_ip
-            && !self.ports.policy.may_relay(session)
     }
 
     async fn auth(&mut self, question: &Question) {
@@ -217,7 +233,7 @@ impl Session {
     }
 
     /// From here on the session is the proxy's client's: its limits, its rights.
-    fn xclient(&mut self, said: &XClient) {
+    async fn xclient(&mut self, said: &XClient) {
         let unknown = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
         let client = said.address.map(|address| address.unwrap_or(unknown));
         let client = client.unwrap_or(self.client.facts.session.client_ip);
@@ -234,7 +250,9 @@ impl Session {
         }
         let id = &self.client.facts.session_id;
         tracing::debug!(session = %id, %client, proxy = %self.conn.peer_addr(), "a proxy's client");
-        self.machine.accept();
+        if self.arrive().await {
+            self.machine.accept();
+        }
     }
 
     async fn mail(&mut self, mail: Mail) {
@@ -242,6 +260,14 @@ impl Session {
         let session = &self.client.facts.session;
         let checked = self.ports.policy.check_sender(session, &mail.reverse_path);
         let checked = Box::pin(checked).await;
+        if checked.is_ok() {
+            let (session, visitor) = (&self.client.facts.session, &mut self.client.visitor);
+            let policy = &self.ports.policy;
+            let checked = policy.check_mail(session, visitor, &mail.reverse_path);
+            if let Some(refusal) = Box::pin(checked).await {
+                return self.refuse("sender", &mail.reverse_path.to_string(), &refusal);
+            }
+        }
         match checked.and_then(|()| self.wishes(&mail)) {
             Ok(wishes) => {
                 let mut envelope = Envelope::new(mail.reverse_path);
@@ -273,7 +299,7 @@ impl Session {
                 }
             }
             Err(reply) => {
-                self.refused("sender", &mail.reverse_path.to_string(), &reply);
+                let reply = self.refused("sender", &mail.reverse_path.to_string(), &reply);
                 self.machine.reply(&reply);
             }
         }
@@ -332,9 +358,14 @@ impl Session {
             }
         }
         if let Decision::Refuse(reply) = decision {
-            self.refused("recipient", &rcpt.path.to_string(), &reply);
+            let reply = self.refused("recipient", &rcpt.path.to_string(), &reply);
             self.machine.reply(&reply);
             return;
+        }
+        let (session, visitor) = (&self.client.facts.session, &mut self.client.visitor);
+        let checked = self.ports.policy.check_rcpt(session, visitor, &rcpt.path);
+        if let Some(refusal) = Box::pin(checked).await {
+            return self.refuse("recipient", &rcpt.path.to_string(), &refusal);
         }
         let address = self.address_of(rcpt.path);
         if let (Some(pending), Some(address)) = (&mut self.client.pending, address) {
@@ -371,6 +402,7 @@ impl Session {
         let lmtp = self.config.role() == Role::Lmtp;
         self.client.each = lmtp || self.client.pending.as_ref().is_some_and(|p| p.prdr);
         let hold = self.hold().await;
+        self.client.facts.evidence = self.client.visitor.evidence().clone();
         let begun = match self.client.pending.take() {
             Some(pending) => self.ports.intake.begin(Transaction {
                 hold,
@@ -389,7 +421,7 @@ impl Session {
                 self.machine.accept();
             }
             Err(reply) => {
-                self.refused("data", "", &reply);
+                let reply = self.refused("data", "", &reply);
                 self.machine.reply(&reply);
             }
         }
@@ -440,10 +472,23 @@ impl Session {
         self.ports.metrics.message_refused(self.door(), "data");
     }
 
-    fn refused(&self, what: &'static str, who: &str, reply: &Reply) {
+    /// Says no as a check wants it.
+    fn refuse(&mut self, what: &'static str, who: &str, refusal: &Refusal) {
+        let reply = self.refused(what, who, refusal.reply());
+        match refusal {
+            Refusal::Command(_) => self.machine.reply(&reply),
+            Refusal::Session(_) => self.machine.close(&reply),
+        }
+    }
+
+    /// Notes a refusal; the reply with the id under which it is found.
+    fn refused(&self, what: &'static str, who: &str, reply: &Reply) -> Reply {
         let session = &self.client.facts.session_id;
-        tracing::info!(%session, what, who, reply = %reply.to_line(), "refused");
+        let client = self.client.facts.session.client_ip;
+        let found = self.client.visitor.evidence().summary();
+        tracing::info!(%session, what, who, %client, found, reply = %reply.to_line(), "refused");
         self.ports.metrics.message_refused(self.door(), what);
+        policy::reply::with_id(reply, session)
     }
 
     fn door(&self) -> Door {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use intake::Intake;
 use observe::Metrics;
 use policy::Policy;
+use policy::check::Names;
 use runtime::net::{Conn, Listener, UnixListener};
 use runtime::tls::ServerTls;
 use runtime::{Runtime, Task};
@@ -12,6 +13,7 @@ use settings::Settings;
 use smtp_server::Role;
 
 use super::accept::Hall;
+use super::door;
 use crate::store::Store;
 
 const SMTP_REFUSAL: &str = "421 4.3.2 too many sessions here; try again later\r\n";
@@ -52,12 +54,13 @@ impl<'a> Faces<'a> {
     pub(super) fn new(
         settings: &'a Settings,
         hostname: &'a str,
-        runtime: &'a Runtime,
         store: &'a Arc<Store>,
         intake: &Intake,
         metrics: &'a Arc<Metrics>,
         tls: &'a ServerTls,
+        names: &Arc<dyn Names>,
     ) -> Self {
+        let runtime = &store.runtime;
         let hall = |protocol, refusal| Hall::new(protocol, refusal, settings, runtime);
         let count = |limit: u64| usize::try_from(limit).unwrap_or(usize::MAX);
         let policy = Policy::new(
@@ -68,7 +71,8 @@ impl<'a> Faces<'a> {
             settings.relay.networks.clone(),
         )
         .with_sending_limits(sending_limits(&settings.limits))
-        .with_rules(store.rules.clone());
+        .with_rules(store.rules.clone())
+        .with_checks(door::checks(settings, hostname, runtime, names));
         let imap = imap_server::Ports {
             mailstore: store.mailstore.clone(),
             blobs: store.blobs.clone(),

@@ -24,6 +24,7 @@ pub(super) fn start(
     store: &Arc<Store>,
     local: Arc<dyn Local>,
     metrics: &Arc<Metrics>,
+    dns: Resolver,
 ) -> anyhow::Result<Task<()>> {
     let smart_host = smart_host(&settings.outbound)?;
     let mut options = dispatch::Options::new(
@@ -37,7 +38,7 @@ pub(super) fn start(
         queue: store.queue.clone(),
         runtime: runtime.clone(),
         transport: Arc::new(SmtpTransport::new(
-            deliver_ports(settings, hostname, runtime)?,
+            deliver_ports(settings, hostname, runtime, dns)?,
             smart_host,
         )),
         local,
@@ -107,6 +108,7 @@ fn deliver_ports(
     settings: &Settings,
     hostname: &str,
     runtime: &Runtime,
+    dns: Resolver,
 ) -> anyhow::Result<deliver::Ports> {
     let outbound = &settings.outbound;
     let mut options = deliver::Options::new(hostname);
@@ -124,7 +126,6 @@ fn deliver_ports(
         .flatten()
         .copied()
         .collect();
-    let dns = Resolver::new(&settings.resolver.servers).context("cannot set up name look-ups")?;
     Ok(deliver::Ports {
         runtime: runtime.clone(),
         dns: Arc::new(dns),
