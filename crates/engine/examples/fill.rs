@@ -44,6 +44,9 @@ const SHARD: ShardId = ShardId(0);
 const WORST: Duration = Duration::from_millis(500);
 const P999: Duration = Duration::from_millis(60);
 
+/// How much the collector stands back, in steps of `nice`.
+const COLLECT_NICE: i32 = 10;
+
 /// Between two looks at the store's size.
 const COLLECT_PAUSE: Duration = Duration::from_millis(20);
 
@@ -249,6 +252,9 @@ impl Writer {
 /// Frees the oldest segments whenever the store is larger than it may be. All
 /// bodies in them are dead: here nothing names a body for longer than it takes.
 fn collect(engine: &EmbeddedEngine, keep: u64, size: &Size) -> Result<(), CollectError> {
+    // A server's collector rests many times as long as it works; this one has
+    // to follow writers at full speed, and stands back instead.
+    let _ = rustix::process::setpriority_process(None, COLLECT_NICE);
     while !size.over.load(Ordering::Relaxed) {
         let sealed = engine.sealed_segments(SHARD);
         let bytes: u64 = sealed.iter().map(|segment| segment.bytes).sum();

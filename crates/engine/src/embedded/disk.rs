@@ -139,8 +139,8 @@ pub trait Disk: Debug + Send + Sync {
     }
 }
 
-/// Bytes of zeros written at a time.
-const FILL_BYTES: usize = 1 << 20;
+/// Bytes of zeros written at a time: what a group may have to wait for.
+const FILL_BYTES: usize = 256 << 10;
 
 /// Writes every byte of a new segment, so that later writes change no
 /// metadata: a sync that extends a file costs twenty times one that does not.
@@ -153,8 +153,11 @@ fn fill(file: &dyn SegmentFile, header: &[u8], bytes: u64) -> io::Result<()> {
         file.write_at(&zeros.as_slice()[..len], at)?;
         at += len as u64;
     }
-    file.write_at(header, 0)?;
-    file.write_at(header, bytes - BLOCK as u64)?;
+    let mut block = zeros;
+    block.clear();
+    block.extend(header);
+    file.write_at(block.as_slice(), 0)?;
+    file.write_at(block.as_slice(), bytes - BLOCK as u64)?;
     file.sync()
 }
 

@@ -2,7 +2,8 @@
 
 use super::{Disk, SegmentFile};
 use crate::folders;
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{FallocateFlags, Mode, OFlags};
+use rustix::io::Errno;
 use std::fs::{self, File};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{self, ErrorKind};
@@ -47,15 +48,15 @@ impl RealDisk {
         self.path(segment).with_extension("new")
     }
 
-    /// Opens for direct, synced writes, or `None` where they are refused.
-    fn open_direct(&self, path: &Path) -> io::Result<Option<File>> {
+    /// Opens for direct writes, or `None` where they are refused.
+    fn open_direct(&self, path: &Path, synced: OFlags) -> io::Result<Option<File>> {
         if !self.direct.load(Ordering::Relaxed) {
             return Ok(None);
         }
-        let flags = OFlags::WRONLY | OFlags::DIRECT | OFlags::DSYNC | OFlags::CLOEXEC;
+        let flags = OFlags::WRONLY | OFlags::DIRECT | OFlags::CLOEXEC | synced;
         match rustix::fs::open(path, flags, Mode::empty()) {
             Ok(fd) => Ok(Some(File::from(fd))),
-            Err(rustix::io::Errno::INVAL | rustix::io::Errno::OPNOTSUPP) => {
+            Err(Errno::INVAL | Errno::OPNOTSUPP) => {
                 tracing::info!("the file system takes no direct writes; using ordinary ones");
                 self.direct.store(false, Ordering::Relaxed);
                 Ok(None)
@@ -82,15 +83,28 @@ impl Disk for RealDisk {
     }
 
     fn create(&self, segment: u32, bytes: u64) -> io::Result<Arc<dyn SegmentFile>> {
+        let path = self.new_path(segment);
         let file = File::options()
             .read(true)
             .write(true)
             .create(true)
             .truncate(true)
-            .open(self.new_path(segment))?;
+            .open(&path)?;
+        // What is written now is synced at its end only; but piece by piece it
+        // goes past the page cache, which would write all of it at that end and
+        // keep the groups of the journal waiting.
+        let direct = self.open_direct(&path, OFlags::empty())?;
+        if direct.is_some() {
+            match rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, bytes) {
+                // Then the writes take the space.
+                Ok(()) | Err(Errno::OPNOTSUPP) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
         Ok(Arc::new(RealSegment {
             file,
-            direct: None,
+            direct,
+            synced: false,
             bytes,
         }))
     }
@@ -119,6 +133,7 @@ impl Disk for RealDisk {
         Ok(Arc::new(RealSegment {
             file,
             direct: None,
+            synced: false,
             bytes,
         }))
     }
@@ -130,10 +145,11 @@ impl Disk for RealDisk {
     fn open(&self, segment: u32) -> io::Result<Arc<dyn SegmentFile>> {
         let path = self.path(segment);
         let file = File::options().read(true).write(true).open(&path)?;
-        let direct = self.open_direct(&path)?;
+        let direct = self.open_direct(&path, OFlags::DSYNC)?;
         let bytes = file.metadata()?.len();
         Ok(Arc::new(RealSegment {
             file,
+            synced: direct.is_some(),
             direct,
             bytes,
         }))
@@ -154,6 +170,8 @@ impl Disk for RealDisk {
 struct RealSegment {
     file: File,
     direct: Option<File>,
+    /// Each write is.
+    synced: bool,
     bytes: u64,
 }
 
@@ -170,7 +188,7 @@ impl SegmentFile for RealSegment {
     }
 
     fn writes_are_synced(&self) -> bool {
-        self.direct.is_some()
+        self.synced
     }
 
     fn sync(&self) -> io::Result<()> {

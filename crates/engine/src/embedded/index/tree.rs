@@ -20,7 +20,7 @@ use bytes::Bytes;
 use lsm_tree::compaction::Leveled;
 use lsm_tree::config::CompressionPolicy;
 use lsm_tree::{
-    AbstractTree, AnyTree, Cache, CompressionType, Config, Guard, SequenceNumberCounter,
+    AbstractTree, AnyTree, Cache, CompressionType, Config, Guard, Memtable, SequenceNumberCounter,
 };
 use parking_lot::{Condvar, Mutex};
 use std::collections::BTreeMap;
@@ -44,6 +44,8 @@ const SLOW_MAX: Duration = Duration::from_millis(100);
 const TABLE_BYTES: u64 = 16 << 20;
 /// Full memtables that wait for their table before groups wait.
 const SEALED_MAX: usize = 2;
+/// How much the thread that merges tables stands back, in steps of `nice`.
+const MERGE_NICE: i32 = 5;
 /// After a failed flush or merge (a full disk) it is tried again.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -90,14 +92,33 @@ struct Views {
     open: BTreeMap<u64, usize>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Work {
     flush: bool,
     /// The last commit in the memtables that wait for their tables.
     sealed_to: u64,
+    /// Full memtables that are still in memory: the library keeps one for some
+    /// time after it became a table. Here they are let go of last, for that is
+    /// the work of 50 ms, entry by entry, and the library would do it while it
+    /// holds up everybody who reads or writes.
+    sealed: Vec<Arc<Memtable>>,
     merge: bool,
     failed: bool,
     closing: bool,
+}
+
+impl Work {
+    /// Bytes of the full memtables. The library's own sum counts some of them
+    /// several times.
+    fn sealed_bytes(&self) -> u64 {
+        self.sealed.iter().map(|memtable| memtable.size()).sum()
+    }
+
+    /// The full memtables that nobody else holds any more.
+    fn let_go(&mut self) -> Vec<Arc<Memtable>> {
+        let alone = |memtable: &mut Arc<Memtable>| Arc::strong_count(memtable) == 1;
+        self.sealed.extract_if(.., alone).collect()
+    }
 }
 
 impl fmt::Debug for TreeIndex {
@@ -291,18 +312,15 @@ impl Index for TreeIndex {
     fn pace(&self) -> bool {
         let shared = &*self.shared;
         let mut work = shared.work.lock();
-        // The library holds a memtable for some time after it became a table.
-        let too_much = || {
-            let tree = &shared.tree;
-            let sealed = contained(|| Ok(tree.sealed_memtable_count())).unwrap_or(0);
-            let bytes = contained(|| Ok(tree.version_memtable_size_sum())).unwrap_or(0);
+        let too_much = |work: &Work| {
+            let sealed = contained(|| Ok(shared.tree.sealed_memtable_count())).unwrap_or(0);
             let bound = (SEALED_MAX as u64 + 2) * shared.options.memtable_bytes;
-            sealed > SEALED_MAX || (sealed > 0 && bytes > bound)
+            sealed > SEALED_MAX || (sealed > 0 && work.sealed_bytes() > bound)
         };
         let mut waited = false;
         // Memory is what is promised here, so it is waited as long as it takes.
         // When tables can't be written, the journal is what refuses.
-        while too_much() && !work.closing && !(waited && work.failed) {
+        while too_much(&work) && !work.closing && !(waited && work.failed) {
             shared.wake.wait_for(&mut work, SLOW_MAX);
             waited = true;
         }
@@ -322,9 +340,10 @@ impl Index for TreeIndex {
         let pinned = contained(|| {
             Ok(shared.tree.pinned_filter_size() + shared.tree.pinned_block_index_size())
         });
-        let memtables = contained(|| Ok(shared.tree.version_memtable_size_sum()));
+        let active = contained(|| Ok(shared.tree.active_memtable().size()));
+        let memtables = active.unwrap_or(0) + shared.work.lock().sealed_bytes();
         let blocks = shared.cache.size() + pinned.unwrap_or(0) as u64;
-        (blocks, memtables.unwrap_or(0))
+        (blocks, memtables)
     }
 
     fn close(&self) {
@@ -367,12 +386,13 @@ impl Shared {
 
     /// Hands the memtable to the flush thread.
     fn rotate(&self, unflushed: &mut Unflushed) -> Result<(), ReadError> {
-        if contained(|| Ok(self.tree.rotate_memtable()))?.is_some() {
+        if let Some(full) = contained(|| Ok(self.tree.rotate_memtable()))? {
             unflushed.commits = 0;
             let applied = self.views.lock().applied.commit;
             let mut work = self.work.lock();
             work.flush = true;
             work.sealed_to = applied;
+            work.sealed.push(full);
             drop(work);
             self.wake.notify_all();
         }
@@ -416,6 +436,9 @@ impl Shared {
     }
 
     fn merge_loop(&self) {
+        // Who reads or delivers is not to wait for a core because of it. Where
+        // that is refused it goes on as it is.
+        let _ = rustix::process::setpriority_process(None, MERGE_NICE);
         self.work_loop(
             |work| std::mem::take(&mut work.merge),
             |work| work.merge = true,
@@ -462,6 +485,8 @@ impl Shared {
             }
             drop(work);
             let result = run();
+            let free = self.work.lock().let_go();
+            drop(free);
             work = self.work.lock();
             work.failed = result.is_err();
             if let Err(error) = result {
