@@ -44,8 +44,9 @@ const SLOW_MAX: Duration = Duration::from_millis(100);
 const TABLE_BYTES: u64 = 16 << 20;
 /// Full memtables that wait for their table before groups wait.
 const SEALED_MAX: usize = 2;
-/// How much the thread that merges tables stands back, in steps of `nice`.
-const MERGE_NICE: i32 = 5;
+/// How much the threads that write and merge tables stand back, in steps of
+/// `nice`. When they fall behind, groups are slowed, and then there is room.
+const TABLES_NICE: i32 = 5;
 /// After a failed flush or merge (a full disk) it is tried again.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -436,9 +437,6 @@ impl Shared {
     }
 
     fn merge_loop(&self) {
-        // Who reads or delivers is not to wait for a core because of it. Where
-        // that is refused it goes on as it is.
-        let _ = rustix::process::setpriority_process(None, MERGE_NICE);
         self.work_loop(
             |work| std::mem::take(&mut work.merge),
             |work| work.merge = true,
@@ -474,6 +472,9 @@ impl Shared {
         again: impl Fn(&mut Work),
         run: impl Fn() -> Result<(), ReadError>,
     ) {
+        // Who reads or delivers is not to wait for a core because of it. Where
+        // that is refused it goes on as it is.
+        let _ = rustix::process::setpriority_process(None, TABLES_NICE);
         let mut work = self.work.lock();
         loop {
             if work.closing {
