@@ -37,7 +37,7 @@ pub use report::{Outcome, Reason, Report};
 pub use smtp::{deliver_lmtp, deliver_smtp};
 pub use smtp_proto::client::Protocol;
 pub use timeouts::Timeouts;
-pub use transport::{deliver_to_domain, deliver_to_host, deliver_to_primary};
+pub use transport::{Patience, deliver_to_domain, deliver_to_host, deliver_to_primary};
 
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};

@@ -61,15 +61,29 @@ pub async fn deliver_to_primary(
     attempt.finish()
 }
 
+/// What ends an attempt for good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Patience {
+    /// Whatever is known to be permanent.
+    Usual,
+    /// Nothing but the server's word about the message or a recipient: it is the
+    /// primary of a domain that we are a backup of.
+    Primary,
+}
+
 /// Delivers to a host that the operator named (a smart host, a relay domain's
 /// host, an LMTP server); it may be private, but not one of our own listeners.
 pub async fn deliver_to_host(
     ports: &Ports,
     route: &Route,
+    patience: Patience,
     envelope: &Envelope,
     message: &dyn Message,
 ) -> Report {
     let mut attempt = Attempt::new(envelope, message);
+    if patience == Patience::Primary {
+        attempt = attempt.waits_for_primary();
+    }
     if !attempt.probe().await {
         return attempt.finish();
     }

@@ -239,8 +239,10 @@ impl Loop {
             Retried::Everything => self.sites.forget_failures(),
             Retried::Domains(domains) => {
                 for domain in domains {
-                    let site = scan::route(&self.core, &domain).await;
-                    self.sites.forget_failures_of(&site);
+                    match scan::route(&self.core, &domain).await {
+                        Some(site) => self.sites.forget_failures_of(&site),
+                        None => self.sites.forget_failures(),
+                    }
                 }
             }
         }

@@ -36,6 +36,6 @@ mod tests;
 mod wishes;
 
 pub use dispatcher::{Dispatcher, Options, Outbound, Ports};
-pub use ports::{BoxFuture, Local, LocalCopy, NoRoutes, Routes, Together, Transport};
+pub use ports::{BoxFuture, Local, LocalCopy, NoRoutes, Routes, Together, Transport, Way};
 pub use sites::Site;
 pub use smtp::{SmartHost, SmtpTransport};

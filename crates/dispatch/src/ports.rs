@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use deliver::{Outcome, Report};
 use engine::{Batch, CommitNo};
@@ -33,6 +34,28 @@ pub trait Transport: Send + Sync {
 pub trait Routes: Send + Sync {
     /// How long mail for a domain is tried, in milliseconds, when we are its backup MX.
     fn relay_lifetime_ms(&self, domain: &Domain) -> Option<u64>;
+
+    /// The way of a domain's mail; none where it depends on the message.
+    fn way(&self, domain: &Domain) -> Option<Way>;
+
+    /// The way of one message's mail for a domain.
+    fn way_of<'a>(&'a self, domain: &'a Domain, message: &'a Message) -> BoxFuture<'a, Way>;
+
+    /// The host that the operator has named for a site; none where it is found by MX.
+    fn route(&self, site: &Site) -> Option<deliver::Route>;
+}
+
+/// Which way mail for elsewhere goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Way {
+    /// As `outbound` says: the smart host, or the domain's own servers.
+    Usual,
+    /// The domain's own servers.
+    Mx,
+    /// To the primary of a domain whose backup MX we are.
+    Primary,
+    /// To a transport of the rules file.
+    Transport(Arc<str>),
 }
 
 /// No rules.
@@ -41,6 +64,18 @@ pub struct NoRoutes;
 
 impl Routes for NoRoutes {
     fn relay_lifetime_ms(&self, _: &Domain) -> Option<u64> {
+        None
+    }
+
+    fn way(&self, _: &Domain) -> Option<Way> {
+        Some(Way::Usual)
+    }
+
+    fn way_of<'a>(&'a self, _: &'a Domain, _: &'a Message) -> BoxFuture<'a, Way> {
+        Box::pin(std::future::ready(Way::Usual))
+    }
+
+    fn route(&self, _: &Site) -> Option<deliver::Route> {
         None
     }
 }

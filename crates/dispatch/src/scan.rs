@@ -9,10 +9,11 @@ use std::collections::HashMap;
 
 use engine::ShardId;
 use envelope::Domain;
-use queue::{DueMark, Queue, QueueError};
+use queue::{Due, DueMark, Queue, QueueError};
 
 use crate::dispatcher::{Core, Outbound};
 use crate::limits::{PAGE, SCAN_MAX};
+use crate::ports::Way;
 use crate::sites::{Offered, Site, Sites};
 
 /// How far the schedule was read.
@@ -144,7 +145,7 @@ struct Range<'a> {
 async fn read(
     core: &Core,
     sites: &mut Sites,
-    routes: &mut HashMap<Domain, Site>,
+    routes: &mut HashMap<Domain, Option<Site>>,
     mut from: DueMark,
     range: Range<'_>,
 ) -> Result<End, QueueError> {
@@ -155,13 +156,17 @@ async fn read(
             .due(range.shard, Some(from), range.now_ms, PAGE)
             .await?;
         for due in page.entries {
-            let site = match routes.get(&due.domain) {
-                Some(site) => site.clone(),
+            let known = match routes.get(&due.domain) {
+                Some(known) => known.clone(),
                 None => {
-                    let site = route(core, &due.domain).await;
-                    routes.insert(due.domain.clone(), site.clone());
-                    site
+                    let found = route(core, &due.domain).await;
+                    routes.insert(due.domain.clone(), found.clone());
+                    found
                 }
+            };
+            let site = match known {
+                Some(site) => site,
+                None => route_of(core, &due).await,
             };
             if range.only.is_some_and(|only| *only != site) {
                 continue;
@@ -180,14 +185,30 @@ async fn read(
     Ok(End::Stopped(from))
 }
 
-pub(crate) async fn route(core: &Core, domain: &Domain) -> Site {
+/// Where a domain's mail goes; none where it depends on the message.
+pub(crate) async fn route(core: &Core, domain: &Domain) -> Option<Site> {
     if core.ports.local.is_local(domain).await {
-        Site::Local
-    } else if core.ports.routes.relay_lifetime_ms(domain).is_some() {
-        Site::Primary(domain.clone())
-    } else if core.options.outbound == Outbound::SmartHost {
-        Site::SmartHost
-    } else {
-        Site::Domain(domain.clone())
+        return Some(Site::Local);
+    }
+    let way = core.ports.routes.way(domain)?;
+    Some(site(core, domain, way))
+}
+
+/// Where a message's mail for a domain goes that depends on the message.
+async fn route_of(core: &Core, due: &Due) -> Site {
+    let way = match core.ports.queue.message(due).await {
+        Ok(message) => core.ports.routes.way_of(&due.domain, &message).await,
+        // It has gone meanwhile, or it is damaged: the attempt finds out.
+        Err(_) => Way::Usual,
+    };
+    site(core, &due.domain, way)
+}
+
+fn site(core: &Core, domain: &Domain, way: Way) -> Site {
+    match way {
+        Way::Transport(name) => Site::Named(name),
+        Way::Primary => Site::Primary(domain.clone()),
+        Way::Usual if core.options.outbound == Outbound::SmartHost => Site::SmartHost,
+        Way::Usual | Way::Mx => Site::Domain(domain.clone()),
     }
 }

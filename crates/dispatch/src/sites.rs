@@ -1,6 +1,7 @@
 //! Who is next, and who is down.
 //!
-//! A site is where mail goes together: a domain, a primary, the smart host, ourselves.
+//! A site is where mail goes together: a domain, a primary, a transport
+//! of the rules, the smart host, ourselves.
 //! Each has a short list of what is due; sites take turns. A site that could
 //! not be reached is closed for a while, growing with its failures; what is due
 //! for it meanwhile is put off without an attempt, so that a million messages
@@ -8,6 +9,7 @@
 //! attempt goes first; only when it succeeds do the others follow.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::sync::Arc;
 
 use engine::ShardId;
 use envelope::Domain;
@@ -28,6 +30,8 @@ pub enum Site {
     Domain(Domain),
     /// The primary of a domain that we are a backup of.
     Primary(Domain),
+    /// A transport of the rules file.
+    Named(Arc<str>),
 }
 
 impl std::fmt::Display for Site {
@@ -36,6 +40,7 @@ impl std::fmt::Display for Site {
             Self::Local => f.write_str("local"),
             Self::SmartHost => f.write_str("smart host"),
             Self::Domain(domain) | Self::Primary(domain) => domain.fmt(f),
+            Self::Named(name) => write!(f, "transport {name}"),
         }
     }
 }

@@ -1,12 +1,14 @@
 //! The transport over `deliver`: a domain's servers, or the smart host.
 
-use deliver::{Report, Route, TlsPolicy};
+use std::sync::Arc;
+
+use deliver::{Patience, Report, Route, TlsPolicy};
 use envelope::{Envelope, TlsWish};
 use sasl::Credentials;
 use smtp_proto::client::Protocol;
 
 use crate::clear::ClearSites;
-use crate::ports::{BoxFuture, Transport};
+use crate::ports::{BoxFuture, Routes, Transport};
 use crate::sites::Site;
 
 /// The relay that takes all mail for elsewhere.
@@ -48,17 +50,24 @@ impl SmartHost {
 pub struct SmtpTransport {
     ports: deliver::Ports,
     smart_host: Option<SmartHost>,
+    routes: Arc<dyn Routes>,
     clear: ClearSites,
 }
 
 impl SmtpTransport {
-    /// A transport over these; `smart_host` is where [`Site::SmartHost`] is.
+    /// A transport over these; `smart_host` is where [`Site::SmartHost`] is, `routes`
+    /// know where the operator's own hosts are.
     #[must_use]
-    pub fn new(ports: deliver::Ports, smart_host: Option<SmartHost>) -> Self {
+    pub fn new(
+        ports: deliver::Ports,
+        smart_host: Option<SmartHost>,
+        routes: Arc<dyn Routes>,
+    ) -> Self {
         let clear = ClearSites::new(ports.runtime.clone());
         Self {
             ports,
             smart_host,
+            routes,
             clear,
         }
     }
@@ -83,6 +92,15 @@ impl SmtpTransport {
         envelope: &Envelope,
         message: &dyn deliver::Message,
     ) -> Report {
+        if let Some(mut route) = self.routes.route(site) {
+            route.tls = self.tls(site, envelope, route.tls);
+            let patience = match site {
+                Site::Primary(_) => Patience::Primary,
+                _ => Patience::Usual,
+            };
+            return deliver::deliver_to_host(&self.ports, &route, patience, envelope, message)
+                .await;
+        }
         match (site, &self.smart_host) {
             (Site::Domain(domain), _) => {
                 let tls = self.tls(site, envelope, TlsPolicy::Opportunistic);
@@ -100,10 +118,11 @@ impl SmtpTransport {
                     tls: self.tls(site, envelope, relay.tls),
                     credentials: relay.credentials.clone(),
                 };
-                deliver::deliver_to_host(&self.ports, &route, envelope, message).await
+                let patience = Patience::Usual;
+                deliver::deliver_to_host(&self.ports, &route, patience, envelope, message).await
             }
             // The dispatcher was told of a site that we were not: mail waits.
-            (Site::Local | Site::SmartHost, _) => {
+            (Site::Local | Site::SmartHost | Site::Named(_), _) => {
                 let text = "no way to send this is configured";
                 let outcome = deliver::Outcome::temporary((4, 3, 5), text);
                 Report::all(outcome, envelope.recipients.len())

@@ -28,7 +28,7 @@ use tokio::sync::Notify as Gate;
 
 use crate::dispatcher::{Core, Loop};
 use crate::{
-    BoxFuture, Local, LocalCopy, Options, Outbound, Ports, Routes, Site, Together, Transport,
+    BoxFuture, Local, LocalCopy, Options, Outbound, Ports, Routes, Site, Together, Transport, Way,
 };
 
 const SHARD: ShardId = ShardId(1);
@@ -183,11 +183,33 @@ struct World {
 struct Ways {
     /// Domains that we are a backup of, with the time that mail for them is tried.
     relays: Mutex<HashMap<String, u64>>,
+    /// Ways of domains.
+    ways: Mutex<HashMap<String, Way>>,
+    /// Ways of senders: where there are any, mail for other domains depends on them.
+    by_sender: Mutex<HashMap<String, Way>>,
 }
 
 impl Routes for Ways {
     fn relay_lifetime_ms(&self, domain: &Domain) -> Option<u64> {
         self.relays.lock().get(domain.as_str()).copied()
+    }
+
+    fn way(&self, domain: &Domain) -> Option<Way> {
+        if self.relays.lock().contains_key(domain.as_str()) {
+            return Some(Way::Primary);
+        }
+        let known = self.ways.lock().get(domain.as_str()).cloned();
+        known.or_else(|| self.by_sender.lock().is_empty().then_some(Way::Usual))
+    }
+
+    fn way_of<'a>(&'a self, _: &'a Domain, message: &'a queue::Message) -> BoxFuture<'a, Way> {
+        let sender = message.envelope.reverse_path.to_string();
+        let way = self.by_sender.lock().get(&sender).cloned();
+        Box::pin(std::future::ready(way.unwrap_or(Way::Usual)))
+    }
+
+    fn route(&self, _: &Site) -> Option<deliver::Route> {
+        None
     }
 }
 

@@ -2,6 +2,7 @@
 
 use envelope::Envelope;
 use policy::check::Evidence;
+use policy::rules::Shape;
 use policy::{Decision, Role, Session};
 
 /// The session a message came in by.
@@ -58,6 +59,8 @@ pub struct Transaction {
     pub each: bool,
     /// It is taken, but waits for a person, for this reason.
     pub hold: Option<String>,
+    /// What rules change on it; [`Shape::sender`] and [`Shape::bcc`] are in the envelope already.
+    pub shape: Shape,
     /// What SIZE= said.
     pub size_hint: Option<u64>,
 }

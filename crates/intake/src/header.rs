@@ -22,6 +22,8 @@ pub(crate) struct Missing {
 pub(crate) struct HeaderFilter {
     /// Set on submission.
     missing: Option<Missing>,
+    /// Names of fields that rules take out, in lower case.
+    unwanted: Vec<String>,
     line: Vec<u8>,
     /// The rest of a line that is too long to be held.
     in_long_line: bool,
@@ -42,6 +44,7 @@ impl HeaderFilter {
     pub(crate) fn new(missing: Option<Missing>) -> Self {
         Self {
             missing,
+            unwanted: Vec::new(),
             line: Vec::new(),
             in_long_line: false,
             in_header: true,
@@ -55,6 +58,12 @@ impl HeaderFilter {
             tls_not_needed: false,
             delivered_to: Vec::new(),
         }
+    }
+
+    /// Takes these fields out too, named in lower case.
+    pub(crate) fn without(mut self, names: &[String]) -> Self {
+        self.unwanted = names.to_vec();
+        self
     }
 
     /// Takes a piece; what is kept of the header goes to `out`, what belongs to
@@ -169,6 +178,9 @@ impl HeaderFilter {
             let value = line[colon + 1..].trim_ascii();
             self.tls_not_needed |= value.eq_ignore_ascii_case(b"No");
         } else if is(b"Bcc") && self.missing.is_some() {
+            self.keeps_field = false;
+        }
+        if self.unwanted.iter().any(|unwanted| is(unwanted.as_bytes())) {
             self.keeps_field = false;
         }
     }

@@ -204,6 +204,17 @@ impl Plan {
                 }
             }
         }
+        let named = plan.recipients.saturating_sub(transaction.shape.unseen);
+        if named < plan.recipients && (0..named).all(|place| plan.refused.contains_key(&place)) {
+            // All whom the client named are refused: nobody else gets it either.
+            plan.parts.clear();
+            relayed.clear();
+            expanded.clear();
+            let refusal = plan.refused.get(&0).cloned();
+            let refusal = refusal.unwrap_or_else(reply::local_trouble);
+            plan.refused
+                .extend((named..plan.recipients).map(|place| (place, refusal.clone())));
+        }
         if !relayed.is_empty() {
             let prefix = Bytes::from(trace.to_owned());
             plan.queue(relayed, prefix);

@@ -18,7 +18,7 @@ use engine::ShardId;
 use envelope::{Recipient, Reply};
 use mime::{DateTime, Indexer, Limits, format_date};
 use observe::{Door, Outcome as Counted, Route};
-use policy::Role;
+use policy::{Decision, Role};
 use queue_model::QueueId;
 use report_format::limits::RETURNED_HEADER_BYTES_MAX;
 use std::sync::Arc;
@@ -73,6 +73,7 @@ impl Receiving {
             date: format!("Date: {}\r\n", format_date(at)),
             message_id: format!("Message-ID: <{id}@{}>\r\n", inner.options.hostname),
         });
+        let filter = HeaderFilter::new(missing).without(&transaction.shape.remove);
         let recipients = &transaction.envelope.recipients;
         let kept = recipients.iter().any(|r| r.notify.on_success());
         let sinks = Sinks {
@@ -85,7 +86,7 @@ impl Receiving {
             id,
             at,
             shard,
-            filter: HeaderFilter::new(missing),
+            filter,
             sinks: Some(sinks),
             pending: Vec::new(),
             scratch: Vec::new(),
@@ -146,6 +147,7 @@ impl Receiving {
         if received >= self.inner.options.received_max {
             return Outcome::all(self.id(), recipients, reply::hop_loop(received));
         }
+        self.ask_about_size();
         let facts = &self.transaction.facts;
         let envelope = &self.transaction.envelope;
         let fingerprint =
@@ -160,7 +162,11 @@ impl Receiving {
         };
         let hostname = &self.inner.options.hostname;
         let id = self.id.to_string();
-        let trace = prefix::received(hostname, facts, envelope.smtputf8, &id, only, self.at);
+        let mut trace = prefix::received(hostname, facts, envelope.smtputf8, &id, only, self.at);
+        for field in &self.transaction.shape.add {
+            trace.push_str(field);
+            trace.push_str("\r\n");
+        }
         let plan = Plan::new(
             &self.inner,
             &self.transaction,
@@ -177,6 +183,20 @@ impl Receiving {
             self.inner.resends.remember(print, id);
         }
         outcome
+    }
+
+    /// Rules about the size are asked again, now that it is known.
+    fn ask_about_size(&mut self) {
+        let Some(sized) = self.transaction.shape.sized.take() else {
+            return;
+        };
+        let (refused, hold) = sized.refusals(self.size);
+        for (place, reply) in refused {
+            if let Some(decision) = self.transaction.decisions.get_mut(place) {
+                *decision = Decision::Refuse(reply);
+            }
+        }
+        self.transaction.hold = self.transaction.hold.take().or(hold);
     }
 
     async fn end_body(&mut self) -> Result<Body, Reply> {
@@ -282,7 +302,7 @@ impl Receiving {
             metrics.message_refused(door, "data");
         }
         for (decision, reply) in self.transaction.decisions.iter().zip(&outcome.replies) {
-            if matches!(decision, policy::Decision::Local(_)) && reply.is_positive() {
+            if matches!(decision, Decision::Local(_)) && reply.is_positive() {
                 metrics.delivery(Route::Local, Counted::Delivered);
             }
         }

@@ -142,6 +142,7 @@ impl World {
             envelope.recipients.push(Recipient::new(address(text)));
         }
         Transaction {
+            shape: policy::rules::Shape::default(),
             each: facts.session.role == Role::Lmtp,
             hold: None,
             facts,

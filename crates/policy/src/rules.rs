@@ -1,17 +1,33 @@
 //! What the operator's rules decide.
 //!
 //! * [`CurrentRules`] – the rules in force; a reload exchanges them as a whole
+//! * [`Asked`] – what is known when rules are asked about a recipient; [`first`] is the
+//!   rule that answers, [`steps`] is why, rule by rule
+//! * [`domain_way`] – which way a domain's mail goes
+//! * [`verdict`] and [`shape`] – whether a message is taken, and what is changed on it
 //!
 //! Not here: the file and its mistakes (`settings::rules`), the way of mail that
 //! waits (`dispatch`, which asks through a port of its own).
+//!
+//! Invariants: a transaction is decided by the rules that were in force when it
+//! began; no rule makes us a relay; a rule never loses mail that it cannot judge.
+
+mod asked;
+mod relay;
+mod shape;
+mod sized;
+mod way;
+
+pub use asked::{Asked, Login, Origin, Step, first, steps};
+pub use shape::{Shape, shape};
+pub use sized::{Sized, held};
+pub use way::{DomainWay, domain_way};
 
 use std::sync::Arc;
 
-use envelope::Domain;
+use envelope::{Domain, Reply};
 use parking_lot::RwLock;
-use settings::rules::{RelayDomain, Rules};
-
-use crate::{Policy, Session};
+use settings::rules::{Action, Question, RelayDomain, Rules};
 
 /// The rules in force. Cheap to clone; clones are one and the same.
 #[derive(Debug, Clone, Default)]
@@ -42,21 +58,40 @@ impl CurrentRules {
     }
 }
 
-impl Policy {
-    /// May this session start the queue of a domain (ETRN)? Those who may relay may
-    /// start any; for a relay domain its own networks may.
-    #[must_use]
-    pub fn may_flush(&self, session: &Session, domain: &Domain) -> bool {
-        let named =
-            |relay: RelayDomain| relay.etrn.iter().any(|net| net.contains(session.client_ip));
-        self.may_relay(session) || self.rules.relay_domain(domain).is_some_and(named)
-    }
+/// What the rules say to a recipient.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict<'r> {
+    /// Nothing against it.
+    Pass,
+    /// A rule wants it: what is only suspected of its sender does not count.
+    Allow,
+    /// A rule refuses it, for good or for now.
+    Refuse {
+        /// The rule's name.
+        rule: &'r str,
+        /// In its words.
+        reply: &'r Reply,
+    },
+    /// It is taken, and the message waits for a person.
+    Hold {
+        /// The rule's name.
+        rule: &'r str,
+        /// Why.
+        reason: &'r str,
+    },
+}
 
-    /// May it start the queue of any domain at all?
-    #[must_use]
-    pub fn may_flush_some(&self, session: &Session) -> bool {
-        let rules = self.rules.get();
-        let mut networks = rules.relay_domains.values().flat_map(|relay| &relay.etrn);
-        self.may_relay(session) || networks.any(|network| network.contains(session.client_ip))
+/// Whether a recipient is taken.
+#[must_use]
+pub fn verdict<'r>(rules: &'r Rules, asked: &Asked<'_>) -> Verdict<'r> {
+    let Some(rule) = first(rules, Question::Verdict, asked) else {
+        return Verdict::Pass;
+    };
+    let name = &rule.name;
+    match &rule.then {
+        Action::Refuse(reply) | Action::Defer(reply) => Verdict::Refuse { rule: name, reply },
+        Action::Hold(reason) => Verdict::Hold { rule: name, reason },
+        Action::Allow => Verdict::Allow,
+        _ => Verdict::Pass,
     }
 }

@@ -1,21 +1,122 @@
 //! Ports that one crate declares and another fulfils.
 
-use deliver::{Outcome, Reason};
+use deliver::{Outcome, Protocol, Reason, Route, TlsPolicy};
 use directory::Directory;
-use dispatch::{BoxFuture, Local, LocalCopy, Routes, Together};
+use dispatch::{BoxFuture, Local, LocalCopy, Routes, Site, SmartHost, Together, Way};
 use engine::{Batch, CommitNo};
 use envelope::{Domain, Reply};
 use intake::{Alongside, Intake, Queued};
-use policy::rules::CurrentRules;
-use queue::QueueError;
+use policy::rules::{Asked, CurrentRules, DomainWay, Login, Origin, domain_way};
+use queue::{Message, QueueError};
+use sasl::Credentials;
+use settings::rules::{Question, Transport, TransportKind, TransportTls};
 
 /// Which way mail goes, by the rules in force.
-pub(crate) struct RoutesByRules(pub(crate) CurrentRules);
+pub(crate) struct RoutesByRules {
+    pub(crate) rules: CurrentRules,
+    pub(crate) directory: Directory,
+}
 
 impl Routes for RoutesByRules {
     fn relay_lifetime_ms(&self, domain: &Domain) -> Option<u64> {
-        let relay = self.0.relay_domain(domain)?;
+        let relay = self.rules.relay_domain(domain)?;
         Some(u64::try_from(relay.lifetime.as_millis()).unwrap_or(u64::MAX))
+    }
+
+    fn way(&self, domain: &Domain) -> Option<Way> {
+        let rules = self.rules.get();
+        if rules.relay_domains.contains_key(domain) {
+            return Some(Way::Primary);
+        }
+        match domain_way(&rules, domain) {
+            DomainWay::Usual => Some(Way::Usual),
+            DomainWay::All(way) => Some(way_of(way)),
+            DomainWay::ByMessage => None,
+        }
+    }
+
+    fn way_of<'a>(&'a self, domain: &'a Domain, message: &'a Message) -> BoxFuture<'a, Way> {
+        Box::pin(async move {
+            let rules = self.rules.get();
+            let mut recipients = message.envelope.recipients.iter();
+            let there = recipients.find(|recipient| recipient.address.domain() == domain);
+            let (Some(there), false) = (there, rules.relay_domains.contains_key(domain)) else {
+                return self.way(domain).unwrap_or(Way::Usual);
+            };
+            let origin = Origin {
+                ip: message.origin.client_ip,
+                helo: String::new(),
+                sender: message.envelope.reverse_path.clone(),
+                login: self.login(message).await,
+            };
+            let asked = Asked {
+                origin: &origin,
+                recipient: &there.address,
+                size: Some(message.size()),
+                recipients: 1,
+            };
+            let rule = policy::rules::first(&rules, Question::Way, &asked);
+            let way = rule.and_then(|rule| rule.then.way());
+            way.map_or(Way::Usual, way_of)
+        })
+    }
+
+    fn route(&self, site: &Site) -> Option<Route> {
+        let rules = self.rules.get();
+        let name = match site {
+            Site::Named(name) => name.as_ref(),
+            Site::Primary(domain) => rules.relay_domains.get(domain)?.via.as_deref()?,
+            _ => return None,
+        };
+        rules.transports.get(name).map(route_to)
+    }
+}
+
+impl RoutesByRules {
+    /// Who had logged in; nobody where the account has gone, or cannot be read now.
+    async fn login(&self, message: &Message) -> Login {
+        let Some(id) = message.origin.account else {
+            return Login::Nobody;
+        };
+        match self.directory.account(id).await {
+            Ok(Some(account)) => Login::Account(account.address),
+            _ => Login::Nobody,
+        }
+    }
+}
+
+fn way_of(way: &settings::rules::Way) -> Way {
+    match way {
+        settings::rules::Way::Mx => Way::Mx,
+        settings::rules::Way::Transport(name) => Way::Transport(name.as_str().into()),
+    }
+}
+
+/// How a transport of the rules file is spoken to.
+pub(crate) fn route_to(transport: &Transport) -> Route {
+    let credentials = transport.user.as_ref().map(|user| Credentials {
+        authorization: None,
+        login: user.clone(),
+        password: transport.password.clone(),
+    });
+    let usual = SmartHost::new(&transport.host, transport.port, credentials);
+    let tls = match transport.tls {
+        None => usual.tls,
+        Some(TransportTls::Never) => TlsPolicy::Never,
+        Some(TransportTls::Opportunistic) => TlsPolicy::Opportunistic,
+        Some(TransportTls::Required) => TlsPolicy::Required,
+        Some(TransportTls::Verified) => TlsPolicy::Verified,
+        Some(TransportTls::Implicit) => TlsPolicy::Implicit,
+    };
+    Route {
+        host: usual.host,
+        port: usual.port,
+        protocol: match transport.kind {
+            TransportKind::Smtp => Protocol::Smtp,
+            TransportKind::Lmtp => Protocol::Lmtp,
+        },
+        tls,
+        credentials: usual.credentials,
     }
 }
 

@@ -225,6 +225,15 @@ impl Queue {
             .await
     }
 
+    /// The message of a due entry.
+    ///
+    /// # Errors
+    /// It has left the queue, it is damaged, or the engine cannot read.
+    pub async fn message(&self, due: &Due) -> Result<Message, QueueError> {
+        let (message, _) = self.inner.load(due.shard, due.id).await?;
+        Ok(message)
+    }
+
     /// Where what is due at `ms` begins.
     #[must_use]
     pub fn mark(shard: ShardId, ms: u64) -> DueMark {

@@ -21,7 +21,7 @@ pub(crate) trait Kind: Sized {
     }
 }
 
-fn wrong_type(value: &Value) -> String {
+pub(crate) fn wrong_type(value: &Value) -> String {
     format!(
         "this is {} {}",
         article(value.type_name()),
@@ -37,7 +37,7 @@ fn article(noun: &str) -> &'static str {
     }
 }
 
-fn text(value: &Value) -> Result<&str, String> {
+pub(crate) fn text(value: &Value) -> Result<&str, String> {
     value.as_str().ok_or_else(|| wrong_type(value))
 }
 
@@ -322,11 +322,11 @@ macro_rules! choices {
             }
         }
 
-        impl Kind for $name {
+        impl $crate::kinds::Kind for $name {
             const EXPECTED: &'static str = $expected;
 
-            fn read(value: &Value) -> Result<Self, String> {
-                match text(value)? {
+            fn read(value: &toml_edit::Value) -> Result<Self, String> {
+                match $crate::kinds::text(value)? {
                     $( $word => Ok(Self::$choice), )+
                     other => Err(format!("{other:?} is none of them")),
                 }
@@ -334,6 +334,8 @@ macro_rules! choices {
         }
     };
 }
+
+pub(crate) use choices;
 
 choices! {
     /// What happens to mail for elsewhere.

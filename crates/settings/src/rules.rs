@@ -4,22 +4,31 @@
 //!
 //! - [`Rules`] is the whole file as plain values; [`Rules::load`] reads it and tells *all* mistakes at once, each with
 //!   its line and with the name of the rule it is in.
-//! - [`RelayDomain`]: a domain of another server, whose backup MX we are.
+//! - [`Rule`]: when it matches ([`When`]) and the one thing it says ([`Action`]), which answers one [`Question`].
+//! - [`RelayDomain`]: a domain of another server, whose backup MX we are. [`Transport`]: a host that mail is handed to.
 //!
 //! What is not here: what the rules decide about a message (`policy`), which way mail takes (`dispatch`), keys that the
 //! machine must know at its start ([`crate::Settings`]). docs/policy.md describes the file for people.
 //!
-//! Invariants: a file that passes [`Rules::parse`] can be put in force as a whole; a word that is not known is a mistake.
+//! Invariants: a file that passes [`Rules::parse`] can be put in force as a whole; a word that is not known is a mistake;
+//! a rule has exactly one action; every name that is used stands in the file.
 
+mod actions;
 mod fields;
 mod parse;
+mod patterns;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use envelope::Domain;
+use envelope::{Address, Domain, LocalPart, Reply};
+use sasl::Secret;
+
+pub use patterns::{AddressPattern, NamePattern, UserPattern, any_of};
 
 use crate::Network;
 
@@ -28,6 +37,10 @@ use crate::Network;
 pub struct Rules {
     /// Domains whose mail we take for another server.
     pub relay_domains: BTreeMap<Domain, RelayDomain>,
+    /// Hosts that mail is handed to, by their names.
+    pub transports: BTreeMap<String, Transport>,
+    /// In the order in which they are asked.
+    pub rules: Vec<Rule>,
 }
 
 /// A domain whose mail is taken, kept, and handed to its own server: `[relay_domain."example.net"]`.
@@ -37,4 +50,234 @@ pub struct RelayDomain {
     pub lifetime: Duration,
     /// Who may start its queue by ETRN, besides those who may relay.
     pub etrn: Vec<Network>,
+    /// The transport to its primary; without one it is found by the domain's MX.
+    pub via: Option<String>,
+}
+
+/// A host that mail is handed to: `[transport.partner]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Transport {
+    /// What it speaks.
+    pub kind: TransportKind,
+    /// A name, or an address without brackets.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// Whom to log in as.
+    pub user: Option<String>,
+    /// Where the password is.
+    pub password_file: PathBuf,
+    /// The password, once [`Rules::load`] has read it.
+    pub password: Secret,
+    /// What is demanded of TLS; what suits port and login if nothing is said.
+    pub tls: Option<TransportTls>,
+}
+
+crate::kinds::choices! {
+    /// What a transport speaks.
+    TransportKind, "\"smtp\" or \"lmtp\"" {
+        /// SMTP: another server, or a smart host with a login.
+        Smtp = "smtp",
+        /// LMTP: a server that has the mailboxes.
+        Lmtp = "lmtp",
+    }
+}
+
+crate::kinds::choices! {
+    /// What a transport demands of TLS.
+    TransportTls, "\"never\", \"opportunistic\", \"required\", \"verified\" or \"implicit\"" {
+        /// None.
+        Never = "never",
+        /// STARTTLS where it is offered, with any certificate.
+        Opportunistic = "opportunistic",
+        /// STARTTLS, with any certificate.
+        Required = "required",
+        /// STARTTLS, with a good certificate.
+        Verified = "verified",
+        /// From the first byte, with a good certificate.
+        Implicit = "implicit",
+    }
+}
+
+/// One rule: `[[rule]]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rule {
+    /// What people call it; no two are called the same.
+    pub name: String,
+    /// When it matches.
+    pub when: When,
+    /// What it says then.
+    pub then: Action,
+}
+
+/// When a rule matches: everything that is set must fit. A list fits with any of its members; an empty one is not set.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct When {
+    /// The client's address.
+    pub ip: Vec<Network>,
+    /// What the client called itself.
+    pub helo: Vec<NamePattern>,
+    /// The reverse path.
+    pub sender: Vec<AddressPattern>,
+    /// The recipient.
+    pub recipient: Vec<AddressPattern>,
+    /// The recipient's domain.
+    pub domain: Vec<NamePattern>,
+    /// Who logged in.
+    pub user: Option<UserPattern>,
+    /// The message has more bytes than this.
+    pub larger_than: Option<u64>,
+    /// The message has more recipients than this, the one that is asked about included.
+    pub more_recipients_than: Option<u64>,
+}
+
+/// What a rule says.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    /// No later rule refuses, defers or holds it. It gives no right to relay.
+    Allow,
+    /// A reply of 5yz.
+    Refuse(Reply),
+    /// A reply of 4yz.
+    Defer(Reply),
+    /// It is taken and waits for a person, for this reason.
+    Hold(String),
+    /// Which way mail for elsewhere goes.
+    Via(Way),
+    /// The reverse path becomes another.
+    RewriteSender(Rewrite),
+    /// The recipient becomes another.
+    RewriteRecipient(Rewrite),
+    /// Fields for the header, each `Name: value`.
+    AddHeader(Vec<String>),
+    /// Names of fields that are taken out of the header, in lower case.
+    RemoveHeader(Vec<String>),
+    /// Who else gets it, unseen.
+    Bcc(Vec<Address>),
+}
+
+/// What is asked about a message. For each question the first rule that matches and answers it counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Question {
+    /// May it? [`Action::Allow`], [`Action::Refuse`], [`Action::Defer`], [`Action::Hold`].
+    Verdict,
+    /// Which way? [`Action::Via`].
+    Way,
+    /// From whom? [`Action::RewriteSender`].
+    Sender,
+    /// To whom? [`Action::RewriteRecipient`].
+    Recipient,
+    /// What is put into the header? [`Action::AddHeader`].
+    AddHeader,
+    /// What is taken out of it? [`Action::RemoveHeader`].
+    RemoveHeader,
+    /// Who else? [`Action::Bcc`].
+    Bcc,
+}
+
+impl Action {
+    /// The question that it answers.
+    #[must_use]
+    pub const fn question(&self) -> Question {
+        match self {
+            Self::Allow | Self::Refuse(_) | Self::Defer(_) | Self::Hold(_) => Question::Verdict,
+            Self::Via(_) => Question::Way,
+            Self::RewriteSender(_) => Question::Sender,
+            Self::RewriteRecipient(_) => Question::Recipient,
+            Self::AddHeader(_) => Question::AddHeader,
+            Self::RemoveHeader(_) => Question::RemoveHeader,
+            Self::Bcc(_) => Question::Bcc,
+        }
+    }
+}
+
+impl Action {
+    /// The way, if that is what it says.
+    #[must_use]
+    pub const fn way(&self) -> Option<&Way> {
+        match self {
+            Self::Via(way) => Some(way),
+            _ => None,
+        }
+    }
+}
+
+impl Question {
+    /// All of them, in the order in which they come up.
+    pub const ALL: [Self; 7] = [
+        Self::Verdict,
+        Self::Recipient,
+        Self::Sender,
+        Self::AddHeader,
+        Self::RemoveHeader,
+        Self::Bcc,
+        Self::Way,
+    ];
+
+    /// In a word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Verdict => "verdict",
+            Self::Way => "way",
+            Self::Sender => "sender",
+            Self::Recipient => "recipient",
+            Self::AddHeader => "add_header",
+            Self::RemoveHeader => "remove_header",
+            Self::Bcc => "bcc",
+        }
+    }
+}
+
+/// A way for mail for elsewhere.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// The domain's own servers, even where a smart host is set.
+    Mx,
+    /// A transport.
+    Transport(String),
+}
+
+impl fmt::Display for Way {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Mx => f.write_str("mx"),
+            Self::Transport(name) => f.write_str(name),
+        }
+    }
+}
+
+/// An address in place of another: `new@example.org`, or `*@example.org`, which keeps what stands before the `@`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rewrite {
+    /// None keeps it.
+    pub local: Option<LocalPart>,
+    /// The new domain.
+    pub domain: Domain,
+}
+
+impl Rewrite {
+    /// What an address becomes; none when the result is too long to be one.
+    #[must_use]
+    pub fn apply(&self, address: &Address) -> Option<Address> {
+        let local = self.local.as_ref().unwrap_or_else(|| address.local());
+        Address::new(local.clone(), self.domain.clone()).ok()
+    }
+}
+
+impl fmt::Display for Rewrite {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.local {
+            Some(local) => write!(f, "{local}@{}", self.domain),
+            None => write!(f, "*@{}", self.domain),
+        }
+    }
+}
+
+impl Rules {
+    /// The rules that answer a question, in their order.
+    pub fn that_answer(&self, question: Question) -> impl Iterator<Item = &Rule> {
+        let answers = move |rule: &&Rule| rule.then.question() == question;
+        self.rules.iter().filter(answers)
+    }
 }

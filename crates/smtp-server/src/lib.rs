@@ -4,7 +4,7 @@
 //! listener's [`Config`]. `session` reads, waits and writes; `transaction` turns
 //! the events of `smtp_proto`'s machine into questions to `policy`, `directory`
 //! and `intake`, and their answers into replies; `inquiry` answers VRFY and
-//! EXPN; `deadline` says how long a client may take.
+//! EXPN; `ruling` asks the operator's rules about a transaction; `deadline` says how long a client may take.
 //!
 //! Not here: the protocol (`smtp_proto`), who may send what to whom (`policy`),
 //! what becomes of a message (`intake`), limits on connections (the wiring).
@@ -20,6 +20,7 @@ mod deadline;
 mod etrn;
 mod inquiry;
 pub mod limits;
+mod ruling;
 mod session;
 #[cfg(test)]
 mod tests;

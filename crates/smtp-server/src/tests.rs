@@ -5,6 +5,7 @@
 mod dialogues;
 mod door;
 mod relay;
+mod rules;
 mod submission;
 mod wishes;
 

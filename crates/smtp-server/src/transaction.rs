@@ -17,6 +17,7 @@ use sasl::Question;
 use smtp_proto::data::DataFault;
 use smtp_proto::server::{CloseReason, Event, Hello, HelloVerb, Hold, Mail, Rcpt, Role, XClient};
 
+use crate::ruling::Ruling;
 use crate::session::Session;
 use crate::{Config, limits};
 
@@ -35,18 +36,21 @@ pub(crate) struct Client {
     auth_failures: u32,
     /// Who it is once the exchange is done.
     granted: Option<Identity>,
-    pending: Option<Pending>,
+    pub(crate) pending: Option<Pending>,
     receiving: Option<Box<Receiving>>,
     /// Each recipient of the message has its answer.
     each: bool,
+    /// How many recipients of the message its client has named.
+    named: usize,
 }
 
 /// A transaction before its data.
-struct Pending {
-    envelope: Envelope,
-    decisions: Vec<Decision>,
-    size: Option<u64>,
+pub(crate) struct Pending {
+    pub(crate) envelope: Envelope,
+    pub(crate) decisions: Vec<Decision>,
+    pub(crate) size: Option<u64>,
     prdr: bool,
+    pub(crate) ruling: Ruling,
 }
 
 /// What was asked for a message's way and is granted.
@@ -86,6 +90,7 @@ impl Client {
             pending: None,
             receiving: None,
             each: false,
+            named: 0,
         }
     }
 
@@ -270,6 +275,7 @@ impl Session {
         }
         match checked.and_then(|()| self.wishes(&mail)) {
             Ok(wishes) => {
+                let ruling = self.begin_ruling(&mail.reverse_path);
                 let mut envelope = Envelope::new(mail.reverse_path);
                 envelope.body = match mail.body {
                     // Nothing binary is left of it: base64, and lines of octets.
@@ -288,6 +294,7 @@ impl Session {
                     decisions: Vec::new(),
                     size: mail.size,
                     prdr: mail.prdr,
+                    ruling,
                 });
                 match wishes.priority.filter(|_| wishes.priority != mail.priority) {
                     // RFC 6710 §5: X.3.6, and the text says what it is now.
@@ -347,9 +354,8 @@ impl Session {
             .pending
             .as_ref()
             .and_then(|pending| pending.size);
-        let session = &self.client.facts.session;
-        let checked = self.ports.policy.check_recipient(session, &rcpt.path, size);
-        let mut decision = Box::pin(checked).await;
+        let ruled = self.rule_recipient(&rcpt.path);
+        let mut decision = Box::pin(self.decide(&rcpt.path, &ruled, size)).await;
         if let Some(since) = rcpt.valid_since {
             let policy = &self.ports.policy;
             let checked = policy.check_owner(&rcpt.path, &decision, since);
@@ -362,25 +368,30 @@ impl Session {
             self.machine.reply(&reply);
             return;
         }
-        let (session, visitor) = (&self.client.facts.session, &mut self.client.visitor);
-        let checked = self.ports.policy.check_rcpt(session, visitor, &rcpt.path);
-        if let Some(refusal) = Box::pin(checked).await {
-            return self.refuse("recipient", &rcpt.path.to_string(), &refusal);
+        if !ruled.allowed {
+            let (session, visitor) = (&self.client.facts.session, &mut self.client.visitor);
+            let checked = self.ports.policy.check_rcpt(session, visitor, &rcpt.path);
+            if let Some(refusal) = Box::pin(checked).await {
+                return self.refuse("recipient", &rcpt.path.to_string(), &refusal);
+            }
         }
         let address = self.address_of(rcpt.path);
         if let (Some(pending), Some(address)) = (&mut self.client.pending, address) {
             pending.decisions.push(decision);
+            pending.ruling.accept(&address, &ruled);
             let notify = if self.config.protocol.dsn {
                 rcpt.notify
             } else {
                 rcpt.notify.failures_only()
             };
-            pending.envelope.recipients.push(Recipient {
+            let recipient = Recipient {
                 address,
                 notify,
                 orcpt: rcpt.orcpt,
                 valid_since: rcpt.valid_since,
-            });
+            };
+            let recipient = ruled.rewritten(recipient);
+            pending.envelope.recipients.push(recipient);
             self.machine.accept();
         } else {
             self.machine.reply(&policy::reply::local_trouble());
@@ -403,9 +414,23 @@ impl Session {
         self.client.each = lmtp || self.client.pending.as_ref().is_some_and(|p| p.prdr);
         let hold = self.hold().await;
         self.client.facts.evidence = self.client.visitor.evidence().clone();
+        let shape = Box::pin(self.shape()).await;
+        let named = |pending: &Pending| pending.envelope.recipients.len();
+        self.client.named = self.client.pending.as_ref().map_or(0, named);
+        let shape = match shape {
+            Ok(shape) => shape,
+            Err(reply) => {
+                self.client.pending = None;
+                let reply = self.refused("data", "", &reply);
+                self.machine.reply(&reply);
+                return;
+            }
+        };
+        self.client.named -= shape.unseen.min(self.client.named);
         let begun = match self.client.pending.take() {
             Some(pending) => self.ports.intake.begin(Transaction {
-                hold,
+                hold: hold.or(pending.ruling.hold),
+                shape,
                 each: self.client.each,
                 facts: self.client.facts.clone(),
                 envelope: pending.envelope,
@@ -457,7 +482,10 @@ impl Session {
         let now = self.ports.runtime.monotonic();
         self.deadlines.data_ends(outcome.is_accepted(), now);
         if self.client.each {
-            self.machine.reply_each(&outcome.replies, &outcome.reply);
+            // Nobody is answered about recipients that rules have added.
+            let named = self.client.named.min(outcome.replies.len());
+            self.machine
+                .reply_each(&outcome.replies[..named], &outcome.reply);
         } else {
             self.machine.reply(&outcome.reply);
         }
@@ -482,7 +510,7 @@ impl Session {
     }
 
     /// Notes a refusal; the reply with the id under which it is found.
-    fn refused(&self, what: &'static str, who: &str, reply: &Reply) -> Reply {
+    pub(crate) fn refused(&self, what: &'static str, who: &str, reply: &Reply) -> Reply {
         let session = &self.client.facts.session_id;
         let client = self.client.facts.session.client_ip;
         let found = self.client.visitor.evidence().summary();

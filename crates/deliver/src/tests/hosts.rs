@@ -306,7 +306,7 @@ async fn a_named_host_may_be_private_but_not_ourselves() {
             tls: TlsPolicy::Opportunistic,
             credentials: None,
         };
-        let report = deliver_to_host(&ports, &route, &to, &message()).await;
+        let report = deliver_to_host(&ports, &route, Patience::Usual, &to, &message()).await;
         assert_eq!(codes(&report), want);
     }
 }

@@ -108,3 +108,59 @@ async fn starting_one_domains_queue_leaves_other_sites_closed() {
         "{seen:?}"
     );
 }
+
+#[tokio::test]
+async fn rules_choose_the_way_by_domain_and_by_sender() {
+    let world = World::new();
+    let partner = || Way::Transport("partner".into());
+    let ways = [
+        ("partner.test".to_owned(), partner()),
+        ("direct.test".to_owned(), Way::Mx),
+    ];
+    world.routes.ways.lock().extend(ways);
+    let of_ann = [("ann@here.test".to_owned(), Way::Transport("anns".into()))];
+    world.routes.by_sender.lock().extend(of_ann);
+    let to = ["x@partner.test", "x@direct.test", "x@there.test"];
+    world.put("ann@here.test", &to).await;
+    world.put("bob@here.test", &to).await;
+    let mut sent = Vec::new();
+    world.dispatcher().work().await;
+    for (site, to) in world.script.take_seen() {
+        sent.push(format!("{site}: {}", to.join(" ")));
+    }
+    sent.sort();
+    let want = [
+        "direct.test: x@direct.test",
+        "direct.test: x@direct.test",
+        "there.test: x@there.test",
+        "transport anns: x@there.test",
+        "transport partner: x@partner.test",
+        "transport partner: x@partner.test",
+    ];
+    assert_eq!(sent, want);
+    assert_eq!(world.queue_keys(), 0);
+}
+
+#[tokio::test]
+async fn a_changed_rule_holds_for_what_waits() {
+    let world = World::new();
+    world.script.says("bob@there.test", &[later(), yes()]);
+    world.put("ann@here.test", &["bob@there.test"]).await;
+    let mut dispatcher = world.dispatcher();
+    dispatcher.work().await;
+    let way = Way::Transport("partner".into());
+    world
+        .routes
+        .ways
+        .lock()
+        .insert("there.test".to_owned(), way);
+    world.runtime.advance(minutes(6));
+    dispatcher.work().await;
+    let sites: Vec<String> = world
+        .script
+        .take_seen()
+        .into_iter()
+        .map(|(site, _)| site)
+        .collect();
+    assert_eq!(sites, ["there.test", "transport partner"]);
+}

@@ -95,7 +95,11 @@ async fn after_a_failed_handshake_a_site_gets_clear_text_at_once() {
         verified: None,
         options: Arc::new(deliver::Options::new("us.example")),
     };
-    let transport = SmtpTransport::new(ports, Some(SmartHost::new("127.0.0.1", port, None)));
+    let transport = SmtpTransport::new(
+        ports,
+        Some(SmartHost::new("127.0.0.1", port, None)),
+        Arc::new(crate::NoRoutes),
+    );
     let mut envelope = Envelope::new(ReversePath::Null);
     envelope.recipients = vec![Recipient::new(address("bob@there.test"))];
     let message = deliver::MessageBytes(Bytes::from_static(TEXT));

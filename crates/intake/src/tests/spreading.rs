@@ -168,7 +168,7 @@ async fn who_cannot_be_delivered_to_in_time_is_in_the_queue_with_the_answer() {
     let held = world.mailstore.lanes(&[AccountId(2)]).await;
     let to = ["carol@other.test", "bob@demo.test"];
     let sending = world.send(stranger(), "d@far.test", &to, MESSAGE);
-    let outcome = while_time_passes(&world, sending).await;
+    let outcome = Box::pin(while_time_passes(&world, sending)).await;
     assert_eq!(codes(&outcome), [250, 250]);
     assert!(world.inbox(3).await.is_empty());
     let queued = world.queued().await;
@@ -190,7 +190,7 @@ async fn shards_that_take_too_long_follow_behind_the_answer() {
     let held = world.mailstore.lanes(&[AccountId(3)]).await;
     let to = ["bob@demo.test", "carol@other.test"];
     let sending = world.send(stranger(), "d@far.test", &to, MESSAGE);
-    let outcome = while_time_passes(&world, sending).await;
+    let outcome = Box::pin(while_time_passes(&world, sending)).await;
     assert_eq!(codes(&outcome), [250, 250]);
     assert_eq!(world.inbox(2).await.len(), 1);
     assert!(world.inbox(3).await.is_empty());

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use dispatch::{Dispatcher, Local, Outbound, SmartHost, SmtpTransport};
+use dispatch::{Dispatcher, Local, Outbound, Routes, SmartHost, SmtpTransport};
 use observe::Metrics;
 use queue_model::Schedule;
 use resolver::Resolver;
@@ -33,6 +33,10 @@ pub(super) fn start(
     );
     options.schedule = schedule(&settings.queue);
     options.running_max = usize::try_from(settings.outbound.connections).unwrap_or(usize::MAX);
+    let routes: Arc<dyn Routes> = Arc::new(RoutesByRules {
+        rules: store.rules.clone(),
+        directory: store.directory.clone(),
+    });
     let ports = dispatch::Ports {
         engine: store.engine.clone(),
         queue: store.queue.clone(),
@@ -40,9 +44,10 @@ pub(super) fn start(
         transport: Arc::new(SmtpTransport::new(
             deliver_ports(settings, hostname, runtime, dns)?,
             smart_host,
+            Arc::clone(&routes),
         )),
         local,
-        routes: Arc::new(RoutesByRules(store.rules.clone())),
+        routes,
         metrics: metrics.clone(),
     };
     let dispatcher = Dispatcher::new(ports, options);

@@ -27,9 +27,10 @@ impl Reading<'_> {
 pub(super) struct Fields<'t, 'r, 'a> {
     /// How mistakes name the table: `rule 2 "no lists"`.
     pub(super) place: String,
-    pub(super) table: &'t dyn TableLike,
+    table: &'t dyn TableLike,
     pub(super) reading: &'r mut Reading<'a>,
     known: Vec<&'static str>,
+    failed: Vec<&'static str>,
 }
 
 impl<'t, 'r, 'a> Fields<'t, 'r, 'a> {
@@ -43,19 +44,21 @@ impl<'t, 'r, 'a> Fields<'t, 'r, 'a> {
             table,
             reading,
             known: Vec::new(),
+            failed: Vec::new(),
         }
     }
 
-    /// Where a key stands in the text.
-    pub(super) fn offset(&self, name: &str) -> Option<usize> {
-        let span = self.table.key(name).and_then(toml_edit::Key::span);
-        span.map(|span| span.start)
-    }
-
-    /// Adds a mistake about one of the keys.
+    /// Adds a mistake about one of the keys; where it is missing, about the table.
     pub(super) fn mistake(&mut self, name: &str, problem: String, hint: &str) {
-        let at = self.offset(name);
-        let key = format!("{}, {name}", self.place);
+        let at = offset_of(self.table, name);
+        let key = match at {
+            Some(_) => format!("{}, {name}", self.place),
+            None => self.place.clone(),
+        };
+        let at = at.or_else(|| {
+            let (first, _) = self.table.iter().next()?;
+            offset_of(self.table, first)
+        });
         self.reading.mistake(at, &key, problem, hint);
     }
 
@@ -70,11 +73,34 @@ impl<'t, 'r, 'a> Fields<'t, 'r, 'a> {
         match read {
             Ok(value) => Some(value),
             Err(problem) => {
+                self.failed.push(name);
                 let hint = format!("expected {}", T::EXPECTED);
                 self.mistake(name, problem, &hint);
                 None
             }
         }
+    }
+
+    /// The table of a key, if it is there and one.
+    pub(super) fn table(&mut self, name: &'static str) -> Option<&'t dyn TableLike> {
+        self.known.push(name);
+        let item = self.table.get(name)?;
+        let table = item.as_table_like();
+        if table.is_none() {
+            let hint = format!("such as {name} = {{ domain = \"example.org\" }}");
+            self.mistake(name, "this is no table".to_owned(), &hint);
+        }
+        table
+    }
+
+    /// The key was there, and its value was no good.
+    pub(super) fn has_failed(&self, name: &str) -> bool {
+        self.failed.contains(&name)
+    }
+
+    /// Some value was no good.
+    pub(super) fn any_failed(&self) -> bool {
+        !self.failed.is_empty()
     }
 
     /// Ends the table: what nobody has taken is a mistake.
@@ -96,6 +122,12 @@ impl<'t, 'r, 'a> Fields<'t, 'r, 'a> {
             self.mistake(&name, "there is no such key".to_owned(), &hint);
         }
     }
+}
+
+/// Where a key stands in the text.
+pub(super) fn offset_of(table: &dyn TableLike, name: &str) -> Option<usize> {
+    let span = table.key(name).and_then(toml_edit::Key::span);
+    span.map(|span| span.start)
 }
 
 /// The table of an item, or a mistake.

@@ -1,35 +1,67 @@
 //! From the file's text to [`Rules`], or to the list of all its mistakes.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
 use envelope::Domain;
-use toml_edit::Item;
+use sasl::Secret;
+use toml_edit::{Item, TableLike};
 
-use super::fields::{Fields, Reading, table_of};
-use super::{RelayDomain, Rules};
+use super::actions::{Deferral, FieldNames, Fields as HeaderFields, Refusal};
+use super::fields::{Fields, Reading, offset_of, table_of};
+use super::patterns::Networks;
+use super::{Action, RelayDomain, Rule, Rules, Transport, TransportKind, Way, When};
 use crate::parse::parse_toml;
-use crate::{LoadError, Mistakes};
+use crate::{HostPort, LoadError, Mistake, Mistakes, Size};
 
 /// How long mail for a relay domain is tried unless its table says so: four weeks.
 const RELAY_LIFETIME: Duration = Duration::from_secs(28 * 86_400);
 /// The shortest and the longest of these times.
 const LIFETIMES: std::ops::RangeInclusive<u64> = 3_600..=365 * 86_400;
+/// Rules in a file: each is looked at for each recipient.
+const RULES_MAX: usize = 1000;
+
+const TABLES: &str = "there are [[rule]], [transport.name] and [relay_domain.\"example.net\"]";
 
 impl Rules {
-    /// Reads the file.
+    /// Reads the file, and the passwords that it names; their paths count from its folder.
     ///
     /// # Errors
-    /// When it cannot be read, or has mistakes.
+    /// When one of them cannot be read, or the file has mistakes.
     pub fn load(path: &Path) -> Result<Self, LoadError> {
         let text = std::fs::read_to_string(path).map_err(|error| LoadError::Unreadable {
             path: path.to_owned(),
             error,
         })?;
-        Self::parse(&text).map_err(|mistakes| LoadError::Mistaken {
+        let mistaken = |mistakes| LoadError::Mistaken {
             path: path.to_owned(),
             mistakes,
-        })
+        };
+        let mut rules = Self::parse(&text).map_err(mistaken)?;
+        let folder = path.parent().unwrap_or(Path::new("."));
+        for (name, transport) in &mut rules.transports {
+            if transport.user.is_none() {
+                continue;
+            }
+            let file = folder.join(&transport.password_file);
+            match std::fs::read_to_string(&file) {
+                Ok(text) if text.lines().next().is_some_and(|line| !line.is_empty()) => {
+                    transport.password = Secret::from(text.lines().next().unwrap_or_default());
+                }
+                Ok(_) => {
+                    let mistake = Mistake {
+                        line: None,
+                        key: format!("transport {name:?}, password_file"),
+                        problem: format!("{} holds no password", file.display()),
+                        hint: "its first line is the password".to_owned(),
+                    };
+                    return Err(mistaken(Mistakes(vec![mistake])));
+                }
+                Err(error) => return Err(LoadError::Unreadable { path: file, error }),
+            }
+        }
+        Ok(rules)
     }
 
     /// Reads the file's text.
@@ -45,17 +77,18 @@ impl Rules {
         if let Some(document) = parse_toml(text, &mut reading.mistakes) {
             let table = document.as_table();
             for (name, item) in table {
-                let at = table.key(name).and_then(toml_edit::Key::span);
-                let at = at.map(|span| span.start);
+                let at = offset_of(table, name);
                 match name {
                     "relay_domain" => rules.read_relay_domains(at, item, &mut reading),
+                    "transport" => rules.read_transports(at, item, &mut reading),
+                    "rule" => rules.read_rules(at, item, &mut reading),
                     _ => {
-                        let hint = "there is [relay_domain.\"example.net\"]";
                         let problem = "there is no such table".to_owned();
-                        reading.mistake(at, name, problem, hint);
+                        reading.mistake(at, name, problem, TABLES);
                     }
                 }
             }
+            rules.check_names(table, &mut reading);
         }
         let mut mistakes = reading.mistakes;
         if mistakes.is_empty() {
@@ -71,8 +104,7 @@ impl Rules {
         };
         for (name, item) in tables.iter() {
             let place = format!("relay domain {name:?}");
-            let at = tables.key(name).and_then(toml_edit::Key::span);
-            let at = at.map(|span| span.start);
+            let at = offset_of(tables, name);
             let domain = match Domain::parse(name) {
                 Ok(domain) => domain,
                 Err(error) => {
@@ -84,25 +116,259 @@ impl Rules {
             let Some(table) = table_of(&place, at, item, reading) else {
                 continue;
             };
-            let relay = read_relay_domain(Fields::new(place.clone(), table, reading));
+            let relay = relay_domain(Fields::new(place.clone(), table, reading));
             if self.relay_domains.insert(domain, relay).is_some() {
                 let problem = "the same domain stands in another table".to_owned();
                 reading.mistake(at, &place, problem, "");
             }
         }
     }
+
+    fn read_transports(&mut self, at: Option<usize>, item: &Item, reading: &mut Reading<'_>) {
+        let Some(tables) = table_of("transport", at, item, reading) else {
+            return;
+        };
+        for (name, item) in tables.iter() {
+            let place = format!("transport {name:?}");
+            let at = offset_of(tables, name);
+            if matches!(name, "mx" | "local") {
+                let problem = "the house has a way of that name".to_owned();
+                reading.mistake(at, &place, problem, "call it otherwise");
+            }
+            let Some(table) = table_of(&place, at, item, reading) else {
+                continue;
+            };
+            if let Some(transport) = transport(Fields::new(place, table, reading)) {
+                self.transports.insert(name.to_owned(), transport);
+            }
+        }
+    }
+
+    fn read_rules(&mut self, at: Option<usize>, item: &Item, reading: &mut Reading<'_>) {
+        let tables: Vec<&dyn TableLike> = match item.as_array_of_tables() {
+            Some(tables) => tables.iter().map(|table| table as &dyn TableLike).collect(),
+            None => {
+                let problem = "this is no list of tables".to_owned();
+                reading.mistake(at, "rule", problem, "each rule begins with [[rule]]");
+                return;
+            }
+        };
+        if tables.len() > RULES_MAX {
+            let problem = format!("there are more than {RULES_MAX} rules");
+            reading.mistake(
+                at,
+                "rule",
+                problem,
+                "name many addresses in one rule's list",
+            );
+            return;
+        }
+        let mut names = BTreeSet::new();
+        for (index, table) in tables.into_iter().enumerate() {
+            let place = format!("rule {}", index + 1);
+            let Some(rule) = rule(Fields::new(place.clone(), table, reading)) else {
+                continue;
+            };
+            if !names.insert(rule.name.clone()) {
+                let problem = format!("another rule is called {:?} too", rule.name);
+                let hint = "the log and `posthouse route` tell rules by their names";
+                reading.mistake(offset_of(table, "name"), &place, problem, hint);
+            }
+            self.rules.push(rule);
+        }
+    }
+
+    /// Names of transports that are used stand in the file.
+    fn check_names(&self, table: &dyn TableLike, reading: &mut Reading<'_>) {
+        let mut check = |place: String, at: Option<usize>, name: &str| {
+            if !self.transports.contains_key(name) && !has(table, "transport", name) {
+                let problem = format!("there is no [transport.{name}] in this file");
+                reading.mistake(at, &place, problem, "\"mx\", or the name of a transport");
+            }
+        };
+        for rule in &self.rules {
+            if let Action::Via(Way::Transport(name)) = &rule.then {
+                let tables = table.get("rule").and_then(Item::as_array_of_tables);
+                let named = tables.and_then(|tables| {
+                    let called = |table: &&toml_edit::Table| {
+                        table.get("name").and_then(Item::as_str) == Some(&rule.name)
+                    };
+                    tables.iter().find(called)
+                });
+                let at = named.and_then(|table| offset_of(table, "via"));
+                check(format!("rule {:?}, via", rule.name), at, name);
+            }
+        }
+        for (domain, relay) in &self.relay_domains {
+            if let Some(name) = &relay.via {
+                let tables = table.get("relay_domain").and_then(Item::as_table_like);
+                let own = tables.and_then(|tables| tables.get(domain.as_str())?.as_table_like());
+                let at = own.and_then(|table| offset_of(table, "via"));
+                check(format!("relay domain \"{domain}\", via"), at, name);
+            }
+        }
+    }
 }
 
-fn read_relay_domain(mut fields: Fields<'_, '_, '_>) -> RelayDomain {
+fn has(table: &dyn TableLike, section: &str, name: &str) -> bool {
+    let section = table.get(section).and_then(Item::as_table_like);
+    section.is_some_and(|section| section.contains_key(name))
+}
+
+fn relay_domain(mut fields: Fields<'_, '_, '_>) -> RelayDomain {
     let lifetime = fields.take("lifetime").unwrap_or(RELAY_LIFETIME);
     if !LIFETIMES.contains(&lifetime.as_secs()) {
         let problem = "it is not between an hour and a year".to_owned();
         fields.mistake("lifetime", problem, "such as \"4w\"");
     }
+    let via = match fields.take("via") {
+        Some(Way::Transport(name)) => Some(name),
+        Some(Way::Mx) | None => None,
+    };
     let relay = RelayDomain {
         lifetime,
-        etrn: fields.take("etrn").unwrap_or_default(),
+        etrn: fields
+            .take("etrn")
+            .map_or_else(Vec::new, |Networks(all)| all),
+        via,
     };
     fields.done();
     relay
+}
+
+fn transport(mut fields: Fields<'_, '_, '_>) -> Option<Transport> {
+    let kind = fields.take("kind").unwrap_or(TransportKind::Smtp);
+    let host: Option<HostPort> = fields.take("host");
+    let host = host.and_then(|HostPort(host)| host);
+    if host.is_none() && !fields.has_failed("host") {
+        let problem = "its host is missing".to_owned();
+        fields.mistake("host", problem, "such as host = \"relay.example.net:587\"");
+    }
+    let user: Option<String> = fields.take("user");
+    let password_file: Option<std::path::PathBuf> = fields.take("password_file");
+    if user.is_some() != password_file.is_some() {
+        let problem = "user and password_file need each other".to_owned();
+        fields.mistake("user", problem, "set both, or neither");
+    }
+    let tls = fields.take("tls");
+    if kind == TransportKind::Lmtp && user.is_some() {
+        let problem = "there is no login over LMTP".to_owned();
+        fields.mistake("user", problem, "leave it out, or say kind = \"smtp\"");
+    }
+    fields.done();
+    let (host, port) = host?;
+    Some(Transport {
+        kind,
+        host,
+        port,
+        user,
+        password_file: password_file.unwrap_or_default(),
+        password: Secret::default(),
+        tls,
+    })
+}
+
+/// What a rule can say, as it is written; one of them in each.
+const ACTIONS: &str = "allow, refuse, defer, hold, via, rewrite_sender, rewrite_recipient, add_header, remove_header or bcc";
+
+fn rule(mut fields: Fields<'_, '_, '_>) -> Option<Rule> {
+    let name: Option<String> = fields.take("name");
+    match &name {
+        Some(name) if !name.trim().is_empty() => fields.place.push_str(&format!(" {name:?}")),
+        _ => {
+            let problem = "it has no name".to_owned();
+            fields.mistake("name", problem, "name = \"what it is for\"");
+        }
+    }
+    let when = match fields.table("when") {
+        Some(table) => {
+            let place = format!("{}, when", fields.place);
+            when(Fields::new(place, table, fields.reading))
+        }
+        None => When::default(),
+    };
+    let mut actions = Vec::new();
+    actions.extend(fields.take("allow").map(|allow: bool| match allow {
+        true => Ok(Action::Allow),
+        false => Err((
+            "allow",
+            "it allows or says nothing",
+            "say refuse or defer to keep it out",
+        )),
+    }));
+    let mut add = |action: Option<Action>| actions.extend(action.map(Ok));
+    add(fields
+        .take("refuse")
+        .map(|Refusal(reply)| Action::Refuse(reply)));
+    add(fields
+        .take("defer")
+        .map(|Deferral(reply)| Action::Defer(reply)));
+    add(fields.take("hold").map(Action::Hold));
+    add(fields.take("via").map(Action::Via));
+    add(fields.take("rewrite_sender").map(Action::RewriteSender));
+    add(fields
+        .take("rewrite_recipient")
+        .map(Action::RewriteRecipient));
+    add(fields
+        .take("add_header")
+        .map(|HeaderFields(all)| Action::AddHeader(all)));
+    add(fields
+        .take("remove_header")
+        .map(|FieldNames(all)| Action::RemoveHeader(all)));
+    add(fields.take("bcc").map(Action::Bcc));
+    let action = match actions.as_slice() {
+        [Ok(action)] => Some(action.clone()),
+        [Err((key, problem, hint))] => {
+            fields.mistake(key, (*problem).to_owned(), hint);
+            None
+        }
+        [] if fields.any_failed() => None,
+        all => {
+            let count = if all.is_empty() {
+                "no"
+            } else {
+                "more than one"
+            };
+            let problem = format!("it has {count} action");
+            let hint = format!("say one of {ACTIONS}");
+            fields.mistake("name", problem, &hint);
+            None
+        }
+    };
+    if matches!(action, Some(Action::Via(_))) {
+        // Mail that waits is asked about again at each attempt, by what is kept of it.
+        let late = [
+            ("helo", !when.helo.is_empty()),
+            ("recipient", !when.recipient.is_empty()),
+            ("larger_than", when.larger_than.is_some()),
+            ("more_recipients_than", when.more_recipients_than.is_some()),
+        ];
+        for (key, _) in late.into_iter().filter(|(_, set)| *set) {
+            let problem = format!("a way is not chosen by {key}");
+            let hint = "by domain, sender, user or ip; a single recipient is led away by rewrite_recipient";
+            fields.mistake("via", problem, hint);
+        }
+    }
+    fields.done();
+    Some(Rule {
+        name: name?,
+        when,
+        then: action?,
+    })
+}
+
+fn when(mut fields: Fields<'_, '_, '_>) -> When {
+    let size: Option<Size> = fields.take("larger_than");
+    let when = When {
+        ip: fields.take("ip").map_or_else(Vec::new, |Networks(all)| all),
+        helo: fields.take("helo").unwrap_or_default(),
+        sender: fields.take("sender").unwrap_or_default(),
+        recipient: fields.take("recipient").unwrap_or_default(),
+        domain: fields.take("domain").unwrap_or_default(),
+        user: fields.take("user"),
+        larger_than: size.map(|Size(bytes)| bytes),
+        more_recipients_than: fields.take("more_recipients_than"),
+    };
+    fields.done();
+    when
 }

@@ -2,13 +2,20 @@
 
 use std::time::Duration;
 
-use envelope::Domain;
+use envelope::{Address, Domain, Reply, ReversePath};
 
-use super::Rules;
+use super::{
+    Action, AddressPattern, NamePattern, Question, Rules, TransportKind, TransportTls, UserPattern,
+    Way,
+};
 use crate::Network;
 
 fn domain(text: &str) -> Domain {
     Domain::parse(text).expect("a domain")
+}
+
+fn address(text: &str) -> Address {
+    Address::parse(text).expect("an address")
 }
 
 fn mistakes(text: &str) -> Vec<String> {
@@ -22,13 +29,27 @@ fn an_empty_file_has_no_rules() {
 }
 
 #[test]
+fn the_example_in_the_docs_is_a_good_file() {
+    let page = include_str!("../../../../docs/policy.md");
+    let mut blocks = page.split("```toml\n").skip(1);
+    let mut count = 0;
+    for block in &mut blocks {
+        let (text, _) = block.split_once("```").expect("the block has an end");
+        let parsed = Rules::parse(text);
+        assert!(parsed.is_ok(), "{text}\n{parsed:?}");
+        count += 1;
+    }
+    assert!(count >= 3);
+}
+
+#[test]
 fn relay_domains_are_read_with_their_defaults() {
     let text = "[relay_domain.\"Example.NET\"]\n\
                 [relay_domain.\"b\u{fc}cher.example\"]\nlifetime = \"2w\"\netrn = [\"192.0.2.7\"]\n";
     let rules = Rules::parse(text).expect("good rules");
     let usual = &rules.relay_domains[&domain("example.net")];
     assert_eq!(usual.lifetime, Duration::from_secs(28 * 86_400));
-    assert!(usual.etrn.is_empty());
+    assert!(usual.etrn.is_empty() && usual.via.is_none());
     let other = &rules.relay_domains[&domain("xn--bcher-kva.example")];
     assert_eq!(other.lifetime, Duration::from_secs(14 * 86_400));
     assert_eq!(
@@ -38,21 +59,234 @@ fn relay_domains_are_read_with_their_defaults() {
 }
 
 #[test]
+fn rules_are_read_in_their_order_with_everything_that_they_say() {
+    let text = r#"
+        [transport.partner]
+        host = "relay.partner.example:465"
+        user = "us"
+        password_file = "partner"
+        tls = "implicit"
+        [transport.dovecot]
+        kind = "lmtp"
+        host = "127.0.0.1:24"
+
+        [[rule]]
+        name = "one"
+        when = { ip = "192.0.2.0/24", helo = [".example.org", "[192.0.2.1]"], sender = ["<>", "@.example.org"] }
+        refuse = "no mail from there"
+        [[rule]]
+        name = "two"
+        when.user = ["ann@example.org", "@other.example"]
+        when.larger_than = "10 MiB"
+        when.more_recipients_than = 50
+        defer = "452 4.5.3 too much at once"
+        [[rule]]
+        name = "three"
+        when = { domain = "partner.example", user = true }
+        via = "partner"
+        [[rule]]
+        name = "four"
+        rewrite_recipient = "*@new.example"
+        [[rule]]
+        name = "five"
+        add_header = ["X-One:1", "X-Two: 2 "]
+        [[rule]]
+        name = "six"
+        remove_header = "X-Mailer"
+        [[rule]]
+        name = "seven"
+        bcc = ["journal@example.org"]
+        [[rule]]
+        name = "eight"
+        when.user = false
+        hold = "look at it"
+    "#;
+    let rules = Rules::parse(text).expect("good rules");
+    let partner = &rules.transports["partner"];
+    assert_eq!(
+        (partner.host.as_str(), partner.port),
+        ("relay.partner.example", 465)
+    );
+    assert_eq!(partner.tls, Some(TransportTls::Implicit));
+    assert_eq!(rules.transports["dovecot"].kind, TransportKind::Lmtp);
+    let [one, two, three, four, five, six, seven, eight] = &rules.rules[..] else {
+        panic!("eight rules: {:?}", rules.rules);
+    };
+    assert_eq!(
+        one.then,
+        Action::Refuse(Reply::enhanced(550, (5, 7, 1), "no mail from there"))
+    );
+    let below = NamePattern::Below(".example.org".to_owned());
+    let literal = NamePattern::Exact("[192.0.2.1]".to_owned());
+    assert_eq!(one.when.helo, [below.clone(), literal]);
+    assert_eq!(
+        one.when.sender,
+        [AddressPattern::Null, AddressPattern::At(below)]
+    );
+    assert_eq!(
+        two.then,
+        Action::Defer(Reply::enhanced(452, (4, 5, 3), "too much at once"))
+    );
+    assert_eq!(
+        (two.when.larger_than, two.when.more_recipients_than),
+        (Some(10 << 20), Some(50))
+    );
+    assert_eq!(
+        three.then,
+        Action::Via(Way::Transport("partner".to_owned()))
+    );
+    assert_eq!(three.when.user, Some(UserPattern::Anybody));
+    let Action::RewriteRecipient(rewrite) = &four.then else {
+        panic!("a rewriting: {four:?}");
+    };
+    assert_eq!(
+        rewrite.apply(&address("\"a b\"@old.example")),
+        Some(address("\"a b\"@new.example"))
+    );
+    assert_eq!(
+        five.then,
+        Action::AddHeader(vec!["X-One: 1".to_owned(), "X-Two: 2".to_owned()])
+    );
+    assert_eq!(six.then, Action::RemoveHeader(vec!["x-mailer".to_owned()]));
+    assert_eq!(
+        seven.then,
+        Action::Bcc(vec![address("journal@example.org")])
+    );
+    assert_eq!(eight.then, Action::Hold("look at it".to_owned()));
+    let verdicts: Vec<&str> = rules
+        .that_answer(Question::Verdict)
+        .map(|rule| rule.name.as_str())
+        .collect();
+    assert_eq!(verdicts, ["one", "two", "eight"]);
+}
+
+#[test]
+fn patterns_fit_what_they_name_and_nothing_else() {
+    let text = "[[rule]]\nname = \"x\"\nallow = true\n[rule.when]\n\
+                sender = [\"Ann@Example.ORG\", \"@b\u{fc}cher.example\", \"@.below.example\", \"<>\"]\n";
+    let rules = Rules::parse(text).expect("good rules");
+    let fits = |sender: &str| {
+        let path = ReversePath::parse(sender).expect("a path");
+        rules.rules[0]
+            .when
+            .sender
+            .iter()
+            .any(|pattern| pattern.fits_path(&path))
+    };
+    for sender in [
+        "ANN@example.org",
+        "x@xn--bcher-kva.example",
+        "x@a.below.example",
+        "",
+    ] {
+        assert!(fits(sender), "{sender}");
+    }
+    for sender in [
+        "bob@example.org",
+        "ann@a.example.org",
+        "x@below.example",
+        "x@xbelow.example",
+    ] {
+        assert!(!fits(sender), "{sender}");
+    }
+}
+
+#[test]
 fn every_mistake_is_told_with_its_line_and_its_place() {
     let text = "[relay_domian.\"a.example\"]\n\
                 [relay_domain.\"a..example\"]\n\
-                [relay_domain.\"b.example\"]\nlifetme = \"4w\"\netrn = [\"here\"]\n\
+                [relay_domain.\"b.example\"]\nlifetme = \"4w\"\netrn = \"here\"\nvia = \"nowhere\"\n\
                 [relay_domain.\"c.example\"]\nlifetime = \"5m\"\n\
-                [relay_domain.\"C.example\"]\n";
+                [relay_domain.\"C.example\"]\n\
+                [transport.mx]\nhost = \"a.example:25\"\n\
+                [transport.x]\nkind = \"lmtp\"\nuser = \"me\"\n";
     assert_eq!(
         mistakes(text),
         [
-            "line 1: relay_domian: there is no such table; there is [relay_domain.\"example.net\"]",
+            "line 1: relay_domian: there is no such table; there are [[rule]], [transport.name] and [relay_domain.\"example.net\"]",
             "line 2: relay domain \"a..example\": the domain has an empty label; a domain in quotes, such as [relay_domain.\"example.net\"]",
             "line 4: relay domain \"b.example\", lifetme: there is no such key; did you mean lifetime?",
-            "line 5: relay domain \"b.example\", etrn: \"here\" is no network; expected a list of networks such as [\"10.0.0.0/8\", \"192.0.2.1\"]",
-            "line 7: relay domain \"c.example\", lifetime: it is not between an hour and a year; such as \"4w\"",
-            "line 8: relay domain \"C.example\": the same domain stands in another table",
+            "line 5: relay domain \"b.example\", etrn: \"here\" is no network; expected an address or a network such as \"192.0.2.0/24\", or a list",
+            "line 6: relay domain \"b.example\", via: there is no [transport.nowhere] in this file; \"mx\", or the name of a transport",
+            "line 8: relay domain \"c.example\", lifetime: it is not between an hour and a year; such as \"4w\"",
+            "line 9: relay domain \"C.example\": the same domain stands in another table",
+            "line 10: transport \"mx\": the house has a way of that name; call it otherwise",
+            "line 13: transport \"x\": its host is missing; such as host = \"relay.example.net:587\"",
+            "line 14: transport \"x\", user: user and password_file need each other; set both, or neither",
+            "line 14: transport \"x\", user: there is no login over LMTP; leave it out, or say kind = \"smtp\"",
         ]
     );
+}
+
+#[test]
+fn mistakes_in_rules_name_the_rule() {
+    let rule = |body: &str| format!("[[rule]]\nname = \"a rule\"\n{body}\n");
+    for (text, want) in [
+        (
+            "[[rule]]\nallow = true\n".to_owned(),
+            "line 2: rule 1: it has no name; name = \"what it is for\"",
+        ),
+        (
+            rule(""),
+            "line 2: rule 1 \"a rule\", name: it has no action; say one of allow, refuse, defer, hold, via, rewrite_sender, rewrite_recipient, add_header, remove_header or bcc",
+        ),
+        (
+            rule("allow = true\nhold = \"x\""),
+            "line 2: rule 1 \"a rule\", name: it has more than one action; say one of allow, refuse, defer, hold, via, rewrite_sender, rewrite_recipient, add_header, remove_header or bcc",
+        ),
+        (
+            rule("allow = false"),
+            "line 3: rule 1 \"a rule\", allow: it allows or says nothing; say refuse or defer to keep it out",
+        ),
+        (
+            rule("refuse = \"450 4.7.1 later\""),
+            "line 3: rule 1 \"a rule\", refuse: 450 is no code of 5yz; expected a text, or with codes before it: \"550 5.7.1 not from there\"",
+        ),
+        (
+            rule("defer = \"451 5.7.1 later\""),
+            "line 3: rule 1 \"a rule\", defer: 5.7.1 does not begin with 4; expected a text, or with codes before it: \"451 4.7.1 not now\"",
+        ),
+        (
+            rule("refuse = \"no\"\nwhen = { ip = [] }"),
+            "line 4: rule 1 \"a rule\", when, ip: it is empty; expected an address or a network such as \"192.0.2.0/24\", or a list",
+        ),
+        (
+            rule("refuse = \"no\"\nwhen = { senders = \"a@b.example\" }"),
+            "line 4: rule 1 \"a rule\", when, senders: there is no such key; did you mean sender?",
+        ),
+        (
+            rule("refuse = \"no\"\nwhen = { sender = \"b.example\" }"),
+            "line 4: rule 1 \"a rule\", when, sender: \"b.example\": the address has no @; expected an address such as \"ann@example.org\", \"@example.org\", \"@.example.org\" or \"<>\", or a list",
+        ),
+        (
+            rule("via = \"mx\"\nwhen.helo = \"a.example\""),
+            "line 3: rule 1 \"a rule\", via: a way is not chosen by helo; by domain, sender, user or ip; a single recipient is led away by rewrite_recipient",
+        ),
+        (
+            rule("via = \"nowhere\""),
+            "line 3: rule \"a rule\", via: there is no [transport.nowhere] in this file; \"mx\", or the name of a transport",
+        ),
+        (
+            rule("add_header = \"Received: x\""),
+            "line 3: rule 1 \"a rule\", add_header: Received is how loops are found, and stays as it is; expected a header field such as \"X-Archived: yes\", or a list",
+        ),
+        (
+            rule("add_header = \"X: a\\r\\nBcc: b\""),
+            "line 3: rule 1 \"a rule\", add_header: X: its value is not 900 ASCII characters at most; expected a header field such as \"X-Archived: yes\", or a list",
+        ),
+        (
+            rule("refuse = \"a\\r\\n250 ok\""),
+            "line 3: rule 1 \"a rule\", refuse: its text is not 400 ASCII characters at most; expected a text, or with codes before it: \"550 5.7.1 not from there\"",
+        ),
+        (
+            rule("hold = \"x\"") + &rule("hold = \"y\""),
+            "line 5: rule 2: another rule is called \"a rule\" too; the log and `posthouse route` tell rules by their names",
+        ),
+        (
+            "rule = 5\n".to_owned(),
+            "line 1: rule: this is no list of tables; each rule begins with [[rule]]",
+        ),
+    ] {
+        assert_eq!(mistakes(&text), [want], "{text}");
+    }
 }

@@ -121,3 +121,28 @@ async fn a_client_can_be_turned_away_before_the_greeting() {
     let mut user = world.connect(config, FAR);
     assert!(user.hear().await.starts_with("220 "));
 }
+
+#[tokio::test]
+async fn a_rule_that_allows_is_above_what_is_only_suspected() {
+    let refusal = envelope::Reply::enhanced(550, (5, 7, 1), "suspected");
+    let verdict = Verdict {
+        findings: vec![Finding::new("odd", 2, "odd")],
+        action: Action::Refuse(refusal),
+        ..Verdict::pass()
+    };
+    let world = World::with_checks(says(Phase::Hello, verdict)).await;
+    let rules = "[[rule]]\nname = \"a partner\"\nwhen.sender = \"@partner.test\"\nallow = true\n";
+    let rules = settings::rules::Rules::parse(rules).unwrap();
+    world.ports.policy.rules().replace(rules);
+    let mut client = world.stranger().await;
+    client
+        .dialogue(&[
+            ("MAIL FROM:<x@far.test>", "250"),
+            ("RCPT TO:<bob@demo.test>", "550 5.7.1 suspected"),
+            ("RSET", "250"),
+            ("MAIL FROM:<x@partner.test>", "250"),
+            ("RCPT TO:<bob@demo.test>", "250"),
+            ("RCPT TO:<x@elsewhere.test>", "550 5.7.1"),
+        ])
+        .await;
+}
