@@ -4,6 +4,7 @@
 //! * [`deliver_to_primary`] – to the primary of a domain that we are a backup of
 //! * [`deliver_to_host`] – to a configured host: a smart host, a relay domain's host
 //! * [`deliver_smtp`], [`deliver_lmtp`] – to one address and port
+//! * [`preview`] – where an attempt would go, for people who ask why
 //! * [`Report`], [`Outcome`] – what became of each recipient
 //! * [`Message`], [`Dns`] – ports: the message's octets, names
 //!
@@ -21,6 +22,7 @@ mod destination;
 mod dns;
 pub mod limits;
 mod message;
+mod preview;
 mod report;
 mod smtp;
 mod timeouts;
@@ -33,6 +35,7 @@ mod tests;
 pub use destination::Refusal;
 pub use dns::Dns;
 pub use message::{Message, MessageBytes};
+pub use preview::{Hop, preview};
 pub use report::{Outcome, Reason, Report};
 pub use smtp::{deliver_lmtp, deliver_smtp};
 pub use smtp_proto::client::Protocol;

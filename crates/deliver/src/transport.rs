@@ -135,7 +135,7 @@ async fn try_route(
 }
 
 /// A domain's hosts, best first.
-async fn hosts_of(ports: &Ports, domain: &Domain) -> Result<Vec<Mx>, Outcome> {
+pub(crate) async fn hosts_of(ports: &Ports, domain: &Domain) -> Result<Vec<Mx>, Outcome> {
     let itself = || {
         vec![Mx {
             preference: 0,
@@ -259,7 +259,7 @@ fn no_primary(domain: &Domain) -> Outcome {
     Outcome::temporary((4, 4, 4), &text)
 }
 
-fn is_own_name(ports: &Ports, host: &str) -> bool {
+pub(crate) fn is_own_name(ports: &Ports, host: &str) -> bool {
     host.trim_end_matches('.')
         .eq_ignore_ascii_case(&ports.options.hello)
 }

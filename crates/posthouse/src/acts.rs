@@ -11,6 +11,7 @@ mod backup;
 mod domain;
 mod fsck;
 mod queue;
+mod route;
 mod undelete;
 
 use std::sync::Arc;
@@ -33,6 +34,7 @@ pub(crate) use domain::{
 };
 pub(crate) use fsck::{Checking, Fsck};
 pub(crate) use queue::Which;
+pub(crate) use route::Ask as RouteAsk;
 pub(crate) use undelete::Undelete;
 
 /// What an act gives: an answer in JSON or an error for the person who asked.
@@ -90,6 +92,7 @@ impl Acts {
             "queue.hold" => queue::act(store, ::queue::Act::Hold, read(args)?).await,
             "queue.release" => queue::act(store, ::queue::Act::Release, read(args)?).await,
             "queue.remove" => queue::act(store, ::queue::Act::Remove, read(args)?).await,
+            "route" => Box::pin(route::route(store, read(args)?)).await,
             "undelete" => undelete::undelete(store, read(args)?).await,
             "backup.run" => backup::run(store, read(args)?).await,
             "backup.progress" => Ok(store.backing_up.shown()),

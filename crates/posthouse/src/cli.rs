@@ -39,6 +39,8 @@ pub(crate) enum Command {
     /// Mail that waits
     #[command(subcommand)]
     Queue(Queue),
+    /// Say what would become of a message, and why: rules, aliases, ways; nothing is sent
+    Route(Route),
     /// The configuration file
     #[command(subcommand)]
     Config(Config),
@@ -339,6 +341,26 @@ pub(crate) struct Which {
     /// Those from this sender; <> for notifications
     #[arg(long)]
     pub(crate) sender: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Route {
+    /// The sender; <> for none
+    pub(crate) sender: String,
+    /// The recipient
+    pub(crate) recipient: String,
+    /// The client's address [default: a stranger's]
+    #[arg(long, value_name = "IP")]
+    pub(crate) from_ip: Option<std::net::IpAddr>,
+    /// What the client calls itself
+    #[arg(long, value_name = "NAME")]
+    pub(crate) helo: Option<String>,
+    /// The account that has logged in
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) user: Option<String>,
+    /// Bytes of the message
+    #[arg(long, value_name = "N")]
+    pub(crate) size: Option<u64>,
 }
 
 #[derive(Debug, Subcommand)]

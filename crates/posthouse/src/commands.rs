@@ -10,6 +10,7 @@ mod fsck;
 mod init;
 mod queue;
 mod restore;
+mod route;
 pub(crate) mod sendmail;
 mod serve;
 mod undelete;
@@ -66,6 +67,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Some(Command::Account(command)) => account::run(&context, command),
         Some(Command::Alias(command)) => alias::run(&context, command),
         Some(Command::Queue(command)) => queue::run(&context, command),
+        Some(Command::Route(args)) => route::run(&context, args),
         Some(Command::Config(command)) => config::run(&context, &command),
         Some(Command::Undelete(args)) => undelete::run(&context, args),
         Some(Command::Fsck(args)) => fsck::run(&context, args),

@@ -34,6 +34,8 @@ pub(crate) struct Store {
     pub(crate) places: Places,
     pub(crate) backing_up: Arc<BackingUp>,
     pub(crate) shares: Shares,
+    /// What the configuration said when it was opened.
+    pub(crate) settings: Arc<Settings>,
     /// What may come in, and where it goes.
     pub(crate) rules: CurrentRules,
     /// Held while it changes which accounts share which limits.
@@ -84,6 +86,7 @@ impl Store {
             places: Places::of(settings)?,
             backing_up: Arc::default(),
             shares,
+            settings: Arc::new(settings.clone()),
             rules: crate::rules::load(&settings.policy.rules)?,
             sharing: Mutex::default(),
         };

@@ -9,7 +9,7 @@ mod collection;
 mod door;
 mod faces;
 mod listeners;
-mod outgoing;
+pub(crate) mod outgoing;
 mod proxied;
 mod quota;
 mod reaper;

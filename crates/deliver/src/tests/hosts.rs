@@ -474,3 +474,52 @@ mod primary {
         assert!(matches!(report.outcomes[0], Outcome::Permanent(_)));
     }
 }
+
+#[tokio::test]
+async fn a_preview_shows_the_hosts_in_their_order_and_why_some_are_not_used() {
+    let runtime = Runtime::new();
+    let names = Names::default()
+        .with_mx(
+            "x.example",
+            &[
+                (20, "us.example"),
+                (10, "one.example"),
+                (30, "two.example"),
+                (10, "gone.example"),
+            ],
+        )
+        .with_address("one.example", "10.0.0.1")
+        .with_address("us.example", "198.51.100.9")
+        .with_address("two.example", "192.0.2.1");
+    let ports = ports(&runtime, names, options());
+    let domain = Domain::parse("x.example").unwrap();
+    let shown = |hops: Vec<Hop>| -> Vec<String> {
+        let line = |hop: Hop| {
+            let unused = hop.unused.unwrap_or_default();
+            let notes = hop.addresses.into_iter().filter_map(|(_, why)| why);
+            let notes: Vec<String> = notes
+                .chain([unused])
+                .filter(|note| !note.is_empty())
+                .collect();
+            format!("{} {} {}", hop.preference, hop.host, notes.join("; "))
+        };
+        hops.into_iter().map(line).collect()
+    };
+    let hops = preview(&ports, &domain, Patience::Primary).await.unwrap();
+    assert_eq!(
+        shown(hops),
+        [
+            "10 gone.example it has no address",
+            "10 one.example ",
+            "20 us.example it is this server, or as good as it in the list, or worse",
+            "30 two.example it is this server, or as good as it in the list, or worse",
+        ]
+    );
+    let hops = preview(&ports, &domain, Patience::Usual).await.unwrap();
+    assert_eq!(shown(hops)[1], "10 one.example its address is private");
+    let nowhere = Domain::parse("nowhere.example").unwrap();
+    let outcome = preview(&ports, &nowhere, Patience::Usual)
+        .await
+        .unwrap_err();
+    assert_eq!(outcome.reply().code, 550);
+}

@@ -80,7 +80,7 @@ fn schedule(queue: &settings::Queue) -> Schedule {
 }
 
 /// The relay for everything, with the password read from its file.
-fn smart_host(outbound: &settings::Outbound) -> anyhow::Result<Option<SmartHost>> {
+pub(crate) fn smart_host(outbound: &settings::Outbound) -> anyhow::Result<Option<SmartHost>> {
     let Some((host, port)) = outbound.smart_host.get() else {
         return Ok(None);
     };
@@ -109,7 +109,7 @@ fn smart_host(outbound: &settings::Outbound) -> anyhow::Result<Option<SmartHost>
     Ok(Some(SmartHost::new(host, port, credentials)))
 }
 
-fn deliver_ports(
+pub(crate) fn deliver_ports(
     settings: &Settings,
     hostname: &str,
     runtime: &Runtime,
