@@ -38,6 +38,11 @@ pub(crate) struct Repeat {
     /// The commands of a round.
     #[arg(long)]
     command: Vec<String>,
+    /// Waits until the server is at rest before each round, so that nobody pays
+    /// for what came before, and after it, so that its CPU counts what it left
+    /// to be done.
+    #[arg(long, requires = "before")]
+    rest: bool,
     /// Each round is a session of its own: connecting and the login count.
     #[arg(long, conflicts_with_all = ["setup", "before"])]
     fresh: bool,
@@ -66,6 +71,9 @@ pub(crate) async fn repeat(common: Common, work: Repeat) -> Result<Report> {
             for command in &work.before {
                 session.command(command).await?;
             }
+            if work.rest {
+                meter.wait_for_rest().await?;
+            }
             meter.go_on(&paused)?;
         }
         let start = Instant::now();
@@ -77,6 +85,9 @@ pub(crate) async fn repeat(common: Common, work: Repeat) -> Result<Report> {
             session.command(command).await?;
         }
         latencies.push(start.elapsed());
+        if work.rest {
+            meter.see_it_rest().await?;
+        }
         if work.fresh {
             done.push(session);
         } else {

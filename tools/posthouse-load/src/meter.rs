@@ -65,6 +65,12 @@ const NS_PER_TICK: u64 = 10_000_000;
 /// By how many the sum over a tree of processes may be off for its coarseness.
 const TICKS_OFF: u64 = 5;
 
+/// How long it is waited for a server's rest, how often that is looked at, and
+/// what CPU it may use meanwhile.
+const REST_WAIT_MAX: Duration = Duration::from_secs(2);
+const REST_LOOK: Duration = Duration::from_millis(10);
+const REST_CPU_NS: u64 = 500_000;
+
 impl Meter {
     pub(crate) fn start(pids: &[u32]) -> Result<Self> {
         Ok(Self {
@@ -93,6 +99,30 @@ impl Meter {
         self.left_out_ns += now.cpu_ns_since(&paused.spent);
         self.before.written += now.written.saturating_sub(paused.spent.written);
         self.start += paused.since.elapsed();
+        Ok(())
+    }
+
+    /// Waits until the server is at rest, or [`REST_WAIT_MAX`].
+    pub(crate) async fn wait_for_rest(&self) -> Result<()> {
+        let begun = Instant::now();
+        let mut last = spent(&self.pids)?;
+        while begun.elapsed() < REST_WAIT_MAX {
+            tokio::time::sleep(REST_LOOK).await;
+            let now = spent(&self.pids)?;
+            if now.cpu_ns_since(&last) < REST_CPU_NS {
+                break;
+            }
+            last = now;
+        }
+        Ok(())
+    }
+
+    /// The same after a round: the wait is none of its time, but the CPU that
+    /// the server still used counts.
+    pub(crate) async fn see_it_rest(&mut self) -> Result<()> {
+        let begun = Instant::now();
+        self.wait_for_rest().await?;
+        self.start += begun.elapsed();
         Ok(())
     }
 

@@ -10,6 +10,9 @@ use interop::world::World;
 struct Change {
     what: &'static str,
     times: u32,
+    /// Before and after each, the server is to be at rest: what such a change
+    /// leaves to be done counts for it, and not for the next.
+    rest: bool,
     before: &'static [&'static str],
     command: &'static str,
 }
@@ -18,30 +21,35 @@ const CHANGES: [Change; 5] = [
     Change {
         what: "STORE of all",
         times: 10,
+        rest: true,
         before: &["STORE 1:* -FLAGS.SILENT (\\Flagged)"],
         command: "STORE 1:* +FLAGS.SILENT (\\Flagged)",
     },
     Change {
         what: "one flag of one",
         times: 200,
+        rest: false,
         before: &["STORE 77 -FLAGS.SILENT (\\Flagged)"],
         command: "STORE 77 +FLAGS.SILENT (\\Flagged)",
     },
     Change {
         what: "COPY of 1,000",
         times: 10,
+        rest: true,
         before: &["NOOP"],
         command: "COPY 1:1000 Trash",
     },
     Change {
         what: "MOVE of 1,000",
         times: 10,
+        rest: true,
         before: &["COPY 1:1000 INBOX", "NOOP"],
         command: "MOVE {new}:* Trash",
     },
     Change {
         what: "EXPUNGE of 1,000",
         times: 10,
+        rest: true,
         before: &[
             "COPY 1:1000 INBOX",
             "NOOP",
@@ -84,6 +92,9 @@ impl Change {
         let mut work = repeat(server, self.times).and(&["--setup", "SELECT INBOX"]);
         for before in self.before {
             work = work.and(&["--before", &before.replace("{new}", &new)]);
+        }
+        if self.rest {
+            work = work.and(&["--rest"]);
         }
         work.and(&["--command", &self.command.replace("{new}", &new)])
     }
