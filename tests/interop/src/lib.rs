@@ -9,7 +9,7 @@
 //! |---|---|
 //! | [`world`] | enters the namespaces, owns the scratch folder and the child processes |
 //! | [`posthouse`] | our server of this build: `init`, `serve`, accounts, restart, kill |
-//! | [`postfix`] | Postfix as another organisation |
+//! | [`postfix`], [`exim`], [`opensmtpd`] | Postfix, Exim, OpenSMTPD as other organisations |
 //! | [`dovecot`], [`cyrus`] | Dovecot (behind Postfix, too) and Cyrus, for the benches |
 //! | [`dns`] | nsd with the test's zones |
 //! | [`smtp`], [`imap`] | the smallest clients that say exactly what a test wants said |
@@ -28,8 +28,11 @@
 pub mod cyrus;
 pub mod dns;
 pub mod dovecot;
+pub mod exim;
 pub mod imap;
 pub mod imaptest;
+pub mod maildir;
+pub mod opensmtpd;
 pub mod postfix;
 pub mod posthouse;
 pub mod smtp;

@@ -163,7 +163,16 @@ impl World {
             std::fs::write(&copy, format!("{}\n{lines}", old.trim_end()))?;
             self.sh(&format!("mount --bind {} /etc/{file}", copy.display()))
         };
-        let users = ["postfix", "dovecot", "dovenull", "nsd", "cyrus"];
+        let users = [
+            "postfix",
+            "dovecot",
+            "dovenull",
+            "nsd",
+            "cyrus",
+            "Debian-exim",
+            "opensmtpd",
+            "opensmtpq",
+        ];
         let line = |(n, user): (usize, &&str)| {
             let id = 11101 + n;
             format!("{user}:x:{id}:{id}::/nonexistent:/usr/sbin/nologin\n")
@@ -172,7 +181,7 @@ impl World {
             "passwd",
             &users.iter().enumerate().map(line).collect::<String>(),
         )?;
-        let groups = ["postfix", "dovecot", "dovenull", "nsd", "cyrus", "postdrop"];
+        let groups = [&users[..], &["postdrop"]].concat();
         let line = |(n, group): (usize, &&str)| format!("{group}:x:{}:\n", 11101 + n);
         add(
             "group",

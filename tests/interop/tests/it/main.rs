@@ -12,6 +12,7 @@ mod bad_input;
 mod clients;
 mod crash;
 mod everything;
+mod exchange;
 mod flows;
 mod folders;
 mod imaptest;
