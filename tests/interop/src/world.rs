@@ -31,6 +31,8 @@ pub enum Needs {
     Peers,
     /// Node and its nodemailer, which `tests/interop/prepare` gets where there is npm.
     Nodemailer,
+    /// A Python with aiosmtplib, which `tests/interop/prepare` gets.
+    Aiosmtplib,
 }
 
 /// Runs `test` in a world of its own. `name` is the test's full path as the
@@ -88,6 +90,9 @@ fn why_not(needs: Needs) -> Option<String> {
             "nodemailer is not there: run tests/interop/prepare where there is npm".into(),
         );
     }
+    if needs == Needs::Aiosmtplib && !tree().join("target/peers/python/has-aiosmtplib").exists() {
+        return Some("aiosmtplib is not there: run tests/interop/prepare".into());
+    }
     if needs == Needs::Peers && !peers_root().join("usr/sbin/nsd").exists() {
         return Some("the peers are not unpacked: run tests/interop/prepare as root".into());
     }
@@ -120,6 +125,12 @@ pub fn tree() -> PathBuf {
 #[must_use]
 pub fn peers_root() -> PathBuf {
     tree().join("target/peers/root")
+}
+
+/// The Python that has aiosmtplib.
+#[must_use]
+pub fn python() -> PathBuf {
+    tree().join("target/peers/python/bin/python3")
 }
 
 /// Where nodemailer is.

@@ -175,6 +175,42 @@ fn postfix_and_we_exchange_mail_of_any_size_and_in_chinese() {
     );
 }
 
+/// What Postfix's load generator sends, pipelined, by ten sessions at once.
+#[test]
+fn all_that_smtp_source_sends_arrives() {
+    run(
+        "exchange::all_that_smtp_source_sends_arrives",
+        Needs::Peers,
+        |world| {
+            let ours = ours(world)?;
+            world.output(
+                "smtp-source",
+                [
+                    "-s",
+                    "10",
+                    "-m",
+                    "200",
+                    "-l",
+                    "5000",
+                    "-f",
+                    "bea@far.test",
+                    "-t",
+                    "alice@demo.test",
+                    "127.0.0.10:25",
+                ],
+            )?;
+            let mut imap = imap::Client::login(&ours.addr(143), "alice@demo.test", PASSWORD)?;
+            let status = imap.command("STATUS INBOX (MESSAGES)")?.concat();
+            ensure!(
+                contains(&status, b"MESSAGES 200)"),
+                "{}",
+                String::from_utf8_lossy(&status)
+            );
+            ours.assert_sound()
+        },
+    );
+}
+
 #[test]
 fn exim_and_we_exchange_mail_of_any_size_over_tls() {
     run(

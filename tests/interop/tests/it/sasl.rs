@@ -268,6 +268,61 @@ fn nodemailer_logs_in_by_what_it_knows() {
     );
 }
 
+#[test]
+fn aiosmtplib_logs_in_by_what_it_knows() {
+    run(
+        "sasl::aiosmtplib_logs_in_by_what_it_knows",
+        Needs::Aiosmtplib,
+        |world| {
+            let ours = server(world)?;
+            let script = world.dir().join("send.py");
+            std::fs::write(&script, AIOSMTPLIB)?;
+            let python = interop::world::python().display().to_string();
+            let script = script.display().to_string();
+            let certificate = world.dir().join("cert.pem").display().to_string();
+            let out = world.output(&python, [&script, PASSWORD, &certificate])?;
+            ensure!(out.trim() == "all as it should be", "{out}");
+            let mut imap = imap::Client::login(&ours.addr(143), USER, PASSWORD)?;
+            ensure!(imap.messages("INBOX")?.len() == 4);
+            Ok(())
+        },
+    );
+}
+
+const AIOSMTPLIB: &str = r#"
+import asyncio, ssl, sys
+import aiosmtplib
+password, certificate = sys.argv[1:]
+user = "alice@demo.test"
+context = ssl.create_default_context(cafile=certificate); context.check_hostname = False
+
+async def client(port):
+    tls = dict(use_tls=True) if port == 465 else dict(start_tls=True)
+    client = aiosmtplib.SMTP(hostname="127.0.0.10", port=port, tls_context=context, **tls)
+    await client.connect()
+    await client.ehlo()
+    return client
+
+async def main():
+    for port in (587, 465):
+        for login in ("auth_plain", "auth_login"):
+            one = await client(port)
+            await getattr(one, login)(user, password)
+            await one.sendmail(user, [user], f"Subject: {login} {port}\r\n\r\nx\r\n")
+            await one.quit()
+    one = await client(587)
+    try:
+        await one.login(user, "wrong")
+    except aiosmtplib.SMTPAuthenticationError as error:
+        assert error.code == 535, error
+    else:
+        raise AssertionError("a wrong password was taken")
+    one.close()
+    print("all as it should be")
+
+asyncio.run(main())
+"#;
+
 /// smtplib and imaplib with the mechanisms that they have, and SCRAM through
 /// their hooks; the certificate's hash as channel binding.
 const PYTHON: &str = r#"
