@@ -23,6 +23,8 @@ pub struct Dovecot {
     pub pid: u32,
     /// The LMTP socket for Postfix.
     pub lmtp: String,
+    /// The socket where Postfix asks for passwords.
+    pub auth: String,
 }
 
 impl Dovecot {
@@ -54,7 +56,7 @@ impl Dovecot {
              first_valid_uid = 100\nmail_max_userip_connections = 10000\nlmtp_save_to_detail_mailbox = no\n\
              passdb {{\n driver = static\n args = password={password}\n}}\n\
              userdb {{\n driver = static\n args = uid=dovecot gid=dovecot home={d}/home/%u allow_all_users=yes\n}}\n\
-             service anvil {{\n chroot =\n client_limit = 20000\n}}\nservice auth {{\n client_limit = 20000\n}}\n\
+             service anvil {{\n chroot =\n client_limit = 20000\n}}\nservice auth {{\n client_limit = 20000\n unix_listener {d}/run/posthouse-auth {{\n mode = 0666\n }}\n}}\n\
              service stats {{\n chroot =\n}}\n\
              service lmtp {{\n process_min_avail = 4\n unix_listener {d}/run/posthouse-lmtp {{\n mode = 0666\n }}\n inet_listener lmtp {{\n port = 24\n }}\n}}\n\
              service imap-login {{\n chroot =\n service_count = 0\n process_min_avail = 2\n client_limit = 5000\n inet_listener imaps {{\n port = 0\n }}\n}}\n\
@@ -69,6 +71,7 @@ impl Dovecot {
             dir,
             pid,
             lmtp: format!("{d}/run/posthouse-lmtp"),
+            auth: format!("{d}/run/posthouse-auth"),
         })
     }
 

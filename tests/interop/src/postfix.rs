@@ -140,7 +140,10 @@ fn main_cf(d: &str, ip: &str, domain: &str) -> String {
 }
 
 fn master_cf(ip: &str) -> String {
-    let mut text = format!("{ip}:25 inet n - n - - smtpd\n");
+    // 465 listens for all; a password it takes where main.cf says how.
+    let mut text = format!(
+        "{ip}:25 inet n - n - - smtpd\n{ip}:465 inet n - n - - smtpd -o smtpd_tls_wrappermode=yes\n"
+    );
     for line in [
         "pickup unix n - n 60 1 pickup",
         "cleanup unix n - n - 0 cleanup",

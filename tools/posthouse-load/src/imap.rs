@@ -2,7 +2,7 @@
 
 use crate::Common;
 use crate::line::Line;
-use crate::meter::{Meter, Report, spent};
+use crate::meter::{Meter, Report};
 use crate::smtp::Bodies;
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::Args;
@@ -179,35 +179,21 @@ async fn append_some(
     }
 }
 
-/// Opens `--connections` sessions, leaves them in IDLE, and compares memory.
-pub(crate) async fn idle(common: Common) -> Result<Report> {
-    let meter = Meter::start(&common.pids)?;
-    let before = meter.resident_kb();
-    let mut sessions = Vec::new();
-    for n in 0..common.connections {
-        let mut session = Session::login(&common, n as u64).await?;
-        session.command("SELECT INBOX").await?;
-        session.line.send(b"i IDLE\r\n").await?;
-        loop {
-            if session.line.line().await?.starts_with(b"+") {
-                break;
-            }
-        }
-        sessions.push(session);
-    }
-    tokio::time::sleep(Duration::from_secs(3)).await;
-    let after = spent(&common.pids)?.resident_kb;
-    let mut report = meter.report("idle", vec![Duration::ZERO; sessions.len()], 0)?;
-    report.kb_per_session = Some((after as f64 - before as f64) / sessions.len().max(1) as f64);
-    Ok(report)
-}
-
-struct Session {
+pub(crate) struct Session {
     line: Line,
     tag: u64,
 }
 
 impl Session {
+    /// A session that waits in IDLE.
+    pub(crate) async fn idle(common: &Common, n: u64) -> Result<Line> {
+        let mut session = Self::login(common, n).await?;
+        session.command("SELECT INBOX").await?;
+        session.line.send(b"i IDLE\r\n").await?;
+        while !session.line.line().await?.starts_with(b"+") {}
+        Ok(session.line)
+    }
+
     async fn login(common: &Common, n: u64) -> Result<Self> {
         let mut line = Line::connect(&common.addr).await?;
         line.line().await?;

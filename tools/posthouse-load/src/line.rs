@@ -1,30 +1,47 @@
 //! One connection that speaks in lines, as both protocols' clients need it.
 
+use crate::tls::Tls;
 use anyhow::{Context as _, Result, bail, ensure};
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use std::fmt::Debug;
+use tokio::io::{
+    AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader,
+};
 use tokio::net::TcpStream;
+
+/// What lines go over.
+trait Stream: AsyncRead + AsyncWrite + Debug + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Debug + Send + Unpin> Stream for T {}
 
 /// A buffered connection.
 #[derive(Debug)]
 pub(crate) struct Line {
-    stream: BufReader<TcpStream>,
+    stream: BufReader<Box<dyn Stream>>,
     text: Vec<u8>,
 }
 
 impl Line {
     pub(crate) async fn connect(addr: &str) -> Result<Self> {
-        let stream = TcpStream::connect(addr)
-            .await
-            .with_context(|| format!("connecting to {addr}"))?;
-        stream.set_nodelay(true)?;
-        Ok(Self {
+        Ok(Self::over(Box::new(tcp(addr).await?)))
+    }
+
+    /// With a full handshake first.
+    pub(crate) async fn connect_tls(addr: &str, tls: &Tls) -> Result<Self> {
+        let stream = tls.handshake(tcp(addr).await?).await;
+        Ok(Self::over(Box::new(stream.context("the TLS handshake")?)))
+    }
+
+    fn over(stream: Box<dyn Stream>) -> Self {
+        Self {
             stream: BufReader::with_capacity(32 * 1024, stream),
             text: Vec::new(),
-        })
+        }
     }
 
     pub(crate) async fn send(&mut self, bytes: &[u8]) -> Result<()> {
-        Ok(self.stream.get_mut().write_all(bytes).await?)
+        let stream = self.stream.get_mut();
+        stream.write_all(bytes).await?;
+        Ok(stream.flush().await?)
     }
 
     /// The next line, with its end.
@@ -43,4 +60,12 @@ impl Line {
         ensure!(got == len, "the server closed the connection in a literal");
         Ok(())
     }
+}
+
+async fn tcp(addr: &str) -> Result<TcpStream> {
+    let stream = TcpStream::connect(addr)
+        .await
+        .with_context(|| format!("connecting to {addr}"))?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
 }

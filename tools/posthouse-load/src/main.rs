@@ -7,7 +7,8 @@
 //! | `relay` | the same, counted when the messages arrive at a sink of ours |
 //! | `append`, `fetch`, `search`, `repeat` | IMAP |
 //! | `bare` | nothing: it *is* a server that writes our journal and does nothing else |
-//! | `idle` | many sessions in IDLE, and what they cost in memory |
+//! | `refuse` | SMTP sessions that guess recipients |
+//! | `idle` | many sessions in which nothing happens, and what they cost in memory |
 //!
 //! Every run prints one JSON object: messages per second, p50 and p99 in ms,
 //! and for the process trees named by `--pid` CPU seconds per 1,000 messages,
@@ -20,11 +21,13 @@
 #![allow(clippy::disallowed_methods, clippy::print_stdout, clippy::print_stderr)]
 
 mod bare;
+mod idle;
 mod imap;
 mod line;
 mod meter;
 mod sink;
 mod smtp;
+mod tls;
 
 use clap::{Args, Parser, Subcommand};
 
@@ -89,8 +92,10 @@ enum Work {
     Repeat(imap::Repeat),
     /// Serves SMTP into a journal of ours, and nothing more, until it is ended.
     Bare(bare::Bare),
-    /// Holds sessions in IDLE and tells their memory.
-    Idle,
+    /// Holds sessions in which nothing happens and tells their memory.
+    Idle(idle::Idle),
+    /// Guesses recipients that are not there.
+    Refuse(smtp::Refuse),
 }
 
 #[tokio::main]
@@ -104,7 +109,8 @@ async fn main() -> anyhow::Result<()> {
         Work::Search(work) => imap::search(cli.common, work).await?,
         Work::Repeat(work) => imap::repeat(cli.common, work).await?,
         Work::Bare(work) => return bare::serve(cli.common, work).await,
-        Work::Idle => imap::idle(cli.common).await?,
+        Work::Idle(work) => idle::idle(cli.common, work).await?,
+        Work::Refuse(work) => smtp::refuse(cli.common, work).await?,
     };
     println!("{}", serde_json::to_string(&report)?);
     Ok(())

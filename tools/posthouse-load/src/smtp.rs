@@ -3,6 +3,7 @@
 use crate::Common;
 use crate::line::Line;
 use crate::meter::{Meter, Report};
+use crate::tls::Tls;
 use anyhow::{Context as _, Result, ensure};
 use clap::Args;
 use std::sync::Arc;
@@ -15,9 +16,18 @@ pub(crate) struct Deliver {
     /// Speak LMTP.
     #[arg(long)]
     lmtp: bool,
-    /// Log in before sending (AUTH PLAIN, without TLS).
+    /// Log in before sending (AUTH PLAIN).
     #[arg(long)]
     auth: bool,
+    /// TLS from the first octet, with X25519.
+    #[arg(long)]
+    tls: bool,
+    /// The same with what new clients prefer.
+    #[arg(long)]
+    post_quantum: bool,
+    /// A connection of its own for each message; all of it counts.
+    #[arg(long)]
+    fresh: bool,
     /// The envelope sender.
     #[arg(long, default_value = "load@far.test")]
     from: String,
@@ -28,7 +38,25 @@ pub(crate) struct Deliver {
     /// Recipients; `{n}` is a number below `--users`. Defaults to `--user`.
     #[arg(long)]
     to: Option<String>,
+    /// So many other clients are in the middle of a message meanwhile, and send
+    /// an octet of it every ten seconds.
+    #[arg(long, default_value_t = 0)]
+    slow: usize,
 }
+
+/// Options of `refuse`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Refuse {
+    /// The domain whose users are guessed.
+    #[arg(long, default_value = "demo.test")]
+    domain: String,
+}
+
+/// Guesses of a session.
+const GUESSES: u64 = 10;
+
+/// How long a slow client is silent.
+const SLOW_PAUSE: Duration = Duration::from_secs(10);
 
 /// Options of `relay`.
 #[derive(Debug, Clone, Args)]
@@ -41,6 +69,8 @@ pub(crate) struct Relay {
 }
 
 pub(crate) async fn deliver(common: Common, work: Deliver) -> Result<Report> {
+    let slow = slow_ones(&common, &work).await?;
+    let trickle = tokio::spawn(trickle(slow));
     let meter = Meter::start(&common.pids)?;
     let (latencies, bytes) = send_all(&common, &work).await?;
     let limit = Instant::now() + Duration::from_secs(300);
@@ -48,7 +78,78 @@ pub(crate) async fn deliver(common: Common, work: Deliver) -> Result<Report> {
         ensure!(Instant::now() < limit, "the queue does not get empty");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
+    ensure!(!trickle.is_finished(), "the slow ones were not served");
+    trickle.abort();
     meter.report("deliver", latencies, bytes)
+}
+
+/// Clients that have begun a message.
+async fn slow_ones(common: &Common, work: &Deliver) -> Result<Vec<Line>> {
+    let to = work.to.as_ref().unwrap_or(&common.user).replace("{n}", "0");
+    let mut lines = Vec::new();
+    for _ in 0..work.slow {
+        let mut line = Line::connect(&common.addr).await?;
+        expect(&mut line, b'2').await?;
+        command(&mut line, "EHLO slow.test", b'2').await?;
+        command(&mut line, &format!("MAIL FROM:<{}>", work.from), b'2').await?;
+        command(&mut line, &format!("RCPT TO:<{to}>"), b'2').await?;
+        command(&mut line, "DATA", b'3').await?;
+        line.send(b"Subject: slow\r\n\r\n").await?;
+        lines.push(line);
+    }
+    Ok(lines)
+}
+
+/// Sends an octet of each in turn, for ever; ends when one cannot be sent.
+async fn trickle(mut lines: Vec<Line>) {
+    let pause = SLOW_PAUSE / u32::try_from(lines.len()).unwrap_or(u32::MAX).max(1);
+    let mut tick = tokio::time::interval(pause.max(Duration::from_micros(100)));
+    loop {
+        tick.tick().await;
+        let Some(mut line) = lines.pop() else {
+            std::future::pending::<()>().await;
+            return;
+        };
+        if line.send(b"x").await.is_err() {
+            return;
+        }
+        lines.insert(0, line);
+    }
+}
+
+/// Sessions that guess recipients, ten each; counts what is refused.
+pub(crate) async fn refuse(common: Common, work: Refuse) -> Result<Report> {
+    let next = Arc::new(AtomicU64::new(0));
+    let meter = Meter::start(&common.pids)?;
+    let tasks: Vec<_> = (0..common.connections)
+        .map(|_| tokio::spawn(guess(common.clone(), work.clone(), next.clone())))
+        .collect();
+    let mut latencies = Vec::new();
+    for task in tasks {
+        latencies.extend(task.await??);
+    }
+    meter.report("refuse", latencies, 0)
+}
+
+async fn guess(common: Common, work: Refuse, next: Arc<AtomicU64>) -> Result<Vec<Duration>> {
+    let mut latencies = Vec::new();
+    loop {
+        let first = next.fetch_add(GUESSES, Ordering::Relaxed);
+        if first >= common.messages {
+            return Ok(latencies);
+        }
+        let mut line = Line::connect(&common.addr).await?;
+        expect(&mut line, b'2').await?;
+        command(&mut line, "EHLO load.test", b'2').await?;
+        command(&mut line, "MAIL FROM:<load@far.test>", b'2').await?;
+        for n in first..first + GUESSES {
+            let start = Instant::now();
+            let rcpt = format!("RCPT TO:<nobody{n}@{}>", work.domain);
+            command(&mut line, &rcpt, b'5').await?;
+            latencies.push(start.elapsed());
+        }
+        command(&mut line, "QUIT", b'2').await?;
+    }
 }
 
 fn holds_files(folder: &std::path::Path) -> bool {
@@ -104,18 +205,10 @@ async fn connection(
     next: Arc<AtomicU64>,
     bodies: Arc<Bodies>,
 ) -> Result<(Vec<Duration>, u64)> {
-    let mut line = Line::connect(&common.addr).await?;
-    expect(&mut line, b'2').await?;
-    let hello = if work.lmtp { "LHLO" } else { "EHLO" };
-    command(&mut line, &format!("{hello} load.test"), b'2').await?;
-    if work.auth {
-        let secret = format!("\0{}\0{}", common.user(0), common.password);
-        command(
-            &mut line,
-            &format!("AUTH PLAIN {}", wire::base64::encode(secret.as_bytes())),
-            b'2',
-        )
-        .await?;
+    let tls = Tls::new(work.post_quantum)?;
+    let mut kept = None;
+    if !work.fresh {
+        kept = Some(begin(&common, &work, &tls).await?);
     }
     let (mut latencies, mut bytes) = (Vec::new(), 0);
     let to = work.to.clone().unwrap_or_else(|| common.user.clone());
@@ -127,16 +220,45 @@ async fn connection(
         let rcpt = to.replace("{n}", &(n % common.users.max(1) as u64).to_string());
         let text = bodies.message(n, common.size, &work.from, &rcpt);
         let start = Instant::now();
+        let mut line = match kept.take() {
+            Some(line) => line,
+            None => begin(&common, &work, &tls).await?,
+        };
         command(&mut line, &format!("MAIL FROM:<{}>", work.from), b'2').await?;
         command(&mut line, &format!("RCPT TO:<{rcpt}>"), b'2').await?;
         command(&mut line, "DATA", b'3').await?;
         line.send(&text).await?;
         expect(&mut line, b'2').await?;
+        if work.fresh {
+            command(&mut line, "QUIT", b'2').await?;
+        } else {
+            kept = Some(line);
+        }
         latencies.push(start.elapsed());
         bytes += text.len() as u64;
     }
-    line.send(b"QUIT\r\n").await?;
+    if let Some(mut line) = kept {
+        line.send(b"QUIT\r\n").await?;
+    }
     Ok((latencies, bytes))
+}
+
+/// A connection that is ready for a message.
+async fn begin(common: &Common, work: &Deliver, tls: &Tls) -> Result<Line> {
+    let mut line = if work.tls || work.post_quantum {
+        Line::connect_tls(&common.addr, tls).await?
+    } else {
+        Line::connect(&common.addr).await?
+    };
+    expect(&mut line, b'2').await?;
+    let hello = if work.lmtp { "LHLO" } else { "EHLO" };
+    command(&mut line, &format!("{hello} load.test"), b'2').await?;
+    if work.auth {
+        let secret = format!("\0{}\0{}", common.user(0), common.password);
+        let secret = wire::base64::encode(secret.as_bytes());
+        command(&mut line, &format!("AUTH PLAIN {secret}"), b'2').await?;
+    }
+    Ok(line)
 }
 
 /// Bodies unlike each other: pieces of random text, cut at random lines, so
@@ -176,13 +298,13 @@ impl Bodies {
     }
 }
 
-async fn command(line: &mut Line, text: &str, class: u8) -> Result<()> {
+pub(crate) async fn command(line: &mut Line, text: &str, class: u8) -> Result<()> {
     line.send(format!("{text}\r\n").as_bytes()).await?;
     expect(line, class).await.with_context(|| text.to_owned())
 }
 
 /// Reads one reply, of one line or many.
-async fn expect(line: &mut Line, class: u8) -> Result<()> {
+pub(crate) async fn expect(line: &mut Line, class: u8) -> Result<()> {
     loop {
         let text = line.line().await?;
         ensure!(

@@ -9,6 +9,7 @@
 #![allow(clippy::disallowed_methods, clippy::print_stdout, clippy::print_stderr)]
 
 mod changing;
+mod door;
 mod large;
 mod measure;
 mod reading;
@@ -27,7 +28,7 @@ struct Kind {
     run: fn(&mut World) -> Result<()>,
 }
 
-const KINDS: [Kind; 14] = [
+const KINDS: [Kind; 17] = [
     Kind {
         name: "deliver",
         run: sending::deliver,
@@ -55,6 +56,18 @@ const KINDS: [Kind; 14] = [
     Kind {
         name: "growth",
         run: sending::growth,
+    },
+    Kind {
+        name: "sessions",
+        run: door::sessions,
+    },
+    Kind {
+        name: "refuse",
+        run: door::refuse,
+    },
+    Kind {
+        name: "slow",
+        run: door::slow,
     },
     Kind {
         name: "read",
