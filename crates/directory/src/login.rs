@@ -21,6 +21,7 @@ use envelope::{AccountId, Address};
 use runtime::Monotonic;
 use sasl::{Answer, Binding, Offer, Question, Secret};
 use std::net::IpAddr;
+use std::time::Duration;
 use thiserror::Error;
 
 /// Who logged in.
@@ -168,6 +169,19 @@ impl Directory {
             return Err(AuthFailure::Invalid);
         }
         Ok(Verdict::Granted(identity, answer))
+    }
+
+    /// Did somebody log in well from this address (IPv6: its /64) within a month?
+    #[must_use]
+    pub fn is_known_address(&self, peer: IpAddr) -> bool {
+        self.inner.throttle.is_known_address(peer)
+    }
+
+    /// The addresses (IPv6: /64) that wrong passwords keep from logging in, and for
+    /// how long still.
+    #[must_use]
+    pub fn login_bans(&self) -> Vec<(IpAddr, Duration)> {
+        self.inner.throttle.banned()
     }
 
     /// Lifts what wrong passwords brought upon an address.

@@ -15,7 +15,7 @@ use crate::{prefix, reply, resend};
 use blobs::{BlobError, BlobWriter};
 use bytes::Bytes;
 use engine::ShardId;
-use envelope::{Recipient, Reply};
+use envelope::{Recipient, Reply, ReversePath};
 use mime::{DateTime, Indexer, Limits, format_date};
 use observe::{Door, Outcome as Counted, Route};
 use policy::{Decision, Role};
@@ -100,6 +100,12 @@ impl Receiving {
     #[must_use]
     pub fn id(&self) -> String {
         self.id.to_string()
+    }
+
+    /// Whose message it is.
+    #[must_use]
+    pub fn sender(&self) -> &ReversePath {
+        &self.transaction.envelope.reverse_path
     }
 
     /// Takes a piece of the message, with CRLF line ends and dots unstuffed.

@@ -28,10 +28,15 @@
 //! finding has a name that never changes; a field that a check adds can neither
 //! end a line nor begin another.
 
+pub mod bans;
+pub mod conduct;
 mod evidence;
+pub mod greylist;
 pub mod hello;
 pub mod iprev;
+pub mod lists;
 mod names;
+pub mod rates;
 mod run;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -41,7 +46,7 @@ mod tests;
 pub use evidence::{Evidence, Field, Finding, IpRev, MARKS_FIELD};
 pub use hello::Hello;
 pub use names::Names;
-pub use run::{Checks, Options, Refusal, Visitor};
+pub use run::{Checks, Options, Penalties, Refusal, Visitor};
 
 use std::fmt;
 use std::future::Future;
@@ -52,6 +57,18 @@ use std::time::Duration;
 use envelope::{Domain, ForwardPath, Reply, ReversePath};
 
 use crate::Session;
+
+/// A time for people: the next larger whole number of a unit.
+pub(crate) fn time(duration: Duration) -> String {
+    let seconds = duration.as_millis().div_ceil(1000);
+    match seconds {
+        0..=1 => "a second".to_owned(),
+        2..=119 => format!("{seconds} seconds"),
+        120..=7199 => format!("{} minutes", seconds.div_ceil(60)),
+        7200..=172_799 => format!("{} hours", seconds.div_ceil(3600)),
+        _ => format!("{} days", seconds.div_ceil(86_400)),
+    }
+}
 
 /// A future of a port.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

@@ -30,23 +30,26 @@ pub mod rules;
 mod sender;
 mod sending;
 mod session;
+pub mod trace;
 
 pub use recipient::Decision;
 pub use room::{FULL_SINCE_PREFIX, check_full_since};
 pub use sending::{KNOWN_PREFIX, Overrun, PerTime, SendingLimits, check_known};
-pub use session::{Role, Session};
+pub use session::{Role, Session, session_id};
 
 use std::sync::Arc;
 
 use check::Checks;
 use directory::Directory;
 use engine::SharedEngine;
+use envelope::AccountId;
 use mailstore::Mailstore;
 use room::FullSince;
 use rules::CurrentRules;
 use runtime::Runtime;
 use sending::Sending;
 use settings::Network;
+use trace::{Refused, Trace};
 
 /// Decides about senders and recipients. Share it by `Arc`.
 #[derive(Debug)]
@@ -55,9 +58,11 @@ pub struct Policy {
     mailstore: Mailstore,
     relay_networks: Vec<Network>,
     full_since: FullSince,
-    sending: Sending,
+    sending: Sending<AccountId>,
+    domain_sending: Sending<String>,
     rules: CurrentRules,
     checks: Option<Arc<Checks>>,
+    trace: Option<Arc<Trace>>,
 }
 
 impl Policy {
@@ -76,8 +81,10 @@ impl Policy {
             relay_networks,
             full_since: FullSince::new(engine, runtime),
             sending: Sending::default(),
+            domain_sending: Sending::default(),
             rules: CurrentRules::default(),
             checks: None,
+            trace: None,
         }
     }
 
@@ -85,6 +92,13 @@ impl Policy {
     #[must_use]
     pub fn with_sending_limits(mut self, limits: SendingLimits) -> Self {
         self.sending = Sending::new(limits);
+        self
+    }
+
+    /// With limits on what all users of each domain send together.
+    #[must_use]
+    pub fn with_domain_limits(mut self, limits: SendingLimits) -> Self {
+        self.domain_sending = Sending::new(limits);
         self
     }
 
@@ -106,6 +120,20 @@ impl Policy {
     pub fn with_checks(mut self, checks: Checks) -> Self {
         self.checks = Some(Arc::new(checks));
         self
+    }
+
+    /// With a memory of what was refused; without it there is only the log.
+    #[must_use]
+    pub fn with_trace(mut self, trace: Arc<Trace>) -> Self {
+        self.trace = Some(trace);
+        self
+    }
+
+    /// Remembers a refusal.
+    pub fn note_refusal(&self, refused: Refused) {
+        if let Some(trace) = &self.trace {
+            trace.note(refused);
+        }
     }
 
     /// May this session send to domains that are not ours?

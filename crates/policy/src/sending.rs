@@ -1,4 +1,5 @@
-//! How much a user sends: what looks like a stolen account is held.
+//! How much a user sends, and all users of a domain: what looks like a stolen
+//! account is held.
 //!
 //! Messages, recipients and recipients elsewhere that the account has never
 //! written to before are counted by the hour and by the day. Over a limit the
@@ -13,6 +14,7 @@
 //! Not counted: clients on this machine, listed networks, other servers.
 
 use std::collections::{HashMap, VecDeque};
+use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use directory::Identity;
@@ -72,23 +74,33 @@ pub struct Overrun {
 type Counts = [u64; 3];
 
 #[derive(Debug, Default)]
-struct Account {
+struct Sender {
     /// By steps of time, oldest first.
     steps: VecDeque<(u64, Counts)>,
     told: Option<Monotonic>,
 }
 
-#[derive(Debug, Default)]
-pub(crate) struct Sending {
+/// What was sent, by account or by domain.
+#[derive(Debug)]
+pub(crate) struct Sending<K> {
     limits: SendingLimits,
-    accounts: Mutex<HashMap<AccountId, Account>>,
+    senders: Mutex<HashMap<K, Sender>>,
 }
 
-impl Sending {
+impl<K> Default for Sending<K> {
+    fn default() -> Self {
+        Self {
+            limits: SendingLimits::default(),
+            senders: Mutex::default(),
+        }
+    }
+}
+
+impl<K: Eq + Hash> Sending<K> {
     pub(crate) fn new(limits: SendingLimits) -> Self {
         Self {
             limits,
-            accounts: Mutex::default(),
+            senders: Mutex::default(),
         }
     }
 
@@ -97,16 +109,16 @@ impl Sending {
     }
 
     /// Counts a message; the first limit that it goes over.
-    fn count(&self, account: AccountId, more: Counts, now: Monotonic) -> Option<Overrun> {
+    fn count(&self, sender: K, more: Counts, now: Monotonic) -> Option<Overrun> {
         let step = now.0.as_secs() / COUNT_STEP.as_secs();
         let oldest = |span: u64| (step + 1).saturating_sub(span / COUNT_STEP.as_secs());
         let (hour, day) = (oldest(HOUR.as_secs()), oldest(DAY.as_secs()));
-        let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
-        if accounts.len() >= COUNTED_ACCOUNTS_MAX && !accounts.contains_key(&account) {
-            let active = |known: &Account| known.steps.back().is_some_and(|(at, _)| *at >= hour);
-            accounts.retain(|_, known| active(known));
+        let mut senders = self.senders.lock().unwrap_or_else(PoisonError::into_inner);
+        if senders.len() >= COUNTED_ACCOUNTS_MAX && !senders.contains_key(&sender) {
+            let active = |known: &Sender| known.steps.back().is_some_and(|(at, _)| *at >= hour);
+            senders.retain(|_, known| active(known));
         }
-        let known = accounts.entry(account).or_default();
+        let known = senders.entry(sender).or_default();
         while known.steps.front().is_some_and(|(at, _)| *at < day) {
             known.steps.pop_front();
         }
@@ -163,12 +175,15 @@ impl Policy {
         recipients: &[Recipient],
         decisions: &[Decision],
     ) -> Option<Overrun> {
-        let Some(Identity { account, .. }) = &session.identity else {
+        let Some(Identity {
+            account, address, ..
+        }) = &session.identity
+        else {
             return None;
         };
         if session.role != Role::Submission
             || session.client_ip.is_loopback()
-            || self.sending.is_off()
+            || (self.sending.is_off() && self.domain_sending.is_off())
         {
             return None;
         }
@@ -186,7 +201,14 @@ impl Policy {
         };
         let more = [1, recipients.len() as u64, new];
         let now = self.full_since.runtime().monotonic();
-        let overrun = self.sending.count(*account, more, now)?;
+        let of_account = self.sending.count(*account, more, now);
+        let domain = address.domain();
+        let of_domain = self.domain_sending.count(domain.to_ascii(), more, now);
+        let of_domain = of_domain.map(|overrun| Overrun {
+            reason: format!("{} by all users of {domain}", overrun.reason),
+            ..overrun
+        });
+        let overrun = of_account.or(of_domain)?;
         tracing::warn!(account = %account, reason = overrun.reason, "a user's mail is held: is the account stolen?");
         Some(overrun)
     }
@@ -226,7 +248,7 @@ impl Policy {
     }
 }
 
-fn known_key(account: AccountId, address: &str) -> Vec<u8> {
+pub(crate) fn known_key(account: AccountId, address: &str) -> Vec<u8> {
     let mut key = keys::system();
     key.push(KNOWN);
     key.extend_from_slice(&account.0.to_be_bytes());
@@ -246,7 +268,7 @@ mod tests {
     #[test]
     fn hours_and_days_slide_and_one_is_told_once_a_day() {
         let per = |hour, day| PerTime { hour, day };
-        let sending = Sending::new(SendingLimits {
+        let sending: Sending<AccountId> = Sending::new(SendingLimits {
             messages: per(3, 5),
             recipients: per(0, 0),
             new_recipients: per(10, 0),

@@ -1,6 +1,7 @@
 //! What is known about a client when it names a sender or a recipient.
 
 use directory::Identity;
+use runtime::Timestamp;
 use std::net::IpAddr;
 
 /// Which door a session came in by.
@@ -12,6 +13,13 @@ pub enum Role {
     Submission,
     /// From trusted servers (RFC 2033): local recipients only.
     Lmtp,
+}
+
+/// The id of a session that begins now. It grows with time; `chance` tells apart
+/// those of one millisecond.
+#[must_use]
+pub fn session_id(now: Timestamp, chance: u64) -> u64 {
+    now.unix_ms << 20 | (chance & 0xf_ffff)
 }
 
 /// A client, as far as decisions need to know it.

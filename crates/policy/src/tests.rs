@@ -13,7 +13,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 pub(crate) struct World {
-    directory: Directory,
+    pub(crate) directory: Directory,
     pub(crate) policy: Policy,
     pub(crate) runtime: Runtime,
 }
@@ -82,7 +82,7 @@ impl World {
         self.policy.check_recipient(session, &path, None).await
     }
 
-    async fn identity(&self, name: &str) -> Identity {
+    pub(crate) async fn identity(&self, name: &str) -> Identity {
         let name = address(&format!("{name}@demo.test"));
         let account = self.directory.account_show(&name);
         let account = account.await.expect("is there");

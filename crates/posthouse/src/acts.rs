@@ -8,10 +8,13 @@ mod account;
 mod alias;
 mod app_password;
 mod backup;
+mod ban;
 mod domain;
 mod fsck;
+mod lists;
 mod queue;
 mod route;
+mod trace;
 mod undelete;
 
 use std::sync::Arc;
@@ -29,6 +32,7 @@ pub(crate) use account::{Add as AccountAdd, ImportHash, Passwd, Purge, Quota};
 pub(crate) use alias::Add as AliasAdd;
 pub(crate) use app_password::{Add as AppPasswordAdd, Remove as AppPasswordRemove};
 pub(crate) use backup::{BackingUp, RestoreMail, Run as BackupRun, run as backup_run};
+pub(crate) use ban::Add as BanAdd;
 pub(crate) use domain::{
     Add as DomainAdd, Quota as DomainQuota, Remove as DomainRemove, Retention as DomainRetention,
 };
@@ -86,6 +90,11 @@ impl Acts {
             "alias.add" => alias::add(store, read(args)?).await,
             "alias.list" => alias::list(store, read(args)?).await,
             "alias.remove" => alias::remove(store, read(args)?).await,
+            "ban.add" => ban::add(store, read(args)?).await,
+            "door.lists" => Ok(lists::list(store)),
+            "ban.list" => Ok(ban::list(store)),
+            "ban.lift" => ban::lift(store, read(args)?).await,
+            "trace" => trace::find(store, read(args)?).await,
             "queue.list" => queue::list(store, read(args)?).await,
             "queue.show" => queue::show(store, read(args)?).await,
             "queue.retry" => queue::act(store, ::queue::Act::Retry, read(args)?).await,

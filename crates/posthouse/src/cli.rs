@@ -36,6 +36,16 @@ pub(crate) enum Command {
     /// Aliases: addresses that lead to others
     #[command(subcommand)]
     Alias(Alias),
+    /// Find what was refused and why: by the id that the refusal quoted, a client's address, a sender, a recipient, a word of the reply
+    Trace {
+        /// What to look for
+        query: String,
+    },
+    /// The lists in the DNS that strangers are looked up in, and whether they count
+    Lists,
+    /// Addresses and networks that are turned away
+    #[command(subcommand)]
+    Ban(Ban),
     /// Mail that waits
     #[command(subcommand)]
     Queue(Queue),
@@ -307,6 +317,28 @@ pub(crate) enum Alias {
     Remove {
         /// Its address
         address: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Ban {
+    /// Turn a network away on every port; addresses from which somebody logged in lately are left out
+    Add {
+        /// An address, or a network such as 192.0.2.0/24
+        network: String,
+        /// Until when: 2h, 30d, or 2027-01-15T10:15:00Z
+        #[arg(long = "for", value_name = "TIME", default_value = "1d")]
+        until: String,
+        /// Why; banned servers are told
+        #[arg(long, default_value = "banned by the operator")]
+        reason: String,
+    },
+    /// List who is turned away: by an operator, by the door itself, or from logging in
+    List,
+    /// Let them in again
+    Lift {
+        /// As `list` shows it; of an address, the ban that it is under
+        network: String,
     },
 }
 

@@ -3,6 +3,7 @@
 mod account;
 mod alias;
 mod backup;
+mod ban;
 mod config;
 mod demo;
 mod domain;
@@ -21,6 +22,7 @@ use std::process::ExitCode;
 use admin::control::Request;
 use serde_json::json;
 
+use crate::acts::{Named, request};
 use crate::cli::{Cli, Command};
 use crate::{ask, output};
 
@@ -66,6 +68,9 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Some(Command::Domain(command)) => domain::run(&context, command),
         Some(Command::Account(command)) => account::run(&context, command),
         Some(Command::Alias(command)) => alias::run(&context, command),
+        Some(Command::Ban(command)) => ban::run(&context, command),
+        Some(Command::Lists) => context.act(request("door.lists", &json!(null))?),
+        Some(Command::Trace { query }) => context.act(request("trace", &Named { name: query })?),
         Some(Command::Queue(command)) => queue::run(&context, command),
         Some(Command::Route(args)) => route::run(&context, args),
         Some(Command::Config(command)) => config::run(&context, &command),

@@ -8,6 +8,27 @@ pub(crate) const DRAIN_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long blocking work may take after that.
 pub(crate) const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// What part of its sessions a stranger's address has in a crowd: when three quarters of all places are taken.
+pub(crate) const CROWDED_DIVISOR: usize = 4;
+
+/// This part of all places is kept for known good senders and users.
+pub(crate) const KEPT_PLACES_PART: usize = 10;
+
+/// How often refusals are written down.
+pub(crate) const TRACE_FLUSH: Duration = Duration::from_secs(1);
+
+/// How often what the door no longer needs is removed.
+pub(crate) const DOOR_ROUND: Duration = Duration::from_secs(3600);
+
+/// Refusals that `trace` shows.
+pub(crate) const TRACED_SHOWN_MAX: usize = 1000;
+
+/// How long a list that does not count waits for its next trial.
+pub(crate) const LIST_RETRY: Duration = Duration::from_secs(300);
+
+/// How long one that counts does.
+pub(crate) const LIST_ROUND: Duration = Duration::from_secs(24 * 3600);
+
 /// How long a proxy may take to say who its client is.
 pub(crate) const PROXY_HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 

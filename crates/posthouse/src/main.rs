@@ -22,6 +22,7 @@ mod backups;
 mod bind;
 mod cli;
 mod commands;
+mod door;
 mod limits;
 mod memory;
 mod moment;

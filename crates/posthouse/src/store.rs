@@ -19,6 +19,7 @@ use tokio::sync::Mutex;
 
 use crate::acts::{BackingUp, Checking};
 use crate::backups::Places;
+use crate::door::Door;
 use crate::memory::Shares;
 
 /// The opened store.
@@ -36,6 +37,7 @@ pub(crate) struct Store {
     pub(crate) shares: Shares,
     /// What the configuration said when it was opened.
     pub(crate) settings: Arc<Settings>,
+    pub(crate) door: Arc<Door>,
     /// What may come in, and where it goes.
     pub(crate) rules: CurrentRules,
     /// Held while it changes which accounts share which limits.
@@ -73,7 +75,9 @@ impl Store {
             },
         );
         let queue = Queue::new(shared.clone(), blobs.clone(), runtime.clone());
-        let directory = Directory::new(shared, runtime.clone(), directory_options(settings));
+        let options = directory_options(settings);
+        let directory = Directory::new(shared.clone(), runtime.clone(), options);
+        let door = Door::open(settings, &shared, &directory, runtime).await?;
         let store = Self {
             engine,
             blobs,
@@ -87,6 +91,7 @@ impl Store {
             backing_up: Arc::default(),
             shares,
             settings: Arc::new(settings.clone()),
+            door: Arc::new(door),
             rules: crate::rules::load(&settings.policy.rules)?,
             sharing: Mutex::default(),
         };

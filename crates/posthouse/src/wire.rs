@@ -244,6 +244,11 @@ impl System {
             &names,
         )
         .with_certificates(asking.as_ref());
+        let keeping = door::keep_records(self.store.clone(), settings.door.trace_for);
+        self.running.entry("door").or_default().push(keeping);
+        if let Some(task) = door::watch_lists(&self.store) {
+            self.running.entry("lists").or_default().push(task);
+        }
         for (name, listener) in bound.into_listeners() {
             let task = faces.start(name, listener);
             self.running.entry(name).or_default().push(task);

@@ -11,8 +11,8 @@ use std::time::Duration;
 use toml_edit::Value;
 
 use crate::kinds::{
-    CheckMode, HostPort, Kind, LogFormat, LogLevel, Network, OutboundMode, Size, TimeOfDay,
-    UserService,
+    CheckMode, HostPort, Kind, LogFormat, LogLevel, NameList, Network, OutboundMode, Size,
+    TimeOfDay, UserService,
 };
 
 /// One key of the file, as the table defines it.
@@ -208,6 +208,14 @@ keys! {
         user_new_recipients_per_hour: u64 = 200, example 50, from 0 to 10000000;
         /// The same for a day.
         user_new_recipients_per_day: u64 = 500, example 100, from 0 to 10000000;
+        /// Messages that all users of one domain may submit in an hour together. What is over is held as with the user_ limits. 0 is no limit.
+        domain_messages_per_hour: u64 = 0, example 1000, from 0 to 10000000;
+        /// The same for a day.
+        domain_messages_per_day: u64 = 0, example 10000, from 0 to 10000000;
+        /// Recipients of all messages of a domain's users, in an hour.
+        domain_recipients_per_hour: u64 = 0, example 5000, from 0 to 100000000;
+        /// The same for a day.
+        domain_recipients_per_day: u64 = 0, example 50000, from 0 to 100000000;
         /// Sessions at once, for each protocol.
         connections: u64 = 20000, example 5000, from 10 to 1000000;
         /// Sessions at once from one address, for each protocol. Loopback is exempt.
@@ -231,6 +239,33 @@ keys! {
         helo_literal: CheckMode = "mark", example "refuse";
         /// A HELO name that is not the reverse name of the client's address and does not lead to it.
         helo_mismatch: CheckMode = "mark", example "off";
+        /// Lists in the DNS (RFC 5782) that the address is looked up in: "zone", "zone*points", or "zone=codes*points" where only some codes count
+        /// ("|" between several, "-" for a range). Without points a listing counts 10; points below zero are for lists of good senders. A list counts only
+        /// while its test entries are as they must be.
+        lists: Vec<NameList> = [], example ["zen.spamhaus.org", "bl.example.net=127.0.0.2-127.0.0.9|127.0.1.1*6", "list.dnswl.org*-5"];
+        /// Connections in a minute from one address (IPv6: a /64). 0 is no limit, here and below. When most places for sessions are taken, strangers
+        /// get a quarter of each, and senders whose mail was good keep theirs.
+        connections_per_minute: u64 = 120, example 30, from 0 to 1000000;
+        /// The same from its network (/24, IPv6: /48).
+        connections_per_minute_network: u64 = 600, example 120, from 0 to 1000000;
+        /// Messages in an hour from one address.
+        messages_per_hour: u64 = 2000, example 200, from 0 to 1000000;
+        /// The same from its network.
+        messages_per_hour_network: u64 = 10000, example 1000, from 0 to 1000000;
+        /// How long an address is turned away that did within an hour what honest servers don't: recipients that don't exist, tries to relay, errors
+        /// without end. Never one from which somebody logged in or good mail came. "0" bans nobody by itself; see `posthouse ban`.
+        ban_for: Duration = "1h", example "1d", from 0 to 2592000;
+        /// The longest that the answer to such a thing is delayed; the first waits a second, each a longer time.
+        tarpit: Duration = "20s", example "0", from 0 to 120;
+        /// Put off a network's first try (450); who comes again in time is known for 36 days. Not who is known for good mail or by a list of
+        /// good senders, and not a sender to whom the recipient has written.
+        greylist: bool = false, example true;
+        /// How long the first try is put off.
+        greylist_delay: Duration = "5m", example "1m", from 1 to 3600;
+        /// How long `posthouse trace` finds a refusal.
+        trace_for: Duration = "14d", example "30d", from 3600 to 31536000;
+        /// How long a stranger's server waits for its greeting; whoever talks meanwhile is turned away. Senders of good mail don't wait.
+        greeting_delay: Duration = "0", example "3s", from 0 to 30;
     }
     /// Logins.
     auth("auth.") Auth {

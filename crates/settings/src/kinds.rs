@@ -1,7 +1,7 @@
 //! The types that a key's value can have, and how each is read from TOML.
 
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -237,6 +237,70 @@ impl Kind for Vec<Network> {
     fn read(value: &Value) -> Result<Self, String> {
         list(value, |text| {
             Network::parse(text).ok_or_else(|| format!("{text:?} is no network"))
+        })
+    }
+}
+
+/// A list in the DNS that says what addresses are known for (RFC 5782).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NameList {
+    /// Its name, in lower case, without a dot at its end.
+    pub zone: String,
+    /// What a listing says against an address; below zero it speaks for it.
+    pub points: i32,
+    /// The codes that count, from and to; all when there are none.
+    codes: Vec<(Ipv4Addr, Ipv4Addr)>,
+}
+
+/// What a listing counts unless said.
+const LIST_POINTS: i32 = 10;
+/// What it may count.
+const LIST_POINTS_MAX: i32 = 1000;
+
+impl NameList {
+    /// Reads `zone`, `zone*points` or `zone=codes*points`.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let (text, points) = match text.split_once('*') {
+            Some((text, points)) => (text, points.parse().ok()?),
+            None => (text, LIST_POINTS),
+        };
+        let (zone, codes) = match text.split_once('=') {
+            Some((zone, codes)) => (zone, codes.split('|').map(code_range).collect()),
+            None => (text, Some(Vec::new())),
+        };
+        let zone = zone.strip_suffix('.').unwrap_or(zone).to_ascii_lowercase();
+        let letter = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+        let fits = |label: &str| (1..=63).contains(&label.len()) && label.chars().all(letter);
+        let named = zone.len() <= 180 && zone.contains('.') && zone.split('.').all(fits);
+        (named && (-LIST_POINTS_MAX..=LIST_POINTS_MAX).contains(&points)).then_some(Self {
+            zone,
+            points,
+            codes: codes?,
+        })
+    }
+
+    /// Whether a code is one that counts.
+    #[must_use]
+    pub fn counts(&self, code: Ipv4Addr) -> bool {
+        let within = |(from, to): &(Ipv4Addr, Ipv4Addr)| (from..=to).contains(&&code);
+        self.codes.is_empty() || self.codes.iter().any(within)
+    }
+}
+
+fn code_range(text: &str) -> Option<(Ipv4Addr, Ipv4Addr)> {
+    let (from, to) = text.split_once('-').unwrap_or((text, text));
+    let (from, to): (Ipv4Addr, Ipv4Addr) = (from.parse().ok()?, to.parse().ok()?);
+    (from.octets()[0] == 127 && to.octets()[0] == 127 && from <= to).then_some((from, to))
+}
+
+impl Kind for Vec<NameList> {
+    const EXPECTED: &'static str =
+        "lists such as [\"zen.spamhaus.org\", \"bl.example.net=127.0.0.2-127.0.0.9*6\"]";
+
+    fn read(value: &Value) -> Result<Self, String> {
+        list(value, |text| {
+            NameList::parse(text).ok_or_else(|| format!("{text:?} is no list"))
         })
     }
 }

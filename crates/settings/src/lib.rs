@@ -30,7 +30,8 @@ pub use keys::{
     Relay, Resolver, Sendmail, Settings, Smtp, Store, Tls, Trust,
 };
 pub use kinds::{
-    CheckMode, HostPort, LogFormat, LogLevel, Network, OutboundMode, Size, TimeOfDay, UserService,
+    CheckMode, HostPort, LogFormat, LogLevel, NameList, Network, OutboundMode, Size, TimeOfDay,
+    UserService,
 };
 pub use mistake::{LoadError, Mistake, Mistakes};
 

@@ -165,3 +165,26 @@ fn the_page_in_the_docs_is_the_reference() {
         "run `posthouse config reference > docs/config.md`"
     );
 }
+
+#[test]
+fn lists_in_the_dns_with_codes_and_points() {
+    let list = NameList::parse("Bl.Example.net.=127.0.0.2-127.0.0.4|127.0.1.1*-6").unwrap();
+    assert_eq!((list.zone.as_str(), list.points), ("bl.example.net", -6));
+    let counted = |code: [u8; 4]| list.counts(code.into());
+    assert!(counted([127, 0, 0, 2]) && counted([127, 0, 0, 4]) && counted([127, 0, 1, 1]));
+    assert!(!counted([127, 0, 0, 5]) && !counted([127, 0, 1, 2]));
+    let plain = NameList::parse("zen.spamhaus.org").unwrap();
+    assert!(plain.points == 10 && plain.counts([127, 0, 0, 11].into()));
+    for wrong in [
+        "",
+        "zen",
+        "a..b",
+        "zen.test*x",
+        "zen.test*5000",
+        "zen.test=1.2.3.4",
+        "zen.test=127.0.0.9-127.0.0.2",
+        "zen test.org",
+    ] {
+        assert_eq!(NameList::parse(wrong), None, "{wrong}");
+    }
+}

@@ -27,7 +27,7 @@ pub(crate) struct Ruling {
 pub(crate) struct Ruled {
     /// Checks of strangers do not refuse it.
     pub(crate) allowed: bool,
-    refusal: Option<Reply>,
+    pub(crate) refusal: Option<Reply>,
     /// Another address takes its place.
     instead: Option<Address>,
     hold: Option<String>,

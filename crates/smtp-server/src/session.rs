@@ -66,11 +66,14 @@ impl Session {
     pub(crate) async fn run(&mut self) {
         let id = self.client.facts.session_id.clone();
         tracing::debug!(session = %id, peer = %self.conn.peer_addr(), protocol = self.config.protocol(), "session begins");
-        if Box::pin(self.arrive()).await {
+        if Box::pin(self.arrive()).await && Box::pin(self.is_patient()).await {
             self.machine.greet();
         }
         match self.converse().await {
-            Ok(reason) => tracing::debug!(session = %id, ?reason, "session ends"),
+            Ok(reason) => {
+                tracing::debug!(session = %id, ?reason, "session ends");
+                Box::pin(self.note_end(reason)).await;
+            }
             Err(error) => tracing::debug!(session = %id, %error, "session breaks off"),
         }
         // How the goodbye goes is of no interest.
@@ -109,6 +112,25 @@ impl Session {
                     self.machine.close(&Reply::enhanced(421, (4, 3, 2), &text));
                 }
             }
+        }
+    }
+
+    /// Waits before the greeting, where that is wished for; false when the client
+    /// did not, which only programs do that listen to nobody.
+    async fn is_patient(&mut self) -> bool {
+        let delay = self.ports.policy.greeting_delay(&self.client.facts.session);
+        if delay.is_zero() {
+            return true;
+        }
+        let waiting = self.conn.read(&mut self.input);
+        match self.ports.runtime.timeout(delay, waiting).await {
+            Err(_) => true,
+            Ok(Ok(count)) if count > 0 => {
+                self.talked_early().await;
+                false
+            }
+            // It is gone.
+            Ok(_) => true,
         }
     }
 

@@ -22,7 +22,9 @@ use intake::Intake;
 use mailstore::{Mailstore, QuotaLimits};
 use observe::Metrics;
 use policy::Policy;
-use policy::check::{self, Check, Checks, hello};
+use policy::check::bans::{Banned, Bans};
+use policy::check::conduct::Conduct;
+use policy::check::{self, Check, Checks, Penalties, hello};
 use queue::Queue;
 use runtime::net::Conn;
 use runtime::tls::{ClientTls, ServerTls};
@@ -72,6 +74,31 @@ impl World {
     /// With checks of strangers besides that for our own name.
     async fn with_checks(checks: Vec<Arc<dyn Check>>) -> Self {
         Self::with_policy(|policy, runtime| policy.with_checks(all_checks(runtime, checks))).await
+    }
+
+    /// With penalties, and what they work on.
+    async fn with_penalties(greeting_delay: Duration) -> (Self, Arc<Bans>, Arc<Conduct>) {
+        let engine: SharedEngine = Arc::new(MemoryEngine::new(1));
+        let kept = Arc::new(std::sync::OnceLock::new());
+        let (giving, bans_engine) = (kept.clone(), engine);
+        let bans = |runtime: &Runtime| Bans::open(bans_engine.clone(), runtime.clone());
+        let world_runtime = Runtime::for_tests();
+        let opened = Arc::new(bans(&world_runtime).await.unwrap());
+        let opened_here = opened.clone();
+        let world = Self::with_policy(move |policy, runtime| {
+            let conduct = Arc::new(Conduct::new(runtime));
+            let _ = giving.set(conduct.clone());
+            let checks = vec![Arc::new(Banned(opened_here.clone())) as Arc<dyn Check>];
+            policy.with_checks(all_checks(runtime, checks).with_penalties(Penalties {
+                conduct,
+                bans: opened_here,
+                ban_for: Duration::from_secs(3600),
+                tarpit: Duration::from_secs(20),
+                greeting_delay,
+            }))
+        })
+        .await;
+        (world, opened, kept.get().unwrap().clone())
     }
 
     async fn with_policy(change: impl FnOnce(Policy, &Runtime) -> Policy) -> Self {

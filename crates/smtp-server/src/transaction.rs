@@ -4,13 +4,16 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use directory::{AuthFailure, Caller, Identity, Service, Verdict};
 use envelope::{
-    Address, BodyType, DeliverBy, Envelope, ForwardPath, LocalPart, Priority, Recipient, Reply,
-    TlsWish,
+    Address, BodyType, DeliverBy, EnhancedStatus, Envelope, ForwardPath, LocalPart, Priority,
+    Recipient, Reply, TlsWish,
 };
 use intake::{Facts, Receiving, Transaction};
 use observe::Door;
 use policy::Decision;
+use policy::check::conduct::Offence;
 use policy::check::{self, Refusal, Visitor};
+use policy::limits::TRACED_OF_SESSION_MAX;
+use policy::trace::Refused;
 use runtime::Runtime;
 use runtime::net::Conn;
 use sasl::Question;
@@ -34,6 +37,8 @@ pub(crate) struct Client {
     /// What the checks know of it.
     pub(crate) visitor: Visitor,
     auth_failures: u32,
+    /// Refusals that the trace has.
+    traced: u32,
     /// Who it is once the exchange is done.
     granted: Option<Identity>,
     pub(crate) pending: Option<Pending>,
@@ -86,6 +91,7 @@ impl Client {
             facts,
             visitor: Visitor::default(),
             auth_failures: 0,
+            traced: 0,
             granted: None,
             pending: None,
             receiving: None,
@@ -113,7 +119,19 @@ impl Client {
 /// so that what is kept under it lies in the order of events.
 fn session_id(runtime: &Runtime) -> String {
     let chance = runtime.random_u64() >> 44;
-    format!("{:016x}", runtime.now().unix_ms << 20 | chance)
+    format!("{:016x}", policy::session_id(runtime.now(), chance))
+}
+
+/// What the refusal of a recipient says about the client.
+fn offence(reply: &Reply) -> Option<Offence> {
+    let status = reply.enhanced?;
+    if status == EnhancedStatus::new(5, 1, 1) {
+        Some(Offence::UnknownRecipient)
+    } else if status == EnhancedStatus::new(5, 7, 1) {
+        Some(Offence::Relaying)
+    } else {
+        None
+    }
 }
 
 /// Version and cipher, for people.
@@ -365,6 +383,10 @@ impl Session {
         }
         if let Decision::Refuse(reply) = decision {
             let reply = self.refused("recipient", &rcpt.path.to_string(), &reply);
+            // What a rule refuses says nothing about the client.
+            if let Some(offence) = offence(&reply).filter(|_| ruled.refusal.is_none()) {
+                self.offend(offence).await;
+            }
             self.machine.reply(&reply);
             return;
         }
@@ -478,16 +500,25 @@ impl Session {
             self.machine.reply(&policy::reply::local_trouble());
             return;
         };
+        let sender = receiving.sender().to_string();
         let outcome = Box::pin(receiving.finish()).await;
+        if !outcome.is_accepted() {
+            self.trace("data", &sender, "", &outcome.reply);
+        }
         let now = self.ports.runtime.monotonic();
         self.deadlines.data_ends(outcome.is_accepted(), now);
+        if outcome.is_accepted() {
+            self.ports.policy.note_accepted(&self.client.facts.session);
+        }
         if self.client.each {
             // Nobody is answered about recipients that rules have added.
-            let named = self.client.named.min(outcome.replies.len());
-            self.machine
-                .reply_each(&outcome.replies[..named], &outcome.reply);
+            let each = outcome.replies.iter().take(self.client.named);
+            let each: Vec<_> = each.map(|reply| self.told(reply)).collect();
+            let whole = self.told(&outcome.reply);
+            self.machine.reply_each(&each, &whole);
         } else {
-            self.machine.reply(&outcome.reply);
+            let reply = self.told(&outcome.reply);
+            self.machine.reply(&reply);
         }
     }
 
@@ -497,7 +528,46 @@ impl Session {
         self.deadlines.data_ends(false, now);
         let session = &self.client.facts.session_id;
         tracing::info!(%session, reason = %fault, "message refused");
+        let reply = Reply::enhanced(554, (5, 6, 0), &fault.to_string());
+        self.trace("data", "", "", &reply);
         self.ports.metrics.message_refused(self.door(), "data");
+    }
+
+    /// It talked before it was greeted.
+    pub(crate) async fn talked_early(&mut self) {
+        // RFC 5321 §3.1: the client waits for the greeting.
+        let text = "you talk before you were greeted";
+        let reply = Reply::enhanced(554, (5, 5, 1), text);
+        let reply = self.refused("connection", "", &reply);
+        self.machine.close(&reply);
+        self.offend(Offence::EarlyTalk).await;
+    }
+
+    /// How it ended, where that says something about the client.
+    pub(crate) async fn note_end(&mut self, reason: CloseReason) {
+        let offence = match reason {
+            CloseReason::OtherProtocol => Offence::OtherProtocol,
+            CloseReason::TooManyErrors => Offence::Errors,
+            _ => return,
+        };
+        let session = &self.client.facts.session;
+        // Nobody waits for an answer any more.
+        let _ = self.ports.policy.note_offence(session, offence).await;
+    }
+
+    /// Notes an offence; the answer waits for a while. A timer is all that this costs.
+    async fn offend(&mut self, offence: Offence) {
+        let session = &self.client.facts.session;
+        let noted = Box::pin(self.ports.policy.note_offence(session, offence)).await;
+        let Some((_stuck, wait)) = noted else {
+            return;
+        };
+        let runtime = &self.ports.runtime;
+        let shutdown = runtime.shutdown();
+        tokio::select! {
+            () = runtime.sleep(wait) => {}
+            () = shutdown.draining() => {}
+        }
     }
 
     /// Says no as a check wants it.
@@ -510,13 +580,49 @@ impl Session {
     }
 
     /// Notes a refusal; the reply with the id under which it is found.
-    pub(crate) fn refused(&self, what: &'static str, who: &str, reply: &Reply) -> Reply {
+    pub(crate) fn refused(&mut self, what: &'static str, who: &str, reply: &Reply) -> Reply {
         let session = &self.client.facts.session_id;
         let client = self.client.facts.session.client_ip;
         let found = self.client.visitor.evidence().summary();
-        tracing::info!(%session, what, who, %client, found, reply = %reply.to_line(), "refused");
+        tracing::info!(%session, what, who, %client, %found, reply = %reply.to_line(), "refused");
         self.ports.metrics.message_refused(self.door(), what);
-        policy::reply::with_id(reply, session)
+        let pending = self.client.pending.as_ref();
+        let sender = pending.map(|pending| pending.envelope.reverse_path.to_string());
+        self.trace(what, &sender.unwrap_or_default(), who, reply);
+        self.with_id(reply)
+    }
+
+    /// Remembers a refusal for whoever asks for it.
+    fn trace(&mut self, what: &'static str, sender: &str, whom: &str, reply: &Reply) {
+        if self.client.traced >= TRACED_OF_SESSION_MAX {
+            return;
+        }
+        self.client.traced += 1;
+        let facts = &self.client.facts;
+        self.ports.policy.note_refusal(Refused {
+            id: u64::from_str_radix(&facts.session_id, 16).unwrap_or_default(),
+            at: self.ports.runtime.now(),
+            client: facts.session.client_ip.to_canonical().to_string(),
+            helo: facts.helo.clone(),
+            sender: sender.to_owned(),
+            what: what.to_owned(),
+            whom: whom.to_owned(),
+            reply: reply.to_line(),
+            found: self.client.visitor.evidence().summary(),
+        });
+    }
+
+    /// A reply as the client is told: what refuses quotes the session's id.
+    fn told(&self, reply: &Reply) -> Reply {
+        if reply.is_positive() {
+            reply.clone()
+        } else {
+            self.with_id(reply)
+        }
+    }
+
+    fn with_id(&self, reply: &Reply) -> Reply {
+        policy::reply::with_id(reply, &self.client.facts.session_id)
     }
 
     fn door(&self) -> Door {

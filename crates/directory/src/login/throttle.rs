@@ -138,6 +138,24 @@ impl Throttle {
         self.state.lock().addresses.remove(&network(peer));
     }
 
+    /// Did somebody log in well from there lately?
+    pub(crate) fn is_known_address(&self, peer: IpAddr) -> bool {
+        let now = self.runtime.monotonic();
+        self.state.lock().is_known(network(peer), [0; 32], now)
+    }
+
+    /// The addresses that may not try a login now, and for how long.
+    pub(crate) fn banned(&self) -> Vec<(IpAddr, Duration)> {
+        let now = self.runtime.monotonic();
+        let state = self.state.lock();
+        let counted = state.addresses.iter();
+        let banned = counted.filter_map(|(&peer, count)| {
+            let left = count.left(now, self.options.per_address_max)?;
+            (!state.is_known(peer, [0; 32], now)).then_some((peer, left))
+        });
+        banned.collect()
+    }
+
     fn is_exempt(&self, peer: IpAddr) -> bool {
         self.options.loopback_exempt && peer.to_canonical().is_loopback()
     }
@@ -261,7 +279,10 @@ mod tests {
         runtime.advance(Duration::from_secs(900));
         assert_eq!(throttle.check(ip("192.0.2.1"), &bob()), Ok(()));
         fail(&throttle, "192.0.2.1", &bob(), 0..3);
+        let banned: Vec<_> = throttle.banned().iter().map(|(peer, _)| *peer).collect();
+        assert_eq!(banned, [ip("192.0.2.1")]);
         throttle.lift(ip("192.0.2.1"));
+        assert_eq!(throttle.banned(), []);
         assert_eq!(throttle.check(ip("192.0.2.1"), &bob()), Ok(()));
     }
 
@@ -279,7 +300,9 @@ mod tests {
     fn a_known_address_is_never_banned_and_an_account_stays_open_for_it() {
         let runtime = Runtime::for_tests();
         let throttle = throttle(&runtime);
+        assert!(!throttle.is_known_address(ip("192.0.2.1")));
         throttle.succeeded(ip("192.0.2.1"), &bob());
+        assert!(throttle.is_known_address(ip("192.0.2.1")));
         fail(&throttle, "192.0.2.1", &bob(), 0..50);
         assert_eq!(throttle.check(ip("192.0.2.1"), &bob()), Ok(()));
         // For others the account is held off now, whoever they are.

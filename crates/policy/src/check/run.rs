@@ -5,17 +5,22 @@
 //! gives the refusal of that command, if there is one.
 
 use std::future::poll_fn;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
+use std::time::Duration;
 
 use envelope::{ForwardPath, Reply, ReversePath};
 use runtime::Runtime;
 use settings::Network;
 
+use super::bans::{Ban, Bans, By};
+use super::conduct::{Conduct, Offence, Stuck};
 use super::{
     Action, Asked, BoxFuture, Check, Evidence, Hello, Manner, Otherwise, Patience, Phase, Verdict,
 };
+use crate::limits::OFFENCES_MAX;
 use crate::recipient::is_role;
 use crate::{Policy, Role, Session};
 
@@ -34,6 +39,22 @@ pub struct Checks {
     runtime: Runtime,
     options: Options,
     entries: Vec<Entry>,
+    penalties: Option<Penalties>,
+}
+
+/// What misconduct leads to.
+#[derive(Debug)]
+pub struct Penalties {
+    /// Who did what.
+    pub conduct: Arc<Conduct>,
+    /// Where it leads.
+    pub bans: Arc<Bans>,
+    /// How long the door bans for; zero never bans.
+    pub ban_for: Duration,
+    /// The longest that an answer is delayed.
+    pub tarpit: Duration,
+    /// How long a stranger waits for its greeting; who talks meanwhile is turned away.
+    pub greeting_delay: Duration,
 }
 
 #[derive(Debug)]
@@ -140,7 +161,15 @@ impl Checks {
             runtime: runtime.clone(),
             options,
             entries: checks.into_iter().map(entry).collect(),
+            penalties: None,
         }
+    }
+
+    /// With penalties for misconduct; without them there are none.
+    #[must_use]
+    pub fn with_penalties(mut self, penalties: Penalties) -> Self {
+        self.penalties = Some(penalties);
+        self
     }
 
     /// Checks that answer from memory.
@@ -292,6 +321,65 @@ impl Policy {
             && !self.may_relay(session)
             && !exempt.any(|network| network.contains(session.client_ip));
         concerned.then_some(checks)
+    }
+
+    /// How long this client waits for its greeting.
+    #[must_use]
+    pub fn greeting_delay(&self, session: &Session) -> Duration {
+        let penalties = self.penalties_for(session);
+        let strange = penalties.filter(|of| !of.conduct.is_good(session.client_ip));
+        strange.map_or(Duration::ZERO, |penalties| penalties.greeting_delay)
+    }
+
+    /// It did what honest servers don't: how long its answer is to wait, and the
+    /// place that is kept meanwhile. Enough of it bans the address.
+    pub async fn note_offence(
+        &self,
+        session: &Session,
+        offence: Offence,
+    ) -> Option<(Stuck, Duration)> {
+        let penalties = self.penalties_for(session)?;
+        let client = session.client_ip.to_canonical();
+        let weight = penalties.conduct.offended(client, offence);
+        if weight >= OFFENCES_MAX
+            && !penalties.ban_for.is_zero()
+            && !penalties.conduct.is_good(client)
+            && !self.directory.is_known_address(client)
+            && penalties.bans.find(client).is_none()
+        {
+            self.ban(penalties, client, offence).await;
+        }
+        penalties.conduct.tarpit(client, penalties.tarpit)
+    }
+
+    async fn ban(&self, penalties: &Penalties, client: IpAddr, offence: Offence) {
+        let now = self.full_since.runtime().now();
+        let ban = Ban {
+            network: Network {
+                address: client,
+                prefix: if client.is_ipv4() { 32 } else { 64 },
+            },
+            from: now,
+            until: now.after(penalties.ban_for),
+            by: By::Door,
+            reason: format!("{}, among other things", offence.as_str()),
+        };
+        let network = ban.network;
+        match penalties.bans.add(ban).await {
+            Ok(()) => tracing::warn!(%network, offence = offence.as_str(), "banned"),
+            Err(error) => tracing::warn!(%network, %error, "not banned"),
+        }
+    }
+
+    /// A message of its was accepted.
+    pub fn note_accepted(&self, session: &Session) {
+        if let Some(penalties) = self.penalties_for(session) {
+            penalties.conduct.accepted(session.client_ip);
+        }
+    }
+
+    fn penalties_for(&self, session: &Session) -> Option<&Penalties> {
+        self.checks_for(session)?.penalties.as_ref()
     }
 
     /// A client is there, or turns out to be somebody else's.

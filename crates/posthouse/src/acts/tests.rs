@@ -232,3 +232,37 @@ async fn what_is_purged_cannot_be_brought_back() {
     }
     acts.store.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bans_are_added_listed_and_lifted_and_hold_nobody_who_is_exempt() {
+    let folder = tempfile::tempdir().unwrap();
+    let acts = acts(folder.path()).await;
+    let add = |network: &str| json!({"network": network, "until": "2h", "reason": "spam"});
+    let added = run(&acts, "ban.add", add("203.0.113.7/24")).await.unwrap();
+    assert_eq!(
+        (&added["by"], &added["reason"]),
+        (&json!("operator"), &json!("spam"))
+    );
+    for exempt in ["127.0.0.1", "::1", "192.168.1.0/24", "fe80::1"] {
+        let refused = run(&acts, "ban.add", add(exempt)).await.unwrap_err();
+        assert_eq!(refused.kind, FailureKind::Conflict, "{exempt}");
+    }
+    let wrong = run(&acts, "ban.add", add("203.0.113")).await.unwrap_err();
+    assert_eq!(wrong.kind, FailureKind::Usage);
+    let door = &acts.store.door;
+    assert!(door.turns_away("203.0.113.99".parse().unwrap()));
+    assert!(!door.turns_away("203.0.114.99".parse().unwrap()));
+    let listed = run(&acts, "ban.list", json!(null)).await.unwrap();
+    assert_eq!(listed[0]["network"], "203.0.113.0/24");
+    let lift = |network: &str| json!({"name": network});
+    let lifted = run(&acts, "ban.lift", lift("203.0.113.99")).await.unwrap();
+    assert_eq!(lifted[0]["network"], "203.0.113.0/24");
+    let gone = run(&acts, "ban.lift", lift("203.0.113.99"))
+        .await
+        .unwrap_err();
+    assert_eq!(gone.kind, FailureKind::NotFound);
+    assert_eq!(
+        run(&acts, "ban.list", json!(null)).await.unwrap(),
+        json!([])
+    );
+}

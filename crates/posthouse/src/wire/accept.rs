@@ -6,12 +6,14 @@ use std::future::Future;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use policy::check::rates::Crowd;
 use runtime::net::{Conn, Listener, UnixListener};
 use runtime::{Runtime, Tasks, process};
 use settings::{Network, Settings};
 
 use super::proxied;
-use crate::limits::PROXY_HEADER_TIMEOUT;
+use crate::door::Door;
+use crate::limits::{CROWDED_DIVISOR, KEPT_PLACES_PART, PROXY_HEADER_TIMEOUT};
 
 /// What the sessions of one protocol share, over all its listeners.
 #[derive(Clone)]
@@ -20,6 +22,8 @@ pub(super) struct Hall {
     /// What a client that finds no place is told, as a whole line; nothing under TLS from the first byte.
     pub(super) refusal: &'static str,
     pub(super) runtime: Runtime,
+    /// The same for a client that an operator has banned; none where a check does that.
+    turned_away: Option<&'static str>,
     places: Arc<Places>,
     /// Whose connections begin with a PROXY header.
     proxies: Arc<[Network]>,
@@ -29,6 +33,10 @@ pub(super) struct Hall {
 struct Places {
     all_max: usize,
     per_address_max: usize,
+    /// Who is kept a place in a crowd; without it everybody is.
+    door: Option<Arc<Door>>,
+    /// Is to know of a crowd.
+    crowd: Option<Crowd>,
     taken: Mutex<Taken>,
 }
 
@@ -44,6 +52,7 @@ impl Hall {
         refusal: &'static str,
         settings: &Settings,
         runtime: &Runtime,
+        door: Option<&Arc<Door>>,
     ) -> Self {
         let limits = &settings.limits;
         let count = |limit: u64| usize::try_from(limit).unwrap_or(usize::MAX);
@@ -54,10 +63,33 @@ impl Hall {
             places: Arc::new(Places {
                 all_max: count(limits.connections),
                 per_address_max: count(limits.connections_per_address),
+                door: door.cloned(),
+                crowd: None,
                 taken: Mutex::default(),
             }),
+            turned_away: None,
             proxies: settings.trust.proxies.clone().into(),
         }
+    }
+
+    /// Whom an operator has banned is told this, and let go.
+    pub(super) fn turning_away(mut self, line: &'static str) -> Self {
+        self.turned_away = Some(line);
+        self
+    }
+
+    /// A crowd here is told.
+    pub(super) fn telling_of_a_crowd(mut self, crowd: &Crowd) -> Self {
+        if let Some(places) = Arc::get_mut(&mut self.places) {
+            places.crowd = Some(crowd.clone());
+        }
+        self
+    }
+
+    fn turns_away(&self, client: IpAddr) -> Option<&'static str> {
+        let line = self.turned_away?;
+        let door = self.places.door.as_ref()?;
+        door.turns_away(client).then_some(line)
     }
 
     /// Takes connections until the drain, then waits for the sessions that run.
@@ -82,6 +114,12 @@ impl Hall {
             };
             let peer = conn.peer_addr().ip();
             let proxied = self.proxies.iter().any(|network| network.contains(peer));
+            if let Some(line) = self.turns_away(peer).filter(|_| !proxied) {
+                tracing::info!(protocol = self.protocol, %peer, "a banned client");
+                let line = if tls_first { "" } else { line };
+                sessions.spawn(&self.runtime, refuse(conn, line));
+                continue;
+            }
             let seated = match proxied {
                 true => Place::take_unknown(&self.places),
                 false => Place::take(&self.places, peer),
@@ -175,6 +213,11 @@ impl Hall {
             return;
         }
         let peer = conn.peer_addr();
+        if let Some(line) = self.turns_away(peer.ip()) {
+            tracing::info!(protocol = self.protocol, %peer, %proxy, "a banned client");
+            let line = if refusal.is_empty() { "" } else { line };
+            return refuse(conn, line).await;
+        }
         if !place.move_to(peer.ip()) {
             tracing::info!(protocol = self.protocol, %peer, %proxy, "no place for another session");
             return refuse(conn, refusal).await;
@@ -229,6 +272,7 @@ impl Place {
             return None;
         }
         taken.all += 1;
+        places.tell_of_crowd(&taken);
         Some(Self {
             places: places.clone(),
             address: Mutex::new(None),
@@ -242,9 +286,10 @@ impl Place {
         if *mine == Some(address) {
             return true;
         }
+        let favoured = self.places.favours(address);
         let mut taken = self.places.lock();
         let of_address = taken.addresses.get(&address).copied().unwrap_or(0);
-        if of_address >= self.places.per_address_max && !address.is_loopback() {
+        if of_address >= self.places.limit(&taken, favoured) && !address.is_loopback() {
             return false;
         }
         *taken.addresses.entry(address).or_default() += 1;
@@ -264,6 +309,31 @@ impl smtp_server::Seat for Place {
 impl Places {
     fn lock(&self) -> MutexGuard<'_, Taken> {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn favours(&self, address: IpAddr) -> bool {
+        self.door.as_ref().is_none_or(|door| door.favours(address))
+    }
+
+    /// Sessions of one address: in a crowd less, and the last places are for those who are favoured.
+    fn limit(&self, taken: &Taken, favoured: bool) -> usize {
+        if favoured || !self.is_crowded(taken) {
+            self.per_address_max
+        } else if taken.all * KEPT_PLACES_PART > self.all_max * (KEPT_PLACES_PART - 1) {
+            0
+        } else {
+            (self.per_address_max / CROWDED_DIVISOR).max(1)
+        }
+    }
+
+    fn is_crowded(&self, taken: &Taken) -> bool {
+        taken.all * 4 > self.all_max * 3
+    }
+
+    fn tell_of_crowd(&self, taken: &Taken) {
+        if let Some(crowd) = &self.crowd {
+            crowd.set(self.is_crowded(taken));
+        }
     }
 }
 
@@ -286,6 +356,7 @@ impl Drop for Place {
             .unwrap_or_else(PoisonError::into_inner);
         let mut taken = self.places.lock();
         taken.all -= 1;
+        self.places.tell_of_crowd(&taken);
         if let Some(address) = address.take() {
             taken.leave(address);
         }
@@ -303,6 +374,8 @@ mod tests {
         let places = Arc::new(Places {
             all_max: 3,
             per_address_max: 1,
+            door: None,
+            crowd: None,
             taken: Mutex::default(),
         });
         let far: IpAddr = "192.0.2.1".parse().unwrap();
@@ -316,11 +389,58 @@ mod tests {
         assert!(Place::take(&places, near).is_none(), "three in all");
     }
 
+    #[tokio::test(flavor = "multi_thread")]
+    async fn in_a_crowd_strangers_get_less_and_those_who_are_known_keep_their_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let runtime = Runtime::new();
+        let acts = crate::acts::testing::acts(folder.path(), &runtime).await;
+        let crowd = Crowd::default();
+        let places = Arc::new(Places {
+            all_max: 40,
+            per_address_max: 8,
+            door: Some(acts.store.door.clone()),
+            crowd: Some(crowd.clone()),
+            taken: Mutex::default(),
+        });
+        let take = |places: &Arc<Places>, address: &str, count: usize| -> Vec<Place> {
+            let address = address.parse().unwrap();
+            (0..count)
+                .map_while(|_| Place::take(places, address))
+                .collect()
+        };
+        let mut taken = Vec::new();
+        for last in 1..=3 {
+            let here = take(&places, &format!("192.0.2.{last}"), 10);
+            assert_eq!(here.len(), 8, "nobody else is here");
+            taken.extend(here);
+        }
+        taken.extend(take(&places, "192.0.2.4", 6));
+        assert!(!crowd.is_crowded());
+        let some = take(&places, "192.0.2.5", 8);
+        assert_eq!(some.len(), 2, "a quarter of 8, in a crowd");
+        assert!(crowd.is_crowded());
+        taken.extend(some);
+        taken.extend(take(&places, "192.0.2.6", 8));
+        taken.extend(take(&places, "192.0.2.7", 8));
+        assert_eq!(
+            take(&places, "192.0.2.8", 8).len(),
+            0,
+            "the last places are kept"
+        );
+        // 10.0.0.0/8 is exempt by default.
+        let favoured = take(&places, "10.1.2.3", 8);
+        assert_eq!(favoured.len(), 4);
+        drop((taken, favoured));
+        assert!(!crowd.is_crowded());
+    }
+
     #[test]
     fn a_session_counts_for_whom_it_turns_out_to_be() {
         let places = Arc::new(Places {
             all_max: 4,
             per_address_max: 1,
+            door: None,
+            crowd: None,
             taken: Mutex::default(),
         });
         let client: IpAddr = "192.0.2.1".parse().unwrap();
@@ -345,7 +465,7 @@ mod tests {
     fn hall(settings: &str) -> (Runtime, std::net::SocketAddr, runtime::Task<()>) {
         let settings = Settings::parse(settings).unwrap();
         let runtime = Runtime::new();
-        let hall = Hall::new("test", "full\r\n", &settings, &runtime);
+        let hall = Hall::new("test", "full\r\n", &settings, &runtime, None);
         let listener = Listener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let address = listener.local_addr();
         let serving = hall.receive(listener, false, |mut conn: Conn, _place| async move {

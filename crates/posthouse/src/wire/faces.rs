@@ -16,6 +16,7 @@ use super::accept::Hall;
 use super::door;
 use crate::store::Store;
 
+const SMTP_BANNED: &str = "421 4.7.1 this server's operator has banned your address\r\n";
 const SMTP_REFUSAL: &str = "421 4.3.2 too many sessions here; try again later\r\n";
 
 /// What all faces are made from.
@@ -61,7 +62,8 @@ impl<'a> Faces<'a> {
         names: &Arc<dyn Names>,
     ) -> Self {
         let runtime = &store.runtime;
-        let hall = |protocol, refusal| Hall::new(protocol, refusal, settings, runtime);
+        let hall =
+            |protocol, refusal| Hall::new(protocol, refusal, settings, runtime, Some(&store.door));
         let count = |limit: u64| usize::try_from(limit).unwrap_or(usize::MAX);
         let policy = Policy::new(
             store.directory.clone(),
@@ -71,8 +73,10 @@ impl<'a> Faces<'a> {
             settings.relay.networks.clone(),
         )
         .with_sending_limits(sending_limits(&settings.limits))
+        .with_domain_limits(domain_limits(&settings.limits))
         .with_rules(store.rules.clone())
-        .with_checks(door::checks(settings, hostname, runtime, names));
+        .with_trace(store.door.trace.clone())
+        .with_checks(door::checks(settings, hostname, store, names));
         let imap = imap_server::Ports {
             mailstore: store.mailstore.clone(),
             blobs: store.blobs.clone(),
@@ -92,17 +96,19 @@ impl<'a> Faces<'a> {
             tls,
             asking: None,
             halls: Halls {
-                smtp: hall("smtp", SMTP_REFUSAL),
+                smtp: hall("smtp", SMTP_REFUSAL).telling_of_a_crowd(&store.door.crowd),
                 lmtp: hall("lmtp", SMTP_REFUSAL),
-                submission: hall("submission", SMTP_REFUSAL),
+                submission: hall("submission", SMTP_REFUSAL).turning_away(SMTP_BANNED),
                 pop3: hall(
                     "pop3",
                     "-ERR [SYS/TEMP] too many sessions here; try again later\r\n",
-                ),
+                )
+                .turning_away("-ERR [SYS/PERM] this server's operator has banned your address\r\n"),
                 imap: hall(
                     "imap",
                     "* BYE [LIMIT] too many sessions here; try again later\r\n",
-                ),
+                )
+                .turning_away("* BYE [NOPERM] this server's operator has banned your address\r\n"),
             },
             pop3: Arc::new(pop3_server::Ports {
                 mailstore: store.mailstore.clone(),
@@ -283,6 +289,21 @@ fn sending_limits(limits: &settings::Limits) -> policy::SendingLimits {
             limits.user_new_recipients_per_hour,
             limits.user_new_recipients_per_day,
         ),
+    }
+}
+
+fn domain_limits(limits: &settings::Limits) -> policy::SendingLimits {
+    let per = |hour, day| policy::PerTime { hour, day };
+    policy::SendingLimits {
+        messages: per(
+            limits.domain_messages_per_hour,
+            limits.domain_messages_per_day,
+        ),
+        recipients: per(
+            limits.domain_recipients_per_hour,
+            limits.domain_recipients_per_day,
+        ),
+        new_recipients: per(0, 0),
     }
 }
 

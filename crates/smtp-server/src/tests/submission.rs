@@ -422,3 +422,45 @@ async fn mail_of_a_user_who_sends_too_much_is_held_and_the_postmaster_told_once(
         .await;
     assert_eq!(world.inbox(3).await.len(), 2);
 }
+
+#[tokio::test]
+async fn all_users_of_a_domain_together_have_a_limit_too() {
+    let limits = policy::SendingLimits {
+        messages: policy::PerTime { hour: 2, day: 0 },
+        ..policy::SendingLimits::default()
+    };
+    let world = World::with_policy(|policy, _| policy.with_domain_limits(limits)).await;
+    for user in [
+        "alice@demo.test",
+        "bob@demo.test",
+        "carol@other.test",
+        "bob@demo.test",
+    ] {
+        let mut client = world.connect(config(TlsMode::None).with_plaintext_login(), FAR);
+        client.hear().await;
+        let (auth, from) = (plain_auth(user, "demo"), format!("MAIL FROM:<{user}>"));
+        client
+            .dialogue(&[
+                ("EHLO laptop", "250"),
+                (&auth, "235"),
+                (&from, "250"),
+                ("RCPT TO:<far@elsewhere.test>", "250"),
+                ("DATA", "354"),
+                ("Subject: x\r\n\r\nhi\r\n.", "250 2.0.0"),
+            ])
+            .await;
+    }
+    let page = world.queue.list(&queue::Filter::default(), None, 10).await;
+    let held: Vec<_> = page
+        .unwrap()
+        .messages
+        .iter()
+        .filter_map(|listed| {
+            let (_, state, known) = listed.recipients().next()?;
+            (state.name() == "held").then(|| known.reason.as_deref().unwrap_or("").to_owned())
+        })
+        .collect();
+    assert_eq!(held.len(), 1, "{held:?}");
+    let want = "3 messages in an hour (limit 2) by all users of demo.test";
+    assert!(held[0].contains(want), "{held:?}");
+}

@@ -11,6 +11,7 @@ mod backup;
 mod bad_input;
 mod clients;
 mod crash;
+mod door;
 mod everything;
 mod exchange;
 mod flows;

@@ -6,6 +6,8 @@ use engine::limits::FSCK_BYTES_MAX;
 use engine::{Engine as _, Order, ReadError, ShardId, Snapshot};
 use envelope::{AccountId, Address, Domain};
 use mailbox_model::EmailId;
+use policy::check::{bans, greylist};
+use policy::trace;
 use queue_model::QueueId;
 
 use super::Found;
@@ -186,6 +188,27 @@ fn system_key(key: Vec<u8>, value: &[u8]) -> Option<Report> {
             Checker::RecordReadable,
             format!("since when a mailbox is full can't be read: {why}"),
             "mail for the full mailbox is refused for now for three days more",
+        )
+    } else if key.starts_with(&bans::BANS_PREFIX) {
+        let why = bans::check_ban(&key, value)?;
+        (
+            Checker::RecordReadable,
+            format!("a ban can't be read: {why}"),
+            "its network is not turned away",
+        )
+    } else if key.starts_with(&greylist::GREYLIST_PREFIX) {
+        let why = greylist::check_greylist(&key, value)?;
+        (
+            Checker::RecordReadable,
+            format!("a record of greylisting can't be read: {why}"),
+            "a network is put off once more",
+        )
+    } else if key.starts_with(&trace::TRACE_PREFIX) {
+        let why = trace::check_refused(&key, value)?;
+        (
+            Checker::RecordReadable,
+            format!("the record of a refusal can't be read: {why}"),
+            "`posthouse trace` does not find it",
         )
     } else if key.starts_with(&policy::KNOWN_PREFIX) {
         let why = policy::check_known(&key, value)?;
