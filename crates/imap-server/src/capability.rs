@@ -7,7 +7,7 @@ const ALWAYS: &str = "IMAP4rev1 IMAP4rev2 SASL-IR ID ENABLE";
 const BEFORE_LOGIN: &str = "LITERAL-";
 const AFTER_LOGIN: &str = "LITERAL+ IDLE NAMESPACE CHILDREN UIDPLUS UNSELECT MOVE SPECIAL-USE \
                            CREATE-SPECIAL-USE LIST-EXTENDED LIST-STATUS STATUS=SIZE CONDSTORE ESEARCH \
-                           SEARCHRES BINARY";
+                           SEARCHRES BINARY QUOTA QUOTA=RES-STORAGE QUOTA=RES-MESSAGE";
 
 /// The capabilities of this session in its present state, in one line.
 pub(crate) fn capabilities(session: &Session) -> String {

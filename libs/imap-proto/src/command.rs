@@ -96,6 +96,10 @@ pub enum Command {
     Lsub(ListPattern),
     /// NAMESPACE
     Namespace,
+    /// GETQUOTA (RFC 9208 §4.1.2): the root's name, which is checked to be nothing.
+    GetQuota(Vec<u8>),
+    /// GETQUOTAROOT (RFC 9208 §4.1.3); the mailbox need not be there.
+    GetQuotaRoot(MailboxName),
     /// STATUS
     Status {
         /// Of which mailbox.
@@ -163,6 +167,8 @@ impl Command {
             Self::List(_) => "LIST",
             Self::Lsub(_) => "LSUB",
             Self::Namespace => "NAMESPACE",
+            Self::GetQuota(_) => "GETQUOTA",
+            Self::GetQuotaRoot(_) => "GETQUOTAROOT",
             Self::Status { .. } => "STATUS",
             Self::Idle => "IDLE",
             Self::Check => "CHECK",
@@ -283,6 +289,8 @@ pub enum StatusItem {
     Unseen,
     /// DELETED
     Deleted,
+    /// DELETED-STORAGE (RFC 9208 §4.1.4)
+    DeletedStorage,
     /// SIZE
     Size,
     /// RECENT (RFC 3501), always 0.
@@ -292,12 +300,13 @@ pub enum StatusItem {
 }
 
 impl StatusItem {
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Messages,
         Self::UidNext,
         Self::UidValidity,
         Self::Unseen,
         Self::Deleted,
+        Self::DeletedStorage,
         Self::Size,
         Self::Recent,
         Self::HighestModSeq,
@@ -312,6 +321,7 @@ impl StatusItem {
             Self::UidValidity => "UIDVALIDITY",
             Self::Unseen => "UNSEEN",
             Self::Deleted => "DELETED",
+            Self::DeletedStorage => "DELETED-STORAGE",
             Self::Size => "SIZE",
             Self::Recent => "RECENT",
             Self::HighestModSeq => "HIGHESTMODSEQ",

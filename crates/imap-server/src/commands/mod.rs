@@ -13,6 +13,7 @@ mod idle;
 mod list;
 mod login;
 mod namespace;
+mod quota;
 mod rename;
 mod search;
 pub(crate) mod select;
@@ -83,6 +84,8 @@ async fn dispatch(session: &mut Session, tag: &Tag, command: Command) -> Execute
         Command::List(list) => list::list(session, &list).await,
         Command::Lsub(pattern) => list::lsub(session, &pattern).await,
         Command::Namespace => Ok(namespace::run(session)),
+        Command::GetQuota(root) => Ok(quota::of_root(session, &root)),
+        Command::GetQuotaRoot(mailbox) => Ok(quota::of_mailbox(session, &mailbox)),
         Command::Status { mailbox, items } => Ok(status::run(session, &mailbox, &items)),
         Command::Idle => idle::run(session).await,
         Command::Close => close::close(session).await,

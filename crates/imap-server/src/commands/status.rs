@@ -38,6 +38,11 @@ pub(crate) fn write(out: &mut Vec<u8>, mailbox: &Mailbox, items: &[StatusItem], 
             StatusItem::UidValidity => u64::from(mailbox.uid_validity().0),
             StatusItem::Unseen => counters.unseen,
             StatusItem::Deleted => counters.deleted,
+            StatusItem::DeletedStorage if counters.deleted == 0 => 0,
+            StatusItem::DeletedStorage => {
+                let deleted = mailbox.entries().iter().filter(|entry| entry.deleted);
+                deleted.map(|entry| entry.size).sum()
+            }
             StatusItem::Size => counters.size_bytes,
             StatusItem::Recent => 0,
             StatusItem::HighestModSeq => mailbox.highest_modseq().0.max(1),

@@ -140,6 +140,59 @@ async fn a_message_over_quota_is_refused_before_it_is_sent() {
 }
 
 #[tokio::test]
+async fn the_quota_is_told_as_rfc_9208_has_it() {
+    let quota = QuotaLimits {
+        bytes: Some(10 * 1024),
+        emails: Some(7),
+    };
+    let world = World::with(quota, Sessions::default()).await;
+    let mut client = world.bob_in_inbox().await;
+    let told = |storage: &str| format!("* QUOTA \"\" (STORAGE {storage} 10 MESSAGE 2 7)");
+    client.append("INBOX", "", &"x".repeat(1024)).await;
+    client
+        .append("INBOX", "(\\Deleted) ", &"y".repeat(100))
+        .await;
+    // §4.1.2: units of 1024 octets; what is begun counts.
+    client.check("GETQUOTA \"\"", &[&told("2"), "OK …"]).await;
+    // §4.1.3: for a mailbox that is not there, too.
+    client
+        .check(
+            "GETQUOTAROOT new/one",
+            &["* QUOTAROOT \"new/one\" \"\"", &told("2"), "OK …"],
+        )
+        .await;
+    client
+        .check("GETQUOTA other", &["NO [NONEXISTENT] …"])
+        .await;
+    // §4.1.4
+    client
+        .check(
+            "STATUS INBOX (DELETED DELETED-STORAGE)",
+            &["* STATUS \"INBOX\" (DELETED 1 DELETED-STORAGE 100)", "OK …"],
+        )
+        .await;
+    client.ok("EXPUNGE").await;
+    client
+        .check(
+            "STATUS INBOX (DELETED-STORAGE)",
+            &["* STATUS \"INBOX\" (DELETED-STORAGE 0)", "OK …"],
+        )
+        .await;
+}
+
+#[tokio::test]
+async fn without_limits_there_is_a_root_and_nothing_in_it() {
+    let world = World::new().await;
+    let mut client = world.bob().await;
+    client
+        .check(
+            "GETQUOTAROOT INBOX",
+            &["* QUOTAROOT \"INBOX\" \"\"", "* QUOTA \"\" ()", "OK …"],
+        )
+        .await;
+}
+
+#[tokio::test]
 async fn binary_parts_become_base64_and_a_nul_elsewhere_is_refused() {
     // RFC 3516 §4.4
     let world = World::new().await;

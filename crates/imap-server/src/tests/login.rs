@@ -70,6 +70,8 @@ async fn every_command_is_refused_in_the_wrong_state() {
         "LIST \"\" *",
         "LSUB \"\" *",
         "NAMESPACE",
+        "GETQUOTA \"\"",
+        "GETQUOTAROOT INBOX",
         "STATUS INBOX (MESSAGES)",
         "IDLE",
     ];

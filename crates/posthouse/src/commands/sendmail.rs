@@ -96,11 +96,18 @@ fn connect(socket: &Path) -> Result<UnixStream, Failure> {
         return Err(Failure::new(Status::Config, text));
     }
     let stream = UnixStream::connect(socket).map_err(|error| {
-        let status = match error.kind() {
-            io::ErrorKind::PermissionDenied => Status::NoPerm,
-            _ => Status::TempFail,
+        let (status, what_to_do) = match error.kind() {
+            io::ErrorKind::PermissionDenied => (
+                Status::NoPerm,
+                "this user may not open it: let its folder be entered by all who may send",
+            ),
+            _ => (
+                Status::TempFail,
+                "does the server run, with this sendmail.socket? Try again when it does",
+            ),
         };
-        let text = format!("cannot reach the server at {}: {error}", socket.display());
+        let at = socket.display();
+        let text = format!("cannot reach the server at {at}: {error}; {what_to_do}");
         Failure::new(status, text)
     })?;
     let patient = stream

@@ -112,6 +112,11 @@ fn parse_body(cursor: &mut Cursor<'_>, form: NameForm) -> Parsed<Command> {
         ("UNSUBSCRIBE", false) => Command::Unsubscribe(mailbox_argument(cursor, form)?),
         ("LIST", false) => list::list(cursor, form)?,
         ("LSUB", false) => list::lsub(cursor, form)?,
+        ("GETQUOTA", false) => {
+            cursor.space()?;
+            Command::GetQuota(cursor.astring()?.into_owned())
+        }
+        ("GETQUOTAROOT", false) => Command::GetQuotaRoot(mailbox_argument(cursor, form)?),
         ("STATUS", false) => status(cursor, form)?,
         ("SEARCH", _) => search::search(cursor, uid)?,
         ("FETCH", _) => fetch::fetch(cursor, uid)?,

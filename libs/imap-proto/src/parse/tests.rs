@@ -52,6 +52,17 @@ fn every_command_without_arguments() {
 }
 
 #[test]
+fn quota_roots_are_astrings_and_mailboxes_need_not_be_there() {
+    assert_eq!(ok("GETQUOTA \"\""), Command::GetQuota(Vec::new()));
+    assert_eq!(ok("getquota root"), Command::GetQuota(b"root".to_vec()));
+    assert_eq!(
+        ok("GETQUOTAROOT new/one"),
+        Command::GetQuotaRoot(name("new/one"))
+    );
+    assert!(parse("GETQUOTA").is_err() && parse("GETQUOTA a b").is_err());
+}
+
+#[test]
 fn login_takes_astrings_of_every_form() {
     let login = |text: &str| match ok(text) {
         Command::Login { user, password } => (user, password),
