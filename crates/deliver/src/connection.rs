@@ -58,8 +58,8 @@ pub(crate) struct Sent {
     pub(crate) maybe_taken: bool,
 }
 
-pub(crate) struct Connection<'p> {
-    ports: &'p Ports,
+pub(crate) struct Connection {
+    ports: Ports,
     tls: ClientTls,
     host: String,
     conn: Conn,
@@ -67,10 +67,10 @@ pub(crate) struct Connection<'p> {
     input: BytesMut,
 }
 
-impl<'p> Connection<'p> {
+impl Connection {
     /// Connects and goes on until the server is ready for a transaction.
     pub(crate) async fn open(
-        ports: &'p Ports,
+        ports: &Ports,
         target: &Target,
         protocol: Protocol,
         tls_policy: TlsPolicy,
@@ -108,18 +108,52 @@ impl<'p> Connection<'p> {
         config.credentials.clone_from(&target.credentials);
         config.auth_in_clear = target.address.ip().is_loopback();
         let client = Client::new(config, conn.is_tls());
-        let mut connection = Self {
-            ports,
+        Self {
+            ports: ports.clone(),
             tls,
             host: target.host.clone(),
             conn,
             client,
             input: BytesMut::new(),
-        };
+        }
+        .until_ready()
+        .await
+    }
+
+    /// Over a connection that the server has made to us (RFC 2645), with what it has
+    /// said already. What it has of TLS it has from before.
+    pub(crate) async fn over(
+        ports: &Ports,
+        mut conn: Conn,
+        input: BytesMut,
+        host: &str,
+    ) -> Result<Self, Broken> {
+        conn.set_write_timeout(ports.options.timeouts.data_block);
+        let mut config = ClientConfig::new(&ports.options.hello);
+        config.starttls = StartTls::Never;
+        let client = Client::new(config, conn.is_tls());
+        Self {
+            ports: ports.clone(),
+            tls: ports.opportunistic.clone(),
+            host: host.to_owned(),
+            conn,
+            client,
+            input,
+        }
+        .until_ready()
+        .await
+    }
+
+    async fn until_ready(self) -> Result<Self, Broken> {
+        let mut connection = self;
         match connection.next_event().await? {
             ClientEvent::Ready => Ok(connection),
             event => Err(unexpected(event)),
         }
+    }
+
+    pub(crate) fn now_ms(&self) -> u64 {
+        self.ports.runtime.now().unix_ms
     }
 
     pub(crate) fn is_tls(&self) -> bool {
@@ -169,13 +203,27 @@ impl<'p> Connection<'p> {
         })
     }
 
+    /// What the server says about a recipient, without a message (from the null sender).
+    pub(crate) async fn ask(
+        &mut self,
+        transaction: Transaction,
+    ) -> Result<Option<Verdict>, Broken> {
+        if self.client.ask(transaction).is_err() {
+            return Ok(None);
+        }
+        match self.next_event().await? {
+            ClientEvent::Finished(mut verdicts) => Ok(verdicts.pop()),
+            event => Err(unexpected(event)),
+        }
+    }
+
     /// Says goodbye; how that goes is of no interest.
     pub(crate) async fn quit(mut self) {
         if !self.client.is_ready() {
             return;
         }
         self.client.quit();
-        let runtime = &self.ports.runtime;
+        let runtime = self.ports.runtime.clone();
         let goodbye = Box::pin(async {
             let _ = self.next_event().await;
             let _ = self.conn.shutdown().await;

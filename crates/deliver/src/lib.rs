@@ -4,6 +4,8 @@
 //! * [`deliver_to_primary`] – to the primary of a domain that we are a backup of
 //! * [`deliver_to_host`] – to a configured host: a smart host, a relay domain's host
 //! * [`deliver_smtp`], [`deliver_lmtp`] – to one address and port
+//! * [`Turned`] – a connection that its client has turned round (ATRN)
+//! * [`ask_primary`] – whether a domain's primary knows a recipient
 //! * [`preview`] – where an attempt would go, for people who ask why
 //! * [`Report`], [`Outcome`] – what became of each recipient
 //! * [`Message`], [`Dns`] – ports: the message's octets, names
@@ -20,6 +22,7 @@
 mod connection;
 mod destination;
 mod dns;
+mod known;
 pub mod limits;
 mod message;
 mod preview;
@@ -27,6 +30,7 @@ mod report;
 mod smtp;
 mod timeouts;
 mod transport;
+mod turned;
 mod wishes;
 
 #[cfg(test)]
@@ -34,6 +38,7 @@ mod tests;
 
 pub use destination::Refusal;
 pub use dns::Dns;
+pub use known::{Known, ask_primary};
 pub use message::{Message, MessageBytes};
 pub use preview::{Hop, preview};
 pub use report::{Outcome, Reason, Report};
@@ -41,6 +46,7 @@ pub use smtp::{deliver_lmtp, deliver_smtp};
 pub use smtp_proto::client::Protocol;
 pub use timeouts::Timeouts;
 pub use transport::{Patience, deliver_to_domain, deliver_to_host, deliver_to_primary};
+pub use turned::Turned;
 
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};

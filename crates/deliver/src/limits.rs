@@ -14,6 +14,8 @@ pub const CONNECTIONS_PER_ADDRESS_MAX: usize = 20;
 pub const MX_MAX: usize = 20;
 /// Addresses of one host that are tried.
 pub const ADDRESSES_PER_HOST_MAX: usize = 4;
+/// Addresses of a primary that are asked about a recipient.
+pub const ASKED_ADDRESSES_MAX: usize = 2;
 /// Addresses that are tried in one attempt.
 pub const ADDRESSES_MAX: usize = 8;
 /// Unread input that a server may have waiting.

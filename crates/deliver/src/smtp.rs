@@ -227,6 +227,23 @@ impl<'m> Attempt<'m> {
         }
     }
 
+    /// Over a connection that is there already.
+    pub(crate) async fn try_connection(&mut self, connection: &mut Connection, host: &str) {
+        self.report.host = Some(host.to_owned());
+        self.report.tls = connection.is_tls();
+        let hop = Hop {
+            host,
+            encrypted: connection.is_tls(),
+            // Nobody has looked at a certificate: it was the client's connection.
+            tls: TlsPolicy::Opportunistic,
+            capabilities: &connection.capabilities().clone(),
+            now_ms: connection.now_ms(),
+        };
+        if self.meets_demands(&hop) {
+            self.send_all(connection, &hop).await;
+        }
+    }
+
     /// Without TLS at all there is no REQUIRETLS: that is final. A certificate that
     /// is not good may be put right.
     fn failure_to_open(&self, broken: &Broken, host: &str) -> Outcome {
@@ -240,13 +257,13 @@ impl<'m> Attempt<'m> {
     }
 
     /// A connection, and once more in the clear where `tls` allows it.
-    async fn open<'p>(
+    async fn open(
         &mut self,
-        ports: &'p Ports,
+        ports: &Ports,
         target: &Target,
         protocol: Protocol,
         tls: &mut TlsPolicy,
-    ) -> Result<Connection<'p>, Broken> {
+    ) -> Result<Connection, Broken> {
         let opened = Connection::open(ports, target, protocol, *tls).await;
         if let (Err(Broken::Handshake(error)), TlsPolicy::Opportunistic) = (&opened, *tls) {
             debug!(host = %target.host, %error, "TLS failed, once more in the clear");
@@ -274,7 +291,7 @@ impl<'m> Attempt<'m> {
     }
 
     /// As many transactions as the recipients need and the session allows.
-    async fn send_all(&mut self, connection: &mut Connection<'_>, hop: &Hop<'_>) -> SessionEnd {
+    async fn send_all(&mut self, connection: &mut Connection, hop: &Hop<'_>) -> SessionEnd {
         let limits = connection.capabilities().limits;
         let size = |limit: Option<u32>| limit.and_then(|limit| usize::try_from(limit).ok());
         // RFC 9422 §4

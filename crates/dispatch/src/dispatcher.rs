@@ -11,7 +11,7 @@ use blobs::Blobs;
 use engine::SharedEngine;
 use envelope::Domain;
 use observe::Metrics;
-use queue::{Due, Queue, QueueError, Retried};
+use queue::{Act, Due, Filter, Queue, QueueError, Retried};
 use queue_model::Schedule;
 use runtime::{Monotonic, Runtime, Shutdown, Task};
 use tokio::sync::mpsc;
@@ -200,6 +200,24 @@ impl Drop for Telling {
     }
 }
 
+/// A primary that was down takes mail again: all that has waited for it is due now.
+async fn come_back(core: &Core, site: &Site) {
+    let Site::Primary(domain) = site else {
+        return;
+    };
+    let filter = Filter {
+        domain: Some(domain.clone()),
+        ..Filter::default()
+    };
+    match core.ports.queue.act_on_all(&filter, Act::Retry).await {
+        Ok(acted) => {
+            tracing::info!(%domain, messages = acted.messages, "the primary is back");
+        }
+        // What waits is tried by the schedule all the same.
+        Err(error) => tracing::error!(%domain, %error, "the queue cannot be read"),
+    }
+}
+
 impl Loop {
     pub(crate) fn new(core: Arc<Core>) -> Self {
         // Every attempt sends once, so this never fills.
@@ -342,6 +360,9 @@ impl Loop {
             if let Err(error) = &seen {
                 let message = &unit.dues[0].id;
                 tracing::error!(%message, %error, "an attempt met trouble of our own");
+            }
+            if unit.was_down && matches!(seen, Ok(Seen::Up)) {
+                come_back(&core, &unit.site).await;
             }
             if let Some(ended) = &mut telling.ended {
                 ended.seen = seen.ok();

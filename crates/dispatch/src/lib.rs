@@ -3,6 +3,7 @@
 //! * [`Dispatcher::new`], [`Dispatcher::run`] – the loop, one for a process
 //! * [`Transport`], [`Local`], [`Routes`] – ports: how mail leaves, how it enters a mailbox,
 //!   what the operator's rules say
+//! * [`Turning`] – mail that its own server fetches (ATRN)
 //! * [`SmtpTransport`] – the transport over `deliver`
 //! * [`Options`], [`Outbound`] – what an operator sets
 //!
@@ -33,9 +34,11 @@ mod sites;
 mod smtp;
 #[cfg(test)]
 mod tests;
+mod turned;
 mod wishes;
 
 pub use dispatcher::{Dispatcher, Options, Outbound, Ports};
 pub use ports::{BoxFuture, Local, LocalCopy, NoRoutes, Routes, Together, Transport, Way};
 pub use sites::Site;
 pub use smtp::{SmartHost, SmtpTransport};
+pub use turned::{Fetch, NotTurned, TurnedSites, Turning};

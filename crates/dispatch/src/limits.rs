@@ -12,6 +12,8 @@ pub const RUNNING_LOCAL_MAX: usize = 32;
 pub const DRAIN: Duration = Duration::from_secs(20);
 /// One attempt, whatever the transport's own time-outs are: many recipients on a slow line.
 pub const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3600);
+/// A connection that was turned round ends when nothing has moved for this long.
+pub(crate) const TURNED_IDLE: Duration = Duration::from_secs(60);
 /// A site where a TLS handshake failed gets mail in the clear this long.
 pub(crate) const CLEAR_TIME: Duration = Duration::from_secs(24 * 3600);
 /// Sites that are remembered for that; others try TLS each time.

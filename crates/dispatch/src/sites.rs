@@ -67,6 +67,8 @@ pub(crate) struct Unit {
     pub(crate) dues: Vec<Due>,
     /// The site is closed: no attempt is made before this time.
     pub(crate) closed_until: Option<Timestamp>,
+    /// The site was down when it was tried last.
+    pub(crate) was_down: bool,
 }
 
 /// What an attempt has shown about its site.
@@ -210,6 +212,7 @@ impl Sites {
             }
             self.ready -= dues.len();
             state.running += 1;
+            let was_down = state.failures > 0;
             if !state.ready.is_empty() {
                 self.turns.push_back(site.clone());
             }
@@ -217,6 +220,7 @@ impl Sites {
                 site,
                 dues,
                 closed_until,
+                was_down,
             });
         }
         None

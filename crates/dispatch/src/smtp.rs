@@ -10,6 +10,7 @@ use smtp_proto::client::Protocol;
 use crate::clear::ClearSites;
 use crate::ports::{BoxFuture, Routes, Transport};
 use crate::sites::Site;
+use crate::turned::TurnedSites;
 
 /// The relay that takes all mail for elsewhere.
 #[derive(Clone)]
@@ -51,6 +52,7 @@ pub struct SmtpTransport {
     ports: deliver::Ports,
     smart_host: Option<SmartHost>,
     routes: Arc<dyn Routes>,
+    turned: TurnedSites,
     clear: ClearSites,
 }
 
@@ -68,8 +70,16 @@ impl SmtpTransport {
             ports,
             smart_host,
             routes,
+            turned: TurnedSites::default(),
             clear,
         }
+    }
+
+    /// With connections that are turned round.
+    #[must_use]
+    pub fn with_turned(mut self, turned: TurnedSites) -> Self {
+        self.turned = turned;
+        self
     }
 
     /// What is demanded of TLS, knowing what happened there before.
@@ -92,6 +102,11 @@ impl SmtpTransport {
         envelope: &Envelope,
         message: &dyn deliver::Message,
     ) -> Report {
+        if let Site::Primary(domain) = site
+            && let Some(report) = self.turned.deliver(domain, envelope, message).await
+        {
+            return report;
+        }
         if let Some(mut route) = self.routes.route(site) {
             route.tls = self.tls(site, envelope, route.tls);
             let patience = match site {

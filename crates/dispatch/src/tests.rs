@@ -8,6 +8,7 @@ mod relay;
 mod reports;
 mod sites;
 mod transport;
+mod turned;
 mod wishes;
 
 use std::collections::HashMap;

@@ -5,6 +5,7 @@
 //! - [`Policy::check_sender`]: MAIL FROM; [`Policy::check_recipient`]: RCPT TO.
 //!   The answer is a [`Decision`], or a reply in the words of RFC 5321 and 3463.
 //!
+//! - [`rules`]: what the operator wants beside that; [`primary`]: what a relay domain's own server knows.
 //! - [`check`]: what looks at strangers before their mail is taken.
 //!
 //! Not here: the protocol (`smtp-proto`), who exists (`directory`), delivering
@@ -22,6 +23,7 @@
 pub mod check;
 pub mod limits;
 mod owner;
+pub mod primary;
 mod priority;
 mod recipient;
 pub mod reply;
@@ -44,6 +46,7 @@ use directory::Directory;
 use engine::SharedEngine;
 use envelope::AccountId;
 use mailstore::Mailstore;
+use primary::Verifier;
 use room::FullSince;
 use rules::CurrentRules;
 use runtime::Runtime;
@@ -63,6 +66,7 @@ pub struct Policy {
     rules: CurrentRules,
     checks: Option<Arc<Checks>>,
     trace: Option<Arc<Trace>>,
+    verifier: Option<Verifier>,
 }
 
 impl Policy {
@@ -85,6 +89,7 @@ impl Policy {
             rules: CurrentRules::default(),
             checks: None,
             trace: None,
+            verifier: None,
         }
     }
 

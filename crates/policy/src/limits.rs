@@ -22,6 +22,17 @@ pub const COUNT_STEP: Duration = Duration::from_secs(300);
 /// Accounts that are counted at once; then those that were quiet for an hour are forgotten.
 pub const COUNTED_ACCOUNTS_MAX: usize = 100_000;
 
+/// Recipients of relay domains whose primary's word is remembered.
+pub const VERIFIED_ENTRIES: usize = 65_536;
+/// A primary has this long to say whether it knows a recipient.
+pub const ASK_TIMEOUT: Duration = Duration::from_secs(20);
+/// Questions that are put to one primary at once.
+pub const ASKED_AT_ONCE_MAX: usize = 4;
+/// How long a primary that did not answer is not asked.
+pub const PRIMARY_REST: Duration = Duration::from_secs(60);
+/// Domains whose primaries are counted; then those that nobody asks are forgotten.
+pub const ASKED_DOMAINS_MAX: usize = 1000;
+
 /// How a check waits for the DNS: no mail is held up because it is silent.
 pub const DNS_PATIENCE: Patience = Patience {
     timeout: Duration::from_secs(10),

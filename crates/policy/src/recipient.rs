@@ -57,7 +57,7 @@ impl Policy {
         }
         match self.directory.resolve(address).await? {
             Resolution::NotLocalDomain if self.is_for_primary(session, address) => {
-                Ok(self.check_relayed(session, address))
+                Ok(Box::pin(self.check_relayed(session, address)).await)
             }
             Resolution::NotLocalDomain if !self.may_relay(session) => {
                 Ok(Decision::Refuse(reply::no_relay(address)))
@@ -81,14 +81,18 @@ impl Policy {
     }
 
     /// An address of a domain whose backup MX we are.
-    fn check_relayed(&self, session: &Session, address: &Address) -> Decision {
+    async fn check_relayed(&self, session: &Session, address: &Address) -> Decision {
         // Its primary trusts us: what it would pass on for us, strangers would have
         // passed on by us.
         let names_a_hop = address.local().as_str().contains(['%', '!', '@']);
         if names_a_hop && !self.may_relay(session) {
             return Decision::Refuse(reply::names_a_hop(address));
         }
-        Decision::Relay(address.clone())
+        let relay = self.rules.relay_domain(address.domain());
+        match relay.and_then(|relay| relay.verify) {
+            Some(wanted) if !is_role(address) => self.check_known(address, &wanted).await,
+            _ => Decision::Relay(address.clone()),
+        }
     }
 
     async fn check_postmaster(&self, named: &str) -> Result<Decision, DirectoryError> {

@@ -73,6 +73,23 @@ pub(crate) fn names_a_hop(recipient: &Address) -> Reply {
     )
 }
 
+pub(crate) fn unknown_there(recipient: &Address, said: &Reply) -> Reply {
+    let text = format!(
+        "<{}>: the domain's own server does not know it: {}",
+        recipient.to_wire(),
+        said.to_line()
+    );
+    Reply::enhanced(550, (5, 1, 1), &text)
+}
+
+pub(crate) fn not_known_now(recipient: &Address) -> Reply {
+    let text = format!(
+        "<{}>: the domain's own server cannot be asked about it now, please try again later",
+        recipient.to_wire()
+    );
+    Reply::enhanced(451, (4, 4, 1), &text)
+}
+
 pub(crate) fn not_qualified(recipient: &Address) -> Reply {
     // RFC 6409 §4.2: 554.
     Reply::enhanced(

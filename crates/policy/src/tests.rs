@@ -1,5 +1,7 @@
 //! Decisions over a directory of two domains and a few people.
 
+mod primary;
+
 use crate::{Decision, Policy, Role, Session};
 use blobs::Blobs;
 use directory::{AccountChange, Directory, Identity, NewAccount, Options, Resolution, Target};

@@ -1,15 +1,19 @@
 //! Ports that one crate declares and another fulfils.
 
+use bytes::BytesMut;
 use deliver::{Outcome, Protocol, Reason, Route, TlsPolicy};
 use directory::Directory;
-use dispatch::{BoxFuture, Local, LocalCopy, Routes, Site, SmartHost, Together, Way};
+use dispatch::{BoxFuture, Local, LocalCopy, NotTurned, Routes, Site, SmartHost, Together, Way};
 use engine::{Batch, CommitNo};
-use envelope::{Domain, Reply};
+use envelope::{Address, Domain, Reply};
 use intake::{Alongside, Intake, Queued};
+use policy::primary::{Known, Primary};
 use policy::rules::{Asked, CurrentRules, DomainWay, Login, Origin, domain_way};
 use queue::{Message, QueueError};
+use runtime::net::Conn;
 use sasl::Credentials;
 use settings::rules::{Question, Transport, TransportKind, TransportTls};
+use smtp_server::TurnRefusal;
 
 /// Which way mail goes, by the rules in force.
 pub(crate) struct RoutesByRules {
@@ -82,6 +86,68 @@ impl RoutesByRules {
             Ok(Some(account)) => Login::Account(account.address),
             _ => Login::Nobody,
         }
+    }
+}
+
+/// Asks the primaries of relay domains about recipients.
+pub(crate) struct PrimaryByDeliver {
+    pub(crate) rules: CurrentRules,
+    pub(crate) ports: deliver::Ports,
+}
+
+impl std::fmt::Debug for PrimaryByDeliver {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PrimaryByDeliver").finish_non_exhaustive()
+    }
+}
+
+impl Primary for PrimaryByDeliver {
+    fn ask<'a>(&'a self, address: &'a Address) -> BoxFuture<'a, Known> {
+        Box::pin(async move {
+            let rules = self.rules.get();
+            let relay = rules.relay_domains.get(address.domain());
+            let name = relay.and_then(|relay| relay.via.as_deref());
+            let transport = name.and_then(|name| rules.transports.get(name));
+            let route = transport.map(route_to);
+            match deliver::ask_primary(&self.ports, route.as_ref(), address).await {
+                deliver::Known::Yes => Known::Yes,
+                deliver::Known::No(reply) => Known::No(reply),
+                deliver::Known::Unsure(why) => Known::Unsure(why),
+            }
+        })
+    }
+}
+
+/// Connections that are turned round go to the dispatcher.
+#[derive(Debug)]
+pub(crate) struct TurnByDispatch(pub(crate) dispatch::Turning);
+
+impl smtp_server::Turn for TurnByDispatch {
+    fn begin<'a>(
+        &'a self,
+        domains: &'a [Domain],
+    ) -> BoxFuture<'a, Result<Box<dyn smtp_server::Turning>, TurnRefusal>> {
+        Box::pin(async move {
+            match self.0.begin(domains).await {
+                Ok(fetch) => {
+                    Ok(Box::new(TurningByDispatch(fetch)) as Box<dyn smtp_server::Turning>)
+                }
+                Err(NotTurned::NoMail) => Err(TurnRefusal::NoMail),
+                Err(NotTurned::Busy) => Err(TurnRefusal::Busy),
+                Err(NotTurned::Trouble(error)) => {
+                    tracing::error!(%error, "ATRN: the queue cannot be read");
+                    Err(TurnRefusal::Trouble)
+                }
+            }
+        })
+    }
+}
+
+struct TurningByDispatch(dispatch::Fetch);
+
+impl smtp_server::Turning for TurningByDispatch {
+    fn run(self: Box<Self>, conn: Conn, input: BytesMut, host: String) -> BoxFuture<'static, ()> {
+        Box::pin(async move { self.0.run(conn, input, &host).await })
     }
 }
 

@@ -23,9 +23,9 @@ use std::sync::Arc;
 use admin::control::Control;
 use anyhow::Context as _;
 use certs::Certificates;
+use dispatch::{TurnedSites, Turning};
 use intake::Intake;
 use observe::Metrics;
-use policy::check::Names;
 use resolver::Resolver;
 use runtime::net::UnixListener;
 use runtime::process::{self, Signal, Signals};
@@ -34,12 +34,12 @@ use settings::{LogFormat, Settings};
 
 use crate::acts::Acts;
 use crate::backups;
-use crate::bind::LocalByIntake;
+use crate::bind::{LocalByIntake, PrimaryByDeliver, TurnByDispatch};
 use crate::limits::{DRAIN_TIMEOUT, STOP_TIMEOUT};
 use crate::memory;
 use crate::place;
 use crate::store::Store;
-use faces::Faces;
+use faces::{Faces, Others};
 
 /// Whether the log is kept to what is wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -233,7 +233,19 @@ impl System {
             .transpose()?;
         let dns =
             Resolver::new(&settings.resolver.servers).context("cannot set up name look-ups")?;
-        let names: Arc<dyn Names> = Arc::new(dns.clone());
+        let (hostname, runtime) = (&self.hostname, &self.runtime);
+        let ports = outgoing::deliver_ports(settings, hostname, runtime, dns.clone())?;
+        let turned = TurnedSites::default();
+        let (queue, rules) = (self.store.queue.clone(), self.store.rules.clone());
+        let turning = Turning::new(ports.clone(), queue, turned.clone());
+        let others = Others {
+            names: Arc::new(dns),
+            primary: Arc::new(PrimaryByDeliver {
+                rules,
+                ports: ports.clone(),
+            }),
+            turn: Arc::new(TurnByDispatch(turning)),
+        };
         let faces = Faces::new(
             settings,
             &self.hostname,
@@ -241,7 +253,7 @@ impl System {
             &self.intake,
             metrics,
             &tls,
-            &names,
+            &others,
         )
         .with_certificates(asking.as_ref());
         let keeping = door::keep_records(self.store.clone(), settings.door.trace_for);
@@ -267,11 +279,10 @@ impl System {
         let dispatcher = outgoing::start(
             settings,
             &self.hostname,
-            &self.runtime,
             &self.store,
             local,
             metrics,
-            dns,
+            (ports, turned),
         )?;
         self.running
             .entry("dispatcher")

@@ -124,12 +124,13 @@ pub(crate) fn whole(
 impl crate::Listen {
     /// Every list with its key's name.
     #[must_use]
-    pub fn all(&self) -> [(&'static str, &[std::net::SocketAddr]); 10] {
+    pub fn all(&self) -> [(&'static str, &[std::net::SocketAddr]); 11] {
         [
             ("listen.smtp", &self.smtp),
             ("listen.lmtp", &self.lmtp),
             ("listen.submission", &self.submission),
             ("listen.submissions", &self.submissions),
+            ("listen.atrn", &self.atrn),
             ("listen.imap", &self.imap),
             ("listen.imaps", &self.imaps),
             ("listen.pop3", &self.pop3),

@@ -125,6 +125,9 @@ keys! {
         submission: Vec<SocketAddr> = [], example ["0.0.0.0:587"];
         /// Submission by users, TLS from the first byte.
         submissions: Vec<SocketAddr> = [], example ["0.0.0.0:465"];
+        /// On-demand mail relay (RFC 2645) for sites that fetch their mail: logins, then ATRN, which turns the connection round. Which accounts may have
+        /// which relay domain's mail stands in the file that policy.rules names.
+        atrn: Vec<SocketAddr> = [], example ["0.0.0.0:366"];
         /// IMAP, with STARTTLS.
         imap: Vec<SocketAddr> = [], example ["0.0.0.0:143"];
         /// IMAP, TLS from the first byte.

@@ -50,8 +50,33 @@ pub struct RelayDomain {
     pub lifetime: Duration,
     /// Who may start its queue by ETRN, besides those who may relay.
     pub etrn: Vec<Network>,
+    /// Accounts that may fetch its mail by ATRN, by their own addresses.
+    pub atrn: Vec<Address>,
     /// The transport to its primary; without one it is found by the domain's MX.
     pub via: Option<String>,
+    /// Whether its primary is asked about recipients before they are taken.
+    pub verify: Option<Verify>,
+}
+
+/// How a primary is asked whether it knows a recipient.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verify {
+    /// How long a yes is remembered.
+    pub known_for: Duration,
+    /// How long a no is remembered.
+    pub unknown_for: Duration,
+    /// What happens while it cannot be asked.
+    pub unsure: Unsure,
+}
+
+crate::kinds::choices! {
+    /// What happens to a recipient while its primary cannot be asked.
+    Unsure, "\"accept\" or \"defer\"" {
+        /// It is taken.
+        Accept = "accept",
+        /// It is answered 451.
+        Defer = "defer",
+    }
 }
 
 /// A host that mail is handed to: `[transport.partner]`.

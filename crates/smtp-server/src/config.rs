@@ -112,6 +112,12 @@ impl Config {
         self
     }
 
+    /// On-demand mail relay (RFC 2645): logins and ATRN, and no mail.
+    #[must_use]
+    pub fn for_atrn(self) -> Self {
+        self.change(|protocol| protocol.atrn = true)
+    }
+
     /// Submission by a program of this machine, over a socket that says which user's.
     #[must_use]
     pub fn for_local_user(mut self, user: &str) -> Self {

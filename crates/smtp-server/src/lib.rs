@@ -15,6 +15,7 @@
 
 #![forbid(unsafe_code)]
 
+mod atrn;
 mod config;
 mod deadline;
 mod etrn;
@@ -26,6 +27,7 @@ mod session;
 mod tests;
 mod transaction;
 
+pub use atrn::{Turn, TurnRefusal, Turning};
 pub use config::{Config, TlsMode};
 pub use etrn::Etrn;
 pub use smtp_proto::server::Role;
@@ -56,6 +58,8 @@ pub struct Ports {
     pub intake: Intake,
     /// The queue, where ETRN starts it.
     pub etrn: Etrn,
+    /// Where ATRN leads; without it there is none.
+    pub turn: Option<Arc<dyn Turn>>,
     /// Counters.
     pub metrics: Arc<Metrics>,
 }
@@ -81,7 +85,7 @@ pub async fn serve(mut conn: Conn, seat: Arc<dyn Seat>, ports: Arc<Ports>, confi
         }
     }
     let _counted = ports.metrics.session(config.protocol());
-    let mut session = Box::new(session::Session::new(conn, seat, ports, config));
+    let session = Box::new(session::Session::new(conn, seat, ports, config));
     session.run().await;
 }
 

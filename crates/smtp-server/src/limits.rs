@@ -25,6 +25,8 @@ pub const ETRN_PAUSE: Duration = Duration::from_secs(60);
 pub const ETRN_DOMAINS_MAX: usize = 1000;
 /// How long ETRN goes through the queue before it answers.
 pub const ETRN_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long ATRN looks for mail before it answers.
+pub const ATRN_TIMEOUT: Duration = Duration::from_secs(30);
 /// Wrong passwords in one session.
 pub const AUTH_FAILURES_MAX: u32 = 5;
 /// Replies that wait while more pipelined commands are worked off.

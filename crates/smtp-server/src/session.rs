@@ -12,7 +12,7 @@ use smtp_proto::server::{AuthOffer, CloseReason, Session as Machine};
 
 use crate::deadline::Deadlines;
 use crate::transaction::{Client, Next};
-use crate::{Config, Ports, Seat, TlsMode, limits};
+use crate::{Config, Ports, Seat, TlsMode, Turning, limits};
 
 pub(crate) struct Session {
     pub(crate) conn: Conn,
@@ -23,6 +23,13 @@ pub(crate) struct Session {
     pub(crate) client: Client,
     pub(crate) deadlines: Deadlines,
     input: BytesMut,
+}
+
+/// How a session ends.
+enum End {
+    Closed(CloseReason),
+    /// The client has it.
+    Turned(Box<dyn Turning>),
 }
 
 /// What a wait for octets brought.
@@ -63,17 +70,18 @@ impl Session {
         }
     }
 
-    pub(crate) async fn run(&mut self) {
+    pub(crate) async fn run(mut self: Box<Self>) {
         let id = self.client.facts.session_id.clone();
         tracing::debug!(session = %id, peer = %self.conn.peer_addr(), protocol = self.config.protocol(), "session begins");
         if Box::pin(self.arrive()).await && Box::pin(self.is_patient()).await {
             self.machine.greet();
         }
         match self.converse().await {
-            Ok(reason) => {
+            Ok(End::Closed(reason)) => {
                 tracing::debug!(session = %id, ?reason, "session ends");
                 Box::pin(self.note_end(reason)).await;
             }
+            Ok(End::Turned(turning)) => return self.turn(turning).await,
             Err(error) => tracing::debug!(session = %id, %error, "session breaks off"),
         }
         // How the goodbye goes is of no interest.
@@ -81,7 +89,19 @@ impl Session {
         let _ = Box::pin(self.conn.shutdown()).await;
     }
 
-    async fn converse(&mut self) -> io::Result<CloseReason> {
+    /// The connection is the client's from here on.
+    async fn turn(mut self: Box<Self>, turning: Box<dyn Turning>) {
+        if self.write_output().await.is_err() {
+            return;
+        }
+        let user = self.client.facts.session.identity.as_ref();
+        let user = user.map(|identity| identity.address.to_string());
+        let host = format!("{} (ATRN)", user.unwrap_or_default());
+        let Self { conn, input, .. } = *self;
+        turning.run(conn, input, host).await;
+    }
+
+    async fn converse(&mut self) -> io::Result<End> {
         loop {
             while let Some(event) = self.machine.next_event(&mut self.input) {
                 let next = Box::pin(self.handle(event)).await;
@@ -89,7 +109,8 @@ impl Session {
                 match next {
                     Next::Continue => {}
                     Next::StartTls => self.start_tls().await?,
-                    Next::Close(reason) => return Ok(reason),
+                    Next::Turn(turning) => return Ok(End::Turned(turning)),
+                    Next::Close(reason) => return Ok(End::Closed(reason)),
                 }
                 if self.machine.output_len() > limits::OUTPUT_BYTES_MAX {
                     self.write_output().await?;
@@ -98,7 +119,7 @@ impl Session {
             self.write_output().await?;
             match self.wait().await? {
                 Woken::Input => {}
-                Woken::Gone => return Ok(CloseReason::Refused),
+                Woken::Gone => return Ok(End::Closed(CloseReason::Refused)),
                 // RFC 5321 §3.8
                 Woken::TimeOut => {
                     let text = format!("{} timed out", self.config.protocol.host_name);

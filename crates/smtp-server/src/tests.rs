@@ -2,8 +2,10 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod atrn;
 mod dialogues;
 mod door;
+mod down;
 mod relay;
 mod rules;
 mod submission;
@@ -102,7 +104,10 @@ impl World {
     }
 
     async fn with_policy(change: impl FnOnce(Policy, &Runtime) -> Policy) -> Self {
-        let engine: SharedEngine = Arc::new(MemoryEngine::new(1));
+        Self::over(Arc::new(MemoryEngine::new(1)), change).await
+    }
+
+    async fn over(engine: SharedEngine, change: impl FnOnce(Policy, &Runtime) -> Policy) -> Self {
         let runtime = Runtime::for_tests();
         let blobs = Arc::new(Blobs::new(engine.clone()));
         let directory = Directory::new(
@@ -149,6 +154,7 @@ impl World {
             policy: Arc::new(policy),
             intake: Intake::new(intake_ports, options),
             etrn: crate::Etrn::new(queue.clone()),
+            turn: Some(Arc::new(atrn::Fetching)),
             metrics,
         });
         let world = Self {

@@ -22,12 +22,13 @@ use smtp_proto::server::{CloseReason, Event, Hello, HelloVerb, Hold, Mail, Rcpt,
 
 use crate::ruling::Ruling;
 use crate::session::Session;
-use crate::{Config, limits};
+use crate::{Config, Turning, limits};
 
 /// How a session goes on.
 pub(crate) enum Next {
     Continue,
     StartTls,
+    Turn(Box<dyn Turning>),
     Close(CloseReason),
 }
 
@@ -163,6 +164,11 @@ impl Session {
             Event::Expand(inquiry) => self.expand(&inquiry).await,
             Event::XClient(said) => self.xclient(&said).await,
             Event::Etrn(domain) => self.etrn(&domain).await,
+            Event::Atrn(domains) => {
+                if let Some(turning) = Box::pin(self.atrn(&domains)).await {
+                    return Next::Turn(turning);
+                }
+            }
             Event::Close(reason) => return Next::Close(reason),
         }
         Next::Continue

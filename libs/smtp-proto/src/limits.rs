@@ -42,3 +42,6 @@ pub const REPLY_LINE_BYTES_MAX: usize = 4096;
 pub const REPLY_LINES_MAX: usize = 128;
 /// Lines of text that are kept of one reply, once no capability can be in them.
 pub const REPLY_TEXT_BYTES_MAX: usize = 16 << 10;
+
+/// Domains that one ATRN names.
+pub const ATRN_DOMAINS_MAX: usize = 50;

@@ -66,6 +66,8 @@ pub struct Config {
     pub prdr: bool,
     /// ETRN is done; it is offered where [`Session::allow_etrn`] says so.
     pub etrn: bool,
+    /// It is a port for on-demand mail relay (RFC 2645): ATRN is done, mail is not taken.
+    pub atrn: bool,
     /// What may be wished for a message's way.
     pub wishes: WishOffers,
 }
@@ -87,6 +89,7 @@ impl Config {
             require_tls: false,
             prdr: false,
             etrn: false,
+            atrn: false,
             wishes: WishOffers::default(),
         }
     }

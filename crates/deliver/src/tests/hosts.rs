@@ -523,3 +523,55 @@ async fn a_preview_shows_the_hosts_in_their_order_and_why_some_are_not_used() {
         .unwrap_err();
     assert_eq!(outcome.reply().code, 550);
 }
+
+#[tokio::test]
+async fn a_primary_is_asked_by_rcpt_without_a_message() {
+    let ask = |reply: &'static str| {
+        vec![
+            HELLO,
+            PIPELINING,
+            ("MAIL FROM:<>", "250 ok\r\n"),
+            ("RCPT TO:<b@x.example>", reply),
+            QUIT,
+        ]
+    };
+    let names = || {
+        Names::default()
+            .with_mx("x.example", &[(10, "one.example"), (20, "us.example")])
+            .with_address("one.example", "127.0.0.2")
+            .with_address("us.example", "127.0.0.3")
+    };
+    let address = Address::parse("b@x.example").unwrap();
+    let known = async |script: Script| {
+        let world = World::new(vec![vec![script]]);
+        let mut options = options();
+        options.port = world.port;
+        let ports = ports(&world.runtime, names(), options);
+        ask_primary(&ports, None, &address).await
+    };
+    assert_eq!(known(ask("250 2.1.5 ok\r\n")).await, Known::Yes);
+    for no in ["550 5.1.1 who?\r\n", "550 who?\r\n", "550 5.2.1 off\r\n"] {
+        assert!(matches!(known(ask(no)).await, Known::No(_)), "{no}");
+    }
+    // What is about us, or passes, says nothing about the recipient.
+    for unsure in [
+        "550 5.7.1 not you\r\n",
+        "451 4.7.1 greylisted\r\n",
+        "554 5.3.2 no\r\n",
+        "",
+    ] {
+        assert!(
+            matches!(known(ask(unsure)).await, Known::Unsure(_)),
+            "{unsure}"
+        );
+    }
+    let greeting = known(vec![("", "554 5.7.1 not you\r\n")]).await;
+    assert!(matches!(greeting, Known::Unsure(_)));
+    let sender = vec![
+        HELLO,
+        PLAIN,
+        ("MAIL FROM:<>", "550 5.1.1 no null sender\r\n"),
+        QUIT,
+    ];
+    assert!(matches!(known(sender).await, Known::Unsure(_)));
+}

@@ -164,3 +164,31 @@ async fn a_changed_rule_holds_for_what_waits() {
         .collect();
     assert_eq!(sites, ["there.test", "transport partner"]);
 }
+
+#[tokio::test]
+async fn when_the_primary_is_back_everything_goes_at_once() {
+    let world = World::new();
+    backup_of(&world, "primary.test", 28);
+    let mut dispatcher = world.dispatcher();
+    for name in ["one", "two", "three"] {
+        let to = format!("{name}@primary.test");
+        world.script.says(&to, &[unreachable()]);
+        world.put("ann@here.test", &[&to]).await;
+        pass(&world, &mut dispatcher, 1).await;
+    }
+    for name in ["one", "two", "three"] {
+        world.script.says(&format!("{name}@primary.test"), &[yes()]);
+    }
+    world.script.take_seen();
+    for _ in 0..300 {
+        world.runtime.advance(minutes(1));
+        dispatcher.work().await;
+        let seen = world.script.take_seen();
+        if !seen.is_empty() {
+            assert_eq!(seen.len(), 3, "when one is taken the others follow");
+            assert_eq!(world.queue_keys(), 0);
+            return;
+        }
+    }
+    panic!("nothing was tried");
+}

@@ -9,7 +9,7 @@ use runtime::net::{Conn, Listener};
 use runtime::tls::ClientTls;
 
 /// Only literal addresses are used.
-struct NoNames;
+pub(super) struct NoNames;
 
 impl deliver::Dns for NoNames {
     fn mx<'a>(&'a self, _: &'a Domain) -> BoxFuture<'a, Result<MxAnswer, TemporaryError>> {
@@ -22,7 +22,7 @@ impl deliver::Dns for NoNames {
 }
 
 /// The lines that a server heard, by connection.
-type Heard = Arc<Mutex<Vec<Vec<String>>>>;
+pub(super) type Heard = Arc<Mutex<Vec<Vec<String>>>>;
 
 /// A server that offers STARTTLS and cannot do it.
 fn broken_tls(runtime: &Runtime) -> (u16, Heard, Task<()>) {
@@ -39,7 +39,7 @@ fn broken_tls(runtime: &Runtime) -> (u16, Heard, Task<()>) {
     (port, heard, task)
 }
 
-async fn talk(mut conn: Conn, log: &Mutex<Vec<Vec<String>>>) {
+pub(super) async fn talk(mut conn: Conn, log: &Mutex<Vec<Vec<String>>>) {
     let mut input = BytesMut::new();
     let mut in_data = false;
     let mut answer = "220 mx ESMTP\r\n".to_owned();

@@ -24,6 +24,26 @@ impl Policy {
         self.may_relay(session) || networks.any(|network| network.contains(session.client_ip))
     }
 
+    /// The domains whose mail this session fetches by ATRN: those that it names, or all
+    /// that its account may have; none where it may not have one of them.
+    #[must_use]
+    pub fn may_fetch(&self, session: &Session, named: &[Domain]) -> Option<Vec<Domain>> {
+        let user = session.identity.as_ref()?.address.to_key();
+        let rules = self.rules.get();
+        let is_theirs = |relay: &RelayDomain| relay.atrn.iter().any(|may| may.to_key() == user);
+        let theirs = |domain: &Domain| rules.relay_domains.get(domain).is_some_and(is_theirs);
+        let mut domains: Vec<Domain> = match named {
+            [] => rules.relay_domains.keys().cloned().collect(),
+            named => named.to_vec(),
+        };
+        if named.is_empty() {
+            domains.retain(theirs);
+        }
+        domains.sort();
+        domains.dedup();
+        (!domains.is_empty() && domains.iter().all(theirs)).then_some(domains)
+    }
+
     /// Decides about a recipient that a rule has put in place of another. Like an
     /// alias it may lead elsewhere, but only from an address that this session may
     /// write to: a rule is no relay.

@@ -260,6 +260,11 @@ impl Told<'_> {
                 "way",
                 format!("{address}: to its primary, tried for {days} days"),
             );
+            if relay.verify.is_some() {
+                let text =
+                    "its primary is asked whether it knows the recipient (not by this command)";
+                self.say("verify", text);
+            }
             return match &relay.via {
                 Some(name) => self.by_transport(address, name),
                 None => self.by_mx(address, Patience::Primary).await,

@@ -6,6 +6,7 @@ use intake::Intake;
 use observe::Metrics;
 use policy::Policy;
 use policy::check::Names;
+use policy::primary::Primary;
 use runtime::net::{Conn, Listener, UnixListener};
 use runtime::tls::ServerTls;
 use runtime::{Runtime, Task};
@@ -42,6 +43,15 @@ struct Halls {
     submission: Hall,
 }
 
+/// Who is asked about clients and recipients.
+pub(super) struct Others {
+    pub(super) names: Arc<dyn Names>,
+    /// Of relay domains.
+    pub(super) primary: Arc<dyn Primary>,
+    /// Where ATRN leads.
+    pub(super) turn: Arc<dyn smtp_server::Turn>,
+}
+
 /// How a listener's first byte is met.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Door {
@@ -59,7 +69,7 @@ impl<'a> Faces<'a> {
         intake: &Intake,
         metrics: &'a Arc<Metrics>,
         tls: &'a ServerTls,
-        names: &Arc<dyn Names>,
+        others: &Others,
     ) -> Self {
         let runtime = &store.runtime;
         let hall =
@@ -75,8 +85,9 @@ impl<'a> Faces<'a> {
         .with_sending_limits(sending_limits(&settings.limits))
         .with_domain_limits(domain_limits(&settings.limits))
         .with_rules(store.rules.clone())
+        .with_primary(others.primary.clone())
         .with_trace(store.door.trace.clone())
-        .with_checks(door::checks(settings, hostname, store, names));
+        .with_checks(door::checks(settings, hostname, store, &others.names));
         let imap = imap_server::Ports {
             mailstore: store.mailstore.clone(),
             blobs: store.blobs.clone(),
@@ -120,6 +131,7 @@ impl<'a> Faces<'a> {
             smtp: Arc::new(smtp_server::Ports {
                 intake: intake.clone(),
                 etrn: smtp_server::Etrn::new(store.queue.clone()),
+                turn: Some(others.turn.clone()),
                 policy: Arc::new(policy),
                 logins: Arc::new(store.directory.clone()),
                 directory: store.directory.clone(),
@@ -144,6 +156,7 @@ impl<'a> Faces<'a> {
             "smtp" => self.smtp(name, listener, Role::Mx, Door::Plain),
             "lmtp" => self.smtp(name, listener, Role::Lmtp, Door::Plain),
             "submission" => self.smtp(name, listener, Role::Submission, Door::Plain),
+            "atrn" => self.smtp(name, listener, Role::Submission, Door::Plain),
             "submissions" => self.smtp(name, listener, Role::Submission, Door::Tls),
             "pop3" => self.pop3(name, listener, Door::Plain),
             "pop3s" => self.pop3(name, listener, Door::Tls),
@@ -180,6 +193,7 @@ impl<'a> Faces<'a> {
             .with_limits(limits.message_bytes.0, recipients)
             .with_idle_timeout(idle_timeout)
             .with_xclient(&self.settings.trust.xclient);
+        let far = if name == "atrn" { far.for_atrn() } else { far };
         let near = if self.settings.auth.plaintext_on_loopback {
             far.clone().with_plaintext_login()
         } else {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use dispatch::{Dispatcher, Local, Outbound, Routes, SmartHost, SmtpTransport};
+use dispatch::{Dispatcher, Local, Outbound, Routes, SmartHost, SmtpTransport, TurnedSites};
 use observe::Metrics;
 use queue_model::Schedule;
 use resolver::Resolver;
@@ -20,12 +20,12 @@ use crate::store::Store;
 pub(super) fn start(
     settings: &Settings,
     hostname: &str,
-    runtime: &Runtime,
     store: &Arc<Store>,
     local: Arc<dyn Local>,
     metrics: &Arc<Metrics>,
-    dns: Resolver,
+    (ports, turned): (deliver::Ports, TurnedSites),
 ) -> anyhow::Result<Task<()>> {
+    let runtime = &store.runtime;
     let smart_host = smart_host(&settings.outbound)?;
     let mut options = dispatch::Options::new(
         hostname,
@@ -41,11 +41,9 @@ pub(super) fn start(
         engine: store.engine.clone(),
         queue: store.queue.clone(),
         runtime: runtime.clone(),
-        transport: Arc::new(SmtpTransport::new(
-            deliver_ports(settings, hostname, runtime, dns)?,
-            smart_host,
-            Arc::clone(&routes),
-        )),
+        transport: Arc::new(
+            SmtpTransport::new(ports, smart_host, Arc::clone(&routes)).with_turned(turned),
+        ),
         local,
         routes,
         metrics: metrics.clone(),
@@ -126,7 +124,7 @@ pub(crate) fn deliver_ports(
     options.source_v6 = source(false);
     options.allow_networks.clone_from(&outbound.allow_networks);
     let listen = &settings.listen;
-    options.own_listeners = [&listen.smtp, &listen.submission, &listen.lmtp]
+    options.own_listeners = [&listen.smtp, &listen.submission, &listen.lmtp, &listen.atrn]
         .into_iter()
         .flatten()
         .copied()

@@ -11,7 +11,9 @@ use toml_edit::{Item, TableLike};
 use super::actions::{Deferral, FieldNames, Fields as HeaderFields, Refusal};
 use super::fields::{Fields, Reading, offset_of, table_of};
 use super::patterns::Networks;
-use super::{Action, RelayDomain, Rule, Rules, Transport, TransportKind, Way, When};
+use super::{
+    Action, RelayDomain, Rule, Rules, Transport, TransportKind, Unsure, Verify, Way, When,
+};
 use crate::parse::parse_toml;
 use crate::{HostPort, LoadError, Mistake, Mistakes, Size};
 
@@ -19,6 +21,9 @@ use crate::{HostPort, LoadError, Mistake, Mistakes, Size};
 const RELAY_LIFETIME: Duration = Duration::from_secs(28 * 86_400);
 /// The shortest and the longest of these times.
 const LIFETIMES: std::ops::RangeInclusive<u64> = 3_600..=365 * 86_400;
+/// How long a primary's word about a recipient is remembered unless the table says so.
+const KNOWN_FOR: Duration = Duration::from_secs(86_400);
+const UNKNOWN_FOR: Duration = Duration::from_secs(900);
 /// Rules in a file: each is looked at for each recipient.
 const RULES_MAX: usize = 1000;
 
@@ -225,11 +230,19 @@ fn relay_domain(mut fields: Fields<'_, '_, '_>) -> RelayDomain {
         Some(Way::Transport(name)) => Some(name),
         Some(Way::Mx) | None => None,
     };
+    let asks = fields.take("verify").unwrap_or(false);
+    let verify = Verify {
+        known_for: fields.take("known_for").unwrap_or(KNOWN_FOR),
+        unknown_for: fields.take("unknown_for").unwrap_or(UNKNOWN_FOR),
+        unsure: fields.take("unsure").unwrap_or(Unsure::Accept),
+    };
     let relay = RelayDomain {
+        verify: asks.then_some(verify),
         lifetime,
         etrn: fields
             .take("etrn")
             .map_or_else(Vec::new, |Networks(all)| all),
+        atrn: fields.take("atrn").unwrap_or_default(),
         via,
     };
     fields.done();

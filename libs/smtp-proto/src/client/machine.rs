@@ -60,6 +60,8 @@ pub struct Client {
     tls: bool,
     /// A transaction may still be open at the server.
     needs_reset: bool,
+    /// The transaction ends behind RCPT: nothing is sent.
+    only_asks: bool,
     transaction: Option<Transaction>,
     /// By recipient: what is known.
     verdicts: Vec<Option<Verdict>>,
@@ -86,6 +88,7 @@ impl Client {
             state: State::Greeting,
             tls,
             needs_reset: false,
+            only_asks: false,
             transaction: None,
             verdicts: Vec::new(),
             accepted: VecDeque::new(),
@@ -202,12 +205,23 @@ impl Client {
         }
         self.to_send.push_back(Step::Mail);
         self.to_send.extend((0..count).map(Step::Rcpt));
-        if !self.uses_chunks() {
+        if !self.uses_chunks() && !self.only_asks {
             self.to_send.push_back(Step::Data);
         }
         self.state = State::Transaction;
         self.send_next();
         Ok(())
+    }
+
+    /// Begins a transaction that ends with the answers to RCPT: what the server
+    /// says about each recipient, without a message.
+    ///
+    /// # Errors
+    /// As [`Client::begin`].
+    pub fn ask(&mut self, transaction: Transaction) -> Result<(), Unsupported> {
+        self.only_asks = true;
+        self.begin(transaction)
+            .inspect_err(|_| self.only_asks = false)
     }
 
     /// Encodes a piece of the message to the output.
@@ -422,6 +436,10 @@ impl Client {
                 self.settle_all(&reply, Stage::Mail);
                 self.to_send.clear();
             }
+            Step::Rcpt(index) if self.only_asks && reply.is_positive() => {
+                let stage = Stage::Rcpt;
+                self.verdicts[index].get_or_insert(Verdict { reply, stage });
+            }
             Step::Rcpt(index) => {
                 if reply.is_positive() && self.verdicts[index].is_none() {
                     self.accepted.push_back(index);
@@ -521,6 +539,7 @@ impl Client {
         self.sent.clear();
         self.to_send.clear();
         self.accepted.clear();
+        self.only_asks = false;
         self.transaction = None;
         let missing = || Verdict {
             reply: Reply::enhanced(

@@ -124,6 +124,27 @@ fn rfc_2920_all_at_once_with_pipelining() {
 }
 
 #[test]
+fn a_question_ends_behind_rcpt_and_leaves_no_transaction() {
+    for capabilities in ["PIPELINING", "SIZE_100000"] {
+        let mut peer = Peer::ready(config(), capabilities);
+        peer.client
+            .ask(message(&["b@x.example", "c@x.example"]))
+            .unwrap();
+        let mut said = peer.said();
+        let mut event = None;
+        for reply in ["250 ok\r\n", "250 2.1.5 ok\r\n", "550 5.1.1 no\r\n"] {
+            let (more, next) = peer.hear(reply);
+            said.push_str(&more);
+            event = next;
+        }
+        assert!(said.ends_with("RCPT TO:<c@x.example>\r\n"), "{said}");
+        assert_eq!(codes(event), [(250, Stage::Rcpt), (550, Stage::Rcpt)]);
+        // The next one begins anew, and is a message.
+        assert!(peer.begin(&["b@x.example"]).starts_with("RSET\r\n"));
+    }
+}
+
+#[test]
 fn rfc_2920_3_1_no_more_on_its_way_than_a_window_takes() {
     let mut peer = Peer::ready(config(), "PIPELINING");
     let names: Vec<String> = (0..500)

@@ -11,7 +11,7 @@ use super::Config;
 use super::answer::fixed;
 use super::event::{Inquiry, Mail, Rcpt};
 use super::wishes::{self, WishOffers};
-use crate::limits::PARAMETERS_MAX;
+use crate::limits::{ATRN_DOMAINS_MAX, PARAMETERS_MAX};
 
 /// A command with its argument, still text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +40,7 @@ pub(super) enum Verb {
     StartTls,
     XClient,
     Etrn,
+    Atrn,
     NotImplemented,
     Unknown,
 }
@@ -61,13 +62,13 @@ const VERBS: [(&str, Verb); 22] = [
     ("AUTH", Verb::Auth),
     ("STARTTLS", Verb::StartTls),
     ("XCLIENT", Verb::XClient),
-    // RFC 5321 §F.6, appendix F.1; RFC 2645.
+    // RFC 5321 §F.6, appendix F.1.
     ("SEND", Verb::NotImplemented),
     ("SOML", Verb::NotImplemented),
     ("SAML", Verb::NotImplemented),
     ("TURN", Verb::NotImplemented),
     ("ETRN", Verb::Etrn),
-    ("ATRN", Verb::NotImplemented),
+    ("ATRN", Verb::Atrn),
 ];
 
 impl<'a> Line<'a> {
@@ -324,6 +325,20 @@ pub(super) fn parse_inquiry(argument: &str) -> Result<Inquiry, Reply> {
 /// (a queue by another name) are not done.
 pub(super) fn parse_etrn(argument: &str) -> Result<Domain, Reply> {
     Domain::parse(argument).map_err(|_| syntax("syntax: ETRN domain"))
+}
+
+/// ATRN's argument: domains with commas between them, or none for all (RFC 2645 §5.2.1).
+pub(super) fn parse_atrn(argument: &str) -> Result<Vec<Domain>, Reply> {
+    if argument.is_empty() {
+        return Ok(Vec::new());
+    }
+    let domains = argument.split(',').map(|name| Domain::parse(name.trim()));
+    let domains: Result<Vec<_>, _> = domains.take(ATRN_DOMAINS_MAX + 1).collect();
+    match domains {
+        Ok(domains) if domains.len() <= ATRN_DOMAINS_MAX => Ok(domains),
+        Ok(_) => Err(syntax("too many domains")),
+        Err(_) => Err(syntax("syntax: ATRN domain,domain")),
+    }
 }
 
 /// RFC 1870 §3: up to 20 digits.

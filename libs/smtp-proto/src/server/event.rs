@@ -54,6 +54,9 @@ pub enum Event {
     Expand(Inquiry),
     /// † ETRN (RFC 1985).
     Etrn(Domain),
+    /// † ATRN (RFC 2645): these domains, or all that the user may have. Behind a yes
+    /// and the output the session is over, and the connection the client's.
+    Atrn(Vec<Domain>),
     /// † XCLIENT, from where it is allowed. A yes begins the session anew, with the
     /// greeting: nothing that was said before counts.
     XClient(XClient),

@@ -67,6 +67,7 @@ enum Pending {
     Inquiry,
     XClient,
     Etrn,
+    Atrn,
 }
 
 /// Why there is no command line to work off.
@@ -295,6 +296,9 @@ impl Session {
                 if self.etrn && self.config.etrn && hello.verb != HelloVerb::Helo {
                     reply.lines.push("ETRN".to_owned());
                 }
+                if self.config.atrn && hello.verb != HelloVerb::Helo {
+                    reply.lines.push("ATRN".to_owned());
+                }
                 if self.xclient && hello.verb != HelloVerb::Helo {
                     reply.lines.push(format!("XCLIENT {}", xclient::ATTRIBUTES));
                 }
@@ -304,9 +308,10 @@ impl Session {
             Some(Pending::Mail { .. }) => fixed::sender_ok(),
             Some(Pending::Rcpt) => fixed::recipient_ok(),
             Some(Pending::DataStart { .. }) => fixed::go_ahead(),
-            Some(Pending::Auth | Pending::DataEnd | Pending::Inquiry | Pending::Etrn) | None => {
-                fixed::ok()
-            }
+            Some(
+                Pending::Auth | Pending::DataEnd | Pending::Inquiry | Pending::Etrn | Pending::Atrn,
+            )
+            | None => fixed::ok(),
         };
         self.answer(&reply);
     }
@@ -388,7 +393,7 @@ impl Session {
                 }
                 self.end_message(yes);
             }
-            Pending::Inquiry | Pending::Etrn => self.write(reply),
+            Pending::Inquiry | Pending::Etrn | Pending::Atrn => self.write(reply),
             Pending::XClient => {
                 if yes {
                     self.begin_anew();

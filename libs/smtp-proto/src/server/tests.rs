@@ -137,7 +137,8 @@ impl Shell {
             | Event::Auth(_)
             | Event::DataStart
             | Event::XClient(_)
-            | Event::Etrn(_) => {
+            | Event::Etrn(_)
+            | Event::Atrn(_) => {
                 self.session.accept();
             }
         }

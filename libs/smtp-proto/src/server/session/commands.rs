@@ -51,6 +51,7 @@ impl Session {
             Verb::Vrfy | Verb::Expn => return self.inquiry(line),
             Verb::XClient => return self.xclient(line.argument),
             Verb::Etrn => return self.etrn(line.argument),
+            Verb::Atrn => return self.atrn(line.argument),
             Verb::Rset | Verb::Quit if !line.argument.is_empty() => {
                 self.fail(&fixed::no_argument());
             }
@@ -112,7 +113,10 @@ impl Session {
     }
 
     fn mail(&mut self, argument: &str) -> Option<Event> {
-        let out_of_order = if self.hello.is_none() {
+        let out_of_order = if self.config.atrn {
+            // RFC 2645 §5: nothing but what leads to ATRN.
+            Some(fixed::not_implemented())
+        } else if self.hello.is_none() {
             Some(fixed::hello_first())
         } else if self.config.auth_required && !self.authenticated {
             let plain = self.config.auth == AuthOffer::OverTls && !self.tls;
@@ -329,6 +333,29 @@ impl Session {
             return Some(Event::StartTls);
         }
         None
+    }
+
+    fn atrn(&mut self, argument: &str) -> Option<Event> {
+        let parsed = if !self.config.atrn {
+            Err(fixed::not_implemented())
+        } else if self.hello.is_none() {
+            Err(fixed::hello_first())
+        } else if !self.authenticated {
+            // RFC 2645 §5.2.1 (MUST)
+            Err(fixed::auth_first())
+        } else {
+            command::parse_atrn(argument)
+        };
+        match parsed {
+            Ok(domains) => {
+                self.pending = Some(Pending::Atrn);
+                Some(Event::Atrn(domains))
+            }
+            Err(reply) => {
+                self.fail(&reply);
+                None
+            }
+        }
     }
 
     fn etrn(&mut self, argument: &str) -> Option<Event> {

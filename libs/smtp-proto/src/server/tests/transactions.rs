@@ -388,3 +388,31 @@ fn rfc_1985_etrn_is_not_for_the_middle_of_a_transaction() {
     ]);
     assert_eq!(Shell::mx().say("ETRN b.example"), "502 5.5.1");
 }
+
+#[test]
+fn rfc_2645_atrn_is_for_who_has_logged_in_on_its_own_port() {
+    assert_eq!(Shell::mx().say("ATRN"), "502 5.5.1");
+    let mut config = Config::new(Role::Submission, "mx.example");
+    config.atrn = true;
+    config.auth = AuthOffer::Always;
+    let mut shell = Shell::new(config, false);
+    assert_eq!(shell.say("ATRN"), "503 5.5.1");
+    assert_eq!(shell.say("EHLO a.example"), "250");
+    assert!(shell.out.ends_with("250 ATRN\r\n"), "{}", shell.out);
+    for (line, want) in [
+        ("MAIL FROM:<a@a.example>", "502 5.5.1"),
+        ("ATRN a.example", "530 5.7.0"),
+        ("AUTH PLAIN AGEAYg==", "235 2.7.0"),
+        ("ATRN a..example", "501 5.5.4"),
+        ("MAIL FROM:<a@a.example>", "502 5.5.1"),
+        ("ATRN a.example, b.example", "250 2.0.0"),
+    ] {
+        assert_eq!(shell.say(line), want, "{line}");
+    }
+    assert!(
+        shell
+            .seen
+            .iter()
+            .any(|event| event.starts_with("Atrn([Domain(\"a.example\"), "))
+    );
+}
