@@ -3,6 +3,7 @@
 #![no_main]
 
 use envelope::dsn::{parse_envid, xtext_decode, xtext_encode};
+use envelope::timestamp::{format_rfc3339, parse_rfc3339};
 use envelope::{
     Address, Domain, EnhancedStatus, LocalPart, Notify, OriginalRecipient, Reply, ReversePath, path,
 };
@@ -90,6 +91,16 @@ fn check_dsn(text: &str) {
     }
 }
 
+fn check_moment(text: &str) {
+    if let Some(moment) = parse_rfc3339(text) {
+        let written = format_rfc3339(moment);
+        let again = parse_rfc3339(&written).expect("our own writing");
+        assert_eq!(format_rfc3339(again), written);
+        // A zone may lead out of the years that are written.
+        assert!(again == moment || written.starts_with("0000-") || written.starts_with("9999-"));
+    }
+}
+
 fn check_reply(text: &str) {
     let reply = Reply::enhanced(550, (5, 1, 1), text).to_string();
     fuzz::assert_lines(reply.as_bytes());
@@ -116,5 +127,6 @@ fuzz_target!(|text: &str| {
     }
     check_paths(text);
     check_dsn(text);
+    check_moment(text);
     check_reply(text);
 });
