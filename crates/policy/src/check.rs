@@ -124,6 +124,8 @@ pub enum Otherwise {
 pub struct Asked<'a> {
     /// The client.
     pub session: &'a Session,
+    /// Somebody logged in well from its address lately.
+    pub logged_in: bool,
     /// What it said it is; `None` before it did.
     pub hello: Option<&'a Hello>,
     /// MAIL FROM.

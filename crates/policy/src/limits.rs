@@ -84,6 +84,8 @@ pub const CONDUCT_ENTRIES: usize = 131_072;
 pub const GOOD_FOR: Duration = Duration::from_secs(30 * 86_400);
 /// Messages that make a sender good.
 pub const GOOD_MESSAGES_MIN: u32 = 3;
+/// What a client may do wrong in an hour, by weight, before its answers are delayed: any address book has a few old entries.
+pub const TARPIT_GRACE: u32 = 3;
 /// The first wait in the tarpit; it doubles.
 pub const TARPIT_FIRST: Duration = Duration::from_secs(1);
 /// So often at most.

@@ -258,7 +258,7 @@ keys! {
         /// How long an address is turned away that did within an hour what honest servers don't: recipients that don't exist, tries to relay, errors
         /// without end. Never one from which somebody logged in or good mail came. "0" bans nobody by itself; see `posthouse ban`.
         ban_for: Duration = "1h", example "1d", from 0 to 2592000;
-        /// The longest that the answer to such a thing is delayed; the first waits a second, each a longer time.
+        /// The longest that the answer to such a thing is delayed: a few are free, the next waits a second, each a longer time.
         tarpit: Duration = "20s", example "0", from 0 to 120;
         /// Put off a network's first try (450); who comes again in time is known for 36 days. Not who is known for good mail or by a list of
         /// good senders, and not a sender to whom the recipient has written.

@@ -236,7 +236,8 @@ impl Held {
     }
 }
 
-/// Turns a banned client away before the greeting.
+/// Turns a banned client away before the greeting, unless somebody logged in well
+/// from there lately: an administrator who bans a provider is not shut out.
 #[derive(Debug)]
 pub struct Banned(pub Arc<Bans>);
 
@@ -254,7 +255,8 @@ impl Check for Banned {
     }
 
     fn check<'a>(&'a self, asked: Asked<'a>) -> BoxFuture<'a, Verdict> {
-        let verdict = self.0.find(asked.client()).map(|ban| {
+        let held = self.0.find(asked.client()).filter(|_| !asked.logged_in);
+        let verdict = held.map(|ban| {
             let left = ban.until.since(self.0.runtime.now());
             let text = format!(
                 "{} is turned away for {} more: {}; it ends by itself, or when the \

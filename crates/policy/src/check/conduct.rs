@@ -25,7 +25,7 @@ use runtime::{Monotonic, Runtime};
 use super::rates::prefix;
 use crate::limits::{
     CONDUCT_ENTRIES, DAY, GOOD_FOR, GOOD_MESSAGES_MIN, HOUR, TARPIT_DOUBLINGS_MAX, TARPIT_FIRST,
-    TARPITTED_MAX,
+    TARPIT_GRACE, TARPITTED_MAX,
 };
 
 /// Something that honest servers don't do, at least not often.
@@ -163,14 +163,14 @@ impl Conduct {
     }
 
     /// A place in the tarpit, and how long to wait there; none for who did
-    /// nothing yet, is good, or finds no place.
+    /// little yet, is good, or finds no place.
     #[must_use]
     pub fn tarpit(&self, client: IpAddr, longest: Duration) -> Option<(Stuck, Duration)> {
         let weight = self.weight(client);
-        if weight == 0 || longest.is_zero() || self.is_good(client) {
+        if weight <= TARPIT_GRACE || longest.is_zero() || self.is_good(client) {
             return None;
         }
-        let doublings = (weight - 1).min(TARPIT_DOUBLINGS_MAX);
+        let doublings = (weight - TARPIT_GRACE - 1).min(TARPIT_DOUBLINGS_MAX);
         let wait = (TARPIT_FIRST * (1 << doublings)).min(longest);
         let stuck = Stuck(Arc::clone(&self.waiting));
         let before = self.waiting.fetch_add(1, Ordering::Relaxed);
@@ -259,13 +259,13 @@ mod tests {
         let longest = Duration::from_secs(10);
         let wait = || conduct.tarpit(ip(CLIENT), longest).map(|(_, wait)| wait);
         assert_eq!(wait(), None, "it did nothing");
-        let waits: Vec<_> = (0..6)
+        let waits: Vec<_> = (0..9)
             .map(|_| {
                 conduct.offended(ip(CLIENT), Offence::UnknownRecipient);
                 wait().map_or(0, |wait| wait.as_secs())
             })
             .collect();
-        assert_eq!(waits, [1, 2, 4, 8, 10, 10]);
+        assert_eq!(waits, [0, 0, 0, 1, 2, 4, 8, 10, 10]);
         let stuck: Vec<_> = (0..TARPITTED_MAX)
             .map_while(|_| conduct.tarpit(ip(CLIENT), longest))
             .collect();

@@ -87,6 +87,8 @@ impl Refusal {
 pub struct Visitor {
     evidence: Evidence,
     hello: Option<Hello>,
+    /// Somebody logged in well from its address lately.
+    logged_in: bool,
     /// The sender of the transaction.
     sender: Option<ReversePath>,
     /// What each recipient is refused with, and by which phase's check.
@@ -117,6 +119,7 @@ impl Visitor {
     fn asked<'a>(&'a self, session: &'a Session, to: Option<&'a ForwardPath>) -> Asked<'a> {
         Asked {
             session,
+            logged_in: self.logged_in,
             hello: self.hello.as_ref(),
             sender: self.sender.as_ref(),
             recipient: to,
@@ -385,7 +388,10 @@ impl Policy {
     /// A client is there, or turns out to be somebody else's.
     pub async fn check_arrival(&self, session: &Session, visitor: &mut Visitor) -> Option<Refusal> {
         let checks = self.checks_for(session)?;
-        *visitor = Visitor::default();
+        *visitor = Visitor {
+            logged_in: self.directory.is_known_address(session.client_ip),
+            ..Visitor::default()
+        };
         checks.ask_now(Phase::Connect, session, visitor, None).await
     }
 

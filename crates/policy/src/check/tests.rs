@@ -10,7 +10,7 @@ use runtime::Runtime;
 use super::testing::{Zone, stranger};
 use super::{
     Action, Asked, BoxFuture, Check, Checks, Evidence, Field, Finding, Hello, IpRev, Manner, Mode,
-    Options, Otherwise, Patience, Phase, Refusal, Verdict, Visitor, hello, iprev,
+    Options, Otherwise, Patience, Phase, Refusal, Verdict, Visitor, bans, hello, iprev,
 };
 use crate::tests::World;
 use crate::{Policy, Role, Session};
@@ -355,9 +355,9 @@ async fn silent_or_broken_name_servers_hold_up_no_mail() {
         let mut talk = Talk::with(Arc::new(world.policy.with_checks(checks)), stranger(CLIENT));
         let patience = async {
             // Each wait is over when its time is; there are two at most.
-            for _ in 0..2 {
+            for _ in 0..100 {
                 tokio::task::yield_now().await;
-                runtime.advance(crate::limits::DNS_PATIENCE.timeout);
+                runtime.advance(Duration::from_secs(1));
             }
             std::future::pending::<()>().await;
         };
@@ -421,4 +421,45 @@ fn a_field_of_a_check_cannot_add_lines() {
         evidence.header(),
         "X-Posthouse-Marks: x (a??Bcc: b?)\r\nX-Score: 5??body\r\n"
     );
+}
+
+#[tokio::test]
+async fn a_ban_does_not_hold_where_somebody_logged_in() {
+    let world = World::new().await;
+    let runtime = &world.runtime;
+    let engine: engine::SharedEngine = Arc::new(engine::MemoryEngine::new(3));
+    let opened = bans::Bans::open(engine, runtime.clone()).await;
+    let all = Arc::new(opened.expect("readable"));
+    let ban = bans::Ban {
+        network: settings::Network::parse("203.0.113.0/24").expect("a network"),
+        from: runtime.now(),
+        until: runtime.now().after(Duration::from_secs(3600)),
+        by: bans::By::Operator,
+        reason: "a provider of spam".into(),
+    };
+    all.add(ban).await.expect("added");
+    let checks: Vec<Arc<dyn Check>> = vec![Arc::new(bans::Banned(all))];
+    let checks = Checks::new(runtime, options(), checks);
+    let policy = world.policy.with_checks(checks);
+    let arrives = async || {
+        let mut visitor = Visitor::default();
+        policy.check_arrival(&stranger(CLIENT), &mut visitor).await
+    };
+    let refusal = arrives().await.expect("turned away");
+    let told = refusal.reply().to_line();
+    let want = "421 4.7.1 [203.0.113.9] is turned away for 60 minutes more: a provider of spam";
+    assert!(told.starts_with(want), "{told}");
+    let caller = directory::Caller {
+        service: directory::Service::Smtp,
+        peer: super::testing::ip(CLIENT),
+    };
+    let claimed = sasl::Credentials {
+        authorization: None,
+        login: "alice@demo.test".into(),
+        password: sasl::Secret::from("demo"),
+    };
+    let question = sasl::Question::Password(claimed);
+    let granted = world.directory.answer(&question, caller).await;
+    granted.expect("logged in");
+    assert_eq!(arrives().await, None);
 }

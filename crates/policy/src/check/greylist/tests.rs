@@ -79,6 +79,7 @@ async fn with_evidence(
     let recipient = ForwardPath::Address(address(to));
     let asked = Asked {
         session: &session,
+        logged_in: false,
         hello: None,
         sender: Some(&sender),
         recipient: Some(&recipient),

@@ -29,6 +29,7 @@ async fn found(list: &List, client: &str) -> Option<(String, i32)> {
     let (session, evidence) = (stranger(client), Evidence::default());
     let asked = Asked {
         session: &session,
+        logged_in: false,
         hello: None,
         sender: None,
         recipient: None,
