@@ -22,5 +22,6 @@ mod memory;
 mod peers;
 mod process;
 mod promise;
+mod routes;
 mod samples;
 mod sasl;

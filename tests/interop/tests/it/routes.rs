@@ -1,0 +1,100 @@
+//! Relay domains and rules, with Postfix as the primary.
+
+use anyhow::{Result, ensure};
+use interop::postfix::Postfix;
+use interop::posthouse::Posthouse;
+use interop::world::{Needs, run, wait_for};
+use interop::{dns, smtp};
+use std::time::Duration;
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What RCPT is answered, in a session of its own.
+fn rcpt(ours: &Posthouse, to: &str) -> Result<String> {
+    let mut client = smtp::Client::connect(&ours.addr(25))?;
+    client.expect("EHLO client.test", 250)?;
+    client.expect("MAIL FROM:<x@client.test>", 250)?;
+    let (_, text) = client.command(&format!("RCPT TO:<{to}>"))?;
+    Ok(text)
+}
+
+fn wait_for_rcpt(ours: &Posthouse, to: &str, want: &str) -> Result<()> {
+    wait_for(&format!("{want} for {to}"), PATIENCE, || {
+        Ok(rcpt(ours, to)?.starts_with(want).then_some(()))
+    })
+}
+
+#[test]
+fn a_relay_domains_mail_waits_for_its_primary_and_etrn_brings_it() {
+    run(
+        "routes::a_relay_domains_mail_waits_for_its_primary_and_etrn_brings_it",
+        Needs::Peers,
+        |world| {
+            // We are the second MX; the third one would hand it back to us.
+            let far = "@ MX 10 mx\n@ MX 20 mx.near.test.\n@ MX 30 third\nmx A 127.0.0.3\nthird A 127.0.0.4";
+            let near = "@ MX 10 mx\nmx A 127.0.0.2";
+            dns::start(world, &[("near.test", near), ("far.test", far)])?;
+            let mut primary = Postfix::start(world, "127.0.0.3", "far.test", &["bea"])?;
+            let mut ours = Posthouse::init(world, "127.0.0.2", "near.test", &["ann"])?;
+            let rules = ours.dir().join("rules.toml");
+            std::fs::write(&rules, "# none yet\n")?;
+            ours.set(
+                "policy.rules",
+                &format!("{:?}", rules.display().to_string()),
+            )?;
+            let pid = ours.serve(world)?;
+            wait_for_rcpt(&ours, "bea@far.test", "550 5.7.1")?;
+
+            // A file with a mistake changes nothing, a good one does at once.
+            std::fs::write(&rules, "[[rule]]\nname = \"x\"\nrefsue = \"no\"\n")?;
+            let (status, told) = ours.try_cli(&["config", "check"])?;
+            ensure!(
+                status == Some(1) && told.contains("rule 1 \"x\", refsue"),
+                "{told}"
+            );
+            world.signal(pid, "HUP")?;
+            let text = "[relay_domain.\"far.test\"]\nverify = true\nknown_for = \"1h\"\nunknown_for = \"1s\"\n\
+                        etrn = \"127.0.0.0/8\"\n[[rule]]\nname = \"closed\"\nwhen.recipient = \"closed@near.test\"\nrefuse = \"closed\"\n";
+            std::fs::write(&rules, text)?;
+            world.signal(pid, "HUP")?;
+            wait_for_rcpt(&ours, "closed@near.test", "550 5.7.1 closed")?;
+            // The primary knows bea, and nobody else.
+            wait_for_rcpt(&ours, "bea@far.test", "250")?;
+            let unknown = rcpt(&ours, "nobody@far.test")?;
+            ensure!(unknown.starts_with("550 5.1.1"), "{unknown}");
+
+            let told = ours.cli(&["route", "x@client.test", "bea@far.test", "--json"])?;
+            let hosts = told.matches("\"left_out\": \"it is this server").count();
+            ensure!(
+                hosts == 2 && told.contains("\"host\": \"mx.far.test\""),
+                "{told}"
+            );
+
+            primary.stop(world)?;
+            wait_for("the primary to be away", PATIENCE, || {
+                Ok(smtp::Client::connect("127.0.0.3:25").is_err().then_some(()))
+            })?;
+            let mut client = smtp::Client::connect(&ours.addr(25))?;
+            client.expect("EHLO client.test", 250)?;
+            let text = b"Subject: in a while\r\n\r\nhello\r\n";
+            let (code, said) = client.send("x@client.test", &["bea@far.test"], text)?;
+            ensure!(code == 250, "{said}");
+            wait_for("the first attempt to fail", PATIENCE, || {
+                let list = ours.cli(&["queue", "list", "--domain", "far.test", "--json"])?;
+                Ok(list.contains("\"deferred\"").then_some(()))
+            })?;
+            primary.start_again(world)?;
+            let said = client.expect("ETRN far.test", 253)?;
+            ensure!(
+                said.contains("1 pending messages for node far.test"),
+                "{said}"
+            );
+            let mail = primary.wait_for_mail("bea@far.test")?;
+            ensure!(String::from_utf8_lossy(&mail).contains("Subject: in a while"));
+            let left = ours.cli(&["queue", "list", "--json"])?;
+            ensure!(left.trim() == "[]", "{left}");
+            client.expect("ETRN elsewhere.test", 459)?;
+            Ok(())
+        },
+    );
+}
