@@ -3,22 +3,22 @@
 use bytes::Bytes;
 use envelope::{Address, Envelope, Recipient, Reply, ReversePath};
 use queue_model::QueueId;
-use report_format::{HeldNotice, write_held_notice};
+use report_format::{Excess, HeldNotice, write_held_notice};
 
 use crate::generated::Generated;
 use crate::store::Intake;
 
 impl Intake {
-    /// Puts a notice into the queue: mail of `user` is held for this reason.
+    /// Puts a notice into the queue: mail of `user` is held, for it was too much.
     ///
     /// # Errors
     /// The store did not take it.
-    pub async fn tell_of_held(&self, user: &Address, reason: &str) -> Result<QueueId, Reply> {
+    pub async fn tell_of_held(&self, user: &Address, excess: Excess) -> Result<QueueId, Reply> {
         let inner = &self.inner;
         let id = inner.next_id();
         let message = write_held_notice(&HeldNotice {
             user,
-            reason,
+            excess,
             date: inner.now(),
             message_id: &format!("{id}.held@{}", inner.options.hostname),
         });

@@ -20,6 +20,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use directory::Identity;
 use engine::{Batch, ReadError, keys};
 use envelope::{AccountId, Recipient};
+use lang::held;
+use report_format::Excess;
 use runtime::Monotonic;
 
 use crate::limits::{COUNT_STEP, COUNTED_ACCOUNTS_MAX, DAY, HOUR};
@@ -62,10 +64,10 @@ pub struct SendingLimits {
 }
 
 /// A user has sent more than it may.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Overrun {
-    /// Of what, how many, in what time: for the operator.
-    pub reason: String,
+    /// Of what.
+    pub excess: Excess,
     /// Nobody was told of this account within a day.
     pub tell: bool,
 }
@@ -139,31 +141,39 @@ impl<K: Eq + Hash> Sending<K> {
             }
             sums
         };
-        let reason = over(&self.limits, since(hour), since(day))?;
+        let excess = over(&self.limits, since(hour), since(day))?;
         let tell = known.told.is_none_or(|told| now.since(told) >= DAY);
         if tell {
             known.told = Some(now);
         }
-        Some(Overrun { reason, tell })
+        Some(Overrun { excess, tell })
     }
 }
 
-fn over(limits: &SendingLimits, hour: Counts, day: Counts) -> Option<String> {
+fn over(limits: &SendingLimits, hour: Counts, day: Counts) -> Option<Excess> {
     let kinds = [
-        ("messages", limits.messages),
-        ("recipients", limits.recipients),
-        ("recipients never written to before", limits.new_recipients),
+        (held::MESSAGES, limits.messages),
+        (held::RECIPIENTS, limits.recipients),
+        (held::NEW_RECIPIENTS, limits.new_recipients),
     ];
-    kinds.iter().enumerate().find_map(|(at, (what, limit))| {
-        let spans = [
-            ("an hour", hour[at], limit.hour),
-            ("a day", day[at], limit.day),
-        ];
-        spans.into_iter().find_map(|(span, count, limit)| {
-            (limit > 0 && count > limit)
-                .then(|| format!("{count} {what} in {span} (limit {limit})"))
+    kinds
+        .into_iter()
+        .enumerate()
+        .find_map(|(at, (what, limit))| {
+            let spans = [
+                (held::IN_AN_HOUR, hour[at], limit.hour),
+                (held::IN_A_DAY, day[at], limit.day),
+            ];
+            spans.into_iter().find_map(|(span, count, limit)| {
+                (limit > 0 && count > limit).then_some(Excess {
+                    what,
+                    span,
+                    count,
+                    limit,
+                    by_domain: false,
+                })
+            })
         })
-    })
 }
 
 impl Policy {
@@ -202,14 +212,14 @@ impl Policy {
         let more = [1, recipients.len() as u64, new];
         let now = self.full_since.runtime().monotonic();
         let of_account = self.sending.count(*account, more, now);
-        let domain = address.domain();
-        let of_domain = self.domain_sending.count(domain.to_ascii(), more, now);
-        let of_domain = of_domain.map(|overrun| Overrun {
-            reason: format!("{} by all users of {domain}", overrun.reason),
-            ..overrun
+        let domain = address.domain().to_ascii();
+        let of_domain = self.domain_sending.count(domain, more, now);
+        let of_domain = of_domain.map(|mut overrun| {
+            overrun.excess.by_domain = true;
+            overrun
         });
         let overrun = of_account.or(of_domain)?;
-        tracing::warn!(account = %account, reason = overrun.reason, "a user's mail is held: is the account stolen?");
+        tracing::warn!(account = %account, reason = %overrun.excess, "a user's mail is held: is the account stolen?");
         Some(overrun)
     }
 
@@ -277,15 +287,16 @@ mod tests {
         let send = |minute, new| sending.count(bob, [1, 100, new], at(minute));
         assert_eq!((send(0, 0), send(1, 10), send(2, 0)), (None, None, None));
         let overrun = send(3, 0).expect("the fourth in an hour");
-        assert_eq!(overrun.reason, "4 messages in an hour (limit 3)");
+        let words = |overrun: Overrun| overrun.excess.to_string();
+        assert_eq!(words(overrun), "4 messages in an hour (limit 3)");
         assert!(overrun.tell && !send(4, 0).expect("over").tell);
         assert!(sending.count(AccountId(2), [1, 1, 0], at(4)).is_none());
         // An hour later it is the day's limit.
         let overrun = send(120, 0).expect("the sixth in a day");
-        assert_eq!(overrun.reason, "6 messages in a day (limit 5)");
+        assert_eq!(words(overrun), "6 messages in a day (limit 5)");
         assert!(send(120 + 24 * 60, 0).is_none());
         let overrun = send(121 + 24 * 60, 11).expect("eleven strangers");
-        assert!(overrun.reason.starts_with("11 recipients never written to"));
+        assert!(words(overrun).starts_with("11 recipients never written to"));
         assert!(overrun.tell);
     }
 

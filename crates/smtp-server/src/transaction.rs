@@ -492,12 +492,12 @@ impl Session {
             let telling = self
                 .ports
                 .intake
-                .tell_of_held(&identity.address, &overrun.reason);
+                .tell_of_held(&identity.address, overrun.excess);
             if let Err(reply) = Box::pin(telling).await {
                 tracing::error!(account = %identity.address, reply = %reply.to_line(), "nobody is told that mail is held");
             }
         }
-        Some(format!("held, is the account stolen? {}", overrun.reason))
+        Some(format!("held, is the account stolen? {}", overrun.excess))
     }
 
     /// The one place where a message is promised.

@@ -14,6 +14,28 @@ pub const WHOSE: Text = Text::new("User:", "用户：");
 /// Before the limit.
 pub const WHY: Text = Text::new("Sent:", "已发送：");
 
+/// Behind a number: messages.
+pub const MESSAGES: Text = Text::new("messages", "封邮件");
+
+/// Behind a number: recipients.
+pub const RECIPIENTS: Text = Text::new("recipients", "个收件人");
+
+/// Behind a number: recipients that are new.
+pub const NEW_RECIPIENTS: Text =
+    Text::new("recipients never written to before", "个从未联系过的收件人");
+
+/// In what time.
+pub const IN_AN_HOUR: Text = Text::new("in an hour", "一小时内");
+
+/// In what time.
+pub const IN_A_DAY: Text = Text::new("in a day", "一天内");
+
+/// Before the number that is allowed.
+pub const LIMIT: Text = Text::new("limit", "限额");
+
+/// Where all users count together.
+pub const BY_THE_DOMAIN: Text = Text::new("by all users of the domain", "该域名下所有用户合计");
+
 /// What has happened.
 pub const WHAT_IT_MEANS: Text = Text::new(
     "That is more than a user may send. What comes now is accepted and waits in the queue; nothing is lost, and the user has not been told.",

@@ -29,7 +29,7 @@ mod words;
 mod write;
 
 pub use delivery_status::{DeliveryStatus, RecipientStatus, parse_delivery_status, read_report};
-pub use held_notice::{HeldNotice, write_held_notice};
+pub use held_notice::{Excess, HeldNotice, write_held_notice};
 pub use quota_notice::{QuotaNotice, QuotaOf, Share, write_quota_notice};
 pub use report::{Action, Original, RecipientReport, Report, WrittenReport};
 pub use write::write_report;

@@ -461,6 +461,6 @@ async fn all_users_of_a_domain_together_have_a_limit_too() {
         })
         .collect();
     assert_eq!(held.len(), 1, "{held:?}");
-    let want = "3 messages in an hour (limit 2) by all users of demo.test";
+    let want = "3 messages in an hour (limit 2) by all users of the domain";
     assert!(held[0].contains(want), "{held:?}");
 }
