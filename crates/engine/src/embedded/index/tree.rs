@@ -22,7 +22,7 @@ use lsm_tree::config::CompressionPolicy;
 use lsm_tree::{
     AbstractTree, AnyTree, Cache, CompressionType, Config, Guard, Memtable, SequenceNumberCounter,
 };
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::File;
@@ -486,8 +486,6 @@ impl Shared {
             }
             drop(work);
             let result = run();
-            let free = self.work.lock().let_go();
-            drop(free);
             work = self.work.lock();
             work.failed = result.is_err();
             if let Err(error) = result {
@@ -501,6 +499,9 @@ impl Shared {
                 self.wake.wait_for(&mut work, RETRY);
             }
             self.wake.notify_all();
+            // Who waits for the table was told, and waits for this no longer.
+            let free = work.let_go();
+            MutexGuard::unlocked(&mut work, || drop(free));
         }
     }
 }
