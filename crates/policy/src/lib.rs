@@ -26,6 +26,7 @@ mod owner;
 pub mod primary;
 mod priority;
 mod recipient;
+mod records;
 pub mod reply;
 mod room;
 pub mod rules;

@@ -14,6 +14,7 @@
 
 use crate::Policy;
 use crate::limits::{FULL_TEMPORARY, ROOMY_ENTRIES};
+use crate::records::{moment, record};
 use engine::{Batch, ReadError, SharedEngine, keys};
 use envelope::AccountId;
 use mailbox_model::Usage;
@@ -21,10 +22,8 @@ use mailstore::{OverQuota, StoreError};
 use quick_cache::sync::Cache;
 use runtime::{Runtime, Timestamp};
 use std::sync::Arc;
-use wire::codec::{DecodeError, Reader, Writer};
 
 const FULL: u8 = b'f';
-const VERSION: u8 = 1;
 
 /// Whether a message fits an account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -119,7 +118,7 @@ impl FullSince {
             engine.snapshot(shard).get(&key)
         };
         let stored = self.runtime.blocking(read).await?;
-        Ok(stored.and_then(|stored| match since(&stored.value) {
+        Ok(stored.and_then(|stored| match moment(&stored.value) {
             Ok(since) => Some(since),
             Err(error) => {
                 tracing::error!(%account, %error, "the record of a full mailbox is damaged");
@@ -157,24 +156,7 @@ pub fn check_full_since(key: &[u8], value: &[u8]) -> Option<String> {
     if key.len() != FULL_SINCE_PREFIX.len() + 8 {
         return Some("its key names no account".into());
     }
-    since(value).err().map(|error| error.to_string())
-}
-
-fn record(since: Timestamp) -> Vec<u8> {
-    let mut writer = Writer::new();
-    writer.u8(VERSION).u64_be(since.unix_ms);
-    writer.finish()
-}
-
-fn since(record: &[u8]) -> Result<Timestamp, DecodeError> {
-    let mut reader = Reader::new(record);
-    match reader.u8()? {
-        VERSION => {}
-        other => return Err(DecodeError::Version(other)),
-    }
-    let unix_ms = reader.u64_be()?;
-    reader.finish()?;
-    Ok(Timestamp { unix_ms })
+    moment(value).err().map(|error| error.to_string())
 }
 
 impl Policy {
@@ -253,9 +235,9 @@ mod tests {
         let at = Timestamp { unix_ms: 0x0102 };
         assert_eq!(key(AccountId(5)), b"Sf\0\0\0\0\0\0\0\x05");
         assert_eq!(record(at), b"\x01\0\0\0\0\0\0\x01\x02");
-        assert_eq!(since(&record(at)), Ok(at));
+        assert_eq!(moment(&record(at)), Ok(at));
         for end in 0..9 {
-            assert!(since(&record(at)[..end]).is_err());
+            assert!(moment(&record(at)[..end]).is_err());
         }
     }
 }

@@ -28,6 +28,7 @@ use wire::codec::{DecodeError, Reader, Writer};
 use crate::limits::{
     TRACE_FIELD_BYTES_MAX, TRACE_PAGE, TRACE_RECORDS_MAX, TRACE_SCANNED_MAX, TRACE_WAITING_MAX,
 };
+use crate::records;
 
 const REFUSED: u8 = b'r';
 const VERSION: u8 = 1;
@@ -198,20 +199,8 @@ impl Trace {
             }
         };
         let gone = self.runtime.blocking(read).await?;
-        for page in gone.chunks(TRACE_PAGE) {
-            let mut batch = Batch::new();
-            for key in page {
-                batch.delete(key.clone());
-            }
-            match self.engine.submit(batch) {
-                Ok(ticket) => {
-                    ticket.done().await;
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "old refusals stay for now");
-                    break;
-                }
-            }
+        if let Err(error) = records::remove(&self.engine, &gone, TRACE_PAGE).await {
+            tracing::warn!(%error, "old refusals stay for now");
         }
         Ok(gone.len())
     }

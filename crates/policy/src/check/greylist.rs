@@ -25,7 +25,6 @@ use engine::{Batch, Order, ReadError, SharedEngine, keys};
 use envelope::{AccountId, Address, ForwardPath, Reply, ReversePath};
 use quick_cache::sync::Cache;
 use runtime::{Runtime, Timestamp};
-use wire::codec::{DecodeError, Reader, Writer};
 
 use super::conduct::Conduct;
 use super::rates::prefix;
@@ -34,12 +33,12 @@ use crate::limits::{
     GREYLIST_LEARNED_ENTRIES, GREYLIST_LEARNED_FOR, GREYLIST_PAGE, GREYLIST_PATIENCE,
     GREYLIST_RECORDS_MAX, GREYLIST_REFRESH, GREYLIST_WINDOW,
 };
+use crate::records::{self, moment, record};
 use crate::sending::known_key;
 
 const GREYLIST: u8 = b'g';
 const WAITS: u8 = b'w';
 const LEARNED: u8 = b'l';
-const VERSION: u8 = 1;
 
 /// How keys of greylisting begin, for whoever checks the system's space.
 pub const GREYLIST_PREFIX: [u8; 2] = [keys::Space::System as u8, GREYLIST];
@@ -255,20 +254,8 @@ impl Greylist {
         };
         let (gone, kept) = self.runtime.blocking(read).await?;
         self.records.store(kept, Ordering::Relaxed);
-        for page in gone.chunks(GREYLIST_PAGE) {
-            let mut batch = Batch::new();
-            for key in page {
-                batch.delete(key.clone());
-            }
-            match self.engine.submit(batch) {
-                Ok(ticket) => {
-                    ticket.done().await;
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "what greylisting no longer needs stays for now");
-                    break;
-                }
-            }
+        if let Err(error) = records::remove(&self.engine, &gone, GREYLIST_PAGE).await {
+            tracing::warn!(%error, "what greylisting no longer needs stays for now");
         }
         Ok(gone.len())
     }
@@ -322,23 +309,6 @@ fn try_key(network: IpAddr, sender: &ReversePath, recipient: &Address) -> Vec<u8
     key.push(WAITS);
     key.extend_from_slice(&hasher.finalize().as_bytes()[..16]);
     key
-}
-
-fn record(at: Timestamp) -> Vec<u8> {
-    let mut writer = Writer::new();
-    writer.u8(VERSION).u64_be(at.unix_ms);
-    writer.finish()
-}
-
-fn moment(record: &[u8]) -> Result<Timestamp, DecodeError> {
-    let mut reader = Reader::new(record);
-    match reader.u8()? {
-        VERSION => {}
-        other => return Err(DecodeError::Version(other)),
-    }
-    let unix_ms = reader.u64_be()?;
-    reader.finish()?;
-    Ok(Timestamp { unix_ms })
 }
 
 /// What is wrong with a record of greylisting, if anything is.
