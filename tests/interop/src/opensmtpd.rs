@@ -20,26 +20,7 @@ impl OpenSmtpd {
     pub fn start(world: &mut World, ip: &str, domain: &str) -> Result<Self> {
         let dir = world.folder(&format!("opensmtpd-{ip}"))?;
         let d = dir.display().to_string();
-        world.output(
-            "openssl",
-            [
-                "req",
-                "-x509",
-                "-newkey",
-                "ec",
-                "-pkeyopt",
-                "ec_paramgen_curve:P-256",
-                "-nodes",
-                "-days",
-                "30",
-                "-subj",
-                &format!("/CN=mx.{domain}"),
-                "-keyout",
-                &format!("{d}/key"),
-                "-out",
-                &format!("{d}/certificate"),
-            ],
-        )?;
+        world.certificate(&dir, &format!("mx.{domain}"))?;
         std::fs::write(dir.join("smtpd.conf"), conf(&d, ip, domain))?;
         // Its spool, its empty folder and its socket have fixed places: they are
         // laid over those of the machine, for this world alone.

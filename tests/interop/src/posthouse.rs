@@ -192,6 +192,28 @@ impl Posthouse {
         world.kill_group(pid)
     }
 
+    /// Submits a message of Alice's by curl, over STARTTLS and with her password.
+    pub fn submit(&self, world: &World, to: &[&str], message: &[u8]) -> Result<()> {
+        let file = world.dir().join("message.eml");
+        std::fs::write(&file, message)?;
+        let mut args: Vec<String> = ["--silent", "--show-error", "--insecure", "--ssl-reqd"]
+            .map(str::to_owned)
+            .to_vec();
+        args.extend([
+            "--url".into(),
+            format!("smtp://{}/client.demo.test", self.addr(587)),
+            "--user".into(),
+            format!("alice@demo.test:{PASSWORD}"),
+            "--mail-from".into(),
+            "alice@demo.test".into(),
+        ]);
+        for to in to {
+            args.extend(["--mail-rcpt".into(), (*to).into()]);
+        }
+        args.extend(["--upload-file".into(), file.display().to_string()]);
+        world.output("curl", args).map(drop)
+    }
+
     /// Waits until a message with `needle` is in a mailbox; gives its bytes.
     pub fn wait_for_mail(&self, user: &str, needle: &str) -> Result<Vec<u8>> {
         wait_for(

@@ -222,6 +222,16 @@ impl World {
         Ok(path)
     }
 
+    /// Makes a certificate of its own for `name`, on P-256, as `key` and
+    /// `certificate` in the folder.
+    pub fn certificate(&self, folder: &Path, name: &str) -> Result<()> {
+        let d = folder.display();
+        self.sh(&format!(
+            "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 \
+             -subj /CN={name} -keyout {d}/key -out {d}/certificate 2>/dev/null"
+        ))
+    }
+
     /// Runs a shell line and insists that it succeeds.
     pub fn sh(&self, line: &str) -> Result<()> {
         self.output("sh", ["-c", line]).map(drop)

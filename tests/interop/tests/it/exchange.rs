@@ -60,27 +60,7 @@ fn from_them(to: &str, mark: &str, octets: usize) -> Result<Vec<u8>> {
 /// Submits a message for them with us.
 fn from_us(world: &World, ours: &Posthouse, mark: &str, octets: usize) -> Result<Vec<u8>> {
     let message = message(mark, octets);
-    let file = world.dir().join("message.eml");
-    std::fs::write(&file, &message)?;
-    world.output(
-        "curl",
-        [
-            "--silent",
-            "--show-error",
-            "--insecure",
-            "--ssl-reqd",
-            "--url",
-            &format!("smtp://{}/client.demo.test", ours.addr(587)),
-            "--user",
-            &format!("alice@demo.test:{PASSWORD}"),
-            "--mail-from",
-            "alice@demo.test",
-            "--mail-rcpt",
-            "bea@far.test",
-            "--upload-file",
-            &file.display().to_string(),
-        ],
-    )?;
+    ours.submit(world, &["bea@far.test"], &message)?;
     Ok(message)
 }
 

@@ -54,29 +54,7 @@ fn a_users_submission_reaches_postfix() {
         |world| {
             let (ours, far) = two_organisations(world)?;
             let message = crate::samples::attachment_with_chinese_subject();
-            let file = world.dir().join("message.eml");
-            std::fs::write(&file, &message)?;
-            world.output(
-                "curl",
-                [
-                    "--silent",
-                    "--show-error",
-                    "--insecure",
-                    "--ssl-reqd",
-                    "--url",
-                    &format!("smtp://{}/client.demo.test", ours.addr(587)),
-                    "--user",
-                    &format!("alice@demo.test:{PASSWORD}"),
-                    "--mail-from",
-                    "alice@demo.test",
-                    "--mail-rcpt",
-                    "bea@far.test",
-                    "--mail-rcpt",
-                    "bob@demo.test",
-                    "--upload-file",
-                    &file.display().to_string(),
-                ],
-            )?;
+            ours.submit(world, &["bea@far.test", "bob@demo.test"], &message)?;
             let at_bob = ours.wait_for_mail("bob@demo.test", crate::samples::MARK)?;
             ensure!(at_bob.ends_with(&message), "Bob's copy changed on its way");
             let at_bea = far.wait_for_mail("bea@far.test")?;

@@ -14,27 +14,9 @@ use interop::world::World;
 pub(crate) fn sessions(world: &mut World) -> Result<()> {
     let (ours, pid) = ours(world)?;
     let dovecot = Dovecot::start(world, "127.0.0.5", PASSWORD, Fsync::Always)?;
-    let d = world.folder("certificate")?.display().to_string();
-    world.output(
-        "openssl",
-        [
-            "req",
-            "-x509",
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:P-256",
-            "-nodes",
-            "-days",
-            "30",
-            "-subj",
-            "/CN=mx.demo.test",
-            "-keyout",
-            &format!("{d}/key"),
-            "-out",
-            &format!("{d}/certificate"),
-        ],
-    )?;
+    let folder = world.folder("certificate")?;
+    world.certificate(&folder, "mx.demo.test")?;
+    let d = folder.display();
     let settings = format!(
         "virtual_transport = lmtp:unix:{}\nvirtual_mailbox_maps = static:all\nlmtp_destination_concurrency_limit = 20\n\
          smtpd_peername_lookup = no\ndisable_dns_lookups = yes\nsmtp_host_lookup = native\n\
