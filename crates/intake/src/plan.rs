@@ -207,13 +207,9 @@ impl Plan {
         let named = plan.recipients.saturating_sub(transaction.shape.unseen);
         if named < plan.recipients && (0..named).all(|place| plan.refused.contains_key(&place)) {
             // All whom the client named are refused: nobody else gets it either.
-            plan.parts.clear();
+            plan.refuse_unseen(named);
             relayed.clear();
             expanded.clear();
-            let refusal = plan.refused.get(&0).cloned();
-            let refusal = refusal.unwrap_or_else(reply::local_trouble);
-            plan.refused
-                .extend((named..plan.recipients).map(|place| (place, refusal.clone())));
         }
         if !relayed.is_empty() {
             let prefix = Bytes::from(trace.to_owned());
@@ -224,6 +220,16 @@ impl Plan {
             plan.parts.entry(plan.home).or_default().expanded = expanded;
         }
         plan
+    }
+
+    /// Those behind the first `named` are refused as the first of all is; nobody
+    /// gets anything.
+    fn refuse_unseen(&mut self, named: usize) {
+        self.parts.clear();
+        let refusal = self.refused.get(&0).cloned();
+        let refusal = refusal.unwrap_or_else(reply::local_trouble);
+        self.refused
+            .extend((named..self.recipients).map(|place| (place, refusal.clone())));
     }
 
     #[allow(

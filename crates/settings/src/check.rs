@@ -22,6 +22,16 @@ pub(crate) fn whole(
             hint: hint.to_owned(),
         });
     };
+    pairs(settings, &mut tell);
+    values(settings, &mut tell);
+    ports(settings, &mut tell);
+}
+
+/// Takes a key, what is wrong with it, and what to do.
+type Tell<'a> = &'a mut dyn FnMut(&'static str, String, &str);
+
+/// Keys that need each other.
+fn pairs(settings: &Settings, tell: Tell<'_>) {
     let empty = |path: &Path| path.as_os_str().is_empty();
     let tls = &settings.tls;
     if empty(&tls.certificate) != empty(&tls.key) {
@@ -57,6 +67,11 @@ pub(crate) fn whole(
             "a login needs both",
         );
     }
+}
+
+/// Values that do not fit, or not to each other.
+fn values(settings: &Settings, tell: Tell<'_>) {
+    let outbound = &settings.outbound;
     let four = outbound.source_addresses.iter().filter(|a| a.is_ipv4());
     if four.clone().count() > 1 || outbound.source_addresses.len() - four.count() > 1 {
         tell(
@@ -104,6 +119,10 @@ pub(crate) fn whole(
             "one character such as \"+\", or \"\"",
         );
     }
+}
+
+/// No two services listen in one place.
+fn ports(settings: &Settings, tell: Tell<'_>) {
     let mut taken = BTreeMap::new();
     for (key, addresses) in settings.listen.all() {
         for address in addresses {
