@@ -15,11 +15,12 @@
 use crate::body::Extent;
 use crate::collect::{CollectError, SealedSegment, Step, Walk};
 use crate::keys;
-use crate::limits::{BATCH_BYTES_MAX, KEY_BYTES_MAX};
+use crate::limits::{BATCH_BYTES_MAX, KEY_BYTES_MAX, VISIT_PAIRS};
 use crate::stats::Stats;
 use bytes::Bytes;
 use std::collections::HashSet;
 use std::fmt;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use thiserror::Error;
 
@@ -345,6 +346,9 @@ pub trait Engine: Send + Sync + fmt::Debug + 'static {
     }
 }
 
+/// What [`Snapshot::visit`] calls.
+pub type Visitor<'a> = &'a mut dyn FnMut(&[u8], Versioned) -> ControlFlow<()>;
+
 /// A view of one shard at one moment.
 pub trait Snapshot: Send + Sync {
     /// The value of a key.
@@ -373,6 +377,31 @@ pub trait Snapshot: Send + Sync {
         order: Order,
         limit: usize,
     ) -> Result<Vec<(Vec<u8>, Versioned)>, ReadError>;
+
+    /// Calls `f` with each pair with `start <= key < end`, in order of keys,
+    /// until it breaks off. Nothing is copied on the way.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    fn visit(&self, start: &[u8], end: &[u8], f: Visitor<'_>) -> Result<(), ReadError> {
+        let mut start = start.to_vec();
+        loop {
+            let pairs = self.scan(&start, end, Order::Ascending, VISIT_PAIRS)?;
+            let finished = pairs.len() < VISIT_PAIRS;
+            if let Some((last, _)) = pairs.last() {
+                start.clone_from(last);
+                start.push(0);
+            }
+            for (key, value) in pairs {
+                if f(&key, value).is_break() {
+                    return Ok(());
+                }
+            }
+            if finished {
+                return Ok(());
+            }
+        }
+    }
 }
 
 /// Direction of a scan.

@@ -33,7 +33,7 @@ pub use body::Extent;
 pub use collect::{CollectError, Goal, SealedSegment, Step, Walk};
 pub use contract::{
     Batch, CommitNo, Engine, Expect, Order, ReadError, ShardId, SharedEngine, Snapshot,
-    SubmitError, Ticket, Versioned, Winner,
+    SubmitError, Ticket, Versioned, Visitor, Winner,
 };
 pub use embedded::{EmbeddedEngine, OpenError, Options};
 pub use findings::Finding;

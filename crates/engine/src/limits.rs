@@ -51,3 +51,6 @@ pub const FSCK_BYTES_MAX: usize = 64 << 20;
 
 /// Findings of one check that are told; the rest is counted.
 pub const FINDINGS_MAX: usize = 10_000;
+
+/// Pairs that a visit of a backend without an own one reads at a time.
+pub const VISIT_PAIRS: usize = 1000;

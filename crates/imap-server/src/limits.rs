@@ -24,7 +24,7 @@ pub const SESSIONS_PER_ADDRESS_MAX: usize = 200;
 pub const OUTPUT_BYTES: usize = 64 * 1024;
 /// Email records that are read together; FETCH holds two lots, one that it
 /// sends and one that is read meanwhile.
-pub const RECORDS_PER_READ: usize = 128;
+pub const RECORDS_PER_READ: usize = 512;
 /// Bytes of messages that FETCH reads together, ahead of what it sends.
 pub const READ_AHEAD_BYTES: u64 = 256 * 1024;
 /// Bytes of a message that one SEARCH key of BODY or TEXT looks at.

@@ -6,13 +6,12 @@ use crate::email::EmailRecord;
 use crate::error::{RecordError, StoreError};
 use crate::keys;
 use crate::limits::{READ_CHUNK_BYTES, SCAN_RECORDS};
-use crate::load::for_each;
 use blobs::{BlobId, BlobReader, ReadAhead};
 use bytes::{Bytes, BytesMut};
-use engine::{Engine, ReadError};
+use engine::Engine;
 use envelope::AccountId;
 use mailbox_model::EmailId;
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 
 impl Account {
@@ -21,20 +20,22 @@ impl Account {
     pub async fn email_records(&self, ids: &[EmailId]) -> Vec<Result<EmailRecord, RecordError>> {
         let engine = Arc::clone(&self.shared.engine);
         let (account, ids) = (self.id(), ids.to_vec());
-        let read = |(&id, record): (&EmailId, Option<Bytes>)| match record {
-            Some(record) => {
-                EmailRecord::read(record).map_err(|error| RecordError::Damaged(id, error))
-            }
-            None => Err(RecordError::Missing(id)),
-        };
-        let work = move || match raw_records(&*engine, account, &ids) {
-            Ok(records) => ids.iter().zip(records).map(read).collect(),
-            Err(error) => {
-                let why = error.to_string();
-                ids.iter()
-                    .map(|&id| Err(RecordError::Unreadable(id, why.clone())))
-                    .collect()
-            }
+        let work = move || {
+            let mut records = Vec::with_capacity(ids.len());
+            let read = visit_records(&*engine, account, &ids, |at, record| {
+                let left_out = ids[records.len()..at].iter();
+                records.extend(left_out.map(|&id| Err(RecordError::Missing(id))));
+                let damaged = |error| RecordError::Damaged(ids[at], error);
+                records.push(EmailRecord::read(record).map_err(damaged));
+            });
+            let why = read.err().map(|error| error.to_string());
+            records.extend(ids[records.len()..].iter().map(|&id| {
+                Err(match &why {
+                    None => RecordError::Missing(id),
+                    Some(why) => RecordError::Unreadable(id, why.clone()),
+                })
+            }));
+            records
         };
         self.shared.runtime.blocking(work).await
     }
@@ -224,6 +225,21 @@ pub(crate) fn raw_records(
     account: AccountId,
     ids: &[EmailId],
 ) -> Result<Vec<Option<Bytes>>, StoreError> {
+    let mut records = vec![None; ids.len()];
+    visit_records(engine, account, ids, |at, record| {
+        records[at] = Some(record)
+    })?;
+    Ok(records)
+}
+
+/// Calls `f` with the place among `ids` of each record that is there, and the
+/// record, in order.
+fn visit_records(
+    engine: &dyn Engine,
+    account: AccountId,
+    ids: &[EmailId],
+    mut f: impl FnMut(usize, Bytes),
+) -> Result<(), StoreError> {
     let snapshot = engine.snapshot(engine.shard_of_account(account.0));
     let span = match (ids.first(), ids.last()) {
         (Some(first), Some(last)) if ids.len() > 2 && ids.is_sorted_by(|a, b| a < b) => {
@@ -233,34 +249,30 @@ pub(crate) fn raw_records(
     };
     if span / DENSE > ids.len() as u64 {
         let keys: Vec<Vec<u8>> = ids.iter().map(|&id| keys::email(account, id)).collect();
-        let mut records = Vec::with_capacity(ids.len());
-        for keys in keys.chunks(SCAN_RECORDS) {
-            let found: Result<_, ReadError> = snapshot.get_many(keys);
-            records.extend(
-                found?
-                    .into_iter()
-                    .map(|found| found.map(|found| found.value)),
-            );
+        for (at, keys) in keys.chunks(SCAN_RECORDS).enumerate() {
+            for (within, found) in snapshot.get_many(keys)?.into_iter().enumerate() {
+                if let Some(found) = found {
+                    f(at * SCAN_RECORDS + within, found.value);
+                }
+            }
         }
-        return Ok(records);
+        return Ok(());
     }
-    let mut records = vec![None; ids.len()];
     let start = keys::email(account, ids[0]);
     let end = keys::email(account, ids[ids.len() - 1].next());
     let mut at = 0;
-    for_each(&*snapshot, start, &end, |key, value| {
-        while let Some(id) = ids.get(at) {
-            match keys::email_of(&key).map(|found| found.cmp(id)) {
-                Some(std::cmp::Ordering::Equal) => {
-                    records[at] = Some(value.value);
-                    at += 1;
-                    break;
-                }
-                Some(std::cmp::Ordering::Greater) => at += 1,
-                _ => break,
-            }
+    snapshot.visit(&start, &end, &mut |key, value| {
+        let Some(found) = keys::email_of(key) else {
+            return ControlFlow::Continue(());
+        };
+        while ids.get(at).is_some_and(|id| *id < found) {
+            at += 1;
         }
-        Ok(())
+        if ids.get(at) == Some(&found) {
+            f(at, value.value);
+            at += 1;
+        }
+        ControlFlow::Continue(())
     })?;
-    Ok(records)
+    Ok(())
 }

@@ -2,9 +2,10 @@
 
 use crate::contract::*;
 use crate::keys;
-use crate::limits::{BATCH_BYTES_MAX, BODY_FRAME_BYTES_MAX, KEY_BYTES_MAX};
+use crate::limits::{BATCH_BYTES_MAX, BODY_FRAME_BYTES_MAX, KEY_BYTES_MAX, VISIT_PAIRS};
 use bytes::Bytes;
 use parking_lot::Mutex;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::thread;
 
@@ -17,6 +18,7 @@ pub(crate) fn run(new: &dyn Fn() -> SharedEngine) {
         the_last_write_to_a_key_wins,
         a_snapshot_does_not_move,
         scans_go_both_ways_and_stop_at_the_limit,
+        a_visit_sees_what_a_scan_does_until_it_breaks_off,
         bodies_are_read_at_once_and_later,
         callbacks_run_in_commit_order_before_the_ticket,
         one_batch_one_shard,
@@ -181,6 +183,36 @@ fn scans_go_both_ways_and_stop_at_the_limit(engine: &SharedEngine) {
     assert!(names(Order::Descending, 0).is_empty());
     let backwards = snapshot.scan(&key(1, "k20"), &key(1, "k10"), Order::Ascending, 9);
     assert!(backwards.expect("scan").is_empty());
+}
+
+fn a_visit_sees_what_a_scan_does_until_it_breaks_off(engine: &SharedEngine) {
+    const PAIRS: usize = 2 * VISIT_PAIRS + 1;
+    let mut batch = Batch::new();
+    for n in 0..PAIRS {
+        batch.put(key(1, &format!("k{n:08}")), vec![n as u8]);
+    }
+    engine.submit(batch).expect("submit").done_blocking();
+    put(engine, key(2, "other"), "");
+    let snapshot = engine.snapshot(engine.shard_of_account(1));
+    let (start, end) = (key(1, "k"), key(1, "l"));
+    let pairs = snapshot.scan(&start, &end, Order::Ascending, usize::MAX);
+    let pairs = pairs.expect("scan");
+    assert_eq!(pairs.len(), PAIRS);
+    for many in [1, VISIT_PAIRS, PAIRS] {
+        let mut seen = Vec::new();
+        let visited = snapshot.visit(&start, &end, &mut |key, value| {
+            seen.push((key.to_vec(), value));
+            if seen.len() == many {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
+        });
+        visited.expect("visit");
+        assert_eq!(seen, pairs[..many]);
+    }
+    let nothing = snapshot.visit(&end, &start, &mut |_, _| panic!("nothing is there"));
+    nothing.expect("visit");
 }
 
 fn bodies_are_read_at_once_and_later(engine: &SharedEngine) {

@@ -10,7 +10,7 @@
 //! - The library may panic on damaged files. Every call is contained; damage
 //!   leaves a mark beside the index, and the next start makes it again.
 
-use crate::contract::{CommitNo, Order, ReadError, Snapshot, Versioned};
+use crate::contract::{CommitNo, Order, ReadError, Snapshot, Versioned, Visitor};
 use crate::embedded::commit::Commit;
 use crate::embedded::index::{
     APPLIED_KEY, Applied, FIRST_KEY, Index, decode_value, encode_value, table_list,
@@ -541,6 +541,26 @@ impl Snapshot for View {
     ) -> Result<Vec<(Vec<u8>, Versioned)>, ReadError> {
         let start = start.max(FIRST_KEY);
         self.shared.scan(start, end, self.visible, order, limit)
+    }
+
+    fn visit(&self, start: &[u8], end: &[u8], f: Visitor<'_>) -> Result<(), ReadError> {
+        let start = start.max(FIRST_KEY);
+        if start >= end {
+            return Ok(());
+        }
+        let range = |tree: &AnyTree| Ok(tree.range(start..end, self.visible, None));
+        let mut range = self.shared.read(range)?;
+        // What goes wrong in `f` is not the library's.
+        let mut next = || {
+            let pair = |_: &AnyTree| range.next().map(|guard| guard.into_inner()).transpose();
+            self.shared.read(pair)
+        };
+        while let Some((key, stored)) = next()? {
+            if f(&key, decode_value(&stored.into())?).is_break() {
+                break;
+            }
+        }
+        Ok(())
     }
 }
 

@@ -41,9 +41,10 @@ fn blocks_and_memtables_of_the_index_stay_within_their_share() {
         most_memtables = most_memtables.max(engine.stats().index_memtable_bytes);
     }
     // One that fills, those that wait for their tables, what the library still
-    // holds of those before, and the batch that was too much.
+    // holds of those before (more of them while the machine is busy with other
+    // things), and the batch that was too much.
     assert!(most_memtables > MIB / 2, "{most_memtables}");
-    assert!(most_memtables <= 6 * MIB, "{most_memtables}");
+    assert!(most_memtables <= 8 * MIB, "{most_memtables}");
 
     // All of it is read, hither and thither.
     let mut most_blocks = 0;
