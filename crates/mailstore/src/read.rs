@@ -227,7 +227,7 @@ pub(crate) fn raw_records(
 ) -> Result<Vec<Option<Bytes>>, StoreError> {
     let mut records = vec![None; ids.len()];
     visit_records(engine, account, ids, |at, record| {
-        records[at] = Some(record)
+        records[at] = Some(record);
     })?;
     Ok(records)
 }
