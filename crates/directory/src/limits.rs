@@ -73,3 +73,9 @@ pub(crate) const REPAIR_ROUNDS: u32 = 4;
 /// Ids that are passed over when the directory's head was lost: accounts that
 /// had them may have been removed.
 pub(crate) const IDS_SKIPPED: u64 = 1024;
+
+/// Passwords of an account that are remembered to have been right.
+pub const RIGHT_PASSWORDS_MAX: usize = 8;
+
+/// How long a password that was right until it was changed is not counted as a wrong one.
+pub const FORMER_PASSWORD_TIME: Duration = Duration::from_secs(86_400);

@@ -286,7 +286,7 @@ impl Inner {
         let Some(record) = record.filter(|record| !record.disabled) else {
             return Err(AuthFailure::Disabled);
         };
-        self.throttle.succeeded(*peer, claim);
+        self.throttle.succeeded(*peer, claim, tried);
         Ok(Identity {
             account: id,
             address: record.address,

@@ -5,11 +5,15 @@
 //! - An address that logged in well is known for a month and never banned.
 //! - An account is held off only for addresses that never logged in to it.
 //! - Logins that do not exist are counted as if they did.
+//! - A password that was right until it was changed counts for nothing for a day:
+//!   somebody's other devices do not know of it yet.
 //!
 //! Everything is in memory and bounded: under a flood of addresses the least
 //! used entries go first, and a restart forgets.
 
-use crate::limits::{KNOWN_ENTRIES, THROTTLE_ENTRIES, THROTTLE_SEEN_MAX};
+use crate::limits::{
+    FORMER_PASSWORD_TIME, KNOWN_ENTRIES, RIGHT_PASSWORDS_MAX, THROTTLE_ENTRIES, THROTTLE_SEEN_MAX,
+};
 use crate::options::LoginOptions;
 use envelope::AccountId;
 use parking_lot::Mutex;
@@ -34,6 +38,16 @@ struct State {
     claims: Cache<[u8; 32], Count>,
     /// (address, account claimed) and (address, zeros): until when known.
     known: Cache<(IpAddr, [u8; 32]), Monotonic>,
+    /// Passwords that an account logged in with, the latest last.
+    right: Cache<[u8; 32], Vec<Right>>,
+}
+
+/// A password that was right.
+#[derive(Clone, Copy)]
+struct Right {
+    print: u64,
+    /// Since when it is wrong.
+    wrong_since: Option<Monotonic>,
 }
 
 /// Wrong passwords within one window.
@@ -68,6 +82,7 @@ impl Throttle {
                 addresses: Cache::new(THROTTLE_ENTRIES),
                 claims: Cache::new(THROTTLE_ENTRIES),
                 known: Cache::new(KNOWN_ENTRIES),
+                right: Cache::new(KNOWN_ENTRIES),
             }),
         }
     }
@@ -114,6 +129,9 @@ impl Throttle {
         let now = self.runtime.monotonic();
         let until = now.after(self.options.window);
         let mut state = self.state.lock();
+        if state.was_right(name, print, now) {
+            return self.options.delay;
+        }
         let by_claim = count(&mut state.claims, name, now, until, print);
         let by_address = if self.is_exempt(peer) {
             0
@@ -124,13 +142,15 @@ impl Throttle {
         self.options.delay * (1 << doublings.min(DELAY_DOUBLINGS_MAX))
     }
 
-    /// Remembers that this address logged in well.
-    pub(crate) fn succeeded(&self, peer: IpAddr, claim: &Claim) {
+    /// Remembers that this address logged in well, and with what.
+    pub(crate) fn succeeded(&self, peer: IpAddr, claim: &Claim, password: &Secret) {
         let (network, name) = (network(peer), self.name(&claim.0));
+        let print = self.fingerprint(claim, password);
         let until = self.runtime.monotonic().after(self.options.known_for);
         let mut state = self.state.lock();
         state.known.insert((network, name), until);
         state.known.insert((network, [0; 32]), until);
+        state.note_right(name, print);
     }
 
     /// Forgets what was counted against an address.
@@ -181,6 +201,35 @@ impl State {
         self.known
             .peek(&(network, name))
             .is_some_and(|&until| now < until)
+    }
+
+    fn note_right(&mut self, name: [u8; 32], print: u64) {
+        let mut right = self.right.peek(&name).cloned().unwrap_or_default();
+        right.retain(|one| one.print != print);
+        if right.len() >= RIGHT_PASSWORDS_MAX {
+            right.remove(0);
+        }
+        right.push(Right {
+            print,
+            wrong_since: None,
+        });
+        self.right.insert(name, right);
+    }
+
+    /// Is it a password that was right, and is wrong for less than a day?
+    fn was_right(&mut self, name: [u8; 32], print: u64, now: Monotonic) -> bool {
+        let Some(mut right) = self.right.peek(&name).cloned() else {
+            return false;
+        };
+        let Some(one) = right.iter_mut().find(|one| one.print == print) else {
+            return false;
+        };
+        if let Some(since) = one.wrong_since {
+            return now.since(since) < FORMER_PASSWORD_TIME;
+        }
+        one.wrong_since = Some(now);
+        self.right.insert(name, right);
+        true
     }
 }
 
@@ -301,7 +350,7 @@ mod tests {
         let runtime = Runtime::for_tests();
         let throttle = throttle(&runtime);
         assert!(!throttle.is_known_address(ip("192.0.2.1")));
-        throttle.succeeded(ip("192.0.2.1"), &bob());
+        throttle.succeeded(ip("192.0.2.1"), &bob(), &Secret::from("right"));
         assert!(throttle.is_known_address(ip("192.0.2.1")));
         fail(&throttle, "192.0.2.1", &bob(), 0..50);
         assert_eq!(throttle.check(ip("192.0.2.1"), &bob()), Ok(()));
@@ -310,6 +359,37 @@ mod tests {
             .check(ip("192.0.2.9"), &bob())
             .expect_err("held off");
         assert!(reason.contains("this login"), "{reason}");
+    }
+
+    #[test]
+    fn practice_1_after_a_change_the_old_password_counts_for_nothing_for_a_day() {
+        let runtime = Runtime::for_tests();
+        let throttle = throttle(&runtime);
+        let old = Secret::from("old");
+        let right = |password| throttle.succeeded(ip("192.0.2.1"), &bob(), password);
+        right(&old);
+        right(&Secret::from("new"));
+        // Phones on the move try it from everywhere, beside one's own mistakes.
+        for n in 0..4 {
+            fail(&throttle, "198.51.100.7", &bob(), n..n + 1);
+            for last in 1..50 {
+                let from = ip(&format!("198.51.100.{last}"));
+                assert_eq!(throttle.failed(from, &bob(), &old), throttle.options.delay);
+            }
+        }
+        assert_eq!(throttle.check(ip("198.51.100.9"), &bob()), Ok(()));
+        // It is nothing to anybody else's account.
+        let carol = Claim::new(Some(AccountId(2)), "carol");
+        for password in ["old", "a", "b"] {
+            let _ = throttle.failed(ip("198.51.100.9"), &carol, &Secret::from(password));
+        }
+        assert!(throttle.check(ip("198.51.100.9"), &carol).is_err());
+        // A day later it is a wrong one like others.
+        runtime.advance(FORMER_PASSWORD_TIME);
+        fail(&throttle, "198.51.100.7", &bob(), 0..4);
+        assert_eq!(throttle.check(ip("198.51.100.20"), &bob()), Ok(()));
+        let _ = throttle.failed(ip("198.51.100.8"), &bob(), &old);
+        assert!(throttle.check(ip("198.51.100.20"), &bob()).is_err());
     }
 
     #[test]

@@ -184,7 +184,7 @@ async fn acting_for_another_account_is_refused() {
 
 /// Whoever measures the time of an answer learns nothing: each costs one computation.
 #[tokio::test]
-async fn every_refusal_costs_the_same_work() {
+async fn threat_07_every_refusal_costs_the_same_work() {
     let world = World::new().await;
     let without = NewAccount::new(address("imported@demo.test"), None);
     let added = world.directory.account_add(without, &make_mail).await;
