@@ -7,6 +7,7 @@
 //! RFC 5321 §4.4 (Return-Path, Received), RFC 9228 (Delivered-To), RFC 6409 §8
 //! (Date, Message-ID), RFC 5322 §3.6.3 (Bcc).
 
+use crate::authors::Authors;
 use crate::limits::{DELIVERED_TO_MAX, HEADER_BYTES_MAX, HEADER_LINE_BYTES_MAX};
 use memchr::memchr;
 use policy::check::MARKS_FIELD;
@@ -16,6 +17,8 @@ use policy::check::MARKS_FIELD;
 pub(crate) struct Missing {
     pub(crate) date: String,
     pub(crate) message_id: String,
+    /// None where it is not known who writes.
+    pub(crate) from: Option<String>,
 }
 
 #[derive(Debug)]
@@ -37,6 +40,7 @@ pub(crate) struct HeaderFilter {
     received: usize,
     tls_not_needed: bool,
     delivered_to: Vec<String>,
+    authors: Authors,
 }
 
 impl HeaderFilter {
@@ -57,6 +61,7 @@ impl HeaderFilter {
             received: 0,
             tls_not_needed: false,
             delivered_to: Vec::new(),
+            authors: Authors::default(),
         }
     }
 
@@ -79,6 +84,7 @@ impl HeaderFilter {
                 if self.keeps_field {
                     out.extend_from_slice(part);
                 }
+                self.authors.cut();
                 self.in_long_line = !ends;
                 continue;
             }
@@ -115,6 +121,11 @@ impl HeaderFilter {
         self.tls_not_needed
     }
 
+    /// Who says to have written it; nobody but for a submission.
+    pub(crate) fn authors(&self) -> &Authors {
+        &self.authors
+    }
+
     /// Received fields so far.
     pub(crate) fn received(&self) -> usize {
         self.received
@@ -136,6 +147,7 @@ impl HeaderFilter {
         }
         let continues = matches!(line.first(), Some(b' ' | b'\t')) && self.has_field;
         if continues {
+            self.authors.go_on(&line);
             if self.in_delivered_to
                 && let Some(last) = self.delivered_to.last_mut()
                 && last.is_empty()
@@ -158,9 +170,13 @@ impl HeaderFilter {
         self.in_delivered_to = false;
         self.keeps_field = true;
         let Some(colon) = memchr(b':', line) else {
+            self.authors.begin(b"", b"");
             return;
         };
         let name = line[..colon].trim_ascii_end();
+        if self.missing.is_some() {
+            self.authors.begin(name, &line[colon + 1..]);
+        }
         let is = |wanted: &[u8]| name.eq_ignore_ascii_case(wanted);
         if is(b"Received") {
             self.received += 1;
@@ -189,6 +205,9 @@ impl HeaderFilter {
         let Some(missing) = self.missing.take() else {
             return;
         };
+        if let Some(from) = missing.from.filter(|_| !self.authors.has_from()) {
+            out.extend_from_slice(from.as_bytes());
+        }
         if !self.has_date {
             out.extend_from_slice(missing.date.as_bytes());
         }
@@ -213,6 +232,7 @@ mod tests {
         Some(Missing {
             date: "Date: now\r\n".into(),
             message_id: "Message-ID: <x@y>\r\n".into(),
+            from: Some("From: <me@y>\r\n".into()),
         })
     }
 
@@ -247,7 +267,7 @@ mod tests {
             text("From: a\r\nBcc: b,\r\n c\r\n\r\nbody\r\n", true),
             "From: a\r\nDate: now\r\nMessage-ID: <x@y>\r\n\r\nbody\r\n"
         );
-        let whole = "Date: then\r\nmessage-id: <1@2>\r\n\r\n";
+        let whole = "Date: then\r\nmessage-id: <1@2>\r\nfrom:\r\n a@b\r\n\r\n";
         assert_eq!(text(whole, true), whole);
         assert_eq!(
             text("From: a\r\n", true),
@@ -255,7 +275,7 @@ mod tests {
         );
         assert_eq!(
             text("\r\nbody\r\n", true),
-            "Date: now\r\nMessage-ID: <x@y>\r\n\r\nbody\r\n"
+            "From: <me@y>\r\nDate: now\r\nMessage-ID: <x@y>\r\n\r\nbody\r\n"
         );
     }
 

@@ -34,6 +34,7 @@
 #![forbid(unsafe_code)]
 
 mod alert;
+mod authors;
 mod commit;
 mod facts;
 pub mod fsck;

@@ -11,6 +11,9 @@ pub const HEADER_LINE_BYTES_MAX: usize = 16 * 1024;
 /// Delivered-To fields that are remembered of one message.
 pub const DELIVERED_TO_MAX: usize = 200;
 
+/// Bytes of the From fields of one submission that are looked at.
+pub const AUTHORS_BYTES_MAX: usize = 16 * 1024;
+
 /// Bytes that are pushed into the body's writer at once on the blocking pool.
 pub const PUSH_BYTES: usize = 256 * 1024;
 

@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_client_says_cannot_add_fields_or_comments() {
+    fn threat_10_what_a_client_says_cannot_add_fields_or_comments() {
         for helo in ["a) (b", "x\r\nEvil: y", "a b", "\u{202e}evil", ""] {
             let field = received("mx", &facts(Role::Mx, helo), false, "x", None, AT);
             assert!(

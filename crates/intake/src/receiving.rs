@@ -69,7 +69,9 @@ impl Receiving {
         let at = inner.now();
         let shard = inner.home_shard(&transaction.decisions);
         let submission = transaction.facts.session.role == Role::Submission;
+        let writer = transaction.facts.session.identity.as_ref();
         let missing = submission.then(|| Missing {
+            from: writer.map(|who| format!("From: <{}>\r\n", who.address.to_wire())),
             date: format!("Date: {}\r\n", format_date(at)),
             message_id: format!("Message-ID: <{id}@{}>\r\n", inner.options.hostname),
         });
@@ -153,6 +155,9 @@ impl Receiving {
         if received >= self.inner.options.received_max {
             return Outcome::all(self.id(), recipients, reply::hop_loop(received));
         }
+        if let Err(reply) = self.check_authors().await {
+            return Outcome::all(self.id(), recipients, reply);
+        }
         self.ask_about_size();
         let facts = &self.transaction.facts;
         let envelope = &self.transaction.envelope;
@@ -189,6 +194,18 @@ impl Receiving {
             self.inner.resends.remember(print, id);
         }
         outcome
+    }
+
+    /// A user's From is checked like its MAIL FROM.
+    async fn check_authors(&self) -> Result<(), Reply> {
+        let session = &self.transaction.facts.session;
+        match &session.identity {
+            Some(who) if session.role == Role::Submission => {
+                let directory = &self.inner.ports.directory;
+                self.filter.authors().check(directory, who.account).await
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Rules about the size are asked again, now that it is known.

@@ -36,6 +36,29 @@ pub(crate) fn hop_loop(received: usize) -> Reply {
     )
 }
 
+pub(crate) fn not_the_author(author: &Address) -> Reply {
+    Reply::enhanced(
+        550,
+        (5, 7, 1),
+        &format!(
+            "From names <{}>, which is not an address of the account that is logged in",
+            author.to_wire()
+        ),
+    )
+}
+
+pub(crate) fn author_without_address() -> Reply {
+    Reply::enhanced(
+        550,
+        (5, 7, 1),
+        "From names somebody without a good address; write yours in full",
+    )
+}
+
+pub(crate) fn too_many_authors() -> Reply {
+    Reply::enhanced(550, (5, 7, 1), "From is too long to be looked at")
+}
+
 pub(crate) fn delivered_before(recipient: &Address) -> Reply {
     Reply::enhanced(
         554,

@@ -20,7 +20,7 @@ use sasl::Secret;
 use std::sync::Arc;
 
 pub(crate) const MESSAGE: &str =
-    "From: Dave <dave@far.test>\r\nMessage-ID: <1@far.test>\r\nSubject: hi\r\n\r\nbody\r\n";
+    "From: Bob <bob@demo.test>\r\nMessage-ID: <1@far.test>\r\nSubject: hi\r\n\r\nbody\r\n";
 
 pub(crate) fn address(text: &str) -> Address {
     Address::parse(text).expect("a valid address")

@@ -97,7 +97,7 @@ async fn a_large_message_streams_through_whole() {
 }
 
 #[tokio::test]
-async fn loops_are_ended() {
+async fn threat_11_loops_are_ended() {
     let world = World::new(1).await;
     let hops = format!("{}{MESSAGE}", "Received: by x; now\r\n".repeat(50));
     let outcome = world
@@ -189,6 +189,77 @@ async fn a_resend_after_a_lost_reply_makes_no_second_copy() {
     assert_eq!(world.inbox(2).await.len(), 6);
 }
 
+/// SIZE= and the limit are about what the client sends.
+#[tokio::test]
+async fn practice_1_our_own_fields_do_not_count() {
+    let world = World::new(1).await;
+    let head = "Message-ID: <1@far.test>\r\n\r\n";
+    let whole = format!("{head}{}", "x".repeat((1 << 20) - head.len()));
+    let taken = world.send(stranger(), "d@far.test", &["bob@demo.test"], &whole);
+    assert_eq!(taken.await.reply.code, 250);
+    assert!(world.inbox(2).await[0].len() > 1 << 20);
+    let more = format!("{whole}x");
+    let refused = world.send(stranger(), "d@far.test", &["bob@demo.test"], &more);
+    assert_eq!(refused.await.reply.code, 552);
+}
+
+#[tokio::test]
+async fn practice_1_headers_in_gbk_are_kept_as_they_came() {
+    let world = World::new(1).await;
+    // GBK, Big5, Shift_JIS, and octets of no charset at all.
+    let message = [
+        &b"Subject: \xc4\xe3\xba\xc3\r\nFrom: \xa7A\xa6n <d@far.test>\r\n"[..],
+        b"X-Kana: \x93\xfa\x96{\r\nX-None: \xff\xfe\x80\r\n\r\n\xc4\xe3\r\n",
+    ]
+    .concat();
+    let transaction = world.transaction(stranger(), "d@far.test", &["bob@demo.test"]);
+    let mut receiving = world.intake.begin(transaction.await).expect("taken");
+    for piece in message.chunks(3) {
+        receiving.push(piece).await;
+    }
+    assert!(receiving.finish().await.is_accepted());
+    let account = world.mailstore.account(AccountId(2)).await.expect("there");
+    let view = account.view();
+    let inbox = view.role(mailbox_model::Role::Inbox).expect("there");
+    let email = inbox.entries().front().expect("one").email;
+    let record = account.email_record(email).await.expect("a record");
+    let bytes = account.read_message(&record, 0..u64::MAX).await;
+    assert!(bytes.expect("readable").ends_with(&message));
+}
+
+/// Whatever is wrong with one account, the others have their copies, and that
+/// one's waits with the same commit.
+#[tokio::test]
+async fn practice_2_one_accounts_damage_is_that_recipients_alone() {
+    let engine = World::new(1).await.engine;
+    let start = engine::keys::account(2);
+    let end = engine::keys::end_of(&start);
+    let shard = engine.shard_of_account(2);
+    let pairs = engine
+        .snapshot(shard)
+        .scan(&start, &end, engine::Order::Ascending, 1000)
+        .expect("readable");
+    assert!(!pairs.is_empty());
+    let mut batch = engine::Batch::new();
+    for (key, _) in pairs {
+        batch.put(key, b"\xff no record".to_vec());
+    }
+    engine.submit(batch).expect("taken").done().await;
+    let world = World::over(engine);
+    let to = ["bob@demo.test", "alice@demo.test"];
+    let outcome = world.send(stranger(), "d@far.test", &to, MESSAGE).await;
+    assert_eq!(codes(&outcome), [250, 250]);
+    assert_eq!(world.inbox(1).await.len(), 1);
+    let queued = world.queued().await;
+    assert_eq!(queued.len(), 1);
+    assert_eq!(recipients(&queued[0]), ["bob@demo.test"]);
+    // Over LMTP too: it is our trouble, and the message is kept.
+    let outcome = world.send(lmtp(), "e@far.test", &to, MESSAGE).await;
+    assert_eq!(codes(&outcome), [250, 250]);
+    assert_eq!(world.inbox(1).await.len(), 2);
+    assert_eq!(world.queued().await.len(), 2);
+}
+
 #[tokio::test]
 async fn messages_at_the_same_time_all_arrive() {
     let world = Arc::new(World::new(1).await);
@@ -232,4 +303,73 @@ async fn a_message_for_many_of_a_full_domain_is_delivered_to_those_that_fit() {
     assert!(refusal.contains(why), "{refusal}");
     let used = world.mailstore.group_usage("demo.test").expect("there");
     assert_eq!((used.used.emails, used.reserved.emails), (1, 0));
+}
+
+#[tokio::test]
+async fn practice_4_from_is_checked_like_mail_from() {
+    let world = World::new(1).await;
+    let team = address("team@demo.test");
+    let members = [address("bob@demo.test")];
+    let added = world.directory.alias_add(&team, &members).await;
+    added.expect("added");
+    let send = async |header: &str| {
+        let message = format!("{header}Subject: x\r\n\r\nx\r\n");
+        let sent = world.send(user(), "bob@demo.test", &["alice@demo.test"], &message);
+        sent.await.reply.to_line()
+    };
+    let long = format!("From: {}\r\n", "bob@demo.test, ".repeat(2_000));
+    let hidden = format!(
+        "From: bob@demo.test,{}alice@demo.test\r\n",
+        " ".repeat(20_000)
+    );
+    for foreign in [
+        "From: Alice <alice@demo.test>\r\n",
+        "From: x@far.test\r\n",
+        "from :\r\n (c) \"bob@demo.test\"\r\n\t<alice@demo.test>\r\n",
+        "From: bob@demo.test, alice@demo.test\r\n",
+        "From: bob@demo.test\r\nFrom: alice@demo.test\r\n",
+        "From: us: alice@demo.test;\r\n",
+        "From: the boss\r\n",
+        &long,
+        &hidden,
+        // Resent by nobody who may, or in the name of somebody here.
+        "Resent-From: x@far.test\r\nFrom: x@far.test\r\n",
+        "Resent-From: bob@demo.test\r\nFrom: alice@demo.test\r\n",
+        "Resent-From: x@far.test\r\nResent-From: bob@demo.test\r\nFrom: x@far.test\r\n",
+    ] {
+        let reply = send(foreign).await;
+        assert!(reply.starts_with("550 5.7.1 From "), "{foreign}: {reply}");
+    }
+    assert_eq!(world.inbox(1).await.len(), 0);
+    for own in [
+        "From: Bob <BOB+x@demo.test>\r\n",
+        "X-From: alice@demo.test\r\nFrom: =?utf-8?q?alice=40demo.test?= <team@demo.test>\r\n",
+        "Resent-From: bob@demo.test\r\nFrom: x@far.test\r\n",
+        "",
+    ] {
+        let reply = send(own).await;
+        assert!(reply.starts_with("250 "), "{own}: {reply}");
+    }
+    let inbox = world.inbox(1).await;
+    assert_eq!(inbox.len(), 4);
+    assert!(
+        inbox[3].contains("\r\nFrom: <bob@demo.test>\r\n"),
+        "{}",
+        inbox[3]
+    );
+    // Strangers and programs of this machine say what they like.
+    for facts in [stranger(), lmtp(), program()] {
+        let message = "From: x@far.test\r\n\r\nx\r\n";
+        let outcome = world
+            .send(facts, "bob@demo.test", &["alice@demo.test"], message)
+            .await;
+        assert!(outcome.is_accepted(), "{}", outcome.reply);
+    }
+}
+
+fn program() -> Facts {
+    let mut facts = user();
+    facts.session.identity = None;
+    facts.session.local_user = Some("cron".into());
+    facts
 }

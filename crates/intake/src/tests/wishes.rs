@@ -35,8 +35,8 @@ async fn rfc_4865_what_is_held_waits_in_the_queue_for_people_here_too() {
 
 #[tokio::test]
 async fn rfc_8689_5_tls_required_no_is_kept_unless_requiretls_was_said() {
-    let message = "From: a@demo.test\r\nTLS-Required:  no\r\n\r\nbody\r\nTLS-Required: No\r\n";
-    let other = "From: a@demo.test\r\nX: TLS-Required: No\r\n\r\nTLS-Required: No\r\n";
+    let message = "From: bob@demo.test\r\nTLS-Required:  no\r\n\r\nbody\r\nTLS-Required: No\r\n";
+    let other = "From: bob@demo.test\r\nX: TLS-Required: No\r\n\r\nTLS-Required: No\r\n";
     for (said, text, want) in [
         (TlsWish::Usual, message, TlsWish::NotNeeded),
         (TlsWish::Required, message, TlsWish::Required),
