@@ -2,7 +2,7 @@
 //!
 //! * [`deliver_to_domain`] – to a domain's own servers: MX, addresses, fall-back
 //! * [`deliver_to_primary`] – to the primary of a domain that we are a backup of
-//! * [`deliver_to_host`] – to a configured host: a smart host, a relay domain's host
+//! * [`deliver_to_hosts`] – to configured hosts, one after the other: a smart host, a relay domain's host
 //! * [`deliver_smtp`], [`deliver_lmtp`] – to one address and port
 //! * [`Turned`] – a connection that its client has turned round (ATRN)
 //! * [`ask_primary`] – whether a domain's primary knows a recipient
@@ -45,7 +45,7 @@ pub use report::{Outcome, Reason, Report};
 pub use smtp::{deliver_lmtp, deliver_smtp};
 pub use smtp_proto::client::Protocol;
 pub use timeouts::Timeouts;
-pub use transport::{Patience, deliver_to_domain, deliver_to_host, deliver_to_primary};
+pub use transport::{Patience, deliver_to_domain, deliver_to_hosts, deliver_to_primary};
 pub use turned::Turned;
 
 use std::future::Future;

@@ -73,9 +73,12 @@ pub enum Patience {
 
 /// Delivers to a host that the operator named (a smart host, a relay domain's
 /// host, an LMTP server); it may be private, but not one of our own listeners.
-pub async fn deliver_to_host(
+/// Where the first of `routes` is not reached or turns us away, the next one is
+/// tried, as with the hosts of a domain: what one has said of a recipient is not
+/// asked of another, and what it may have taken is not sent twice.
+pub async fn deliver_to_hosts(
     ports: &Ports,
-    route: &Route,
+    routes: &[Route],
     patience: Patience,
     envelope: &Envelope,
     message: &dyn Message,
@@ -84,9 +87,17 @@ pub async fn deliver_to_host(
     if patience == Patience::Primary {
         attempt = attempt.waits_for_primary();
     }
-    if !attempt.probe().await {
-        return attempt.finish();
+    if attempt.probe().await {
+        for route in routes {
+            if Box::pin(try_host(ports, route, &mut attempt)).await == Next::Done {
+                break;
+            }
+        }
     }
+    attempt.finish()
+}
+
+async fn try_host(ports: &Ports, route: &Route, attempt: &mut Attempt<'_>) -> Next {
     let answer = match route.host.trim_matches(['[', ']']).parse::<IpAddr>() {
         Ok(ip) => Ok(AddressAnswer::Addresses(vec![ip])),
         Err(_) => ports.dns.addresses(&route.host).await,
@@ -94,8 +105,7 @@ pub async fn deliver_to_host(
     let why = match answer {
         Ok(AddressAnswer::Addresses(addresses)) => {
             let addresses = in_order(&ports.runtime, addresses);
-            Box::pin(try_route(ports, route, addresses, &mut attempt)).await;
-            return attempt.finish();
+            return try_route(ports, route, addresses, attempt).await;
         }
         Ok(AddressAnswer::None) => format!("{} has no address", route.host),
         Ok(AddressAnswer::NxDomain) => format!("{} does not exist", route.host),
@@ -103,7 +113,7 @@ pub async fn deliver_to_host(
     };
     // The operator's own setting: mail waits until it is put right.
     attempt.note(Outcome::temporary((4, 4, 3), &why));
-    attempt.finish()
+    Next::Another
 }
 
 async fn try_route(
@@ -111,7 +121,7 @@ async fn try_route(
     route: &Route,
     addresses: Vec<IpAddr>,
     attempt: &mut Attempt<'_>,
-) {
+) -> Next {
     for ip in addresses {
         let target = Target {
             host: route.host.clone(),
@@ -125,13 +135,14 @@ async fn try_route(
         };
         match next {
             Next::Another => {}
-            Next::Done => return,
+            Next::Done => return Next::Done,
             Next::Ourselves => {
                 let text = format!("{} is this very server: correct the route", target.host);
                 attempt.note(Outcome::temporary((4, 4, 6), &text));
             }
         }
     }
+    Next::Another
 }
 
 /// A domain's hosts, best first.

@@ -41,8 +41,9 @@ pub trait Routes: Send + Sync {
     /// The way of one message's mail for a domain.
     fn way_of<'a>(&'a self, domain: &'a Domain, message: &'a Message) -> BoxFuture<'a, Way>;
 
-    /// The host that the operator has named for a site; none where it is found by MX.
-    fn route(&self, site: &Site) -> Option<deliver::Route>;
+    /// The hosts that the operator has named for a site, in the order in which they are
+    /// tried; none where they are found by MX.
+    fn routes(&self, site: &Site) -> Vec<deliver::Route>;
 }
 
 /// Which way mail for elsewhere goes.
@@ -54,8 +55,8 @@ pub enum Way {
     Mx,
     /// To the primary of a domain whose backup MX we are.
     Primary,
-    /// To a transport of the rules file.
-    Transport(Arc<str>),
+    /// To transports of the rules file: the first, where it is not reached the next.
+    Transports(Arc<[String]>),
 }
 
 /// No rules.
@@ -75,8 +76,8 @@ impl Routes for NoRoutes {
         Box::pin(std::future::ready(Way::Usual))
     }
 
-    fn route(&self, _: &Site) -> Option<deliver::Route> {
-        None
+    fn routes(&self, _: &Site) -> Vec<deliver::Route> {
+        Vec::new()
     }
 }
 

@@ -206,7 +206,7 @@ async fn route_of(core: &Core, due: &Due) -> Site {
 
 fn site(core: &Core, domain: &Domain, way: Way) -> Site {
     match way {
-        Way::Transport(name) => Site::Named(name),
+        Way::Transports(names) => Site::Named(names),
         Way::Primary => Site::Primary(domain.clone()),
         Way::Usual if core.options.outbound == Outbound::SmartHost => Site::SmartHost,
         Way::Usual | Way::Mx => Site::Domain(domain.clone()),

@@ -30,8 +30,8 @@ pub enum Site {
     Domain(Domain),
     /// The primary of a domain that we are a backup of.
     Primary(Domain),
-    /// A transport of the rules file.
-    Named(Arc<str>),
+    /// Transports of the rules file, tried in this order.
+    Named(Arc<[String]>),
 }
 
 impl std::fmt::Display for Site {
@@ -40,7 +40,7 @@ impl std::fmt::Display for Site {
             Self::Local => f.write_str("local"),
             Self::SmartHost => f.write_str("smart host"),
             Self::Domain(domain) | Self::Primary(domain) => domain.fmt(f),
-            Self::Named(name) => write!(f, "transport {name}"),
+            Self::Named(names) => write!(f, "transport {}", names.join(", then ")),
         }
     }
 }

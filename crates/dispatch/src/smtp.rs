@@ -47,6 +47,18 @@ impl SmartHost {
     }
 }
 
+impl From<SmartHost> for Route {
+    fn from(relay: SmartHost) -> Self {
+        Self {
+            host: relay.host,
+            port: relay.port,
+            protocol: Protocol::Smtp,
+            tls: relay.tls,
+            credentials: relay.credentials,
+        }
+    }
+}
+
 /// Mail leaves by SMTP.
 pub struct SmtpTransport {
     ports: deliver::Ports,
@@ -107,13 +119,16 @@ impl SmtpTransport {
         {
             return report;
         }
-        if let Some(mut route) = self.routes.route(site) {
-            route.tls = self.tls(site, envelope, route.tls);
+        let mut routes = self.routes.routes(site);
+        if !routes.is_empty() {
+            for route in &mut routes {
+                route.tls = self.tls(site, envelope, route.tls);
+            }
             let patience = match site {
                 Site::Primary(_) => Patience::Primary,
                 _ => Patience::Usual,
             };
-            return deliver::deliver_to_host(&self.ports, &route, patience, envelope, message)
+            return deliver::deliver_to_hosts(&self.ports, &routes, patience, envelope, message)
                 .await;
         }
         match (site, &self.smart_host) {
@@ -126,15 +141,10 @@ impl SmtpTransport {
                 deliver::deliver_to_primary(&self.ports, domain, tls, envelope, message).await
             }
             (Site::SmartHost, Some(relay)) => {
-                let route = Route {
-                    host: relay.host.clone(),
-                    port: relay.port,
-                    protocol: Protocol::Smtp,
-                    tls: self.tls(site, envelope, relay.tls),
-                    credentials: relay.credentials.clone(),
-                };
+                let mut route = Route::from(relay.clone());
+                route.tls = self.tls(site, envelope, route.tls);
                 let patience = Patience::Usual;
-                deliver::deliver_to_host(&self.ports, &route, patience, envelope, message).await
+                deliver::deliver_to_hosts(&self.ports, &[route], patience, envelope, message).await
             }
             // The dispatcher was told of a site that we were not: mail waits.
             (Site::Local | Site::SmartHost | Site::Named(_), _) => {

@@ -209,8 +209,8 @@ impl Routes for Ways {
         Box::pin(std::future::ready(way.unwrap_or(Way::Usual)))
     }
 
-    fn route(&self, _: &Site) -> Option<deliver::Route> {
-        None
+    fn routes(&self, _: &Site) -> Vec<deliver::Route> {
+        Vec::new()
     }
 }
 

@@ -65,14 +65,18 @@ impl Routes for RoutesByRules {
         })
     }
 
-    fn route(&self, site: &Site) -> Option<Route> {
+    fn routes(&self, site: &Site) -> Vec<Route> {
         let rules = self.rules.get();
-        let name = match site {
-            Site::Named(name) => name.as_ref(),
-            Site::Primary(domain) => rules.relay_domains.get(domain)?.via.as_deref()?,
-            _ => return None,
+        let names: &[String] = match site {
+            Site::Named(names) => names,
+            Site::Primary(domain) => match rules.relay_domains.get(domain) {
+                Some(relay) => &relay.via,
+                None => return Vec::new(),
+            },
+            _ => return Vec::new(),
         };
-        rules.transports.get(name).map(route_to)
+        let known = names.iter().filter_map(|name| rules.transports.get(name));
+        known.map(route_to).collect()
     }
 }
 
@@ -106,14 +110,21 @@ impl Primary for PrimaryByDeliver {
         Box::pin(async move {
             let rules = self.rules.get();
             let relay = rules.relay_domains.get(address.domain());
-            let name = relay.and_then(|relay| relay.via.as_deref());
-            let transport = name.and_then(|name| rules.transports.get(name));
-            let route = transport.map(route_to);
-            match deliver::ask_primary(&self.ports, route.as_ref(), address).await {
-                deliver::Known::Yes => Known::Yes,
-                deliver::Known::No(reply) => Known::No(reply),
-                deliver::Known::Unsure(why) => Known::Unsure(why),
+            let names = relay.map_or(&[][..], |relay| &relay.via);
+            let routes = names.iter().filter_map(|name| rules.transports.get(name));
+            let mut routes: Vec<Option<Route>> = routes.map(|t| Some(route_to(t))).collect();
+            if routes.is_empty() {
+                routes.push(None);
             }
+            let mut unsure = String::new();
+            for route in &routes {
+                match deliver::ask_primary(&self.ports, route.as_ref(), address).await {
+                    deliver::Known::Yes => return Known::Yes,
+                    deliver::Known::No(reply) => return Known::No(reply),
+                    deliver::Known::Unsure(why) => unsure = why,
+                }
+            }
+            Known::Unsure(unsure)
         })
     }
 }
@@ -154,7 +165,7 @@ impl smtp_server::Turning for TurningByDispatch {
 fn way_of(way: &settings::rules::Way) -> Way {
     match way {
         settings::rules::Way::Mx => Way::Mx,
-        settings::rules::Way::Transport(name) => Way::Transport(name.as_str().into()),
+        settings::rules::Way::Transports(names) => Way::Transports(names.as_slice().into()),
     }
 }
 

@@ -52,8 +52,8 @@ pub struct RelayDomain {
     pub etrn: Vec<Network>,
     /// Accounts that may fetch its mail by ATRN, by their own addresses.
     pub atrn: Vec<Address>,
-    /// The transport to its primary; without one it is found by the domain's MX.
-    pub via: Option<String>,
+    /// The transports to its primary, tried in this order; without one it is found by the domain's MX.
+    pub via: Vec<String>,
     /// Whether its primary is asked about recipients before they are taken.
     pub verify: Option<Verify>,
 }
@@ -259,15 +259,15 @@ impl Question {
 pub enum Way {
     /// The domain's own servers, even where a smart host is set.
     Mx,
-    /// A transport.
-    Transport(String),
+    /// Transports: the first, where it is not reached the next.
+    Transports(Vec<String>),
 }
 
 impl fmt::Display for Way {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Mx => f.write_str("mx"),
-            Self::Transport(name) => f.write_str(name),
+            Self::Transports(names) => f.write_str(&names.join(", then ")),
         }
     }
 }

@@ -37,6 +37,17 @@ fn an_empty_file_is_all_defaults() {
 }
 
 #[test]
+fn practice_1_greylisting_is_off_unless_said() {
+    assert!(!Settings::parse("").unwrap().door.greylist);
+    assert!(
+        Settings::parse("[door]\ngreylist = true")
+            .unwrap()
+            .door
+            .greylist
+    );
+}
+
+#[test]
 fn values_are_read() {
     let settings = Settings::parse(
         "hostname = \"mx.example.org\"\n\

@@ -176,7 +176,7 @@ async fn what_dns_says() {
 }
 
 #[tokio::test]
-async fn never_to_ourselves_by_address_and_port() {
+async fn threat_12_never_to_ourselves_by_address_and_port() {
     let world = World::new(vec![vec![willing()], vec![willing()]]);
     let own = world.servers[0].address;
     // The best MX are we: nobody behind us is tried.
@@ -228,7 +228,7 @@ async fn we_as_a_worse_mx_are_left_out() {
 }
 
 #[tokio::test]
-async fn private_destinations_are_refused_unless_allowed() {
+async fn threat_12_private_destinations_are_refused_unless_allowed() {
     let world = World::new(vec![vec![willing()]]);
     for domain in ["x.example", "[127.0.0.2]"] {
         let report = world
@@ -306,8 +306,47 @@ async fn a_named_host_may_be_private_but_not_ourselves() {
             tls: TlsPolicy::Opportunistic,
             credentials: None,
         };
-        let report = deliver_to_host(&ports, &route, Patience::Usual, &to, &message()).await;
+        let report = deliver_to_hosts(&ports, &[route], Patience::Usual, &to, &message()).await;
         assert_eq!(codes(&report), want);
+    }
+}
+
+#[tokio::test]
+async fn named_hosts_are_tried_in_their_order() {
+    let to = envelope(&["b@x.example"]);
+    let unknown = vec![
+        HELLO,
+        PLAIN,
+        ("MAIL", "250 ok\r\n"),
+        ("RCPT", "451 4.7.1 later\r\n"),
+        QUIT,
+    ];
+    let mut maybe = willing();
+    maybe.truncate(5);
+    maybe.push((".", ""));
+    for (first, want, host) in [
+        (willing(), 250, "127.0.0.2"),
+        (refusing("421 4.3.2 not now\r\n"), 250, "127.0.0.3"),
+        (refusing("554 5.7.1 not you\r\n"), 250, "127.0.0.3"),
+        (refusing(""), 250, "127.0.0.3"),
+        // What it says of the recipient counts, and what it may have is not sent again.
+        (unknown, 451, "127.0.0.2"),
+        (maybe, -451, "127.0.0.2"),
+    ] {
+        let world = World::new(vec![vec![first], vec![willing()]]);
+        let ports = ports(&world.runtime, Names::default(), options());
+        let route = |host: &str| Route {
+            host: host.into(),
+            port: world.port,
+            protocol: Protocol::Smtp,
+            tls: TlsPolicy::Never,
+            credentials: None,
+        };
+        // Nobody listens at the very first, and the second is not there at all.
+        let routes = ["127.0.0.9", "gone.example", "127.0.0.2", "127.0.0.3"].map(route);
+        let report = deliver_to_hosts(&ports, &routes, Patience::Usual, &to, &message()).await;
+        assert_eq!(codes(&report), [want]);
+        assert_eq!(report.host.as_deref(), Some(host));
     }
 }
 

@@ -112,13 +112,16 @@ async fn starting_one_domains_queue_leaves_other_sites_closed() {
 #[tokio::test]
 async fn rules_choose_the_way_by_domain_and_by_sender() {
     let world = World::new();
-    let partner = || Way::Transport("partner".into());
+    let partner = || Way::Transports(["partner".to_owned()].into());
     let ways = [
         ("partner.test".to_owned(), partner()),
         ("direct.test".to_owned(), Way::Mx),
     ];
     world.routes.ways.lock().extend(ways);
-    let of_ann = [("ann@here.test".to_owned(), Way::Transport("anns".into()))];
+    let of_ann = [(
+        "ann@here.test".to_owned(),
+        Way::Transports(["anns".to_owned(), "spare".to_owned()].into()),
+    )];
     world.routes.by_sender.lock().extend(of_ann);
     let to = ["x@partner.test", "x@direct.test", "x@there.test"];
     world.put("ann@here.test", &to).await;
@@ -133,7 +136,7 @@ async fn rules_choose_the_way_by_domain_and_by_sender() {
         "direct.test: x@direct.test",
         "direct.test: x@direct.test",
         "there.test: x@there.test",
-        "transport anns: x@there.test",
+        "transport anns, then spare: x@there.test",
         "transport partner: x@partner.test",
         "transport partner: x@partner.test",
     ];
@@ -148,7 +151,7 @@ async fn a_changed_rule_holds_for_what_waits() {
     world.put("ann@here.test", &["bob@there.test"]).await;
     let mut dispatcher = world.dispatcher();
     dispatcher.work().await;
-    let way = Way::Transport("partner".into());
+    let way = Way::Transports(["partner".to_owned()].into());
     world
         .routes
         .ways

@@ -63,7 +63,7 @@ async fn the_report_is_in_the_queue_with_the_outcome() {
 }
 
 #[tokio::test]
-async fn nobody_is_told_of_a_report_that_fails() {
+async fn threat_11_nobody_is_told_of_a_report_that_fails() {
     let world = World::new();
     world.script.says("bob@there.test", &[never()]);
     world.put("", &["bob@there.test"]).await;

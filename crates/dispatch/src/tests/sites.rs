@@ -4,7 +4,7 @@ use super::*;
 use queue::{Act, Filter};
 
 #[tokio::test]
-async fn a_dead_site_costs_a_few_attempts_and_others_none() {
+async fn threat_12_a_dead_site_costs_a_few_attempts_and_others_none() {
     let world = World::new();
     world.script.says("bob@dead.test", &[unreachable()]);
     for _ in 0..200 {
@@ -80,7 +80,7 @@ async fn no_site_takes_more_than_its_places() {
 
 /// More than a site's list holds, all of one millisecond, among others.
 #[tokio::test]
-async fn a_long_line_for_one_site_is_read_to_its_end() {
+async fn threat_12_a_long_line_for_one_site_is_read_to_its_end() {
     let world = World::new();
     for n in 0..700 {
         let to = if n % 7 == 0 {

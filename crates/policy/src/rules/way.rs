@@ -50,7 +50,7 @@ mod tests {
                     [[rule]]\nname = '3'\nwhen = { domain = ['c.test', 'e.test'] }\nvia = 'mx'\n";
         let rules = Rules::parse(text).expect("good rules");
         let way = |name| domain_way(&rules, &Domain::parse(name).expect("a domain"));
-        let partner = Way::Transport("p".to_owned());
+        let partner = Way::Transports(vec!["p".to_owned()]);
         assert_eq!(way("a.test"), DomainWay::All(&partner));
         assert_eq!(way("x.b.test"), DomainWay::All(&partner));
         assert_eq!(way("c.test"), DomainWay::ByMessage);

@@ -4,9 +4,8 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use deliver::{Patience, TlsPolicy};
+use deliver::{Patience, Route, TlsPolicy};
 use directory::{Identity, Target};
-use dispatch::SmartHost;
 use envelope::{Address, ForwardPath, ReversePath};
 use policy::rules::{self, Asked, Origin};
 use policy::{Decision, Policy, Role, Session};
@@ -265,9 +264,9 @@ impl Told<'_> {
                     "its primary is asked whether it knows the recipient (not by this command)";
                 self.say("verify", text);
             }
-            return match &relay.via {
-                Some(name) => self.by_transport(address, name),
-                None => self.by_mx(address, Patience::Primary).await,
+            return match relay.via.as_slice() {
+                [] => self.by_mx(address, Patience::Primary).await,
+                names => self.by_transports(address, names),
             };
         }
         let asked = Asked {
@@ -287,41 +286,58 @@ impl Told<'_> {
                     .push(json!({"recipient": address.to_string(), "transport": "hold"}));
                 Ok(())
             }
-            (Some(Action::Via(Way::Transport(name))), _) => self.by_transport(address, &name),
+            (Some(Action::Via(Way::Transports(names))), _) => self.by_transports(address, &names),
             (Some(Action::Via(Way::Mx)), _) | (None, None) => {
                 self.by_mx(address, Patience::Usual).await
             }
             (_, Some(host)) => {
-                let SmartHost {
-                    host, port, tls, ..
-                } = host;
-                self.by_host(address, "smart host", &host, port, tls);
+                self.by_host(address, 0, "smart host", &host.into());
                 Ok(())
             }
             (Some(_), None) => Ok(()),
         }
     }
 
-    fn by_transport(&mut self, address: &Address, name: &str) -> Result<(), CommandError> {
+    fn by_transports(&mut self, address: &Address, names: &[String]) -> Result<(), CommandError> {
+        for (at, name) in names.iter().enumerate() {
+            self.by_transport(address, name, at)?;
+        }
+        Ok(())
+    }
+
+    fn by_transport(
+        &mut self,
+        address: &Address,
+        name: &str,
+        place: usize,
+    ) -> Result<(), CommandError> {
         let Some(transport) = self.rules.transports.get(name) else {
             return Err(failed(format!("there is no transport {name:?}")));
         };
         let kind = transport.kind.as_str();
         let route = route_to(transport);
         let what = format!("transport {name} ({kind})");
-        self.by_host(address, &what, &route.host, route.port, route.tls);
+        self.by_host(address, place, &what, &route);
         Ok(())
     }
 
-    fn by_host(&mut self, address: &Address, what: &str, host: &str, port: u16, tls: TlsPolicy) {
-        let tls = tls_said(tls);
+    /// The `place`th host that is tried, from 0.
+    fn by_host(&mut self, address: &Address, place: usize, what: &str, route: &Route) {
+        let tls = tls_said(route.tls);
+        let (host, port) = (&route.host, route.port);
+        let when = if place == 0 {
+            ""
+        } else {
+            "where that is not reached or turns us away, "
+        };
         self.say(
             "way",
-            format!("{address}: {what}, {host} port {port}; TLS {tls}"),
+            format!("{address}: {when}{what}, {host} port {port}; TLS {tls}"),
         );
         self.ways.push(json!({
             "recipient": address.to_string(),
             "transport": what,
+            "place": place + 1,
             "hosts": [{"host": host, "port": port}],
             "tls": tls,
         }));

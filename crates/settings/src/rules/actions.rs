@@ -11,6 +11,9 @@ use crate::kinds::{Kind, wrong_type};
 const TEXT_BYTES_MAX: usize = 400;
 const FIELD_BYTES_MAX: usize = 900;
 
+/// Transports that are tried one after the other.
+const TRANSPORTS_MAX: usize = 8;
+
 /// Fields that servers read to find loops and failures.
 const TRACE_FIELDS: [&str; 3] = ["received", "return-path", "delivered-to"];
 
@@ -70,13 +73,28 @@ fn reply(value: &Value, class: u8, usual: (u16, u16, u16)) -> Result<Reply, Stri
 }
 
 impl Kind for Way {
-    const EXPECTED: &'static str = "\"mx\", or the name of a [transport] in this file";
+    const EXPECTED: &'static str =
+        "\"mx\", the name of a [transport] in this file, or a list of such names";
 
     fn read(value: &Value) -> Result<Self, String> {
-        Ok(match value.as_str().ok_or_else(|| wrong_type(value))? {
-            "mx" => Self::Mx,
-            name => Self::Transport(name.to_owned()),
-        })
+        if value.as_str() == Some("mx") {
+            return Ok(Self::Mx);
+        }
+        let names = one_or_more(value, |name| match name {
+            "mx" => Err("\"mx\" is a way of its own, and in no list".to_owned()),
+            name => Ok(name.to_owned()),
+        })?;
+        if names.len() > TRANSPORTS_MAX {
+            return Err(format!("it names more than {TRANSPORTS_MAX} transports"));
+        }
+        let twice = names
+            .iter()
+            .enumerate()
+            .find(|(at, name)| names[..*at].contains(name));
+        match twice {
+            Some((_, name)) => Err(format!("{name:?} is named twice")),
+            None => Ok(Self::Transports(names)),
+        }
     }
 }
 

@@ -192,7 +192,7 @@ impl Rules {
             }
         };
         for rule in &self.rules {
-            if let Action::Via(Way::Transport(name)) = &rule.then {
+            if let Action::Via(Way::Transports(names)) = &rule.then {
                 let tables = table.get("rule").and_then(Item::as_array_of_tables);
                 let named = tables.and_then(|tables| {
                     let called = |table: &&toml_edit::Table| {
@@ -201,11 +201,13 @@ impl Rules {
                     tables.iter().find(called)
                 });
                 let at = named.and_then(|table| offset_of(table, "via"));
-                check(format!("rule {:?}, via", rule.name), at, name);
+                for name in names {
+                    check(format!("rule {:?}, via", rule.name), at, name);
+                }
             }
         }
         for (domain, relay) in &self.relay_domains {
-            if let Some(name) = &relay.via {
+            for name in &relay.via {
                 let tables = table.get("relay_domain").and_then(Item::as_table_like);
                 let own = tables.and_then(|tables| tables.get(domain.as_str())?.as_table_like());
                 let at = own.and_then(|table| offset_of(table, "via"));
@@ -227,8 +229,8 @@ fn relay_domain(mut fields: Fields<'_, '_, '_>) -> RelayDomain {
         fields.mistake("lifetime", problem, "such as \"4w\"");
     }
     let via = match fields.take("via") {
-        Some(Way::Transport(name)) => Some(name),
-        Some(Way::Mx) | None => None,
+        Some(Way::Transports(names)) => names,
+        Some(Way::Mx) | None => Vec::new(),
     };
     let asks = fields.take("verify").unwrap_or(false);
     let verify = Verify {

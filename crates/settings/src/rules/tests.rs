@@ -49,7 +49,7 @@ fn relay_domains_are_read_with_their_defaults() {
     let rules = Rules::parse(text).expect("good rules");
     let usual = &rules.relay_domains[&domain("example.net")];
     assert_eq!(usual.lifetime, Duration::from_secs(28 * 86_400));
-    assert!(usual.etrn.is_empty() && usual.via.is_none());
+    assert!(usual.etrn.is_empty() && usual.via.is_empty());
     let other = &rules.relay_domains[&domain("xn--bcher-kva.example")];
     assert_eq!(other.lifetime, Duration::from_secs(14 * 86_400));
     assert_eq!(
@@ -133,7 +133,7 @@ fn rules_are_read_in_their_order_with_everything_that_they_say() {
     );
     assert_eq!(
         three.then,
-        Action::Via(Way::Transport("partner".to_owned()))
+        Action::Via(Way::Transports(vec!["partner".to_owned()]))
     );
     assert_eq!(three.when.user, Some(UserPattern::Anybody));
     let Action::RewriteRecipient(rewrite) = &four.then else {
@@ -261,6 +261,18 @@ fn mistakes_in_rules_name_the_rule() {
         (
             rule("via = \"mx\"\nwhen.helo = \"a.example\""),
             "line 3: rule 1 \"a rule\", via: a way is not chosen by helo; by domain, sender, user or ip; a single recipient is led away by rewrite_recipient",
+        ),
+        (
+            rule("via = [\"a\", \"mx\"]"),
+            "line 3: rule 1 \"a rule\", via: \"mx\" is a way of its own, and in no list; expected \"mx\", the name of a [transport] in this file, or a list of such names",
+        ),
+        (
+            rule("via = [\"a\", \"a\"]"),
+            "line 3: rule 1 \"a rule\", via: \"a\" is named twice; expected \"mx\", the name of a [transport] in this file, or a list of such names",
+        ),
+        (
+            rule("via = []"),
+            "line 3: rule 1 \"a rule\", via: it is empty; expected \"mx\", the name of a [transport] in this file, or a list of such names",
         ),
         (
             rule("via = \"nowhere\""),

@@ -98,3 +98,78 @@ fn a_relay_domains_mail_waits_for_its_primary_and_etrn_brings_it() {
         },
     );
 }
+
+/// What a sink took.
+fn taken(file: &std::path::Path) -> String {
+    std::fs::read_to_string(file).unwrap_or_default()
+}
+
+#[test]
+fn what_the_first_transport_does_not_take_goes_to_the_second() {
+    run(
+        "routes::what_the_first_transport_does_not_take_goes_to_the_second",
+        Needs::Peers,
+        |world| {
+            let mut ours = Posthouse::init(world, "127.0.0.2", "demo.test", &["alice"])?;
+            let rules = ours.dir().join("rules.toml");
+            let text = "[transport.first]\nhost = \"127.0.0.3:2525\"\n[transport.second]\nhost = \"127.0.0.4:2525\"\n\
+                        [[rule]]\nname = \"out\"\nvia = [\"first\", \"second\"]\n";
+            std::fs::write(&rules, text)?;
+            ours.set(
+                "policy.rules",
+                &format!("{:?}", rules.display().to_string()),
+            )?;
+            ours.serve(world)?;
+            let folder = world.folder("sinks")?;
+            let (first, second) = (folder.join("first"), folder.join("second"));
+            let sink = |world: &mut interop::world::World,
+                        name: &str,
+                        options: &[&str],
+                        at: &str|
+             -> Result<u32> {
+                let mut command = std::process::Command::new("smtp-sink");
+                command.args(options).arg("-D").arg(folder.join(name));
+                let pid = world.start(name, command.args([at, "10"]))?;
+                interop::world::wait_for_port(at)?;
+                Ok(pid)
+            };
+            let send = |world: &interop::world::World, mark: &str| {
+                let text = format!("From: alice@demo.test\r\nSubject: {mark}\r\n\r\nx\r\n");
+                ours.submit(world, &["x@far.test"], text.as_bytes())
+            };
+            let arrives = |mark: &str, file: &std::path::Path| {
+                wait_for(&format!("{mark} at {}", file.display()), PATIENCE, || {
+                    Ok(taken(file).contains(mark).then_some(()))
+                })
+            };
+            sink(world, "second", &[], "127.0.0.4:2525")?;
+            let told = ours.cli(&[
+                "route",
+                "alice@demo.test",
+                "x@far.test",
+                "--user",
+                "alice@demo.test",
+            ])?;
+            ensure!(
+                told.contains("transport first (smtp)")
+                    && told.contains("turns us away, transport second (smtp)"),
+                "{told}"
+            );
+            // Nobody listens at the first.
+            send(world, "mark-one")?;
+            arrives("mark-one", &second)?;
+            // It says 421, then it is well.
+            let pid = sink(world, "first", &["-Q", "connect"], "127.0.0.3:2525")?;
+            send(world, "mark-two")?;
+            arrives("mark-two", &second)?;
+            world.kill_group(pid)?;
+            sink(world, "first", &[], "127.0.0.3:2525")?;
+            send(world, "mark-three")?;
+            arrives("mark-three", &first)?;
+            ensure!(!taken(&second).contains("mark-three"));
+            let left = ours.cli(&["queue", "list", "--json"])?;
+            ensure!(left.trim() == "[]", "{left}");
+            Ok(())
+        },
+    );
+}

@@ -13,6 +13,10 @@ const RULES: &str = r#"
 [transport.partner]
 host = "relay.partner.test:465"
 
+[transport.spare]
+host = "spare.partner.test:587"
+tls = "required"
+
 [transport.primary]
 kind = "lmtp"
 host = "127.0.0.1:24"
@@ -44,7 +48,7 @@ bcc = "journal@here.test"
 [[rule]]
 name = "ann by the partner"
 when = { sender = "ann@here.test" }
-via = "partner"
+via = ["partner", "spare"]
 "#;
 
 async fn world(folder: &std::path::Path) -> Acts {
@@ -129,8 +133,9 @@ async fn the_way_out_is_told_with_its_transport_and_its_tls() {
             "recipient: rule \"old names\" does not match: the recipient is x@far.test, not old@here.test",
             "leads to: x@far.test: far.test is elsewhere, and this client may send there",
             "bcc: rule \"journal\" does not match: the domain is far.test, not here.test",
-            "way: rule \"ann by the partner\" matches: via partner",
+            "way: rule \"ann by the partner\" matches: via partner, then spare",
             "way: x@far.test: transport partner (smtp), relay.partner.test port 465; TLS from the first byte, with a good certificate",
+            "way: x@far.test: where that is not reached or turns us away, transport spare (smtp), spare.partner.test port 587; TLS required, with any certificate",
         ]
     );
     assert_eq!(
