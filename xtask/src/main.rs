@@ -1,7 +1,7 @@
 //! Checks of the tree itself: `cargo xtask tidy`.
 //!
-//! Floors and owners from `floors.toml` against `cargo metadata` ([`floors`]), and what every source file must
-//! be like ([`sources`]). Each finding names the file, the rule and what to do. Exit status 1 when there is one.
+//! Floors and owners from `floors.toml` against `cargo metadata` ([`floors`]), what every source file must
+//! be like ([`sources`]), and the tests that documents name ([`named`]). Each finding names the file, the rule and what to do. Exit status 1 when there is one.
 
 #![allow(
     clippy::print_stdout,
@@ -10,6 +10,7 @@
 )]
 
 mod floors;
+mod named;
 mod sources;
 
 use std::path::Path;
@@ -33,6 +34,7 @@ fn tidy() -> ExitCode {
     let findings = floors::Rules::load(root).and_then(|rules| {
         let mut findings = floors::check(root, &rules)?;
         findings.extend(sources::check(root, &rules)?);
+        findings.extend(named::check(root, &sources::files(root)?)?);
         Ok(findings)
     });
     match findings {

@@ -41,7 +41,7 @@ pub(crate) fn check(root: &Path, rules: &Rules) -> anyhow::Result<Vec<String>> {
 }
 
 /// What git knows, and what it would know after `git add`.
-fn files(root: &Path) -> anyhow::Result<Vec<String>> {
+pub(crate) fn files(root: &Path) -> anyhow::Result<Vec<String>> {
     let output = Command::new("git")
         .args([
             "ls-files",

@@ -79,6 +79,34 @@ async fn an_opportunistic_client_takes_any_certificate() {
     assert!(server.is_ok() && client.is_ok());
 }
 
+/// A browser that is led to a mail port by a certificate for both is turned away in the handshake.
+#[tokio::test]
+async fn threat_04_a_client_of_another_protocol_gets_no_session() {
+    let folder = tempfile::tempdir().unwrap();
+    let tls = open(folder.path()).server_tls().unwrap();
+    let tls = tls.with_alpn(&["smtp"]);
+    let any = ClientTls::opportunistic().unwrap();
+    for (offered, spoken) in [
+        (&["http/1.1"][..], None),
+        (&["h2", "http/1.1"], None),
+        (&["imap"], None),
+        (&["h2", "smtp"], Some("smtp")),
+    ] {
+        let client = any.with_alpn(offered);
+        let (server, client) = handshake(&tls, &client, "localhost").await;
+        match spoken {
+            None => assert!(server.is_err() && client.is_err(), "{offered:?}"),
+            Some(spoken) => {
+                let info = server.unwrap().tls_info().unwrap();
+                assert_eq!(info.alpn.as_deref(), Some(spoken));
+            }
+        }
+    }
+    // Mail programs name none.
+    let (server, client) = handshake(&tls, &any, "localhost").await;
+    assert!(server.is_ok() && client.is_ok());
+}
+
 #[tokio::test]
 async fn plain_text_before_the_handshake_ends_the_connection() {
     let folder = tempfile::tempdir().unwrap();

@@ -7,6 +7,7 @@ use std::io;
 use std::net::IpAddr;
 
 use bytes::BytesMut;
+use runtime::Monotonic;
 use runtime::net::Conn;
 use runtime::tls::ClientTls;
 use smtp_proto::client::{
@@ -65,6 +66,8 @@ pub(crate) struct Connection {
     conn: Conn,
     client: Client,
     input: BytesMut,
+    /// When the line that is waited for must be there.
+    line_until: Option<Monotonic>,
 }
 
 impl Connection {
@@ -115,6 +118,7 @@ impl Connection {
             conn,
             client,
             input: BytesMut::new(),
+            line_until: None,
         }
         .until_ready()
         .await
@@ -139,6 +143,7 @@ impl Connection {
             conn,
             client,
             input,
+            line_until: None,
         }
         .until_ready()
         .await
@@ -249,7 +254,11 @@ impl Connection {
     /// The next event that is not the connection's own business.
     async fn next_event(&mut self) -> Result<ClientEvent, Broken> {
         loop {
+            let unread = self.input.len();
             let event = self.client.next_event(&mut self.input);
+            if self.input.len() < unread {
+                self.line_until = None;
+            }
             match event {
                 Some(ClientEvent::StartTls) => {
                     let handshake = self.conn.connect_tls(&self.tls, &self.host).await;
@@ -267,9 +276,14 @@ impl Connection {
     async fn exchange(&mut self) -> Result<(), Broken> {
         let stage = self.client.stage();
         self.write_output().await?;
+        let runtime = &self.ports.runtime;
+        let now = runtime.monotonic();
         let timeout = self.ports.options.timeouts.of(stage);
+        // An octet now and then is no sign of life: a line has its time as a whole.
+        let until = self.line_until.get_or_insert_with(|| now.after(timeout));
+        let timeout = until.since(now);
         let read = self.conn.read(&mut self.input);
-        match self.ports.runtime.timeout(timeout, read).await {
+        match runtime.timeout(timeout, read).await {
             Err(_) => Err(Broken::Timeout(stage)),
             Ok(Err(error)) => Err(Broken::Lost { stage, error }),
             Ok(Ok(0)) => Err(Broken::lost(stage, io::ErrorKind::UnexpectedEof)),

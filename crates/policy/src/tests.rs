@@ -166,7 +166,7 @@ async fn a_stranger_reaches_our_users_and_nobody_else() {
 
 /// Vulnerability list, number 8: no spelling makes us a relay.
 #[tokio::test]
-async fn no_trick_makes_us_a_relay() {
+async fn threat_08_no_trick_makes_us_a_relay() {
     let world = World::new().await;
     let to = Some(address("bob@demo.test"));
     let other = Domain::parse("other.test").expect("valid");

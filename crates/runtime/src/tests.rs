@@ -121,7 +121,7 @@ async fn reads_grow_with_the_flow() {
 }
 
 #[tokio::test]
-async fn a_peer_that_takes_nothing_is_given_up() {
+async fn threat_06_a_peer_that_takes_nothing_is_given_up() {
     let (mut client, _server) = Conn::pair();
     client.set_write_timeout(Duration::from_millis(10));
     let error = client.write_all(&vec![0; 200_000]).await.unwrap_err();

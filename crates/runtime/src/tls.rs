@@ -184,6 +184,20 @@ impl ClientTls {
         Self::verifying(roots).map(Some)
     }
 
+    /// The same, and says what it speaks (RFC 7301). A server that speaks none of it
+    /// ends the handshake.
+    #[must_use]
+    pub fn with_alpn(&self, protocols: &[&str]) -> Self {
+        let mut config = ClientConfig::clone(&self.config);
+        config.alpn_protocols = protocols
+            .iter()
+            .map(|protocol| protocol.as_bytes().to_vec())
+            .collect();
+        Self {
+            config: Arc::new(config),
+        }
+    }
+
     pub(crate) fn config(&self) -> Arc<ClientConfig> {
         self.config.clone()
     }

@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn a_command_has_its_time_from_the_last_one() {
+    fn threat_06_a_command_has_its_time_from_the_last_one() {
         let mut deadlines = Deadlines::new(Duration::from_secs(300), at(0));
         assert_eq!(deadlines.wait(at(100)), Duration::from_secs(200));
         assert_eq!(deadlines.wait(at(400)), Duration::ZERO);
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trickle_of_data_runs_out_of_time() {
+    fn threat_06_a_trickle_of_data_runs_out_of_time() {
         let mut deadlines = Deadlines::new(Duration::from_secs(300), at(0));
         deadlines.data_begins(at(0));
         assert_eq!(deadlines.wait(at(0)), DATA_BLOCK_TIMEOUT);

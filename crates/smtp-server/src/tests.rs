@@ -9,6 +9,7 @@ mod down;
 mod relay;
 mod rules;
 mod submission;
+mod threats;
 mod wishes;
 
 use std::net::{IpAddr, SocketAddr};

@@ -215,7 +215,7 @@ fn without_tls_no_password_is_taken() {
 
 /// NO STARTTLS: what was said in the clear never counts behind STLS.
 #[test]
-fn commands_behind_stls_end_the_session_and_the_user_is_forgotten() {
+fn threat_02_commands_behind_stls_end_the_session_and_the_user_is_forgotten() {
     let mut shell = Shell::new(config());
     shell.send(b"STLS\r\nUSER eve\r\n");
     assert_eq!(shell.closed, Some(CloseReason::PipelinedStartTls));
@@ -283,7 +283,7 @@ fn errors_are_counted() {
 }
 
 #[test]
-fn other_protocols_get_no_answer() {
+fn threat_04_other_protocols_get_no_answer() {
     for hello in [
         &b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"[..],
         b"\x16\x03\x01\x02\x00",

@@ -203,7 +203,7 @@ fn the_whole_message_goes_back_when_it_may() {
 }
 
 #[test]
-fn a_huge_header_and_many_recipients_stay_bounded() {
+fn threat_11_a_huge_header_and_many_recipients_stay_bounded() {
     let to = address("alice@example.org");
     let header = b"X-Field: 0123456789\r\n".repeat(100_000);
     let recipients = vec![failed("bob@example.net", (5, 7, 1), &"no ".repeat(100_000)); 100];
@@ -243,7 +243,7 @@ fn a_million_escapes_without_end_are_one_walk() {
 
 proptest! {
     #[test]
-    fn foreign_text_never_makes_a_field(reply in "(\r\n|\n|\r|Bcc: x|550 |你|\u{0}|--b0undary|\t){0,30}", host in "[a-z\r\n:]{0,20}", header: Vec<u8>) {
+    fn threat_10_foreign_text_never_makes_a_field(reply in "(\r\n|\n|\r|Bcc: x|550 |你|\u{0}|--b0undary|\t){0,30}", host in "[a-z\r\n:]{0,20}", header: Vec<u8>) {
         let to = address("alice@example.org");
         let mut recipient = failed("bob@example.net", (5, 0, 0), &reply);
         recipient.remote_mta = Some(host.clone());

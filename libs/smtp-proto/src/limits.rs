@@ -19,6 +19,9 @@ pub const BAD_COMMANDS_MAX: u32 = 100;
 pub const IDLE_COMMANDS_MAX: u32 = 1000;
 /// Refused recipients of one session before 421.
 pub const REFUSED_RECIPIENTS_MAX: u32 = 1000;
+/// Recipients beyond those that a transaction takes, before 421, since the last
+/// accepted message: a list's server may try them all at once, nobody goes on for ever.
+pub const SURPLUS_RECIPIENTS_MAX: u32 = 10_000;
 /// Accepted recipients of one transaction, by default (RFC 5321 §4.5.3.1.8: at least 100).
 pub const RECIPIENTS_MAX: usize = 1000;
 /// The largest number that LIMITS can name (RFC 9422 §3: six digits).

@@ -158,7 +158,7 @@ async fn a_lost_connection_is_temporary_and_keeps_what_is_known() {
 }
 
 #[tokio::test]
-async fn silence_runs_into_the_time_out() {
+async fn threat_06_silence_runs_into_the_time_out() {
     let runtime = Runtime::for_tests();
     let server = Server::start(&runtime, local("127.0.0.1"), vec![vec![]]);
     let mut options = options();
@@ -172,6 +172,88 @@ async fn silence_runs_into_the_time_out() {
         text.contains("4.4.2") && text.contains("the greeting"),
         "{text}"
     );
+}
+
+/// A server that says one octet of its greeting now and then has said nothing.
+#[tokio::test]
+async fn threat_06_a_reply_that_drips_runs_into_the_time_out() {
+    let runtime = Runtime::for_tests();
+    let listener = Listener::bind(local("127.0.0.1")).unwrap();
+    let address = listener.local_addr();
+    let clock = runtime.clone();
+    let dripping = async move {
+        let mut conn = listener.accept().await.unwrap();
+        for (sent, octet) in b"220-".iter().chain(&[b'x'; 400]).enumerate() {
+            if conn.write_all(&[*octet]).await.is_err() {
+                return sent;
+            }
+            clock.advance(Duration::from_secs(20));
+            // The other side has its turn.
+            clock.blocking(|| ()).await;
+        }
+        usize::MAX
+    };
+    let mut options = options();
+    options.timeouts = Timeouts::default();
+    let ports = ports(&runtime, Names::default(), options);
+    let to = envelope(&["b@x.example"]);
+    let target = Target {
+        host: "mx.example".into(),
+        address,
+        tls: TlsPolicy::Never,
+        credentials: None,
+    };
+    let text = message();
+    let delivering = deliver_smtp(&ports, &target, &to, &text);
+    let (sent, report) = tokio::join!(dripping, delivering);
+    assert!((14..100).contains(&sent), "{sent}");
+    assert_eq!(codes(&report), [-451]);
+    let text = report.outcomes[0].reply().to_line();
+    assert!(text.contains("4.4.2"), "{text}");
+}
+
+/// Whoever sits between takes the offer away, or what follows it: what demands TLS
+/// waits, and nothing of it is said in the clear.
+#[tokio::test]
+async fn threat_03_what_demands_tls_says_nothing_in_the_clear() {
+    let stripped = vec![HELLO, PLAIN, QUIT];
+    let refused = vec![
+        HELLO,
+        ("EHLO", "250-mx\r\n250 STARTTLS\r\n"),
+        ("STARTTLS", "454 4.7.0 not now\r\n"),
+        QUIT,
+    ];
+    let broken = vec![
+        HELLO,
+        ("EHLO", "250-mx\r\n250 STARTTLS\r\n"),
+        ("STARTTLS", "220 go\r\n<tls>"),
+    ];
+    let roots = rustls::RootCertStore::empty();
+    for policy in [TlsPolicy::Required, TlsPolicy::Verified] {
+        for script in [&stripped, &refused, &broken] {
+            let runtime = Runtime::new();
+            let scripts = vec![script.clone(), willing()];
+            let server = Server::start(&runtime, local("127.0.0.1"), scripts);
+            let mut ports = ports(&runtime, Names::default(), options());
+            ports.verified = Some(ClientTls::verifying(roots.clone()).unwrap());
+            let demanding = Target {
+                tls: policy,
+                ..target(&server)
+            };
+            let to = envelope(&["b@x.example"]);
+            let report = deliver_smtp(&ports, &demanding, &to, &message()).await;
+            assert_eq!(codes(&report), [-451], "{policy:?}");
+            let said = server.said();
+            let words = said.iter().map(|line| line.split(' ').next().unwrap());
+            let words: Vec<&str> = words.collect();
+            assert!(
+                words
+                    .iter()
+                    .all(|w| ["EHLO", "STARTTLS", "QUIT"].contains(w)),
+                "{policy:?}: {said:?}"
+            );
+        }
+    }
 }
 
 #[tokio::test]

@@ -79,7 +79,7 @@ async fn rfc_8689_4_2_1_without_the_offer_or_tls_it_comes_back_with_5_7_30() {
 }
 
 #[tokio::test]
-async fn requiretls_is_never_met_by_tls_that_was_not_verified() {
+async fn threat_03_requiretls_is_never_met_by_tls_that_was_not_verified() {
     let runtime = Runtime::new();
     let (tls, _) = self_signed_for("mx.example");
     let script = encrypted("250-mx\r\n250 REQUIRETLS\r\n");

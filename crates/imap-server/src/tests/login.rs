@@ -225,7 +225,7 @@ async fn starttls_forgets_and_changes_what_is_offered() {
 }
 
 #[tokio::test]
-async fn what_is_sent_in_the_clear_behind_starttls_is_never_obeyed() {
+async fn threat_02_what_is_sent_in_the_clear_behind_starttls_is_never_obeyed() {
     // THREATS 2
     let world = World::new().await;
     let mut client = world.connect_with(|config| config.tls = TlsMode::StartTls(tls()));

@@ -34,7 +34,7 @@ fn an_event_is_a_line_with_the_fields_of_its_spans() {
 }
 
 #[test]
-fn a_peer_cannot_forge_a_line() {
+fn threat_09_a_peer_cannot_forge_a_line() {
     let evil = "x\r\n2026-01-01T00:00:00.123Z info smtp: login ok \"\u{202e}";
     let lines = lines_of(Format::Text, "info", || {
         tracing::info!(target: "smtp", helo = evil, "refused {evil}");

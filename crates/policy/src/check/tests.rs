@@ -412,7 +412,7 @@ async fn a_recipients_check_is_asked_for_each_and_refuses_that_one() {
 }
 
 #[test]
-fn a_field_of_a_check_cannot_add_lines() {
+fn threat_10_a_field_of_a_check_cannot_add_lines() {
     let mut evidence = Evidence::default();
     let finding = Finding::new("x", 1, "a\r\nBcc: b\u{e9}");
     let field = Field::new("X-Score", "5\n\nbody");
@@ -435,7 +435,7 @@ async fn a_ban_does_not_hold_where_somebody_logged_in() {
         from: runtime.now(),
         until: runtime.now().after(Duration::from_secs(3600)),
         by: bans::By::Operator,
-        reason: "a provider of spam".into(),
+        reason: "a provider of\r\n250 spam".into(),
     };
     all.add(ban).await.expect("added");
     let checks: Vec<Arc<dyn Check>> = vec![Arc::new(bans::Banned(all))];
@@ -447,8 +447,13 @@ async fn a_ban_does_not_hold_where_somebody_logged_in() {
     };
     let refusal = arrives().await.expect("turned away");
     let told = refusal.reply().to_line();
-    let want = "421 4.7.1 [203.0.113.9] is turned away for 60 minutes more: a provider of spam";
+    let want = "421 4.7.1 [203.0.113.9] is turned away for 60 minutes more: a provider of";
     assert!(told.starts_with(want), "{told}");
+    assert!(
+        told.ends_with("; it ends by itself, or when the administrator of this server lifts it"),
+        "{told}"
+    );
+    assert!(!told.contains(['\r', '\n']), "{told:?}");
     let caller = directory::Caller {
         service: directory::Service::Smtp,
         peer: super::testing::ip(CLIENT),

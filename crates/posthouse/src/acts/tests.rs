@@ -96,6 +96,62 @@ async fn wrong_arguments_are_told() {
     acts.store.close().await;
 }
 
+/// What the control socket is told becomes headers, log lines and replies one day.
+#[tokio::test(flavor = "multi_thread")]
+async fn threat_10_no_act_takes_a_name_with_a_line_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let acts = acts(folder.path()).await;
+    run(&acts, "domain.add", json!({"domain": "example.org"}))
+        .await
+        .unwrap();
+    testing::account(&acts, "alice@example.org").await;
+    for evil in [
+        "a\r\nX-Evil: 1@example.org",
+        "\"a\r\nX-Evil: 1\"@example.org",
+        "\"a\nb\"@example.org",
+        "a@example.org\r\nX-Evil: 1",
+        "a\0@example.org",
+        "a\u{1b}[2J@example.org",
+        "a\u{85}@exa\u{2028}mple.org",
+    ] {
+        let domain = evil.rsplit('@').next().unwrap();
+        let acts_and_args = [
+            (
+                "account.add",
+                json!({"addresses": [evil], "password": "x", "admin": false}),
+            ),
+            (
+                "alias.add",
+                json!({"address": evil, "targets": ["alice@example.org"]}),
+            ),
+            (
+                "alias.add",
+                json!({"address": "a@example.org", "targets": [evil]}),
+            ),
+            (
+                "account.quota",
+                json!({"address": evil, "bytes": 1, "messages": null}),
+            ),
+            (
+                "route",
+                json!({"sender": evil, "recipient": "alice@example.org"}),
+            ),
+            ("domain.add", json!({"domain": format!("x.{domain}\r\ny")})),
+            (
+                "ban.add",
+                json!({"network": evil, "until": "1h", "reason": "x"}),
+            ),
+        ];
+        for (command, args) in acts_and_args {
+            let error = run(&acts, command, args).await.unwrap_err();
+            assert_eq!(error.kind, FailureKind::Usage, "{command} {evil:?}");
+        }
+    }
+    let listed = run(&acts, "alias.list", json!({"domain": "example.org"})).await;
+    assert_eq!(listed.unwrap(), json!([]));
+    acts.store.close().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_second_to_open_is_told_who_has_it() {
     let folder = tempfile::tempdir().unwrap();

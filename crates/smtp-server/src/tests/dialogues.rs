@@ -78,25 +78,6 @@ async fn bdat_delivers_too() {
 }
 
 #[tokio::test]
-async fn a_smuggled_message_is_refused_and_not_delivered() {
-    let world = World::new().await;
-    let mut client = world.stranger().await;
-    client
-        .dialogue(&[
-            ("MAIL FROM:<x@far.test>", "250"),
-            ("RCPT TO:<alice@demo.test>", "250"),
-            ("DATA", "354"),
-            (
-                "a\n.\r\nMAIL FROM:<evil@far.test>\r\nRCPT TO:<bob@demo.test>\r\nDATA\r\nb\r\n.",
-                "550 5.6.0",
-            ),
-            ("RCPT TO:<alice@demo.test>", "503 5.5.1"),
-        ])
-        .await;
-    assert!(world.inbox(1).await.is_empty() && world.inbox(2).await.is_empty());
-}
-
-#[tokio::test]
 async fn a_broken_off_message_is_not_delivered() {
     let world = World::new().await;
     let mut client = world.stranger().await;
@@ -166,7 +147,7 @@ async fn lmtp_answers_for_each_recipient() {
 }
 
 #[tokio::test]
-async fn strangers_learn_nothing_from_vrfy_and_expn() {
+async fn threat_07_strangers_learn_nothing_from_vrfy_and_expn() {
     let world = World::new().await;
     let mut client = world.stranger().await;
     client
@@ -192,25 +173,6 @@ async fn a_stranger_with_our_name_is_refused() {
         client.hear().await;
         client.dialogue(&[(&format!("EHLO {name}"), want)]).await;
     }
-}
-
-#[tokio::test]
-async fn another_protocol_is_closed_without_a_word() {
-    let world = World::new().await;
-    let mut client = world.connect(Config::new(Role::Mx, "mx.demo.test", TlsMode::None), FAR);
-    client.hear().await;
-    assert_eq!(client.say("GET / HTTP/1.1").await, "");
-}
-
-#[tokio::test]
-async fn silence_and_a_trickle_run_out_of_time() {
-    let world = World::new().await;
-    let mut client = world.stranger().await;
-    // Half a command is no sign of life.
-    client.send("NO").await;
-    world.runtime.advance(Duration::from_secs(301));
-    assert!(client.hear().await.starts_with("421 4.4.2"));
-    assert_eq!(client.hear().await, "");
 }
 
 #[tokio::test]

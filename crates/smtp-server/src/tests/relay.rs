@@ -50,7 +50,7 @@ async fn strangers_reach_our_users_and_nobody_else() {
 }
 
 #[tokio::test]
-async fn letters_that_look_like_ours_are_not_ours() {
+async fn threat_08_letters_that_look_like_ours_are_not_ours() {
     let world = World::new().await;
     let mut client = world.stranger().await;
     client

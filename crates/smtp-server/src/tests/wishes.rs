@@ -14,7 +14,7 @@ async fn only_queued(world: &World) -> queue::Listed {
 const REST: [(&str, &str); 3] = [
     ("RCPT TO:<friend@elsewhere.test>", "250 2.1.5"),
     ("DATA", "354"),
-    ("From: alice@demo.test\r\n\r\nhi\r\n.", "250 2.0.0"),
+    ("Subject: hi\r\n\r\nhi\r\n.", "250 2.0.0"),
 ];
 
 #[tokio::test]

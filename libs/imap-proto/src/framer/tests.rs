@@ -226,7 +226,7 @@ fn a_second_message_is_refused_and_consumed() {
 }
 
 #[test]
-fn other_protocols_are_told_apart() {
+fn threat_04_other_protocols_are_told_apart() {
     // THREATS 4
     assert_eq!(
         run(false, b"GET / HTTP/1.1\r\nHost: x\r\n", &[]),

@@ -381,7 +381,7 @@ fn a_refused_starttls_is_no_end_unless_tls_is_required() {
 }
 
 #[test]
-fn response_injection_behind_starttls_is_refused() {
+fn threat_02_response_injection_behind_starttls_is_refused() {
     let mut peer = Peer::new(config());
     peer.hear("220 mx\r\n");
     peer.hear("250-mx\r\n250 STARTTLS\r\n");

@@ -186,6 +186,15 @@ fn what_goes_out_is_stuffed_and_ended() {
     );
 }
 
+/// Breaking a line would break its signature.
+#[test]
+fn practice_1_a_line_of_a_megabyte_goes_in_and_out_unbroken() {
+    let wire = [&vec![b'x'; (1 << 20) - 2][..], b"\r\n.\r\n"].concat();
+    let (content, fault, _) = decode(&wire);
+    assert_eq!((content.len(), fault), (1 << 20, None));
+    assert_eq!(encode(Framing::Dot, &content, 777), wire);
+}
+
 prop_compose! {
     /// Octets that matter here, and few others.
     fn tricky()(picks in prop::collection::vec(prop::sample::select(b"\r\n\r\n.\r\n.\0ab".to_vec()), 0..40)) -> Vec<u8> {
@@ -226,7 +235,7 @@ proptest! {
     }
 
     #[test]
-    fn a_bare_line_end_never_goes_out(content in tricky(), cut in 0usize..40, counted: bool) {
+    fn threat_01_a_bare_line_end_never_goes_out(content in tricky(), cut in 0usize..40, counted: bool) {
         let framing = if counted { Framing::Counted } else { Framing::Dot };
         let wire = encode(framing, &content, cut);
         prop_assert_eq!(&wire, &encode(framing, &content, 0));

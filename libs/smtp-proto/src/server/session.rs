@@ -94,6 +94,7 @@ struct Counts {
     bad: u32,
     idle: u32,
     refused_recipients: u32,
+    surplus_recipients: u32,
 }
 
 /// The server's machine.
@@ -460,6 +461,7 @@ impl Session {
         self.receiving = None;
         if accepted {
             self.counts.idle = 0;
+            self.counts.surplus_recipients = 0;
         }
     }
 

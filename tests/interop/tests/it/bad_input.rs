@@ -114,9 +114,9 @@ fn smtp_answers_every_kind_of_nonsense() {
 }
 
 #[test]
-fn no_smuggling_through_line_ends() {
+fn threat_01_no_smuggling_through_line_ends() {
     run(
-        "bad_input::no_smuggling_through_line_ends",
+        "bad_input::threat_01_no_smuggling_through_line_ends",
         Needs::Nothing,
         |world| {
             let ours = ours(world)?;
@@ -145,9 +145,9 @@ fn no_smuggling_through_line_ends() {
 }
 
 #[test]
-fn it_is_not_an_open_relay() {
+fn threat_08_it_is_not_an_open_relay() {
     run(
-        "bad_input::it_is_not_an_open_relay",
+        "bad_input::threat_08_it_is_not_an_open_relay",
         Needs::Nothing,
         |world| {
             let ours = ours(world)?;
@@ -245,9 +245,9 @@ fn imap_answers_every_kind_of_nonsense() {
 }
 
 #[test]
-fn wrong_passwords_are_slow_and_all_alike() {
+fn threat_07_wrong_passwords_are_slow_and_all_alike() {
     run(
-        "bad_input::wrong_passwords_are_slow_and_all_alike",
+        "bad_input::threat_07_wrong_passwords_are_slow_and_all_alike",
         Needs::Nothing,
         |world| {
             let ours = ours(world)?;
@@ -400,9 +400,9 @@ fn the_second_server_on_a_folder_refuses() {
 }
 
 #[test]
-fn a_slow_client_is_let_go_and_others_are_served() {
+fn threat_06_a_slow_client_is_let_go_and_others_are_served() {
     run(
-        "bad_input::a_slow_client_is_let_go_and_others_are_served",
+        "bad_input::threat_06_a_slow_client_is_let_go_and_others_are_served",
         Needs::Nothing,
         |world| {
             let mut ours = Posthouse::init(world, "127.0.0.10", "demo.test", &["alice", "bob"])?;

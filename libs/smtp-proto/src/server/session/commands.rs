@@ -7,7 +7,9 @@ use envelope::{BodyType, Domain, Reply};
 use sasl::{Exchange, Offer, Step};
 
 use super::{Pending, Phase, Session};
-use crate::limits::{IDLE_COMMANDS_MAX, OVERSIZE_BYTES_MAX, UNKNOWN_COMMANDS_MAX};
+use crate::limits::{
+    IDLE_COMMANDS_MAX, OVERSIZE_BYTES_MAX, SURPLUS_RECIPIENTS_MAX, UNKNOWN_COMMANDS_MAX,
+};
 use crate::server::answer::{self, fixed};
 use crate::server::command::{self, Line, Verb};
 use crate::server::event::{CloseReason, Event, Hello, HelloVerb};
@@ -157,6 +159,10 @@ impl Session {
         };
         if transaction.recipients >= self.config.recipients_max {
             self.write(&fixed::too_many_recipients());
+            self.counts.surplus_recipients += 1;
+            if self.counts.surplus_recipients > SURPLUS_RECIPIENTS_MAX {
+                self.give_up();
+            }
             return None;
         }
         match command::parse_rcpt(argument, transaction.smtputf8, &self.config.wishes) {

@@ -71,7 +71,7 @@ fn a_long_initial_response_is_heard() {
 }
 
 #[test]
-fn commands_behind_starttls_in_the_clear_close() {
+fn threat_02_commands_behind_starttls_in_the_clear_close() {
     let mut shell = submission(AuthOffer::OverTls, false);
     assert_eq!(shell.say("EHLO a"), "250");
     shell.out.clear();

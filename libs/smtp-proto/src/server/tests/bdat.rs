@@ -23,7 +23,7 @@ fn an_empty_last_chunk_ends_the_message() {
 }
 
 #[test]
-fn data_and_bdat_do_not_mix() {
+fn threat_05_data_and_bdat_do_not_mix() {
     let mut shell = Shell::mx();
     shell.transaction();
     shell.out.clear();
@@ -70,7 +70,7 @@ fn rset_throws_chunks_away() {
 }
 
 #[test]
-fn a_size_that_lies_closes() {
+fn threat_05_a_size_that_lies_closes() {
     for line in [
         "BDAT",
         "BDAT x",

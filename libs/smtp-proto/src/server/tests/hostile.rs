@@ -20,7 +20,7 @@ fn smuggling(variant: &str) {
 }
 
 #[test]
-fn vu_302671_smuggling_is_refused_at_the_true_end() {
+fn threat_01_vu_302671_smuggling_is_refused_at_the_true_end() {
     for variant in [
         "\n.\n",
         "\n.\r\n",
@@ -40,7 +40,7 @@ fn vu_302671_smuggling_is_refused_at_the_true_end() {
 }
 
 #[test]
-fn another_protocol_is_closed_at_once_without_a_word() {
+fn threat_04_another_protocol_is_closed_at_once_without_a_word() {
     for bytes in [
         &b"GET / HTTP/1.1\r\n"[..],
         b"POST /x HTTP/1.1\r\nHost: a\r\n\r\nEHLO a\r\n",
@@ -62,7 +62,7 @@ fn another_protocol_is_closed_at_once_without_a_word() {
 }
 
 #[test]
-fn eleven_unknown_verbs_close() {
+fn threat_04_eleven_unknown_verbs_close() {
     let mut shell = Shell::mx();
     for _ in 0..10 {
         assert_eq!(shell.say("XYZZY"), "500 5.5.1");
@@ -72,7 +72,7 @@ fn eleven_unknown_verbs_close() {
 }
 
 #[test]
-fn errors_and_idle_commands_are_bounded() {
+fn threat_05_errors_and_idle_commands_are_bounded() {
     for (line, bound) in [
         ("MAIL x", 102),
         ("NOOP", 1001),
@@ -92,7 +92,7 @@ fn errors_and_idle_commands_are_bounded() {
 }
 
 #[test]
-fn a_million_recipients_are_not_tried() {
+fn threat_05_a_million_recipients_are_not_tried() {
     let mut shell = Shell::mx();
     shell.transaction();
     let mut said = 0;
@@ -104,7 +104,22 @@ fn a_million_recipients_are_not_tried() {
 }
 
 #[test]
-fn lines_that_do_not_end_in_crlf_are_errors_and_not_commands() {
+fn threat_05_recipients_beyond_the_limit_end_too_but_not_soon() {
+    let mut shell = Shell::mx();
+    shell.transaction();
+    for _ in 1..1000 {
+        assert_eq!(shell.say("RCPT TO:<x@b.c>"), "250 2.1.5");
+    }
+    for _ in 0..10_000 {
+        assert_eq!(shell.say("RCPT TO:<x@b.c>"), "452 4.5.3");
+    }
+    assert_eq!(shell.closed, None);
+    shell.say("RCPT TO:<x@b.c>");
+    assert_eq!(shell.closed, Some(CloseReason::TooManyErrors));
+}
+
+#[test]
+fn threat_05_lines_that_do_not_end_in_crlf_are_errors_and_not_commands() {
     let mut shell = Shell::mx();
     assert_eq!(shell.say("EHLO a"), "250");
     for line in [
@@ -127,7 +142,7 @@ fn lines_that_do_not_end_in_crlf_are_errors_and_not_commands() {
 }
 
 #[test]
-fn an_overlong_line_is_skipped() {
+fn threat_05_an_overlong_line_is_skipped() {
     let mut shell = Shell::mx();
     let long = format!("NOOP {}", "x".repeat(4096));
     shell.dialogue(&[(&long, "500 5.5.2"), ("NOOP", "250 2.0.0")]);
@@ -158,7 +173,7 @@ fn nothing_is_kept_of_what_is_far_too_big() {
 }
 
 #[test]
-fn a_flood_of_parameters_is_one_error() {
+fn threat_05_a_flood_of_parameters_is_one_error() {
     use crate::limits::PARAMETERS_MAX;
     let mut shell = Shell::mx();
     shell.say("EHLO a");
