@@ -6,7 +6,7 @@ use crate::session::Session;
 const ALWAYS: &str = "IMAP4rev1 IMAP4rev2 SASL-IR ID ENABLE";
 const BEFORE_LOGIN: &str = "LITERAL-";
 const AFTER_LOGIN: &str = "LITERAL+ IDLE NAMESPACE CHILDREN UIDPLUS UNSELECT MOVE SPECIAL-USE \
-                           CREATE-SPECIAL-USE LIST-EXTENDED LIST-STATUS STATUS=SIZE CONDSTORE ESEARCH \
+                           CREATE-SPECIAL-USE LIST-EXTENDED LIST-STATUS STATUS=SIZE CONDSTORE QRESYNC ESEARCH \
                            SEARCHRES BINARY QUOTA QUOTA=RES-STORAGE QUOTA=RES-MESSAGE";
 
 /// The capabilities of this session in its present state, in one line.

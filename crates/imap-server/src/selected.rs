@@ -33,8 +33,9 @@ pub(crate) struct Selected {
 /// What the client has to be told, in this order.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Differences {
-    /// Sequence numbers to say EXPUNGE for, highest first, so that none moves another.
-    pub(crate) expunged: Vec<u32>,
+    /// Sequence numbers to say EXPUNGE for and their UIDs, highest first, so that
+    /// none moves another.
+    pub(crate) expunged: Vec<(u32, Uid)>,
     /// How many messages there are now, if more came.
     pub(crate) exists: Option<u32>,
     /// Ranks of entries with other flags, after the expunges.
@@ -174,6 +175,11 @@ impl Selected {
         uids
     }
 
+    /// The change up to which the client was told everything.
+    pub(crate) fn told(&self) -> ModSeq {
+        self.told.min(self.expunges_told)
+    }
+
     /// True when nothing happened since the client was told everything.
     pub(crate) fn is_current(&self, newest: &Mailbox) -> bool {
         self.told == newest.highest_modseq() && self.expunges_told == self.told
@@ -247,8 +253,8 @@ impl Selected {
         differences
     }
 
-    /// Removes what is gone; gives the numbers, highest first.
-    fn expunge(&mut self, newest: &Mailbox) -> Vec<u32> {
+    /// Removes what is gone; gives the numbers and UIDs, highest first.
+    fn expunge(&mut self, newest: &Mailbox) -> Vec<(u32, Uid)> {
         let gone: Vec<usize> = match newest.vanished_since(self.expunges_told) {
             Some(uids) => self
                 .ranks_of(&uids)
@@ -263,6 +269,11 @@ impl Selected {
         if gone.is_empty() {
             return Vec::new();
         }
+        let told = gone.iter().rev().filter_map(|&rank| {
+            let number = u32::try_from(rank + 1).ok()?;
+            Some((number, self.entries.get(rank)?.uid))
+        });
+        let told = told.collect();
         if gone.len() <= CUT_MAX {
             for rank in gone.iter().rev() {
                 self.entries.remove(*rank);
@@ -278,10 +289,7 @@ impl Selected {
             });
             self.entries = kept.map(|(_, entry)| entry.clone()).collect();
         }
-        gone.iter()
-            .rev()
-            .filter_map(|&rank| u32::try_from(rank + 1).ok())
-            .collect()
+        told
     }
 
     fn is_gone(&self, rank: usize, newest: &Mailbox) -> bool {

@@ -17,7 +17,7 @@ use imap_proto::response::{self, Code, Status};
 use imap_proto::{
     AppendHead, ErrorKind, Event, Framer, LiteralHead, NameForm, ParseError, Tag, parse_command,
 };
-use mailbox_model::{Mailbox, UidSet, View};
+use mailbox_model::{Mailbox, Uid, UidSet, View};
 use mailstore::Account;
 use observe::SessionGauge;
 use runtime::Monotonic;
@@ -30,6 +30,8 @@ use std::time::Duration;
 pub(crate) struct Enabled {
     pub(crate) condstore: bool,
     pub(crate) rev2: bool,
+    /// Always with `condstore`.
+    pub(crate) qresync: bool,
 }
 
 /// Who logged in.
@@ -233,9 +235,7 @@ impl Session {
         };
         let all = mode == SyncMode::Everything;
         let differences = selected.sync(&mailbox, all, own);
-        for number in differences.expunged {
-            response::untagged(&mut self.out, format_args!("{number} EXPUNGE"));
-        }
+        tell_expunged(&mut self.out, &differences.expunged, self.enabled.qresync);
         if let Some(count) = differences.exists {
             response::untagged(&mut self.out, format_args!("{count} EXISTS"));
             if !self.enabled.rev2 {
@@ -346,5 +346,17 @@ impl Session {
             // RFC 9051 §7.1.5: the autologout says so.
             None => Box::pin(self.bye("you were silent for too long")).await,
         }
+    }
+}
+
+/// RFC 7162 §3.2.10: with QRESYNC on, VANISHED is told instead of EXPUNGE.
+fn tell_expunged(out: &mut Vec<u8>, gone: &[(u32, Uid)], qresync: bool) {
+    if !qresync {
+        for (number, _) in gone {
+            response::untagged(out, format_args!("{number} EXPUNGE"));
+        }
+    } else if !gone.is_empty() {
+        let uids = gone.iter().rev().map(|(_, uid)| uid.0);
+        response::vanished(out, &imap_proto::sequence::ranges_of(uids), false);
     }
 }

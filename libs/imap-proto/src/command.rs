@@ -9,7 +9,7 @@ use crate::limits::TAG_BYTES_MAX;
 use crate::list_pattern::ListPattern;
 use crate::mailbox_name::MailboxName;
 use crate::search::SearchCommand;
-use crate::sequence::SequenceSet;
+use crate::sequence::{Ranges, SequenceSet};
 use std::fmt;
 
 /// A command's tag.
@@ -192,6 +192,22 @@ pub struct SelectCommand {
     pub mailbox: MailboxName,
     /// `(CONDSTORE)` was given (RFC 7162 §3.1.8).
     pub condstore: bool,
+    /// `(QRESYNC (…))` was given (RFC 7162 §3.2.5).
+    pub qresync: Option<Qresync>,
+}
+
+/// What a client remembers of a mailbox (RFC 7162 §3.2.5). Nothing of it is
+/// checked to be true.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Qresync {
+    /// UIDVALIDITY.
+    pub uid_validity: u32,
+    /// HIGHESTMODSEQ.
+    pub modseq: u64,
+    /// The UIDs that it knows; all that there can be if it says nothing.
+    pub known: Option<Ranges>,
+    /// Sequence numbers and the UIDs that they had, one for one.
+    pub matches: Option<(Ranges, Ranges)>,
 }
 
 /// What precedes the message of an APPEND.

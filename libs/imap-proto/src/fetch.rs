@@ -15,6 +15,8 @@ pub struct FetchCommand {
     pub items: Vec<FetchItem>,
     /// CHANGEDSINCE of RFC 7162 §3.1.4.
     pub changed_since: Option<u64>,
+    /// VANISHED of RFC 7162 §3.2.6: also what is gone since then.
+    pub vanished: bool,
 }
 
 /// One data item.

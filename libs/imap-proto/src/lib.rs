@@ -32,8 +32,8 @@ pub mod search;
 pub mod sequence;
 
 pub use command::{
-    AppendHead, Command, ListCommand, ReturnOption, SelectCommand, SelectionOption, SpecialUse,
-    StatusItem, StoreAction, StoreCommand, Tag,
+    AppendHead, Command, ListCommand, Qresync, ReturnOption, SelectCommand, SelectionOption,
+    SpecialUse, StatusItem, StoreAction, StoreCommand, Tag,
 };
 pub use date::{Date, DateTime};
 pub use fetch::{FetchCommand, FetchItem, Partial, Section, SectionText};

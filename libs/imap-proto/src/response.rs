@@ -147,6 +147,17 @@ pub fn untagged(out: &mut Vec<u8>, args: fmt::Arguments<'_>) {
     put(out, format_args!("* {args}\r\n"));
 }
 
+/// VANISHED (RFC 7162 §3.2.10): UIDs that are gone; `earlier` if the client is
+/// to take them from no count.
+pub fn vanished(out: &mut Vec<u8>, uids: &[(u32, u32)], earlier: bool) {
+    out.extend_from_slice(b"* VANISHED ");
+    if earlier {
+        out.extend_from_slice(b"(EARLIER) ");
+    }
+    sequence::write_ranges(out, uids);
+    out.extend_from_slice(b"\r\n");
+}
+
 /// An untagged status response.
 pub fn untagged_status(out: &mut Vec<u8>, status: Status, code: Option<&Code>, text: &str) {
     status_line(out, "*", status, code, text);

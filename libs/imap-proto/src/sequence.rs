@@ -26,6 +26,9 @@ impl SequenceRange {
     }
 }
 
+/// Ascending ranges that neither touch nor overlap.
+pub type Ranges = Vec<(u32, u32)>;
+
 /// A set as a client wrote it, or `$`, the saved result (RFC 5182).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SequenceSet {
@@ -39,7 +42,7 @@ impl SequenceSet {
     /// The set as ascending ranges that neither touch nor overlap, with `*` resolved.
     /// Empty for [`SequenceSet::Saved`], which only the session can resolve.
     #[must_use]
-    pub fn resolve(&self, largest: u32) -> Vec<(u32, u32)> {
+    pub fn resolve(&self, largest: u32) -> Ranges {
         match self {
             Self::Saved => Vec::new(),
             Self::Ranges(ranges) => merge(ranges.iter().map(|r| r.resolve(largest)).collect()),

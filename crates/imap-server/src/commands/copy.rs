@@ -1,5 +1,6 @@
 //! COPY and MOVE with their UID forms (RFC 9051 §6.4.7, §6.4.8; UIDPLUS: RFC 4315).
 
+use crate::commands::qresync;
 use crate::commands::select::find;
 use crate::reply::{Executed, Reply, SyncMode, store_failed};
 use crate::selected::OwnStore;
@@ -59,7 +60,11 @@ pub(crate) async fn move_(
         response::untagged_status(&mut session.out, Status::Ok, Some(&code), "moved");
     }
     session.sync(SyncMode::Everything, OwnStore::None).await?;
-    Ok(Reply::ok("moved"))
+    let reply = Reply::ok("moved");
+    Ok(match qresync::newest_told(session).await? {
+        Some(code) => reply.with_code(code),
+        None => reply,
+    })
 }
 
 fn resolve(

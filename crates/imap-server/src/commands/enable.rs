@@ -10,6 +10,7 @@ pub(crate) fn run(session: &mut Session, names: &[String]) -> Reply {
         // Unknown names are passed over, RFC 5161 §3.1.
         let name = match name.as_str() {
             "CONDSTORE" => "CONDSTORE",
+            "QRESYNC" => "QRESYNC",
             "IMAP4REV2" => {
                 session.enabled.rev2 = true;
                 "IMAP4rev2"
@@ -24,7 +25,9 @@ pub(crate) fn run(session: &mut Session, names: &[String]) -> Reply {
     session.framer.set_form(form);
     let list: String = enabled.iter().flat_map(|name| [" ", name]).collect();
     response::untagged(&mut session.out, format_args!("ENABLED{list}"));
-    if enabled.contains(&"CONDSTORE") {
+    // RFC 7162 §3.2.3: ENABLE QRESYNC is ENABLE CONDSTORE too.
+    session.enabled.qresync |= enabled.contains(&"QRESYNC");
+    if session.enabled.qresync || enabled.contains(&"CONDSTORE") {
         condstore(session);
     }
     Reply::ok("enabled what there is")

@@ -1,5 +1,6 @@
 //! EXPUNGE and UID EXPUNGE (RFC 9051 §6.4.3, §6.4.9).
 
+use crate::commands::qresync;
 use crate::reply::{Executed, Reply, SyncMode, store_failed};
 use crate::session::Session;
 use imap_proto::SequenceSet;
@@ -28,5 +29,9 @@ pub(crate) async fn run(session: &mut Session, set: Option<&SequenceSet>) -> Exe
     if let Err(error) = login.account.expunge(selected.id, which).await {
         return Ok(store_failed(&error));
     }
-    Ok(Reply::ok("expunged").with_sync(SyncMode::Everything))
+    let reply = Reply::ok("expunged").with_sync(SyncMode::Everything);
+    Ok(match qresync::newest_told(session).await? {
+        Some(code) => reply.with_code(code),
+        None => reply,
+    })
 }

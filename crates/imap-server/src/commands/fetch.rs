@@ -1,6 +1,6 @@
 //! FETCH and UID FETCH (RFC 9051 §6.4.5; CHANGEDSINCE: RFC 7162 §3.1.4).
 
-use crate::commands::enable;
+use crate::commands::{enable, qresync};
 use crate::fetch::{Message, Rendered, is_in_entry, opens_message, write_message};
 use crate::limits::{OUTPUT_BYTES, READ_AHEAD_BYTES, RECORDS_PER_READ};
 use crate::reply::{Ended, Executed, Reply, SyncMode};
@@ -26,6 +26,10 @@ struct Outcome {
 }
 
 pub(crate) async fn run(session: &mut Session, command: FetchCommand) -> Executed {
+    // RFC 7162 §3.2.6
+    if command.vanished && !session.enabled.qresync {
+        return Ok(Reply::bad("enable QRESYNC first"));
+    }
     let mut items = command.items;
     if command.uid && !items.contains(&FetchItem::Uid) {
         items.insert(0, FetchItem::Uid);
@@ -35,6 +39,10 @@ pub(crate) async fn run(session: &mut Session, command: FetchCommand) -> Execute
     }
     if items.contains(&FetchItem::ModSeq) {
         enable::condstore(session);
+    }
+    if command.vanished {
+        let since = command.changed_since.unwrap_or(0);
+        qresync::tell_vanished(session, &command.set, since).await?;
     }
     let (Some(selected), Some(login)) = (&session.selected, &session.login) else {
         return Ok(Reply::bad("select a mailbox first"));

@@ -13,6 +13,7 @@ mod idle;
 mod list;
 mod login;
 mod namespace;
+mod qresync;
 mod quota;
 mod rename;
 mod search;
@@ -71,8 +72,8 @@ async fn dispatch(session: &mut Session, tag: &Tag, command: Command) -> Execute
             login::authenticate(session, &mechanism, initial.as_deref()).await
         }
         Command::Enable(names) => Ok(enable::run(session, &names)),
-        Command::Select(select) => Ok(select::run(session, &select, select::Access::ReadWrite)),
-        Command::Examine(select) => Ok(select::run(session, &select, select::Access::ReadOnly)),
+        Command::Select(select) => select::run(session, &select, select::Access::ReadWrite).await,
+        Command::Examine(select) => select::run(session, &select, select::Access::ReadOnly).await,
         Command::Create {
             mailbox,
             special_use,

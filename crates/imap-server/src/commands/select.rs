@@ -1,8 +1,9 @@
 //! SELECT and EXAMINE (RFC 9051 §6.3.2, §6.3.3; CONDSTORE: RFC 7162 §3.1.8).
 
+use crate::commands::qresync;
 use crate::limits::KEYWORDS_LISTED_MAX;
 use crate::list::{self, write_list_line};
-use crate::reply::{Reply, SyncMode};
+use crate::reply::{Executed, Reply, SyncMode};
 use crate::selected::Selected;
 use crate::session::Session;
 use imap_proto::response::{self, Code, Status};
@@ -16,7 +17,16 @@ pub(crate) enum Access {
     ReadOnly,
 }
 
-pub(crate) fn run(session: &mut Session, command: &SelectCommand, access: Access) -> Reply {
+pub(crate) async fn run(
+    session: &mut Session,
+    command: &SelectCommand,
+    access: Access,
+) -> Executed {
+    // RFC 7162 §3.2.5
+    if command.qresync.is_some() && !session.enabled.qresync {
+        return Ok(Reply::bad("enable QRESYNC first"));
+    }
+
     // RFC 9051 §6.3.2: the selection ends even when the new one fails.
     if session.selected.take().is_some() {
         response::untagged_status(
@@ -30,23 +40,26 @@ pub(crate) fn run(session: &mut Session, command: &SelectCommand, access: Access
         session.enabled.condstore = true;
     }
     let Some(view) = session.view() else {
-        return Reply::bad("log in first");
+        return Ok(Reply::bad("log in first"));
     };
     let Some(mailbox) = find(&view, &command.mailbox) else {
-        return Reply::no(Code::NON_EXISTENT, "there is no such mailbox")
-            .with_sync(SyncMode::Nothing);
+        return Ok(
+            Reply::no(Code::NON_EXISTENT, "there is no such mailbox").with_sync(SyncMode::Nothing)
+        );
     };
     let mut selected = Selected::new(mailbox, access == Access::ReadOnly);
     selected.keywords_told = view.keywords().len();
     describe(session, &view, mailbox, access);
     session.selected = Some(Box::new(selected));
+    if let Some(remembered) = &command.qresync {
+        qresync::resynchronise(session, &view, mailbox, remembered).await?;
+    }
     let code = match access {
         Access::ReadWrite => Code::READ_WRITE,
         Access::ReadOnly => Code::READ_ONLY,
     };
-    Reply::ok("selected")
-        .with_code(code)
-        .with_sync(SyncMode::Nothing)
+    let reply = Reply::ok("selected").with_code(code);
+    Ok(reply.with_sync(SyncMode::Nothing))
 }
 
 /// The mailbox of a name that the client gave.

@@ -10,6 +10,7 @@ mod limits;
 mod login;
 mod mailboxes;
 mod messages;
+mod qresync;
 mod rev2;
 mod search;
 mod storm;

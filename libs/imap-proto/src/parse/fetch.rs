@@ -8,7 +8,7 @@ use crate::parse::{ErrorKind, sequence};
 
 /// ```abnf
 /// fetch          = "FETCH" SP sequence-set SP ("ALL" / "FULL" / "FAST" / fetch-att / "(" fetch-att *(SP fetch-att) ")") [fetch-modifiers]
-/// fetch-modifier = "CHANGEDSINCE" SP mod-sequence-value
+/// fetch-modifier = "CHANGEDSINCE" SP mod-sequence-value / "VANISHED"
 /// ```
 pub(crate) fn fetch(cursor: &mut Cursor<'_>, uid: bool) -> Parsed<Command> {
     let set = sequence::argument(cursor)?;
@@ -23,8 +23,13 @@ pub(crate) fn fetch(cursor: &mut Cursor<'_>, uid: bool) -> Parsed<Command> {
         items = item_or_macro(cursor)?;
     }
     let mut changed_since = None;
+    let mut vanished = false;
     if cursor.take(b' ') {
         cursor.list(false, |cursor| {
+            if cursor.take_prefix("VANISHED") {
+                vanished = true;
+                return Ok(());
+            }
             if !cursor.take_prefix("CHANGEDSINCE ") {
                 return syntax("an unknown modifier of FETCH");
             }
@@ -32,11 +37,16 @@ pub(crate) fn fetch(cursor: &mut Cursor<'_>, uid: bool) -> Parsed<Command> {
             Ok(())
         })?;
     }
+    // RFC 7162 §3.2.6
+    if vanished && (changed_since.is_none() || !uid) {
+        return syntax("VANISHED is for UID FETCH with CHANGEDSINCE");
+    }
     Ok(Command::Fetch(FetchCommand {
         uid,
         set,
         items,
         changed_since,
+        vanished,
     }))
 }
 

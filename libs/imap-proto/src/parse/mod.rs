@@ -14,7 +14,7 @@ mod store;
 
 pub use append::parse_append_head;
 
-use crate::command::{Command, SelectCommand, SpecialUse, StatusItem, Tag};
+use crate::command::{Command, Qresync, SelectCommand, SpecialUse, StatusItem, Tag};
 use crate::cursor::{Cursor, Parsed, syntax};
 use crate::limits::ID_PAIRS_MAX;
 use crate::mailbox_name::{MailboxName, NameError, NameForm};
@@ -152,20 +152,64 @@ fn mailbox_argument(cursor: &mut Cursor<'_>, form: NameForm) -> Parsed<MailboxNa
 /// ```abnf
 /// select        = "SELECT" SP mailbox [select-params]
 /// select-params = SP "(" select-param *(SP select-param) ")"
+/// select-param  = "CONDSTORE" / "QRESYNC" SP "(" uidvalidity SP mod-sequence-value
+///                 [SP known-uids] [SP seq-match-data] ")"
 /// ```
 fn select(cursor: &mut Cursor<'_>, form: NameForm) -> Parsed<SelectCommand> {
     let mailbox = mailbox_argument(cursor, form)?;
     let mut condstore = false;
+    let mut remembered = None;
     if cursor.take(b' ') {
         cursor.list(false, |cursor| match cursor.word()?.as_str() {
             "CONDSTORE" => {
                 condstore = true;
                 Ok(())
             }
+            "QRESYNC" => {
+                remembered = Some(qresync(cursor)?);
+                Ok(())
+            }
             _ => syntax("an unknown parameter of SELECT"),
         })?;
     }
-    Ok(SelectCommand { mailbox, condstore })
+    Ok(SelectCommand {
+        mailbox,
+        condstore,
+        qresync: remembered,
+    })
+}
+
+/// ```abnf
+/// known-uids     = sequence-set ; without "*"
+/// seq-match-data = "(" known-sequence-set SP known-uid-set ")"
+/// ```
+fn qresync(cursor: &mut Cursor<'_>) -> Parsed<Qresync> {
+    cursor.expect(b' ', "QRESYNC takes what is remembered")?;
+    cursor.expect(b'(', "an opening parenthesis is missing")?;
+    let uid_validity = cursor.nz_number()?.get();
+    cursor.space()?;
+    let modseq = cursor.number64()?;
+    let mut known = None;
+    let mut matches = None;
+    while matches.is_none() && cursor.take(b' ') {
+        if cursor.take(b'(') {
+            let numbers = sequence::known(cursor)?;
+            cursor.space()?;
+            matches = Some((numbers, sequence::known(cursor)?));
+            cursor.expect(b')', "a closing parenthesis is missing")?;
+        } else if known.is_none() {
+            known = Some(sequence::known(cursor)?);
+        } else {
+            return syntax("known UIDs are given once");
+        }
+    }
+    cursor.expect(b')', "a closing parenthesis is missing")?;
+    Ok(Qresync {
+        uid_validity,
+        modseq,
+        known,
+        matches,
+    })
 }
 
 /// ```abnf

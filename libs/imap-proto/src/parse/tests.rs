@@ -154,9 +154,29 @@ fn select_status_id_enable() {
         ok("SELECT \"My Box\" (CONDSTORE)"),
         Command::Select(SelectCommand {
             mailbox: name("My Box"),
-            condstore: true
+            condstore: true,
+            qresync: None,
         })
     );
+    // RFC 7162 §3.2.5
+    let remembered = |command| match ok(command) {
+        Command::Select(select) | Command::Examine(select) => select.qresync,
+        other => panic!("{other:?}"),
+    };
+    let qresync = Qresync {
+        uid_validity: 67890007,
+        modseq: 20_050_715_194_045_000,
+        known: Some(vec![(41, 211), (214, 541)]),
+        matches: Some((vec![(1, 2), (5, 5)], vec![(41, 41), (43, 43), (99, 99)])),
+    };
+    assert_eq!(
+        remembered(
+            "SELECT INBOX (QRESYNC (67890007 20050715194045000 41:211,214:541 (1:2,5 41,43,99)))"
+        ),
+        Some(qresync)
+    );
+    let short = remembered("EXAMINE INBOX (CONDSTORE QRESYNC (7 9))");
+    assert!(short.is_some_and(|short| short.known.is_none() && short.matches.is_none()));
     assert!(parse("SELECT x (FOO)").is_err());
     assert_eq!(
         ok("STATUS blurdybloop (UIDNEXT messages)"),

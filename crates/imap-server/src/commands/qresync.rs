@@ -1,0 +1,178 @@
+//! Quick resynchronisation (RFC 7162 §3.2): what is gone, and what changed, since
+//! a state that the client remembers.
+//!
+//! The mailbox remembers so many expunges. For an older state, and for one that
+//! never was, every UID that is not there counts as gone: more than was asked,
+//! never less.
+
+use crate::fetch;
+use crate::limits::OUTPUT_BYTES;
+use crate::reply::{Ended, SyncMode};
+use crate::selected::OwnStore;
+use crate::session::Session;
+use imap_proto::Qresync;
+use imap_proto::response::{self, Code};
+use imap_proto::sequence::{self, Ranges};
+use mailbox_model::{Mailbox, ModSeq, Uid, View};
+
+/// Tells what SELECT's parameter asks for (RFC 7162 §3.2.5).
+pub(crate) async fn resynchronise(
+    session: &mut Session,
+    view: &View,
+    mailbox: &Mailbox,
+    remembered: &Qresync,
+) -> Result<(), Ended> {
+    if remembered.uid_validity != mailbox.uid_validity().0 {
+        return Ok(());
+    }
+    let since = state(mailbox, remembered.modseq);
+    let all = last_uid(mailbox).map(|last| (1, last));
+    let mut known = match &remembered.known {
+        Some(known) => known.clone(),
+        None => all.into_iter().collect(),
+    };
+    let gone = vanished(
+        mailbox,
+        since,
+        &above(known.clone(), unmoved(mailbox, remembered)),
+    );
+    if !gone.is_empty() {
+        response::vanished(&mut session.out, &gone, true);
+    }
+    if remembered.known.is_some() {
+        known = both(&known, &all.into_iter().collect::<Ranges>());
+    }
+    for (rank, entry) in mailbox.changed_since(since) {
+        if !sequence::contains(&known, entry.uid.0) {
+            continue;
+        }
+        if let Some(selected) = &session.selected {
+            fetch::write_flags_update(&mut session.out, selected, rank, view, session.enabled);
+        }
+        if session.out.len() >= OUTPUT_BYTES {
+            session.flush().await?;
+        }
+    }
+    Ok(())
+}
+
+/// What is told of a set by UID FETCH with VANISHED (RFC 7162 §3.2.6). Everything
+/// newer is told first, so that nothing is told twice.
+pub(crate) async fn tell_vanished(
+    session: &mut Session,
+    set: &imap_proto::SequenceSet,
+    since: u64,
+) -> Result<(), Ended> {
+    session.sync(SyncMode::Everything, OwnStore::None).await?;
+    let Some(view) = session.view() else {
+        return Ok(());
+    };
+    let Some(mailbox) = session.selected_mailbox(&view) else {
+        return Ok(());
+    };
+    // What is gone may have had the last UID.
+    let set = set.resolve(last_uid(&mailbox).unwrap_or(0));
+    let gone = vanished(&mailbox, state(&mailbox, since), &set);
+    if !gone.is_empty() {
+        response::vanished(&mut session.out, &gone, true);
+    }
+    Ok(())
+}
+
+/// Tells everything; then, with QRESYNC on, the state that the client has
+/// (RFC 7162 §3.2.7, §3.2.9; RFC 6851 §4.4).
+pub(crate) async fn newest_told(session: &mut Session) -> Result<Option<Code>, Ended> {
+    if !session.enabled.qresync {
+        return Ok(None);
+    }
+    session.sync(SyncMode::Everything, OwnStore::None).await?;
+    let told = session.selected.as_ref().map(|selected| selected.told());
+    Ok(told.map(|told| Code::HighestModSeq(told.0.max(1))))
+}
+
+/// A state that the mailbox has not reached is none of its own: nothing can be
+/// said of what came after it.
+fn state(mailbox: &Mailbox, modseq: u64) -> ModSeq {
+    if modseq > mailbox.highest_modseq().0.max(1) {
+        ModSeq(0)
+    } else {
+        ModSeq(modseq)
+    }
+}
+
+/// The last UID that was ever given.
+fn last_uid(mailbox: &Mailbox) -> Option<u32> {
+    mailbox.uid_next().0.checked_sub(1).filter(|&last| last > 0)
+}
+
+/// The UIDs among these that are gone since then.
+fn vanished(mailbox: &Mailbox, since: ModSeq, among: &[(u32, u32)]) -> Ranges {
+    let gone = match mailbox.vanished_since(since) {
+        Some(uids) => uids.ranges().map(|(a, b)| (a.0, b.0)).collect(),
+        None => absent(mailbox),
+    };
+    both(&gone, among)
+}
+
+/// All UIDs that were given and are not there.
+fn absent(mailbox: &Mailbox) -> Ranges {
+    let mut absent = Vec::new();
+    let mut next = 1;
+    for entry in mailbox.entries() {
+        if entry.uid.0 > next {
+            absent.push((next, entry.uid.0 - 1));
+        }
+        next = entry.uid.0.saturating_add(1);
+    }
+    if let Some(last) = last_uid(mailbox)
+        && last >= next
+    {
+        absent.push((next, last));
+    }
+    absent
+}
+
+/// The last UID up to which nothing that the client knew is gone, by what it says
+/// of sequence numbers: a message that still has its number has lost none before
+/// it (RFC 7162 §3.2.5.2).
+fn unmoved(mailbox: &Mailbox, remembered: &Qresync) -> Uid {
+    let Some((numbers, uids)) = &remembered.matches else {
+        return Uid(0);
+    };
+    let each = |ranges: &Ranges| ranges.clone().into_iter().flat_map(|(a, b)| a..=b);
+    let mut last = Uid(0);
+    // Ends with the mailbox at the latest, whatever the client says.
+    for (number, uid) in each(numbers).zip(each(uids)) {
+        let entry = mailbox.entries().get(number as usize - 1);
+        if entry.is_none_or(|entry| entry.uid.0 != uid) {
+            break;
+        }
+        last = Uid(uid);
+    }
+    last
+}
+
+/// What of ascending ranges lies above a UID.
+fn above(ranges: Ranges, uid: Uid) -> Ranges {
+    let cut = ranges.into_iter().filter(|&(_, to)| to > uid.0);
+    cut.map(|(from, to)| (from.max(uid.0.saturating_add(1)), to))
+        .collect()
+}
+
+/// What lies in both of two lists of ascending ranges.
+fn both(a: &[(u32, u32)], b: &[(u32, u32)]) -> Ranges {
+    let (mut a, mut b) = (a.iter().peekable(), b.iter().peekable());
+    let mut common = Vec::new();
+    while let (Some(&&(a_from, a_to)), Some(&&(b_from, b_to))) = (a.peek(), b.peek()) {
+        let (from, to) = (a_from.max(b_from), a_to.min(b_to));
+        if from <= to {
+            common.push((from, to));
+        }
+        if a_to <= b_to {
+            a.next();
+        } else {
+            b.next();
+        }
+    }
+    common
+}
