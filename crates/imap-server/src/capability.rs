@@ -7,12 +7,13 @@ const ALWAYS: &str = "IMAP4rev1 IMAP4rev2 SASL-IR ID ENABLE";
 const BEFORE_LOGIN: &str = "LITERAL-";
 const AFTER_LOGIN: &str = "LITERAL+ IDLE NAMESPACE CHILDREN UIDPLUS UNSELECT MOVE SPECIAL-USE \
                            CREATE-SPECIAL-USE LIST-EXTENDED LIST-STATUS STATUS=SIZE CONDSTORE QRESYNC ESEARCH \
-                           SEARCHRES BINARY QUOTA QUOTA=RES-STORAGE QUOTA=RES-MESSAGE";
+                           SEARCHRES WITHIN BINARY OBJECTID PREVIEW UNAUTHENTICATE QUOTA QUOTA=RES-STORAGE QUOTA=RES-MESSAGE";
 
 /// The capabilities of this session in its present state, in one line.
 pub(crate) fn capabilities(session: &Session) -> String {
     if session.login.is_some() {
-        return format!("{ALWAYS} {AFTER_LOGIN}");
+        let limit = session.config.append_bytes_max;
+        return format!("{ALWAYS} {AFTER_LOGIN} APPENDLIMIT={limit}");
     }
     let mut names = format!("{ALWAYS} {BEFORE_LOGIN}");
     if session.may_start_tls() {

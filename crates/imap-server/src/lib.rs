@@ -25,6 +25,7 @@ mod config;
 mod fetch;
 pub mod limits;
 mod list;
+mod object_id;
 mod reply;
 mod search;
 mod selected;

@@ -258,6 +258,18 @@ impl Session {
         Ok(())
     }
 
+    /// Nobody is logged in any more; what was switched on is off, and the time
+    /// for a login begins anew.
+    pub(crate) fn forget_login(&mut self) {
+        self.selected = None;
+        self.login = None;
+        self.enabled = Enabled::default();
+        self.framer.set_unauthenticated();
+        let form = self.name_form();
+        self.framer.set_form(form);
+        self.begun = self.ports.runtime.monotonic();
+    }
+
     /// The account's newest state.
     pub(crate) fn view(&self) -> Option<Arc<View>> {
         self.login.as_ref().map(|login| login.account.view())

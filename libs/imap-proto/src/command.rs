@@ -111,6 +111,8 @@ pub enum Command {
     Idle,
     /// CHECK (RFC 3501 §6.4.1)
     Check,
+    /// UNAUTHENTICATE (RFC 8437)
+    Unauthenticate,
     /// CLOSE
     Close,
     /// UNSELECT
@@ -172,6 +174,7 @@ impl Command {
             Self::Status { .. } => "STATUS",
             Self::Idle => "IDLE",
             Self::Check => "CHECK",
+            Self::Unauthenticate => "UNAUTHENTICATE",
             Self::Close => "CLOSE",
             Self::Unselect => "UNSELECT",
             Self::Expunge(_) => "EXPUNGE",
@@ -313,10 +316,14 @@ pub enum StatusItem {
     Recent,
     /// HIGHESTMODSEQ (RFC 7162)
     HighestModSeq,
+    /// APPENDLIMIT (RFC 7889)
+    AppendLimit,
+    /// MAILBOXID (RFC 8474 §4.3)
+    MailboxId,
 }
 
 impl StatusItem {
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::Messages,
         Self::UidNext,
         Self::UidValidity,
@@ -326,6 +333,8 @@ impl StatusItem {
         Self::Size,
         Self::Recent,
         Self::HighestModSeq,
+        Self::AppendLimit,
+        Self::MailboxId,
     ];
 
     /// Its name on the wire.
@@ -341,6 +350,8 @@ impl StatusItem {
             Self::Size => "SIZE",
             Self::Recent => "RECENT",
             Self::HighestModSeq => "HIGHESTMODSEQ",
+            Self::AppendLimit => "APPENDLIMIT",
+            Self::MailboxId => "MAILBOXID",
         }
     }
 }

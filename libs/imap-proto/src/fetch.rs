@@ -44,6 +44,12 @@ pub enum FetchItem {
     Uid,
     /// MODSEQ (RFC 7162)
     ModSeq,
+    /// EMAILID (RFC 8474 §5.1)
+    EmailId,
+    /// THREADID (RFC 8474 §5.2)
+    ThreadId,
+    /// PREVIEW (RFC 8970), LAZY or not
+    Preview,
     /// `BODY[...]`
     BodySection {
         /// BODY.PEEK: `\Seen` is not set.
@@ -131,6 +137,9 @@ impl FetchItem {
             Self::BodyStructure => "BODYSTRUCTURE",
             Self::Uid => "UID",
             Self::ModSeq => "MODSEQ",
+            Self::EmailId => "EMAILID",
+            Self::ThreadId => "THREADID",
+            Self::Preview => "PREVIEW",
             Self::BodySection {
                 section, partial, ..
             } => {

@@ -62,6 +62,8 @@ pub enum Code {
     Capability(String),
     /// BADCHARSET with what is understood.
     BadCharset,
+    /// MAILBOXID (RFC 8474 §4)
+    MailboxId(String),
 }
 
 impl Code {
@@ -132,6 +134,7 @@ impl Code {
                 sequence::write_numbers(out, numbers.iter().copied());
             }
             Self::Capability(names) => put(out, format_args!("CAPABILITY {names}")),
+            Self::MailboxId(id) => put(out, format_args!("MAILBOXID ({id})")),
             Self::BadCharset => out.extend_from_slice(b"BADCHARSET (US-ASCII UTF-8)"),
         }
     }

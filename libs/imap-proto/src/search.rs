@@ -75,6 +75,14 @@ pub enum SearchKey {
     Larger(u64),
     /// SMALLER
     Smaller(u64),
+    /// OLDER (RFC 5032): internal date at least so many seconds ago.
+    Older(u32),
+    /// YOUNGER: internal date at most so many seconds ago.
+    Younger(u32),
+    /// EMAILID (RFC 8474 §6)
+    EmailId(String),
+    /// THREADID
+    ThreadId(String),
     /// MODSEQ (RFC 7162 §3.1.5); entry names carry no meaning here.
     ModSeq(u64),
 }

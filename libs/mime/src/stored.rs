@@ -99,6 +99,14 @@ impl<'a> StoredDigest<'a> {
         self.sent.map(|date| date.local_day())
     }
 
+    /// The first words of the text.
+    ///
+    /// # Errors
+    /// The record is damaged there.
+    pub fn preview(&self) -> Result<&'a str, DecodeError> {
+        self.behind(2)?.text()
+    }
+
     /// The subject, decoded.
     ///
     /// # Errors

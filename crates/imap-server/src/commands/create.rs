@@ -1,5 +1,6 @@
 //! CREATE (RFC 9051 §6.3.4; USE: RFC 6154 §3).
 
+use crate::object_id;
 use crate::reply::{Executed, Reply, store_failed};
 use crate::session::Session;
 use imap_proto::response::Code;
@@ -38,7 +39,8 @@ pub(crate) async fn run(
         Err(error) => return Ok(Reply::no(Code::CANNOT, error.to_string())),
     };
     match login.account.create_mailbox(&name, role).await {
-        Ok(_) => Ok(Reply::ok("created")),
+        // RFC 8474 §4.1
+        Ok(id) => Ok(Reply::ok("created").with_code(Code::MailboxId(object_id::of_mailbox(id)))),
         Err(error) => Ok(store_failed(&error)),
     }
 }

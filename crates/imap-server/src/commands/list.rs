@@ -59,7 +59,8 @@ pub(crate) async fn list(session: &mut Session, command: &ListCommand) -> Execut
             .filter(|_| listed.is_selected(&command.selection))
             .and_then(|id| view.mailbox(id));
         if let (Some(items), Some(mailbox)) = (status_items, mailbox) {
-            status::write(&mut session.out, mailbox, items, form);
+            let append_limit = session.config.append_bytes_max;
+            status::write(&mut session.out, mailbox, items, form, append_limit);
         }
         if session.out.len() >= OUTPUT_BYTES {
             session.flush().await?;

@@ -171,3 +171,12 @@ async fn failed(session: &mut Session, failure: &AuthFailure) -> Executed {
     }
     Ok(Reply::no(code, failure.to_string()))
 }
+
+/// RFC 8437 §2: the connection is as it was before the login, TLS and all.
+pub(crate) fn unauthenticate(session: &mut Session) -> Reply {
+    session.forget_login();
+    let code = Code::Capability(capabilities(session));
+    Reply::ok("nobody is logged in")
+        .with_code(code)
+        .with_sync(SyncMode::Nothing)
+}

@@ -89,6 +89,7 @@ async fn dispatch(session: &mut Session, tag: &Tag, command: Command) -> Execute
         Command::GetQuotaRoot(mailbox) => Ok(quota::of_mailbox(session, &mailbox)),
         Command::Status { mailbox, items } => Ok(status::run(session, &mailbox, &items)),
         Command::Idle => idle::run(session).await,
+        Command::Unauthenticate => Ok(login::unauthenticate(session)),
         Command::Close => close::close(session).await,
         Command::Unselect => Ok(close::unselect(session)),
         Command::Expunge(set) => expunge::run(session, set.as_ref()).await,

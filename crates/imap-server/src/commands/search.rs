@@ -35,7 +35,12 @@ pub(crate) async fn run(session: &mut Session, tag: &Tag, command: SearchCommand
         return Ok(Reply::bad("select a mailbox first"));
     };
     let account = Arc::clone(&login.account);
-    let test = Arc::new(compile(command.key, selected, &account.view()));
+    let test = Arc::new(compile(
+        command.key,
+        selected,
+        &account.view(),
+        session.ports.runtime.now(),
+    ));
     let entries = selected.entries().clone();
     let (mut found, undecided) = scan(session, entries, Arc::clone(&test)).await;
     let mut broken = false;

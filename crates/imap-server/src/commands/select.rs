@@ -3,6 +3,7 @@
 use crate::commands::qresync;
 use crate::limits::KEYWORDS_LISTED_MAX;
 use crate::list::{self, write_list_line};
+use crate::object_id;
 use crate::reply::{Executed, Reply, SyncMode};
 use crate::selected::Selected;
 use crate::session::Session;
@@ -98,6 +99,9 @@ fn describe(session: &mut Session, view: &View, mailbox: &Mailbox, access: Acces
     // RFC 7162 §3.1.2.1: told whether or not CONDSTORE is on; never zero.
     let modseq = Code::HighestModSeq(mailbox.highest_modseq().0.max(1));
     response::untagged_status(out, Status::Ok, Some(&modseq), "the newest change");
+    // RFC 8474 §4.2
+    let id = Code::MailboxId(object_id::of_mailbox(mailbox.id()));
+    response::untagged_status(out, Status::Ok, Some(&id), "the mailbox's id");
     if rev2 {
         // RFC 9051 §6.3.2: LIST is a required response, and its attributes are accurate.
         let listed = list::of_mailbox(view, mailbox);

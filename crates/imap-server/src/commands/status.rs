@@ -2,6 +2,7 @@
 
 use crate::commands::enable;
 use crate::commands::select::find;
+use crate::object_id;
 use crate::reply::Reply;
 use crate::session::Session;
 use imap_proto::mailbox_name::write_name;
@@ -21,18 +22,36 @@ pub(crate) fn run(session: &mut Session, name: &MailboxName, items: &[StatusItem
     if items.contains(&StatusItem::HighestModSeq) {
         enable::condstore(session);
     }
-    write(&mut session.out, mailbox, items, form);
+    let append_limit = session.config.append_bytes_max;
+    write(&mut session.out, mailbox, items, form, append_limit);
     Reply::ok("that is how it stands")
 }
 
 /// One untagged STATUS response.
-pub(crate) fn write(out: &mut Vec<u8>, mailbox: &Mailbox, items: &[StatusItem], form: NameForm) {
+pub(crate) fn write(
+    out: &mut Vec<u8>,
+    mailbox: &Mailbox,
+    items: &[StatusItem],
+    form: NameForm,
+    append_limit: u64,
+) {
     out.extend_from_slice(b"* STATUS ");
     write_name(out, mailbox.name().as_str(), form);
     out.extend_from_slice(b" (");
     let counters = mailbox.counters();
     for (i, item) in items.iter().enumerate() {
+        if i > 0 {
+            out.push(b' ');
+        }
+        out.extend_from_slice(item.as_str().as_bytes());
+        out.push(b' ');
         let number = match item {
+            StatusItem::MailboxId => {
+                let id = object_id::of_mailbox(mailbox.id());
+                out.extend_from_slice(format!("({id})").as_bytes());
+                continue;
+            }
+            StatusItem::AppendLimit => append_limit,
             StatusItem::Messages => counters.messages,
             StatusItem::UidNext => u64::from(mailbox.uid_next().0),
             StatusItem::UidValidity => u64::from(mailbox.uid_validity().0),
@@ -47,11 +66,6 @@ pub(crate) fn write(out: &mut Vec<u8>, mailbox: &Mailbox, items: &[StatusItem], 
             StatusItem::Recent => 0,
             StatusItem::HighestModSeq => mailbox.highest_modseq().0.max(1),
         };
-        if i > 0 {
-            out.push(b' ');
-        }
-        out.extend_from_slice(item.as_str().as_bytes());
-        out.push(b' ');
         response::write_number(out, number);
     }
     out.extend_from_slice(b")\r\n");

@@ -10,6 +10,7 @@
 mod binary;
 mod body;
 
+use crate::object_id;
 use crate::reply::Ended;
 use crate::selected::Selected;
 use crate::session::{Enabled, Session};
@@ -48,7 +49,12 @@ pub(crate) enum Rendered {
 pub(crate) fn is_in_entry(item: &FetchItem) -> bool {
     matches!(
         item,
-        FetchItem::Flags | FetchItem::Uid | FetchItem::ModSeq | FetchItem::Rfc822Size
+        FetchItem::Flags
+            | FetchItem::Uid
+            | FetchItem::ModSeq
+            | FetchItem::Rfc822Size
+            | FetchItem::EmailId
+            | FetchItem::ThreadId
     )
 }
 
@@ -101,6 +107,11 @@ async fn write_item(
         FetchItem::Uid => response::write_number(out, u64::from(entry.uid.0)),
         FetchItem::ModSeq => write_modseq(out, entry),
         FetchItem::Rfc822Size => response::write_number(out, entry.size),
+        FetchItem::EmailId => {
+            let id = object_id::of_email(entry.email);
+            out.extend_from_slice(format!("({id})").as_bytes());
+        }
+        FetchItem::ThreadId => out.extend_from_slice(b"NIL"),
         _ => {
             let Some((record, digest)) = message.record else {
                 out.extend_from_slice(b"NIL");
@@ -108,6 +119,7 @@ async fn write_item(
             };
             match item {
                 FetchItem::Envelope => out.extend_from_slice(digest.envelope),
+                FetchItem::Preview => return write_preview(session, message, digest.preview()),
                 FetchItem::Body => return write_structure(session, message, digest.body()),
                 FetchItem::BodyStructure => {
                     return write_structure(session, message, digest.body_structure());
@@ -134,6 +146,29 @@ fn write_structure(
     match structure {
         Ok(structure) => {
             session.out.extend_from_slice(structure);
+            Ok(Rendered::Whole)
+        }
+        Err(error) => {
+            body::log_broken(session, message, &error);
+            session.out.extend_from_slice(b"NIL");
+            Ok(Rendered::Broken)
+        }
+    }
+}
+
+/// RFC 8970 §4: in UTF-8, which quotes hold only for clients that take it there.
+fn write_preview(
+    session: &mut Session,
+    message: &Message<'_>,
+    preview: Result<&str, DecodeError>,
+) -> Result<Rendered, Ended> {
+    match preview {
+        Ok(preview) if session.enabled.rev2 => {
+            response::write_utf8_string(&mut session.out, preview);
+            Ok(Rendered::Whole)
+        }
+        Ok(preview) => {
+            response::write_string(&mut session.out, preview.as_bytes());
             Ok(Rendered::Whole)
         }
         Err(error) => {

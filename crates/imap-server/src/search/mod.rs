@@ -10,12 +10,14 @@ mod content;
 pub(crate) use content::Content;
 
 use crate::fetch::internal_date;
+use crate::object_id;
 use crate::selected::Selected;
 use imap_proto::sequence::contains;
 use imap_proto::{Date, SearchKey, SequenceSet};
-use mailbox_model::{Entry, Flag, FlagId, Uid, UidSet, View};
+use mailbox_model::{EmailId, Entry, Flag, FlagId, Uid, UidSet, View};
 use mailstore::EmailRecord;
 use mime::{CACHED_FIELDS, Field, HeaderReader, StoredDigest};
+use runtime::Timestamp;
 
 /// A search key with its sets, flags and texts made ready.
 #[derive(Debug)]
@@ -27,8 +29,14 @@ pub(crate) enum Test {
     Number(Vec<(u32, u32)>),
     Uid(UidSet),
     Flag(FlagId, bool),
-    Address { name: String, needle: String },
-    Header { name: String, needle: String },
+    Address {
+        name: String,
+        needle: String,
+    },
+    Header {
+        name: String,
+        needle: String,
+    },
     Body(String),
     Text(String),
     Received(Relation, Date),
@@ -36,6 +44,11 @@ pub(crate) enum Test {
     Larger(u64),
     Smaller(u64),
     ModSeq(u64),
+    /// Received at this moment or earlier, in Unix seconds.
+    Older(i64),
+    /// Received at this moment or later.
+    Younger(i64),
+    Email(EmailId),
 }
 
 /// How a day lies to the one given.
@@ -56,8 +69,12 @@ pub(crate) struct Facts<'a> {
 }
 
 /// Makes a key ready for this mailbox.
-pub(crate) fn compile(key: SearchKey, selected: &Selected, view: &View) -> Test {
-    let sub = |key| compile(key, selected, view);
+pub(crate) fn compile(key: SearchKey, selected: &Selected, view: &View, now: Timestamp) -> Test {
+    let sub = |key| compile(key, selected, view, now);
+    let ago = |seconds: u32| {
+        let now = i64::try_from(now.unix_seconds()).unwrap_or(i64::MAX);
+        now.saturating_sub(i64::from(seconds))
+    };
     match key {
         SearchKey::All => Test::Known(true),
         SearchKey::Nothing => Test::Known(false),
@@ -97,6 +114,14 @@ pub(crate) fn compile(key: SearchKey, selected: &Selected, view: &View) -> Test 
         SearchKey::SentSince(day) => Test::Sent(Relation::Since, day),
         SearchKey::Larger(size) => Test::Larger(size),
         SearchKey::Smaller(size) => Test::Smaller(size),
+        SearchKey::Older(seconds) => Test::Older(ago(seconds)),
+        SearchKey::Younger(seconds) => Test::Younger(ago(seconds)),
+        SearchKey::EmailId(id) => match object_id::email_of(&id) {
+            Some(email) => Test::Email(email),
+            None => Test::Known(false),
+        },
+        // RFC 8474 §5.2: no message is in a thread here.
+        SearchKey::ThreadId(_) => Test::Known(false),
         SearchKey::ModSeq(modseq) => Test::ModSeq(modseq),
     }
 }
@@ -137,6 +162,16 @@ impl Test {
             Self::Larger(size) => Some(facts.entry.size > *size),
             Self::Smaller(size) => Some(facts.entry.size < *size),
             Self::ModSeq(modseq) => Some(facts.entry.modseq.0 >= *modseq),
+            Self::Email(email) => Some(facts.entry.email == *email),
+            // RFC 5032 §3: by the second, in no zone.
+            Self::Older(moment) => {
+                let (record, _) = facts.record?;
+                Some(record.received_at.unix_seconds <= *moment)
+            }
+            Self::Younger(moment) => {
+                let (record, _) = facts.record?;
+                Some(record.received_at.unix_seconds >= *moment)
+            }
             Self::Received(relation, day) => {
                 let (record, _) = facts.record?;
                 Some(relation.holds(internal_date(record).local_date(), *day))
@@ -223,7 +258,7 @@ fn has_address(field: &Field<'_>, needle: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use mailbox_model::{EmailId, Keywords, ModSeq};
+    use mailbox_model::{Keywords, ModSeq};
 
     #[test]
     fn what_is_not_known_yet_is_asked_for_only_where_it_decides() {

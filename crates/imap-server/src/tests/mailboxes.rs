@@ -41,7 +41,9 @@ async fn everyone_begins_with_mailboxes_of_special_use_which_every_list_tells() 
 async fn names_are_made_with_their_parents_renamed_with_their_children_and_deleted_alone() {
     let world = World::new().await;
     let mut client = world.bob().await;
-    client.check("CREATE a/b/c/", &["OK created"]).await;
+    client
+        .check("CREATE a/b/c/", &["OK [MAILBOXID (…)] created"])
+        .await;
     client
         .check("CREATE a/b/c", &["NO [ALREADYEXISTS] …"])
         .await;
@@ -161,7 +163,10 @@ async fn create_for_a_special_use() {
         .await;
     client.ok("DELETE Archive").await;
     client
-        .check("CREATE m (USE (\\Archive))", &["OK created"])
+        .check(
+            "CREATE m (USE (\\Archive))",
+            &["OK [MAILBOXID (…)] created"],
+        )
         .await;
     client
         .check(
@@ -169,7 +174,9 @@ async fn create_for_a_special_use() {
             &["* LIST (\\HasNoChildren \\Archive) \"/\" \"m\"", "OK …"],
         )
         .await;
-    client.check("CREATE n (USE ())", &["OK created"]).await;
+    client
+        .check("CREATE n (USE ())", &["OK [MAILBOXID (…)] created"])
+        .await;
 }
 
 #[tokio::test]

@@ -19,6 +19,7 @@ async fn select_tells_all_that_it_must() {
                 "* OK [UIDVALIDITY …] …",
                 "* OK [UIDNEXT 3] …",
                 "* OK [HIGHESTMODSEQ …] …",
+                "* OK [MAILBOXID (…)] …",
                 "OK [READ-WRITE] selected",
             ],
         )
@@ -36,6 +37,7 @@ async fn select_tells_all_that_it_must() {
                 "* OK [UIDVALIDITY …] …",
                 "* OK [UIDNEXT 3] …",
                 "* OK [HIGHESTMODSEQ …] …",
+                "* OK [MAILBOXID (…)] …",
                 "OK [READ-ONLY] selected",
             ],
         )

@@ -5,6 +5,7 @@
 
 mod append;
 mod condstore;
+mod extensions;
 mod fetch;
 mod limits;
 mod login;

@@ -181,6 +181,12 @@ impl Framer {
         self.limits = Limits::after_login();
     }
 
+    /// Nobody is logged in any more (RFC 8437).
+    pub fn set_unauthenticated(&mut self) {
+        self.authenticated = false;
+        self.limits = Limits::before_login();
+    }
+
     /// How mailbox names are read in the heads of APPEND.
     pub fn set_form(&mut self, form: NameForm) {
         self.form = form;

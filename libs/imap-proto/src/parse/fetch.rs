@@ -69,6 +69,19 @@ fn item_or_macro(cursor: &mut Cursor<'_>) -> Parsed<Vec<FetchItem>> {
         b"BODYSTRUCTURE" => FetchItem::BodyStructure,
         b"UID" => FetchItem::Uid,
         b"MODSEQ" => FetchItem::ModSeq,
+        b"EMAILID" => FetchItem::EmailId,
+        b"THREADID" => FetchItem::ThreadId,
+        // RFC 8970 §4.1: LAZY changes nothing where the preview is always at hand.
+        b"PREVIEW" => {
+            if cursor.take_prefix(" (") {
+                let modifiers = cursor.word()?;
+                if modifiers != "LAZY" {
+                    return syntax("an unknown modifier of PREVIEW");
+                }
+                cursor.expect(b')', "a closing parenthesis is missing")?;
+            }
+            FetchItem::Preview
+        }
         b"BODY" if cursor.peek() != Some(b'[') => Body,
         b"BODY" | b"BODY.PEEK" => FetchItem::BodySection {
             peek: word.len() > 4,

@@ -96,6 +96,7 @@ fn parse_body(cursor: &mut Cursor<'_>, form: NameForm) -> Parsed<Command> {
         ("NAMESPACE", false) => Command::Namespace,
         ("IDLE", false) => Command::Idle,
         ("CHECK", false) => Command::Check,
+        ("UNAUTHENTICATE", false) => Command::Unauthenticate,
         ("CLOSE", false) => Command::Close,
         ("UNSELECT", false) => Command::Unselect,
         ("EXPUNGE", false) => Command::Expunge(None),

@@ -4,7 +4,7 @@ use crate::command::Command;
 use crate::cursor::{Cursor, Parsed, syntax};
 use crate::date::Date;
 use crate::flag::{Flag, SystemFlag};
-use crate::limits::{LIST_ITEMS_MAX, NESTING_DEPTH_MAX};
+use crate::limits::{LIST_ITEMS_MAX, NESTING_DEPTH_MAX, OBJECT_ID_BYTES_MAX};
 use crate::parse::{ErrorKind, sequence};
 use crate::search::{ReturnItem, SearchCommand, SearchKey};
 
@@ -138,6 +138,11 @@ fn key(cursor: &mut Cursor<'_>, depth: usize) -> Parsed<SearchKey> {
         "SENTSINCE" => date(cursor).map(SearchKey::SentSince),
         "LARGER" => cursor.number64().map(SearchKey::Larger),
         "SMALLER" => cursor.number64().map(SearchKey::Smaller),
+        // RFC 5032 §3: nz-number
+        "OLDER" => cursor.nz_number().map(|n| SearchKey::Older(n.get())),
+        "YOUNGER" => cursor.nz_number().map(|n| SearchKey::Younger(n.get())),
+        "EMAILID" => object_id(cursor).map(SearchKey::EmailId),
+        "THREADID" => object_id(cursor).map(SearchKey::ThreadId),
         "MODSEQ" => mod_sequence(cursor),
         _ => syntax("an unknown search key"),
     }
@@ -165,6 +170,16 @@ fn text(cursor: &mut Cursor<'_>) -> Parsed<String> {
         Ok(text) => Ok(text),
         Err(_) => Err(ErrorKind::BadCharset { saves: false }),
     }
+}
+
+/// `objectid = 1*255(ALPHA / DIGIT / "_" / "-")`, RFC 8474 §7
+fn object_id(cursor: &mut Cursor<'_>) -> Parsed<String> {
+    let id = cursor.astring()?;
+    let of_an_id = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-');
+    if id.is_empty() || id.len() > OBJECT_ID_BYTES_MAX || !id.iter().all(of_an_id) {
+        return syntax("an object's id is letters, digits, _ and -");
+    }
+    Ok(String::from_utf8_lossy(&id).into_owned())
 }
 
 /// `date = date-text / DQUOTE date-text DQUOTE`

@@ -1,0 +1,166 @@
+//! Small extensions: WITHIN, APPENDLIMIT, OBJECTID, PREVIEW, UNAUTHENTICATE.
+
+use super::World;
+use std::time::Duration;
+
+/// RFC 5032.
+#[tokio::test]
+async fn older_and_younger_count_seconds() {
+    let world = World::new().await;
+    let mut client = world.bob_in_inbox().await;
+    for _ in 0..3 {
+        client.append("INBOX", "", "Subject: x\r\n\r\nx\r\n").await;
+        world.runtime.advance(Duration::from_secs(100));
+    }
+    // They are 300, 200 and 100 seconds old.
+    for (key, found) in [
+        ("OLDER 150", "* SEARCH 1 2"),
+        ("YOUNGER 150", "* SEARCH 3"),
+        ("OLDER 200", "* SEARCH 1 2"),
+        ("YOUNGER 200", "* SEARCH 2 3"),
+        ("NOT YOUNGER 4294967295", "* SEARCH"),
+        ("OLDER 4294967295", "* SEARCH"),
+        ("YOUNGER 250 OLDER 150", "* SEARCH 2"),
+    ] {
+        client
+            .check(&format!("SEARCH {key}"), &[found, "OK …"])
+            .await;
+    }
+    for bad in ["OLDER 0", "YOUNGER -1", "OLDER", "YOUNGER 4294967296"] {
+        client.check(&format!("SEARCH {bad}"), &["BAD …"]).await;
+    }
+}
+
+/// RFC 7889.
+#[tokio::test]
+async fn the_append_limit_is_told_and_kept() {
+    let world = World::new().await;
+    let mut client = world.connect_with(|config| {
+        config.plaintext_login = true;
+        config.append_bytes_max = 100;
+    });
+    client.hear().await;
+    let welcome = client.ask("LOGIN bob@demo.test \"pass word\"").await;
+    assert!(welcome[0].contains(" APPENDLIMIT=100]"), "{welcome:?}");
+    client
+        .check(
+            "STATUS INBOX (APPENDLIMIT)",
+            &["* STATUS \"INBOX\" (APPENDLIMIT 100)", "OK …"],
+        )
+        .await;
+    client.append("INBOX", "", &"x".repeat(100)).await;
+    let large = "x".repeat(101);
+    client
+        .check(
+            &format!("APPEND INBOX {{101+}}\r\n{large}"),
+            &["NO [TOOBIG] …"],
+        )
+        .await;
+}
+
+/// RFC 8474.
+#[tokio::test]
+async fn mailboxes_and_emails_keep_their_ids() {
+    let world = World::new().await;
+    world.fill(2).await;
+    let mut client = world.bob_in_inbox().await;
+    let created = client.ask("CREATE One").await.join("");
+    let id = created
+        .split_once("[MAILBOXID (")
+        .and_then(|(_, rest)| rest.split_once(")]"))
+        .map(|(id, _)| id.to_owned())
+        .expect("an id");
+    let status = |name: &str| format!("* STATUS \"{name}\" (MAILBOXID ({id}))");
+    client
+        .check("STATUS One (MAILBOXID)", &[&status("One"), "OK …"])
+        .await;
+    client.ok("RENAME One Two").await;
+    client
+        .check("STATUS Two (MAILBOXID)", &[&status("Two"), "OK …"])
+        .await;
+    client.ok("COPY 1 Two").await;
+    client.ok("MOVE 2 Two").await;
+    let inbox = client.ok("FETCH 1 (EMAILID THREADID)").await;
+    let select = client.ok("SELECT Two").await;
+    let told = format!("* OK [MAILBOXID ({id})]");
+    assert!(
+        select.iter().any(|line| line.starts_with(&told)),
+        "{select:?}"
+    );
+    // RFC 8474 §5.1: an email is the same wherever its copies are.
+    let copies = client.ok("FETCH 1:2 (EMAILID)").await;
+    let email = |line: &str| {
+        let (_, rest) = line.split_once("EMAILID (").expect("told");
+        rest.split_once(')').expect("told").0.to_owned()
+    };
+    assert_eq!(email(&inbox[0]), email(&copies[0]));
+    assert_ne!(email(&copies[0]), email(&copies[1]));
+    assert!(inbox[0].contains("THREADID NIL"), "{inbox:?}");
+    let moved = email(&copies[1]);
+    client
+        .check(&format!("SEARCH EMAILID {moved}"), &["* SEARCH 2", "OK …"])
+        .await;
+    for key in ["EMAILID M1", "EMAILID E01", "THREADID T1"] {
+        client
+            .check(&format!("SEARCH {key}"), &["* SEARCH", "OK …"])
+            .await;
+    }
+    client.check("SEARCH EMAILID (E1)", &["BAD …"]).await;
+}
+
+/// RFC 8970.
+#[tokio::test]
+async fn a_preview_is_the_first_words_in_utf_8() {
+    let world = World::new().await;
+    let mut client = world.bob_in_inbox().await;
+    let type_ = "Content-Type: text/html; charset=utf-8\r\n\r\n";
+    let html = format!("{type_}<p>Hello <b>world</b></p>");
+    client.append("INBOX", "", &html).await;
+    client
+        .append("INBOX", "", &format!("{type_}<p>你好</p>"))
+        .await;
+    client.append("INBOX", "", "Subject: empty\r\n\r\n").await;
+    client.ok("NOOP").await;
+    client
+        .check(
+            "FETCH 1 PREVIEW (LAZY)",
+            &["* 1 FETCH (PREVIEW \"Hello world\")", "OK …"],
+        )
+        .await;
+    client.check("FETCH 1 (PREVIEW (EAGER))", &["BAD …"]).await;
+    client
+        .check(
+            "FETCH 1:* (PREVIEW)",
+            &[
+                "* 1 FETCH (PREVIEW \"Hello world\")",
+                "* 2 FETCH (PREVIEW {6}\r\n你好)",
+                "* 3 FETCH (PREVIEW \"\")",
+                "OK …",
+            ],
+        )
+        .await;
+}
+
+/// RFC 8437.
+#[tokio::test]
+async fn after_unauthenticate_nobody_is_logged_in() {
+    let world = World::new().await;
+    let mut client = world.bob().await;
+    client.ok("ENABLE QRESYNC IMAP4rev2").await;
+    client.ok("SELECT INBOX").await;
+    let answer = client.ask("UNAUTHENTICATE").await;
+    assert!(
+        answer[0].starts_with("OK [CAPABILITY IMAP4rev1"),
+        "{answer:?}"
+    );
+    assert!(answer[0].contains("LITERAL- "), "{answer:?}");
+    client.check("UNAUTHENTICATE", &["BAD …"]).await;
+    client.check("SELECT INBOX", &["BAD …"]).await;
+    client.check("FETCH 1 (FLAGS)", &["BAD …"]).await;
+    client.ok("LOGIN bob@demo.test \"pass word\"").await;
+    client.check("FETCH 1 (FLAGS)", &["BAD select…"]).await;
+    // What was enabled is not.
+    client
+        .check("SELECT INBOX (QRESYNC (1 1))", &["BAD …"])
+        .await;
+}
