@@ -18,6 +18,7 @@ pub mod check;
 pub mod collect;
 pub mod contract;
 pub mod embedded;
+pub mod expire;
 pub mod findings;
 pub mod folders;
 pub mod keys;

@@ -10,6 +10,7 @@ use crate::receiving::of_blob;
 use crate::reply;
 use crate::store::Inner;
 use crate::success;
+use crate::traced::{self, Went};
 use blobs::BlobError;
 use bytes::Bytes;
 use engine::{Batch, CommitNo, SubmitError};
@@ -191,13 +192,18 @@ impl Inner {
             let failures = stage_copies(&mut lanes, &mut batch, part, body);
             let failed: Vec<usize> = failures.iter().map(|&(index, _)| index).collect();
             let told = success::told(common, part, &failed);
-            let refusals = self.stage_queue(&mut batch, common, part, body, failures, failing);
+            let mut went = traced::delivered(part, &failed);
+            let refusals =
+                self.stage_queue(&mut batch, common, part, body, failures, failing, &mut went);
             let nothing_kept = refusals_cover(part, &refusals) && part.queued.is_empty();
             if nothing_kept && !extra.is_some_and(Extra::is_needed) {
                 return Ok(Committed::Done(refusals));
             }
             self.stage_success(&mut batch, common, body, &told)
                 .map_err(|error| of_blob(&error))?;
+            if let Some(accepted) = &body.traced {
+                accepted.stage(&mut batch, body.blob.shard(), &went);
+            }
             if let Some(extra) = extra {
                 extra.stage(self, &mut batch).map_err(|error| {
                     tracing::error!(id = %common.id, %error, "a message is not committed without its outcome");
@@ -260,7 +266,11 @@ impl Inner {
     }
 
     /// Stages the queue's part, with the copies that failed and may wait; gives
-    /// the recipients to refuse.
+    /// the recipients to refuse, and says where all of them went.
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "what one attempt of `commit_part` has, used there alone"
+    )]
     fn stage_queue(
         &self,
         batch: &mut Batch,
@@ -269,11 +279,13 @@ impl Inner {
         body: &Body,
         failures: Vec<(usize, Failure)>,
         failing: Failing,
+        went: &mut Vec<Went>,
     ) -> Refusals {
         for copy in &part.queued {
             let new = self.new_message(common, copy.recipients.clone(), copy.prefix.clone(), body);
             let queued = self.ports.queue.stage(batch, body.blob.shard(), new);
             tracing::debug!(id = %common.id, %queued, "queued");
+            went.extend(traced::queued(&copy.recipients, queued));
         }
         let delivered = failures.len() < part.locals.len();
         let waits = |failure: &Failure| matches!(failure, Failure::Temporary(_));
@@ -290,6 +302,7 @@ impl Inner {
             };
             if !queues {
                 let refusal = failure.reply(copy);
+                went.push(traced::refused(&copy.recipient, &refusal));
                 refusals.extend(copy.places.iter().map(|&place| (place, refusal.clone())));
                 continue;
             }
@@ -305,7 +318,11 @@ impl Inner {
                 wait_ms: u64::try_from(LOCAL_RETRY.as_millis()).unwrap_or(u64::MAX),
                 reason,
             };
-            self.ports.queue.stage(batch, body.blob.shard(), new);
+            let queued = self.ports.queue.stage(batch, body.blob.shard(), new);
+            went.extend(traced::queued(
+                std::slice::from_ref(&copy.recipient),
+                queued,
+            ));
         }
         refusals
     }

@@ -3,6 +3,7 @@
 
 use crate::record::{self, Record};
 use crate::store::Intake;
+use crate::traced;
 use blobs::{BlobId, Owner};
 use engine::check::{Checker, Repair, Report, Severity};
 use engine::{Order, ReadError, ShardId, Snapshot, keys};
@@ -73,6 +74,15 @@ fn check_one(key: &[u8], value: &bytes::Bytes) -> Option<Report> {
                 Severity::Lost,
                 format!("message {id} on its way in: its record is damaged: {error}"),
                 "some of its recipients may not have got the message; a repair sets it aside, so that a person can send it on",
+            )
+        }
+        (b'a', 12, Some(id)) => {
+            let error = traced::check(key, value)?;
+            (
+                Checker::RecordReadable,
+                Severity::Leftover,
+                format!("the trace of message {id} is damaged: {error}"),
+                "`posthouse trace` does not find it",
             )
         }
         (b'm', 12, Some(id)) | (b'q', 20, Some(id)) => {

@@ -52,6 +52,7 @@ mod resend;
 mod spread;
 mod store;
 mod success;
+pub mod traced;
 
 pub use facts::{Facts, Transaction};
 pub use generated::{Generated, StagedGenerated};

@@ -49,6 +49,21 @@ pub const SPREAD_RETRY: Duration = Duration::from_secs(30);
 /// Characters of the reason why a message went into Junk.
 pub const REASON_CHARS_MAX: usize = 400;
 
+/// Recipients that the trace of an accepted message names.
+pub const TRACED_NAMED_MAX: usize = 20;
+
+/// Bytes of each text in it.
+pub const TRACED_FIELD_BYTES_MAX: usize = 256;
+
+/// Accepted messages that are traced; with more the oldest go.
+pub const TRACED_RECORDS_MAX: usize = 1_000_000;
+
+/// Traces that are looked through for a text, in each shard.
+pub const TRACED_SCANNED_MAX: usize = 1_000_000;
+
+/// Traces that are read together.
+pub const TRACED_PAGE: usize = 1000;
+
 /// Intake records read at once at the start.
 pub const RECOVER_PAGE: usize = 64;
 

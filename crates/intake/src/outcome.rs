@@ -14,6 +14,8 @@ pub struct Outcome {
     pub replies: Vec<Reply>,
     /// The one answer (SMTP).
     pub reply: Reply,
+    /// It had been accepted before, under this id; the client lost the reply.
+    pub again: bool,
 }
 
 impl Outcome {
@@ -23,6 +25,7 @@ impl Outcome {
             id,
             replies: vec![reply.clone(); recipients],
             reply,
+            again: false,
         }
     }
 
@@ -34,7 +37,12 @@ impl Outcome {
             .or_else(|| replies.first())
             .cloned()
             .unwrap_or_else(crate::reply::local_trouble);
-        Self { id, replies, reply }
+        Self {
+            id,
+            replies,
+            reply,
+            again: false,
+        }
     }
 
     /// True when at least one recipient was accepted.

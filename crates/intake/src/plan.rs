@@ -4,6 +4,7 @@ use crate::facts::Transaction;
 use crate::header::HeaderFilter;
 use crate::limits::{COMMIT_BYTES_MAX, LOCAL_COPIES_MAX};
 use crate::store::Inner;
+use crate::traced::Accepted;
 use crate::{prefix, reply};
 use blobs::StagedBlob;
 use bytes::Bytes;
@@ -29,6 +30,8 @@ pub(crate) struct Body {
     pub(crate) received_at: InternalDate,
     /// The header's beginning, when somebody is told of a success.
     pub(crate) header: Bytes,
+    /// What is remembered of it with its first commit.
+    pub(crate) traced: Option<Box<Accepted>>,
 }
 
 /// What all copies have in common.

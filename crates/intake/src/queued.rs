@@ -425,6 +425,7 @@ impl Inner {
             message_id: None,
             received_at: internal_date(self.now()),
             header,
+            traced: None,
         })
     }
 }

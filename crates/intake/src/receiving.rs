@@ -11,6 +11,7 @@ use crate::limits::{PUSH_BYTES, RECIPIENTS_LOGGED_MAX, WORK_TIME};
 use crate::outcome::Outcome;
 use crate::plan::{Body, Plan};
 use crate::store::{Inner, internal_date};
+use crate::traced::Accepted;
 use crate::{prefix, reply, resend};
 use blobs::{BlobError, BlobWriter};
 use bytes::Bytes;
@@ -165,7 +166,9 @@ impl Receiving {
             resend::fingerprint(facts, envelope, body.message_id.as_deref(), body.blob.id);
         if let Some(first) = fingerprint.and_then(|print| self.inner.resends.find(&print)) {
             tracing::info!(session = %facts.session_id, id = %first, "the same message again");
-            return Outcome::all(first.clone(), recipients, reply::accepted(&first));
+            let mut outcome = Outcome::all(first.clone(), recipients, reply::accepted(&first));
+            outcome.again = true;
+            return outcome;
         }
         let only = match envelope.recipients.as_slice() {
             [only] => Some(&only.address),
@@ -256,7 +259,56 @@ impl Receiving {
             message_id,
             received_at: internal_date(self.at),
             header: self.kept.take().unwrap_or_default().into(),
+            traced: Some(Box::new(self.traced())),
         })
+    }
+
+    /// What is remembered of the message when it is accepted.
+    fn traced(&self) -> Accepted {
+        let Transaction {
+            facts,
+            envelope,
+            hold,
+            shape,
+            ..
+        } = &self.transaction;
+        let session = &facts.session;
+        let mut notes = facts.evidence.summary();
+        let mut note = |text: &str| {
+            if !notes.is_empty() {
+                notes.push_str("; ");
+            }
+            notes.push_str(text);
+        };
+        for rule in &shape.rules {
+            note(&format!("rule {rule:?}"));
+        }
+        if let Some(reason) = hold {
+            note(&format!("held: {reason}"));
+        }
+        let user = session.identity.as_ref().map(|who| who.address.to_string());
+        Accepted {
+            id: self.id.0,
+            at_ms: self.inner.ports.runtime.now().unix_ms,
+            session: facts.session_id.clone(),
+            door: match session.role {
+                Role::Mx => "mx",
+                Role::Submission => "submission",
+                Role::Lmtp => "lmtp",
+            }
+            .into(),
+            client: session.client_ip.to_canonical().to_string(),
+            helo: facts.helo.clone(),
+            tls: facts.tls.clone().unwrap_or_default(),
+            user: user
+                .or_else(|| session.local_user.clone())
+                .unwrap_or_default(),
+            sender: envelope.reverse_path.to_string(),
+            notes,
+            size: self.size,
+            recipients: envelope.recipients.len() as u64,
+            went: Vec::new(),
+        }
     }
 
     fn keep(&mut self, header: &[u8]) {

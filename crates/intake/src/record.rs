@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `I` shard `r` id, 8 bytes | the record, in the shard that holds the body |
 //! | `I` shard `m` id, 8 bytes | mark of a shard that has its part: version byte 1, the record's shard as varint |
+//! | `I` shard `a` id, 8 bytes | the trace of an accepted message: `traced` |
 //! | `I` shard `q` id, 8 bytes; account, 8 bytes | mark of an account that has its copy of a queued message: version byte 1 |
 //!
 //! | field of the record | form |

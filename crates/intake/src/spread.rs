@@ -13,6 +13,7 @@ use crate::plan::{Body, Plan};
 use crate::receiving::of_blob;
 use crate::record::{self, Record};
 use crate::store::{Inner, Intake};
+use crate::traced;
 use blobs::{BlobError, BlobId, Owner, StagedBlob};
 use bytes::Bytes;
 use engine::{Batch, Expect, Order, ReadError, ShardId, Versioned};
@@ -119,6 +120,12 @@ impl Inner {
             },
         };
         let part = plan.parts.remove(&home).unwrap_or_default();
+        if let Some(accepted) = &mut body.traced {
+            let others = plan.parts.values();
+            accepted.went = others
+                .flat_map(|part| traced::delivered(part, &[]))
+                .collect();
+        }
         let failing = failing(plan.common.each);
         let first = self
             .commit_part(
@@ -167,6 +174,7 @@ impl Inner {
                 message_id: None,
                 received_at: record.received_at,
                 header,
+                traced: None,
             };
             let id = record.common.id;
             let mark = Mark { home, shard, id };

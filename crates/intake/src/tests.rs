@@ -4,6 +4,7 @@ mod delivering;
 mod queueing;
 mod spreading;
 mod success;
+mod traced;
 mod wishes;
 
 use crate::{Facts, Generated, Intake, Options, Outcome, Ports, Transaction};

@@ -71,7 +71,51 @@ impl Policy {
             Resolution::NotLocalDomain => Ok(Decision::Relay(address.clone())),
             Resolution::NoSuchUser => Ok(Decision::Refuse(reply::no_such_user(&address.to_wire()))),
             Resolution::AliasLoop => Ok(Decision::Refuse(reply::alias_loop(address))),
-            Resolution::Local(targets) => self.check_targets(address, targets, size).await,
+            Resolution::Local(targets) => {
+                let targets = match Box::pin(self.known_targets(session, address, targets)).await {
+                    Ok(targets) => targets,
+                    Err(refusal) => return Ok(Decision::Refuse(refusal)),
+                };
+                self.check_targets(address, targets, size).await
+            }
+        }
+    }
+
+    /// Leaves out what leads into a relay domain to somebody whom its primary does
+    /// not know; the refusal when nothing is left.
+    async fn known_targets(
+        &self,
+        session: &Session,
+        address: &Address,
+        targets: Vec<Target>,
+    ) -> Result<Vec<Target>, Reply> {
+        let mut known = Vec::with_capacity(targets.len());
+        let mut refused = None;
+        for target in targets {
+            if let Target::Forward(there) = &target
+                && let Decision::Refuse(refusal) = self.check_onward(session, there).await
+            {
+                tracing::info!(recipient = %address, %there, reply = %refusal.to_line(), "an alias leads to who is not taken there");
+                refused.get_or_insert(refusal);
+                continue;
+            }
+            known.push(target);
+        }
+        match refused {
+            Some(refusal) if known.is_empty() => Err(refusal),
+            _ => Ok(known),
+        }
+    }
+
+    /// An address elsewhere to which an address of ours, or a rule, has led: in a
+    /// relay domain its primary is asked, as if a stranger had named it.
+    pub(crate) async fn check_onward(&self, session: &Session, there: &Address) -> Decision {
+        let relay = self.rules.relay_domain(there.domain());
+        match relay.and_then(|relay| relay.verify) {
+            Some(wanted) if session.role == Role::Mx && !is_role(there) => {
+                self.check_known(there, &wanted).await
+            }
+            _ => Decision::Relay(there.clone()),
         }
     }
 

@@ -64,7 +64,10 @@ pub enum Verdict<'r> {
     /// Nothing against it.
     Pass,
     /// A rule wants it: what is only suspected of its sender does not count.
-    Allow,
+    Allow {
+        /// The rule's name.
+        rule: &'r str,
+    },
     /// A rule refuses it, for good or for now.
     Refuse {
         /// The rule's name.
@@ -91,7 +94,7 @@ pub fn verdict<'r>(rules: &'r Rules, asked: &Asked<'_>) -> Verdict<'r> {
     match &rule.then {
         Action::Refuse(reply) | Action::Defer(reply) => Verdict::Refuse { rule: name, reply },
         Action::Hold(reason) => Verdict::Hold { rule: name, reason },
-        Action::Allow => Verdict::Allow,
+        Action::Allow => Verdict::Allow { rule: name },
         _ => Verdict::Pass,
     }
 }

@@ -49,7 +49,8 @@ pub struct Refused {
     pub helo: String,
     /// MAIL FROM, as far as it came.
     pub sender: String,
-    /// What was refused: `connection`, `hello`, `sender`, `recipient`, `data`.
+    /// What was refused: `connection`, `hello`, `sender`, `recipient`, `data`; or
+    /// `resend`, a message that had been accepted before, under the id in `whom`.
     pub what: String,
     /// Whom or what it named.
     pub whom: String,

@@ -36,7 +36,7 @@ pub(crate) enum Command {
     /// Aliases: addresses that lead to others
     #[command(subcommand)]
     Alias(Alias),
-    /// Find what was refused and why: by the id that the refusal quoted, a client's address, a sender, a recipient, a word of the reply
+    /// Find what was accepted and what became of it, or refused and why: by the id that the reply quoted, a client's address, a sender, a recipient, a word of the reply
     Trace {
         /// What to look for
         query: String,

@@ -23,6 +23,9 @@ pub enum QueueError {
     /// The engine did not take the change.
     #[error(transparent)]
     Submit(#[from] SubmitError),
+    /// What is old could not be removed.
+    #[error(transparent)]
+    Expire(#[from] engine::expire::ExpireError),
     /// The message's body could not be read.
     #[error(transparent)]
     Blob(#[from] blobs::BlobError),

@@ -10,6 +10,7 @@ use engine::check::{Checker, Repair, Report, Severity};
 use engine::{Order, ReadError, ShardId, Snapshot, Versioned};
 use queue_model::QueueId;
 
+use crate::ended;
 use crate::error::QueueError;
 use crate::intent::Intent;
 use crate::keys;
@@ -40,6 +41,8 @@ pub enum Finding {
     StrayDue(Vec<u8>),
     /// An attempt is noted that belongs to no message, or can't be read.
     StrayIntent(Vec<u8>),
+    /// A record of how recipients ended can't be read.
+    Ended(Vec<u8>, String),
     /// A note that a message was set aside, and nothing of that message is left.
     StrayAside(QueueId),
 }
@@ -57,6 +60,9 @@ impl fmt::Display for Finding {
             Self::NotScheduled(id, _) => write!(f, "message {id} is not in the schedule"),
             Self::StrayDue(key) => write!(f, "the schedule's key {} is nobody's", text(key)),
             Self::StrayIntent(key) => write!(f, "the attempt {} is nobody's", text(key)),
+            Self::Ended(key, why) => {
+                write!(f, "the trace {} is damaged: {why}", text(key))
+            }
             Self::StrayAside(id) => write!(f, "message {id} was set aside and is gone"),
         }
     }
@@ -73,6 +79,12 @@ impl Finding {
                 Leftover,
                 Repair::SetAside,
                 "nothing that this program knows of; was the store used by a newer one?",
+            ),
+            Self::Ended(..) => (
+                Checker::RecordReadable,
+                Leftover,
+                Repair::SetAside,
+                "`posthouse trace` does not tell how some recipients ended",
             ),
             Self::Message(..) => (
                 Checker::RecordReadable,
@@ -125,6 +137,7 @@ impl Finding {
     fn key(&self, shard: ShardId) -> Vec<u8> {
         match self {
             Self::StrangeKey(key)
+            | Self::Ended(key, _)
             | Self::NotScheduled(_, key)
             | Self::StrayDue(key)
             | Self::StrayIntent(key) => key.clone(),
@@ -210,6 +223,11 @@ pub(crate) fn check(
                     tell(Finding::StrayAside(id));
                 }
             }
+            (keys::ENDED, Some(_)) => {
+                if let Err(error) = ended::decode(&key, &record.value) {
+                    tell(Finding::Ended(key, error.to_string()));
+                }
+            }
             _ => tell(Finding::StrangeKey(key)),
         }
         Ok(())
@@ -221,6 +239,7 @@ fn has_length_of(key: &[u8], kind: u8) -> bool {
     key.len()
         == match kind {
             keys::INTENT => 16,
+            keys::ENDED => 24,
             _ => 12,
         }
 }

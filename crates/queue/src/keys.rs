@@ -7,6 +7,7 @@
 //! | `i` intent | id, 8 bytes; the lease's first recipient, 4 bytes | [`crate::Intent`] |
 //! | `d` due | time in ms, 8 bytes; id, 8 bytes; domain, text to the end | version byte, 1 |
 //! | `x` set aside | id, 8 bytes | version byte, 1; the reason, text to the end |
+//! | `e` ended | id, 8 bytes; time in ms, 8 bytes; first place, 4 bytes | [`crate::Ended`]; stays when the message is gone |
 //!
 //! All numbers have their high byte first. A message has one `d` key for each
 //! domain of its recipients that are to be attempted, at the earliest of their times.
@@ -23,6 +24,7 @@ pub(crate) const PROGRESS: u8 = b'p';
 pub(crate) const INTENT: u8 = b'i';
 pub(crate) const DUE: u8 = b'd';
 pub(crate) const ASIDE: u8 = b'x';
+pub(crate) const ENDED: u8 = b'e';
 
 pub(crate) fn space(shard: ShardId, kind: u8) -> Vec<u8> {
     let mut key = keys::queue(shard);

@@ -302,6 +302,10 @@ impl Change<'_> {
         if let Some(key) = lease.intent_key() {
             batch.delete(key);
         }
+        let name = (lease.entry.shard, lease.entry.id);
+        let now_ms = lease.inner.runtime.now().unix_ms;
+        let envelope = &lease.entry.message.envelope;
+        crate::ended::stage(batch, name, envelope, &self.results, now_ms);
     }
 
     /// True when the message leaves the queue with this change.

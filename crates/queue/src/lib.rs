@@ -6,6 +6,7 @@
 //! * [`Queue::lease`] claims recipients for an attempt, [`Lease::change`] stages
 //!   what became of them, alone or together with a report in one commit
 //! * [`Queue::list`], [`Queue::act`], [`Queue::act_on_all`] are the operator's
+//! * [`Queue::ended`] tells how recipients ended, also when the message is gone
 //! * [`Queue::recover`] is called once, before the first lease
 //! * [`Queue::fsck`] checks the records against each other, [`Queue::repair`] mends them
 //!
@@ -23,6 +24,7 @@
 #![forbid(unsafe_code)]
 
 mod admin;
+mod ended;
 mod entry;
 mod error;
 pub mod fsck;
@@ -40,6 +42,7 @@ mod store;
 mod tests;
 
 pub use admin::{Act, Acted, Filter, Listed, Page};
+pub use ended::Ended;
 pub use error::QueueError;
 pub use intent::Intent;
 pub use lease::{Change, Lease, Settlement};

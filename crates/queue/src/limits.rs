@@ -7,6 +7,15 @@ pub const HISTORY_MAX: usize = 20;
 /// a message for thousands still fits a commit.
 pub const REASONS_BYTES_MAX: usize = 384 * 1024;
 
+/// Recipients that one record of how they ended names.
+pub const ENDED_NAMED_MAX: usize = 100;
+
+/// Bytes of the reason that such a record keeps of each.
+pub const ENDED_REASON_BYTES_MAX: usize = 200;
+
+/// Such records in the store; with more the oldest go.
+pub const ENDED_RECORDS_MAX: usize = 1_000_000;
+
 /// Bytes of one reason.
 pub const REASON_BYTES_MAX: usize = 512;
 

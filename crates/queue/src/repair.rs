@@ -91,6 +91,13 @@ impl Repair<'_> {
                         "a key that is none of the queue was set aside",
                     ));
                 }
+                Finding::Ended(key, _) => {
+                    self.take_out(key, Some((Checker::RecordReadable, &finding.to_string())))?;
+                    mended.push(told(
+                        Checker::RecordReadable,
+                        "a trace that can't be read was set aside",
+                    ));
+                }
                 Finding::StrayDue(key) | Finding::StrayIntent(key) => {
                     if self.is_under_way(key) {
                         continue;

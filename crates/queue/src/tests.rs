@@ -109,6 +109,8 @@ impl World {
             let mut pairs = snapshot
                 .scan(b"Q", b"R", Order::Ascending, 10_000)
                 .expect("read");
+            // How recipients ended stays.
+            pairs.retain(|(key, _)| key.get(3) != Some(&b'e'));
             let links = snapshot
                 .scan(b"B", b"C", Order::Ascending, 10_000)
                 .expect("read");

@@ -265,7 +265,7 @@ keys! {
         greylist: bool = false, example true;
         /// How long the first try is put off.
         greylist_delay: Duration = "5m", example "1m", from 1 to 3600;
-        /// How long `posthouse trace` finds a refusal.
+        /// How long `posthouse trace` finds what was refused and what was accepted.
         trace_for: Duration = "14d", example "30d", from 3600 to 31536000;
         /// How long a stranger's server waits for its greeting; whoever talks meanwhile is turned away. Senders of good mail don't wait.
         greeting_delay: Duration = "0", example "3s", from 0 to 30;

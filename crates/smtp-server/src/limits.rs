@@ -31,5 +31,7 @@ pub const ATRN_TIMEOUT: Duration = Duration::from_secs(30);
 pub const AUTH_FAILURES_MAX: u32 = 5;
 /// Replies that wait while more pipelined commands are worked off.
 pub const OUTPUT_BYTES_MAX: usize = 16 << 10;
+/// Rules about recipients that the trace of a message names.
+pub const RULES_TRACED_MAX: usize = 10;
 /// Addresses that EXPN lists.
 pub const EXPAND_MAX: usize = 100;

@@ -9,6 +9,7 @@ use policy::Decision;
 use policy::rules::{self, Asked, Origin, Shape, Sized, Verdict};
 use settings::rules::{Action, Question, Rules};
 
+use crate::limits::RULES_TRACED_MAX;
 use crate::session::Session;
 
 /// The rules of one transaction, and what they were told.
@@ -20,6 +21,8 @@ pub(crate) struct Ruling {
     named: Vec<Address>,
     /// Why the message waits for a person.
     pub(crate) hold: Option<String>,
+    /// The rules that had a say about recipients, by their names.
+    said: Vec<String>,
 }
 
 /// What they say to one recipient.
@@ -31,6 +34,8 @@ pub(crate) struct Ruled {
     /// Another address takes its place.
     instead: Option<Address>,
     hold: Option<String>,
+    /// The rules that said so.
+    said: Vec<String>,
 }
 
 impl Ruling {
@@ -38,6 +43,11 @@ impl Ruling {
     pub(crate) fn accept(&mut self, named: &Address, ruled: &Ruled) {
         self.named.push(named.clone());
         self.hold = self.hold.take().or_else(|| ruled.hold.clone());
+        for rule in &ruled.said {
+            if self.said.len() < RULES_TRACED_MAX && !self.said.contains(rule) {
+                self.said.push(rule.clone());
+            }
+        }
     }
 }
 
@@ -72,6 +82,7 @@ impl Session {
             origin: Origin::new(&facts.session, &facts.helo, sender),
             named: Vec::new(),
             hold: None,
+            said: Vec::new(),
         }
     }
 
@@ -90,18 +101,27 @@ impl Session {
         let mut ruled = Ruled::default();
         match rules::verdict(&ruling.rules, &asked) {
             Verdict::Pass => {}
-            Verdict::Allow => ruled.allowed = true,
+            Verdict::Allow { rule } => {
+                ruled.allowed = true;
+                ruled.said.push(rule.to_owned());
+            }
             Verdict::Refuse { rule, reply } => {
                 let session = &self.client.facts.session_id;
                 tracing::info!(%session, %recipient, rule, "a rule refuses");
                 ruled.refusal = Some(reply.clone());
                 return ruled;
             }
-            Verdict::Hold { rule, reason } => ruled.hold = Some(rules::held(rule, reason)),
+            Verdict::Hold { rule, reason } => {
+                ruled.hold = Some(rules::held(rule, reason));
+                ruled.said.push(rule.to_owned());
+            }
         }
         let rewriting = rules::first(&ruling.rules, Question::Recipient, &asked);
-        if let Some(Action::RewriteRecipient(rewrite)) = rewriting.map(|rule| &rule.then) {
+        if let Some(rule) = rewriting
+            && let Action::RewriteRecipient(rewrite) = &rule.then
+        {
             ruled.instead = rewrite.apply(recipient);
+            ruled.said.push(rule.name.clone());
         }
         ruled
     }
@@ -126,20 +146,28 @@ impl Session {
 
     /// At the start of the data: what is changed on the message, in the envelope already.
     ///
-    /// # Errors
-    /// A recipient that the operator wants cannot have it now: so nobody has.
-    pub(crate) async fn shape(&mut self) -> Result<Shape, Reply> {
+    /// A recipient that the operator wants and that cannot have it now is no reason
+    /// for others to wait: its copy goes into the queue, with the same commit, so
+    /// that a journal has no gap.
+    pub(crate) async fn shape(&mut self) -> Shape {
         let Some(pending) = &mut self.client.pending else {
-            return Ok(Shape::default());
+            return Shape::default();
         };
         let Ruling {
             rules,
             origin,
             named,
+            said,
             ..
         } = &pending.ruling;
         let mut shape = rules::shape(rules, origin, named, pending.size);
         shape.sized = Sized::new(rules, origin, named);
+        let more = std::mem::replace(&mut shape.rules, said.clone());
+        for rule in more {
+            if !shape.rules.contains(&rule) {
+                shape.rules.push(rule);
+            }
+        }
         if let Some(sender) = &shape.sender {
             pending.envelope.reverse_path = sender.clone();
         }
@@ -151,10 +179,10 @@ impl Session {
             }
             let policy = &self.ports.policy;
             let session = &self.client.facts.session;
-            let decision = policy.check_unasked(session, address, None).await;
+            let mut decision = policy.check_unasked(session, address, None).await;
             if let Decision::Refuse(reply) = &decision {
-                tracing::error!(recipient = %address, reply = %reply.to_line(), "mail waits: a rule's bcc cannot have it");
-                return Err(policy::reply::local_trouble());
+                tracing::error!(recipient = %address, reply = %reply.to_line(), "a rule's bcc cannot have it: a copy waits in the queue");
+                decision = Decision::Relay(address.clone());
             }
             let mut recipient = Recipient::new(address.clone());
             // Its sender does not know of it.
@@ -163,6 +191,6 @@ impl Session {
             pending.decisions.push(decision);
             shape.unseen += 1;
         }
-        Ok(shape)
+        shape
     }
 }

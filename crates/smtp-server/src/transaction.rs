@@ -445,15 +445,6 @@ impl Session {
         let shape = Box::pin(self.shape()).await;
         let named = |pending: &Pending| pending.envelope.recipients.len();
         self.client.named = self.client.pending.as_ref().map_or(0, named);
-        let shape = match shape {
-            Ok(shape) => shape,
-            Err(reply) => {
-                self.client.pending = None;
-                let reply = self.refused("data", "", &reply);
-                self.machine.reply(&reply);
-                return;
-            }
-        };
         self.client.named -= shape.unseen.min(self.client.named);
         let begun = match self.client.pending.take() {
             Some(pending) => self.ports.intake.begin(Transaction {
@@ -510,6 +501,8 @@ impl Session {
         let outcome = Box::pin(receiving.finish()).await;
         if !outcome.is_accepted() {
             self.trace("data", &sender, "", &outcome.reply);
+        } else if outcome.again {
+            self.trace("resend", &sender, &outcome.id, &outcome.reply);
         }
         let now = self.ports.runtime.monotonic();
         self.deadlines.data_ends(outcome.is_accepted(), now);

@@ -80,7 +80,7 @@ impl Policy {
                 let path = ForwardPath::Address(address.clone());
                 self.check_recipient(session, &path, size).await
             }
-            Ok(false) => Decision::Relay(address.clone()),
+            Ok(false) => Box::pin(self.check_onward(session, address)).await,
             Err(error) => {
                 tracing::error!(%error, recipient = %address, "a recipient could not be checked");
                 Decision::Refuse(reply::local_trouble())

@@ -21,6 +21,8 @@ pub struct Shape {
     pub bcc: Vec<Address>,
     /// How many recipients, the last ones, are unseen: nobody is answered about them.
     pub unseen: usize,
+    /// The names of the rules that had a say, for the trace.
+    pub rules: Vec<String>,
     /// What is asked again at the end of the data.
     pub sized: Option<Sized>,
 }
@@ -33,22 +35,27 @@ pub fn shape(rules: &Rules, origin: &Origin, recipients: &[Address], size: Optio
         return shape;
     }
     let ask = |question| first_of_all(rules, question, origin, recipients, size);
-    let then = |rule: &Rule| rule.then.clone();
+    let mut said = Vec::new();
+    let mut then = |rule: &Rule| {
+        said.push(rule.name.clone());
+        rule.then.clone()
+    };
     // The null sender stays: a report that fails must not cause another one.
     if let (ReversePath::Address(sender), Some(Action::RewriteSender(rewrite))) =
-        (&origin.sender, ask(Question::Sender).map(then))
+        (&origin.sender, ask(Question::Sender).map(&mut then))
     {
         shape.sender = rewrite.apply(sender).map(ReversePath::Address);
     }
-    if let Some(Action::AddHeader(fields)) = ask(Question::AddHeader).map(then) {
+    if let Some(Action::AddHeader(fields)) = ask(Question::AddHeader).map(&mut then) {
         shape.add = fields;
     }
-    if let Some(Action::RemoveHeader(names)) = ask(Question::RemoveHeader).map(then) {
+    if let Some(Action::RemoveHeader(names)) = ask(Question::RemoveHeader).map(&mut then) {
         shape.remove = names;
     }
-    if let Some(Action::Bcc(addresses)) = ask(Question::Bcc).map(then) {
+    if let Some(Action::Bcc(addresses)) = ask(Question::Bcc).map(&mut then) {
         shape.bcc = addresses;
     }
+    shape.rules = said;
     shape
 }
 

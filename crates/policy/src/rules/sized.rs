@@ -44,7 +44,7 @@ impl Sized {
                 recipients: place as u64 + 1,
             };
             match verdict(&self.rules, &asked) {
-                Verdict::Pass | Verdict::Allow => {}
+                Verdict::Pass | Verdict::Allow { .. } => {}
                 Verdict::Refuse { rule, reply } => {
                     tracing::info!(%recipient, rule, size, "refused by its size");
                     refused.push((place, reply.clone()));

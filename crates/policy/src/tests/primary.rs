@@ -48,7 +48,7 @@ struct Asking {
     policy: Arc<Policy>,
     runtime: Runtime,
     primary: Arc<Scripted>,
-    _directory: Directory,
+    directory: Directory,
 }
 
 impl Asking {
@@ -71,7 +71,7 @@ impl Asking {
             policy: Arc::new(policy),
             runtime,
             primary,
-            _directory: directory,
+            directory,
         }
     }
 
@@ -209,4 +209,41 @@ async fn a_dictionary_does_not_go_through_us_all_at_once() {
             .await
             .starts_with("550 5.1.1")
     );
+}
+
+/// What leads into the relay domain is asked about as if a stranger had named it.
+#[tokio::test]
+async fn aliases_and_rewritings_into_a_relay_domain_are_asked_about_too() {
+    let asking = Asking::new("accept").await;
+    let add = async |name: &str, targets: &[&str]| {
+        let targets: Vec<Address> = targets.iter().map(|text| address(text)).collect();
+        let added = asking.directory.alias_add(&address(name), &targets).await;
+        added.expect("added");
+    };
+    add("one@demo.test", &["eve@primary.test"]).await;
+    add("two@demo.test", &["eve@primary.test", "bob@demo.test"]).await;
+    asking.primary.says(no());
+    let refused = "550 5.1.1 <eve@primary.test>: the domain's own server does not know it";
+    assert!(asking.rcpt("one@demo.test").await.starts_with(refused));
+    // Others get theirs, without her.
+    let path = ForwardPath::Address(address("two@demo.test"));
+    let decision = asking
+        .policy
+        .check_recipient(&stranger(), &path, None)
+        .await;
+    let Decision::Local(targets) = decision else {
+        panic!("local: {decision:?}");
+    };
+    assert_eq!(targets.len(), 1);
+    let session = stranger();
+    let (named, instead) = (address("old@demo.test"), address("eve@primary.test"));
+    let rewritten = asking
+        .policy
+        .check_rewritten(&session, &named, &instead, None);
+    assert!(matches!(rewritten.await, Decision::Refuse(_)));
+    assert_eq!(asking.primary.asked(), 1, "and the answer is remembered");
+    // Nobody else's forwards are asked about.
+    add("three@demo.test", &["x@far.test"]).await;
+    assert_eq!(asking.rcpt("three@demo.test").await, "local");
+    assert_eq!(asking.primary.asked(), 1);
 }

@@ -109,6 +109,13 @@ pub(super) fn keep_records(store: Arc<Store>, trace_for: Duration) -> Task<()> {
                 if let Err(error) = store.door.trace.expire(trace_for).await {
                     tracing::error!(%error, "old refusals can't be read");
                 }
+                let engine = store.engine.clone();
+                if let Err(error) = intake::traced::expire(engine, &runtime, trace_for).await {
+                    tracing::error!(%error, "old traces stay for now");
+                }
+                if let Err(error) = store.queue.expire_ended(trace_for).await {
+                    tracing::error!(%error, "old traces of the queue stay for now");
+                }
                 if let Some(greylist) = &store.door.greylist
                     && let Err(error) = greylist.expire().await
                 {

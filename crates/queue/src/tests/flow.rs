@@ -135,6 +135,18 @@ async fn outcomes_move_the_schedule_and_the_last_ends_the_message() {
         .map(|(_, state, _)| state.name())
         .collect();
     assert_eq!(states, ["done", "deferred", "failed"]);
+    // How they ended is told with the same commit, and stays.
+    let told = async || {
+        let ended = world.queue.ended(id).await.expect("read");
+        let told = ended.into_iter();
+        told.map(|one| (one.recipient, one.delivered))
+            .collect::<Vec<_>>()
+    };
+    let mut ended = vec![
+        ("bob@there.test".to_owned(), true),
+        ("joe@else.test".to_owned(), false),
+    ];
+    assert_eq!(told().await, ended);
     assert_eq!(shown.progress.recipients[1].attempts, 1);
     assert_eq!(
         shown.progress.recipients[1].reason.as_deref(),
@@ -158,6 +170,13 @@ async fn outcomes_move_the_schedule_and_the_last_ends_the_message() {
     change.commit().await.expect("committed");
     drop(lease);
     assert_eq!(world.keys(), Vec::<Vec<u8>>::new());
+    ended.push(("eve@there.test".to_owned(), true));
+    assert_eq!(told().await, ended);
+    let keep = Duration::from_secs(3600);
+    assert_eq!(world.queue.expire_ended(keep).await.expect("works"), 0);
+    world.runtime.advance(2 * keep);
+    assert_eq!(world.queue.expire_ended(keep).await.expect("works"), 2);
+    assert_eq!(told().await, []);
     assert_eq!(world.queue.count(), 0);
     assert!(
         world

@@ -144,6 +144,8 @@ async fn a_rule_that_allows_is_above_what_is_only_suspected() {
             ("MAIL FROM:<x@partner.test>", "250"),
             ("RCPT TO:<bob@demo.test>", "250"),
             ("RCPT TO:<x@elsewhere.test>", "550 5.7.1"),
+            // Whoever is not there is not there.
+            ("RCPT TO:<nobody@demo.test>", "550 5.1.1"),
         ])
         .await;
 }
@@ -263,7 +265,25 @@ async fn what_is_refused_is_traced_with_its_reason_and_no_session_floods_the_tra
     );
     assert_eq!(one.whom, "nobody@demo.test");
     assert_eq!(one.reply, "550 5.1.1 <nobody@demo.test>: no such user here");
-    // What the data is refused for, too.
+    // What the data is refused for, too, and a message that comes again.
+    for want in [0, 1] {
+        client
+            .dialogue(&[
+                ("RSET", "250"),
+                ("MAIL FROM:<eve@far.test>", "250"),
+                ("RCPT TO:<bob@demo.test>", "250"),
+                ("DATA", "354"),
+                ("Message-ID: <1@far.test>\r\n\r\nx\r\n.", "250"),
+            ])
+            .await;
+        let found = trace.find("eve@far.test", 10).await.unwrap();
+        let again = found.iter().filter(|one| one.what == "resend");
+        assert_eq!(again.count(), want);
+    }
+    assert_eq!(world.inbox(2).await.len(), 1);
+    client
+        .dialogue(&[("MAIL FROM:<eve@far.test>", "250")])
+        .await;
     client
         .dialogue(&[("RCPT TO:<alice@demo.test>", "250"), ("DATA", "354")])
         .await;
@@ -272,7 +292,7 @@ async fn what_is_refused_is_traced_with_its_reason_and_no_session_floods_the_tra
     let told = client.say(&loops).await;
     assert!(told.starts_with("554 5.4.6"), "{told}");
     let found = trace.find(&id_of(&told), 10).await.unwrap();
-    assert_eq!((found.len(), found[0].what.as_str()), (2, "data"));
+    assert_eq!((found.len(), found[0].what.as_str()), (3, "data"));
     client
         .dialogue(&[("MAIL FROM:<eve@far.test>", "250")])
         .await;

@@ -298,18 +298,29 @@ async fn a_journal_gets_everything_unseen_and_without_gaps() {
     let notify = page.messages[0].message.envelope.recipients[0].notify;
     assert_eq!(notify, envelope::Notify::Never);
 
-    // A journal that is not there makes mail wait.
-    world.rule("[[rule]]\nname = \"journal\"\nbcc = \"nobody@other.test\"\n");
+    // A journal that is not there, or is full, holds up nobody: its copy waits by itself.
+    world.rule(
+        "[[rule]]\nname = \"journal\"\nbcc = [\"nobody@other.test\", \"carol@other.test\"]\n",
+    );
     let mut client = world.stranger().await;
     client
         .dialogue(&[
             ("MAIL FROM:<x@far.test>", "250"),
             ("RCPT TO:<alice@demo.test>", "250"),
-            ("DATA", "451 4.3.0"),
+            DATA[0],
+            DATA[1],
             ("NOOP", "250"),
         ])
         .await;
-    assert_eq!(world.inbox(1).await.len(), 1);
+    assert_eq!(world.inbox(1).await.len(), 2);
+    assert_eq!(world.inbox(3).await.len(), 2);
+    let waiting = world.waiting().await;
+    assert!(
+        waiting
+            .iter()
+            .any(|(_, to, state)| to == "nobody@other.test" && *state == "todo"),
+        "{waiting:?}"
+    );
 }
 
 #[tokio::test]

@@ -167,8 +167,16 @@ fn what_the_first_transport_does_not_take_goes_to_the_second() {
             send(world, "mark-three")?;
             arrives("mark-three", &first)?;
             ensure!(!taken(&second).contains("mark-three"));
-            let left = ours.cli(&["queue", "list", "--json"])?;
-            ensure!(left.trim() == "[]", "{left}");
+            // What became of them is told when nothing is left of them.
+            let told = wait_for("the queue to be empty", PATIENCE, || {
+                let left = ours.cli(&["queue", "list", "--json"])?;
+                let told = ours.cli(&["trace", "x@far.test"])?;
+                Ok((left.trim() == "[]").then_some(told))
+            })?;
+            ensure!(
+                told.matches("delivered at").count() == 3 && told.contains("submission"),
+                "{told}"
+            );
             Ok(())
         },
     );
