@@ -37,7 +37,9 @@ pub mod trace;
 
 pub use recipient::Decision;
 pub use room::{FULL_SINCE_PREFIX, check_full_since};
-pub use sending::{KNOWN_PREFIX, Overrun, PerTime, SendingLimits, check_known};
+pub use sending::{
+    KNOWN_PREFIX, Overrun, PerTime, SendingLimits, account_of, check_known, forget_account,
+};
 pub use session::{Role, Session, session_id};
 
 use std::sync::Arc;

@@ -140,7 +140,7 @@ impl FullSince {
     }
 }
 
-fn key(account: AccountId) -> Vec<u8> {
+pub(crate) fn key(account: AccountId) -> Vec<u8> {
     let mut key = keys::system();
     key.push(FULL);
     key.extend_from_slice(&account.0.to_be_bytes());

@@ -5,7 +5,10 @@
 //! written to before are counted by the hour and by the day. Over a limit the
 //! mail is taken and held: a user with a large round of invitations loses
 //! nothing, a thief has sent little. The counts are in memory, so a restart
-//! forgets them; who was written to is kept.
+//! forgets them, and a thief gains one more hour's and day's worth by it, which he
+//! cannot cause; writing them down would cost each message a record that is changed
+//! by all of a domain's users, with a conflict for each two that send at once. Who
+//! was written to is kept: that is what takes long to learn.
 //!
 //! | key | value |
 //! |---|---|
@@ -18,11 +21,12 @@ use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use directory::Identity;
-use engine::{Batch, ReadError, keys};
+use engine::expire::{ExpireError, Range, expire};
+use engine::{Batch, ReadError, SharedEngine, keys};
 use envelope::{AccountId, Recipient};
 use lang::held;
 use report_format::Excess;
-use runtime::Monotonic;
+use runtime::{Monotonic, Runtime};
 
 use crate::limits::{COUNT_STEP, COUNTED_ACCOUNTS_MAX, DAY, HOUR};
 use crate::{Decision, Policy, Role, Session};
@@ -256,6 +260,38 @@ impl Policy {
         }
         Ok(count)
     }
+}
+
+/// Removes what is kept of an account that is gone: whom it wrote to, and since
+/// when it was full; how many records that were.
+///
+/// # Errors
+/// The store cannot be read or does not take it.
+pub async fn forget_account(
+    engine: SharedEngine,
+    runtime: &Runtime,
+    account: AccountId,
+) -> Result<usize, ExpireError> {
+    let work = move || {
+        let ranges = [known_key(account, ""), crate::room::key(account)].map(|start| Range {
+            end: keys::end_of(&start),
+            old: keys::end_of(&start),
+            start,
+        });
+        expire(&*engine, &ranges, usize::MAX)
+    };
+    runtime.blocking(work).await
+}
+
+/// The account that a key of this crate is about, if it is about one.
+#[must_use]
+pub fn account_of(key: &[u8]) -> Option<AccountId> {
+    let ours = key.starts_with(&KNOWN_PREFIX) || key.starts_with(&crate::FULL_SINCE_PREFIX);
+    let id = key
+        .get(KNOWN_PREFIX.len()..)?
+        .first_chunk()
+        .filter(|_| ours)?;
+    Some(AccountId(u64::from_be_bytes(*id)))
 }
 
 pub(crate) fn known_key(account: AccountId, address: &str) -> Vec<u8> {

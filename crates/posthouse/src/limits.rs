@@ -78,6 +78,9 @@ pub(crate) const STARTING_PATIENCE: Duration = Duration::from_secs(10);
 /// Between two such attempts.
 pub(crate) const STARTING_PAUSE: Duration = Duration::from_millis(50);
 
+/// Keys of the system's space that are checked together.
+pub(crate) const SYSTEM_PAGE: usize = 1000;
+
 /// Findings of `fsck` that one answer holds; the rest is counted.
 pub(crate) const FINDINGS_SHOWN_MAX: usize = 10_000;
 

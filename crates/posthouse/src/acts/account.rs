@@ -5,6 +5,7 @@ use std::time::Duration;
 use admin::control::CommandError;
 use directory::{Account, AccountChange, DirectoryError, NewAccount};
 use engine::Batch;
+use envelope::AccountId;
 use mailstore::QuotaLimits;
 use parking_lot::Mutex;
 use sasl::Secret;
@@ -159,7 +160,14 @@ pub(super) async fn remove(store: &Store, args: Named) -> ActResult {
         .await
         .map_err(of_directory)?;
     store.mailstore.drop_account(id).await.map_err(failed)?;
+    forget(store, id).await?;
     Ok(json!({"address": address.to_string(), "removed": true}))
+}
+
+/// What the door remembers of an account goes with it: its id is not given again.
+pub(super) async fn forget(store: &Store, id: AccountId) -> Result<(), CommandError> {
+    let forgotten = policy::forget_account(store.engine.clone(), &store.runtime, id).await;
+    forgotten.map(drop).map_err(failed)
 }
 
 /// What was deleted before the moment, or until now, goes for good, whatever the retention.

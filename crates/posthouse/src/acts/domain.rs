@@ -113,6 +113,7 @@ pub(super) async fn remove(store: &Store, args: Remove) -> ActResult {
             .drop_account(*account)
             .await
             .map_err(failed)?;
+        super::account::forget(store, *account).await?;
     }
     Ok(json!({"domain": domain.to_string(), "accounts_removed": removed.len()}))
 }

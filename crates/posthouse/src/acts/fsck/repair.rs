@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use blobs::fsck::Finding as BlobFinding;
-use engine::check::{Aside, Checker, Mended, SetAside};
+use engine::check::{Aside, Checker, Mended, Report, SetAside};
 use engine::limits::FSCK_BYTES_MAX;
 use engine::{Batch, Engine as _, Expect, ShardId, SubmitError};
 use envelope::{AccountId, Address};
@@ -227,6 +227,20 @@ impl Repair<'_> {
     async fn reported(&mut self, shard: ShardId) -> Result<(), CommandError> {
         let mut reports = steps::intake(self.store, shard).await?;
         reports.extend(steps::system(self.store, shard).await?);
+        // What is left of accounts that are gone tells nobody anything.
+        let of_gone = |report: &Report| report.repair == engine::check::Repair::Rebuild;
+        let (gone, reports): (Vec<_>, Vec<_>) = reports.into_iter().partition(of_gone);
+        for account in gone.into_iter().filter_map(|report| report.account) {
+            let id = AccountId(account);
+            crate::acts::account::forget(self.store, id).await?;
+            self.mended.push(Mended {
+                checker: Checker::DirectoryAgrees,
+                account: Some(account),
+                what: format!(
+                    "what the door remembered of account {id}, which is gone, was removed"
+                ),
+            });
+        }
         let (engine, aside) = (self.store.engine.clone(), Arc::clone(&self.aside));
         let work = move || {
             let mut mended = Vec::new();

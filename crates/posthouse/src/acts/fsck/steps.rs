@@ -1,5 +1,7 @@
 //! The parts of a check, each over one crate that owns a format.
 
+use std::collections::BTreeMap;
+
 use blobs::{BlobId, Owner};
 use engine::check::{Checker, Repair, Report, Severity, key_text};
 use engine::limits::FSCK_BYTES_MAX;
@@ -12,7 +14,7 @@ use queue_model::QueueId;
 
 use super::Found;
 use crate::acts::{CommandError, failed};
-use crate::limits::{ACCOUNTS_PAGE, FINDINGS_SHOWN_MAX};
+use crate::limits::{ACCOUNTS_PAGE, FINDINGS_SHOWN_MAX, SYSTEM_PAGE};
 use crate::store::Store;
 
 pub(super) const JOURNAL: &str = "journal and index, segments";
@@ -164,16 +166,48 @@ pub(super) async fn system(store: &Store, shard: ShardId) -> Result<Vec<Report>,
     }
     let engine = store.engine.clone();
     let work = move || {
-        let start = engine::keys::system();
+        let mut start = engine::keys::system();
         let end = engine::keys::end_of(&start);
         let snapshot = engine.snapshot(shard);
-        snapshot.scan(&start, &end, Order::Ascending, FINDINGS_SHOWN_MAX)
+        let (mut reports, mut owners) = (Vec::new(), BTreeMap::new());
+        loop {
+            let page = snapshot.scan(&start, &end, Order::Ascending, SYSTEM_PAGE)?;
+            let Some((last, _)) = page.last() else {
+                return Ok::<_, ReadError>((reports, owners));
+            };
+            start.clone_from(last);
+            start.push(0);
+            for (key, stored) in page {
+                if let Some(account) = policy::account_of(&key) {
+                    owners.entry(account).or_insert_with(|| key.clone());
+                }
+                if reports.len() < FINDINGS_SHOWN_MAX {
+                    reports.extend(system_key(key, &stored.value));
+                }
+            }
+        }
     };
-    let pairs = store.runtime.blocking(work).await.map_err(failed)?;
-    let reports = pairs.into_iter();
-    Ok(reports
-        .filter_map(|(key, stored)| system_key(key, &stored.value))
-        .collect())
+    let (mut reports, owners) = store.runtime.blocking(work).await.map_err(failed)?;
+    for (account, key) in owners {
+        if is_gone(store, account).await? {
+            reports.push(Report {
+                checker: Checker::DirectoryAgrees,
+                severity: Severity::Leftover,
+                repair: Repair::Rebuild,
+                account: Some(account.0),
+                key: Some(key),
+                what: format!("account {account} is gone, and the door still remembers it"),
+                means: "nothing; it takes up space",
+            });
+        }
+    }
+    Ok(reports)
+}
+
+/// Neither the directory nor the mail has it.
+pub(super) async fn is_gone(store: &Store, account: AccountId) -> Result<bool, CommandError> {
+    let known = store.directory.account(account).await.map_err(failed)?;
+    Ok(known.is_none() && !store.mailstore.has_head(account).await.map_err(failed)?)
 }
 
 /// The store's own name for its backups: random bytes.

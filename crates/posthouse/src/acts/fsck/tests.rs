@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use settings::Settings;
 
 use crate::acts::Acts;
+use crate::acts::testing::{self, run};
 use crate::store::Store;
 use admin::control::{Commands as _, Request};
 
@@ -305,4 +306,54 @@ async fn mail_of_an_account_that_the_directory_lost_gets_an_address() {
     );
     world.bob_is_served("afterwards").await;
     world.store.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_door_remembers_of_an_account_goes_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let acts = testing::acts(folder.path(), &Runtime::new()).await;
+    run(&acts, "domain.add", json!({"domain": "example.org"}))
+        .await
+        .unwrap();
+    testing::account(&acts, "ann@example.org").await;
+    testing::account(&acts, "ben@example.org").await;
+    let ids = ["ann@example.org", "ben@example.org"].map(|name| name.to_owned());
+    let mut keys = Vec::new();
+    for name in &ids {
+        let id = testing::mail(&acts, name).await.id();
+        let mut key = policy::KNOWN_PREFIX.to_vec();
+        key.extend_from_slice(&id.0.to_be_bytes());
+        key.extend_from_slice(b"friend@far.test");
+        keys.push(key);
+    }
+    let known = |key: &[u8]| {
+        let snapshot = acts.store.engine.snapshot(ShardId(0));
+        snapshot.get(key).unwrap().is_some()
+    };
+    let write = async |key: &[u8]| {
+        let mut batch = Batch::new();
+        batch.put(key.to_vec(), vec![1]);
+        acts.store.engine.submit(batch).unwrap().done().await;
+    };
+    for key in &keys {
+        write(key).await;
+    }
+    run(&acts, "account.remove", json!({"name": ids[0]}))
+        .await
+        .unwrap();
+    assert!(!known(&keys[0]) && known(&keys[1]));
+    // One from before is found, and goes with a repair.
+    write(&keys[0]).await;
+    let found = run(&acts, "fsck", json!({"account": null})).await.unwrap();
+    let findings = found["findings"].as_array().unwrap();
+    assert_eq!(findings.len(), 1, "{found}");
+    assert!(
+        findings[0]["what"].as_str().unwrap().contains("is gone"),
+        "{found}"
+    );
+    run(&acts, "fsck", json!({"account": null, "repair": true}))
+        .await
+        .unwrap();
+    assert!(!known(&keys[0]) && known(&keys[1]));
+    acts.store.close().await;
 }

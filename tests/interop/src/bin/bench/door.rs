@@ -1,12 +1,14 @@
-//! What the door of SMTP costs: handshakes and logins, guessers, slow clients.
+//! What the door of SMTP costs: handshakes and logins, guessers, slow clients, checks.
 
 use crate::measure::{Work, compare, number};
 use crate::servers::{USERS, ours};
 use anyhow::Result;
 use interop::dovecot::{Dovecot, Fsync};
 use interop::postfix::Postfix;
-use interop::posthouse::PASSWORD;
-use interop::world::World;
+use interop::posthouse::{PASSWORD, Posthouse};
+use interop::smtp;
+use interop::world::{World, wait_for};
+use std::time::Duration;
 
 /// One connection for each message: a full handshake of TLS 1.3, a login whose
 /// password is in the cache, 1 kB into a mailbox. Ours against Postfix with
@@ -94,4 +96,91 @@ pub(crate) fn slow(world: &mut World) -> Result<()> {
         &work(0),
         &["p50_ms", "p99_ms"],
     )
+}
+
+/// A stranger's server that is in order, at its own address, and a list that does not have it.
+const ZONES: &[(&str, &str)] = &[
+    (
+        "far.test",
+        "with 3600 A 203.0.113.10\nwithout 3600 A 203.0.113.11",
+    ),
+    ("bl.test", "2.0.0.127 3600 A 127.0.0.2"),
+    (
+        "113.0.203.in-addr.arpa",
+        "10 3600 PTR with.far.test.\n11 3600 PTR without.far.test.",
+    ),
+];
+
+/// The accept rate with all cheap checks on against that with them off: two
+/// servers of ours, the same load. The client is a stranger: who connects to an
+/// address of its own machine comes from that address, and it is not exempt.
+pub(crate) fn door(world: &mut World) -> Result<()> {
+    interop::dns::start(world, ZONES)?;
+    let mut works = Vec::new();
+    for (ip, checks) in [("203.0.113.10", true), ("203.0.113.11", false)] {
+        world.sh(&format!("ip addr add {ip}/32 dev lo"))?;
+        let users: Vec<String> = (0..USERS).map(|n| format!("user{n}")).collect();
+        let names: Vec<&str> = users.iter().map(String::as_str).collect();
+        let mut ours = Posthouse::init(world, ip, "demo.test", &names)?;
+        for (key, on, off) in SETTINGS {
+            ours.set(&format!("door.{key}"), if checks { on } else { off })?;
+        }
+        let pid = ours.serve(world)?;
+        learn(&ours)?;
+        works.push((ours, pid));
+    }
+    let messages = number("POSTHOUSE_BENCH_MESSAGES", 5000);
+    for (what, connections, more) in [
+        ("a session for each message, 16 connections", 16, " --fresh"),
+        ("64 connections", 64, ""),
+    ] {
+        let work = |(ours, pid): &(Posthouse, u32)| {
+            let words = format!(
+                "--addr {} --connections {connections} --messages {messages} --size 10000 --users {USERS} \
+                 deliver --to user{{n}}@demo.test{more}",
+                ours.addr(25)
+            );
+            Work::new(&words, &[*pid])
+        };
+        compare(
+            &format!("accept with the door's cheap checks against without, {what}"),
+            &work(&works[0]),
+            &work(&works[1]),
+            &["per_second", "cpu_s_per_1000", "p99_ms"],
+        )?;
+    }
+    Ok(())
+}
+
+/// What is set in `door`: with the checks, and without. The limits are there and
+/// counted, and not reached.
+const SETTINGS: &[(&str, &str, &str)] = &[
+    ("exempt", "[]", "[\"203.0.113.0/24\"]"),
+    ("lists", "[\"bl.test\"]", "[]"),
+    ("greylist", "true", "false"),
+    ("greylist_delay", "\"1s\"", "\"1s\""),
+    ("connections_per_minute", "1000000", "0"),
+    ("connections_per_minute_network", "1000000", "0"),
+    ("messages_per_hour", "1000000", "0"),
+    ("messages_per_hour_network", "1000000", "0"),
+    ("iprev", "\"mark\"", "\"off\""),
+    ("helo_syntax", "\"mark\"", "\"off\""),
+    ("helo_literal", "\"mark\"", "\"off\""),
+    ("helo_mismatch", "\"mark\"", "\"off\""),
+];
+
+/// Greylisting learns the network: tried until the message is taken.
+fn learn(ours: &Posthouse) -> Result<()> {
+    wait_for("the network to be known", Duration::from_secs(60), || {
+        let mut client = smtp::Client::connect(&ours.addr(25))?;
+        client.expect("EHLO with.far.test", 250)?;
+        client.expect("MAIL FROM:<load@far.test>", 250)?;
+        let (code, _) = client.command("RCPT TO:<user0@demo.test>")?;
+        if code != 250 {
+            return Ok(None);
+        }
+        client.expect("DATA", 354)?;
+        client.expect("Subject: learn\r\n\r\nx\r\n.", 250)?;
+        Ok(Some(()))
+    })
 }

@@ -28,7 +28,7 @@ struct Kind {
     run: fn(&mut World) -> Result<()>,
 }
 
-const KINDS: [Kind; 17] = [
+const KINDS: [Kind; 18] = [
     Kind {
         name: "deliver",
         run: sending::deliver,
@@ -68,6 +68,10 @@ const KINDS: [Kind; 17] = [
     Kind {
         name: "slow",
         run: door::slow,
+    },
+    Kind {
+        name: "door",
+        run: door::door,
     },
     Kind {
         name: "read",
