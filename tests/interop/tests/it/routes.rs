@@ -128,7 +128,9 @@ fn what_the_first_transport_does_not_take_goes_to_the_second() {
                         at: &str|
              -> Result<u32> {
                 let mut command = std::process::Command::new("smtp-sink");
-                command.args(options).arg("-D").arg(folder.join(name));
+                // As root in a namespace of its own it wants to be told so.
+                command.args(["-u", "root"]).args(options);
+                command.arg("-D").arg(folder.join(name));
                 let pid = world.start(name, command.args([at, "10"]))?;
                 interop::world::wait_for_port(at)?;
                 Ok(pid)
