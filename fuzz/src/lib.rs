@@ -5,6 +5,7 @@
 
 use mailbox_model::View;
 use mailbox_model::page::{ViewBuilder, encode_mailbox, encode_page, encode_root, pages_of};
+use sasl::bearer::{Rejection, TokenFault};
 use sasl::scram::{Hash, Salt, Verifier};
 use sasl::{Answer, Binding, BindingKind, Offer, Question, Secret};
 
@@ -128,6 +129,15 @@ pub fn answer(question: &Question) -> Answer {
         Question::Proof(proof) => proof
             .check(&verifier(proof.hash))
             .map_or(Answer::Refused, Answer::Signature),
+        Question::Token(shown) if shown.token.expose() == "good" => Answer::Accepted,
+        Question::Token(_) => Answer::Rejected(Rejection {
+            fault: TokenFault::Invalid,
+            scope: "mail".into(),
+            configuration: "https://id.example/.well-known/openid-configuration".into(),
+        }),
+        Question::Challenge => Answer::Challenge("<1.2@server>".into()),
+        Question::Digest(digest) if digest.check(&Secret::from("pass")) => Answer::Accepted,
+        Question::Digest(_) => Answer::Refused,
     }
 }
 
@@ -143,4 +153,6 @@ pub fn offer(bound: bool) -> Offer {
     Offer::passwords()
         .with_scram(if bound { bindings.to_vec() } else { Vec::new() })
         .with_certificate(vec!["bob@demo.test".into()])
+        .with_tokens()
+        .with_digests()
 }

@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use sasl::limits::{NAME_BYTES_MAX, PASSWORD_BYTES_MAX};
+use sasl::limits::{NAME_BYTES_MAX, PASSWORD_BYTES_MAX, TOKEN_BYTES_MAX};
 use sasl::{Credentials, Exchange, Failure, Mechanism, Question, Step, prepare};
 
 fn check(credentials: &Credentials) {
@@ -55,8 +55,13 @@ fuzz_target!(|data: &[u8]| {
                 if let Question::Password(credentials) = question {
                     check(credentials);
                 }
+                if let Question::Token(shown) = question {
+                    assert!(shown.token.expose().len() <= TOKEN_BYTES_MAX);
+                    assert!(!shown.token.expose().contains(['\x01', ' ', '\0']));
+                }
                 let name = question.login();
-                assert!(!name.is_empty() && name.len() <= NAME_BYTES_MAX);
+                let may_lack = matches!(question, Question::Token(_) | Question::Challenge);
+                assert!((may_lack || !name.is_empty()) && name.len() <= NAME_BYTES_MAX);
                 step = exchange.answer(fuzz::answer(question));
                 assert!(!matches!(step, Step::Ask(_)), "asked twice");
             }

@@ -9,6 +9,7 @@
 //!   an [`AuthFailure`] that says what the client may be told.
 //!   [`Directory::offer`]: which mechanisms can work here. Faces see both as the
 //!   port [`Logins`], whose contract says what a directory does that is down.
+//! - [`Tokens`]: the port behind which bearer tokens are checked.
 //! - `domain_*`, `account_*`, `app_password_*`, `alias_*`: what administrators do. Each is one
 //!   commit with conditions; a change that came first means staging anew.
 //! - [`Directory::fsck`]: whether the records agree; [`mod@fsck`] has the findings. [`Directory::repair`] mends them.
@@ -43,6 +44,7 @@ pub mod record;
 mod repair;
 mod resolve;
 mod store;
+mod tokens;
 
 pub use account::{Account, AccountChange, NewAccount, PreparedAccount, StageMail};
 pub use alias::Alias;
@@ -59,6 +61,7 @@ pub use record::credentials::Cost;
 pub use repair::RepairError;
 pub use resolve::{Resolution, Target};
 pub use store::Directory;
+pub use tokens::{TokenRefusal, Tokens};
 
 #[cfg(test)]
 mod tests;

@@ -10,6 +10,7 @@ pub(crate) mod census;
 mod names;
 mod scram;
 pub(crate) mod throttle;
+mod token;
 
 use crate::app_password;
 use crate::error::DirectoryError;
@@ -43,6 +44,13 @@ pub enum AuthFailure {
     /// Login or password is wrong; the answer was delayed already.
     #[error("login or password is wrong")]
     Invalid,
+    /// A bearer token that is not good, or not for this login. The reason is for
+    /// the log; the client learns of it by the exchange.
+    #[error("the token is refused: {reason}")]
+    Token {
+        /// What is wrong with it.
+        reason: String,
+    },
     /// Right, but the account is disabled.
     #[error("the account is disabled")]
     Disabled,
@@ -104,6 +112,9 @@ pub enum Verdict {
     GoOn(Answer),
     /// Right. Who it is counts from the moment when the exchange is done.
     Granted(Identity, Answer),
+    /// No, and the exchange tells the client why before it ends. The failure is
+    /// counted and logged now, the client may be gone before the end.
+    Refused(AuthFailure, Answer),
 }
 
 /// One login on its way.
@@ -119,7 +130,10 @@ impl Directory {
     /// client chooses a mechanism that fails ([`Directory::survey`] finds out).
     #[must_use]
     pub fn offer(&self, bindings: Vec<Binding>, certificate: Vec<String>) -> Offer {
-        let offer = Offer::passwords().with_certificate(certificate);
+        let mut offer = Offer::passwords().with_certificate(certificate);
+        if self.inner.options.tokens.is_some() {
+            offer = offer.with_tokens();
+        }
         if self.inner.options.scram && self.inner.census.all_have_keys() {
             offer.with_scram(bindings)
         } else {
@@ -162,6 +176,9 @@ impl Directory {
                 let identity = inner.check_certificate(shown, caller).await?;
                 (identity, Answer::Accepted, &None)
             }
+            Question::Token(shown) => return inner.check_token(shown, caller).await,
+            // Not offered.
+            Question::Challenge | Question::Digest(_) => return Err(AuthFailure::Invalid),
         };
         if let Some(other) = authorization
             && inner.find_login(other).await? != Some(identity.account)

@@ -1,6 +1,8 @@
 //! What an operator may set about the directory.
 
 use crate::record::credentials::Cost;
+use crate::tokens::Tokens;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How the directory behaves; [`Default`] is what the configuration's defaults say.
@@ -19,6 +21,8 @@ pub struct Options {
     pub hashes_at_once: usize,
     /// Aliases of one account may be used as a login name.
     pub login_by_alias: bool,
+    /// Who checks bearer tokens; without one they are not offered.
+    pub tokens: Option<Arc<dyn Tokens>>,
     /// What wrong passwords lead to.
     pub login: LoginOptions,
 }
@@ -32,6 +36,7 @@ impl Default for Options {
             cost: Cost::default(),
             hashes_at_once: 0,
             login_by_alias: true,
+            tokens: None,
             login: LoginOptions::default(),
         }
     }

@@ -8,6 +8,7 @@ mod imported;
 mod login;
 mod resolving;
 mod scram;
+mod tokens;
 
 use crate::{Directory, NewAccount, Options};
 use engine::{Batch, MemoryEngine, SharedEngine};

@@ -207,11 +207,14 @@ impl Session {
                 self.granted = Some(identity);
                 self.protocol.answer_login(answer);
             }
+            Ok(Verdict::Refused(failure, answer)) => {
+                self.note_refused(&failure);
+                self.protocol.answer_login(answer);
+            }
             Err(failure) => {
-                self.ports.metrics.login("pop3", false);
-                tracing::info!(session = self.id, peer = %peer, %failure, "pop3: login refused");
+                self.note_refused(&failure);
                 let refusal = match failure {
-                    AuthFailure::Invalid => LoginRefusal::Credentials,
+                    AuthFailure::Invalid | AuthFailure::Token { .. } => LoginRefusal::Credentials,
                     AuthFailure::Disabled => LoginRefusal::Permanent,
                     AuthFailure::Banned { .. } | AuthFailure::Busy | AuthFailure::Temporary(_) => {
                         LoginRefusal::Temporary
@@ -220,6 +223,11 @@ impl Session {
                 self.protocol.refuse_login(refusal, &failure.to_string());
             }
         }
+    }
+
+    fn note_refused(&self, failure: &AuthFailure) {
+        self.ports.metrics.login("pop3", false);
+        tracing::info!(session = self.id, peer = %self.conn.peer_addr(), %failure, "pop3: login refused");
     }
 
     /// Takes the maildrop's lock and what the inbox holds now.

@@ -5,14 +5,16 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::anyhow;
+use anyhow::{Context as _, anyhow};
 use blobs::Blobs;
-use directory::Directory;
+use directory::{Directory, Tokens};
 use engine::SharedEngine;
 use engine::embedded::{EmbeddedEngine, OpenError, Options};
 use mailstore::Mailstore;
+use oauth::{Issuer, Keys, Verifier};
 use policy::rules::CurrentRules;
 use queue::Queue;
+use resolver::Resolver;
 use runtime::Runtime;
 use settings::Settings;
 use tokio::sync::Mutex;
@@ -29,6 +31,8 @@ pub(crate) struct Store {
     pub(crate) mailstore: Mailstore,
     pub(crate) queue: Queue,
     pub(crate) directory: Directory,
+    /// Who checks bearer tokens, where there is an issuer.
+    pub(crate) tokens: Option<Arc<Verifier>>,
     pub(crate) runtime: Runtime,
     pub(crate) checking: Arc<Checking>,
     pub(crate) data_dir: PathBuf,
@@ -75,7 +79,8 @@ impl Store {
             },
         );
         let queue = Queue::new(shared.clone(), blobs.clone(), runtime.clone());
-        let options = directory_options(settings);
+        let tokens = tokens(settings, runtime)?;
+        let options = directory_options(settings, tokens.clone());
         let directory = Directory::new(shared.clone(), runtime.clone(), options);
         let door = Door::open(settings, &shared, &directory, runtime).await?;
         let store = Self {
@@ -84,6 +89,7 @@ impl Store {
             mailstore,
             queue,
             directory,
+            tokens,
             runtime: runtime.clone(),
             checking: Arc::default(),
             data_dir: settings.general.data_dir.clone(),
@@ -156,10 +162,35 @@ fn open_error(error: OpenError, data_dir: &Path) -> anyhow::Error {
     }
 }
 
-fn directory_options(settings: &Settings) -> directory::Options {
+fn directory_options(settings: &Settings, tokens: Option<Arc<Verifier>>) -> directory::Options {
     directory::Options {
         subaddress_separator: settings.delivery.subaddress_separator.chars().next(),
         scram: settings.auth.scram,
+        tokens: tokens.map(|tokens| -> Arc<dyn Tokens> { tokens }),
         ..directory::Options::default()
     }
+}
+
+fn tokens(settings: &Settings, runtime: &Runtime) -> anyhow::Result<Option<Arc<Verifier>>> {
+    let oauth = &settings.oauth;
+    if oauth.issuer.is_empty() {
+        return Ok(None);
+    }
+    let keys = if oauth.jwks.as_os_str().is_empty() {
+        let dns = Resolver::new(&settings.resolver.servers);
+        Keys::Issuer(Box::new(dns.context("cannot set up name look-ups")?))
+    } else {
+        Keys::File(oauth.jwks.clone())
+    };
+    let audiences = oauth.audiences.iter().map(|word| word.0.clone());
+    let issuer = Issuer {
+        issuer: oauth.issuer.clone(),
+        audiences: audiences.collect(),
+        claim: oauth.claim.clone(),
+        verified_only: oauth.verified_only,
+        scope: oauth.scope.clone(),
+        keys,
+    };
+    let verifier = Verifier::new(issuer, runtime).context("logins by token (oauth.issuer)")?;
+    Ok(Some(Arc::new(verifier)))
 }

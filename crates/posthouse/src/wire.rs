@@ -258,6 +258,11 @@ impl System {
         .with_certificates(asking.as_ref());
         let keeping = door::keep_records(self.store.clone(), settings.door.trace_for);
         self.running.entry("door").or_default().push(keeping);
+        if let Some(tokens) = self.store.tokens.clone() {
+            let warming = async move { tokens.warm_up().await };
+            let task = self.runtime.spawn("oauth keys", warming);
+            self.running.entry("oauth").or_default().push(task);
+        }
         if let Some(task) = door::watch_lists(&self.store) {
             self.running.entry("lists").or_default().push(task);
         }

@@ -59,6 +59,19 @@ fn pairs(settings: &Settings, tell: Tell<'_>) {
             "a login by certificate needs both",
         );
     }
+    let oauth = &settings.oauth;
+    if oauth.issuer.is_empty() != oauth.audiences.is_empty() {
+        let (set, missing) = if oauth.issuer.is_empty() {
+            ("oauth.audiences", "oauth.issuer")
+        } else {
+            ("oauth.issuer", "oauth.audiences")
+        };
+        tell(
+            set,
+            format!("{missing} is missing"),
+            "a login by token needs both",
+        );
+    }
     let outbound = &settings.outbound;
     if !outbound.smart_host_user.is_empty() && empty(&outbound.smart_host_password_file) {
         tell(
@@ -78,6 +91,23 @@ fn values(settings: &Settings, tell: Tell<'_>) {
             "outbound.source_addresses",
             "two addresses of one family".to_owned(),
             "give at most one IPv4 and one IPv6 address",
+        );
+    }
+    let oauth = &settings.oauth;
+    let host = oauth.issuer.strip_prefix("https://");
+    let is_issuer = |host: &str| !host.is_empty() && !host.contains(['?', '#', ' ', '@']);
+    if !oauth.issuer.is_empty() && !host.is_some_and(is_issuer) {
+        tell(
+            "oauth.issuer",
+            format!("{:?} is no issuer", oauth.issuer),
+            "an address that begins with https://, without ? and #",
+        );
+    }
+    if oauth.claim.is_empty() {
+        tell(
+            "oauth.claim",
+            "it is empty".to_owned(),
+            "the name of a claim such as \"email\"",
         );
     }
     if settings.queue.retry_max < settings.queue.retry_first {

@@ -12,7 +12,7 @@ use toml_edit::Value;
 
 use crate::kinds::{
     CheckMode, HostPort, Kind, LogFormat, LogLevel, NameList, Network, OutboundMode, Size,
-    TimeOfDay, UserService,
+    TimeOfDay, UserService, Word,
 };
 
 /// One key of the file, as the table defines it.
@@ -281,6 +281,23 @@ keys! {
         certificate_services: Vec<UserService> = [], example ["submissions", "imaps"];
         /// PEM file with the authorities whose client certificates are good.
         certificate_authorities: PathBuf = "", example "/etc/posthouse/clients-ca.pem";
+    }
+    /// Logins with a token of an identity provider instead of a password (SASL OAUTHBEARER and XOAUTH2): JWT access tokens, signed with RS256, PS256,
+    /// ES256 or EdDSA. Offered only while oauth.issuer is set, and where passwords are taken.
+    oauth("oauth.") Oauth {
+        /// The issuer: an https address, exactly as it stands in its tokens ("iss"). Its keys are fetched through ISSUER/.well-known/openid-configuration.
+        /// While it is down, tokens go on for a day with the keys that are known. Empty is off.
+        issuer: String = "", example "https://id.example.org/realms/mail";
+        /// What a token must be for ("aud"): one of these. Needed with an issuer; a token for another service must not open a mailbox.
+        audiences: Vec<Word> = [], example ["mail.example.org"];
+        /// A file with the issuer's keys (a JWK Set) instead; it is read again when a token has a key that it did not have. Empty fetches them.
+        jwks: PathBuf = "", example "/etc/posthouse/issuer-keys.json";
+        /// The claim that says whose token it is: an address, or a name that is unique here.
+        claim: String = "email", example "preferred_username";
+        /// Take the claim "email" only where "email_verified" stands beside it: otherwise whoever may choose an address at the issuer may choose a mailbox.
+        verified_only: bool = true, example false;
+        /// The scopes that a token must have ("scope" or "scp"), with blanks between. Clients are told. Empty asks for none.
+        scope: String = "", example "mail";
     }
     /// Mail that programs of this machine hand over by `posthouse sendmail`, or by the same program under the name sendmail.
     sendmail("sendmail.") Sendmail {

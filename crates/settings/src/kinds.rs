@@ -53,6 +53,23 @@ impl Kind for String {
     }
 }
 
+/// Text without blanks at its ends that is not empty: an entry of a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Word(pub String);
+
+impl Kind for Vec<Word> {
+    const EXPECTED: &'static str = "a list of texts such as [\"mail.example.org\"]";
+
+    fn read(value: &Value) -> Result<Self, String> {
+        list(value, |text| {
+            let fits =
+                !text.is_empty() && text.trim() == text && !text.chars().any(char::is_control);
+            fits.then(|| Word(text.to_owned()))
+                .ok_or_else(|| format!("{text:?} is empty, or has blanks around it"))
+        })
+    }
+}
+
 impl Kind for PathBuf {
     const EXPECTED: &'static str = "a path in quotes";
 

@@ -26,12 +26,12 @@ pub mod rules;
 pub use edit::{EditError, edit, render};
 pub use explain::{explain, names, reference, shown};
 pub use keys::{
-    Auth, Delivery, Door, General, Imap, Limits, Listen, Log, Outbound, PolicyFile, Pop3, Queue,
-    Relay, Resolver, Sendmail, Settings, Smtp, Store, Tls, Trust,
+    Auth, Delivery, Door, General, Imap, Limits, Listen, Log, Oauth, Outbound, PolicyFile, Pop3,
+    Queue, Relay, Resolver, Sendmail, Settings, Smtp, Store, Tls, Trust,
 };
 pub use kinds::{
     CheckMode, HostPort, LogFormat, LogLevel, NameList, Network, OutboundMode, Size, TimeOfDay,
-    UserService,
+    UserService, Word,
 };
 pub use mistake::{LoadError, Mistake, Mistakes};
 

@@ -66,6 +66,9 @@ impl Settings {
     fn resolve_paths(&mut self, folder: &Path) {
         for path in [
             &mut self.general.data_dir,
+            &mut self.oauth.jwks,
+            &mut self.auth.certificate_authorities,
+            &mut self.sendmail.socket,
             &mut self.tls.certificate,
             &mut self.tls.key,
             &mut self.outbound.smart_host_password_file,

@@ -145,6 +145,41 @@ fn editing_keeps_comments_and_refuses_what_is_wrong() {
 }
 
 #[test]
+fn tokens_need_an_issuer_and_an_audience() {
+    let wrong = |text: &str| {
+        let mistakes = Settings::parse(&format!("[oauth]\n{text}\n"))
+            .unwrap_err()
+            .0;
+        mistakes
+            .into_iter()
+            .map(|mistake| mistake.problem)
+            .collect::<Vec<_>>()
+    };
+    let with_audience = |issuer: &str| format!("issuer = \"{issuer}\"\naudiences = [\"mail\"]");
+    assert_eq!(
+        wrong("issuer = \"https://id.test\""),
+        ["oauth.audiences is missing"]
+    );
+    assert_eq!(wrong("audiences = [\"mail\"]"), ["oauth.issuer is missing"]);
+    for no_issuer in [
+        "http://id.test",
+        "https://",
+        "https://id.test/?x",
+        "https://a@id.test",
+        "id.test",
+    ] {
+        let told = wrong(&with_audience(no_issuer));
+        assert_eq!(told, [format!("{no_issuer:?} is no issuer")]);
+    }
+    assert_eq!(wrong("claim = \"\""), ["it is empty"]);
+    assert!(wrong("audiences = [\"\"]")[0].contains("is empty"));
+    let settings =
+        Settings::parse(&format!("[oauth]\n{}", with_audience("https://id.test/a"))).unwrap();
+    assert_eq!(settings.oauth.audiences, [Word("mail".to_owned())]);
+    assert!(settings.oauth.verified_only && settings.oauth.claim == "email");
+}
+
+#[test]
 fn a_fresh_file_is_readable_and_right() {
     let text = render(&[
         ("listen.smtp", "[\"127.0.0.1:2025\"]".to_owned()),

@@ -224,28 +224,40 @@ impl Session {
                 self.client.granted = Some(identity);
                 return self.machine.answer_auth(answer);
             }
-            Err(failure) => failure,
+            Ok(Verdict::Refused(failure, answer)) => {
+                self.note_refused_login(question, &failure);
+                if self.client.auth_failures <= limits::AUTH_FAILURES_MAX {
+                    return self.machine.answer_auth(answer);
+                }
+                failure
+            }
+            Err(failure) => {
+                self.note_refused_login(question, &failure);
+                failure
+            }
         };
+        // RFC 4954 §6, RFC 5248 §2.4
+        let (code, status) = match &failure {
+            AuthFailure::Invalid | AuthFailure::Token { .. } => (535, (5, 7, 8)),
+            AuthFailure::Disabled => (525, (5, 7, 13)),
+            _ => (454, (4, 7, 0)),
+        };
+        let reply = Reply::enhanced(code, status, &failure.to_string());
+        self.machine.reply(&reply);
+        if self.client.auth_failures > limits::AUTH_FAILURES_MAX {
+            let text = "too many failed logins, closing";
+            self.machine.close(&Reply::enhanced(421, (4, 7, 0), text));
+        }
+    }
+
+    fn note_refused_login(&mut self, question: &Question, failure: &AuthFailure) {
+        let peer = self.client.facts.session.client_ip;
         self.ports.metrics.login(self.config.protocol(), false);
         let session = &self.client.facts.session_id;
         tracing::info!(%session, login = question.login(), %peer, reason = %failure, "login refused");
         // Our own trouble is not counted against the client.
         if !matches!(failure, AuthFailure::Temporary(_) | AuthFailure::Busy) {
             self.client.auth_failures += 1;
-        }
-        // RFC 4954 §6, RFC 5248 §2.4
-        let (code, status) = match &failure {
-            AuthFailure::Invalid => (535, (5, 7, 8)),
-            AuthFailure::Disabled => (525, (5, 7, 13)),
-            _ => (454, (4, 7, 0)),
-        };
-        let reply = Reply::enhanced(code, status, &failure.to_string());
-        if self.client.auth_failures > limits::AUTH_FAILURES_MAX {
-            self.machine.reply(&reply);
-            let text = "too many failed logins, closing";
-            self.machine.close(&Reply::enhanced(421, (4, 7, 0), text));
-        } else {
-            self.machine.reply(&reply);
         }
     }
 

@@ -204,10 +204,7 @@ impl Session {
             self.phase = Phase::Command;
             self.user = None;
             if refusal == LoginRefusal::Credentials {
-                self.failed_logins += 1;
-                if self.failed_logins >= FAILED_LOGINS_MAX {
-                    self.phase = Phase::Closing(CloseReason::TooManyErrors);
-                }
+                self.count_failed_login();
             }
         }
     }
@@ -379,6 +376,16 @@ impl Session {
             _ => "",
         };
         self.say(&format!("-ERR {code}{failure}"));
+        if failure == Failure::Refused {
+            self.count_failed_login();
+        }
+    }
+
+    fn count_failed_login(&mut self) {
+        self.failed_logins += 1;
+        if self.failed_logins >= FAILED_LOGINS_MAX {
+            self.phase = Phase::Closing(CloseReason::TooManyErrors);
+        }
     }
 
     fn start_tls(&mut self) -> Option<Event> {

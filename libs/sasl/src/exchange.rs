@@ -11,6 +11,12 @@
 //! | SCRAM, proof asked about | `Answer::Signature` | `Challenge(server-final)` |
 //! | SCRAM, signature sent | empty line | `Done` |
 //! | EXTERNAL, no initial response | whom to act as, or nothing | `Ask(Certificate)` |
+//! | OAUTHBEARER or XOAUTH2, no initial response | token | `Ask(Token)` |
+//! | token asked about | `Answer::Rejected` | `Challenge(why)` |
+//! | told why | anything | `Failed(Refused)` |
+//! | CRAM-MD5, begun | | `Ask(Challenge)` |
+//! | CRAM-MD5, challenge asked for | `Answer::Challenge` | `Challenge` |
+//! | CRAM-MD5, challenge sent | digest | `Ask(Digest)` |
 //! | asked | `Answer::Accepted` | `Done` |
 //! | asked | `Answer::Refused` | `Failed(Refused)` |
 //! | any, but asked | `*` | `Failed(Cancelled)` |
@@ -18,6 +24,8 @@
 //!
 //! An exchange that failed or is done stays so; start a new one.
 
+use crate::bearer::{self, Bearer, Form, Rejection};
+use crate::digest::{Digest, DigestKind};
 use crate::limits::{LINE_BYTES_MAX, NAME_BYTES_MAX};
 use crate::mechanism::{Bound, Mechanism, Offer};
 use crate::scram::exchange::{AwaitingProof, AwaitingSalt};
@@ -52,6 +60,12 @@ pub enum Question {
     Proof(Proof),
     /// Whose is this certificate? [`Answer::Accepted`] if it is somebody's.
     Certificate(Certificate),
+    /// Is this token good? [`Answer::Accepted`] if it is, [`Answer::Rejected`] if not.
+    Token(Bearer),
+    /// What is the client to make a digest of? [`Answer::Challenge`].
+    Challenge,
+    /// Is this digest right? [`Answer::Accepted`] if it is.
+    Digest(Digest),
 }
 
 /// Who a client is by its certificate, which is good.
@@ -64,7 +78,7 @@ pub struct Certificate {
 }
 
 impl Question {
-    /// The login as it was sent.
+    /// The login as it was sent; empty where none was.
     #[must_use]
     pub fn login(&self) -> &str {
         match self {
@@ -75,6 +89,9 @@ impl Question {
                 Some(name) => name,
                 None => shown.names.first().map_or("", String::as_str),
             },
+            Self::Token(shown) => shown.authorization.as_deref().unwrap_or_default(),
+            Self::Challenge => "",
+            Self::Digest(digest) => &digest.login,
         }
     }
 }
@@ -88,6 +105,10 @@ pub enum Answer {
     Salt(Salt),
     /// The proof is right, and this proves to the client that we know it too.
     Signature(Vec<u8>),
+    /// The token is not good, and the client hears why before it ends.
+    Rejected(Rejection),
+    /// Fresh, random, of the form `<…@…>`.
+    Challenge(String),
     /// No. Why is told outside of the exchange.
     Refused,
 }
@@ -137,6 +158,12 @@ enum State {
     /// The last word was ours; the client confirms with an empty line.
     ScramEnd,
     External,
+    Token(Form),
+    /// The client was told why its token is not good.
+    Rejected,
+    Digest {
+        challenge: String,
+    },
     Asked(Asked),
     Finished,
 }
@@ -147,6 +174,8 @@ enum Asked {
     Whether,
     Salt(Box<AwaitingSalt>),
     Proof,
+    Token(Form),
+    Challenge,
 }
 
 /// The server's side of one AUTH command.
@@ -167,12 +196,18 @@ impl Exchange {
             Mechanism::Login => State::LoginName,
             Mechanism::Scram(hash, bound) => State::ScramFirst { hash, bound },
             Mechanism::External => State::External,
+            Mechanism::OauthBearer => State::Token(Form::OauthBearer),
+            Mechanism::XOauth2 => State::Token(Form::XOauth2),
+            Mechanism::CramMd5 => State::Asked(Asked::Challenge),
         };
         let mut exchange = Self {
             state,
             offer: offer.clone(),
         };
         let step = match (initial, mechanism) {
+            // The server has the first word (RFC 4954 §4: 501).
+            (Some(_), Mechanism::CramMd5) => Step::Failed(Failure::Malformed),
+            (None, Mechanism::CramMd5) => Step::Ask(Question::Challenge),
             (Some(b"="), _) => exchange.handle_message(b""),
             // `*` cancels only as a line of its own; here it is bad base64.
             (Some(text), _) => exchange.handle_base64(text),
@@ -188,6 +223,8 @@ impl Exchange {
         let step = match self.state {
             State::Finished | State::Asked(_) => Step::Failed(Failure::Finished),
             _ if line == b"*" => Step::Failed(Failure::Cancelled),
+            // RFC 7628 §3.2.3: ^A. XOAUTH2 clients say nothing, or anything.
+            State::Rejected => Step::Failed(Failure::Refused),
             _ => self.handle_base64(line),
         };
         self.note(&step);
@@ -200,7 +237,16 @@ impl Exchange {
             return Step::Failed(Failure::Finished);
         };
         let step = match (asked, answer) {
-            (Asked::Whether, Answer::Accepted) => Step::Done,
+            (Asked::Whether | Asked::Token(_), Answer::Accepted) => Step::Done,
+            (Asked::Token(form), Answer::Rejected(rejection)) => {
+                self.state = State::Rejected;
+                challenge(&rejection.challenge(form))
+            }
+            (Asked::Challenge, Answer::Challenge(text)) => {
+                let step = challenge(&text);
+                self.state = State::Digest { challenge: text };
+                step
+            }
             (Asked::Salt(awaiting), Answer::Salt(salt)) => {
                 let (server_first, awaiting) = awaiting.salted(&salt);
                 self.state = State::ScramProof(Box::new(awaiting));
@@ -278,9 +324,25 @@ impl Exchange {
                 }
                 None => Step::Failed(Failure::Malformed),
             },
+            State::Token(form) => match bearer::parse(form, message) {
+                Some(shown) => {
+                    self.state = State::Asked(Asked::Token(form));
+                    Step::Ask(Question::Token(shown))
+                }
+                None => Step::Failed(Failure::Malformed),
+            },
+            State::Digest { challenge } => {
+                match Digest::parse(DigestKind::CramMd5, &challenge, message) {
+                    Some(digest) => {
+                        self.state = State::Asked(Asked::Whether);
+                        Step::Ask(Question::Digest(digest))
+                    }
+                    None => Step::Failed(Failure::Malformed),
+                }
+            }
             State::ScramEnd if message.is_empty() => Step::Done,
             State::ScramEnd => Step::Failed(Failure::Malformed),
-            State::Asked(_) | State::Finished => Step::Failed(Failure::Finished),
+            State::Rejected | State::Asked(_) | State::Finished => Step::Failed(Failure::Finished),
         }
     }
 

@@ -30,3 +30,6 @@ pub const PBKDF2_ROUNDS_MAX: u32 = 10_000_000;
 
 /// Bytes of an imported PBKDF2's hash; each hash length costs all rounds again.
 pub const PBKDF2_HASH_BYTES_MAX: usize = 128;
+
+/// Bytes of a bearer token; a line of base64 could hold some 9,200.
+pub const TOKEN_BYTES_MAX: usize = 8_192;

@@ -2,7 +2,8 @@
 //!
 //! A mechanism that cannot work is not offered (RFC 4422 §3.2 leaves the choice
 //! to the server): SCRAM needs stored keys, its `-PLUS` forms a binding to this
-//! very TLS session, EXTERNAL a client's certificate.
+//! very TLS session, EXTERNAL a client's certificate, tokens an issuer, CRAM-MD5
+//! passwords that can be read back.
 
 use crate::binding::Binding;
 use crate::scram::Hash;
@@ -28,12 +29,18 @@ pub enum Mechanism {
     Login,
     /// RFC 4422 appendix A: the certificate of the TLS session says who it is.
     External,
+    /// RFC 7628: a bearer token.
+    OauthBearer,
+    /// Its elder, never a standard.
+    XOauth2,
+    /// RFC 2195.
+    CramMd5,
 }
 
 impl Mechanism {
     /// All, in the order in which they are offered: what protects the password
     /// best comes first, because some clients take the first one that they know.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 12] = [
         Self::Scram(Hash::Sha512, Bound::Plus),
         Self::Scram(Hash::Sha256, Bound::Plus),
         Self::Scram(Hash::Sha1, Bound::Plus),
@@ -43,6 +50,10 @@ impl Mechanism {
         Self::Plain,
         Self::Login,
         Self::External,
+        Self::OauthBearer,
+        Self::XOauth2,
+        // Last: whoever has anything else should take that.
+        Self::CramMd5,
     ];
 
     /// Finds a mechanism by its name in any case.
@@ -60,6 +71,9 @@ impl Mechanism {
             Self::Plain => "PLAIN",
             Self::Login => "LOGIN",
             Self::External => "EXTERNAL",
+            Self::OauthBearer => "OAUTHBEARER",
+            Self::XOauth2 => "XOAUTH2",
+            Self::CramMd5 => "CRAM-MD5",
             Self::Scram(hash, Bound::No) => hash.mechanism(),
             Self::Scram(Hash::Sha1, Bound::Plus) => "SCRAM-SHA-1-PLUS",
             Self::Scram(Hash::Sha256, Bound::Plus) => "SCRAM-SHA-256-PLUS",
@@ -75,6 +89,8 @@ pub struct Offer {
     scram: bool,
     bindings: Option<Arc<[Binding]>>,
     certificate: Option<Arc<[String]>>,
+    tokens: bool,
+    digests: bool,
 }
 
 impl Offer {
@@ -107,6 +123,26 @@ impl Offer {
     pub fn with_certificate(mut self, names: Vec<String>) -> Self {
         self.certificate = (!names.is_empty()).then(|| names.into());
         self
+    }
+
+    /// OAUTHBEARER and XOAUTH2 too: there is an issuer whose tokens are taken.
+    #[must_use]
+    pub fn with_tokens(mut self) -> Self {
+        self.tokens = true;
+        self
+    }
+
+    /// CRAM-MD5 too, and APOP where a protocol has it.
+    #[must_use]
+    pub fn with_digests(mut self) -> Self {
+        self.digests = true;
+        self
+    }
+
+    /// Whether CRAM-MD5 and APOP are offered.
+    #[must_use]
+    pub fn has_digests(&self) -> bool {
+        self.digests
     }
 
     /// The mechanisms, in the order in which they are to be named.
@@ -146,6 +182,8 @@ impl Offer {
             Mechanism::Scram(_, Bound::No) => self.scram,
             Mechanism::Scram(_, Bound::Plus) => self.scram && self.bindings.is_some(),
             Mechanism::External => self.certificate.is_some(),
+            Mechanism::OauthBearer | Mechanism::XOauth2 => self.tokens,
+            Mechanism::CramMd5 => self.digests,
         }
     }
 
@@ -174,7 +212,7 @@ mod tests {
             Some(Mechanism::Scram(Hash::Sha256, Bound::Plus))
         );
         assert_eq!(Mechanism::parse(b"GSSAPI"), None);
-        assert_eq!(Mechanism::parse(b"CRAM-MD5"), None);
+        assert_eq!(Mechanism::parse(b"DIGEST-MD5"), None);
         for mechanism in Mechanism::ALL {
             assert_eq!(
                 Mechanism::parse(mechanism.name().as_bytes()),
@@ -202,7 +240,9 @@ mod tests {
                 .with_certificate(Vec::new())
                 .contains(Mechanism::External)
         );
+        assert!(!bound.contains(Mechanism::OauthBearer) && !bound.has_digests());
         let all = bound.with_certificate(vec!["bob@demo.test".into()]);
+        let all = all.with_tokens().with_digests();
         assert_eq!(all.mechanisms().count(), Mechanism::ALL.len());
         assert_eq!(Offer::nothing().find(b"PLAIN"), None);
     }

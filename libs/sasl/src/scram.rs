@@ -9,7 +9,7 @@
 //! the caller. `message` reads the messages, `exchange` is the server's side.
 
 pub(crate) mod exchange;
-mod message;
+pub(crate) mod message;
 
 pub use exchange::{Salt, ScramName};
 

@@ -1,6 +1,7 @@
-//! Base64 as RFC 4648 §4 has it: padded, canonical, one line.
+//! Base64 as RFC 4648 §4 has it: padded, canonical, one line; and as §5 has it for
+//! addresses and tokens.
 
-use data_encoding::BASE64;
+use data_encoding::{BASE64, BASE64URL_NOPAD};
 
 /// Encodes `bytes` on one line.
 #[must_use]
@@ -17,6 +18,12 @@ pub fn decode(text: &[u8]) -> Option<Vec<u8>> {
         return None;
     }
     BASE64.decode(text).ok()
+}
+
+/// Decodes base64url without padding (RFC 7515 §2); `None` when it is not canonical.
+#[must_use]
+pub fn decode_url(text: &[u8]) -> Option<Vec<u8>> {
+    BASE64URL_NOPAD.decode(text).ok()
 }
 
 #[cfg(test)]
@@ -38,6 +45,15 @@ mod tests {
         }
         assert_eq!(decode(b"Zg"), None);
         assert_eq!(decode(b"Zg==\r\n"), None);
+    }
+
+    #[test]
+    fn rfc_7515_appendix_c() {
+        assert_eq!(decode_url(b"A-z_4ME"), Some(vec![3, 236, 255, 224, 193]));
+        for bad in ["A-z_4ME=", "A+z/4ME", "A-z_4MF", "A-z_4", "A-z_4ME\n", "A"] {
+            assert_eq!(decode_url(bad.as_bytes()), None, "{bad}");
+        }
+        assert_eq!(decode_url(b""), Some(Vec::new()));
     }
 
     // Found by the fuzzer `wire_record`.

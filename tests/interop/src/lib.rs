@@ -32,6 +32,7 @@ pub mod exim;
 pub mod imap;
 pub mod imaptest;
 pub mod maildir;
+pub mod oidc;
 pub mod opensmtpd;
 pub mod postfix;
 pub mod posthouse;

@@ -31,6 +31,8 @@ pub enum Needs {
     Peers,
     /// Node and its nodemailer, which `tests/interop/prepare` gets where there is npm.
     Nodemailer,
+    /// Node with an OpenID provider and nodemailer, which `tests/interop/prepare` gets where there is npm.
+    OidcProvider,
     /// A Python with aiosmtplib, which `tests/interop/prepare` gets.
     Aiosmtplib,
 }
@@ -90,6 +92,13 @@ fn why_not(needs: Needs) -> Option<String> {
             "nodemailer is not there: run tests/interop/prepare where there is npm".into(),
         );
     }
+    if needs == Needs::OidcProvider
+        && !(node_modules().join("oidc-provider").is_dir() && nodemailer().is_dir())
+    {
+        return Some(
+            "oidc-provider is not there: run tests/interop/prepare where there is npm".into(),
+        );
+    }
     if needs == Needs::Aiosmtplib && !tree().join("target/peers/python/has-aiosmtplib").exists() {
         return Some("aiosmtplib is not there: run tests/interop/prepare".into());
     }
@@ -133,10 +142,16 @@ pub fn python() -> PathBuf {
     tree().join("target/peers/python/bin/python3")
 }
 
+/// Where packages for Node are.
+#[must_use]
+pub fn node_modules() -> PathBuf {
+    tree().join("target/peers/node/node_modules")
+}
+
 /// Where nodemailer is.
 #[must_use]
 pub fn nodemailer() -> PathBuf {
-    tree().join("target/peers/node/node_modules/nodemailer")
+    node_modules().join("nodemailer")
 }
 
 impl World {

@@ -28,7 +28,7 @@ async fn by_plain(
     });
     match world.directory.answer(&question, caller).await? {
         Verdict::Granted(identity, _) => Ok(identity),
-        other @ Verdict::GoOn(_) => panic!("{other:?}"),
+        other => panic!("{other:?}"),
     }
 }
 

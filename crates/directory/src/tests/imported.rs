@@ -33,7 +33,7 @@ async fn by_plain(world: &World, login: &str, password: &str) -> Result<Identity
     });
     match world.directory.answer(&question, CALLER).await? {
         Verdict::Granted(identity, _) => Ok(identity),
-        other @ Verdict::GoOn(_) => panic!("{other:?}"),
+        other => panic!("{other:?}"),
     }
 }
 

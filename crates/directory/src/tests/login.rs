@@ -6,8 +6,8 @@ use sasl::{Answer, Credentials, Question};
 use std::net::IpAddr;
 use std::time::Duration;
 
-const PEER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
-const CALLER: Caller = Caller {
+pub(super) const PEER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
+pub(super) const CALLER: Caller = Caller {
     service: Service::Imap,
     peer: PEER,
 };

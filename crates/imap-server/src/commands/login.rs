@@ -29,7 +29,7 @@ pub(crate) async fn login(session: &mut Session, user: String, password: Vec<u8>
         .await
     {
         Ok(Verdict::Granted(identity, _)) => finish(session, identity).await,
-        Ok(Verdict::GoOn(_)) => failed(session, &AuthFailure::Invalid).await,
+        Ok(Verdict::GoOn(_) | Verdict::Refused(..)) => failed(session, &AuthFailure::Invalid).await,
         Err(failure) => failed(session, &failure).await,
     }
 }
@@ -48,6 +48,7 @@ pub(crate) async fn authenticate(
     };
     let (mut exchange, mut step) = Exchange::start(mechanism, initial, &offer);
     let mut granted = None;
+    let mut refused = None;
     loop {
         match step {
             Step::Challenge(challenge) => {
@@ -69,6 +70,11 @@ pub(crate) async fn authenticate(
                         granted = Some(identity);
                         exchange.answer(answer)
                     }
+                    Ok(Verdict::Refused(failure, answer)) => {
+                        note_failed(session, &failure);
+                        refused = Some(failure);
+                        exchange.answer(answer)
+                    }
                     Err(failure) => return failed(session, &failure).await,
                 };
             }
@@ -76,6 +82,9 @@ pub(crate) async fn authenticate(
                 Some(identity) => return finish(session, identity).await,
                 None => return failed(session, &AuthFailure::Invalid).await,
             },
+            Step::Failed(Failure::Refused) if let Some(failure) = &refused => {
+                return answer_failed(session, failure).await;
+            }
             Step::Failed(failure @ (Failure::Binding | Failure::Downgraded | Failure::Refused)) => {
                 return Ok(Reply::no(Code::AUTHENTICATION_FAILED, failure.to_string()));
             }
@@ -146,14 +155,22 @@ async fn finish(session: &mut Session, identity: Identity) -> Executed {
 }
 
 async fn failed(session: &mut Session, failure: &AuthFailure) -> Executed {
+    note_failed(session, failure);
+    answer_failed(session, failure).await
+}
+
+fn note_failed(session: &mut Session, failure: &AuthFailure) {
     session.ports.metrics.login("imap", false);
     tracing::info!(session = session.id, peer = %session.conn.peer_addr(), %failure, "imap: login refused");
     // Our own trouble is not counted against the client.
     if !matches!(failure, AuthFailure::Temporary(_) | AuthFailure::Busy) {
         session.failed_logins += 1;
     }
+}
+
+async fn answer_failed(session: &mut Session, failure: &AuthFailure) -> Executed {
     let code = match failure {
-        AuthFailure::Invalid => Code::AUTHENTICATION_FAILED,
+        AuthFailure::Invalid | AuthFailure::Token { .. } => Code::AUTHENTICATION_FAILED,
         AuthFailure::Disabled => Code::Plain("CONTACTADMIN"),
         AuthFailure::Banned { .. } | AuthFailure::Busy | AuthFailure::Temporary(_) => {
             Code::UNAVAILABLE
@@ -169,7 +186,12 @@ async fn failed(session: &mut Session, failure: &AuthFailure) -> Executed {
         session.flush().await?;
         return Err(Ended);
     }
-    Ok(Reply::no(code, failure.to_string()))
+    let text = match failure {
+        // What is wrong with it the exchange has told.
+        AuthFailure::Token { .. } => Failure::Refused.to_string(),
+        other => other.to_string(),
+    };
+    Ok(Reply::no(code, text))
 }
 
 /// RFC 8437 §2: the connection is as it was before the login, TLS and all.

@@ -152,6 +152,82 @@ fn external_names_whom_to_act_as_or_nobody() {
     assert_eq!(step, Step::Failed(Failure::Malformed));
 }
 
+fn rejection() -> Rejection {
+    Rejection {
+        fault: bearer::TokenFault::Invalid,
+        scope: "mail".into(),
+        configuration: "https://id.test/.well-known/openid-configuration".into(),
+    }
+}
+
+#[test]
+fn rfc_7628_section_3_2_3_a_refused_token_is_explained_first() {
+    let offer = Offer::passwords().with_tokens();
+    let bad = b64("n,a=user@example.com,\x01auth=Bearer vF9dft4q\x01\x01");
+    for last in ["AQ==", "", "no base64!"] {
+        let (mut exchange, step) = Exchange::start(Mechanism::OauthBearer, Some(&bad), &offer);
+        let Step::Ask(question @ Question::Token(_)) = step else {
+            panic!("{step:?}");
+        };
+        assert_eq!(question.login(), "user@example.com");
+        let Step::Challenge(told) = exchange.answer(Answer::Rejected(rejection())) else {
+            panic!("not told");
+        };
+        let told = wire::base64::decode(told.as_bytes()).expect("base64");
+        assert!(told.starts_with(br#"{"status":"invalid_token","scope":"mail","#));
+        assert_eq!(
+            exchange.handle_line(last.as_bytes()),
+            Step::Failed(Failure::Refused),
+            "{last:?}"
+        );
+    }
+}
+
+#[test]
+fn a_good_token_is_the_end_of_it() {
+    let offer = Offer::passwords().with_tokens();
+    let message = b64("user=someuser@example.com\x01auth=Bearer ya29\x01\x01");
+    let (mut exchange, step) = Exchange::start(Mechanism::XOauth2, None, &offer);
+    assert_eq!(step, Step::Challenge(String::new()));
+    let step = exchange.handle_line(&message);
+    assert!(matches!(step, Step::Ask(Question::Token(shown)) if shown.token.expose() == "ya29"));
+    assert_eq!(exchange.answer(Answer::Accepted), Step::Done);
+    // A rejection is an answer to tokens alone.
+    let (mut exchange, _) = start(Mechanism::Plain, Some(&b64("\0tim\0x")));
+    assert_eq!(
+        exchange.answer(Answer::Rejected(rejection())),
+        Step::Failed(Failure::Refused)
+    );
+    let (_, step) = Exchange::start(Mechanism::OauthBearer, Some(b"AQ=="), &offer);
+    assert_eq!(step, Step::Failed(Failure::Malformed));
+}
+
+#[test]
+fn cram_md5_as_in_rfc_2195_section_2() {
+    let offer = Offer::passwords().with_digests();
+    let begin = |initial: Option<&[u8]>| Exchange::start(Mechanism::CramMd5, initial, &offer);
+    let (mut exchange, step) = begin(None);
+    assert_eq!(step, Step::Ask(Question::Challenge));
+    let challenge = "<1896.697170952@postoffice.reston.mci.net>";
+    let sent = "PDE4OTYuNjk3MTcwOTUyQHBvc3RvZmZpY2UucmVzdG9uLm1jaS5uZXQ+";
+    let step = exchange.answer(Answer::Challenge(challenge.into()));
+    assert_eq!(step, Step::Challenge(sent.into()));
+    let step = exchange.handle_line(b"dGltIGI5MTNhNjAyYzdlZGE3YTQ5NWI0ZTZlNzMzNGQzODkw");
+    let Step::Ask(Question::Digest(digest)) = step else {
+        panic!("{step:?}");
+    };
+    assert!(digest.login == "tim" && digest.check(&crate::Secret::from("tanstaaftanstaaf")));
+    assert_eq!(exchange.answer(Answer::Accepted), Step::Done);
+    // The server has the first word, and a line before it is nobody's.
+    assert_eq!(
+        begin(Some(&b64("tim x"))).1,
+        Step::Failed(Failure::Malformed)
+    );
+    let (mut exchange, _) = begin(None);
+    let early = exchange.handle_line(b"dGlt");
+    assert_eq!(early, Step::Failed(Failure::Finished));
+}
+
 proptest! {
     #[test]
     fn garbage_never_panics_and_always_ends(lines in proptest::collection::vec(any::<Vec<u8>>(), 0..6), at in 0..Mechanism::ALL.len()) {

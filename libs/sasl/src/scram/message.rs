@@ -108,7 +108,7 @@ fn binding_name(flag: &str) -> Option<&str> {
 }
 
 /// `saslname`: `=2C` for a comma, `=3D` for an equals sign, no others.
-fn sasl_name(text: &str) -> Option<String> {
+pub(crate) fn sasl_name(text: &str) -> Option<String> {
     let mut name = String::new();
     let mut pieces = text.split('=');
     name.push_str(pieces.next()?);

@@ -25,3 +25,4 @@ mod promise;
 mod routes;
 mod samples;
 mod sasl;
+mod tokens;
