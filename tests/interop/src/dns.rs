@@ -12,6 +12,11 @@ pub const ADDR: &str = "127.0.0.53:53";
 /// Starts nsd with `zones`: a name and its records as in a zone file (without
 /// SOA and NS, which every zone gets here).
 pub fn start(world: &mut World, zones: &[(&str, &str)]) -> Result<()> {
+    start_lasting(world, zones, 1)
+}
+
+/// The same with answers, those that say no too, that hold for so many seconds.
+pub fn start_lasting(world: &mut World, zones: &[(&str, &str)], seconds: u32) -> Result<()> {
     let dir = world.folder("nsd")?;
     let d = dir.display();
     let mut conf = format!(
@@ -21,7 +26,7 @@ pub fn start(world: &mut World, zones: &[(&str, &str)]) -> Result<()> {
     );
     for (zone, records) in zones {
         let text = format!(
-            "$ORIGIN {zone}.\n$TTL 1\n@ SOA ns.{zone}. hostmaster.{zone}. 1 3600 600 86400 1\n@ NS ns.{zone}.\nns A 127.0.0.53\n{records}\n"
+            "$ORIGIN {zone}.\n$TTL {seconds}\n@ SOA ns.{zone}. hostmaster.{zone}. 1 3600 600 86400 {seconds}\n@ NS ns.{zone}.\nns A 127.0.0.53\n{records}\n"
         );
         std::fs::write(dir.join(format!("{zone}.zone")), text)?;
         conf.push_str(&format!(
