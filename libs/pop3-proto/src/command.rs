@@ -59,9 +59,9 @@ pub(crate) fn parse(line: &[u8]) -> Result<Command<'_>, Fault> {
     known.ok_or(Fault::Arguments)
 }
 
-/// True for the beginning of another protocol: HTTP, TLS, SSH.
+/// True for the beginning of another protocol: HTTP, TLS, SSH, a server's greeting.
 pub(crate) fn is_foreign(line: &[u8]) -> bool {
-    const WORDS: [&[u8]; 9] = [
+    const WORDS: [&[u8]; 17] = [
         b"GET ",
         b"POST ",
         b"PUT ",
@@ -70,7 +70,16 @@ pub(crate) fn is_foreign(line: &[u8]) -> bool {
         b"DELETE ",
         b"CONNECT ",
         b"PATCH ",
+        b"PRI ",
         b"SSH-",
+        // What servers say first.
+        b"220 ",
+        b"220-",
+        b"* OK",
+        b"* PREAUTH",
+        b"* BYE",
+        b"+OK",
+        b"-ERR",
     ];
     WORDS.iter().any(|word| line.starts_with(word))
 }

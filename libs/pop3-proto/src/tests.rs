@@ -288,6 +288,9 @@ fn threat_04_other_protocols_get_no_answer() {
         &b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"[..],
         b"\x16\x03\x01\x02\x00",
         b"SSH-2.0-x\r\n",
+        b"220 mx.far.test ESMTP\r\n",
+        b"* OK IMAP4rev1\r\n",
+        b"+OK POP3\r\n",
     ] {
         let mut shell = Shell::new(config());
         shell.said.clear();

@@ -374,7 +374,7 @@ impl Framer {
         if matches!(self.state, State::Tail) {
             return self.end_append(literal.map(|(head, _)| head));
         }
-        if !self.authenticated && is_http(&self.command) {
+        if !self.authenticated && is_foreign(&self.command) {
             self.reset();
             self.state = State::Dead;
             return Some(Event::Foreign);
@@ -533,8 +533,8 @@ fn clamp(left: u64, len: usize) -> usize {
     usize::try_from(left).map_or(len, |left| left.min(len))
 }
 
-/// THREATS 4: a browser made to speak to us.
-fn is_http(line: &[u8]) -> bool {
+/// THREATS 4: a browser made to speak to us, or a server.
+fn is_foreign(line: &[u8]) -> bool {
     let mut words = line.split(|&b| b == b' ').filter(|w| !w.is_empty());
     let method = words.next().unwrap_or_default();
     let known = [
@@ -542,4 +542,18 @@ fn is_http(line: &[u8]) -> bool {
     ];
     known.iter().any(|known| known.as_bytes() == method)
         && words.nth(1).is_some_and(|word| word.starts_with(b"HTTP/"))
+        || is_greeting(line)
+}
+
+/// What servers of IMAP, POP3, SSH or SMTP say first. A tag of IMAP may be `220`,
+/// but no command has a dot in its name.
+fn is_greeting(line: &[u8]) -> bool {
+    let smtp = |rest: &[u8]| {
+        let name = rest.split(|&b| b == b' ').next().unwrap_or_default();
+        name.contains(&b'.')
+    };
+    let others: [&[u8]; 6] = [b"* OK", b"* PREAUTH", b"* BYE", b"+OK", b"-ERR", b"SSH-"];
+    others.iter().any(|other| line.starts_with(other))
+        || line.strip_prefix(b"220 ").is_some_and(smtp)
+        || line.strip_prefix(b"220-").is_some_and(smtp)
 }

@@ -236,7 +236,17 @@ fn threat_04_other_protocols_are_told_apart() {
         run(false, b"\x16\x03\x01\x02\x00\x01", &[]),
         [Seen::Foreign]
     );
+    for greeting in [
+        &b"220 mx.far.test ESMTP\r\n"[..],
+        b"220-mx.far.test ESMTP\r\n",
+        b"* OK IMAP4rev1\r\n",
+        b"+OK POP3\r\n",
+        b"SSH-2.0-x\r\n",
+    ] {
+        assert_eq!(run(false, greeting, &[]), [Seen::Foreign], "{greeting:?}");
+    }
     assert_eq!(run(false, b"GET NOOP\r\n", &[]), [command("GET NOOP")]);
+    assert_eq!(run(false, b"220 NOOP\r\n", &[]), [command("220 NOOP")]);
 }
 
 #[test]

@@ -227,9 +227,17 @@ fn imap_answers_every_kind_of_nonsense() {
                 (25, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"),
                 (25, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"),
                 (143, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"),
+                (110, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"),
+                (24, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"),
+                (587, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
+                (25, b"* OK IMAP4rev1\r\n"),
+                (24, b"+OK POP3\r\n"),
+                (143, b"220 mx.far.test ESMTP\r\n"),
+                (110, b"* OK IMAP4rev1\r\n"),
             ] {
                 let mut stream = TcpStream::connect(ours.addr(port))?;
                 stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+                // Its own greeting may be there; what comes behind it is nothing.
                 stream.write_all(nonsense)?;
                 let mut all = Vec::new();
                 let closed = stream.read_to_end(&mut all);
