@@ -31,6 +31,27 @@ pub struct InternalDate {
     pub zone_minutes: i16,
 }
 
+/// A date's zone as it is written.
+pub(crate) fn zone_of(date: InternalDate) -> u64 {
+    let zone = date.zone_minutes.clamp(-ZONE_MINUTES_MAX, ZONE_MINUTES_MAX);
+    (zone + ZONE_MINUTES_MAX) as u64
+}
+
+impl InternalDate {
+    /// Reads what records have of it.
+    pub(crate) fn read(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let unix_seconds = input.u64_be()? as i64;
+        let zone = i16::try_from(input.varint32()?).map_err(|_| DecodeError::OutOfRange)?;
+        if zone > 2 * ZONE_MINUTES_MAX {
+            return Err(DecodeError::OutOfRange);
+        }
+        Ok(Self {
+            unix_seconds,
+            zone_minutes: zone - ZONE_MINUTES_MAX,
+        })
+    }
+}
+
 /// An email to be stored.
 #[derive(Debug, Clone)]
 pub struct NewEmail {
@@ -77,9 +98,8 @@ fn write(
     prefix: &[u8],
     digest: &[u8],
 ) {
-    let zone = date.zone_minutes.clamp(-ZONE_MINUTES_MAX, ZONE_MINUTES_MAX) + ZONE_MINUTES_MAX;
     out.u8(VERSION).raw(&blob.0).varint(blob_size);
-    out.u64_be(date.unix_seconds as u64).varint(zone as u64);
+    out.u64_be(date.unix_seconds as u64).varint(zone_of(date));
     out.bytes(prefix).bytes(digest);
 }
 
@@ -120,14 +140,11 @@ impl EmailRecord {
             input.u8()?;
             input.raw(32)?;
             input.varint()?;
-            let unix_seconds = input.u64_be()? as i64;
-            let zone = i16::try_from(input.varint32()?).map_err(|_| DecodeError::OutOfRange)?;
-            if zone <= 2 * ZONE_MINUTES_MAX {
-                left.received_at = Some(InternalDate {
-                    unix_seconds,
-                    zone_minutes: zone - ZONE_MINUTES_MAX,
-                });
-            }
+            left.received_at = match InternalDate::read(&mut input) {
+                // The prefix may be whole all the same.
+                Err(DecodeError::OutOfRange) => None,
+                date => Some(date?),
+            };
             left.prefix = Some(record.slice_ref(input.bytes()?));
             Ok::<_, DecodeError>(())
         };
@@ -159,15 +176,7 @@ impl EmailRecord {
         if blob_size > mailbox_model::limits::EMAIL_BYTES_MAX {
             return Err(DecodeError::OutOfRange);
         }
-        let unix_seconds = input.u64_be()? as i64;
-        let zone = i16::try_from(input.varint32()?).map_err(|_| DecodeError::OutOfRange)?;
-        if zone > 2 * ZONE_MINUTES_MAX {
-            return Err(DecodeError::OutOfRange);
-        }
-        let received_at = InternalDate {
-            unix_seconds,
-            zone_minutes: zone - ZONE_MINUTES_MAX,
-        };
+        let received_at = InternalDate::read(&mut input)?;
         let prefix = record.slice_ref(input.bytes()?);
         let digest = input.bytes()?.len();
         input.finish()?;

@@ -5,6 +5,7 @@
 //! - [`finding`]: what can be wrong, in words and as a report with a checker's name.
 //! - [`view`]: what must be true of a view alone.
 //! - [`emails`]: entries, records, bodies.
+//! - [`lists`]: pages of lists against the records.
 //! - [`witness`]: what must be true from one view to a later one, for the
 //!   simulation and the crash tests.
 //!
@@ -13,10 +14,12 @@
 
 mod emails;
 mod finding;
+mod lists;
 pub(crate) mod view;
 mod witness;
 
 pub use finding::Finding;
+pub(crate) use lists::bad_pages;
 pub use view::check_view;
 pub use witness::{Acknowledged, Broken, Witness};
 
@@ -27,7 +30,7 @@ use crate::keys::{self, Chain};
 use crate::limits::FINDINGS_MAX;
 use crate::load::{base_view, checkpoint_view, for_each};
 use blobs::{BlobId, Blobs};
-use engine::{Engine, ReadError, Snapshot};
+use engine::{Engine, ReadError, ShardId, Snapshot};
 use envelope::AccountId;
 use mailbox_model::page::ViewBuilder;
 use mailbox_model::{EmailId, LogEntry, ModSeq, View, apply};
@@ -88,7 +91,29 @@ pub(crate) fn check(
         &view,
         &mut findings,
     )?;
+    check_lists(engine, (account, shard), &*snapshot, &mut findings)?;
     Ok(findings.0)
+}
+
+/// What is wrong and still there, for a page goes after the first of its emails.
+fn check_lists(
+    engine: &dyn Engine,
+    (account, shard): (AccountId, ShardId),
+    snapshot: &dyn Snapshot,
+    findings: &mut Findings,
+) -> Result<(), StoreError> {
+    let bad = bad_pages(snapshot, account)?;
+    if bad.is_empty() {
+        return Ok(());
+    }
+    let now = engine.snapshot(shard);
+    for bad in bad {
+        let stored = now.get(&keys::list(account, bad.page))?;
+        if stored.is_some_and(|stored| stored.version == bad.version) {
+            findings.push(Finding::List(bad.page, bad.why));
+        }
+    }
+    Ok(())
 }
 
 /// True if the account's email has this body. What can't be read counts as a
@@ -137,6 +162,13 @@ pub(crate) fn check_keys(
     let (start, end) = keys::emails(account);
     for_each(snapshot, start, &end, |key, _| {
         if keys::email_of(&key).is_none() {
+            findings.push(Finding::StrangeKey(key));
+        }
+        Ok(())
+    })?;
+    let (start, end) = keys::lists(account);
+    for_each(snapshot, start, &end, |key, _| {
+        if keys::page_of_list(&key).is_none() {
             findings.push(Finding::StrangeKey(key));
         }
         Ok(())

@@ -9,14 +9,15 @@
 //! | `c` `r` | – | the root of the latest finished checkpoint |
 //! | `e` | email (8) | an email's immutable record |
 //! | `h` | – | the head |
+//! | `i` | page (8) | what lists show of [`crate::limits::LIST_EMAILS`] emails ([`crate::lists`]) |
 //! | `l` | modseq (8) | an entry of the log |
 //!
 //! All numbers are high byte first, so that keys sort by them. A part's
 //! generation is the modseq of the checkpoint that wrote it: the newest that is
 //! not above the root's counts, an empty value means the part is gone.
 //!
-//! Base and log above the floor are the account; everything under `c` can be
-//! thrown away.
+//! Base and log above the floor are the account; everything under `c` and `i` can
+//! be thrown away.
 
 use envelope::AccountId;
 use mailbox_model::{EmailId, MailboxId, ModSeq};
@@ -25,6 +26,7 @@ const BASE: u8 = b'b';
 const CHECKPOINT: u8 = b'c';
 const EMAIL: u8 = b'e';
 const HEAD: u8 = b'h';
+const LIST: u8 = b'i';
 const LOG: u8 = b'l';
 const KEYWORDS: u8 = b'k';
 const MAILBOX: u8 = b'm';
@@ -117,7 +119,8 @@ pub(crate) fn gaps(account: AccountId) -> Vec<(Vec<u8>, Vec<u8>)> {
         (start, key(account, BASE)),
         (key(account, CHECKPOINT + 1), key(account, EMAIL)),
         (key(account, EMAIL + 1), key(account, HEAD)),
-        (head_end, key(account, LOG)),
+        (head_end, key(account, LIST)),
+        (key(account, LIST + 1), key(account, LOG)),
         (key(account, LOG + 1), end),
     ]
 }
@@ -142,6 +145,23 @@ pub(crate) fn emails(account: AccountId) -> (Vec<u8>, Vec<u8>) {
 pub(crate) fn email_of(key: &[u8]) -> Option<EmailId> {
     let id = key.get(PREFIX + 1..)?.try_into().ok()?;
     Some(EmailId(u64::from_be_bytes(id)))
+}
+
+pub(crate) fn list(account: AccountId, page: u64) -> Vec<u8> {
+    let mut key = key(account, LIST);
+    key.extend_from_slice(&page.to_be_bytes());
+    key
+}
+
+/// All pages of lists.
+pub(crate) fn lists(account: AccountId) -> (Vec<u8>, Vec<u8>) {
+    (key(account, LIST), key(account, LIST + 1))
+}
+
+/// The page that a key of [`lists`] names.
+pub(crate) fn page_of_list(key: &[u8]) -> Option<u64> {
+    let page = key.get(PREFIX + 1..)?.try_into().ok()?;
+    Some(u64::from_be_bytes(page))
 }
 
 /// The email whose record any key of an account names; none of other records.

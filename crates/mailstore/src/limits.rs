@@ -42,3 +42,9 @@ pub const OWNERS_ASKED: usize = 1000;
 pub const QUOTA_FILLING_PERCENT: u64 = 80;
 /// Share of a quota at which an account's owner is told again.
 pub const QUOTA_NEARLY_FULL_PERCENT: u64 = 95;
+/// Emails that share a page of lists. Their places in it are bytes.
+pub const LIST_EMAILS: u64 = 64;
+/// Emails of a page that must be wanted together for it to be made.
+pub const LIST_WORTH: usize = 16;
+/// A page with longer envelopes than that together is not made.
+pub const LIST_BYTES_MAX: usize = 256 * 1024;

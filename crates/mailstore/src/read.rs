@@ -232,22 +232,26 @@ pub(crate) fn raw_records(
     Ok(records)
 }
 
+/// True for a few at least, in order and near one another.
+pub(crate) fn is_dense(ids: &[EmailId]) -> bool {
+    match (ids.first(), ids.last()) {
+        (Some(first), Some(last)) if ids.len() > 2 && ids.is_sorted_by(|a, b| a < b) => {
+            (last.0 - first.0 + 1) / DENSE <= ids.len() as u64
+        }
+        _ => false,
+    }
+}
+
 /// Calls `f` with the place among `ids` of each record that is there, and the
 /// record, in order.
-fn visit_records(
+pub(crate) fn visit_records(
     engine: &dyn Engine,
     account: AccountId,
     ids: &[EmailId],
     mut f: impl FnMut(usize, Bytes),
 ) -> Result<(), StoreError> {
     let snapshot = engine.snapshot(engine.shard_of_account(account.0));
-    let span = match (ids.first(), ids.last()) {
-        (Some(first), Some(last)) if ids.len() > 2 && ids.is_sorted_by(|a, b| a < b) => {
-            last.0 - first.0 + 1
-        }
-        _ => u64::MAX,
-    };
-    if span / DENSE > ids.len() as u64 {
+    if !is_dense(ids) {
         let keys: Vec<Vec<u8>> = ids.iter().map(|&id| keys::email(account, id)).collect();
         for (at, keys) in keys.chunks(SCAN_RECORDS).enumerate() {
             for (within, found) in snapshot.get_many(keys)?.into_iter().enumerate() {

@@ -25,6 +25,7 @@ use crate::error::StoreError;
 use crate::head::Floor;
 use crate::keys::{self, Chain, Part};
 use crate::limits::REAPED_AT_ONCE;
+use crate::lists;
 use crate::load::{base_view, for_each, for_each_while, read_head, read_parts};
 use crate::read;
 use crate::store::{Mailstore, Shared};
@@ -384,6 +385,10 @@ impl Sweeping<'_> {
                 }
                 self.submit_if_full()?;
             }
+            // Behind their records, and again if an earlier run was cut short
+            // between: until then nobody asks a page for them.
+            self.bytes += some.len() * KEY_BYTES;
+            lists::forget(&mut self.batch, account, some);
         }
         Ok(())
     }

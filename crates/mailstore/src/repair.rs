@@ -217,6 +217,7 @@ fn is_of_state(finding: &Finding) -> bool {
         | Finding::ModSeqAbove(..)
         | Finding::UidValidity(_)
         | Finding::Twice(..)
+        | Finding::List(..)
         | Finding::StrangeKey(_) => true,
         Finding::NoRecord { .. }
         | Finding::RecordDamaged(..)

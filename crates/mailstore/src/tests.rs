@@ -5,6 +5,7 @@ mod contention;
 mod disaster;
 mod domain_quota;
 mod flips;
+mod lists;
 mod mail;
 mod quota;
 mod retention;

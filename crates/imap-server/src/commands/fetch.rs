@@ -1,7 +1,7 @@
 //! FETCH and UID FETCH (RFC 9051 §6.4.5; CHANGEDSINCE: RFC 7162 §3.1.4).
 
 use crate::commands::{enable, qresync};
-use crate::fetch::{Message, Rendered, is_in_entry, opens_message, write_message};
+use crate::fetch::{Message, Rendered, is_in_entry, is_in_list, opens_message, write_message};
 use crate::limits::{OUTPUT_BYTES, READ_AHEAD_BYTES, RECORDS_PER_READ};
 use crate::reply::{Ended, Executed, Reply, SyncMode};
 use crate::session::Session;
@@ -10,7 +10,7 @@ use imap_proto::{FetchCommand, FetchItem};
 use imbl::Vector;
 use mailbox_model::stage::FlagAction;
 use mailbox_model::{Entry, Flag, Uid, UidSet, View};
-use mailstore::{Account, EmailRecord, RecordError, ShortBodies};
+use mailstore::{Account, EmailRecord, Listing, RecordError, ShortBodies};
 use mime::StoredDigest;
 use std::ops::Range;
 use std::sync::Arc;
@@ -145,27 +145,55 @@ fn pick(
         .collect()
 }
 
-/// Messages, and what the store keeps of them if the items need it.
+/// Messages, and what the store keeps of them.
 struct Batch {
     entries: Vec<(u32, Entry)>,
-    records: Option<Vec<Result<EmailRecord, RecordError>>>,
+    kept: Vec<Result<Kept, RecordError>>,
+}
+
+/// As much of what the store keeps of a message as the items need.
+enum Kept {
+    /// The entry is enough.
+    Nothing,
+    Listing(Listing),
+    Record(EmailRecord),
 }
 
 async fn load(account: &Account, entries: Vec<(u32, Entry)>, items: &[FetchItem]) -> Batch {
-    let mut records = None;
-    if !items.iter().all(is_in_entry) {
-        let ids: Vec<_> = entries.iter().map(|(_, entry)| entry.email).collect();
-        records = Some(account.email_records(&ids).await);
-    }
-    Batch { entries, records }
+    let ids: Vec<_> = entries.iter().map(|(_, entry)| entry.email).collect();
+    let kept = if items.iter().all(is_in_entry) {
+        ids.iter().map(|_| Ok(Kept::Nothing)).collect()
+    } else if items.iter().all(is_in_list) {
+        let listings = account.listings(&ids).await.into_iter();
+        listings.map(|found| found.map(Kept::Listing)).collect()
+    } else {
+        let records = account.email_records(&ids).await.into_iter();
+        records.map(|found| found.map(Kept::Record)).collect()
+    };
+    Batch { entries, kept }
 }
 
 /// A message that will be answered.
 struct Ready {
     number: u32,
     entry: Entry,
-    /// What the store keeps of it; none when only the entry is asked for.
-    record: Option<EmailRecord>,
+    kept: Kept,
+}
+
+impl Ready {
+    fn record(&self) -> Option<&EmailRecord> {
+        match &self.kept {
+            Kept::Record(record) => Some(record),
+            Kept::Nothing | Kept::Listing(_) => None,
+        }
+    }
+
+    fn listing(&self) -> Option<&Listing> {
+        match &self.kept {
+            Kept::Listing(listing) => Some(listing),
+            Kept::Nothing | Kept::Record(_) => None,
+        }
+    }
 }
 
 async fn write_batch(
@@ -194,28 +222,17 @@ async fn write_batch(
 
 /// What can be answered; a message without its record is told of or left out.
 fn sorted_out(session: &mut Session, batch: Batch, outcome: &mut Outcome) -> Vec<Ready> {
-    let mut records = batch.records.map(Vec::into_iter);
     let mut ready = Vec::with_capacity(batch.entries.len());
-    for (number, entry) in batch.entries {
-        let mut record = None;
-        if let Some(records) = &mut records {
-            match records.next().map(readable) {
-                Some(Ok(found)) => record = Some(found),
-                Some(Err(Unreadable::Gone)) | None => {
-                    outcome.expunged = true;
-                    continue;
-                }
-                Some(Err(Unreadable::Damaged(why))) => {
-                    report(session, outcome, number, &entry, &why);
-                    continue;
-                }
-            }
+    for ((number, entry), kept) in batch.entries.into_iter().zip(batch.kept) {
+        match readable(kept) {
+            Ok(kept) => ready.push(Ready {
+                number,
+                entry,
+                kept,
+            }),
+            Err(Unreadable::Gone) => outcome.expunged = true,
+            Err(Unreadable::Damaged(why)) => report(session, outcome, number, &entry, &why),
         }
-        ready.push(Ready {
-            number,
-            entry,
-            record,
-        });
     }
     ready
 }
@@ -234,7 +251,7 @@ async fn read_ahead(account: &Account, ready: &[Ready], opens: bool) -> (usize, 
     let blobs: Vec<_> = ready
         .iter()
         .take_while(fits)
-        .filter_map(|ready| ready.record.as_ref())
+        .filter_map(Ready::record)
         .map(|record| record.blob)
         .collect();
     if blobs.is_empty() {
@@ -259,7 +276,7 @@ async fn write_window<'a>(
         let digest = |record: &'a EmailRecord| {
             StoredDigest::read(&record.digest).map(|digest| (record, digest))
         };
-        let record = match ready.record.as_ref().map(digest).transpose() {
+        let record = match ready.record().map(digest).transpose() {
             Ok(record) => record,
             Err(error) => {
                 report(
@@ -278,6 +295,7 @@ async fn write_window<'a>(
             number: ready.number,
             entry: &ready.entry,
             record,
+            listing: ready.listing(),
             body: bodies.body(at).cloned(),
         };
         match write_message(session, &message, items).await? {
@@ -320,10 +338,8 @@ pub(crate) enum Unreadable {
 }
 
 /// The record, or why the message is left out.
-pub(crate) fn readable(
-    record: Result<EmailRecord, RecordError>,
-) -> Result<EmailRecord, Unreadable> {
-    record.map_err(|error| match error {
+pub(crate) fn readable<T>(kept: Result<T, RecordError>) -> Result<T, Unreadable> {
+    kept.map_err(|error| match error {
         RecordError::Missing(_) => Unreadable::Gone,
         other => Unreadable::Damaged(other.to_string()),
     })

@@ -18,7 +18,7 @@ use bytes::Bytes;
 use imap_proto::response;
 use imap_proto::{DateTime, FetchItem, SectionText};
 use mailbox_model::{Entry, View};
-use mailstore::{Account, EmailRecord};
+use mailstore::{Account, EmailRecord, InternalDate, Listing};
 use mime::StoredDigest;
 use std::sync::Arc;
 use wire::codec::DecodeError;
@@ -29,8 +29,10 @@ pub(crate) struct Message<'a> {
     pub(crate) view: &'a View,
     pub(crate) number: u32,
     pub(crate) entry: &'a Entry,
-    /// The record and its digest; none when only the entry is asked for.
+    /// The record and its digest; none when less is enough.
     pub(crate) record: Option<(&'a EmailRecord, StoredDigest<'a>)>,
+    /// What lists show, if that is enough and the entry is not.
+    pub(crate) listing: Option<&'a Listing>,
     /// The body without its prefix, where it was read ahead.
     pub(crate) body: Option<Bytes>,
 }
@@ -56,6 +58,11 @@ pub(crate) fn is_in_entry(item: &FetchItem) -> bool {
             | FetchItem::EmailId
             | FetchItem::ThreadId
     )
+}
+
+/// Items that are answered from the entry and what lists show.
+pub(crate) fn is_in_list(item: &FetchItem) -> bool {
+    is_in_entry(item) || matches!(item, FetchItem::Envelope | FetchItem::InternalDate)
 }
 
 /// Items that open the message.
@@ -112,6 +119,12 @@ async fn write_item(
             out.extend_from_slice(format!("({id})").as_bytes());
         }
         FetchItem::ThreadId => out.extend_from_slice(b"NIL"),
+        FetchItem::Envelope if let Some(listing) = message.listing => {
+            out.extend_from_slice(&listing.envelope);
+        }
+        FetchItem::InternalDate if let Some(listing) = message.listing => {
+            internal_date(listing.received_at).write(out);
+        }
         _ => {
             let Some((record, digest)) = message.record else {
                 out.extend_from_slice(b"NIL");
@@ -124,7 +137,7 @@ async fn write_item(
                 FetchItem::BodyStructure => {
                     return write_structure(session, message, digest.body_structure());
                 }
-                FetchItem::InternalDate => internal_date(record).write(out),
+                FetchItem::InternalDate => internal_date(record.received_at).write(out),
                 FetchItem::Binary { part, partial, .. } => {
                     return binary::write(session, message, part, *partial).await;
                 }
@@ -180,10 +193,10 @@ fn write_preview(
 }
 
 /// INTERNALDATE.
-pub(crate) fn internal_date(record: &EmailRecord) -> DateTime {
+pub(crate) fn internal_date(received_at: InternalDate) -> DateTime {
     DateTime {
-        unix_s: record.received_at.unix_seconds,
-        offset_min: record.received_at.zone_minutes,
+        unix_s: received_at.unix_seconds,
+        offset_min: received_at.zone_minutes,
     }
 }
 

@@ -174,7 +174,7 @@ impl Test {
             }
             Self::Received(relation, day) => {
                 let (record, _) = facts.record?;
-                Some(relation.holds(internal_date(record).local_date(), *day))
+                Some(relation.holds(internal_date(record.received_at).local_date(), *day))
             }
             Self::Sent(relation, day) => {
                 let (_, digest) = facts.record?;

@@ -55,6 +55,8 @@ pub enum Finding {
     NoLink(EmailId, BlobId),
     /// A record of an email that is in no mailbox and was never expunged.
     Orphan(EmailId),
+    /// A page of lists differs from the emails' records, or does not decode.
+    List(u64, String),
     /// A key that this program does not write.
     StrangeKey(Vec<u8>),
     /// There are more findings than are told.
@@ -108,6 +110,7 @@ impl fmt::Display for Finding {
             Self::Orphan(email) => {
                 write!(f, "email {email} is in no mailbox and was never expunged")
             }
+            Self::List(page, why) => write!(f, "page {page} of the lists is wrong: {why}"),
             Self::StrangeKey(key) => write!(
                 f,
                 "the key {} is none of an account",
@@ -226,6 +229,12 @@ impl Finding {
                 Repair::Rebuild,
                 "a message may be stored that nobody sees; a repair shows it in a mailbox of its own, unless another shows the same",
             ),
+            Self::List(..) => (
+                Checker::StateIsLog,
+                Wrong,
+                Repair::Rebuild,
+                "lists may show senders, subjects or dates wrongly; the messages are whole",
+            ),
             Self::StrangeKey(_) => (
                 Checker::KeyKnown,
                 Leftover,
@@ -266,6 +275,7 @@ impl Finding {
             | Self::NoLink(email, _)
             | Self::Orphan(email)
             | Self::Twice(_, email) => keys::email(account, *email),
+            Self::List(page, _) => keys::list(account, *page),
             Self::StrangeKey(key) => key.clone(),
             Self::Counters(_)
             | Self::UidOrder(..)

@@ -9,6 +9,7 @@ use crate::fsck::Finding;
 use crate::keys;
 use crate::lane::Lane;
 use crate::limits::{CONFLICT_RETRIES, OWNERS_ASKED, REPAIRED_AT_ONCE};
+use crate::lists;
 use crate::store::{Mailstore, Shared};
 use blobs::{BlobId, BlobReader, Owner};
 use bytes::Bytes;
@@ -295,6 +296,7 @@ impl Planner {
             record.blob_size = body.size();
             let key = keys::email(self.account, email);
             self.plan.batch.put(key, record.encode());
+            lists::forget(&mut self.plan.batch, self.account, &[email]);
             self.told(
                 Checker::CountersEqualSums,
                 format!("email {email}: the size of its body was put right"),
@@ -368,6 +370,7 @@ impl Planner {
             let new_size = record.size();
             let key = keys::email(self.account, email);
             self.plan.batch.put(key, record.encode());
+            lists::forget(&mut self.plan.batch, self.account, &[email]);
             self.told(
                 Checker::RecordReadable,
                 format!("email {email}: its record was made again from its body"),
@@ -439,6 +442,7 @@ impl Planner {
             self.keep(email, stored, why)?;
             let key = keys::email(self.account, email);
             self.plan.batch.delete(key);
+            lists::forget(&mut self.plan.batch, self.account, &[email]);
         }
         if let Some(blob) = blob {
             let owner = Owner::Email(self.account, email.0);

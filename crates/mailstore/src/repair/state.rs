@@ -6,7 +6,7 @@ use super::{Commits, Repair, RepairError};
 use crate::checkpoint::write_parts;
 use crate::disaster::{RAISE, RAISE_MODSEQ};
 use crate::error::StoreError;
-use crate::fsck::{Finding, Findings, check_keys, check_log, floor_of};
+use crate::fsck::{Finding, Findings, bad_pages, check_keys, check_log, floor_of};
 use crate::head::{Floor, Head, QuotaLimits, Terms};
 use crate::keys::{self, Chain, Part};
 use crate::lifecycle::{DEFAULT_MAILBOXES, first_uid_validity, stage_new};
@@ -46,6 +46,7 @@ pub(super) fn mend(
         ticket: None,
     };
     strange_keys(repair, &*snapshot, &mut commits)?;
+    wrong_lists(repair, &*snapshot, &mut commits)?;
     if let (Some(stored), Some(Err(error))) = (&stored, &decoded) {
         let why = format!("the account's head is damaged: {error}");
         repair.keep(
@@ -95,6 +96,24 @@ fn strange_keys(
         repair.keep(Checker::KeyKnown, key, &stored.value, &finding.to_string())?;
         repair.told(Checker::KeyKnown, format!("set aside: {finding}"));
         commits.batch.delete(key.clone());
+        commits.submit_if_full()?;
+    }
+    Ok(())
+}
+
+/// Pages that do not say what the records say go; they are made again by use.
+fn wrong_lists(
+    repair: &mut Repair<'_>,
+    snapshot: &dyn Snapshot,
+    commits: &mut Commits<'_>,
+) -> Result<(), RepairError> {
+    for bad in bad_pages(snapshot, repair.account)? {
+        let (page, why) = (bad.page, bad.why);
+        repair.told(
+            Checker::StateIsLog,
+            format!("page {page} of the lists was thrown away: {why}"),
+        );
+        commits.batch.delete(keys::list(repair.account, page));
         commits.submit_if_full()?;
     }
     Ok(())

@@ -4,6 +4,7 @@
 //! nothing to do.
 
 use super::rooms::{ALICE, BOB, Room, inbox, mailbox, name};
+use crate::lists::{self, Listing};
 use crate::{Account, Options, QuotaLimits, keys};
 use blobs::BlobId;
 use engine::check::{Aside, SetAside};
@@ -60,6 +61,9 @@ async fn furnished() -> Room {
         room.append(&alice, inbox, format!("two {at}").as_bytes())
             .await;
     }
+    let listed = alice.view().next_email();
+    room.append_indexed(&alice, inbox, "Subject: listed\r\n\r\nx")
+        .await;
     alice
         .rename_mailbox(&name("x"), &name("z"))
         .await
@@ -77,11 +81,22 @@ async fn furnished() -> Room {
         .store_flags(archive, &UidSet::all(), FlagAction::Add, &word, None)
         .await
         .expect("ok");
+    list(&room, &alice, listed).await;
     let bob = room.account(BOB).await;
     room.append(&bob, super::rooms::inbox(&bob), b"one 0").await;
     room.check(ALICE).await;
     room.check(BOB).await;
     room
+}
+
+/// A page that knows one email alone: the others have no digest.
+async fn list(room: &Room, alice: &Account, email: EmailId) {
+    let record = alice.email_record(email).await.expect("it is there");
+    let listing = Listing::of(&record).expect("it has a digest");
+    let mut batch = Batch::new();
+    let page = lists::encode(&[(email, listing)]);
+    batch.put(keys::list(ALICE, lists::page_of(email)), page);
+    room.engine.submit(batch).expect("room").done().await;
 }
 
 fn everything(room: &Room) -> Vec<(ShardId, Pairs)> {
@@ -143,9 +158,9 @@ async fn every_byte_of_an_account() {
         .map(|(key, value)| (key.clone(), value.clone()))
         .collect();
     let kinds: BTreeSet<u8> = mine.keys().map(|key| key[9]).collect();
-    assert_eq!(kinds, BTreeSet::from(*b"bcehl"), "a record of each kind");
+    assert_eq!(kinds, BTreeSet::from(*b"bcehil"), "a record of each kind");
     let expected = shown(&room.account(ALICE).await).await;
-    assert_eq!(expected.len(), 5);
+    assert_eq!(expected.len(), 6);
     let of_bob = room.account(BOB).await.view();
     let (mut flips, mut silent) = (0, BTreeMap::<u8, u32>::new());
     for (key, value) in &mine {

@@ -1,0 +1,148 @@
+//! Pages of lists: made by the first who lists, right as long as they are there,
+//! gone with the first of their emails.
+
+use super::rooms::{ALICE, BOB, Room, inbox};
+use crate::limits::LIST_EMAILS;
+use crate::lists::Listing;
+use crate::{Account, keys};
+use engine::{Batch, Engine as _, Order};
+use mailbox_model::stage::Expunging;
+use mailbox_model::{EmailId, Uid, UidSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Emails 1 to `count`.
+async fn filled(room: &Room, count: u64) -> Arc<Account> {
+    let alice = room.account(ALICE).await;
+    for n in 1..=count {
+        let text = format!("Subject: message {n}\r\n\r\nbody {n}");
+        room.append_indexed(&alice, inbox(&alice), &text).await;
+    }
+    alice
+}
+
+fn ids(range: std::ops::RangeInclusive<u64>) -> Vec<EmailId> {
+    range.map(EmailId).collect()
+}
+
+/// The pages that are stored.
+fn pages(room: &Room) -> Vec<u64> {
+    let (start, end) = keys::lists(ALICE);
+    let snapshot = room.engine.snapshot(room.store.shard(ALICE));
+    let pairs = snapshot.scan(&start, &end, Order::Ascending, usize::MAX);
+    let pairs = pairs.expect("read").into_iter();
+    pairs
+        .filter_map(|(key, _)| keys::page_of_list(&key))
+        .collect()
+}
+
+/// Lists, and compares with the records.
+async fn list(room: &Room, alice: &Arc<Account>, ids: &[EmailId]) -> Vec<Listing> {
+    let listed = alice.listings(ids).await;
+    let records = alice.email_records(ids).await;
+    for (listed, record) in listed.iter().zip(&records) {
+        let right = record.clone().map(|record| Listing::of(&record));
+        let right = right.map(|listing| listing.expect("it has a digest"));
+        assert_eq!(*listed, right);
+    }
+    room.engine.submit(Batch::new()).expect("room").done().await;
+    listed.into_iter().flatten().collect()
+}
+
+#[tokio::test]
+async fn who_lists_first_makes_the_pages_that_are_complete() {
+    let room = Room::new().await;
+    let alice = filled(&room, 3 * LIST_EMAILS + 20).await;
+    // A few, and those that are far apart, are worth none.
+    for some in [ids(70..=71), vec![EmailId(70), EmailId(180), EmailId(10)]] {
+        list(&room, &alice, &some).await;
+        assert_eq!(pages(&room), []);
+    }
+    list(&room, &alice, &ids(LIST_EMAILS + 9..=LIST_EMAILS + 30)).await;
+    assert_eq!(pages(&room), [1]);
+    let all = ids(1..=3 * LIST_EMAILS + 19);
+    let first = list(&room, &alice, &all).await;
+    assert_eq!(pages(&room), [0, 1, 2], "the last page will have more");
+    assert_eq!(list(&room, &alice, &all).await, first);
+    room.check(ALICE).await;
+
+    // They are what is read: no record of their emails is looked at any more.
+    let mut damage = Batch::new();
+    for id in ids(1..=3 * LIST_EMAILS - 1) {
+        damage.put(keys::email(ALICE, id), &b"\x01rubbish"[..]);
+    }
+    room.engine.submit(damage).expect("room").done().await;
+    let listed: Vec<_> = alice.listings(&all).await.into_iter().flatten().collect();
+    assert_eq!(listed, first);
+}
+
+#[tokio::test]
+async fn a_page_goes_with_the_first_of_its_emails() {
+    let room = Room::new().await;
+    let alice = filled(&room, 3 * LIST_EMAILS).await;
+    let all = ids(1..=3 * LIST_EMAILS - 1);
+    list(&room, &alice, &all).await;
+    assert_eq!(pages(&room), [0, 1, 2]);
+    let uid = u32::try_from(LIST_EMAILS + 5).expect("small");
+    let gone = UidSet::one(Uid(uid));
+    let expunged = alice.expunge(inbox(&alice), Expunging::Exactly(&gone));
+    expunged.await.expect("ok");
+    room.check(ALICE).await;
+    assert_eq!(
+        pages(&room),
+        [0, 1, 2],
+        "its record is kept for the retention"
+    );
+    let reaped = room.store.reap(ALICE, Duration::ZERO).await;
+    assert_eq!(reaped.expect("reaped").emails, 1);
+    assert_eq!(pages(&room), [0, 2]);
+    room.check(ALICE).await;
+    let left = list(&room, &alice, &all).await;
+    assert_eq!(left.len(), all.len() - 1);
+    assert_eq!(pages(&room), [0, 1, 2], "made again without it");
+    room.check(ALICE).await;
+    room.store.drop_account(ALICE).await.expect("dropped");
+    assert_eq!(pages(&room), []);
+    assert!(room.store.fsck(BOB).await.expect("read").is_empty());
+}
+
+/// Whoever lists reads records, and they go before the page is written.
+#[tokio::test]
+async fn a_page_of_records_that_are_no_more_is_not_written() {
+    let room = Room::new().await;
+    let alice = filled(&room, LIST_EMAILS).await;
+    let mut late = Batch::new();
+    let shard = room.store.shard(ALICE);
+    let key = keys::email(ALICE, EmailId(5));
+    let version = room.engine.snapshot(shard).get(&key).expect("read");
+    let version = version.expect("there").version;
+    late.expect(key.clone(), engine::Expect::Version(version));
+    let mut change = Batch::new();
+    change.delete(key);
+    room.engine.submit(change).expect("room").done().await;
+    late.put(keys::list(ALICE, 0), &b"late"[..]);
+    assert!(room.engine.submit(late).is_err());
+    // And with all of it as it happens: the reaper beside those who list.
+    let listing = async {
+        for _ in 0..20 {
+            alice.listings(&ids(1..=LIST_EMAILS - 1)).await;
+        }
+    };
+    let reaping = async {
+        for uid in 10..30 {
+            let one = UidSet::one(Uid(uid));
+            let expunged = alice.expunge(inbox(&alice), Expunging::Exactly(&one));
+            expunged.await.expect("ok");
+            let reaped = room.store.reap(ALICE, Duration::ZERO).await;
+            reaped.expect("reaped");
+        }
+    };
+    tokio::join!(listing, reaping);
+    let findings = room.store.fsck(ALICE).await.expect("read");
+    assert!(
+        findings
+            .iter()
+            .all(|finding| !finding.to_string().contains("lists")),
+        "{findings:?}"
+    );
+}
