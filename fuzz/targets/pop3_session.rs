@@ -137,6 +137,7 @@ fuzz_target!(|data: &[u8]| {
         hostname: "pop.example".to_owned(),
         tls,
         plaintext_login: knob & 2 != 0,
+        timestamp: (knob & 4 != 0).then(|| "<1.2@pop.example>".to_owned()),
     };
     let whole = run(&config, knob, [data.as_slice()]);
     fuzz::assert_lines(&whole.out);

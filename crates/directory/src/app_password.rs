@@ -38,6 +38,8 @@ pub struct NewAppPassword {
     pub services: Vec<Service>,
     /// Until when, in milliseconds since 1970; `None` for ever.
     pub expires_ms: Option<u64>,
+    /// Good for CRAM-MD5 and APOP too; then it is stored so that it can be read back.
+    pub for_digests: bool,
 }
 
 /// What SCRAM keys of an account's passwords are derived with.
@@ -75,7 +77,8 @@ impl Directory {
     ///
     /// # Errors
     /// No such account, a label that is in use, empty, too long or holds control
-    /// characters, no service, a time that is over, too many, or the store's.
+    /// characters, no service, a time that is over, too many, for digests where
+    /// those are off, or the store's.
     pub async fn app_password_add(
         &self,
         address: &Address,
@@ -92,6 +95,10 @@ impl Directory {
         let now = inner.runtime.now().unix_ms;
         if new.services.is_empty() || new.expires_ms.is_some_and(|at| at <= now) {
             return Err(DirectoryError::NeverGood);
+        }
+        let key = inner.options.sealing.as_ref().filter(|_| new.for_digests);
+        if new.for_digests && key.is_none() {
+            return Err(DirectoryError::NoDigests);
         }
         let mut services = new.services;
         services.sort_unstable();
@@ -119,6 +126,7 @@ impl Directory {
                 salt,
                 hash: hashed(&salt, &secret),
                 scram,
+                sealed: key.map(|key| key.seal(&inner.runtime, id, label, &secret)),
             };
             all.0.push(made.clone());
             let mut batch = Batch::new();

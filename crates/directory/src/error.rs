@@ -53,6 +53,11 @@ pub enum DirectoryError {
         "an application password is good for one service at least, and until a time that is still to come"
     )]
     NeverGood,
+    /// Passwords for CRAM-MD5 are turned off.
+    #[error(
+        "CRAM-MD5 is turned off: such a password could be used by nobody; see `posthouse config explain auth.cram_md5`"
+    )]
+    NoDigests,
     /// The account has as many as it may.
     #[error("an account has at most {max} application passwords; remove one first", max = crate::limits::APP_PASSWORDS_MAX)]
     TooManyAppPasswords,

@@ -21,7 +21,8 @@
 //! Invariants:
 //! - Every record lives in shard 0. What memory holds of a record is dropped in
 //!   the commit that changes it, before that commit's ticket is done.
-//! - No password is ever stored, logged or kept in memory in the clear.
+//! - No password is ever stored, logged or kept in memory in the clear. One can be
+//!   read back only if it was drawn by us and asked to be so (`sealing`).
 //! - A login that does not exist costs as much as one that does.
 
 #![forbid(unsafe_code)]
@@ -43,6 +44,7 @@ mod port;
 pub mod record;
 mod repair;
 mod resolve;
+mod sealing;
 mod store;
 mod tokens;
 
@@ -52,6 +54,7 @@ pub use app_password::NewAppPassword;
 pub use domain::{DomainInfo, Removal};
 pub use error::DirectoryError;
 pub use keys::account_of;
+pub use login::census::PasswordInfo;
 pub use login::{AuthFailure, Caller, Identity, Service, Verdict};
 pub use options::{LoginOptions, Options};
 pub use port::{BoxFuture, Logins, Unreachable};
@@ -60,6 +63,7 @@ pub use record::app_passwords::AppPassword;
 pub use record::credentials::Cost;
 pub use repair::RepairError;
 pub use resolve::{Resolution, Target};
+pub use sealing::SealingKey;
 pub use store::Directory;
 pub use tokens::{TokenRefusal, Tokens};
 

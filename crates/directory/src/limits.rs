@@ -46,6 +46,9 @@ pub const APP_PASSWORDS_MAX: usize = 32;
 /// Bytes of an application password's label.
 pub const APP_PASSWORD_LABEL_BYTES_MAX: usize = 64;
 
+/// Bytes of a sealed application password.
+pub const SEALED_BYTES_MAX: usize = 256;
+
 /// Groups of four letters that an application password has; five bits each.
 pub const APP_PASSWORD_GROUPS: usize = 5;
 

@@ -7,6 +7,7 @@
 
 pub(crate) mod cache;
 pub(crate) mod census;
+mod digest;
 mod names;
 mod scram;
 pub(crate) mod throttle;
@@ -134,6 +135,9 @@ impl Directory {
         if self.inner.options.tokens.is_some() {
             offer = offer.with_tokens();
         }
+        if self.inner.options.sealing.is_some() {
+            offer = offer.with_digests();
+        }
         if self.inner.options.scram && self.inner.census.all_have_keys() {
             offer.with_scram(bindings)
         } else {
@@ -177,8 +181,13 @@ impl Directory {
                 (identity, Answer::Accepted, &None)
             }
             Question::Token(shown) => return inner.check_token(shown, caller).await,
-            // Not offered.
-            Question::Challenge | Question::Digest(_) => return Err(AuthFailure::Invalid),
+            Question::Challenge => {
+                return Ok(Verdict::GoOn(Answer::Challenge(inner.challenge())));
+            }
+            Question::Digest(digest) => {
+                let identity = inner.check_digest(digest, caller).await?;
+                (identity, Answer::Accepted, &None)
+            }
         };
         if let Some(other) = authorization
             && inner.find_login(other).await? != Some(identity.account)

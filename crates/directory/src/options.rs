@@ -1,6 +1,7 @@
 //! What an operator may set about the directory.
 
 use crate::record::credentials::Cost;
+use crate::sealing::SealingKey;
 use crate::tokens::Tokens;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +24,9 @@ pub struct Options {
     pub login_by_alias: bool,
     /// Who checks bearer tokens; without one they are not offered.
     pub tokens: Option<Arc<dyn Tokens>>,
+    /// The key for passwords that CRAM-MD5 and APOP make digests of; without one
+    /// neither is offered.
+    pub sealing: Option<SealingKey>,
     /// What wrong passwords lead to.
     pub login: LoginOptions,
 }
@@ -37,6 +41,7 @@ impl Default for Options {
             hashes_at_once: 0,
             login_by_alias: true,
             tokens: None,
+            sealing: None,
             login: LoginOptions::default(),
         }
     }

@@ -3,6 +3,7 @@
 mod app_passwords;
 mod broken;
 mod changing;
+mod digests;
 mod flips;
 mod imported;
 mod login;

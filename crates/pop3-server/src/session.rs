@@ -58,12 +58,19 @@ impl Session {
             (TlsMode::StartTls(_), _) => TlsState::Offered,
             _ => TlsState::Unavailable,
         };
+        let offer = ports.logins.offer(conn.bindings(), conn.client_names());
+        let timestamp = offer.has_digests().then(|| {
+            let runtime = &ports.runtime;
+            let (one, two) = (runtime.random_u64(), runtime.random_u64());
+            format!("<{one:016x}{two:016x}@{}>", config.host_name)
+        });
         let mut protocol = Protocol::new(pop3_proto::Config {
             hostname: config.host_name.clone(),
             tls,
             plaintext_login: config.plaintext_login,
+            timestamp,
         });
-        protocol.set_offer(ports.logins.offer(conn.bindings(), conn.client_names()));
+        protocol.set_offer(offer);
         Self {
             conn,
             protocol,

@@ -186,6 +186,7 @@ fn of_directory(error: DirectoryError) -> CommandError {
         | DirectoryError::AliasTargets
         | DirectoryError::Label
         | DirectoryError::NeverGood
+        | DirectoryError::NoDigests
         | DirectoryError::UnusablePassword => FailureKind::Usage,
         _ => FailureKind::Failed,
     };

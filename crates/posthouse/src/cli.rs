@@ -282,6 +282,9 @@ pub(crate) enum AppPassword {
         /// Until when: 90d, 2w, or 2027-01-15T10:15:00Z; for ever unless said
         #[arg(long, value_name = "WHEN")]
         expires: Option<String>,
+        /// For a device that knows only CRAM-MD5 or APOP: stored so that the server can read it; needs auth.cram_md5
+        #[arg(long)]
+        cram_md5: bool,
     },
     /// List an account's
     List {

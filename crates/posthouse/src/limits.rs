@@ -124,3 +124,6 @@ pub(crate) const JOURNAL_BYTES_MAX: u64 = engine::limits::PENDING_BYTES_MAX as u
 
 /// Times that a domain's notice is staged, while other commits come first; the next change of its accounts tries again.
 pub(crate) const QUOTA_NOTICE_TRIES: u32 = 4;
+
+/// Accounts without keys for SCRAM that `account show` names.
+pub(crate) const NAMED_WITHOUT_SCRAM_MAX: usize = 20;

@@ -31,6 +31,7 @@ mod password;
 mod place;
 mod restored_files;
 mod rules;
+mod sealing;
 mod sharing;
 mod store;
 mod wire;

@@ -23,6 +23,7 @@ use crate::acts::{BackingUp, Checking};
 use crate::backups::Places;
 use crate::door::Door;
 use crate::memory::Shares;
+use crate::sealing;
 
 /// The opened store.
 pub(crate) struct Store {
@@ -80,7 +81,7 @@ impl Store {
         );
         let queue = Queue::new(shared.clone(), blobs.clone(), runtime.clone());
         let tokens = tokens(settings, runtime)?;
-        let options = directory_options(settings, tokens.clone());
+        let options = directory_options(settings, runtime, tokens.clone())?;
         let directory = Directory::new(shared.clone(), runtime.clone(), options);
         let door = Door::open(settings, &shared, &directory, runtime).await?;
         let store = Self {
@@ -162,13 +163,21 @@ fn open_error(error: OpenError, data_dir: &Path) -> anyhow::Error {
     }
 }
 
-fn directory_options(settings: &Settings, tokens: Option<Arc<Verifier>>) -> directory::Options {
-    directory::Options {
+fn directory_options(
+    settings: &Settings,
+    runtime: &Runtime,
+    tokens: Option<Arc<Verifier>>,
+) -> anyhow::Result<directory::Options> {
+    let data_dir = &settings.general.data_dir;
+    let sealing = settings.auth.cram_md5;
+    let sealing = sealing.then(|| sealing::find_or_make(data_dir, runtime));
+    Ok(directory::Options {
         subaddress_separator: settings.delivery.subaddress_separator.chars().next(),
         scram: settings.auth.scram,
         tokens: tokens.map(|tokens| -> Arc<dyn Tokens> { tokens }),
+        sealing: sealing.transpose()?,
         ..directory::Options::default()
-    }
+    })
 }
 
 fn tokens(settings: &Settings, runtime: &Runtime) -> anyhow::Result<Option<Arc<Verifier>>> {

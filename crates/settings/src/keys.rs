@@ -276,6 +276,10 @@ keys! {
         plaintext_on_loopback: bool = false, example true;
         /// Store SCRAM verifiers beside the argon2id hash when a password is set.
         scram: bool = true, example false;
+        /// Offer CRAM-MD5 (and APOP over POP3) for devices that know nothing better. They work only with application passwords made by
+        /// `posthouse account app-password add --cram-md5`, which are stored so that this server can read them: encrypted, with a key in data_dir.
+        /// Programs that prefer CRAM-MD5 and try nothing else after it fail with other passwords while this is on.
+        cram_md5: bool = false, example true;
         /// Services that ask for a certificate of the client's; it logs in (SASL EXTERNAL) the account whose address it names (rfc822Name).
         /// Clients without one log in by password as before.
         certificate_services: Vec<UserService> = [], example ["submissions", "imaps"];

@@ -1,4 +1,4 @@
-//! Command lines: RFC 1939 §3 and §9, RFC 2449 §5, RFC 2595 §4, RFC 5034 §4.
+//! Command lines: RFC 1939 §3, §7 and §9, RFC 2449 §5, RFC 2595 §4, RFC 5034 §4.
 //!
 //! Keywords are in any case and divided from arguments by one space or more.
 //! The password is everything behind `PASS `, spaces included.
@@ -9,6 +9,8 @@ pub(crate) enum Command<'a> {
     User(&'a str),
     Pass(&'a str),
     Auth(Option<(&'a [u8], Option<&'a [u8]>)>),
+    /// Name and digest as they came.
+    Apop(&'a [u8]),
     Stls,
     Capa,
     Stat,
@@ -43,6 +45,10 @@ pub(crate) fn parse(line: &[u8]) -> Result<Command<'_>, Fault> {
             .map(Command::User),
         b"PASS" => password(rest).map(Command::Pass),
         b"AUTH" => auth(rest).map(Command::Auth),
+        b"APOP" => rest
+            .strip_prefix(b" ")
+            .filter(|rest| !rest.is_empty())
+            .map(Command::Apop),
         b"STLS" => nothing(rest, Command::Stls),
         b"CAPA" => nothing(rest, Command::Capa),
         b"STAT" => nothing(rest, Command::Stat),
@@ -178,6 +184,8 @@ mod tests {
             b"PASS",
             b"PASS ",
             b"AUTH A B C",
+            b"APOP",
+            b"APOP ",
             b"USER \xff",
             b"USER a\0b",
         ] {
@@ -185,7 +193,7 @@ mod tests {
         }
         for bad in [
             &b""[..],
-            b"APOP x y",
+            b"APOPX y",
             b"XYZZY",
             b" STAT",
             b"\0\xff",

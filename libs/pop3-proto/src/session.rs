@@ -8,7 +8,9 @@ use crate::limits::{
 use crate::listing::{Kind, Listing};
 use crate::maildrop::Maildrop;
 use memchr::memchr;
-use sasl::{Answer, Credentials, Exchange, Failure, Offer, Question, Secret, Step};
+use sasl::{
+    Answer, Credentials, Digest, DigestKind, Exchange, Failure, Offer, Question, Secret, Step,
+};
 use std::mem;
 
 /// Whether the connection is private, or may become so.
@@ -31,6 +33,9 @@ pub struct Config {
     pub tls: TlsState,
     /// Passwords are taken without TLS (loopback, where it is allowed).
     pub plaintext_login: bool,
+    /// What APOP makes a digest of, of the form `<…@…>` and never given twice;
+    /// `None` where there is no APOP.
+    pub timestamp: Option<String>,
 }
 
 #[derive(Debug)]
@@ -75,7 +80,14 @@ impl Session {
     /// A session that greets.
     #[must_use]
     pub fn new(config: Config) -> Self {
-        let output = format!("+OK {} Posthouse POP3 ready\r\n", config.hostname).into_bytes();
+        // RFC 1939 §7: the timestamp says that there is APOP.
+        let timestamp = config.timestamp.as_ref();
+        let timestamp = timestamp.map(|text| format!(" {text}")).unwrap_or_default();
+        let greeting = format!(
+            "+OK {} Posthouse POP3 ready{timestamp}\r\n",
+            config.hostname
+        );
+        let output = greeting.into_bytes();
         Self {
             config,
             offer: Offer::passwords(),
@@ -309,7 +321,9 @@ impl Session {
     fn in_authorization(&mut self, command: Command<'_>) -> Option<Event> {
         match command {
             Command::Stls => self.start_tls(),
-            Command::User(_) | Command::Pass(_) | Command::Auth(Some(_)) if !self.may_log_in() => {
+            Command::User(_) | Command::Pass(_) | Command::Apop(_) | Command::Auth(Some(_))
+                if !self.may_log_in() =>
+            {
                 self.refuse("-ERR a login needs TLS: say STLS first")
             }
             Command::User(name) => {
@@ -328,6 +342,7 @@ impl Session {
                     password: Secret::from(password),
                 })))
             }
+            Command::Apop(arguments) => self.apop(arguments),
             Command::Auth(None) => {
                 self.say("+OK");
                 for mechanism in self.offered().mechanisms() {
@@ -345,6 +360,18 @@ impl Session {
             },
             _ => self.refuse("-ERR log in first"),
         }
+    }
+
+    /// RFC 1939 §7.
+    fn apop(&mut self, arguments: &[u8]) -> Option<Event> {
+        let Some(timestamp) = &self.config.timestamp else {
+            return self.refuse("-ERR APOP is not available");
+        };
+        let Some(digest) = Digest::parse(DigestKind::Apop, timestamp, arguments) else {
+            return self.refuse("-ERR wrong arguments");
+        };
+        self.phase = Phase::Asked(None);
+        Some(Event::Login(Question::Digest(digest)))
     }
 
     fn handle_step(&mut self, exchange: Exchange, step: Step) -> Option<Event> {

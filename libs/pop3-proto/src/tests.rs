@@ -11,6 +11,7 @@ fn config() -> Config {
         hostname: "pop.demo.test".into(),
         tls: TlsState::Offered,
         plaintext_login: true,
+        timestamp: None,
     }
 }
 
@@ -84,6 +85,9 @@ impl Shell {
             Event::Login(Question::Proof(proof)) if proof.check(&pencil()).is_some() => {
                 let signature = proof.check(&pencil()).expect("right");
                 self.session.answer_login(Answer::Signature(signature));
+            }
+            Event::Login(Question::Digest(digest)) if digest.check(&Secret::from("tanstaaf")) => {
+                self.session.answer_login(Answer::Accepted);
             }
             Event::Open => self.session.accept_login(maildrop()),
             Event::Login(_) => {
@@ -196,6 +200,43 @@ fn capabilities_are_those_of_the_state() {
     );
     assert!(!after.contains("STLS"), "{after}");
     assert_eq!(shell.ask("STLS"), "-ERR TLS is on already\r\n");
+}
+
+#[test]
+fn rfc_1939_section_7_apop() {
+    let timestamp = "<1896.697170952@dbc.mtview.ca.us>";
+    let with_apop = |plaintext_login| Config {
+        plaintext_login,
+        timestamp: Some(timestamp.into()),
+        ..config()
+    };
+    let mut shell = Shell::new(with_apop(true));
+    assert!(
+        shell.said.ends_with(&format!(" {timestamp}\r\n")),
+        "{}",
+        shell.said
+    );
+    let right = "APOP mrose c4c9334bac560ecc979e58001b3e22fb";
+    for wrong in [
+        "APOP",
+        "APOP mrose",
+        "APOP mrose x",
+        "APOP  c4c9334bac560ecc979e58001b3e22fb",
+    ] {
+        let answer = shell.ask(wrong);
+        assert_eq!(answer, "-ERR wrong arguments\r\n", "{wrong}");
+    }
+    let other = shell.ask("APOP mrose c4c9334bac560ecc979e58001b3e22fc");
+    assert!(other.starts_with("-ERR [AUTH] "), "{other}");
+    assert!(shell.ask(right).starts_with("+OK maildrop has 3 messages"));
+    // Where it is not on, and where passwords are not taken.
+    let mut shell = Shell::new(config());
+    assert_eq!(shell.ask(right), "-ERR APOP is not available\r\n");
+    let mut shell = Shell::new(with_apop(false));
+    assert_eq!(
+        shell.ask(right),
+        "-ERR a login needs TLS: say STLS first\r\n"
+    );
 }
 
 #[test]

@@ -7,12 +7,23 @@
 use crate::error::DirectoryError;
 use crate::keys;
 use crate::limits::LISTED_MAX;
-use crate::record::credentials::Credentials;
+use crate::record::credentials::{Credentials, Stored};
 use crate::store::{Directory, decode_listed};
-use envelope::AccountId;
+use envelope::{AccountId, Address};
 use parking_lot::Mutex;
 use sasl::scram::Hash;
 use std::collections::{HashMap, HashSet};
+
+/// What is stored of a password, as far as an administrator may know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PasswordInfo {
+    /// When it was set, in milliseconds since 1970.
+    pub set_ms: u64,
+    /// SCRAM works with it.
+    pub has_scram_keys: bool,
+    /// The scheme of another system's hash, which the next login by PLAIN replaces.
+    pub imported: Option<&'static str>,
+}
 
 /// The list.
 #[derive(Default)]
@@ -71,6 +82,36 @@ pub(crate) fn lacks_keys(credentials: &Credentials) -> bool {
 }
 
 impl Directory {
+    /// The accounts whose passwords have no keys for SCRAM, in order: while there are
+    /// any it is not offered. `None` where SCRAM is turned off, and before [`Directory::survey`].
+    #[must_use]
+    pub fn without_scram_keys(&self) -> Option<Vec<AccountId>> {
+        let state = self.inner.census.state.lock();
+        let mut lacking: Vec<_> = state.lacking.as_ref()?.iter().copied().collect();
+        lacking.sort_unstable();
+        Some(lacking)
+    }
+
+    /// What is stored of an account's own password; `None` if it has none.
+    ///
+    /// # Errors
+    /// No such account, or the store's.
+    pub async fn password_info(
+        &self,
+        address: &Address,
+    ) -> Result<Option<PasswordInfo>, DirectoryError> {
+        let (id, ..) = self.inner.read_account(address).await?;
+        let credentials = self.inner.credentials(id).await?;
+        Ok(credentials.map(|(_, credentials)| PasswordInfo {
+            set_ms: credentials.set_ms,
+            has_scram_keys: !lacks_keys(&credentials),
+            imported: match &credentials.password {
+                Stored::Argon2id(_) => None,
+                Stored::Imported(imported) => Some(imported.scheme()),
+            },
+        }))
+    }
+
     /// Looks at every account's password once, so that [`Directory::offer`] knows
     /// whether SCRAM can work for all of them. Until then it is not offered.
     ///

@@ -1,9 +1,9 @@
-//! An account's application passwords, version 1. The account is the key; the
-//! record goes with the last of them.
+//! An account's application passwords, version 2; version 1, which has no sealed
+//! ones, is read too. The account is the key; the record goes with the last of them.
 //!
 //! | field | form |
 //! |---|---|
-//! | version | byte, 1 |
+//! | version | byte, 2 |
 //! | passwords | varint count, at least 1, then each: |
 //! | … label | text: told apart by it |
 //! | … services | byte: bit 0 IMAP, 1 POP3, 2 submission; at least one |
@@ -11,10 +11,12 @@
 //! | … expires | varint, milliseconds since 1970; 0 for never |
 //! | … salt, hash | 16 and 32 bytes: keyed BLAKE3, see `app_password.rs` |
 //! | … verifiers | as in [credentials](super::credentials) |
+//! | … sealed | bytes: the password itself, encrypted, see `sealing.rs`; empty for none (not in version 1) |
 
 use super::credentials::{decode_verifiers, encode_verifiers};
-use super::version;
-use crate::limits::{APP_PASSWORD_LABEL_BYTES_MAX, APP_PASSWORDS_MAX, HASH_BYTES, SALT_BYTES};
+use crate::limits::{
+    APP_PASSWORD_LABEL_BYTES_MAX, APP_PASSWORDS_MAX, HASH_BYTES, SALT_BYTES, SEALED_BYTES_MAX,
+};
 use crate::login::Service;
 use sasl::scram::Verifier;
 use wire::codec::{DecodeError, Reader, Writer};
@@ -36,11 +38,16 @@ pub struct AppPassword {
     pub hash: [u8; HASH_BYTES],
     /// Its SCRAM verifiers; none when they are turned off.
     pub scram: Vec<Verifier>,
+    /// The password itself, encrypted, where it is for CRAM-MD5 and APOP.
+    pub sealed: Option<Vec<u8>>,
 }
 
 /// All of an account.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct AppPasswords(pub Vec<AppPassword>);
+
+const VERSION: u8 = 2;
+const VERSION_1: u8 = 1;
 
 const SERVICES: [Service; 3] = [Service::Imap, Service::Pop3, Service::Smtp];
 
@@ -55,7 +62,7 @@ impl AppPasswords {
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let mut writer = Writer::new();
-        writer.u8(1).varint(self.0.len() as u64);
+        writer.u8(VERSION).varint(self.0.len() as u64);
         for password in &self.0 {
             let bits = SERVICES
                 .iter()
@@ -70,6 +77,7 @@ impl AppPasswords {
                 .raw(&password.salt)
                 .raw(&password.hash);
             encode_verifiers(&mut writer, &password.scram);
+            writer.bytes(password.sealed.as_deref().unwrap_or_default());
         }
         writer.finish()
     }
@@ -80,19 +88,22 @@ impl AppPasswords {
     /// Not a record of application passwords of a known version.
     pub fn decode(record: &[u8]) -> Result<Self, DecodeError> {
         let mut reader = Reader::new(record);
-        version(&mut reader, 1)?;
+        let version = match reader.u8()? {
+            known @ (VERSION_1 | VERSION) => known,
+            other => return Err(DecodeError::Version(other)),
+        };
         let count = reader.varint()?;
         if count == 0 || count > APP_PASSWORDS_MAX as u64 {
             return Err(DecodeError::OutOfRange);
         }
-        let passwords = (0..count).map(|_| decode_one(&mut reader));
+        let passwords = (0..count).map(|_| decode_one(&mut reader, version));
         let passwords = passwords.collect::<Result<_, _>>()?;
         reader.finish()?;
         Ok(Self(passwords))
     }
 }
 
-fn decode_one(reader: &mut Reader<'_>) -> Result<AppPassword, DecodeError> {
+fn decode_one(reader: &mut Reader<'_>, version: u8) -> Result<AppPassword, DecodeError> {
     let label = reader.text()?;
     if label.is_empty() || label.len() > APP_PASSWORD_LABEL_BYTES_MAX {
         return Err(DecodeError::OutOfRange);
@@ -113,7 +124,19 @@ fn decode_one(reader: &mut Reader<'_>) -> Result<AppPassword, DecodeError> {
         salt: array(reader)?,
         hash: array(reader)?,
         scram: decode_verifiers(reader)?,
+        sealed: decode_sealed(reader, version)?,
     })
+}
+
+fn decode_sealed(reader: &mut Reader<'_>, version: u8) -> Result<Option<Vec<u8>>, DecodeError> {
+    if version == VERSION_1 {
+        return Ok(None);
+    }
+    let sealed = reader.bytes()?;
+    if sealed.len() > SEALED_BYTES_MAX {
+        return Err(DecodeError::OutOfRange);
+    }
+    Ok((!sealed.is_empty()).then(|| sealed.to_vec()))
 }
 
 fn array<const N: usize>(reader: &mut Reader<'_>) -> Result<[u8; N], DecodeError> {
@@ -142,17 +165,24 @@ mod tests {
                 stored_key: b"k1".to_vec(),
                 server_key: b"k2".to_vec(),
             }],
+            sealed: Some(b"xyz".to_vec()),
         }]);
-        let golden = b"\x01\x01\x05phone\x05\x05\xac\x02sssssssssssssssshhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhh\x01\x01\x80\x20\x01s\x02k1\x02k2";
+        let golden = b"\x02\x01\x05phone\x05\x05\xac\x02sssssssssssssssshhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhh\x01\x01\x80\x20\x01s\x02k1\x02k2\x03xyz";
         assert_eq!(passwords.encode(), golden);
-        assert_eq!(AppPasswords::decode(golden), Ok(passwords));
+        assert_eq!(AppPasswords::decode(golden), Ok(passwords.clone()));
         for cut in 0..golden.len() {
             assert!(AppPasswords::decode(&golden[..cut]).is_err());
         }
+        let mut of_version_1 = golden[..golden.len() - 4].to_vec();
+        of_version_1[0] = 1;
+        let mut without = passwords;
+        without.0[0].sealed = None;
+        assert_eq!(AppPasswords::decode(&of_version_1), Ok(without.clone()));
+        assert_eq!(AppPasswords::decode(&without.encode()), Ok(without));
         let mut strange = golden.to_vec();
         strange[8] = 8;
         assert_eq!(AppPasswords::decode(&strange), Err(DecodeError::Tag(8)));
-        assert_eq!(AppPasswords::decode(&[1, 0]), Err(DecodeError::OutOfRange));
-        assert_eq!(AppPasswords::decode(&[2]), Err(DecodeError::Version(2)));
+        assert_eq!(AppPasswords::decode(&[2, 0]), Err(DecodeError::OutOfRange));
+        assert_eq!(AppPasswords::decode(&[3]), Err(DecodeError::Version(3)));
     }
 }

@@ -37,6 +37,7 @@ async fn make(world: &World, name: &str, label: &str, services: &[Service]) -> S
         label: label.into(),
         services: services.to_vec(),
         expires_ms: None,
+        for_digests: false,
     };
     let made = world.directory.app_password_add(&address(name), new).await;
     made.expect("made").1.expose().to_owned()
@@ -87,6 +88,7 @@ async fn they_end_with_their_time_their_removal_and_their_account() {
         label: "guest".into(),
         services: vec![Service::Imap],
         expires_ms: Some(world.runtime.now().unix_ms + 60_000),
+        for_digests: false,
     };
     let made = world.directory.app_password_add(&address(bob), new).await;
     let guest = made.expect("made").1.expose().to_owned();
@@ -166,6 +168,7 @@ async fn what_cannot_be_made_is_told() {
             label: label.into(),
             services: services.to_vec(),
             expires_ms,
+            for_digests: false,
         };
         let (directory, bob) = (world.directory.clone(), address("bob@demo.test"));
         async move { directory.app_password_add(&bob, new).await.map(drop) }

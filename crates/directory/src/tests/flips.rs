@@ -113,6 +113,7 @@ async fn every_byte_and_every_record_of_the_directory() {
             label: "phone".into(),
             services: vec![Service::Imap],
             expires_ms: None,
+            for_digests: false,
         };
         let made = world.directory.app_password_add(&address(name), new).await;
         made.expect("made");

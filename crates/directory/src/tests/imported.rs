@@ -94,6 +94,7 @@ async fn application_passwords_outlive_the_replacement() {
         label: "phone".into(),
         services: vec![Service::Imap],
         expires_ms: None,
+        for_digests: false,
     };
     let bob = address("bob@demo.test");
     let made = world.directory.app_password_add(&bob, new).await;

@@ -157,11 +157,11 @@ async fn an_issuer_that_is_down_says_not_now_and_counts_nothing() {
     assert!(matches!(good, Ok(Verdict::Granted(..))), "{good:?}");
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn bad_tokens_are_delayed_and_end_in_a_ban() {
     let mut options = Options::for_tests();
     options.login = LoginOptions {
-        delay: Duration::from_secs(1),
+        delay: Duration::from_millis(1),
         per_address_max: 4,
         ..options.login
     };
@@ -175,7 +175,7 @@ async fn bad_tokens_are_delayed_and_end_in_a_ban() {
             (TokenFault::Invalid, "it expired")
         );
     }
-    assert!(world.runtime.monotonic().since(began) >= Duration::from_secs(10));
+    assert!(world.runtime.monotonic().since(began) >= Duration::from_millis(10));
     assert!(world.directory.login_bans().is_empty());
     let (fault, _) = refused(&world, None, "scope it lacks a scope").await;
     assert_eq!(fault, TokenFault::Scope);
@@ -191,14 +191,15 @@ async fn bad_tokens_are_delayed_and_end_in_a_ban() {
     world.directory.lift_ban(PEER);
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn a_client_that_asks_what_it_needs_is_told_at_once() {
-    let world = world().await;
-    let began = world.runtime.monotonic();
+    let mut options = Options::for_tests();
+    // Whoever waits, waits longer than any test.
+    options.login.delay = Duration::from_secs(86_400);
+    let world = world_with(options).await;
     for _ in 0..50 {
         let (fault, _) = refused(&world, None, "").await;
         assert_eq!(fault, TokenFault::Missing);
     }
-    assert_eq!(world.runtime.monotonic(), began);
     assert!(world.directory.login_bans().is_empty());
 }

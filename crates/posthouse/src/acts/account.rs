@@ -19,6 +19,8 @@ use super::{
 use crate::moment;
 use crate::store::Store;
 
+mod logins;
+
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Add {
     pub(crate) addresses: Vec<String>,
@@ -107,11 +109,15 @@ pub(super) async fn list(store: &Store, args: OfDomain) -> ActResult {
         .await
         .map_err(of_directory)?;
     let mut all = Vec::with_capacity(accounts.len());
+    let lacking = logins::without_scram_keys(store).await?;
     for account in &accounts {
         // One whose mail can't be read is listed too.
         let quota = store.mailstore.quota(account.id).await;
         let (limits, _) = quota.unwrap_or_default();
-        all.push(shown(account, limits));
+        let mut shown = shown(account, limits);
+        let lacks = lacking.binary_search(&account.id).is_ok();
+        shown["lacks_scram"] = json!(lacks);
+        all.push(shown);
     }
     Ok(Value::Array(all))
 }
@@ -124,7 +130,9 @@ pub(super) async fn show(store: &Store, args: Named) -> ActResult {
         .await
         .map_err(of_directory)?;
     let mail = store.mailstore.account(account.id).await.map_err(failed)?;
-    Ok(with_usage(&account, &mail))
+    let mut shown = with_usage(&account, &mail);
+    logins::add(store, &account, &mut shown).await?;
+    Ok(shown)
 }
 
 pub(super) async fn passwd(store: &Store, args: Passwd) -> ActResult {

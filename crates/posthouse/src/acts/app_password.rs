@@ -15,6 +15,9 @@ pub(crate) struct Add {
     /// Words of [`SERVICES`]; empty for all.
     pub(crate) services: Vec<String>,
     pub(crate) expires: Option<String>,
+    /// For CRAM-MD5 and APOP too.
+    #[serde(default)]
+    pub(crate) cram_md5: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -46,6 +49,7 @@ pub(super) async fn add(store: &Store, args: Add) -> ActResult {
         label: args.label,
         services,
         expires_ms,
+        for_digests: args.cram_md5,
     };
     let made = store.directory.app_password_add(&address, new).await;
     let (made, secret) = made.map_err(of_directory)?;
@@ -91,6 +95,7 @@ fn shown(password: &AppPassword) -> Value {
     json!({
         "label": password.label,
         "services": services.join(","),
+        "cram_md5": password.sealed.is_some(),
         "created": observe::rfc3339(password.created_ms),
         "expires": password.expires_ms.map(observe::rfc3339),
     })

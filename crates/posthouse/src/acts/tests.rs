@@ -73,6 +73,57 @@ async fn domains_accounts_and_aliases_are_kept() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_account_is_shown_with_how_it_logs_in() {
+    let folder = tempfile::tempdir().unwrap();
+    let acts = acts(folder.path()).await;
+    let domain = json!({"domain": "example.org"});
+    run(&acts, "domain.add", domain).await.unwrap();
+    let alice = json!({"addresses": ["alice@example.org"], "password": "x", "admin": false});
+    run(&acts, "account.add", alice).await.unwrap();
+    let hash = "$1$saltsalt$5Jhcit4zN9UlGiA0txPkO0";
+    let bob =
+        json!({"addresses": ["bob@example.org"], "password": null, "admin": false, "hash": hash});
+    run(&acts, "account.add", bob).await.unwrap();
+    let show = async |name: &str| {
+        run(&acts, "account.show", json!({"name": name}))
+            .await
+            .unwrap()
+    };
+    let (alice, bob) = (
+        show("alice@example.org").await,
+        show("bob@example.org").await,
+    );
+    assert_eq!(
+        (&alice["password"], &alice["lacks_scram"]),
+        (&json!("argon2id"), &json!(false))
+    );
+    assert_eq!(
+        (&bob["password"], &bob["lacks_scram"]),
+        (&json!("MD5-crypt, imported"), &json!(true))
+    );
+    for shown in [alice, bob] {
+        assert_eq!(shown["offered_under_tls"], "PLAIN LOGIN");
+        assert_eq!(shown["scram_waits_for"], "bob@example.org");
+    }
+    let listed = run(&acts, "account.list", json!({"domain": null}))
+        .await
+        .unwrap();
+    let lacking = [0, 1].map(|n| listed[n]["lacks_scram"].clone());
+    assert_eq!(lacking, [json!(false), json!(true)]);
+    let passwd = json!({"address": "bob@example.org", "password": "y"});
+    run(&acts, "account.passwd", passwd).await.unwrap();
+    let bob = show("bob@example.org").await;
+    assert_eq!(bob["password"], "argon2id");
+    let offered = bob["offered_under_tls"].as_str().unwrap();
+    assert!(
+        offered.starts_with("SCRAM-SHA-512-PLUS ") && offered.ends_with(" PLAIN LOGIN"),
+        "{offered}"
+    );
+    assert!(bob.get("scram_waits_for").is_none());
+    acts.store.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn wrong_arguments_are_told() {
     let folder = tempfile::tempdir().unwrap();
     let acts = acts(folder.path()).await;

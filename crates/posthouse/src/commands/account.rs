@@ -79,6 +79,7 @@ fn app_password(command: AppPassword) -> anyhow::Result<Request> {
             label,
             services,
             expires,
+            cram_md5,
         } => request(
             "app_password.add",
             &AppPasswordAdd {
@@ -86,6 +87,7 @@ fn app_password(command: AppPassword) -> anyhow::Result<Request> {
                 label,
                 services,
                 expires,
+                cram_md5,
             },
         ),
         AppPassword::List { address } => request("app_password.list", &Named { name: address }),

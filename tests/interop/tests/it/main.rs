@@ -25,4 +25,5 @@ mod promise;
 mod routes;
 mod samples;
 mod sasl;
+mod sasl_table;
 mod tokens;

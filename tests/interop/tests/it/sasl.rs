@@ -13,8 +13,18 @@ fn server(world: &mut World) -> Result<Posthouse> {
 }
 
 fn server_at(world: &mut World, ip: &str) -> Result<Posthouse> {
+    server_with(world, ip, |_| Ok(()))
+}
+
+/// The same, after `prepare` has had it before its start.
+pub fn server_with(
+    world: &mut World,
+    ip: &str,
+    prepare: impl FnOnce(&mut Posthouse) -> Result<()>,
+) -> Result<Posthouse> {
     let mut ours = Posthouse::init(world, ip, "demo.test", &["alice"])?;
     ours.set("hostname", "\"localhost\"")?;
+    prepare(&mut ours)?;
     ours.serve(world)?;
     let d = world.dir().display();
     world.sh(&format!(
