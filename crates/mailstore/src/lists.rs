@@ -90,6 +90,9 @@ pub(crate) fn decode(
         VERSION => {}
         other => return Err(DecodeError::Version(other)),
     }
+    let first = page
+        .checked_mul(LIST_EMAILS)
+        .ok_or(DecodeError::OutOfRange)?;
     let mut next = 0;
     for _ in 0..input.varint()? {
         let place = u64::from(input.u8()?);
@@ -103,7 +106,7 @@ pub(crate) fn decode(
             received_at,
             envelope,
         };
-        f(EmailId(page * LIST_EMAILS + place), listing);
+        f(EmailId(first + place), listing);
     }
     input.finish()
 }
@@ -218,7 +221,7 @@ impl Listings<'_> {
         is_new: bool,
     ) -> Result<(), StoreError> {
         let first = EmailId(page * LIST_EMAILS);
-        let behind = EmailId(first.0 + LIST_EMAILS);
+        let behind = EmailId(first.0.saturating_add(LIST_EMAILS));
         let mut found: BTreeMap<EmailId, (Versioned, Result<Listing, RecordError>)> =
             BTreeMap::new();
         let (start, end) = (
@@ -292,6 +295,7 @@ mod tests {
     fn read(record: &[u8]) -> Result<Vec<(EmailId, Listing)>, DecodeError> {
         let mut all = Vec::new();
         let record = Bytes::copy_from_slice(record);
+        assert!(decode(u64::MAX, &record, |_, _| {}).is_err());
         decode(3, &record, |email, listing| all.push((email, listing)))?;
         Ok(all)
     }

@@ -236,7 +236,7 @@ pub(crate) fn raw_records(
 pub(crate) fn is_dense(ids: &[EmailId]) -> bool {
     match (ids.first(), ids.last()) {
         (Some(first), Some(last)) if ids.len() > 2 && ids.is_sorted_by(|a, b| a < b) => {
-            (last.0 - first.0 + 1) / DENSE <= ids.len() as u64
+            (last.0 - first.0).saturating_add(1) / DENSE <= ids.len() as u64
         }
         _ => false,
     }
