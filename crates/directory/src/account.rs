@@ -401,6 +401,7 @@ impl Inner {
                 keys::account(id),
                 keys::credentials(id),
                 keys::app_passwords(id),
+                keys::send_as(id),
                 keys::address(address),
                 keys::name(address),
             ] {

@@ -170,7 +170,7 @@ impl Directory {
         Ok(domains)
     }
 
-    /// Removes a domain and its aliases; returns the accounts removed with it.
+    /// Removes a domain, its aliases and what was granted in its name; returns the accounts removed with it.
     ///
     /// # Errors
     /// No such domain, it has accounts and `removal` says refuse, or the store's.
@@ -200,6 +200,9 @@ impl Directory {
                 }
             }
             inner.remove_aliases(domain).await?;
+            if !inner.remove_grants(domain).await? {
+                continue;
+            }
             // The head's version says that no account was added meanwhile; our
             // own removals may have changed it, then the next round is the last.
             let mut batch = Batch::new();

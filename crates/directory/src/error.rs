@@ -61,6 +61,17 @@ pub enum DirectoryError {
     /// The account has as many as it may.
     #[error("an account has at most {max} application passwords; remove one first", max = crate::limits::APP_PASSWORDS_MAX)]
     TooManyAppPasswords,
+    /// Mail in the name of a domain that is not ours is not ours to allow.
+    #[error(
+        "the domain {0} is not here, so sending in its name can't be granted; `posthouse domain list` shows those that can"
+    )]
+    NotGrantable(Domain),
+    /// The account may send in as many names as it may.
+    #[error(
+        "an account is granted at most {max} names to send in; remove one first, or grant a whole domain with *@DOMAIN",
+        max = crate::limits::SEND_AS_MAX
+    )]
+    TooManyGrants,
     /// Too many logins wait for a core already.
     #[error("too many passwords are being checked; try again")]
     Busy,

@@ -13,10 +13,12 @@ use crate::record::credentials::Credentials;
 use crate::record::domain::DomainRecord;
 use crate::record::head::Head;
 use crate::record::key::Key;
+use crate::record::send_as::{Grant, SendAs};
 use crate::store::Directory;
 use engine::check::{Checker, Repair, Report, Severity};
 use engine::{Order, Snapshot, Versioned};
 use envelope::{AccountId, Domain};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 use wire::codec::{DecodeError, Reader};
@@ -48,6 +50,10 @@ pub enum Finding {
     StrayCredentials(AccountId),
     /// Application passwords of an account that is not there.
     StrayAppPasswords(AccountId),
+    /// Grants of an account that is not there.
+    StraySendAs(AccountId),
+    /// An account may send in the name of a domain that is not there.
+    GrantWithoutDomain(AccountId, Domain),
 }
 
 /// The kinds of records.
@@ -67,6 +73,8 @@ pub enum Kind {
     Name,
     /// Application passwords.
     AppPasswords,
+    /// Grants to send as others.
+    SendAs,
     /// The key of made-up salts.
     Key,
 }
@@ -83,6 +91,7 @@ impl Kind {
             Self::Credentials => "password",
             Self::Name => "login name",
             Self::AppPasswords => "application passwords",
+            Self::SendAs => "send-as",
             Self::Key => "key",
         }
     }
@@ -134,6 +143,13 @@ impl fmt::Display for Finding {
             Self::StrayCredentials(id) => write!(f, "a password of account {id}, which is gone"),
             Self::StrayAppPasswords(id) => {
                 write!(f, "application passwords of account {id}, which is gone")
+            }
+            Self::StraySendAs(id) => write!(f, "grants of account {id}, which is gone"),
+            Self::GrantWithoutDomain(id, domain) => {
+                write!(
+                    f,
+                    "account {id} may send in the name of the domain {domain}, which is not there"
+                )
             }
         }
     }
@@ -193,6 +209,12 @@ impl Finding {
                 Repair::SetAside,
                 "the person's application passwords are gone; new ones must be made",
             ),
+            Self::Damaged(Kind::SendAs, ..) => (
+                Checker::RecordReadable,
+                Lost,
+                Repair::SetAside,
+                "the account's mail in others' names is put off; after a repair grant it again",
+            ),
             Self::Damaged(Kind::Key, ..) => (
                 Checker::RecordReadable,
                 Wrong,
@@ -229,7 +251,13 @@ impl Finding {
                 Repair::Rebuild,
                 "mail to the address is refused",
             ),
-            Self::StrayCredentials(_) | Self::StrayAppPasswords(_) => (
+            Self::GrantWithoutDomain(..) => (
+                Checker::DirectoryAgrees,
+                Leftover,
+                Repair::SetAside,
+                "nothing, until somebody adds the domain again",
+            ),
+            Self::StrayCredentials(_) | Self::StrayAppPasswords(_) | Self::StraySendAs(_) => (
                 Checker::DirectoryAgrees,
                 Leftover,
                 Repair::SetAside,
@@ -261,6 +289,9 @@ impl Finding {
             }
             Self::StrayCredentials(id) => (Some(*id), keys::credentials(*id)),
             Self::StrayAppPasswords(id) => (Some(*id), keys::app_passwords(*id)),
+            Self::StraySendAs(id) | Self::GrantWithoutDomain(id, _) => {
+                (Some(*id), keys::send_as(*id))
+            }
         }
     }
 }
@@ -342,6 +373,7 @@ pub(crate) fn kind_of(key: &[u8]) -> Option<Kind> {
         b'a' => keys::split_account(key).map(|_| Kind::Account),
         b'p' => keys::split_account(key).map(|_| Kind::Credentials),
         b'w' => keys::split_account(key).map(|_| Kind::AppPasswords),
+        b's' => keys::split_account(key).map(|_| Kind::SendAs),
         b'n' => {
             let (local, domain) = keys::split_address(key)?;
             let parsed = Domain::parse(domain).ok()?;
@@ -402,6 +434,13 @@ fn check_record(
             }
             AppPasswords::decode(value).map(drop)
         }
+        Kind::SendAs => match SendAs::decode(value) {
+            Ok(all) => {
+                check_grants(snapshot, key, &all, tell)?;
+                Ok(())
+            }
+            Err(error) => Err(error),
+        },
         Kind::Name => match named(value) {
             Ok(id) => {
                 if !has_name(snapshot, id, key)? {
@@ -412,6 +451,28 @@ fn check_record(
             Err(error) => Err(error),
         },
     })
+}
+
+fn check_grants(
+    snapshot: &dyn Snapshot,
+    key: &[u8],
+    all: &SendAs,
+    tell: &mut dyn FnMut(Finding),
+) -> Result<(), DirectoryError> {
+    let Some(id) = keys::split_account(key) else {
+        return Ok(());
+    };
+    if snapshot.get(&keys::account(id))?.is_none() {
+        tell(Finding::StraySendAs(id));
+        return Ok(());
+    }
+    let domains: BTreeSet<&Domain> = all.0.iter().map(Grant::domain).collect();
+    for domain in domains {
+        if snapshot.get(&keys::domain(domain))?.is_none() {
+            tell(Finding::GrantWithoutDomain(id, domain.clone()));
+        }
+    }
+    Ok(())
 }
 
 /// The account that a login name's record names.

@@ -8,6 +8,7 @@
 //! | `D` `a` account, 8 bytes | [account](crate::record::account) |
 //! | `D` `p` account, 8 bytes | [credentials](crate::record::credentials) |
 //! | `D` `w` account, 8 bytes | [application passwords](crate::record::app_passwords) |
+//! | `D` `s` account, 8 bytes | [grants to send as others](crate::record::send_as) |
 //! | `D` `n` local NUL domain | account, varint: bare login names |
 //! | `D` `k` | [key of made-up salts](crate::record::key) |
 //!
@@ -92,6 +93,14 @@ pub(crate) fn app_passwords(id: AccountId) -> Vec<u8> {
     numbered(b'w', id)
 }
 
+pub(crate) fn send_as(id: AccountId) -> Vec<u8> {
+    numbered(b's', id)
+}
+
+pub(crate) fn all_send_as() -> (Vec<u8>, Vec<u8>) {
+    (tagged(b's'), tagged(b's' + 1))
+}
+
 pub(crate) fn all_credentials() -> (Vec<u8>, Vec<u8>) {
     (tagged(b'p'), tagged(b'p' + 1))
 }
@@ -147,6 +156,7 @@ mod tests {
         assert_eq!(account_of(&credentials(AccountId(258))), None);
         assert_eq!(credentials(AccountId(1)), b"Dp\0\0\0\0\0\0\0\x01");
         assert_eq!(app_passwords(AccountId(1)), b"Dw\0\0\0\0\0\0\0\x01");
+        assert_eq!(send_as(AccountId(1)), b"Ds\0\0\0\0\0\0\0\x01");
         assert_eq!(key(), b"Dk");
         assert_eq!(name(&bob), b"Dnbob\0example.org");
         assert_eq!(split_address(&address(&bob)), Some(("example.org", "bob")));

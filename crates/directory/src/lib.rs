@@ -10,7 +10,7 @@
 //!   [`Directory::offer`]: which mechanisms can work here. Faces see both as the
 //!   port [`Logins`], whose contract says what a directory does that is down.
 //! - [`Tokens`]: the port behind which bearer tokens are checked.
-//! - `domain_*`, `account_*`, `app_password_*`, `alias_*`: what administrators do. Each is one
+//! - `domain_*`, `account_*`, `app_password_*`, `send_as_*`, `alias_*`: what administrators do. Each is one
 //!   commit with conditions; a change that came first means staging anew.
 //! - [`Directory::fsck`]: whether the records agree; [`mod@fsck`] has the findings. [`Directory::repair`] mends them.
 //! - [`record`]: the stored records, byte by byte; `keys`: where they lie.
@@ -45,6 +45,7 @@ pub mod record;
 mod repair;
 mod resolve;
 mod sealing;
+mod send_as;
 mod store;
 mod tokens;
 
@@ -61,6 +62,7 @@ pub use port::{BoxFuture, Logins, Unreachable};
 pub use record::account::Quota;
 pub use record::app_passwords::AppPassword;
 pub use record::credentials::Cost;
+pub use record::send_as::Grant;
 pub use repair::RepairError;
 pub use resolve::{Resolution, Target};
 pub use sealing::SealingKey;

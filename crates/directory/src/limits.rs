@@ -49,6 +49,9 @@ pub const APP_PASSWORD_LABEL_BYTES_MAX: usize = 64;
 /// Bytes of a sealed application password.
 pub const SEALED_BYTES_MAX: usize = 256;
 
+/// Names that one account may be granted to send in besides its own.
+pub const SEND_AS_MAX: usize = 128;
+
 /// Groups of four letters that an application password has; five bits each.
 pub const APP_PASSWORD_GROUPS: usize = 5;
 

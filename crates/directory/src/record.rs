@@ -8,6 +8,7 @@ pub mod credentials;
 pub mod domain;
 pub mod head;
 pub mod key;
+pub mod send_as;
 
 use envelope::Address;
 use wire::codec::{DecodeError, Reader};

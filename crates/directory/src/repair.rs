@@ -13,6 +13,8 @@ use crate::record::account::{AccountRecord, Quota};
 use crate::record::address::AddressRecord;
 use crate::record::domain::DomainRecord;
 use crate::record::head::Head;
+use crate::record::send_as::SendAs;
+use crate::send_as::without_domain;
 use crate::store::{Directory, Inner, decode};
 use engine::check::{Aside, Checker, Mended, SetAside, key_text};
 use engine::{Batch, Snapshot, SubmitError, Versioned};
@@ -147,6 +149,8 @@ impl Repair<'_> {
             Finding::StrayAppPasswords(id) => {
                 self.take_out(&keys::app_passwords(*id), Checker::DirectoryAgrees, &why)
             }
+            Finding::StraySendAs(id) => self.stray_grants(*id, &why),
+            Finding::GrantWithoutDomain(id, domain) => self.grants_of(*id, domain, &why),
             Finding::Damaged(kind, key, _) => self.damaged(*kind, key, &why),
             Finding::NoHead | Finding::NextAccount(_) | Finding::NoAdministrator(_) => self.head(),
             Finding::NoDomain(_, name) => match Domain::parse(name) {
@@ -181,7 +185,7 @@ impl Repair<'_> {
                 Some(id) => self.damaged_account(id, key, why),
                 None => self.remove(key, why),
             },
-            Kind::Credentials | Kind::AppPasswords | Kind::Name | Kind::Key => {
+            Kind::Credentials | Kind::AppPasswords | Kind::SendAs | Kind::Name | Kind::Key => {
                 self.remove(key, why)
             }
         }
@@ -341,6 +345,39 @@ impl Repair<'_> {
         self.put(writes, None, what)
     }
 
+    /// They stay if an earlier step made their account again.
+    fn stray_grants(&self, id: AccountId, why: &str) -> Result<Option<Mended>, RepairError> {
+        if self.get(&keys::account(id))?.is_some() {
+            return Ok(None);
+        }
+        self.take_out(&keys::send_as(id), Checker::DirectoryAgrees, why)
+    }
+
+    /// Takes back what was granted of a domain that is not there. It stays if an
+    /// earlier step made the domain again.
+    fn grants_of(
+        &self,
+        id: AccountId,
+        domain: &Domain,
+        why: &str,
+    ) -> Result<Option<Mended>, RepairError> {
+        let key = keys::send_as(id);
+        if self.get(&keys::domain(domain))?.is_some() {
+            return Ok(None);
+        }
+        let Some(stored) = self.get(&key)? else {
+            return Ok(None);
+        };
+        let all = SendAs::decode(&stored.value).ok();
+        let Some(rest) = all.and_then(|all| without_domain(all, domain)) else {
+            return Ok(None);
+        };
+        self.keep(Checker::DirectoryAgrees, &key, &stored, why)?;
+        let rest = (!rest.0.is_empty()).then(|| rest.encode());
+        let what = format!("set aside: {why}");
+        self.put(vec![(key, rest)], Some(id), what)
+    }
+
     fn remove(&self, key: &[u8], why: &str) -> Result<Option<Mended>, RepairError> {
         let what = format!("set aside: {why}");
         self.put(vec![(key.to_vec(), None)], keys::split_account(key), what)
@@ -372,7 +409,7 @@ impl Repair<'_> {
     ) -> Result<(), RepairError> {
         let is_of_account = matches!(
             kind_of(key),
-            Some(Kind::Account | Kind::Credentials | Kind::AppPasswords)
+            Some(Kind::Account | Kind::Credentials | Kind::AppPasswords | Kind::SendAs)
         );
         let account = keys::split_account(key).filter(|_| is_of_account);
         self.aside.keep(&SetAside {

@@ -97,7 +97,7 @@ impl Directory {
     }
 
     /// Whether an account may send mail in the name of `address`: its own
-    /// addresses, and those that lead to it.
+    /// addresses, those that lead to it, and those that it was granted.
     ///
     /// # Errors
     /// As [`Directory::resolve`].
@@ -106,12 +106,15 @@ impl Directory {
         account: AccountId,
         address: &Address,
     ) -> Result<bool, DirectoryError> {
-        Ok(match self.inner.resolve(address).await? {
+        let leads = match self.inner.resolve(address).await? {
+            // A grant counts for nothing without its domain.
+            Resolution::NotLocalDomain => return Ok(false),
             Resolution::Local(targets) => targets
                 .iter()
                 .any(|target| matches!(target, Target::Account { id, .. } if *id == account)),
-            _ => false,
-        })
+            Resolution::NoSuchUser | Resolution::AliasLoop => false,
+        };
+        Ok(leads || self.inner.is_granted(account, address).await?)
     }
 }
 
@@ -228,7 +231,7 @@ impl Inner {
     }
 
     /// Takes `user+detail` apart; neither part may be empty. The user is folded.
-    fn split_detail(&self, local: &str) -> Option<(String, String)> {
+    pub(crate) fn split_detail(&self, local: &str) -> Option<(String, String)> {
         let separator = self.options.subaddress_separator?;
         let (user, detail) = local.split_once(separator)?;
         if detail.is_empty() {

@@ -9,6 +9,7 @@ mod imported;
 mod login;
 mod resolving;
 mod scram;
+mod send_as;
 mod tokens;
 
 use crate::{Directory, NewAccount, Options};

@@ -111,8 +111,13 @@ impl Authors {
                 return Ok(Some(reply::author_without_address()));
             };
             let own = directory.may_send_as(account, &address).await?;
-            let elsewhere = resent && !directory.is_local_domain(address.domain()).await?;
-            if !own && !elsewhere {
+            if own {
+                continue;
+            }
+            if directory.is_local_domain(address.domain()).await? {
+                return Ok(Some(reply::author_not_granted(&address)));
+            }
+            if !resent {
                 return Ok(Some(reply::not_the_author(&address)));
             }
         }

@@ -47,6 +47,19 @@ pub(crate) fn not_the_author(author: &Address) -> Reply {
     )
 }
 
+/// An author of a domain of ours, whose address an administrator can grant.
+pub(crate) fn author_not_granted(author: &Address) -> Reply {
+    Reply::enhanced(
+        550,
+        (5, 7, 1),
+        &format!(
+            "From names <{}>, which is not an address of the account that is logged in; \
+             an administrator can grant it: posthouse account send-as add ACCOUNT ADDRESS",
+            author.to_wire()
+        ),
+    )
+}
+
 pub(crate) fn author_without_address() -> Reply {
     Reply::enhanced(
         550,

@@ -39,6 +39,19 @@ pub(crate) fn not_yours(sender: &Address) -> Reply {
     )
 }
 
+/// An address of a domain of ours, which an administrator can grant.
+pub(crate) fn not_granted(sender: &Address) -> Reply {
+    Reply::enhanced(
+        553,
+        (5, 7, 1),
+        &format!(
+            "<{}> is not an address of the account that is logged in; \
+             an administrator can grant it: posthouse account send-as add ACCOUNT ADDRESS",
+            sender.to_wire()
+        ),
+    )
+}
+
 pub(crate) fn not_our_domain(sender: &Address) -> Reply {
     Reply::enhanced(
         553,

@@ -2,8 +2,8 @@
 
 use crate::session::{Role, Session};
 use crate::{Policy, reply};
-use directory::Resolution;
-use envelope::{Reply, ReversePath};
+use directory::{DirectoryError, Resolution};
+use envelope::{AccountId, Address, Reply, ReversePath};
 
 impl Policy {
     /// Checks the reverse path of a transaction.
@@ -29,14 +29,33 @@ impl Policy {
         let ReversePath::Address(sender) = reverse_path else {
             return Ok(());
         };
-        match self.directory.may_send_as(identity.account, sender).await {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(reply::not_yours(sender)),
+        match self.refusal_of_sender(identity.account, sender).await {
+            Ok(None) => Ok(()),
+            Ok(Some(refusal)) => Err(refusal),
             Err(error) => {
                 tracing::error!(%error, "a sender could not be checked");
                 Err(reply::local_trouble())
             }
         }
+    }
+
+    /// The refusal of a sender that the account may not use. What to do about it is
+    /// said where something can be done.
+    async fn refusal_of_sender(
+        &self,
+        account: AccountId,
+        sender: &Address,
+    ) -> Result<Option<Reply>, DirectoryError> {
+        if self.directory.may_send_as(account, sender).await? {
+            return Ok(None);
+        }
+        Ok(Some(
+            if self.directory.is_local_domain(sender.domain()).await? {
+                reply::not_granted(sender)
+            } else {
+                reply::not_yours(sender)
+            },
+        ))
     }
 
     /// Programs of this machine send as anybody of our domains, as they always

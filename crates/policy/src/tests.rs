@@ -370,6 +370,33 @@ async fn replies_name_domains_in_ascii() {
 }
 
 #[tokio::test]
+async fn a_user_sends_as_what_it_was_granted() {
+    let world = World::new().await;
+    let bob = world.submission("bob").await;
+    let check = async |text: &str| {
+        let path = ReversePath::parse(text).expect("a path");
+        let checked = world.policy.check_sender(&bob, &path).await;
+        checked.map_err(|reply| reply.to_line())
+    };
+    let refused = check("alice@demo.test").await.expect_err("not granted");
+    assert!(refused.starts_with("553 5.7.1 <alice@demo.test> "));
+    assert!(refused.contains("posthouse account send-as add ACCOUNT ADDRESS"));
+    for granted in ["alice@demo.test", "*@other.test"] {
+        let grant = directory::Grant::of(&address(granted));
+        let added = world
+            .directory
+            .send_as_add(&address("bob@demo.test"), &grant)
+            .await;
+        assert!(added.expect("granted"));
+    }
+    for granted in ["alice@demo.test", "Alice+x@demo.test", "any@other.test"] {
+        assert_eq!(check(granted).await, Ok(()), "{granted}");
+    }
+    let refused = check("x@far.test").await.expect_err("not ours to grant");
+    assert!(!refused.contains("send-as"), "{refused}");
+}
+
+#[tokio::test]
 async fn a_user_sends_as_its_own_addresses() {
     let world = World::new().await;
     let team = address("team@demo.test");

@@ -14,6 +14,7 @@ mod fsck;
 mod lists;
 mod queue;
 mod route;
+mod send_as;
 mod trace;
 mod undelete;
 
@@ -39,6 +40,7 @@ pub(crate) use domain::{
 pub(crate) use fsck::{Checking, Fsck};
 pub(crate) use queue::Which;
 pub(crate) use route::Ask as RouteAsk;
+pub(crate) use send_as::SendAs;
 pub(crate) use undelete::Undelete;
 
 /// What an act gives: an answer in JSON or an error for the person who asked.
@@ -87,6 +89,9 @@ impl Acts {
             "app_password.add" => app_password::add(store, read(args)?).await,
             "app_password.list" => app_password::list(store, read(args)?).await,
             "app_password.remove" => app_password::remove(store, read(args)?).await,
+            "send_as.add" => send_as::add(store, read(args)?).await,
+            "send_as.list" => send_as::list(store, read(args)?).await,
+            "send_as.remove" => send_as::remove(store, read(args)?).await,
             "alias.add" => alias::add(store, read(args)?).await,
             "alias.list" => alias::list(store, read(args)?).await,
             "alias.remove" => alias::remove(store, read(args)?).await,
@@ -176,12 +181,14 @@ fn of_directory(error: DirectoryError) -> CommandError {
         DirectoryError::NoSuchDomain(_)
         | DirectoryError::NoSuchAccount(_)
         | DirectoryError::NoSuchAlias(_)
+        | DirectoryError::NotGrantable(_)
         | DirectoryError::NoSuchAppPassword(_) => FailureKind::NotFound,
         DirectoryError::DomainExists(_)
         | DirectoryError::DomainInUse(_)
         | DirectoryError::AddressTaken(_)
         | DirectoryError::LabelTaken(_)
-        | DirectoryError::TooManyAppPasswords => FailureKind::Conflict,
+        | DirectoryError::TooManyAppPasswords
+        | DirectoryError::TooManyGrants => FailureKind::Conflict,
         DirectoryError::NotADomain(_)
         | DirectoryError::AliasTargets
         | DirectoryError::Label

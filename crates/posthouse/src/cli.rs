@@ -219,6 +219,9 @@ pub(crate) enum Account {
     /// Passwords for single devices or programs
     #[command(subcommand)]
     AppPassword(AppPassword),
+    /// In whose names an account may send besides its own addresses and aliases
+    #[command(subcommand)]
+    SendAs(SendAs),
     /// Remove an account and its mail
     Remove {
         /// Its address
@@ -297,6 +300,34 @@ pub(crate) enum AppPassword {
         address: String,
         /// What it is called
         label: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SendAs {
+    /// Let it send as another address of a domain here, or as anybody of the domain
+    Add {
+        /// The account's address
+        #[arg(value_name = "ACCOUNT")]
+        address: String,
+        /// The address, with its sub-addresses; or *@DOMAIN, quoted for the shell, for anybody of it
+        #[arg(value_name = "ADDRESS|*@DOMAIN")]
+        send_as: String,
+    },
+    /// List what an account was granted
+    List {
+        /// The account's address
+        #[arg(value_name = "ACCOUNT")]
+        address: String,
+    },
+    /// Take it back
+    Remove {
+        /// The account's address
+        #[arg(value_name = "ACCOUNT")]
+        address: String,
+        /// As `list` shows it
+        #[arg(value_name = "ADDRESS|*@DOMAIN")]
+        send_as: String,
     },
 }
 

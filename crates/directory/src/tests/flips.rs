@@ -3,7 +3,7 @@
 //! repair leaves a sound directory, and a second one has nothing to do.
 
 use super::{World, address, domain, make_mail};
-use crate::{NewAccount, NewAppPassword, Resolution, Service};
+use crate::{Grant, NewAccount, NewAppPassword, Resolution, Service};
 use engine::check::{Aside, SetAside};
 use engine::{Batch, Order};
 use envelope::AccountId;
@@ -118,11 +118,20 @@ async fn every_byte_and_every_record_of_the_directory() {
         let made = world.directory.app_password_add(&address(name), new).await;
         made.expect("made");
     }
+    for (name, granted) in [
+        ("eve@far.test", "info@far.test"),
+        ("bob@demo.test", "info@demo.test"),
+        ("bob@demo.test", "*@other.test"),
+    ] {
+        let grant = Grant::of(&address(granted));
+        let added = world.directory.send_as_add(&address(name), &grant).await;
+        assert!(added.expect("granted"));
+    }
     assert_eq!(world.directory.fsck().await.expect("read"), []);
     let before = pairs(&world);
     let is_eves = |key: &[u8]| {
         key.windows(8).any(|part| part == b"far.test")
-            || matches!(key.get(1), Some(b'a' | b'p' | b'w')) && key.ends_with(&[4])
+            || matches!(key.get(1), Some(b'a' | b'p' | b'w' | b's')) && key.ends_with(&[4])
     };
     let mine: Pairs = before
         .iter()

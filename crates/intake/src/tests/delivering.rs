@@ -306,6 +306,45 @@ async fn a_message_for_many_of_a_full_domain_is_delivered_to_those_that_fit() {
 }
 
 #[tokio::test]
+async fn from_may_name_what_was_granted() {
+    let world = World::new(1).await;
+    let send = async |from: &str| {
+        let message = format!("From: {from}\r\nSubject: x\r\n\r\nx\r\n");
+        let sent = world.send(user(), "bob@demo.test", &["alice@demo.test"], &message);
+        sent.await.reply.to_line()
+    };
+    let refused = send("carol@other.test").await;
+    assert!(refused.starts_with("550 5.7.1 From names <carol@other.test>"));
+    assert!(
+        refused.contains("posthouse account send-as add ACCOUNT ADDRESS"),
+        "{refused}"
+    );
+    let refused = send("x@far.test").await;
+    assert!(refused.starts_with("550 5.7.1 ") && !refused.contains("send-as"));
+    let bob = address("bob@demo.test");
+    for granted in ["carol@other.test", "*@demo.test"] {
+        let grant = directory::Grant::of(&address(granted));
+        let added = world.directory.send_as_add(&bob, &grant).await;
+        assert!(added.expect("granted"));
+    }
+    for from in [
+        "carol@other.test",
+        "Carol <Carol+x@other.test>",
+        "bob@demo.test, alice@demo.test, nobody@demo.test",
+    ] {
+        let reply = send(from).await;
+        assert!(reply.starts_with("250 "), "{from}: {reply}");
+    }
+    let refused = send("carol@other.test, small@other.test").await;
+    assert!(refused.starts_with("550 5.7.1 From names <small@other.test>"));
+    let grant = directory::Grant::of(&address("carol@other.test"));
+    let removed = world.directory.send_as_remove(&bob, &grant).await;
+    assert!(removed.expect("removed"));
+    let refused = send("carol@other.test").await;
+    assert!(refused.starts_with("550 5.7.1 "), "{refused}");
+}
+
+#[tokio::test]
 async fn practice_4_from_is_checked_like_mail_from() {
     let world = World::new(1).await;
     let team = address("team@demo.test");

@@ -132,6 +132,7 @@ pub(super) async fn show(store: &Store, args: Named) -> ActResult {
     let mail = store.mailstore.account(account.id).await.map_err(failed)?;
     let mut shown = with_usage(&account, &mail);
     logins::add(store, &account, &mut shown).await?;
+    super::send_as::show(store, &account.address, &mut shown).await?;
     Ok(shown)
 }
 

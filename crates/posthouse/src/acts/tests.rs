@@ -267,6 +267,56 @@ async fn application_passwords_are_made_listed_and_removed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn names_to_send_in_are_granted_listed_shown_and_taken_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let acts = acts(folder.path()).await;
+    run(&acts, "domain.add", json!({"domain": "example.org"}))
+        .await
+        .unwrap();
+    let account = json!({"addresses": ["alice@example.org"], "password": "x", "admin": false});
+    run(&acts, "account.add", account).await.unwrap();
+    let one = |name: &str| json!({"address": "alice@example.org", "send_as": name});
+    for (name, shown, added) in [
+        ("Sales@Example.org", "sales@example.org", true),
+        ("sales@example.org", "sales@example.org", false),
+        ("*@example.org", "*@example.org", true),
+    ] {
+        let answer = run(&acts, "send_as.add", one(name)).await.unwrap();
+        assert_eq!(answer["send_as"], shown);
+        assert_eq!(answer["added"], added, "{name}");
+    }
+    let name = json!({"name": "alice@example.org"});
+    let listed = run(&acts, "send_as.list", name.clone()).await.unwrap();
+    assert_eq!(
+        listed,
+        json!([{"send_as": "sales@example.org"}, {"send_as": "*@example.org"}])
+    );
+    let shown = run(&acts, "account.show", name.clone()).await.unwrap();
+    assert_eq!(
+        shown["send_as"],
+        json!(["sales@example.org", "*@example.org"])
+    );
+    let nobody = json!({"address": "bob@example.org", "send_as": "sales@example.org"});
+    for (wrong, kind, word) in [
+        (one("sales"), FailureKind::Usage, "no mail address"),
+        (one("*"), FailureKind::Usage, "no mail address"),
+        (one("*@far.test"), FailureKind::NotFound, "domain list"),
+        (one("bob@far.test"), FailureKind::NotFound, "far.test"),
+        (nobody, FailureKind::NotFound, "no account bob@example.org"),
+    ] {
+        let refused = run(&acts, "send_as.add", wrong).await.unwrap_err();
+        assert_eq!(refused.kind, kind, "{refused}");
+        assert!(refused.to_string().contains(word), "{refused}");
+    }
+    for removed in [true, false] {
+        let answer = run(&acts, "send_as.remove", one("*@EXAMPLE.org")).await;
+        assert_eq!(answer.unwrap()["removed"], removed);
+    }
+    let listed = run(&acts, "send_as.list", name).await.unwrap();
+    assert_eq!(listed, json!([{"send_as": "sales@example.org"}]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn hashes_of_other_systems_are_imported() {
     let folder = tempfile::tempdir().unwrap();
     let acts = acts(folder.path()).await;

@@ -7,9 +7,9 @@ use admin::control::Request;
 use super::Context;
 use crate::acts::{
     AccountAdd, AppPasswordAdd, AppPasswordRemove, ImportHash, Named, OfDomain, Passwd, Purge,
-    Quota, request,
+    Quota, SendAs, request,
 };
-use crate::cli::{Account, AppPassword};
+use crate::cli::{self, Account, AppPassword};
 use crate::password;
 
 pub(super) fn run(context: &Context<'_>, command: Account) -> anyhow::Result<ExitCode> {
@@ -53,6 +53,7 @@ pub(super) fn run(context: &Context<'_>, command: Account) -> anyhow::Result<Exi
             request("account.import_hash", &ImportHash { address, hash })
         }
         Account::AppPassword(command) => app_password(command),
+        Account::SendAs(command) => send_as(command),
         Account::Remove { address } => request("account.remove", &Named { name: address }),
         Account::Purge { address, before } => request("account.purge", &Purge { address, before }),
         Account::Quota {
@@ -93,6 +94,18 @@ fn app_password(command: AppPassword) -> anyhow::Result<Request> {
         AppPassword::List { address } => request("app_password.list", &Named { name: address }),
         AppPassword::Remove { address, label } => {
             request("app_password.remove", &AppPasswordRemove { address, label })
+        }
+    }
+}
+
+fn send_as(command: cli::SendAs) -> anyhow::Result<Request> {
+    match command {
+        cli::SendAs::Add { address, send_as } => {
+            request("send_as.add", &SendAs { address, send_as })
+        }
+        cli::SendAs::List { address } => request("send_as.list", &Named { name: address }),
+        cli::SendAs::Remove { address, send_as } => {
+            request("send_as.remove", &SendAs { address, send_as })
         }
     }
 }

@@ -119,6 +119,38 @@ async fn only_addresses_of_ones_own() {
 }
 
 #[tokio::test]
+async fn what_was_granted_is_an_address_of_ones_own() {
+    let world = World::new().await;
+    let mut client = logged_in(&world).await;
+    let refused = client.say("MAIL FROM:<bob@demo.test>").await;
+    assert!(
+        refused.contains("posthouse account send-as add ACCOUNT ADDRESS"),
+        "{refused}"
+    );
+    let alice = Address::parse("alice@demo.test").unwrap();
+    for granted in ["bob@demo.test", "*@other.test"] {
+        let grant = directory::Grant::of(&Address::parse(granted).unwrap());
+        let added = world.ports.directory.send_as_add(&alice, &grant).await;
+        assert!(added.unwrap());
+    }
+    client
+        .dialogue(&[
+            ("MAIL FROM:<bob+x@demo.test>", "250 2.1.0"),
+            ("RSET", "250"),
+            ("MAIL FROM:<anybody@other.test>", "250 2.1.0"),
+            ("RCPT TO:<carol@other.test>", "250 2.1.5"),
+            ("DATA", "354"),
+            ("From: bob@demo.test\r\n\r\nx\r\n.", "250 2.0.0"),
+            ("MAIL FROM:<tiny@demo.test>", "553 5.7.1"),
+            ("MAIL FROM:<alice@demo.test>", "250 2.1.0"),
+            ("RCPT TO:<carol@other.test>", "250 2.1.5"),
+            ("DATA", "354"),
+            ("From: tiny@demo.test\r\n\r\nx\r\n.", "550 5.7.1"),
+        ])
+        .await;
+}
+
+#[tokio::test]
 async fn users_may_ask_who_is_there() {
     let world = World::new().await;
     let mut client = logged_in(&world).await;
