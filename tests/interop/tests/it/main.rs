@@ -26,4 +26,5 @@ mod routes;
 mod samples;
 mod sasl;
 mod sasl_table;
+mod send_as;
 mod tokens;
