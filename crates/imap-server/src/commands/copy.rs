@@ -60,11 +60,7 @@ pub(crate) async fn move_(
         response::untagged_status(&mut session.out, Status::Ok, Some(&code), "moved");
     }
     session.sync(SyncMode::Everything, OwnStore::None).await?;
-    let reply = Reply::ok("moved");
-    Ok(match qresync::newest_told(session).await? {
-        Some(code) => reply.with_code(code),
-        None => reply,
-    })
+    qresync::with_state(session, Reply::ok("moved")).await
 }
 
 fn resolve(

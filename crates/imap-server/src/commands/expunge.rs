@@ -30,8 +30,5 @@ pub(crate) async fn run(session: &mut Session, set: Option<&SequenceSet>) -> Exe
         return Ok(store_failed(&error));
     }
     let reply = Reply::ok("expunged").with_sync(SyncMode::Everything);
-    Ok(match qresync::newest_told(session).await? {
-        Some(code) => reply.with_code(code),
-        None => reply,
-    })
+    qresync::with_state(session, reply).await
 }

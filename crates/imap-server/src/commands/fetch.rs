@@ -145,10 +145,10 @@ fn pick(
         .collect()
 }
 
-/// Messages, and what the store keeps of them.
+/// Messages, and what the store keeps of them if the entries are not enough.
 struct Batch {
     entries: Vec<(u32, Entry)>,
-    kept: Vec<Result<Kept, RecordError>>,
+    kept: Option<Vec<Result<Kept, RecordError>>>,
 }
 
 /// As much of what the store keeps of a message as the items need.
@@ -160,16 +160,19 @@ enum Kept {
 }
 
 async fn load(account: &Account, entries: Vec<(u32, Entry)>, items: &[FetchItem]) -> Batch {
+    if items.iter().all(is_in_entry) {
+        let kept = None;
+        return Batch { entries, kept };
+    }
     let ids: Vec<_> = entries.iter().map(|(_, entry)| entry.email).collect();
-    let kept = if items.iter().all(is_in_entry) {
-        ids.iter().map(|_| Ok(Kept::Nothing)).collect()
-    } else if items.iter().all(is_in_list) {
+    let kept = if items.iter().all(is_in_list) {
         let listings = account.listings(&ids).await.into_iter();
         listings.map(|found| found.map(Kept::Listing)).collect()
     } else {
         let records = account.email_records(&ids).await.into_iter();
         records.map(|found| found.map(Kept::Record)).collect()
     };
+    let kept = Some(kept);
     Batch { entries, kept }
 }
 
@@ -223,7 +226,14 @@ async fn write_batch(
 /// What can be answered; a message without its record is told of or left out.
 fn sorted_out(session: &mut Session, batch: Batch, outcome: &mut Outcome) -> Vec<Ready> {
     let mut ready = Vec::with_capacity(batch.entries.len());
-    for ((number, entry), kept) in batch.entries.into_iter().zip(batch.kept) {
+    let mut kept = batch.kept.map(Vec::into_iter);
+    for (number, entry) in batch.entries {
+        let kept = match &mut kept {
+            None => Ok(Kept::Nothing),
+            Some(kept) => kept
+                .next()
+                .unwrap_or(Err(RecordError::Missing(entry.email))),
+        };
         match readable(kept) {
             Ok(kept) => ready.push(Ready {
                 number,

@@ -7,7 +7,7 @@
 
 use crate::fetch;
 use crate::limits::OUTPUT_BYTES;
-use crate::reply::{Ended, SyncMode};
+use crate::reply::{Ended, Executed, Reply, SyncMode};
 use crate::selected::OwnStore;
 use crate::session::Session;
 use imap_proto::Qresync;
@@ -26,21 +26,18 @@ pub(crate) async fn resynchronise(
         return Ok(());
     }
     let since = state(mailbox, remembered.modseq);
-    let all = last_uid(mailbox).map(|last| (1, last));
-    let mut known = match &remembered.known {
-        Some(known) => known.clone(),
-        None => all.into_iter().collect(),
+    let all: Ranges = last_uid(mailbox)
+        .map(|last| (1, last))
+        .into_iter()
+        .collect();
+    let known = match &remembered.known {
+        Some(known) => both(known, &all),
+        None => all,
     };
-    let gone = vanished(
-        mailbox,
-        since,
-        &above(known.clone(), unmoved(mailbox, remembered)),
-    );
+    let moved = above(known.clone(), unmoved(mailbox, remembered));
+    let gone = vanished(mailbox, since, &moved);
     if !gone.is_empty() {
         response::vanished(&mut session.out, &gone, true);
-    }
-    if remembered.known.is_some() {
-        known = both(&known, &all.into_iter().collect::<Ranges>());
     }
     for (rank, entry) in mailbox.changed_since(since) {
         if !sequence::contains(&known, entry.uid.0) {
@@ -79,15 +76,18 @@ pub(crate) async fn tell_vanished(
     Ok(())
 }
 
-/// Tells everything; then, with QRESYNC on, the state that the client has
-/// (RFC 7162 §3.2.7, §3.2.9; RFC 6851 §4.4).
-pub(crate) async fn newest_told(session: &mut Session) -> Result<Option<Code>, Ended> {
+/// With QRESYNC on, tells everything, and with the reply the state that the client
+/// has then (RFC 7162 §3.2.7, §3.2.9; RFC 6851 §4.4).
+pub(crate) async fn with_state(session: &mut Session, reply: Reply) -> Executed {
     if !session.enabled.qresync {
-        return Ok(None);
+        return Ok(reply);
     }
     session.sync(SyncMode::Everything, OwnStore::None).await?;
     let told = session.selected.as_ref().map(|selected| selected.told());
-    Ok(told.map(|told| Code::HighestModSeq(told.0.max(1))))
+    Ok(match told {
+        Some(told) => reply.with_code(Code::HighestModSeq(told.0.max(1))),
+        None => reply,
+    })
 }
 
 /// A state that the mailbox has not reached is none of its own: nothing can be
