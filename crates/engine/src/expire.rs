@@ -5,8 +5,9 @@
 
 use crate::contract::{Batch, Engine, Order, ReadError, SubmitError};
 use crate::keys;
+use std::ops::ControlFlow;
 
-/// Keys that are read or removed together.
+/// Keys that are removed together.
 const PAGE: usize = 1000;
 
 /// Keys of one shard, the oldest first.
@@ -63,17 +64,13 @@ fn count(engine: &dyn Engine, range: &Range) -> Result<usize, ReadError> {
     let Some(shard) = keys::shard_of(&range.start, engine.shards()) else {
         return Ok(0);
     };
+    let mut count = 0;
     let snapshot = engine.snapshot(shard);
-    let (mut start, mut count) = (range.start.clone(), 0);
-    loop {
-        let page = snapshot.scan(&start, &range.end, Order::Ascending, PAGE)?;
-        let Some((last, _)) = page.last() else {
-            return Ok(count);
-        };
-        count += page.len();
-        start.clone_from(last);
-        start.push(0);
-    }
+    snapshot.visit(&range.start, &range.end, &mut |_, _| {
+        count += 1;
+        ControlFlow::Continue(())
+    })?;
+    Ok(count)
 }
 
 /// Removes from the front: at least `least`, and what is old.

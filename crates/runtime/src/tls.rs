@@ -92,10 +92,7 @@ impl ServerTls {
     #[must_use]
     pub fn with_alpn(&self, protocols: &[&str]) -> Self {
         let mut config = ServerConfig::clone(&self.config);
-        config.alpn_protocols = protocols
-            .iter()
-            .map(|protocol| protocol.as_bytes().to_vec())
-            .collect();
+        config.alpn_protocols = named(protocols);
         Self {
             config: Arc::new(config),
             end_points: self.end_points.clone(),
@@ -189,10 +186,7 @@ impl ClientTls {
     #[must_use]
     pub fn with_alpn(&self, protocols: &[&str]) -> Self {
         let mut config = ClientConfig::clone(&self.config);
-        config.alpn_protocols = protocols
-            .iter()
-            .map(|protocol| protocol.as_bytes().to_vec())
-            .collect();
+        config.alpn_protocols = named(protocols);
         Self {
             config: Arc::new(config),
         }
@@ -329,4 +323,10 @@ impl ServerCertVerifier for AnyCertificate {
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.0.supported_schemes()
     }
+}
+
+/// Protocols as ALPN names them.
+fn named(protocols: &[&str]) -> Vec<Vec<u8>> {
+    let bytes = |protocol: &&str| protocol.as_bytes().to_vec();
+    protocols.iter().map(bytes).collect()
 }
