@@ -31,6 +31,8 @@ pub struct Account {
     pub disabled: bool,
     /// May administer the system.
     pub admin: bool,
+    /// What it submits is filed in its Sent mailbox.
+    pub saves_sent: bool,
     /// When it was added, in milliseconds since 1970.
     pub created_ms: u64,
 }
@@ -42,6 +44,7 @@ impl Account {
             address: record.address,
             disabled: record.disabled,
             admin: record.admin,
+            saves_sent: record.saves_sent,
             created_ms: record.created_ms,
         }
     }
@@ -84,6 +87,8 @@ pub enum AccountChange {
     Disabled(bool),
     /// May administer the system or not.
     Admin(bool),
+    /// What it submits is filed in its Sent mailbox or not.
+    SavesSent(bool),
 }
 
 /// Stages what `mailstore` has to say to a new or removed account. Called anew
@@ -184,6 +189,7 @@ impl Directory {
                 AccountChange::Password(_) | AccountChange::ImportedHash(_) => {}
                 AccountChange::Disabled(disabled) => record.disabled = *disabled,
                 AccountChange::Admin(admin) => record.admin = *admin,
+                AccountChange::SavesSent(saves) => record.saves_sent = *saves,
             }
             let mut batch = Batch::new();
             let mut changes = Changes::new(&mut batch);
@@ -315,6 +321,7 @@ impl Inner {
             record: AccountRecord {
                 address: new.address.clone(),
                 disabled: false,
+                saves_sent: false,
                 admin: new.admin,
                 created_ms: self.runtime.now().unix_ms,
                 reserved: (0, 0),

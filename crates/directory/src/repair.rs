@@ -102,6 +102,7 @@ impl Directory {
             address: address.clone(),
             disabled: true,
             admin: false,
+            saves_sent: false,
             created_ms: inner.runtime.now().unix_ms,
             reserved: (0, 0),
         };
@@ -234,12 +235,13 @@ impl Repair<'_> {
 
     fn new_account(&self, id: AccountId, address: Address) -> Result<Option<Mended>, RepairError> {
         let what = format!(
-            "account {address} was made again; if it was an administrator's or turned off, say so again"
+            "account {address} was made again; if it was an administrator's, turned off, or kept what it sends, say so again"
         );
         let record = AccountRecord {
             address,
             disabled: false,
             admin: false,
+            saves_sent: false,
             created_ms: self.inner.runtime.now().unix_ms,
             reserved: (0, 0),
         };

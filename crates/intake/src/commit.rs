@@ -15,6 +15,7 @@ use blobs::BlobError;
 use bytes::Bytes;
 use engine::{Batch, CommitNo, SubmitError};
 use envelope::{AccountId, Recipient, Reply};
+use mailbox_model::Flag;
 use mailstore::{Lanes, NewEmail, OverQuota, Place, StoreError};
 use queue::{NewMessage, QueueError, Start};
 use runtime::Monotonic;
@@ -287,7 +288,10 @@ impl Inner {
             tracing::debug!(id = %common.id, %queued, "queued");
             went.extend(traced::queued(&copy.recipients, queued));
         }
-        let delivered = failures.len() < part.locals.len();
+        let delivered = part.locals.iter().enumerate().any(|(index, copy)| {
+            let failed = failures.iter().any(|&(failed, _)| failed == index);
+            !failed && !copy.is_senders_own()
+        });
         let waits = |failure: &Failure| matches!(failure, Failure::Temporary(_));
         let some_accepted = delivered
             || !part.queued.is_empty()
@@ -295,6 +299,12 @@ impl Inner {
         let mut refusals = Vec::new();
         for (index, failure) in failures {
             let copy = &part.locals[index];
+            if copy.is_senders_own() {
+                let reason = failure.text(copy);
+                tracing::warn!(id = %common.id, account = %copy.account, reason, "the sender has no copy");
+                went.push(traced::not_kept(copy, &reason));
+                continue;
+            }
             let queues = match failing {
                 Failing::Open => waits(&failure) || (!common.each && some_accepted),
                 Failing::Promised => true,
@@ -364,7 +374,7 @@ impl Inner {
     }
 }
 
-/// Stages each account's copy into its inbox; gives those that failed.
+/// Stages each account's copy into its mailbox; gives those that failed.
 fn stage_copies(
     lanes: &mut Lanes,
     batch: &mut Batch,
@@ -387,7 +397,7 @@ fn stage_copy(
     body: &Body,
 ) -> Result<(), Failure> {
     let lane = lanes.lane(copy.account).map_err(Failure::of)?;
-    let inbox = lane
+    let mailbox = lane
         .resolve(&Place::Role(copy.mailbox))
         .map_err(|error| Failure::of(&error))?;
     let email = NewEmail {
@@ -396,9 +406,14 @@ fn stage_copy(
         prefix: copy.prefix.clone(),
         digest: body.digest.clone(),
         received_at: body.received_at,
-        flags: Vec::new(),
+        // What one has written oneself has been read.
+        flags: if copy.is_senders_own() {
+            vec![Flag::Seen]
+        } else {
+            Vec::new()
+        },
     };
-    lane.stage_deliver(batch, inbox, &[email], copy.quota)
+    lane.stage_deliver(batch, mailbox, &[email], copy.quota)
         .map_err(|error| Failure::of(&error))?;
     Ok(())
 }

@@ -8,7 +8,7 @@
 //! (Date, Message-ID), RFC 5322 §3.6.3 (Bcc).
 
 use crate::authors::Authors;
-use crate::limits::{DELIVERED_TO_MAX, HEADER_BYTES_MAX, HEADER_LINE_BYTES_MAX};
+use crate::limits::{BCC_BYTES_MAX, DELIVERED_TO_MAX, HEADER_BYTES_MAX, HEADER_LINE_BYTES_MAX};
 use memchr::memchr;
 use policy::check::MARKS_FIELD;
 
@@ -41,6 +41,8 @@ pub(crate) struct HeaderFilter {
     tls_not_needed: bool,
     delivered_to: Vec<String>,
     authors: Authors,
+    in_bcc: bool,
+    bcc: Vec<u8>,
 }
 
 impl HeaderFilter {
@@ -62,6 +64,8 @@ impl HeaderFilter {
             tls_not_needed: false,
             delivered_to: Vec::new(),
             authors: Authors::default(),
+            in_bcc: false,
+            bcc: Vec::new(),
         }
     }
 
@@ -126,6 +130,11 @@ impl HeaderFilter {
         &self.authors
     }
 
+    /// The Bcc fields that a submission had, as far as they are kept.
+    pub(crate) fn bcc(&self) -> &[u8] {
+        &self.bcc
+    }
+
     /// Received fields so far.
     pub(crate) fn received(&self) -> usize {
         self.received
@@ -160,6 +169,9 @@ impl HeaderFilter {
         if self.keeps_field {
             out.extend_from_slice(&line);
         }
+        if self.in_bcc && line.ends_with(b"\n") && self.bcc.len() + line.len() <= BCC_BYTES_MAX {
+            self.bcc.extend_from_slice(&line);
+        }
         // The buffer is used again for the next line.
         self.line = line;
         self.line.clear();
@@ -168,6 +180,7 @@ impl HeaderFilter {
     fn begin_field(&mut self, line: &[u8]) {
         self.has_field = true;
         self.in_delivered_to = false;
+        self.in_bcc = false;
         self.keeps_field = true;
         let Some(colon) = memchr(b':', line) else {
             self.authors.begin(b"", b"");
@@ -195,6 +208,7 @@ impl HeaderFilter {
             self.tls_not_needed |= value.eq_ignore_ascii_case(b"No");
         } else if is(b"Bcc") && self.missing.is_some() {
             self.keeps_field = false;
+            self.in_bcc = true;
         }
         if self.unwanted.iter().any(|unwanted| is(unwanted.as_bytes())) {
             self.keeps_field = false;

@@ -46,6 +46,9 @@ pub const LOCAL_RETRY: Duration = Duration::from_secs(60);
 /// The wait before the rest of a message for several shards is tried again.
 pub const SPREAD_RETRY: Duration = Duration::from_secs(30);
 
+/// Octets of Bcc that the sender's own copy keeps.
+pub const BCC_BYTES_MAX: usize = 32 << 10;
+
 /// Characters of the reason why a message went into Junk.
 pub const REASON_CHARS_MAX: usize = 400;
 

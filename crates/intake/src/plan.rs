@@ -8,7 +8,7 @@ use crate::traced::Accepted;
 use crate::{prefix, reply};
 use blobs::StagedBlob;
 use bytes::Bytes;
-use directory::Target;
+use directory::{Account, Target};
 use engine::ShardId;
 use envelope::{AccountId, Address, Envelope, Recipient, Reply, TlsWish};
 use mailbox_model::Role as MailboxRole;
@@ -62,10 +62,18 @@ pub(crate) struct LocalCopy {
     pub(crate) places: Vec<usize>,
     pub(crate) prefix: Bytes,
     pub(crate) quota: QuotaRule,
-    /// Where in the account.
+    /// Where in the account; in Sent it is the sender's own.
     pub(crate) mailbox: MailboxRole,
     /// Recipients whose sender is told of the delivery.
     pub(crate) told: Vec<Recipient>,
+}
+
+impl LocalCopy {
+    /// The sender's own, whom the envelope does not name: it is never refused and never
+    /// waits, and what becomes of the message does not depend on it.
+    pub(crate) fn is_senders_own(&self) -> bool {
+        self.mailbox == MailboxRole::Sent
+    }
 }
 
 /// One message for the queue.
@@ -96,6 +104,9 @@ impl Part {
     /// Leaves all copies to the queue.
     pub(crate) fn queue_copies(&mut self, trace: &str) {
         for copy in std::mem::take(&mut self.locals) {
+            if copy.is_senders_own() {
+                continue;
+            }
             let recipient = led_to(&copy.recipient, &copy.address);
             self.queue(vec![recipient], Bytes::from(trace.to_owned()));
         }
@@ -126,6 +137,7 @@ impl Plan {
         trace: &str,
         filter: &HeaderFilter,
         body: &Body,
+        keeper: Option<&Account>,
     ) -> Self {
         let facts = &transaction.facts;
         let envelope = &transaction.envelope;
@@ -222,7 +234,29 @@ impl Plan {
         if !expanded.is_empty() {
             plan.parts.entry(plan.home).or_default().expanded = expanded;
         }
+        if let Some(keeper) = keeper
+            && !plan.parts.is_empty()
+        {
+            plan.keep_for_sender(inner, keeper, filter.bcc());
+        }
         plan
+    }
+
+    /// The copy in the sender's own Sent mailbox, with the Bcc that the others do not get.
+    fn keep_for_sender(&mut self, inner: &Inner, keeper: &Account, bcc: &[u8]) {
+        let shard = inner.ports.engine.shard_of_account(keeper.id.0);
+        let prefix = [self.common.trace.as_bytes(), bcc].concat();
+        let part = self.parts.entry(shard).or_default();
+        part.locals.push(LocalCopy {
+            account: keeper.id,
+            address: keeper.address.clone(),
+            recipient: Recipient::new(keeper.address.clone()),
+            places: Vec::new(),
+            prefix: prefix.into(),
+            quota: QuotaRule::Ignore,
+            mailbox: MailboxRole::Sent,
+            told: Vec::new(),
+        });
     }
 
     /// Those behind the first `named` are refused as the first of all is; nobody

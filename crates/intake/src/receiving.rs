@@ -15,6 +15,7 @@ use crate::traced::Accepted;
 use crate::{prefix, reply, resend};
 use blobs::{BlobError, BlobWriter};
 use bytes::Bytes;
+use directory::Account;
 use engine::ShardId;
 use envelope::{Recipient, Reply, ReversePath};
 use mime::{DateTime, Indexer, Limits, format_date};
@@ -181,6 +182,7 @@ impl Receiving {
             trace.push_str(field);
             trace.push_str("\r\n");
         }
+        let keeper = self.keeper().await;
         let plan = Plan::new(
             &self.inner,
             &self.transaction,
@@ -188,6 +190,7 @@ impl Receiving {
             &trace,
             &self.filter,
             &body,
+            keeper.as_ref(),
         );
         let replies = self.inner.execute(plan, body, until).await;
         let outcome = Outcome::of(id.clone(), replies);
@@ -208,6 +211,22 @@ impl Receiving {
                 self.filter.authors().check(directory, who.account).await
             }
             _ => Ok(()),
+        }
+    }
+
+    /// The account that submits this, if it has its copy filed here.
+    async fn keeper(&self) -> Option<Account> {
+        let session = &self.transaction.facts.session;
+        let who = session.identity.as_ref()?;
+        if session.role != Role::Submission {
+            return None;
+        }
+        match self.inner.ports.directory.account(who.account).await {
+            Ok(account) => account.filter(|account| account.saves_sent),
+            Err(error) => {
+                tracing::warn!(id = %self.id, %error, "nobody knows whether the sender wants a copy");
+                None
+            }
         }
     }
 

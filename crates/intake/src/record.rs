@@ -20,7 +20,7 @@
 //! | blob | 32 bytes, then its size as varint |
 //! | digest | bytes |
 //! | parts | varint count, then each: shard varint |
-//! | … local copies | varint count, then each: account varint, address text, recipient as an envelope's record, prefix bytes, byte: 1 quota enforced |
+//! | … local copies | varint count, then each: account varint, address text, recipient as an envelope's record, prefix bytes, bits: 0 quota enforced, 1 the sender's own, for Sent |
 //! | … queue copies | varint count, then each: recipients as an envelope's record, prefix bytes |
 
 use crate::plan::{Common, LocalCopy, Part, QueuedCopy, wants_success};
@@ -40,6 +40,8 @@ const EACH: u8 = 1;
 const ACCOUNT: u8 = 2;
 const SESSION: u8 = 4;
 const CLIENT: u8 = 8;
+const ENFORCED: u8 = 1;
+const SENDERS_OWN: u8 = 2;
 
 /// A message on its way into several shards.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -230,8 +232,9 @@ fn encode_part(out: &mut Writer, part: &Part) {
     for copy in &part.locals {
         out.varint(copy.account.0).text(&copy.address.to_string());
         out.bytes(&recipients(std::slice::from_ref(&copy.recipient)));
-        out.bytes(&copy.prefix)
-            .u8(u8::from(copy.quota == QuotaRule::Enforce));
+        let enforced = u8::from(copy.quota == QuotaRule::Enforce) * ENFORCED;
+        let senders_own = u8::from(copy.is_senders_own()) * SENDERS_OWN;
+        out.bytes(&copy.prefix).u8(enforced | senders_own);
     }
     out.varint(part.queued.len() as u64);
     for copy in &part.queued {
@@ -246,6 +249,11 @@ fn decode_part(reader: &mut Reader<'_>, record: &Bytes) -> Result<Part, DecodeEr
         let address = Address::parse(reader.text()?).map_err(|_| DecodeError::OutOfRange)?;
         let one = Envelope::decode(reader.bytes()?)?.recipients;
         let recipient = one.into_iter().next().ok_or(DecodeError::Truncated)?;
+        let prefix = record.slice_ref(reader.bytes()?);
+        let bits = reader.u8()?;
+        if bits & !(ENFORCED | SENDERS_OWN) != 0 {
+            return Err(DecodeError::Tag(bits));
+        }
         part.locals.push(LocalCopy {
             account,
             address,
@@ -253,13 +261,17 @@ fn decode_part(reader: &mut Reader<'_>, record: &Bytes) -> Result<Part, DecodeEr
             recipient,
             // Who was answered then is not answered again.
             places: Vec::new(),
-            prefix: record.slice_ref(reader.bytes()?),
-            quota: match reader.u8()? {
-                0 => QuotaRule::Ignore,
-                1 => QuotaRule::Enforce,
-                other => return Err(DecodeError::Tag(other)),
+            prefix,
+            quota: if bits & ENFORCED != 0 {
+                QuotaRule::Enforce
+            } else {
+                QuotaRule::Ignore
             },
-            mailbox: MailboxRole::Inbox,
+            mailbox: if bits & SENDERS_OWN != 0 {
+                MailboxRole::Sent
+            } else {
+                MailboxRole::Inbox
+            },
         });
     }
     for _ in 0..reader.varint()? {
@@ -297,19 +309,23 @@ mod tests {
     #[test]
     fn golden_bytes() {
         let bob = Address::parse("b@c.d").expect("valid");
+        let copy = |account, quota, mailbox| LocalCopy {
+            account: AccountId(account),
+            address: bob.clone(),
+            recipient: Recipient::new(bob.clone()),
+            places: Vec::new(),
+            prefix: Bytes::from_static(b"P"),
+            quota,
+            mailbox,
+            told: Vec::new(),
+        };
         let part = Part {
-            locals: vec![LocalCopy {
-                account: AccountId(4),
-                address: bob.clone(),
-                recipient: Recipient::new(bob.clone()),
-                places: Vec::new(),
-                prefix: Bytes::from_static(b"P"),
-                quota: QuotaRule::Enforce,
-                mailbox: MailboxRole::Inbox,
-                told: Vec::new(),
-            }],
+            locals: vec![
+                copy(4, QuotaRule::Enforce, MailboxRole::Inbox),
+                copy(5, QuotaRule::Ignore, MailboxRole::Sent),
+            ],
             queued: vec![QueuedCopy {
-                recipients: vec![Recipient::new(bob)],
+                recipients: vec![Recipient::new(bob.clone())],
                 prefix: Bytes::from_static(b"Q"),
             }],
             // Told of with the first commit, before anything can break off.
@@ -341,7 +357,8 @@ mod tests {
             &b"\x01\x0f\x03\x01s\x03::1\x03\x01\x08\x00\x01T\0\0\0\0\0\0\0\x05\xdc\x0b"[..],
             &[7; 32],
             b"\xac\x02\x01D\x01\x02",
-            b"\x01\x04\x05b@c.d\x0a\x01\x08\x01\x05b@c.d\x00\x01P\x01",
+            b"\x02\x04\x05b@c.d\x0a\x01\x08\x01\x05b@c.d\x00\x01P\x01",
+            b"\x05\x05b@c.d\x0a\x01\x08\x01\x05b@c.d\x00\x01P\x02",
             b"\x01\x0a\x01\x08\x01\x05b@c.d\x00\x01Q",
         ]
         .concat();

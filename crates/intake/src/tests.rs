@@ -2,6 +2,7 @@
 
 mod delivering;
 mod queueing;
+mod sent;
 mod spreading;
 mod success;
 mod traced;

@@ -23,7 +23,7 @@ use wire::codec::{DecodeError, Reader, Writer};
 use crate::limits::{
     TRACED_FIELD_BYTES_MAX, TRACED_NAMED_MAX, TRACED_PAGE, TRACED_RECORDS_MAX, TRACED_SCANNED_MAX,
 };
-use crate::plan::Part;
+use crate::plan::{LocalCopy, Part};
 
 const ACCEPTED: u8 = b'a';
 const VERSION: u8 = 1;
@@ -202,7 +202,11 @@ pub(crate) fn delivered(part: &Part, failed: &[usize]) -> Vec<Went> {
     let copies = copies.filter(|(index, _)| !failed.contains(index));
     let went = copies.map(|(_, copy)| Went {
         recipient: copy.recipient.address.to_string(),
-        to: format!("mailbox of {}", copy.address),
+        to: if copy.is_senders_own() {
+            format!("Sent of {}", copy.address)
+        } else {
+            format!("mailbox of {}", copy.address)
+        },
         queue: None,
     });
     went.take(TRACED_NAMED_MAX).collect()
@@ -223,6 +227,15 @@ pub(crate) fn refused(recipient: &Recipient, reply: &Reply) -> Went {
     Went {
         recipient: recipient.address.to_string(),
         to: reply.to_line(),
+        queue: None,
+    }
+}
+
+/// The sender's own copy, which could not be filed.
+pub(crate) fn not_kept(copy: &LocalCopy, reason: &str) -> Went {
+    Went {
+        recipient: copy.address.to_string(),
+        to: format!("not in Sent: {reason}"),
         queue: None,
     }
 }

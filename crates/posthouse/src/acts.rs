@@ -29,7 +29,9 @@ use serde_json::Value;
 
 use crate::store::Store;
 
-pub(crate) use account::{Add as AccountAdd, ImportHash, Passwd, Purge, Quota};
+pub(crate) use account::{
+    Add as AccountAdd, Change as AccountChange, ImportHash, Passwd, Purge, Quota,
+};
 pub(crate) use alias::Add as AliasAdd;
 pub(crate) use app_password::{Add as AppPasswordAdd, Remove as AppPasswordRemove};
 pub(crate) use backup::{BackingUp, RestoreMail, Run as BackupRun, run as backup_run};
@@ -83,6 +85,7 @@ impl Acts {
             "account.show" => account::show(store, read(args)?).await,
             "account.passwd" => account::passwd(store, read(args)?).await,
             "account.import_hash" => account::import_hash(store, read(args)?).await,
+            "account.change" => account::change_of(store, read(args)?).await,
             "account.remove" => account::remove(store, read(args)?).await,
             "account.purge" => account::purge(store, read(args)?).await,
             "account.quota" => account::quota(store, read(args)?).await,

@@ -216,6 +216,20 @@ pub(crate) enum Account {
         #[command(flatten)]
         hash: HashFrom,
     },
+    /// Change what an account may do and what is done for it
+    Change {
+        /// Its address
+        address: String,
+        /// File what it submits in its Sent mailbox, for programs that do not do so themselves
+        #[arg(long, value_name = "ON|OFF", value_parser = on_or_off)]
+        save_sent: Option<bool>,
+        /// It may administer the system
+        #[arg(long, value_name = "ON|OFF", value_parser = on_or_off)]
+        admin: Option<bool>,
+        /// It neither logs in nor receives; its mail stays
+        #[arg(long, value_name = "ON|OFF", value_parser = on_or_off)]
+        disabled: Option<bool>,
+    },
     /// Passwords for single devices or programs
     #[command(subcommand)]
     AppPassword(AppPassword),
@@ -575,5 +589,13 @@ impl Restore {
             from: self.from.clone(),
             passphrase_file: self.passphrase_file.clone(),
         }
+    }
+}
+
+fn on_or_off(text: &str) -> Result<bool, &'static str> {
+    match text {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => Err("say on or off"),
     }
 }

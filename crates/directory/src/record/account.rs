@@ -3,7 +3,7 @@
 //! | field | form |
 //! |---|---|
 //! | version | byte, 1 |
-//! | bits | byte: 0 disabled, 1 administrator of the system |
+//! | bits | byte: 0 disabled, 1 administrator of the system, 2 what it submits is filed in Sent |
 //! | address | text: the primary address as it was given |
 //! | created | varint, milliseconds since 1970 |
 //! | reserved | two varints: they were the quota, which is in the account's head (`mailstore`) alone |
@@ -30,6 +30,8 @@ pub struct AccountRecord {
     pub disabled: bool,
     /// May administer the system.
     pub admin: bool,
+    /// What it submits is filed in its Sent mailbox.
+    pub saves_sent: bool,
     /// When it was added, in milliseconds since 1970.
     pub created_ms: u64,
     /// Not used: kept as it was read. The account's head has what it may hold.
@@ -43,7 +45,9 @@ impl AccountRecord {
         let mut writer = Writer::new();
         writer
             .u8(1)
-            .u8(u8::from(self.disabled) | u8::from(self.admin) << 1)
+            .u8(u8::from(self.disabled)
+                | u8::from(self.admin) << 1
+                | u8::from(self.saves_sent) << 2)
             .text(&self.address.to_string())
             .varint(self.created_ms)
             .varint(self.reserved.0)
@@ -59,7 +63,7 @@ impl AccountRecord {
         let mut reader = Reader::new(record);
         version(&mut reader, 1)?;
         let bits = reader.u8()?;
-        if bits & !3 != 0 {
+        if bits & !7 != 0 {
             return Err(DecodeError::Tag(bits));
         }
         let address = parse_address(&mut reader)?;
@@ -70,6 +74,7 @@ impl AccountRecord {
             address,
             disabled: bits & 1 != 0,
             admin: bits & 2 != 0,
+            saves_sent: bits & 4 != 0,
             created_ms,
             reserved,
         })
@@ -86,10 +91,11 @@ mod tests {
             address: Address::parse("Bob@b.c").expect("valid"),
             disabled: false,
             admin: true,
+            saves_sent: true,
             created_ms: 5,
             reserved: (128, 0),
         };
-        assert_eq!(record.encode(), b"\x01\x02\x07Bob@b.c\x05\x80\x01\x00");
+        assert_eq!(record.encode(), b"\x01\x06\x07Bob@b.c\x05\x80\x01\x00");
         assert_eq!(AccountRecord::decode(&record.encode()), Ok(record));
     }
 }

@@ -96,7 +96,15 @@ async fn a_crash_between_the_shards_is_made_good_at_the_start() {
     };
     let filter = crate::header::HeaderFilter::new(None);
     let id = inner.next_id();
-    let plan = crate::plan::Plan::new(inner, &transaction, id, "Received: x\r\n", &filter, &body);
+    let plan = crate::plan::Plan::new(
+        inner,
+        &transaction,
+        id,
+        "Received: x\r\n",
+        &filter,
+        &body,
+        None,
+    );
     assert_eq!(plan.parts.len(), 3);
     let stored = record::Record {
         common: plan.common.clone(),

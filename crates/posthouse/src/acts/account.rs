@@ -43,6 +43,15 @@ pub(crate) struct Passwd {
     pub(crate) password: String,
 }
 
+/// What is not given stays as it is.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Change {
+    pub(crate) address: String,
+    pub(crate) save_sent: Option<bool>,
+    pub(crate) admin: Option<bool>,
+    pub(crate) disabled: Option<bool>,
+}
+
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Purge {
     pub(crate) address: String,
@@ -160,6 +169,20 @@ fn parse_hash(text: &str) -> Result<Imported, CommandError> {
     Imported::parse(text).map_err(|error| usage(error.to_string()))
 }
 
+pub(super) async fn change_of(store: &Store, args: Change) -> ActResult {
+    let changes = [
+        args.save_sent.map(AccountChange::SavesSent),
+        args.admin.map(AccountChange::Admin),
+        args.disabled.map(AccountChange::Disabled),
+    ];
+    let mut shown = None;
+    for one in changes.into_iter().flatten() {
+        shown = Some(change(store, &args.address, one).await?);
+    }
+    let nothing = "nothing to change is named: --save-sent, --admin or --disabled";
+    shown.ok_or_else(|| usage(nothing.into()))
+}
+
 /// Nobody logs in or receives from the first commit on; then the mail goes.
 pub(super) async fn remove(store: &Store, args: Named) -> ActResult {
     let address = parse_address(&args.name)?;
@@ -262,6 +285,7 @@ fn shown(account: &Account, limits: QuotaLimits) -> Value {
         "id": account.id.0,
         "admin": account.admin,
         "disabled": account.disabled,
+        "saves_sent": account.saves_sent,
         "quota_bytes": limits.bytes,
         "quota_messages": limits.emails,
     })

@@ -6,8 +6,8 @@ use admin::control::Request;
 
 use super::Context;
 use crate::acts::{
-    AccountAdd, AppPasswordAdd, AppPasswordRemove, ImportHash, Named, OfDomain, Passwd, Purge,
-    Quota, SendAs, request,
+    AccountAdd, AccountChange, AppPasswordAdd, AppPasswordRemove, ImportHash, Named, OfDomain,
+    Passwd, Purge, Quota, SendAs, request,
 };
 use crate::cli::{self, Account, AppPassword};
 use crate::password;
@@ -52,6 +52,20 @@ pub(super) fn run(context: &Context<'_>, command: Account) -> anyhow::Result<Exi
             };
             request("account.import_hash", &ImportHash { address, hash })
         }
+        Account::Change {
+            address,
+            save_sent,
+            admin,
+            disabled,
+        } => request(
+            "account.change",
+            &AccountChange {
+                address,
+                save_sent,
+                admin,
+                disabled,
+            },
+        ),
         Account::AppPassword(command) => app_password(command),
         Account::SendAs(command) => send_as(command),
         Account::Remove { address } => request("account.remove", &Named { name: address }),

@@ -27,4 +27,5 @@ mod samples;
 mod sasl;
 mod sasl_table;
 mod send_as;
+mod sent;
 mod tokens;

@@ -1,6 +1,6 @@
 //! Relay domains and rules, with Postfix as the primary.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use interop::postfix::Postfix;
 use interop::posthouse::Posthouse;
 use interop::world::{Needs, run, wait_for};
@@ -180,6 +180,120 @@ fn what_the_first_transport_does_not_take_goes_to_the_second() {
                 "{told}"
             );
             Ok(())
+        },
+    );
+}
+
+/// Standard input and output through STARTTLS, with a greeting behind it for whoever waits for one.
+const STARTTLS: &str = r#"
+import os, selectors, socket, ssl, sys
+sock = socket.create_connection(("127.0.0.2", 366), 60)
+def reply():
+    while True:
+        line = b""
+        while not line.endswith(b"\n"): line += sock.recv(1)
+        if line[3:4] == b" ": return line
+greeting = reply()
+for line in (b"EHLO site", b"STARTTLS"):
+    sock.sendall(line + b"\r\n"); reply()
+context = ssl.create_default_context(); context.check_hostname = False; context.verify_mode = ssl.CERT_NONE
+sock = context.wrap_socket(sock)
+os.write(1, greeting)
+select = selectors.DefaultSelector()
+select.register(sock, selectors.EVENT_READ); select.register(0, selectors.EVENT_READ)
+while True:
+    for key, _ in ([(None, 0)] if sock.pending() else select.select(60) or sys.exit(1)):
+        if key is not None and key.fileobj == 0:
+            data = os.read(0, 65536)
+            if not data: sys.exit(0)
+            sock.sendall(data)
+        else:
+            # What is there may be no data, but a ticket.
+            sock.settimeout(0.2)
+            try: data = sock.recv(65536)
+            except TimeoutError: continue
+            finally: sock.settimeout(60)
+            if not data: sys.exit(0)
+            os.write(1, data)
+"#;
+
+#[test]
+fn fetchmail_fetches_a_relay_domains_mail_by_atrn() {
+    run(
+        "routes::fetchmail_fetches_a_relay_domains_mail_by_atrn",
+        Needs::Peers,
+        |world| {
+            // The site has no address that the world knows: we are its only MX.
+            let far = "@ MX 10 mx.near.test.";
+            let near = "@ MX 10 mx\nmx A 127.0.0.2";
+            dns::start(world, &[("near.test", near), ("far.test", far)])?;
+            let site = Postfix::start(world, "127.0.0.3", "far.test", &["bea"])?;
+            let mut ours = Posthouse::init(world, "127.0.0.2", "near.test", &["ann", "site"])?;
+            let rules = ours.dir().join("rules.toml");
+            let text = "[relay_domain.\"far.test\"]\natrn = [\"site@near.test\"]\n";
+            std::fs::write(&rules, text)?;
+            ours.set(
+                "policy.rules",
+                &format!("{:?}", rules.display().to_string()),
+            )?;
+            ours.set("listen.atrn", "[\"127.0.0.2:366\"]")?;
+            ours.set("auth.cram_md5", "true")?;
+            let made = ours.cli(&[
+                "account",
+                "app-password",
+                "add",
+                "--json",
+                "site@near.test",
+                "odmr",
+                "--cram-md5",
+            ])?;
+            let made: serde_json::Value = serde_json::from_str(&made)?;
+            let secret = made["password"].as_str().unwrap_or_default().to_owned();
+            ours.serve(world)?;
+            interop::world::wait_for_port(&ours.addr(366))?;
+
+            // It speaks no STARTTLS itself there.
+            let plugin = world.dir().join("starttls.py");
+            std::fs::write(&plugin, STARTTLS)?;
+            let control = world.dir().join("fetchmailrc");
+            let text = format!(
+                "poll 127.0.0.2 protocol ODMR service 366 plugin \"{} {}\"\n\
+                 user \"site@near.test\" there with password \"{secret}\"\n\
+                 fetchdomains far.test smtphost 127.0.0.3/25\n",
+                interop::world::python().display(),
+                plugin.display(),
+            );
+            std::fs::write(&control, text)?;
+            world.sh(&format!("chmod 600 {}", control.display()))?;
+            let fetch = || {
+                let line = format!(
+                    "HOME={d} FETCHMAILHOME={d} fetchmail -v -v --timeout 30 --nosyslog --nodetach -f {f} </dev/null",
+                    d = world.dir().display(),
+                    f = control.display()
+                );
+                world.try_output("sh", ["-c", &line])
+            };
+            let (_, told) = fetch()?;
+            ensure!(told.contains("453"), "{told}");
+            for number in 1..=3 {
+                let mut client = smtp::Client::connect(&ours.addr(25))?;
+                client.expect("EHLO client.test", 250)?;
+                let text = format!("Subject: fetched {number}\r\n\r\nhello\r\n");
+                let (code, said) =
+                    client.send("x@client.test", &["bea@far.test"], text.as_bytes())?;
+                ensure!(code == 250, "{said}");
+            }
+            let (_, told) = fetch()?;
+            wait_for("three messages at the site", PATIENCE, || {
+                let mail = site.mail("bea@far.test")?;
+                Ok((mail.len() == 3).then_some(()))
+            })
+            .with_context(|| format!("{told}\n{}", site.log()))?;
+            wait_for("an empty queue", PATIENCE, || {
+                let left = ours.cli(&["queue", "list", "--json"])?;
+                Ok((left.trim() == "[]").then_some(()))
+            })?;
+            ours.assert_sound()
         },
     );
 }
