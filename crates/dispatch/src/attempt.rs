@@ -34,7 +34,7 @@ const CONFLICTS_MAX: u32 = 100;
 
 /// Makes one attempt; what it has shown about the site.
 pub(crate) async fn attempt(core: &Core, unit: &Unit) -> Result<Seen, QueueError> {
-    let wants = |domain: &_| unit.dues.iter().any(|due| due.domain == *domain);
+    let wants = |domain: &_| unit.dues.iter().any(|due| due.line.domain == *domain);
     let Some(lease) = core.ports.queue.lease(&unit.dues[0], wants).await? else {
         return Ok(Seen::Nothing);
     };
@@ -52,7 +52,19 @@ pub(crate) async fn attempt(core: &Core, unit: &Unit) -> Result<Seen, QueueError
         (Outbound::Demo, _) => Some(demo(core, &lease)),
         (_, Some(until)) => {
             let text = format!("{} could not be reached lately", unit.site);
-            let not_before_ms = Some(until.unix_ms + core.seed() % 60_000);
+            let schedule = core.schedule(&unit.dues[0].line.domain);
+            let age_ms = now_ms.saturating_sub(lease.message().counts_from_ms());
+            let patience_ms = schedule.patience_ms(age_ms, core.seed());
+            let is_report = lease.message().is_report();
+            let end_ms = lease
+                .message()
+                .counts_from_ms()
+                .saturating_add(schedule.lifetime_ms(is_report));
+            // When the site opens before, it is brought forward. At the end of its
+            // time it is looked at, whatever the site.
+            let not_before_ms = now_ms + patience_ms;
+            let not_before_ms = not_before_ms.max(until.unix_ms).min(end_ms.max(now_ms));
+            let not_before_ms = Some(not_before_ms);
             let outcome = Outcome::temporary((4, 4, 1), &text);
             let became = lease
                 .recipients()

@@ -7,13 +7,14 @@
 //! not; but what its sender wants held stays so. A clock that goes forward makes
 //! mail due, which needs nothing.
 
-use engine::ShardId;
-use queue::{Act, Queue, QueueError};
+use std::collections::HashSet;
+
+use queue::{Act, Line, Place, QueueError};
 use queue_model::QueueId;
 use runtime::{Monotonic, Timestamp};
 
 use crate::dispatcher::Core;
-use crate::limits::{CLOCK_SLACK, DEMO_WAIT_MS, HOLD_MAX_MS, PAGE};
+use crate::limits::{CLOCK_LINES, CLOCK_SLACK, DEMO_WAIT_MS, HOLD_MAX_MS, PAGE};
 
 /// The wall clock as it was last seen, against the steady one.
 #[derive(Debug, Default)]
@@ -42,49 +43,59 @@ pub(crate) async fn bring_near(core: &Core, set_back_ms: u64) -> Result<(), Queu
     let slack_ms = u64::try_from(CLOCK_SLACK.as_millis()).unwrap_or(u64::MAX);
     let far_ms = now_ms.saturating_add(longest_ms).saturating_add(slack_ms);
     let back_ms = now_ms.saturating_add(set_back_ms);
-    for shard in core.ports.queue.shards() {
-        let mut brought = 0;
+    let mut brought = 0;
+    let mut after = None;
+    loop {
+        let queue = &core.ports.queue;
+        let (lines, next) = queue.lines(after, CLOCK_LINES).await?;
+        let lines: Vec<Line> = lines.into_iter().map(|(line, _)| line).collect();
         if set_back_ms > 0 {
-            brought += retry(core, shard, now_ms, back_ms.min(far_ms)).await?;
+            brought += retry(core, &lines, now_ms, back_ms.min(far_ms)).await?;
         }
-        brought += retry(core, shard, far_ms, u64::MAX).await?;
-        if brought > 0 {
-            tracing::warn!(
-                messages = brought,
-                set_back_ms,
-                "the clock was ahead: mail that waited for it is due"
-            );
+        brought += retry(core, &lines, far_ms, u64::MAX).await?;
+        after = next;
+        if after.is_none() {
+            break;
         }
+    }
+    if brought > 0 {
+        tracing::warn!(
+            messages = brought,
+            set_back_ms,
+            "the clock was ahead: mail that waited for it is due"
+        );
     }
     Ok(())
 }
 
-async fn retry(core: &Core, shard: ShardId, from_ms: u64, to_ms: u64) -> Result<u64, QueueError> {
+async fn retry(core: &Core, lines: &[Line], from_ms: u64, to_ms: u64) -> Result<u64, QueueError> {
     let queue = &core.ports.queue;
-    let mut from = Queue::mark(shard, from_ms);
     let mut brought = 0;
-    let mut last: Option<QueueId> = None;
-    loop {
-        let page = queue.due(shard, Some(from), to_ms, PAGE).await?;
-        for due in page.entries {
-            // A message's domains mostly lie together.
-            if last.replace(due.id) == Some(due.id) {
-                continue;
+    let mut met: HashSet<QueueId> = HashSet::new();
+    let from = |line: &Line| (line.clone(), Place::at(from_ms));
+    let mut asked: Vec<(Line, Place)> = lines.iter().map(from).collect();
+    while !asked.is_empty() {
+        let pages = queue.due(asked.clone(), to_ms, PAGE).await?;
+        let mut rest = Vec::new();
+        for ((line, _), page) in asked.into_iter().zip(pages) {
+            for due in page.entries {
+                // One of several domains of a message stands for all.
+                if !met.insert(due.id) || is_held(core, due.id).await? {
+                    continue;
+                }
+                match queue.act(due.id, Act::Retry).await {
+                    Ok(_) => brought += 1,
+                    Err(QueueError::NotFound | QueueError::Damaged(_)) => {}
+                    Err(error) => return Err(error),
+                }
             }
-            if is_held(core, due.id).await? {
-                continue;
-            }
-            match queue.act(due.id, Act::Retry).await {
-                Ok(_) => brought += 1,
-                Err(QueueError::NotFound | QueueError::Damaged(_)) => {}
-                Err(error) => return Err(error),
-            }
+            let next = page.next.filter(|next| next.due_ms <= to_ms);
+            rest.extend(next.map(|next| (line, next)));
         }
-        match page.more {
-            Some(more) => from = more,
-            None => return Ok(brought),
-        }
+        met.clear();
+        asked = rest;
     }
+    Ok(brought)
 }
 
 /// Its sender wants it to wait (RFC 4865), and no clock has made that longer than

@@ -11,17 +11,19 @@ use blobs::Blobs;
 use engine::SharedEngine;
 use envelope::Domain;
 use observe::Metrics;
-use queue::{Act, Due, Filter, Queue, QueueError, Retried};
+use queue::{Queue, QueueError, Retried};
 use queue_model::Schedule;
 use runtime::{Monotonic, Runtime, Shutdown, Task};
 use tokio::sync::mpsc;
 
 use crate::attempt::attempt;
 use crate::clock::{self, WallClock};
-use crate::limits::{DRAIN, REST, RUNNING_LOCAL_MAX, RUNNING_MAX, RUNNING_PER_SITE_MAX, SLEEP_MAX};
+use crate::limits::{
+    DRAIN, FORWARD_PAGE, REST, RUNNING_LOCAL_MAX, RUNNING_MAX, RUNNING_PER_SITE_MAX, SLEEP_MAX,
+};
 use crate::ports::{Local, Routes, Transport};
 use crate::scan::{self, Scanner};
-use crate::sites::{Room, Seen, Site, Sites, Unit};
+use crate::sites::{Room, Seen, Sites, Unit};
 
 /// What the dispatcher works with.
 #[derive(Clone)]
@@ -179,8 +181,7 @@ pub(crate) struct Loop {
 /// How an attempt ended.
 struct Ended {
     task: u64,
-    site: Site,
-    dues: Vec<Due>,
+    unit: Unit,
     /// What it has shown; nothing when it met trouble of our own.
     seen: Option<Seen>,
 }
@@ -200,30 +201,12 @@ impl Drop for Telling {
     }
 }
 
-/// A primary that was down takes mail again: all that has waited for it is due now.
-async fn come_back(core: &Core, site: &Site) {
-    let Site::Primary(domain) = site else {
-        return;
-    };
-    let filter = Filter {
-        domain: Some(domain.clone()),
-        ..Filter::default()
-    };
-    match core.ports.queue.act_on_all(&filter, Act::Retry).await {
-        Ok(acted) => {
-            tracing::info!(%domain, messages = acted.messages, "the primary is back");
-        }
-        // What waits is tried by the schedule all the same.
-        Err(error) => tracing::error!(%domain, %error, "the queue cannot be read"),
-    }
-}
-
 impl Loop {
     pub(crate) fn new(core: Arc<Core>) -> Self {
         // Every attempt sends once, so this never fills.
         let (ended, ends) = mpsc::channel(core.options.running_max.max(1));
         Self {
-            scanner: Scanner::new(&core.ports.queue),
+            scanner: Scanner::new(),
             core,
             sites: Sites::default(),
             clock: WallClock::default(),
@@ -240,9 +223,23 @@ impl Loop {
     pub(crate) async fn work(&mut self) {
         loop {
             self.turn().await.expect("the queue can be read");
-            if self.tasks.is_empty() && !self.wants_more() {
-                return;
+            if self.tasks.is_empty() {
+                if !self.wants_more() {
+                    return;
+                }
+                continue;
             }
+            if let Some(ended) = self.ends.recv().await {
+                self.end(ended);
+            }
+        }
+    }
+
+    /// Starts what is due and lets all of it end: with attempts that take a second, a second's work.
+    #[cfg(test)]
+    pub(crate) async fn round(&mut self) {
+        self.turn().await.expect("the queue can be read");
+        while !self.tasks.is_empty() {
             if let Some(ended) = self.ends.recv().await {
                 self.end(ended);
             }
@@ -251,21 +248,48 @@ impl Loop {
 
     /// Starts what is due, and waits for nothing.
     pub(crate) async fn turn(&mut self) -> Result<(), QueueError> {
+        while let Ok(ended) = self.ends.try_recv() {
+            self.end(ended);
+        }
         self.wake_resting();
         self.look_at_the_clock().await?;
-        match self.core.ports.queue.news().take_retried() {
+        self.forget_failures().await;
+        self.bring_forward().await?;
+        self.scanner.scan(&self.core, &mut self.sites).await?;
+        self.start();
+        Ok(())
+    }
+
+    /// What a person wants tried now is tried, whatever is known about its sites.
+    async fn forget_failures(&mut self) {
+        let queue = &self.core.ports.queue;
+        match queue.news().take_retried() {
             Retried::Everything => self.sites.forget_failures(),
             Retried::Domains(domains) => {
                 for domain in domains {
-                    match scan::route(&self.core, &domain).await {
-                        Some(site) => self.sites.forget_failures_of(&site),
-                        None => self.sites.forget_failures(),
+                    for line in scan::lines_of(queue, &domain) {
+                        match scan::route(&self.core, &line).await {
+                            Some(site) => self.sites.forget_failures_of(&site),
+                            None => self.sites.forget_failures(),
+                        }
                     }
                 }
             }
         }
-        self.scanner.scan(&self.core, &mut self.sites).await?;
-        self.start();
+    }
+
+    /// A site is back: what was put off meanwhile follows, as fast as it takes it.
+    async fn bring_forward(&mut self) -> Result<(), QueueError> {
+        let Some((site, line, place, since_ms)) = self.sites.next_forward() else {
+            return Ok(());
+        };
+        let queue = &self.core.ports.queue;
+        let next = queue
+            .bring_forward(&line, place, since_ms, FORWARD_PAGE)
+            .await?;
+        if let Some(place) = next {
+            self.sites.forward_more(site, line, place, since_ms);
+        }
         Ok(())
     }
 
@@ -274,7 +298,7 @@ impl Loop {
         let now = (runtime.monotonic(), runtime.now());
         if let Some(set_back_ms) = self.clock.set_back_ms(now) {
             clock::bring_near(&self.core, set_back_ms).await?;
-            self.scanner.go_back_to(now.1.unix_ms);
+            self.scanner.look_at_everything();
         }
         Ok(())
     }
@@ -312,7 +336,10 @@ impl Loop {
 
     /// There is more in the schedule, and room for it.
     fn wants_more(&self) -> bool {
-        self.sites.is_half_empty() && (self.scanner.is_unfinished() || self.sites.has_skipped())
+        let runtime = &self.core.ports.runtime;
+        self.scanner.is_unfinished(runtime.now().unix_ms)
+            || self.sites.wants_more(runtime.monotonic())
+            || self.sites.wants_forward()
     }
 
     fn pause(&self) -> Duration {
@@ -322,8 +349,10 @@ impl Loop {
             .next_ms()
             .map(|ms| Duration::from_millis(ms.saturating_sub(now_ms)));
         let now = self.core.ports.runtime.monotonic();
-        let rested = self.resting.front().map(|(at, _)| at.since(now));
-        due.into_iter().chain(rested).fold(SLEEP_MAX, Duration::min)
+        let rested = self.resting.front().map(|(at, _)| *at);
+        let opens = self.sites.opens_at(now);
+        let steady = rested.into_iter().chain(opens).map(|at| at.since(now));
+        due.into_iter().chain(steady).fold(SLEEP_MAX, Duration::min)
     }
 
     /// As many attempts as there is room for.
@@ -334,8 +363,7 @@ impl Loop {
             local: RUNNING_LOCAL_MAX,
         };
         while self.tasks.len() < self.core.options.running_max {
-            let now = self.core.ports.runtime.monotonic();
-            let Some(unit) = self.sites.next(now, room) else {
+            let Some(unit) = self.sites.next(room) else {
                 return;
             };
             self.spawn(unit);
@@ -348,8 +376,7 @@ impl Loop {
         let mut telling = Telling {
             ended: Some(Ended {
                 task: number,
-                site: unit.site.clone(),
-                dues: unit.dues.clone(),
+                unit: unit.clone(),
                 seen: None,
             }),
             to: self.ended.clone(),
@@ -360,9 +387,6 @@ impl Loop {
             if let Err(error) = &seen {
                 let message = &unit.dues[0].id;
                 tracing::error!(%message, %error, "an attempt met trouble of our own");
-            }
-            if unit.was_down && matches!(seen, Ok(Seen::Up)) {
-                come_back(&core, &unit.site).await;
             }
             if let Some(ended) = &mut telling.ended {
                 ended.seen = seen.ok();
@@ -388,16 +412,24 @@ impl Loop {
         let runtime = &self.core.ports.runtime;
         let now = (runtime.monotonic(), runtime.now());
         let wait = (&self.core.options.schedule, self.core.seed());
-        let seen = ended.seen.unwrap_or(Seen::Nothing);
-        self.sites.finish(&ended.site, &ended.dues, seen, now, wait);
+        let (site, seen) = (&ended.unit.site, ended.seen.unwrap_or(Seen::Nothing));
+        let finished = self.sites.finish(&ended.unit, seen, now, wait);
+        for due in finished.again {
+            self.scanner.go_back(due.line.clone(), due.place());
+        }
+        if finished.is_back {
+            tracing::info!(%site, "takes mail again");
+            let lines = self.scanner.lines_of(site);
+            self.sites.bring_forward(site, lines, now.1.unix_ms);
+        }
     }
 
     fn wake_resting(&mut self) {
         let now = self.core.ports.runtime.monotonic();
         while let Some((_, ended)) = self.resting.pop_front_if(|(at, _)| *at <= now) {
             self.leave(&ended);
-            for due in &ended.dues {
-                self.scanner.go_back(due.shard, due.mark());
+            for due in &ended.unit.dues {
+                self.scanner.go_back(due.line.clone(), due.place());
             }
         }
     }

@@ -7,7 +7,7 @@
 //! * [`SmtpTransport`] – the transport over `deliver`
 //! * [`Options`], [`Outbound`] – what an operator sets
 //!
-//! Inside: `scan` (from the schedule into memory), `sites` (who is next, who
+//! Inside: `scan` (from the schedule into memory), `sites` and `list` (who is next, who
 //! is down), `attempt` (lease, deliver, judge, commit), `report` (what the sender is told).
 //!
 //! Not here: records and leases (`queue`), the schedule's times (`queue-model`),
@@ -26,6 +26,7 @@ mod clear;
 mod clock;
 mod dispatcher;
 pub mod limits;
+mod list;
 mod local;
 mod ports;
 mod report;

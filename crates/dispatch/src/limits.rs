@@ -18,14 +18,40 @@ pub(crate) const TURNED_IDLE: Duration = Duration::from_secs(60);
 pub(crate) const CLEAR_TIME: Duration = Duration::from_secs(24 * 3600);
 /// Sites that are remembered for that; others try TLS each time.
 pub(crate) const CLEAR_SITES_MAX: usize = 10_000;
-/// Entries of the schedule in memory.
+/// Entries of the schedule in memory; with twice as many, nothing more is taken.
 pub(crate) const READY_MAX: usize = 10_000;
 /// Of one site.
 pub(crate) const READY_PER_SITE_MAX: usize = 256;
-/// Keys of the schedule read at once.
-pub(crate) const PAGE: usize = 256;
-/// Keys read before the loop looks after its attempts again.
-pub(crate) const SCAN_MAX: usize = 8 * PAGE;
+/// Of one site when memory is half full.
+pub(crate) const READY_PER_SITE_MIN: usize = 16;
+/// A sender who has no more entries than this in lists has few.
+pub(crate) const FEW: usize = 16;
+/// Of those senders, how many are looked at for one turn.
+pub(crate) const FEW_LOOKED_AT: usize = 64;
+/// Entries of one line read at once.
+pub(crate) const PAGE: usize = 64;
+/// Lines read at once.
+pub(crate) const LINES_AT_ONCE: usize = 64;
+/// Entries read before the loop looks after its attempts again.
+pub(crate) const SCAN_MAX: usize = 2048;
+/// Lines of the schedule that are known; others are looked for when there are fewer.
+pub(crate) const LINES_MAX: usize = 100_000;
+/// Lines looked for at once.
+pub(crate) const WALK_PAGE: usize = 256;
+/// How often lines that were not known are looked for.
+pub(crate) const WALK_AGAIN: Duration = Duration::from_secs(10);
+/// Lines that a site calls in at once.
+pub(crate) const CALLED_AT_ONCE: usize = 16;
+/// Entries of closed sites that are put off in a second, in the long run.
+pub(crate) const SWEEP_PER_SECOND: usize = 25;
+/// As many at once where it was quiet before.
+pub(crate) const SWEEP_BURST: usize = 256;
+/// Of one line at once.
+pub(crate) const SWEEP_PAGE: usize = 16;
+/// Of these under way at once.
+pub(crate) const SWEPT_AT_ONCE: usize = 4;
+/// Entries brought forward at once when a site is back.
+pub(crate) const FORWARD_PAGE: usize = 64;
 /// Sites remembered without work for them.
 pub(crate) const IDLE_SITES_MAX: usize = 10_000;
 /// A site that was down is left alone this long at most.
@@ -38,6 +64,8 @@ pub(crate) const SLEEP_MAX: Duration = Duration::from_secs(60);
 pub(crate) const CLOCK_SLACK: Duration = Duration::from_secs(60);
 /// How long demo's mail for elsewhere waits before somebody looks whether there is a smart host now.
 pub(crate) const DEMO_WAIT_MS: u64 = 4 * 3_600_000;
+/// Lines whose schedule is looked at at once for a clock that was ahead.
+pub(crate) const CLOCK_LINES: usize = 256;
 /// Bytes of a message read at once; the size of the store's chunks.
 pub(crate) const READ_BYTES: u64 = 256 * 1024;
 

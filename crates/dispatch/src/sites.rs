@@ -2,25 +2,36 @@
 //!
 //! A site is where mail goes together: a domain, a primary, a transport
 //! of the rules, the smart host, ourselves.
-//! Each has a short list of what is due; sites take turns. A site that could
-//! not be reached is closed for a while, growing with its failures; what is due
-//! for it meanwhile is put off without an attempt, so that a million messages
-//! to a dead domain cost a few, and leaves room. When the time is over one
-//! attempt goes first; only when it succeeds do the others follow.
+//! Each has a short list of what is due, in which senders take turns; sites take
+//! turns too. Lines of the schedule for which there is no room wait at their site
+//! until its list has run down.
+//!
+//! A site that could not be reached is closed for a while, growing with its
+//! failures. What is due for it stays where it is, on the disk; a little of it at
+//! a time is put off without an attempt, so that senders hear of the delay. So a
+//! million messages to a dead domain cost a few attempts and next to nothing
+//! else. When the time is over one attempt goes first; only when it succeeds do
+//! the others follow, those that were put off too, as fast as the site takes them.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use engine::ShardId;
 use envelope::Domain;
-use queue::{Due, DueMark};
+use queue::{Due, Line, Place};
 use queue_model::{QueueId, Schedule};
 use runtime::{Monotonic, Timestamp};
 
-use crate::limits::{CLOSED_MAX_MS, IDLE_SITES_MAX, READY_MAX, READY_PER_SITE_MAX};
+use crate::limits::{
+    CALLED_AT_ONCE, CLOSED_MAX_MS, FEW, FEW_LOOKED_AT, IDLE_SITES_MAX, READY_MAX,
+    READY_PER_SITE_MAX, READY_PER_SITE_MIN, SWEEP_BURST, SWEEP_PAGE, SWEEP_PER_SECOND,
+    SWEPT_AT_ONCE,
+};
+use crate::list::List;
+use crate::scan::Part;
 
 /// Where mail goes together.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Site {
     /// Mailboxes here.
     Local,
@@ -32,6 +43,24 @@ pub enum Site {
     Primary(Domain),
     /// Transports of the rules file, tried in this order.
     Named(Arc<[String]>),
+}
+
+impl Site {
+    /// The way that a person has given a domain's mail: `mx`, `smart-host`, or
+    /// names of transports with commas between them.
+    #[must_use]
+    pub fn by_way(way: &str, domain: &Domain) -> Self {
+        match way {
+            "mx" => Self::Domain(domain.clone()),
+            "smart-host" => Self::SmartHost,
+            names => Self::Named(
+                names
+                    .split(',')
+                    .map(|name| name.trim().to_owned())
+                    .collect(),
+            ),
+        }
+    }
 }
 
 impl std::fmt::Display for Site {
@@ -49,7 +78,16 @@ impl std::fmt::Display for Site {
 type Key = (ShardId, QueueId, Domain);
 
 fn key(due: &Due) -> Key {
-    (due.shard, due.id, due.domain.clone())
+    (due.line.shard, due.id, due.line.domain.clone())
+}
+
+/// What is done with an entry that is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Listed,
+    Running,
+    /// It was offered again meanwhile: there may be more to do for it.
+    RunningAndAgain,
 }
 
 /// How many attempts may run.
@@ -60,15 +98,13 @@ pub(crate) struct Room {
 }
 
 /// One attempt to be made: entries of one message that go to one site.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Unit {
     pub(crate) site: Site,
     /// At least one.
     pub(crate) dues: Vec<Due>,
     /// The site is closed: no attempt is made before this time.
     pub(crate) closed_until: Option<Timestamp>,
-    /// The site was down when it was tried last.
-    pub(crate) was_down: bool,
 }
 
 /// What an attempt has shown about its site.
@@ -84,186 +120,420 @@ pub(crate) enum Seen {
 
 #[derive(Debug, Default)]
 struct State {
-    ready: VecDeque<Due>,
+    ready: List,
     running: usize,
     failures: u32,
     closed: Option<(Monotonic, Timestamp)>,
-    /// The first entry, per shard, that found the list full.
-    skipped: BTreeMap<u16, DueMark>,
+    /// Lines that wait for room.
+    waiting: VecDeque<Part>,
+    /// It has its turn when entries are put off.
+    is_swept: bool,
+    /// Lines with mail that was put off while the site was down, how far they were
+    /// looked at since it is up again, and since when it is.
+    forward: VecDeque<(Line, Place, u64)>,
 }
 
 /// All sites with work, and those that were down.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Sites {
     sites: HashMap<Site, State>,
     /// Entries in a list or being attempted.
-    known: HashSet<Key>,
+    known: HashMap<Key, Stage>,
     ready: usize,
     /// Sites with a list, in the order of their turns.
     turns: VecDeque<Site>,
+    /// How many entries each sender has in lists.
+    senders: HashMap<u32, usize>,
+    /// Senders who have few, where they have something: every second turn is theirs,
+    /// so that they do not wait behind one who has mail for very many sites.
+    few: VecDeque<(Site, u32)>,
+    /// The last turn was one of those.
+    few_had_it: bool,
+    /// Sites at which lines wait.
+    waited_at: HashSet<Site>,
+    /// Of these, the closed ones are swept in this order.
+    to_sweep: VecDeque<Site>,
+    swept: VecDeque<Unit>,
+    sweeping: usize,
+    /// How many entries may be put off now, and when that was worked out.
+    sweep_room: (usize, Monotonic),
 }
 
 /// What became of an entry that was offered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Offered {
     Taken,
+    /// Taken, and this one of a sender with many gave way.
+    For(Due),
     Known,
-    SiteFull,
+    Full,
+}
+
+/// What is to be looked at after an attempt.
+#[derive(Debug, Default)]
+pub(crate) struct Finished {
+    /// Entries to look at again.
+    pub(crate) again: Vec<Due>,
+    /// The site takes mail again.
+    pub(crate) is_back: bool,
+}
+
+impl Default for Sites {
+    fn default() -> Self {
+        Self {
+            sites: HashMap::new(),
+            known: HashMap::new(),
+            ready: 0,
+            turns: VecDeque::new(),
+            senders: HashMap::new(),
+            few: VecDeque::new(),
+            few_had_it: false,
+            waited_at: HashSet::new(),
+            to_sweep: VecDeque::new(),
+            swept: VecDeque::new(),
+            sweeping: 0,
+            sweep_room: (SWEEP_BURST, Monotonic::default()),
+        }
+    }
 }
 
 impl Sites {
-    pub(crate) fn is_full(&self) -> bool {
-        self.ready >= READY_MAX
+    /// How long a site's list may be. Where memory is full, those that had nothing
+    /// in it still get their turn.
+    fn list_max(&self) -> usize {
+        match self.ready {
+            few if few < READY_MAX / 2 => READY_PER_SITE_MAX,
+            many if many < READY_MAX => READY_PER_SITE_MIN,
+            full if full < 2 * READY_MAX => 1,
+            _ => 0,
+        }
     }
 
-    pub(crate) fn is_half_empty(&self) -> bool {
-        self.ready < READY_MAX / 2
+    /// True if something more of the site would be taken.
+    pub(crate) fn has_room(&self, site: &Site, now: Monotonic) -> bool {
+        let max = self.list_max();
+        match self.sites.get(site) {
+            None => max > 0,
+            Some(state) => !state.is_closed(now) && state.ready.len() < state.list_max(max),
+        }
     }
 
     pub(crate) fn offer(&mut self, site: &Site, due: Due) -> Offered {
-        if self.known.contains(&key(&due)) {
+        let key = key(&due);
+        if let Some(stage) = self.known.get_mut(&key) {
+            if *stage == Stage::Running {
+                *stage = Stage::RunningAndAgain;
+            }
             return Offered::Known;
         }
+        let has_few = self.senders.get(&due.sender).is_none_or(|has| *has < FEW);
+        let max = match self.list_max() {
+            0 if has_few && self.ready < 3 * READY_MAX => 1,
+            max => max,
+        };
         let state = self.sites.entry(site.clone()).or_default();
-        if state.ready.len() >= READY_PER_SITE_MAX {
-            state.skip(due.shard, due.mark());
-            return Offered::SiteFull;
+        let mut gave_way = None;
+        if state.closed.is_some() {
+            return Offered::Full;
+        }
+        if state.ready.len() >= state.list_max(max) {
+            // One goes first, whoever sent it.
+            let other = (state.failures == 0).then(|| state.ready.make_room_for(due.sender));
+            let Some(other) = other.flatten() else {
+                return Offered::Full;
+            };
+            self.known.remove(&self::key(&other));
+            self.ready -= 1;
+            forget_one(&mut self.senders, other.sender);
+            gave_way = Some(other);
+        }
+        *self.senders.entry(due.sender).or_default() += 1;
+        if has_few {
+            self.few.push_back((site.clone(), due.sender));
         }
         if state.ready.is_empty() {
             self.turns.push_back(site.clone());
         }
-        self.known.insert(key(&due));
-        // In order of their times, though what was added last may be due first.
-        let at = state
-            .ready
-            .partition_point(|other| other.due_ms <= due.due_ms);
-        state.ready.insert(at, due);
+        self.known.insert(key, Stage::Listed);
+        state.ready.push(due);
         self.ready += 1;
-        Offered::Taken
+        gave_way.map_or(Offered::Taken, Offered::For)
     }
 
-    /// Sites whose list has run down and that have more in the schedule: where to look.
-    pub(crate) fn take_skipped(&mut self) -> Vec<(Site, ShardId, DueMark)> {
-        let mut found = Vec::new();
-        for (site, state) in &mut self.sites {
-            if state.ready.len() <= READY_PER_SITE_MAX / 4 {
-                let skipped = std::mem::take(&mut state.skipped);
-                found.extend(
-                    skipped
-                        .into_iter()
-                        .map(|(shard, mark)| (site.clone(), ShardId(shard), mark)),
-                );
+    /// A line waits until the site has room.
+    pub(crate) fn wait(&mut self, site: Site, part: Part) {
+        let state = self.sites.entry(site.clone()).or_default();
+        state.waiting.push_back(part);
+        if state.closed.is_some() && !std::mem::replace(&mut state.is_swept, true) {
+            self.to_sweep.push_back(site.clone());
+        }
+        self.waited_at.insert(site);
+    }
+
+    /// Lines that waited at sites that have room now.
+    pub(crate) fn call_in(&mut self, now: Monotonic) -> Vec<Part> {
+        let max = self.list_max();
+        let mut called = Vec::new();
+        for site in &self.waited_at {
+            let Some(state) = self.sites.get_mut(site) else {
+                continue;
+            };
+            state.open(now);
+            if state.wants(max, now) {
+                let count = CALLED_AT_ONCE.min(state.waiting.len());
+                called.extend(state.waiting.drain(..count));
             }
         }
-        found
+        let sites = &self.sites;
+        self.waited_at.retain(|site| {
+            sites
+                .get(site)
+                .is_some_and(|state| !state.waiting.is_empty())
+        });
+        called
     }
 
-    pub(crate) fn has_skipped(&self) -> bool {
-        let run_down = |state: &State| state.ready.len() <= READY_PER_SITE_MAX / 4;
-        self.sites
-            .values()
-            .any(|state| run_down(state) && !state.skipped.is_empty())
+    /// True if a line that waits would be called in now.
+    pub(crate) fn wants_more(&self, now: Monotonic) -> bool {
+        let max = self.list_max();
+        let wants = |site: &Site| {
+            let state = self.sites.get(site);
+            state.is_some_and(|state| state.wants(max, now))
+        };
+        self.waited_at.iter().any(wants)
     }
 
-    /// Looks for the site's entries from this place on, when its list has run down.
-    pub(crate) fn skip(&mut self, site: &Site, shard: ShardId, mark: DueMark) {
-        self.sites
-            .entry(site.clone())
-            .or_default()
-            .skip(shard, mark);
+    /// When a site that lines wait at opens, at the earliest.
+    pub(crate) fn opens_at(&self, now: Monotonic) -> Option<Monotonic> {
+        let opens = |site: &Site| self.sites.get(site)?.closed.map(|(until, _)| until);
+        let opens = self.waited_at.iter().filter_map(opens);
+        opens.filter(|until| *until > now).min()
+    }
+
+    /// A line at a closed site of which something may be put off, and how much may be.
+    pub(crate) fn next_to_sweep(&mut self, now: Monotonic) -> Option<(Site, Part, usize)> {
+        let (room, since) = self.sweep_room;
+        let more = usize::try_from(now.since(since).as_millis()).unwrap_or(usize::MAX);
+        let more = more.saturating_mul(SWEEP_PER_SECOND) / 1000;
+        if more > 0 {
+            self.sweep_room = (room.saturating_add(more).min(SWEEP_BURST), now);
+        }
+        // A few at once: the loop does not wake for each.
+        if self.sweep_room.0 < SWEEP_PAGE {
+            return None;
+        }
+        for _ in 0..self.to_sweep.len() {
+            let site = self.to_sweep.pop_front()?;
+            let Some(state) = self.sites.get_mut(&site) else {
+                continue;
+            };
+            state.is_swept = state.is_closed(now);
+            if state.is_swept
+                && let Some(part) = state.waiting.pop_front()
+            {
+                state.waiting.push_back(part.clone());
+                self.to_sweep.push_back(site.clone());
+                return Some((site, part, self.sweep_room.0));
+            }
+            state.is_swept = false;
+        }
+        None
+    }
+
+    /// A line that waits has nothing more.
+    pub(crate) fn forget_part(&mut self, site: &Site, part: &Part) {
+        if let Some(state) = self.sites.get_mut(site) {
+            state.waiting.retain(|other| other != part);
+        }
+    }
+
+    /// Nothing is attempted of this entry, for its site is closed.
+    pub(crate) fn put_off(&mut self, site: &Site, due: Due) {
+        let key = key(&due);
+        let state = self.sites.get_mut(site);
+        let Some((state, (_, until))) = state.and_then(|state| {
+            let closed = state.closed?;
+            Some((state, closed))
+        }) else {
+            return;
+        };
+        if self.known.contains_key(&key) {
+            return;
+        }
+        self.known.insert(key, Stage::Running);
+        state.running += 1;
+        self.sweep_room.0 = self.sweep_room.0.saturating_sub(1);
+        self.swept.push_back(Unit {
+            site: site.clone(),
+            dues: vec![due],
+            closed_until: Some(until),
+        });
     }
 
     /// The next attempt, if a site with work has room. It is counted as running until [`Sites::finish`].
-    pub(crate) fn next(&mut self, now: Monotonic, room: Room) -> Option<Unit> {
+    pub(crate) fn next(&mut self, room: Room) -> Option<Unit> {
+        if self.sweeping < SWEPT_AT_ONCE
+            && let Some(unit) = self.swept.pop_front()
+        {
+            self.sweeping += 1;
+            return Some(unit);
+        }
+        self.few_had_it = !self.few_had_it;
+        if self.few_had_it
+            && let Some(unit) = self.next_of_few(room)
+        {
+            return Some(unit);
+        }
         for _ in 0..self.turns.len() {
             let site = self.turns.pop_front()?;
             let Some(state) = self.sites.get_mut(&site) else {
                 continue;
             };
-            let closed_until = state
-                .closed
-                .filter(|(until, _)| *until > now)
-                .map(|(_, at)| at);
-            let may_run = match (&site, closed_until) {
-                // One goes first, to see.
-                (_, None) if state.failures > 0 => 1,
-                (Site::Local, _) => room.local,
-                _ => room.per_site,
-            };
-            let due = if state.running < may_run {
-                state.ready.pop_front()
+            let dues = if state.may_run(&site, room) {
+                state.ready.pop()
             } else {
-                None
+                Vec::new()
             };
-            let Some(due) = due else {
-                if !state.ready.is_empty() {
-                    self.turns.push_back(site);
-                }
-                continue;
-            };
-            let mut dues = vec![due];
-            // One transaction for all of a message's domains that go the same way.
-            while state
-                .ready
-                .front()
-                .is_some_and(|next| same_message(next, &dues[0]))
-            {
-                dues.extend(state.ready.pop_front());
-            }
-            self.ready -= dues.len();
-            state.running += 1;
-            let was_down = state.failures > 0;
             if !state.ready.is_empty() {
                 self.turns.push_back(site.clone());
             }
-            return Some(Unit {
-                site,
-                dues,
-                closed_until,
-                was_down,
-            });
+            if !dues.is_empty() {
+                return Some(self.begin(site, dues));
+            }
+        }
+        self.next_of_few(room)
+    }
+
+    /// The next attempt for a sender who has few.
+    fn next_of_few(&mut self, room: Room) -> Option<Unit> {
+        for _ in 0..self.few.len().min(FEW_LOOKED_AT) {
+            let (site, sender) = self.few.pop_front()?;
+            // By now it may be many.
+            if self.senders.get(&sender).is_none_or(|has| *has > FEW) {
+                continue;
+            }
+            let Some(state) = self.sites.get_mut(&site) else {
+                continue;
+            };
+            if !state.may_run(&site, room) {
+                if state.ready.has(sender) {
+                    self.few.push_back((site, sender));
+                }
+                continue;
+            }
+            let dues = state.ready.pop_of(sender);
+            if !dues.is_empty() {
+                return Some(self.begin(site, dues));
+            }
         }
         None
+    }
+
+    /// These entries of a site's list are attempted.
+    fn begin(&mut self, site: Site, dues: Vec<Due>) -> Unit {
+        self.ready -= dues.len();
+        for due in &dues {
+            self.known.insert(key(due), Stage::Running);
+            forget_one(&mut self.senders, due.sender);
+        }
+        if let Some(state) = self.sites.get_mut(&site) {
+            state.running += 1;
+        }
+        Unit {
+            site,
+            dues,
+            closed_until: None,
+        }
     }
 
     /// An attempt has ended.
     pub(crate) fn finish(
         &mut self,
-        site: &Site,
-        dues: &[Due],
+        unit: &Unit,
         seen: Seen,
         now: (Monotonic, Timestamp),
         wait: (&Schedule, u64),
-    ) {
-        for due in dues {
-            self.known.remove(&key(due));
+    ) -> Finished {
+        let mut finished = Finished::default();
+        for due in &unit.dues {
+            if self.known.remove(&key(due)) == Some(Stage::RunningAndAgain) {
+                finished.again.push(due.clone());
+            }
         }
-        let Some(state) = self.sites.get_mut(site) else {
-            return;
+        if unit.closed_until.is_some() {
+            self.sweeping = self.sweeping.saturating_sub(1);
+        }
+        let Some(state) = self.sites.get_mut(&unit.site) else {
+            return finished;
         };
         state.running = state.running.saturating_sub(1);
         match seen {
             Seen::Up => {
+                finished.is_back = state.failures > 0;
                 state.failures = 0;
                 state.closed = None;
             }
             // Those that began before the first failure say nothing new.
-            Seen::Down if state.closed.is_none_or(|(until, _)| until <= now.0) => {
+            Seen::Down if !state.is_closed(now.0) => {
                 state.failures = state.failures.saturating_add(1);
                 let (schedule, seed) = wait;
                 let ms = (schedule.wait_ms(state.failures, seed) / 2).min(CLOSED_MAX_MS);
                 let wait = std::time::Duration::from_millis(ms);
                 state.closed = Some((now.0.after(wait), now.1.after(wait)));
+                state.forward.clear();
+                if !state.waiting.is_empty() && !std::mem::replace(&mut state.is_swept, true) {
+                    self.to_sweep.push_back(unit.site.clone());
+                }
+                // They stand in their lines, where they cost nothing.
+                let back = state.ready.drain();
+                self.ready -= back.len();
+                for due in &back {
+                    self.known.remove(&key(due));
+                    forget_one(&mut self.senders, due.sender);
+                }
+                finished.again.extend(back);
             }
             Seen::Down | Seen::Nothing => {}
         }
         if state.is_idle() && state.failures == 0 {
-            self.sites.remove(site);
+            self.sites.remove(&unit.site);
         } else if self.sites.len() > IDLE_SITES_MAX {
-            self.sites.retain(|_, state| {
-                !state.is_idle() || state.closed.is_some_and(|(until, _)| until > now.0)
-            });
+            self.sites
+                .retain(|_, state| !state.is_idle() || state.is_closed(now.0));
         }
+        finished
+    }
+
+    /// What was put off while the site was down is brought forward from these lines.
+    pub(crate) fn bring_forward(&mut self, site: &Site, lines: Vec<Line>, now_ms: u64) {
+        if lines.is_empty() {
+            return;
+        }
+        let state = self.sites.entry(site.clone()).or_default();
+        let all = lines.into_iter();
+        state.forward = all
+            .map(|line| (line, Place::at(now_ms.saturating_add(1)), now_ms))
+            .collect();
+    }
+
+    /// A line whose site has nothing else to do than what was put off.
+    pub(crate) fn next_forward(&mut self) -> Option<(Site, Line, Place, u64)> {
+        let max = self.list_max();
+        let mut sites = self.sites.iter_mut();
+        let (site, state) = sites.find(|(_, state)| state.wants_forward(max))?;
+        let (line, place, since_ms) = state.forward.pop_front()?;
+        Some((site.clone(), line, place, since_ms))
+    }
+
+    /// There is more of such a line.
+    pub(crate) fn forward_more(&mut self, site: Site, line: Line, place: Place, since_ms: u64) {
+        let state = self.sites.entry(site).or_default();
+        state.forward.push_back((line, place, since_ms));
+    }
+
+    pub(crate) fn wants_forward(&self) -> bool {
+        let max = self.list_max();
+        self.sites.values().any(|state| state.wants_forward(max))
     }
 
     /// A person wants everything tried now.
@@ -283,24 +553,67 @@ impl Sites {
     }
 }
 
-impl State {
-    fn skip(&mut self, shard: ShardId, mark: DueMark) {
-        match self.skipped.get_mut(&shard.0) {
-            Some(first) if *first <= mark => {}
-            Some(first) => *first = mark,
-            None => {
-                self.skipped.insert(shard.0, mark);
-            }
+/// A sender has one entry less in lists.
+fn forget_one(senders: &mut HashMap<u32, usize>, sender: u32) {
+    if let Some(has) = senders.get_mut(&sender) {
+        *has -= 1;
+        if *has == 0 {
+            senders.remove(&sender);
         }
-    }
-
-    fn is_idle(&self) -> bool {
-        self.ready.is_empty() && self.running == 0 && self.skipped.is_empty()
     }
 }
 
-fn same_message(a: &Due, b: &Due) -> bool {
-    (a.shard, a.id) == (b.shard, b.id)
+impl State {
+    fn may_run(&self, site: &Site, room: Room) -> bool {
+        let max = match site {
+            // One goes first, to see.
+            _ if self.failures > 0 => 1,
+            Site::Local => room.local,
+            _ => room.per_site,
+        };
+        self.running < max
+    }
+
+    fn is_closed(&self, now: Monotonic) -> bool {
+        self.closed.is_some_and(|(until, _)| until > now)
+    }
+
+    /// Its time is over.
+    fn open(&mut self, now: Monotonic) {
+        if !self.is_closed(now) {
+            self.closed = None;
+        }
+    }
+
+    fn list_max(&self, max: usize) -> usize {
+        // One goes first, to see.
+        if self.failures > 0 { max.min(1) } else { max }
+    }
+
+    /// Its list has run down, and lines wait.
+    fn wants(&self, max: usize, now: Monotonic) -> bool {
+        !self.waiting.is_empty() && !self.is_closed(now) && self.has_run_down(max)
+    }
+
+    fn wants_forward(&self, max: usize) -> bool {
+        !self.forward.is_empty()
+            && self.waiting.is_empty()
+            && self.failures == 0
+            && self.has_run_down(max)
+    }
+
+    fn has_run_down(&self, max: usize) -> bool {
+        let max = self.list_max(max);
+        let busy = self.failures > 0 && self.running > 0;
+        max > 0 && !busy && self.ready.len() <= max / 4
+    }
+
+    fn is_idle(&self) -> bool {
+        self.ready.is_empty()
+            && self.running == 0
+            && self.waiting.is_empty()
+            && self.forward.is_empty()
+    }
 }
 
 #[cfg(test)]
@@ -313,14 +626,25 @@ mod tests {
         local: 2,
     };
 
-    fn due(id: u64, domain: &str) -> Due {
-        let domain = Domain::parse(domain).expect("a domain");
-        Due {
-            due_ms: id,
+    fn line(domain: &str) -> Line {
+        Line {
             shard: ShardId(0),
-            id: QueueId(id),
-            domain,
+            domain: Domain::parse(domain).expect("a domain"),
+            way: None,
         }
+    }
+
+    fn of(sender: u32, id: u64, domain: &str) -> Due {
+        Due {
+            line: line(domain),
+            due_ms: id,
+            id: QueueId(id),
+            sender,
+        }
+    }
+
+    fn due(id: u64, domain: &str) -> Due {
+        of(0, id, domain)
     }
 
     fn site(domain: &str) -> Site {
@@ -334,20 +658,14 @@ mod tests {
         )
     }
 
-    fn finish(sites: &mut Sites, unit: &Unit, seen: Seen, now: u64) {
-        sites.finish(
-            &unit.site,
-            &unit.dues,
-            seen,
-            at(now),
-            (&Schedule::default(), 0),
-        );
+    fn finish(sites: &mut Sites, unit: &Unit, seen: Seen, now: u64) -> Finished {
+        sites.finish(unit, seen, at(now), (&Schedule::default(), 0))
     }
 
     #[test]
     fn sites_take_turns_and_none_takes_more_than_its_share() {
         let mut sites = Sites::default();
-        for id in 0..5 {
+        for id in 0..50 {
             assert_eq!(
                 sites.offer(&site("a.test"), due(id, "a.test")),
                 Offered::Taken
@@ -357,8 +675,8 @@ mod tests {
             sites.offer(&site("a.test"), due(0, "a.test")),
             Offered::Known
         );
-        sites.offer(&site("b.test"), due(9, "b.test"));
-        let order: Vec<String> = std::iter::from_fn(|| sites.next(at(0).0, ROOM))
+        sites.offer(&site("b.test"), due(99, "b.test"));
+        let order: Vec<String> = std::iter::from_fn(|| sites.next(ROOM))
             .map(|unit| unit.site.to_string())
             .collect();
         assert_eq!(order, ["a.test", "b.test", "a.test"]);
@@ -371,48 +689,155 @@ mod tests {
         for id in 0..5 {
             sites.offer(&a, due(id, "a.test"));
         }
-        let first = sites.next(at(0).0, ROOM).expect("room");
-        let second = sites.next(at(0).0, ROOM).expect("room");
-        assert_eq!(first.closed_until, None);
-        finish(&mut sites, &first, Seen::Down, 0);
+        let first = sites.next(ROOM).expect("room");
+        let second = sites.next(ROOM).expect("room");
+        let back = finish(&mut sites, &first, Seen::Down, 0).again;
+        assert_eq!(back.len(), 3, "its list goes back to the schedule");
         finish(&mut sites, &second, Seen::Down, 0);
-        let closed = sites.next(at(1).0, ROOM).expect("room");
+        assert!(sites.next(ROOM).is_none());
+        assert!(!sites.has_room(&a, at(149).0) && sites.has_room(&a, at(150).0));
+        let part = (line("a.test"), None);
+        sites.wait(a.clone(), part.clone());
+        assert!(!sites.wants_more(at(1).0) && sites.call_in(at(1).0).is_empty());
+        assert_eq!(sites.opens_at(at(1).0), Some(at(150).0), "one failure");
+        assert!(sites.wants_more(at(150).0));
+        assert_eq!(sites.call_in(at(150).0), [part]);
+        assert_eq!(sites.offer(&a, due(2, "a.test")), Offered::Taken);
         assert_eq!(
-            closed.closed_until,
-            Some(Timestamp::from_unix_seconds(150)),
-            "one failure"
+            sites.offer(&a, due(3, "a.test")),
+            Offered::Full,
+            "one first"
         );
-        finish(&mut sites, &closed, Seen::Nothing, 1);
-        let probe = sites.next(at(151).0, ROOM).expect("room");
-        assert_eq!(probe.closed_until, None);
-        assert!(sites.next(at(151).0, ROOM).is_none(), "one goes first");
-        finish(&mut sites, &probe, Seen::Up, 152);
-        sites.offer(&a, due(7, "a.test"));
-        assert!(sites.next(at(152).0, ROOM).is_some() && sites.next(at(152).0, ROOM).is_some());
+        let probe = sites.next(ROOM).expect("room");
+        assert!(sites.next(ROOM).is_none());
+        assert!(finish(&mut sites, &probe, Seen::Up, 152).is_back);
+        for id in 3..6 {
+            assert_eq!(sites.offer(&a, due(id, "a.test")), Offered::Taken);
+        }
+        let unit = sites.next(ROOM).expect("room");
+        assert!(sites.next(ROOM).is_some());
+        assert!(!finish(&mut sites, &unit, Seen::Up, 153).is_back);
+    }
+
+    /// However many there are, only so many are put off at once and in a second.
+    #[test]
+    fn a_closed_site_is_swept_at_a_bounded_pace() {
+        let mut sites = Sites::default();
+        let a = site("a.test");
+        sites.offer(&a, due(0, "a.test"));
+        let unit = sites.next(ROOM).expect("room");
+        finish(&mut sites, &unit, Seen::Down, 0);
+        let part = (line("a.test"), None);
+        sites.wait(a.clone(), part.clone());
+        let mut id = 1;
+        let mut sweep = |sites: &mut Sites, seconds: u64| {
+            let mut count = 0;
+            while let Some((of, found, room)) = sites.next_to_sweep(at(seconds).0) {
+                assert_eq!((&of, &found), (&a, &part));
+                for _ in 0..room.min(SWEEP_PAGE) {
+                    sites.put_off(&of, due(id, "a.test"));
+                    id += 1;
+                    count += 1;
+                }
+            }
+            for _ in 0..count {
+                let unit = sites.next(ROOM).expect("to be put off");
+                assert_eq!(unit.closed_until, Some(at(150).1));
+                finish(sites, &unit, Seen::Nothing, seconds);
+            }
+            count
+        };
+        assert_eq!(sweep(&mut sites, 1), SWEEP_BURST);
+        assert_eq!(sweep(&mut sites, 1), 0);
+        let later = sweep(&mut sites, 3);
+        assert!((1..=2 * SWEEP_PER_SECOND).contains(&later), "{later}");
+        assert!(sites.known.is_empty() && sites.swept.is_empty());
     }
 
     #[test]
-    fn a_full_site_leaves_room_for_others_and_says_where_to_go_on() {
+    fn a_full_site_leaves_room_for_others_and_calls_its_lines_when_it_has_run_down() {
         let mut sites = Sites::default();
         let a = site("a.test");
         let max = READY_PER_SITE_MAX as u64;
         for id in 0..max + 10 {
-            let full = sites.offer(&a, due(id, "a.test")) == Offered::SiteFull;
+            let full = sites.offer(&a, due(id, "a.test")) == Offered::Full;
             assert_eq!(full, id >= max);
         }
         assert_eq!(
             sites.offer(&site("b.test"), due(9, "b.test")),
             Offered::Taken
         );
-        assert!(!sites.has_skipped() && sites.take_skipped().is_empty());
+        let part = (line("a.test"), None);
+        sites.wait(a, part.clone());
+        assert!(!sites.wants_more(at(0).0) && sites.call_in(at(0).0).is_empty());
         for _ in 0..max {
-            let unit = sites.next(at(0).0, ROOM).expect("room");
+            let unit = sites.next(ROOM).expect("room");
             finish(&mut sites, &unit, Seen::Up, 0);
         }
-        assert!(sites.has_skipped());
-        let mark = due(max, "a.test").mark();
-        assert_eq!(sites.take_skipped(), [(a, ShardId(0), mark)]);
-        assert!(!sites.has_skipped());
+        assert!(sites.wants_more(at(0).0));
+        assert_eq!(sites.call_in(at(0).0), [part]);
+        assert!(!sites.wants_more(at(0).0) && sites.waited_at.is_empty());
+    }
+
+    /// Very many slow sites fill the memory; one more is served all the same.
+    #[test]
+    fn a_full_memory_has_room_for_a_site_that_has_nothing_in_it() {
+        let mut sites = Sites::default();
+        for n in 0..1000 {
+            let domain = format!("x{n}.test");
+            let mut id = 0;
+            while matches!(
+                sites.offer(&site(&domain), due(id, &domain)),
+                Offered::Taken
+            ) {
+                id += 1;
+            }
+            assert!(id > 0, "{n}");
+        }
+        assert!(sites.ready < 2 * READY_MAX, "{}", sites.ready);
+        let offered = sites.offer(&site("new.test"), due(1, "new.test"));
+        assert_eq!(offered, Offered::Taken);
+    }
+
+    #[test]
+    fn senders_take_turns_and_who_has_most_gives_way() {
+        let mut sites = Sites::default();
+        let a = site("a.test");
+        for id in 0..READY_PER_SITE_MAX as u64 {
+            sites.offer(&a, of(1, id, "a.test"));
+        }
+        assert_eq!(sites.offer(&a, of(1, 999, "a.test")), Offered::Full);
+        let last = of(1, READY_PER_SITE_MAX as u64 - 1, "a.test");
+        assert_eq!(sites.offer(&a, of(2, 1000, "a.test")), Offered::For(last));
+        assert_eq!(sites.ready, READY_PER_SITE_MAX);
+        let first = sites.next(ROOM).expect("room");
+        let second = sites.next(ROOM).expect("room");
+        let ids = [first.dues[0].id.0, second.dues[0].id.0];
+        assert_eq!(ids, [1000, 0], "not behind all the others");
+    }
+
+    #[test]
+    fn a_sender_with_few_does_not_wait_behind_one_with_mail_for_many_sites() {
+        let mut sites = Sites::default();
+        for n in 0..1000 {
+            let domain = format!("x{n}.test");
+            sites.offer(&site(&domain), of(1, n, &domain));
+        }
+        sites.offer(&site("new.test"), of(2, 5000, "new.test"));
+        let mut units = std::iter::from_fn(|| sites.next(ROOM));
+        let place = units.position(|unit| unit.dues[0].sender == 2);
+        assert!(place.is_some_and(|place| place < 2), "{place:?}");
+    }
+
+    #[test]
+    fn what_is_offered_while_it_is_attempted_is_looked_at_again() {
+        let mut sites = Sites::default();
+        let a = site("a.test");
+        sites.offer(&a, due(1, "a.test"));
+        let unit = sites.next(ROOM).expect("room");
+        assert_eq!(sites.offer(&a, due(1, "a.test")), Offered::Known);
+        let again = finish(&mut sites, &unit, Seen::Up, 0).again;
+        assert_eq!(again, [due(1, "a.test")]);
     }
 
     #[test]
@@ -422,19 +847,24 @@ mod tests {
             sites.offer(&Site::SmartHost, due(1, domain));
         }
         sites.offer(&Site::SmartHost, due(2, "a.test"));
-        let unit = sites.next(at(0).0, ROOM).expect("room");
+        let unit = sites.next(ROOM).expect("room");
         assert_eq!(unit.dues.len(), 2);
         finish(&mut sites, &unit, Seen::Up, 0);
-        assert_eq!(sites.next(at(0).0, ROOM).expect("room").dues.len(), 1);
+        assert_eq!(sites.next(ROOM).expect("room").dues.len(), 1);
     }
 
     #[test]
     fn nothing_is_left_of_a_site_without_work() {
         let mut sites = Sites::default();
         sites.offer(&site("a.test"), due(1, "a.test"));
-        let unit = sites.next(at(0).0, ROOM).expect("room");
+        let unit = sites.next(ROOM).expect("room");
         finish(&mut sites, &unit, Seen::Up, 0);
+        assert!(
+            sites.next(ROOM).is_none(),
+            "what it remembers is looked through"
+        );
         assert!(sites.sites.is_empty() && sites.known.is_empty() && sites.turns.is_empty());
+        assert!(sites.few.is_empty() && sites.senders.is_empty());
         assert_eq!(sites.ready, 0);
     }
 }

@@ -2,6 +2,7 @@
 
 mod clock;
 mod crash;
+mod fair;
 mod flow;
 mod refusing;
 mod relay;
@@ -303,6 +304,35 @@ impl World {
         let id = self.queue.stage(&mut batch, SHARD, new);
         self.engine.submit(batch).expect("taken").done().await;
         id
+    }
+
+    /// Many messages of one sender, in few commits; `to` gives each its recipient.
+    async fn put_many(&self, from: &str, count: u64, to: impl Fn(u64) -> String) {
+        let mut writer = self.blobs.writer(SHARD);
+        writer.push(TEXT).expect("written");
+        let mut blob = writer.finish().expect("finished");
+        let envelope = Envelope::new(ReversePath::parse(from).expect("a path"));
+        let mut n = 0;
+        while n < count {
+            let mut batch = Batch::new();
+            self.blobs.stage(&mut batch, &mut blob).expect("staged");
+            for _ in 0..500.min(count - n) {
+                let new = NewMessage {
+                    blob: blob.id,
+                    blob_size: blob.size,
+                    prefix: Bytes::new(),
+                    envelope: Envelope {
+                        recipients: vec![Recipient::new(address(&to(n)))],
+                        ..envelope.clone()
+                    },
+                    origin: Origin::default(),
+                    start: Start::Now,
+                };
+                self.queue.stage(&mut batch, SHARD, new);
+                n += 1;
+            }
+            self.engine.submit(batch).expect("taken").done().await;
+        }
     }
 
     /// Everything submitted before is visible: commits of a shard become so in order.

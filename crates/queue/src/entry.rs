@@ -18,7 +18,7 @@ use crate::keys;
 use crate::limits::CONFLICTS_MAX;
 use crate::message::Message;
 use crate::progress::Progress;
-use crate::store::Inner;
+use crate::store::{Due, Inner};
 
 /// The entries in use.
 pub(crate) type Live = Mutex<HashMap<(ShardId, QueueId), Weak<Entry>>>;
@@ -72,20 +72,20 @@ impl Entry {
         let (shard, id, envelope) = (self.shard, self.id, &self.message.envelope);
         let key = keys::progress(shard, id);
         batch.expect(key.clone(), Expect::Version(tip.version));
-        let before = tip.progress.schedule(envelope);
-        let after = next.schedule(envelope);
-        for (domain, due_ms) in &before {
-            if after.get(domain) != Some(due_ms) {
-                batch.delete(keys::due(shard, *due_ms, id, domain));
+        let before = tip.progress.lines(shard, envelope);
+        let after = next.lines(shard, envelope);
+        for (line, due_ms) in &before {
+            if after.get(line) != Some(due_ms) {
+                batch.delete(keys::due(line, *due_ms, id));
             }
         }
-        let added = after
-            .iter()
-            .filter(|(domain, due_ms)| before.get(*domain) != Some(due_ms));
-        let mut earliest = None;
-        for (domain, &due_ms) in added {
-            batch.put(keys::due(shard, due_ms, id, domain), vec![keys::VERSION]);
-            earliest = Some(earliest.map_or(due_ms, |ms: u64| ms.min(due_ms)));
+        let sender = self.message.sender_tag();
+        let mut dues = Vec::new();
+        for (line, due_ms) in after {
+            if before.get(&line) != Some(&due_ms) {
+                batch.put(keys::due(&line, due_ms, id), keys::due_value(sender));
+                dues.extend(Due::new(line, due_ms, id, sender));
+            }
         }
         let finished = next.is_finished();
         if finished {
@@ -104,9 +104,8 @@ impl Entry {
             Arc::clone(&inner.messages),
         );
         batch.on_visible(move |_| {
-            if let Some(due_ms) = earliest {
-                news.add(entry.shard, due_ms);
-            }
+            drop(entry);
+            news.add(dues);
             if finished {
                 count.sub(1);
             }

@@ -269,8 +269,8 @@ fn check_message(
     };
     match fitting(&message, &stored.value) {
         Ok(progress) => {
-            for (domain, due_ms) in progress.schedule(&message.envelope) {
-                let key = keys::due(shard, due_ms, id, domain);
+            for (line, due_ms) in progress.lines(shard, &message.envelope) {
+                let key = keys::due(&line, due_ms, id);
                 if snapshot.get(&key)?.is_none() {
                     tell(Finding::NotScheduled(id, key));
                 }
@@ -299,7 +299,7 @@ fn is_due(
     key: &[u8],
     record: &Versioned,
 ) -> Result<bool, QueueError> {
-    let Some((due_ms, id, domain)) = keys::parse_due(key) else {
+    let Some((line, due_ms, id)) = keys::parse_due(key) else {
         return Ok(false);
     };
     let parts = [keys::message(shard, id), keys::progress(shard, id)];
@@ -314,8 +314,8 @@ fn is_due(
     let Ok(progress) = fitting(&message, &progress.value) else {
         return Ok(true);
     };
-    let known = record.value.as_ref() == [keys::VERSION];
-    Ok(known && progress.schedule(&message.envelope).get(&domain) == Some(&due_ms))
+    let known = record.value.as_ref() == keys::due_value(message.sender_tag());
+    Ok(known && progress.lines(shard, &message.envelope).get(&line) == Some(&due_ms))
 }
 
 /// Calls `f` with each pair of a range, a page at a time.

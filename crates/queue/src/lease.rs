@@ -6,6 +6,7 @@
 //! the intent. A lease that several nodes could hold needs a fencing token and
 //! an end in the store; that comes with the first engine that several nodes share.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -20,7 +21,7 @@ use crate::keys;
 use crate::limits::CONFLICTS_MAX;
 use crate::message::Message;
 use crate::progress::{Attempt, Progress, RecipientProgress};
-use crate::store::{Due, Inner, Queue};
+use crate::store::{Due, Inner, Line, Queue};
 
 /// Recipients of a message that nobody else may attempt meanwhile.
 pub struct Lease {
@@ -29,6 +30,8 @@ pub struct Lease {
     begun_ms: u64,
     /// Places in the envelope and what was known of them, in order.
     recipients: Vec<(usize, RecipientProgress)>,
+    /// The ways that a person has given the message's domains.
+    ways: BTreeMap<Domain, Arc<str>>,
     /// How many results were submitted.
     settled: AtomicUsize,
 }
@@ -62,7 +65,7 @@ impl Queue {
         due: &Due,
         wants: impl Fn(&Domain) -> bool,
     ) -> Result<Option<Lease>, QueueError> {
-        let entry = match self.inner.entry(due.shard, due.id).await {
+        let entry = match self.inner.entry(due.line.shard, due.id).await {
             Ok(entry) => entry,
             Err(QueueError::NotFound) => {
                 self.inner.drop_dangling(due);
@@ -86,6 +89,7 @@ impl Queue {
             entry: Arc::clone(&entry),
             begun_ms: now_ms,
             recipients,
+            ways: tip.progress.ways.clone(),
             settled: AtomicUsize::new(0),
         };
         let intent = Intent {
@@ -95,7 +99,7 @@ impl Queue {
         };
         let mut batch = Batch::new();
         batch.put(
-            keys::intent(due.shard, due.id, first as u32),
+            keys::intent(due.line.shard, due.id, first as u32),
             intent.encode(),
         );
         self.inner.engine.submit(batch)?;
@@ -235,6 +239,27 @@ impl Lease {
         Ok(next)
     }
 
+    /// Where its recipients stand in the schedule, when nothing became of them.
+    fn dues(&self) -> Vec<Due> {
+        let mut earliest: BTreeMap<&Domain, u64> = BTreeMap::new();
+        for (_, recipient, known) in self.recipients() {
+            let due_ms = known.state.due_ms().unwrap_or(0);
+            let domain = recipient.address.domain();
+            let entry = earliest.entry(domain).or_insert(due_ms);
+            *entry = due_ms.min(*entry);
+        }
+        let sender = self.entry.message.sender_tag();
+        let due = |(domain, due_ms): (&Domain, u64)| {
+            let line = Line {
+                shard: self.entry.shard,
+                domain: domain.clone(),
+                way: self.ways.get(domain).cloned(),
+            };
+            Due::new(line, due_ms, self.entry.id, sender)
+        };
+        earliest.into_iter().filter_map(due).collect()
+    }
+
     fn intent_key(&self) -> Option<Vec<u8>> {
         let (first, _) = self.recipients.first()?;
         Some(keys::intent(self.entry.shard, self.entry.id, *first as u32))
@@ -260,13 +285,7 @@ impl Drop for Lease {
             let _ = self.inner.engine.submit(batch);
         }
         if settled < self.recipients.len() {
-            let dues = self
-                .recipients
-                .iter()
-                .filter_map(|(_, known)| known.state.due_ms());
-            if let Some(earliest) = dues.min() {
-                self.inner.news.add(self.entry.shard, earliest);
-            }
+            self.inner.news.add(self.dues());
         }
     }
 }
@@ -367,8 +386,8 @@ impl Inner {
     /// The message ended after the schedule was read; or the key is left over, then it goes.
     fn drop_dangling(&self, due: &Due) {
         let mut batch = Batch::new();
-        batch.expect(keys::progress(due.shard, due.id), Expect::Absent);
-        batch.delete(keys::due(due.shard, due.due_ms, due.id, &due.domain));
+        batch.expect(keys::progress(due.line.shard, due.id), Expect::Absent);
+        batch.delete(due.key());
         // A conflict means that the message is there after all.
         let _ = self.engine.submit(batch);
     }
@@ -379,8 +398,8 @@ impl Inner {
         let mut batch = Batch::new();
         let mut value = vec![keys::VERSION];
         value.extend_from_slice(reason.as_bytes());
-        batch.put(keys::aside(due.shard, due.id), value);
-        batch.delete(keys::due(due.shard, due.due_ms, due.id, &due.domain));
+        batch.put(keys::aside(due.line.shard, due.id), value);
+        batch.delete(due.key());
         // Waited for, so that the next look at the schedule does not meet it again.
         match self.engine.submit(batch) {
             Ok(ticket) => drop(ticket.done().await),

@@ -2,7 +2,8 @@
 //!
 //! * [`Queue::stage`] adds a message to somebody's batch; with its commit the
 //!   message is in the queue and whoever waits in [`Queue::news`] wakes
-//! * [`Queue::due`] is what may be attempted now, a scan of keys in order of time
+//! * [`Queue::lines`] are the domains for which something waits, [`Queue::due`] is what of
+//!   them may be attempted now, a scan of keys in order of time
 //! * [`Queue::lease`] claims recipients for an attempt, [`Lease::change`] stages
 //!   what became of them, alone or together with a report in one commit
 //! * [`Queue::list`], [`Queue::act`], [`Queue::act_on_all`] are the operator's
@@ -41,14 +42,14 @@ mod store;
 #[cfg(test)]
 mod tests;
 
-pub use admin::{Act, Acted, Filter, Listed, Page};
+pub use admin::{Act, Acted, Filter, Listed, NoSuchPage, Page, PageMark};
 pub use ended::Ended;
 pub use error::QueueError;
 pub use intent::Intent;
 pub use lease::{Change, Lease, Settlement};
 pub use message::{Message, Origin, body_of};
-pub use news::{News, Retried};
+pub use news::{Added, News, Retried};
 pub use progress::{Attempt, Progress, RecipientProgress};
 pub use recover::Recovered;
 pub use repair::RepairError;
-pub use store::{Due, DueMark, DuePage, NewMessage, Queue, Start};
+pub use store::{Due, DuePage, Line, NewMessage, Place, Queue, Start};

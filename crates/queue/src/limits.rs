@@ -35,6 +35,15 @@ pub const PREFIX_BYTES_MAX: usize = 256 * 1024;
 /// Domains that are remembered as to be tried now; with more it is everything.
 pub(crate) const RETRIED_DOMAINS_MAX: usize = 1000;
 
+/// Entries of the schedule that are told by themselves, between two looks of the dispatcher.
+pub(crate) const ADDED_MAX: usize = 10_000;
+
+/// Domains of which, beyond that, it is told from where on to look.
+pub(crate) const ADDED_LINES_MAX: usize = 10_000;
+
+/// Records that one call of a list looks at.
+pub(crate) const LOOKED_AT_MAX: usize = 4096;
+
 /// Records read at once by a list or a recovery.
 pub(crate) const PAGE: usize = 256;
 

@@ -91,6 +91,11 @@ impl Message {
             .map_or(self.arrived_ms, |until| until.max(self.arrived_ms))
     }
 
+    /// Who sent it, for its place in the schedule.
+    pub(crate) fn sender_tag(&self) -> u32 {
+        keys::sender_tag(self.origin.account, &self.envelope.reverse_path)
+    }
+
     pub(crate) fn encode(&self) -> Vec<u8> {
         let origin = &self.origin;
         let bits = [

@@ -1,18 +1,18 @@
-//! Tells the dispatcher that the queue has changed, and from when on to look.
+//! Tells the dispatcher what was added to the schedule.
 //!
-//! Commits become visible in another order than their times: a message that
-//! arrived earlier may show up later. So whoever scans the schedule does not go
-//! on from where it was, but from the earliest time that has been added since.
+//! What was added is told by itself, so that a new message is attempted without a
+//! look at the disk and whatever else waits for its domain. With too much of it
+//! only the places are told from which on to look; with too many of those, that
+//! everything is to be looked at.
 
-use std::collections::HashSet;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::collections::{HashMap, HashSet};
 
-use engine::ShardId;
 use envelope::Domain;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use crate::limits::RETRIED_DOMAINS_MAX;
+use crate::limits::{ADDED_LINES_MAX, ADDED_MAX, RETRIED_DOMAINS_MAX};
+use crate::store::{Due, Line, Place};
 
 /// What is to be tried now, whatever is known about sites that were down.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,32 +29,34 @@ impl Default for Retried {
     }
 }
 
+/// What was added to the schedule.
+#[derive(Debug, Default)]
+pub struct Added {
+    /// By itself, in the order in which it became visible.
+    pub dues: Vec<Due>,
+    /// Beside that: from where on to look.
+    pub lines: HashMap<Line, Place>,
+    /// And that was not all: every line is to be looked at.
+    pub everything: bool,
+}
+
 /// What has changed since somebody looked.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct News {
-    earliest_ms: Vec<AtomicU64>,
+    added: Mutex<Added>,
     retried: Mutex<Retried>,
     changed: Notify,
 }
 
 impl News {
-    pub(crate) fn new(shards: u16) -> Self {
-        Self {
-            earliest_ms: (0..shards).map(|_| AtomicU64::new(u64::MAX)).collect(),
-            retried: Mutex::default(),
-            changed: Notify::new(),
-        }
-    }
-
     /// Returns when something was added to the schedule since the last return. Cancel safe; for one waiter.
     pub async fn wait(&self) {
         self.changed.notified().await;
     }
 
-    /// The earliest time that was added to a shard's schedule since the last call.
-    pub fn take_earliest_ms(&self, shard: ShardId) -> Option<u64> {
-        let earliest = self.earliest_ms.get(usize::from(shard.0))?;
-        Some(earliest.swap(u64::MAX, Ordering::AcqRel)).filter(|&ms| ms != u64::MAX)
+    /// What was added to the schedule since the last call.
+    pub fn take_added(&self) -> Added {
+        std::mem::take(&mut self.added.lock())
     }
 
     /// What was asked to be tried now since the last call: what is known about
@@ -68,10 +70,12 @@ impl News {
         self.changed.notify_one();
     }
 
-    pub(crate) fn add(&self, shard: ShardId, due_ms: u64) {
-        if let Some(earliest) = self.earliest_ms.get(usize::from(shard.0)) {
-            earliest.fetch_min(due_ms, Ordering::AcqRel);
+    pub(crate) fn add(&self, dues: impl IntoIterator<Item = Due>) {
+        let mut added = self.added.lock();
+        for due in dues {
+            added.add(due);
         }
+        drop(added);
         self.wake();
     }
 
@@ -86,5 +90,22 @@ impl News {
         }
         drop(retried);
         self.wake();
+    }
+}
+
+impl Added {
+    fn add(&mut self, due: Due) {
+        if self.dues.len() < ADDED_MAX {
+            self.dues.push(due);
+            return;
+        }
+        let (place, line) = (due.place(), due.line);
+        if let Some(first) = self.lines.get_mut(&line) {
+            *first = place.min(*first);
+        } else if self.lines.len() < ADDED_LINES_MAX {
+            self.lines.insert(line, place);
+        } else {
+            self.everything = true;
+        }
     }
 }

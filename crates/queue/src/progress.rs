@@ -1,8 +1,8 @@
-//! The progress record, version 1: where each recipient stands, and the last attempts.
+//! The progress record, version 1 or 2: where each recipient stands, and the last attempts.
 //!
 //! | field | form |
 //! |---|---|
-//! | version | byte, 1 |
+//! | version | byte: 2 if a person has given something of it another way, else 1 |
 //! | interrupted | varint: attempts in a row that the server's end cut off |
 //! | reasons | varint count, then texts; named below by place, from 1 (0 is none) |
 //! | recipients | varint count, in the envelope's order, then each: |
@@ -16,21 +16,27 @@
 //! | … site | text: whom we spoke to |
 //! | … delivered, deferred, failed | varint each: recipients |
 //! | … reason | varint |
+//! | ways | version 2: varint count, in order of domains, then each: |
+//! | … domain, way | text each; what the way is called is the dispatcher's |
 //!
 //! A lease is not in here: see [`crate::Intent`].
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use engine::ShardId;
 use envelope::{Domain, Envelope};
 use queue_model::State;
 use wire::codec::{DecodeError, Reader, Writer};
 
+use crate::keys;
 use crate::limits::{
     HISTORY_MAX, REASON_BYTES_MAX, REASON_BYTES_MIN, REASONS_BYTES_MAX, SITE_BYTES_MAX,
 };
+use crate::store::Line;
 
 const VERSION: u8 = 1;
+const VERSION_WITH_WAYS: u8 = 2;
 const DELAY_TOLD: u8 = 1;
 
 /// Where one recipient stands.
@@ -72,6 +78,8 @@ pub struct Progress {
     pub recipients: Vec<RecipientProgress>,
     /// The last attempts, oldest first.
     pub history: Vec<Attempt>,
+    /// Domains whose mail a person has given another way, and its name.
+    pub ways: BTreeMap<Domain, Arc<str>>,
 }
 
 impl Progress {
@@ -88,6 +96,7 @@ impl Progress {
             interrupted: 0,
             recipients: vec![recipient; recipients],
             history: Vec::new(),
+            ways: BTreeMap::new(),
         }
     }
 
@@ -99,23 +108,44 @@ impl Progress {
             .all(|recipient| recipient.state.is_final())
     }
 
-    /// The earliest time of each domain that has recipients to attempt.
-    pub(crate) fn schedule<'a>(&self, envelope: &'a Envelope) -> BTreeMap<&'a Domain, u64> {
-        let mut schedule = BTreeMap::new();
+    /// Where the message stands in the schedule: the lines of all domains with
+    /// recipients that have not ended, each with the earliest of their times, or
+    /// [`keys::HELD_MS`] where all of them wait for a person.
+    pub(crate) fn lines(&self, shard: ShardId, envelope: &Envelope) -> BTreeMap<Line, u64> {
+        let mut domains: BTreeMap<&Domain, u64> = BTreeMap::new();
         for (recipient, progress) in envelope.recipients.iter().zip(&self.recipients) {
-            if let Some(due_ms) = progress.state.due_ms() {
-                schedule
-                    .entry(recipient.address.domain())
-                    .and_modify(|earliest: &mut u64| *earliest = due_ms.min(*earliest))
-                    .or_insert(due_ms);
+            if progress.state.is_final() {
+                continue;
             }
+            let due_ms = progress.state.due_ms().map_or(keys::HELD_MS, |due_ms| {
+                // A time that looks like no time would be one for a person.
+                due_ms.min(keys::HELD_MS - 1)
+            });
+            let earliest = domains.entry(recipient.address.domain()).or_insert(due_ms);
+            *earliest = due_ms.min(*earliest);
         }
-        schedule
+        let line = |(domain, due_ms): (&Domain, u64)| {
+            let line = Line {
+                shard,
+                domain: domain.clone(),
+                way: self.ways.get(domain).cloned(),
+            };
+            (line, due_ms)
+        };
+        domains.into_iter().map(line).collect()
     }
 
     /// Keeps a reason within what this record may hold.
     pub(crate) fn fit_reason(&self, reason: &str) -> Arc<str> {
         cut(reason, reason_bytes_max(self.recipients.len())).into()
+    }
+
+    /// Gives a domain's mail another way, or the usual one again.
+    pub(crate) fn reroute(&mut self, domain: &Domain, way: Option<&Arc<str>>) {
+        match way {
+            Some(way) => self.ways.insert(domain.clone(), Arc::clone(way)),
+            None => self.ways.remove(domain),
+        };
     }
 
     pub(crate) fn remember(&mut self, mut attempt: Attempt) {
@@ -159,8 +189,17 @@ impl Progress {
                 .varint(attempt.failed.into())
                 .varint(table.place_of(attempt.reason.as_ref()));
         }
+        let version = if self.ways.is_empty() {
+            VERSION
+        } else {
+            body.varint(self.ways.len() as u64);
+            for (domain, way) in &self.ways {
+                body.text(domain.as_str()).text(way);
+            }
+            VERSION_WITH_WAYS
+        };
         let mut writer = Writer::new();
-        writer.u8(VERSION).varint(self.interrupted.into());
+        writer.u8(version).varint(self.interrupted.into());
         writer.varint(table.texts.len() as u64);
         for text in &table.texts {
             writer.text(text);
@@ -171,20 +210,25 @@ impl Progress {
 
     pub(crate) fn decode(record: &[u8]) -> Result<Self, DecodeError> {
         let mut reader = Reader::new(record);
-        match reader.u8()? {
-            VERSION => {}
+        let version = match reader.u8()? {
+            known @ (VERSION | VERSION_WITH_WAYS) => known,
             other => return Err(DecodeError::Version(other)),
-        }
+        };
         let interrupted = reader.varint32()?;
         let reasons: Vec<Arc<str>> =
             decode_many(&mut reader, |reader| reader.text().map(Arc::from))?;
         let recipients = decode_many(&mut reader, |reader| decode_recipient(reader, &reasons))?;
         let history = decode_many(&mut reader, |reader| decode_attempt(reader, &reasons))?;
+        let ways = match version {
+            VERSION => Vec::new(),
+            _ => decode_many(&mut reader, decode_way)?,
+        };
         reader.finish()?;
         Ok(Self {
             interrupted,
             recipients,
             history,
+            ways: ways.into_iter().collect(),
         })
     }
 }
@@ -263,6 +307,11 @@ fn decode_attempt(reader: &mut Reader<'_>, reasons: &[Arc<str>]) -> Result<Attem
     })
 }
 
+fn decode_way(reader: &mut Reader<'_>) -> Result<(Domain, Arc<str>), DecodeError> {
+    let domain = Domain::parse_or_literal(reader.text()?).map_err(|_| DecodeError::OutOfRange)?;
+    Ok((domain, reader.text()?.into()))
+}
+
 fn decode_reason(
     reader: &mut Reader<'_>,
     reasons: &[Arc<str>],
@@ -318,6 +367,16 @@ mod tests {
             \x01\xc8\x01\x07mx.test\x00\x01\x01\x01";
         assert_eq!(progress().encode(), golden);
         assert_eq!(Progress::decode(golden), Ok(progress()));
+        let mut another_way = progress();
+        let domain = Domain::parse("b.test").expect("a domain");
+        another_way.reroute(&domain, Some(&"mx".into()));
+        let mut golden = golden.to_vec();
+        golden[0] = 2;
+        golden.extend_from_slice(b"\x01\x06b.test\x02mx");
+        assert_eq!(another_way.encode(), golden);
+        assert_eq!(Progress::decode(&golden).as_ref(), Ok(&another_way));
+        another_way.reroute(&domain, None);
+        assert_eq!(another_way, progress());
     }
 
     #[test]

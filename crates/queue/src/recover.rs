@@ -5,6 +5,7 @@
 //! many (RFC 5321 §4.5.3.2.6 wants it so, never the loss). A message that is cut off again and
 //! again may be the cause: it waits longer each time, so that it cannot stop the server for good.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use engine::{Batch, Order, ShardId};
@@ -13,7 +14,7 @@ use queue_model::{Event, QueueId};
 use crate::error::QueueError;
 use crate::intent::Intent;
 use crate::keys;
-use crate::limits::{INTERRUPTED_FREE, INTERRUPTED_WAIT_MAX_MS, INTERRUPTED_WAIT_MS, PAGE};
+use crate::limits::{INTERRUPTED_FREE, INTERRUPTED_WAIT_MAX_MS, INTERRUPTED_WAIT_MS};
 use crate::progress::{Attempt, Progress};
 use crate::store::{Inner, Queue};
 
@@ -138,19 +139,15 @@ fn wait_ms(interrupted: u32) -> u64 {
 
 impl Inner {
     fn count_now(&self, shard: ShardId) -> Result<u64, QueueError> {
-        let (mut start, end) = keys::range(shard, keys::PROGRESS);
+        let (start, end) = keys::range(shard, keys::PROGRESS);
         let mut count = 0;
-        loop {
-            let page = self
-                .engine
-                .snapshot(shard)
-                .scan(&start, &end, Order::Ascending, PAGE)?;
-            count += page.len() as u64;
-            match page.last().filter(|_| page.len() == PAGE) {
-                Some((last, _)) => start = after(last),
-                None => return Ok(count),
-            }
-        }
+        self.engine
+            .snapshot(shard)
+            .visit(&start, &end, &mut |_, _| {
+                count += 1;
+                ControlFlow::Continue(())
+            })?;
+        Ok(count)
     }
 
     /// All intents: there are no more than attempts can be under way at once.

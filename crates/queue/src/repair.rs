@@ -19,7 +19,7 @@ use crate::keys;
 use crate::limits::{ASIDE_BODY_BYTES_MAX, REPAIR_ROUNDS};
 use crate::message::Message;
 use crate::progress::Progress;
-use crate::store::{Inner, Queue};
+use crate::store::{Due, Inner, Queue};
 
 /// Why a repair did not come to its end. What it did before stays done.
 #[derive(Debug, Error)]
@@ -246,18 +246,20 @@ impl Repair<'_> {
             }
         };
         let mut missing = 0;
-        for (domain, due_ms) in progress.schedule(&message.envelope) {
-            let key = keys::due(shard, due_ms, id, domain);
+        for (line, due_ms) in progress.lines(shard, &message.envelope) {
+            let key = keys::due(&line, due_ms, id);
             if records
                 .snapshot
                 .get(&key)
                 .map_err(QueueError::from)?
                 .is_none()
             {
-                batch.put(key, vec![keys::VERSION]);
+                let sender = message.sender_tag();
+                batch.put(key, keys::due_value(sender));
                 missing += 1;
                 let news = Arc::clone(&self.inner.news);
-                batch.on_visible(move |_| news.add(shard, due_ms));
+                let due = Due::new(line, due_ms, id, sender);
+                batch.on_visible(move |_| news.add(due));
             }
         }
         if missing > 0 && what.is_empty() {

@@ -90,40 +90,83 @@ pub enum Start {
     },
 }
 
-/// Recipients of one domain of one message whose time has come.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Due {
-    /// Since when, in milliseconds since 1970.
-    pub due_ms: u64,
-    /// Where the message is.
+/// What waits for one domain in one shard and goes one way, in order of time.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Line {
+    /// The shard.
     pub shard: ShardId,
-    /// Which message.
-    pub id: QueueId,
-    /// Whose recipients.
+    /// The domain.
     pub domain: Domain,
+    /// The way that a person has given it instead of the usual one.
+    pub way: Option<Arc<str>>,
 }
 
-impl Due {
-    /// Its own place in the schedule.
+/// A place in a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Place {
+    /// In milliseconds since 1970.
+    pub due_ms: u64,
+    /// Which message.
+    pub id: QueueId,
+}
+
+impl Place {
+    /// Before everything that is due at `due_ms`.
     #[must_use]
-    pub fn mark(&self) -> DueMark {
-        DueMark(keys::due(self.shard, self.due_ms, self.id, &self.domain))
+    pub fn at(due_ms: u64) -> Self {
+        Self {
+            due_ms,
+            id: QueueId(0),
+        }
     }
 }
 
-/// A place in the schedule of a shard; places of one shard are in the order of their times.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct DueMark(Vec<u8>);
+/// Recipients of one domain of one message, from this time on to be attempted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Due {
+    /// The line that they stand in: their domain, and where the message is.
+    pub line: Line,
+    /// From when on, in milliseconds since 1970.
+    pub due_ms: u64,
+    /// Which message.
+    pub id: QueueId,
+    /// A number for the sender: those with the same one share their turns.
+    pub sender: u32,
+}
 
-/// One page of a shard's schedule.
+impl Due {
+    /// None where only a person makes it due.
+    pub(crate) fn new(line: Line, due_ms: u64, id: QueueId, sender: u32) -> Option<Self> {
+        (due_ms != keys::HELD_MS).then_some(Self {
+            line,
+            due_ms,
+            id,
+            sender,
+        })
+    }
+
+    /// Its place in the line.
+    #[must_use]
+    pub fn place(&self) -> Place {
+        Place {
+            due_ms: self.due_ms,
+            id: self.id,
+        }
+    }
+
+    pub(crate) fn key(&self) -> Vec<u8> {
+        keys::due(&self.line, self.due_ms, self.id)
+    }
+}
+
+/// A part of a line.
 #[derive(Debug, Clone, Default)]
 pub struct DuePage {
     /// In order of their times.
     pub entries: Vec<Due>,
-    /// Where to go on, when there is more that is due.
-    pub more: Option<DueMark>,
-    /// Without more: when the next is due.
-    pub next_ms: Option<u64>,
+    /// What comes next in the line, due or not; none where only a person makes
+    /// the rest due.
+    pub next: Option<Place>,
 }
 
 /// RFC 6710: a message of a higher priority goes as if it had waited for some
@@ -139,7 +182,7 @@ impl Queue {
     #[must_use]
     pub fn new(engine: SharedEngine, blobs: Arc<Blobs>, runtime: Runtime) -> Self {
         let inner = Inner {
-            news: Arc::new(News::new(engine.shards())),
+            news: Arc::default(),
             engine,
             blobs,
             runtime,
@@ -189,39 +232,58 @@ impl Queue {
             .link(batch, shard, message.blob, Owner::Queue(id.0));
         batch.put(key, message.encode());
         batch.put(keys::progress(shard, id), progress.encode());
-        let schedule = progress.schedule(&message.envelope);
-        for (domain, &due_ms) in &schedule {
-            batch.put(keys::due(shard, due_ms, id, domain), vec![keys::VERSION]);
+        let sender = message.sender_tag();
+        let mut dues = Vec::new();
+        for (line, due_ms) in progress.lines(shard, &message.envelope) {
+            batch.put(keys::due(&line, due_ms, id), keys::due_value(sender));
+            dues.extend(Due::new(line, due_ms, id, sender));
         }
-        let earliest = schedule.values().min().copied();
         let (news, count) = (
             Arc::clone(&self.inner.news),
             Arc::clone(&self.inner.messages),
         );
         batch.on_visible(move |_| {
             count.add(1);
-            if let Some(due_ms) = earliest {
-                news.add(shard, due_ms);
-            }
+            news.add(dues);
         });
         id
     }
 
-    /// A page of what is due at `now_ms`, from the mark on or from the earliest.
+    /// What is due at `now_ms` in each of these lines, from its place on; up to
+    /// `limit` of each.
     ///
     /// # Errors
     /// The engine cannot read.
     pub async fn due(
         &self,
-        shard: ShardId,
-        from: Option<DueMark>,
+        lines: Vec<(Line, Place)>,
         now_ms: u64,
         limit: usize,
-    ) -> Result<DuePage, QueueError> {
+    ) -> Result<Vec<DuePage>, QueueError> {
+        let inner = Arc::clone(&self.inner);
+        let read = move || {
+            let pages = lines.iter();
+            pages
+                .map(|(line, from)| inner.due(line, *from, now_ms, limit))
+                .collect()
+        };
+        self.inner.runtime.blocking(read).await
+    }
+
+    /// The lines in which something waits for a time, behind `after` or from the
+    /// first on, with the first place of each; and where to go on, if there is more.
+    ///
+    /// # Errors
+    /// The engine cannot read.
+    pub async fn lines(
+        &self,
+        after: Option<Line>,
+        limit: usize,
+    ) -> Result<(Vec<(Line, Place)>, Option<Line>), QueueError> {
         let inner = Arc::clone(&self.inner);
         self.inner
             .runtime
-            .blocking(move || inner.due(shard, from, now_ms, limit))
+            .blocking(move || inner.lines(after, limit))
             .await
     }
 
@@ -230,14 +292,8 @@ impl Queue {
     /// # Errors
     /// It has left the queue, it is damaged, or the engine cannot read.
     pub async fn message(&self, due: &Due) -> Result<Message, QueueError> {
-        let (message, _) = self.inner.load(due.shard, due.id).await?;
+        let (message, _) = self.inner.load(due.line.shard, due.id).await?;
         Ok(message)
-    }
-
-    /// Where what is due at `ms` begins.
-    #[must_use]
-    pub fn mark(shard: ShardId, ms: u64) -> DueMark {
-        DueMark(keys::due_at(shard, ms))
     }
 
     /// The shards there are.
@@ -329,41 +385,68 @@ impl Inner {
 
     fn due(
         &self,
-        shard: ShardId,
-        from: Option<DueMark>,
+        line: &Line,
+        from: Place,
         now_ms: u64,
         limit: usize,
     ) -> Result<DuePage, QueueError> {
-        let (first, end) = keys::range(shard, keys::DUE);
-        let start = from.map_or(first, |mark| mark.0);
-        let snapshot = self.engine.snapshot(shard);
-        // One more than asked for tells whether there is more, or when the next is due.
+        let start = keys::due(line, from.due_ms, from.id);
+        let end = keys::due(line, keys::HELD_MS, QueueId(0));
+        let snapshot = self.engine.snapshot(line.shard);
+        // One more than asked for tells what comes next.
         let pairs = snapshot.scan(&start, &end, Order::Ascending, limit.saturating_add(1))?;
         let mut page = DuePage::default();
-        for (key, _) in pairs {
-            match keys::time_of_due(&key) {
-                Some(due_ms) if due_ms > now_ms => {
-                    page.next_ms = Some(due_ms);
-                    break;
-                }
-                _ if page.entries.len() >= limit => {
-                    page.more = Some(DueMark(key));
-                    break;
-                }
-                _ => match keys::parse_due(&key) {
-                    Some((due_ms, id, domain)) => {
-                        page.entries.push(Due {
-                            due_ms,
-                            shard,
-                            id,
-                            domain,
-                        });
-                    }
-                    None => self.drop_key(key),
-                },
+        for (key, stored) in pairs {
+            let Some((_, due_ms, id)) = keys::parse_due(&key) else {
+                self.drop_key(key);
+                continue;
+            };
+            if due_ms > now_ms || page.entries.len() >= limit {
+                page.next = Some(Place { due_ms, id });
+                break;
             }
+            let sender = keys::tag_of(&stored.value);
+            page.entries
+                .extend(Due::new(line.clone(), due_ms, id, sender));
         }
         Ok(page)
+    }
+
+    #[allow(clippy::type_complexity)]
+    fn lines(
+        &self,
+        after: Option<Line>,
+        limit: usize,
+    ) -> Result<(Vec<(Line, Place)>, Option<Line>), QueueError> {
+        let mut found = Vec::new();
+        let first = after.as_ref().map_or(0, |line| line.shard.0);
+        let mut from = after.map(|line| keys::after_line(&line));
+        let mut last = None;
+        for shard in (first..self.engine.shards()).map(ShardId) {
+            let (start, end) = keys::range(shard, keys::DUE);
+            let mut start = from.take().unwrap_or(start);
+            let snapshot = self.engine.snapshot(shard);
+            while let Some((key, _)) = snapshot
+                .scan(&start, &end, Order::Ascending, 1)?
+                .into_iter()
+                .next()
+            {
+                let Some((line, due_ms, id)) = keys::parse_due(&key) else {
+                    start = crate::recover::after(&key);
+                    self.drop_key(key);
+                    continue;
+                };
+                if found.len() >= limit {
+                    return Ok((found, last));
+                }
+                start = keys::after_line(&line);
+                last = Some(line.clone());
+                if due_ms != keys::HELD_MS {
+                    found.push((line, Place { due_ms, id }));
+                }
+            }
+        }
+        Ok((found, None))
     }
 
     /// A key of the schedule that nobody understands would be met at every scan.

@@ -14,7 +14,7 @@ use envelope::{Address, Domain, Envelope, Recipient, ReversePath};
 use queue_model::{Event, QueueId};
 use runtime::Runtime;
 
-use crate::{Attempt, Due, NewMessage, Origin, Queue, Settlement, Start};
+use crate::{Attempt, Due, Line, NewMessage, Origin, Place, Queue, Settlement, Start};
 
 const SHARD: ShardId = ShardId(1);
 
@@ -93,13 +93,29 @@ impl World {
         self.engine.submit(batch).expect("taken").done().await;
     }
 
+    /// What is due in all lines, in order of time.
     async fn due(&self) -> Vec<Due> {
-        let now = self.runtime.now().unix_ms;
-        self.queue
-            .due(SHARD, None, now, 100)
-            .await
-            .expect("read")
-            .entries
+        let mut all = Vec::new();
+        let mut after = None;
+        loop {
+            // Small pages, so that going on is tried too.
+            let (lines, next) = self.queue.lines(after, 2).await.expect("read");
+            let now = self.runtime.now().unix_ms;
+            let pages = self.queue.due(lines, now, 1000).await.expect("read");
+            all.extend(pages.into_iter().flat_map(|page| page.entries));
+            after = next;
+            if after.is_none() {
+                break;
+            }
+        }
+        all.sort_by_key(Due::place);
+        all
+    }
+
+    /// The times that were told since the last call.
+    fn told(&self) -> Vec<u64> {
+        let added = self.queue.news().take_added();
+        added.dues.iter().map(|due| due.due_ms).collect()
     }
 
     /// Every key of the queue in any shard, and every link of the queue to a body.
@@ -132,6 +148,14 @@ fn address(text: &str) -> Address {
 
 fn domain(text: &str) -> Domain {
     Domain::parse(text).expect("a domain")
+}
+
+fn line(text: &str) -> Line {
+    Line {
+        shard: SHARD,
+        domain: domain(text),
+        way: None,
+    }
 }
 
 fn settled(place: usize, event: Event) -> Settlement {

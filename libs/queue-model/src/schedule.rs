@@ -47,6 +47,15 @@ impl Schedule {
         step - seed % (step / 4 + 1)
     }
 
+    /// How long to wait where no attempt was made, for a message of this age: about
+    /// as long as attempts would be apart, so that looking at it costs as little.
+    /// Between three quarters of that and the whole of it; `seed` is chance.
+    #[must_use]
+    pub fn patience_ms(&self, age_ms: u64, seed: u64) -> u64 {
+        let step = (age_ms / 2).max(self.first_ms).min(self.max_ms);
+        step - seed % (step / 4 + 1)
+    }
+
     /// How long a message is tried in all.
     #[must_use]
     pub fn lifetime_ms(&self, is_report: bool) -> u64 {
@@ -70,6 +79,15 @@ mod tests {
             let wait = schedule.wait_ms(attempts, seed);
             prop_assert!(wait >= schedule.first_ms * 3 / 4);
             prop_assert!(wait <= schedule.max_ms);
+        }
+
+        #[test]
+        fn patience_grows_with_age_and_stays_within_the_waits(age: u64, more: u32, seed: u64) {
+            let schedule = Schedule::default();
+            let wait = schedule.patience_ms(age, seed);
+            prop_assert!(wait >= schedule.first_ms * 3 / 4 && wait <= schedule.max_ms);
+            let older = age.saturating_add(more.into());
+            prop_assert!(schedule.patience_ms(older, 0) >= schedule.patience_ms(age, 0));
         }
 
         #[test]

@@ -104,12 +104,13 @@ pub(super) async fn act(store: &Store, act: Act, which: Which) -> ActResult {
     let mut acted = Acted::default();
     if which.ids.is_empty() {
         let filter = which.filter()?;
-        acted = store.queue.act_on_all(&filter, act).await.map_err(failed)?;
+        let all = store.queue.act_on_all(&filter, act.clone());
+        acted = all.await.map_err(failed)?;
     }
     for id in which.ids()? {
         let one = store
             .queue
-            .act(id, act)
+            .act(id, act.clone())
             .await
             .map_err(|error| of_queue(id, &error))?;
         acted.changed += one.changed;

@@ -178,3 +178,119 @@ async fn what_is_being_attempted_is_left_alone() {
     drop(lease);
     assert_eq!(world.keys(), Vec::<Vec<u8>>::new());
 }
+
+#[tokio::test]
+async fn lists_by_age_recipient_and_reason_within_a_domains_line() {
+    let world = World::new();
+    let old = world.put(&["bob@there.test"]).await;
+    world.runtime.advance(Duration::from_secs(3600));
+    let half_ms = world.runtime.now().unix_ms;
+    let later = Start::Later {
+        wait_ms: 60_000,
+        reason: "451 Mailbox busy".into(),
+    };
+    let new = world
+        .put_with(&["Eve@there.test", "eve@else.test"], later)
+        .await;
+    let before = Filter {
+        before_ms: Some(half_ms),
+        ..Filter::default()
+    };
+    assert_eq!(listed(&world, &before).await, [old]);
+    let since = Filter {
+        since_ms: Some(half_ms),
+        ..by_domain("there.test")
+    };
+    assert_eq!(listed(&world, &since).await, [new]);
+    let reason = |text: &str| Filter {
+        reason: Some(text.into()),
+        ..Filter::default()
+    };
+    assert_eq!(listed(&world, &reason("mailbox BUSY")).await, [new]);
+    assert!(listed(&world, &reason("full")).await.is_empty());
+    let recipient = Filter {
+        recipient: Some(address("eve@there.test")),
+        ..Filter::default()
+    };
+    assert_eq!(listed(&world, &recipient).await, [new]);
+    let counted = world.queue.count_all(&since).await.expect("read");
+    assert_eq!((counted.messages, counted.changed), (1, 1));
+}
+
+/// The list of a domain is a walk along its line, to its end, whatever moves meanwhile.
+#[tokio::test]
+async fn acts_on_a_domain_meet_each_message_once() {
+    let world = World::new();
+    let count = 700;
+    for n in 0..count {
+        let start = if n % 2 == 0 {
+            Start::Now
+        } else {
+            Start::Later {
+                wait_ms: 60_000,
+                reason: "451".into(),
+            }
+        };
+        world.put_with(&["bob@there.test"], start).await;
+    }
+    world.put(&["bob@else.test"]).await;
+    let there = by_domain("there.test");
+    let on_all = async |act: Act| {
+        let acted = world.queue.act_on_all(&there, act).await.expect("done");
+        (acted.messages, acted.changed)
+    };
+    let all = (count, count);
+    assert_eq!(on_all(Act::Retry).await, all);
+    assert_eq!(on_all(Act::Hold).await, all);
+    assert_eq!(on_all(Act::Hold).await, (0, 0));
+    assert_eq!(world.due().await.len(), 1);
+    let another = || Act::Reroute(Some("mx".into()));
+    assert_eq!(on_all(another()).await, all);
+    assert_eq!(on_all(another()).await, (0, 0));
+    assert_eq!(on_all(Act::Release).await, all);
+    let due = world.due().await;
+    let ways = due
+        .iter()
+        .filter(|due| due.line.way.as_deref() == Some("mx"));
+    assert_eq!((due.len() as u64, ways.count() as u64), (count + 1, count));
+    assert_eq!(world.queue.fsck(SHARD).await.expect("read"), []);
+    let mut from = None;
+    let mut pages = 0;
+    let mut met = std::collections::HashSet::new();
+    loop {
+        let page = world.queue.list(&there, from, 100).await.expect("read");
+        met.extend(page.messages.iter().map(|listed| listed.id));
+        pages += 1;
+        let Some(next) = page.next else { break };
+        from = Some(next.to_string().parse().expect("a page"));
+    }
+    assert_eq!((met.len() as u64, pages), (count, 7));
+    assert_eq!(on_all(Act::Reroute(None)).await, all);
+    assert_eq!(on_all(Act::Remove).await, all);
+    assert_eq!(world.due().await.len(), 1);
+    assert!("00".parse::<crate::PageMark>().is_err());
+    assert!("0001f".parse::<crate::PageMark>().is_err());
+}
+
+#[tokio::test]
+async fn another_way_is_durable_and_goes_with_the_message() {
+    let world = World::new();
+    let id = world.put(&["bob@there.test", "eve@else.test"]).await;
+    let way = Act::Reroute(Some("relay".into()));
+    let acted = world.queue.act_on_all(&by_domain("there.test"), way).await;
+    assert_eq!(acted.expect("done").changed, 1);
+    let world = world.restarted();
+    let shown = world.queue.show(id).await.expect("there");
+    let ways: Vec<_> = shown.progress.ways.iter().collect();
+    assert_eq!(ways.len(), 1);
+    assert_eq!((ways[0].0.as_str(), &**ways[0].1), ("there.test", "relay"));
+    let due = world.due().await;
+    let rerouted = due.iter().find(|due| due.line.way.is_some()).expect("due");
+    let lease = world.queue.lease(rerouted, |d| *d == domain("there.test"));
+    drop(lease.await.expect("read").expect("free"));
+    let told = world.queue.news().take_added().dues;
+    assert!(told.contains(rerouted), "{told:?}");
+    assert_eq!(world.queue.fsck(SHARD).await.expect("read"), []);
+    world.queue.act(id, Act::Remove).await.expect("done");
+    assert_eq!(world.keys(), Vec::<Vec<u8>>::new());
+}

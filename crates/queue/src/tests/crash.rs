@@ -57,7 +57,7 @@ async fn an_outcome_that_is_durable_is_not_attempted_again() {
     );
     let due = world.due().await;
     assert_eq!(due.len(), 1);
-    assert_eq!(due[0].domain, domain("else.test"));
+    assert_eq!(due[0].line, line("else.test"));
 }
 
 #[tokio::test]
@@ -168,12 +168,14 @@ async fn one_damaged_record_is_set_aside_and_the_rest_goes_on() {
 async fn keys_of_the_schedule_that_lead_nowhere_are_removed() {
     let world = World::new();
     let mut batch = Batch::new();
-    let there = domain("there.test");
-    batch.put(crate::keys::due(SHARD, 5, QueueId(9), &there), vec![1]);
-    let mut damaged = crate::keys::due_at(SHARD, 6);
-    damaged.extend_from_slice(b"\0\0\0\0\0\0\0\x07\xff\xfe");
+    batch.put(
+        crate::keys::due(&line("there.test"), 5, QueueId(9)),
+        vec![1],
+    );
+    let mut damaged = crate::keys::space(SHARD, crate::keys::DUE);
+    damaged.extend_from_slice(b"\xff\xfe\0\0\0\0\0\0\0\0\x07\0\0\0\0\0\0\0\x09");
     batch.put(damaged, vec![1]);
-    batch.put(crate::keys::due_at(SHARD, 7), vec![1]);
+    batch.put(crate::keys::space(SHARD, crate::keys::DUE), vec![1]);
     world.engine.submit(batch).expect("taken").done().await;
     for due in world.due().await {
         assert!(

@@ -15,16 +15,13 @@ async fn a_staged_message_is_due_with_its_commit_and_owns_its_body() {
         Start::Now,
     );
     assert!(world.due().await.is_empty());
-    assert_eq!(world.queue.news().take_earliest_ms(SHARD), None);
+    assert_eq!(world.told(), []);
     world.engine.submit(batch).expect("taken").done().await;
     world.queue.news().wait().await;
     let due = world.due().await;
     assert_eq!(due.len(), 1, "one key for the domain");
-    assert_eq!((due[0].id, &due[0].domain), (id, &domain("there.test")));
-    assert_eq!(
-        world.queue.news().take_earliest_ms(SHARD),
-        Some(due[0].due_ms)
-    );
+    assert_eq!((due[0].id, &due[0].line), (id, &line("there.test")));
+    assert_eq!(world.queue.news().take_added().dues, due);
     assert_eq!(world.owners(id), [Owner::Queue(id.0)]);
     assert_eq!(world.queue.count(), 1);
     let shown = world.queue.show(id).await.expect("there");
@@ -79,12 +76,9 @@ async fn a_lease_keeps_others_away_and_gives_back_what_it_drops() {
         other.recipients().next().map(|(place, _, _)| place),
         Some(1)
     );
-    world.queue.news().take_earliest_ms(SHARD);
+    world.told();
     drop((lease, other));
-    assert_eq!(
-        world.queue.news().take_earliest_ms(SHARD),
-        Some(due[0].due_ms)
-    );
+    assert_eq!(world.told(), [due[0].due_ms, due[1].due_ms]);
     assert!(
         world
             .queue
@@ -127,8 +121,9 @@ async fn outcomes_move_the_schedule_and_the_last_ends_the_message() {
     change.commit().await.expect("committed");
     drop(lease);
     assert!(world.due().await.is_empty());
-    let page = world.queue.due(SHARD, None, now, 10).await.expect("read");
-    assert_eq!(page.next_ms, Some(now + 60_000));
+    let (lines, _) = world.queue.lines(None, 10).await.expect("read");
+    assert_eq!(lines.len(), 1, "the others have ended");
+    assert_eq!(lines[0].1.due_ms, now + 60_000);
     let shown = world.queue.show(id).await.expect("there");
     let states: Vec<&str> = shown
         .recipients()
@@ -249,31 +244,34 @@ async fn a_page_tells_where_to_go_on_and_when_the_next_is_due() {
         reason: "451".into(),
     };
     let last = world.put_with(&["bob@there.test"], later).await;
+    let held = Start::Held {
+        reason: "demo".into(),
+    };
+    world.put_with(&["bob@there.test"], held).await;
     let now = world.runtime.now().unix_ms;
-    let (mut seen, mut from) = (Vec::new(), None);
-    loop {
-        let page = world.queue.due(SHARD, from, now, 2).await.expect("read");
-        assert!(page.entries.len() <= 2);
+    let (mut seen, mut from) = (Vec::new(), Place::at(0));
+    let next = loop {
+        let asked = vec![(line("there.test"), from), (line("else.test"), from)];
+        let mut pages = world.queue.due(asked, now, 2).await.expect("read");
+        assert_eq!((pages.len(), pages[1].entries.len()), (2, 0));
+        let page = pages.swap_remove(0);
         seen.extend(page.entries);
-        from = page.more;
-        if from.is_none() {
-            assert!(page.next_ms.expect("one more") > now + 59_000);
-            break;
+        match page.next {
+            Some(next) if next.due_ms <= now => from = next,
+            next => break next,
         }
-    }
+    };
+    let next = next.expect("one more");
+    assert!(next.due_ms > now + 59_000 && next.id == last);
     assert_eq!(seen.len(), 5);
     assert!(seen.is_sorted_by_key(|due| due.due_ms) && seen.iter().all(|due| due.id != last));
-    let mark = Queue::mark(SHARD, seen[3].due_ms);
-    assert_eq!(
-        world
-            .queue
-            .due(SHARD, Some(mark), now, 9)
-            .await
-            .expect("read")
-            .entries
-            .len(),
-        2
-    );
+    let behind = vec![(line("there.test"), next)];
+    let later = world
+        .queue
+        .due(behind, now + 70_000, 9)
+        .await
+        .expect("read");
+    assert_eq!((later[0].entries.len(), later[0].next), (1, None), "held");
 }
 
 #[tokio::test]

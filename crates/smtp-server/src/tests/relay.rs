@@ -206,12 +206,10 @@ async fn rfc_1985_etrn_starts_the_queue_of_a_domain_for_those_who_may_relay() {
     };
     // Both were tried in vain and wait.
     for listed in list().await {
-        let due = world
-            .queue
-            .due(listed.shard, None, u64::MAX, 10)
-            .await
-            .unwrap();
-        let due = due.entries.iter().find(|due| due.id == listed.id).unwrap();
+        let (lines, _) = world.queue.lines(None, 10).await.unwrap();
+        let pages = world.queue.due(lines, u64::MAX - 1, 10).await.unwrap();
+        let mut due = pages.iter().flat_map(|page| &page.entries);
+        let due = due.find(|due| due.id == listed.id).unwrap();
         let lease = world.queue.lease(due, |_| true).await.unwrap().unwrap();
         let settlement = queue::Settlement {
             place: 0,
