@@ -57,6 +57,9 @@ impl Shell {
     }
 
     fn handle(&mut self, event: Event) {
+        if let Event::Burl(url) = &event {
+            return self.fetch(url.clone());
+        }
         if let Event::DataChunk(chunk) = &event {
             assert!(!chunk.is_empty() && self.session.is_receiving());
             self.content.extend_from_slice(chunk);
@@ -120,6 +123,26 @@ impl Shell {
         }
     }
 
+    /// A URL is the octets that it names; a third of them name nothing.
+    fn fetch(&mut self, url: String) {
+        let mut octets = BytesMut::from(url.as_bytes());
+        self.seen.push(format!("Burl {url:?}"));
+        match fuzz::hash(&url, self.knob) % 3 {
+            0 => self.session.reply(&Reply::enhanced(554, (5, 6, 6), "no")),
+            1 => self.session.accept_url(octets.len() as u64),
+            _ => self.session.accept_url(octets.len() as u64 + 1),
+        }
+        for _ in 0..2 {
+            while let Some(event) = self.session.take_url(&mut octets) {
+                self.handle(event);
+            }
+            if self.session.wants_url() {
+                self.session.fail_url(Reply::enhanced(451, (4, 3, 0), "torn"));
+            }
+        }
+        assert!(!self.session.wants_url());
+    }
+
     fn forget(&mut self) {
         self.recipients = 0;
         self.content.clear();
@@ -155,6 +178,7 @@ fuzz_target!(|data: &[u8]| {
     config.prdr = seed & 2 != 0;
     config.binary_mime = seed & 4 != 0;
     config.etrn = seed & 8 != 0;
+    config.burl = seed & 64 != 0;
     config.require_tls = seed & 16 != 0;
     config.wishes = WishOffers {
         hold_seconds_max: (seed & 32 != 0).then_some(86_400),

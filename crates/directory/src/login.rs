@@ -197,6 +197,18 @@ impl Directory {
         Ok(Verdict::Granted(identity, answer))
     }
 
+    /// The account that a login name means, unless it is disabled.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn account_of(&self, login: &str) -> Result<Option<AccountId>, DirectoryError> {
+        let Some(id) = self.inner.find_login(login).await? else {
+            return Ok(None);
+        };
+        let record = self.inner.account_record(id).await?;
+        Ok(record.filter(|record| !record.disabled).map(|_| id))
+    }
+
     /// Did somebody log in well from this address (IPv6: its /64) within a month?
     #[must_use]
     pub fn is_known_address(&self, peer: IpAddr) -> bool {

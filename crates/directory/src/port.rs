@@ -8,6 +8,7 @@
 use crate::error::DirectoryError;
 use crate::login::{AuthFailure, Caller, Verdict};
 use crate::store::Directory;
+use envelope::AccountId;
 use sasl::{Binding, Offer, Question};
 use std::fmt;
 use std::future::Future;
@@ -49,6 +50,16 @@ pub trait Logins: fmt::Debug + Send + Sync {
         question: &'a Question,
         caller: Caller,
     ) -> BoxFuture<'a, Result<Verdict, AuthFailure>>;
+
+    /// The account that a login name means, if it may be used: for those who were
+    /// given its name by somebody who logged in, as a URL of a message has it.
+    ///
+    /// # Errors
+    /// The directory cannot say.
+    fn account_of<'a>(
+        &'a self,
+        login: &'a str,
+    ) -> BoxFuture<'a, Result<Option<AccountId>, DirectoryError>>;
 }
 
 impl Logins for Directory {
@@ -62,6 +73,13 @@ impl Logins for Directory {
         caller: Caller,
     ) -> BoxFuture<'a, Result<Verdict, AuthFailure>> {
         Box::pin(Self::answer(self, question, caller))
+    }
+
+    fn account_of<'a>(
+        &'a self,
+        login: &'a str,
+    ) -> BoxFuture<'a, Result<Option<AccountId>, DirectoryError>> {
+        Box::pin(Self::account_of(self, login))
     }
 }
 
@@ -82,5 +100,12 @@ impl Logins for Unreachable {
         _: Caller,
     ) -> BoxFuture<'a, Result<Verdict, AuthFailure>> {
         Box::pin(async { Err(AuthFailure::Temporary(DirectoryError::Unreachable)) })
+    }
+
+    fn account_of<'a>(
+        &'a self,
+        _: &'a str,
+    ) -> BoxFuture<'a, Result<Option<AccountId>, DirectoryError>> {
+        Box::pin(async { Err(DirectoryError::Unreachable) })
     }
 }

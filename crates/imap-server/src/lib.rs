@@ -4,7 +4,7 @@
 //! listener's [`Config`]. `session` reads, waits and writes; `commands` has one
 //! file per command; `selected` is the mailbox as the client knows it;
 //! `fetch` writes data items; `search` evaluates keys; `list` knows names and
-//! their attributes. The grammar is `imap_proto`'s, the mail `mailstore`'s.
+//! their attributes; `urls` finds what a URL names, for submission too. The grammar is `imap_proto`'s, the mail `mailstore`'s.
 //!
 //! | state | entered by | commands |
 //! |---|---|---|
@@ -33,9 +33,11 @@ mod session;
 mod sessions;
 #[cfg(test)]
 mod tests;
+mod urls;
 
 pub use config::{Config, TlsMode};
 pub use sessions::Sessions;
+pub use urls::{UrlBody, UrlError, UrlReader, Urls};
 
 use blobs::Blobs;
 use directory::Logins;

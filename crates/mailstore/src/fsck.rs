@@ -23,6 +23,7 @@ pub(crate) use lists::bad_pages;
 pub use view::check_view;
 pub use witness::{Acknowledged, Broken, Witness};
 
+use crate::access_keys::AccessKeys;
 use crate::email::EmailRecord;
 use crate::error::StoreError;
 use crate::head::Head;
@@ -133,7 +134,7 @@ pub fn names_blob(
     }))
 }
 
-/// Keys that lie between those that are written.
+/// Keys that lie between those that are written, and records that nothing else refers to.
 pub(crate) fn check_keys(
     snapshot: &dyn Snapshot,
     account: AccountId,
@@ -173,6 +174,11 @@ pub(crate) fn check_keys(
         }
         Ok(())
     })?;
+    if let Some(stored) = snapshot.get(&keys::access_keys(account))?
+        && let Err(error) = AccessKeys::decode(&stored.value)
+    {
+        findings.push(Finding::AccessKeys(error.to_string()));
+    }
     let (start, end) = keys::log_after(account, ModSeq(0));
     for_each(snapshot, start, &end, |key, _| {
         if keys::modseq_of(&key).is_none() {

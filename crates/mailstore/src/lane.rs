@@ -495,6 +495,18 @@ impl Lane {
         submit(&shared, vec![self], batch)
     }
 
+    /// Submits records beside the account's state, with the condition that the account is
+    /// as this lane found it, and lets the lane go. Nothing may be staged.
+    pub(crate) fn submit_beside(mut self, mut batch: Batch) -> Result<Ticket, SubmitError> {
+        debug_assert!(self.is_clean());
+        self.expect_head(&mut batch);
+        let submitted = self.account.shared.engine.submit(batch);
+        if let Err(SubmitError::Conflict { key, .. }) = &submitted {
+            self.tip.stale |= *key == keys::head(self.account.id());
+        }
+        submitted
+    }
+
     /// The batch counts only while the account is as this lane found it.
     fn expect_head(&self, batch: &mut Batch) {
         let head = keys::head(self.account.id());

@@ -29,6 +29,7 @@
 
 #![forbid(unsafe_code)]
 
+mod access_keys;
 mod account;
 mod cache;
 mod changes;
@@ -57,6 +58,7 @@ mod store;
 #[cfg(test)]
 mod tests;
 
+pub use access_keys::AccessKey;
 pub use account::Account;
 pub use changes::{Changes, ChangesError};
 pub use email::{EmailRecord, InternalDate, NewEmail};

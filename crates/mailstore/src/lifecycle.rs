@@ -50,11 +50,10 @@ impl Mailstore {
             Ok(held) => {
                 let mut tip = held.lane.lock().await;
                 tip.gone = true;
-                let modseq = tip.view.modseq();
-                drop(tip);
                 // What was submitted must be in the snapshot to be found, and
                 // nobody may write more.
-                held.settled(modseq).await;
+                held.settle_all(&mut tip).await;
+                drop(tip);
                 drop(held.checkpointing.lock().await);
                 drop(held.reaping.lock().await);
             }

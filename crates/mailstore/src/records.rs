@@ -40,8 +40,8 @@ pub fn body_of(key: &[u8], record: &Bytes) -> Result<Option<BodyUse>, RecordErro
 /// Stands for an account's state: while it stays the same, nothing that counts
 /// has changed in the account's records. None if there is no such account.
 ///
-/// Made of the head, which every change writes, and of the roots, which
-/// checkpoints and the reaper write. Whoever adds a record that can change without these adds
+/// Made of the head, which every change writes, of the roots, which
+/// checkpoints and the reaper write, and of the access keys. Whoever adds a record that can change without these adds
 /// it here.
 ///
 /// # Errors
@@ -61,5 +61,9 @@ pub fn state_mark(
             None => mark.varint(0),
         };
     }
+    match snapshot.get(&keys::access_keys(account))? {
+        Some(keys) => mark.varint(keys.version.0),
+        None => mark.varint(0),
+    };
     Ok(Some(mark.finish()))
 }

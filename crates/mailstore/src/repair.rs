@@ -218,6 +218,7 @@ fn is_of_state(finding: &Finding) -> bool {
         | Finding::UidValidity(_)
         | Finding::Twice(..)
         | Finding::List(..)
+        | Finding::AccessKeys(_)
         | Finding::StrangeKey(_) => true,
         Finding::NoRecord { .. }
         | Finding::RecordDamaged(..)

@@ -5,7 +5,7 @@ use deliver::{Outcome, Protocol, Reason, Route, TlsPolicy};
 use directory::Directory;
 use dispatch::{BoxFuture, Local, LocalCopy, NotTurned, Routes, Site, SmartHost, Together, Way};
 use engine::{Batch, CommitNo};
-use envelope::{Address, Domain, Reply};
+use envelope::{AccountId, Address, Domain, Reply};
 use intake::{Alongside, Intake, Queued};
 use policy::primary::{Known, Primary};
 use policy::rules::{Asked, CurrentRules, DomainWay, Login, Origin, domain_way};
@@ -13,7 +13,7 @@ use queue::{Message, QueueError};
 use runtime::net::Conn;
 use sasl::Credentials;
 use settings::rules::{Question, Transport, TransportKind, TransportTls};
-use smtp_server::TurnRefusal;
+use smtp_server::{TurnRefusal, UrlOctets, UrlRefusal};
 
 /// Which way mail goes, by the rules in force.
 pub(crate) struct RoutesByRules {
@@ -286,5 +286,48 @@ impl Alongside for QueuePart<'_> {
 
     fn commit(&mut self) -> BoxFuture<'_, bool> {
         self.0.commit()
+    }
+}
+
+/// What BURL names lies in the mailboxes that the IMAP face serves.
+#[derive(Debug)]
+pub(crate) struct UrlsByImap(pub(crate) imap_server::Urls);
+
+impl smtp_server::Urls for UrlsByImap {
+    fn open<'a>(
+        &'a self,
+        url: &'a str,
+        account: AccountId,
+    ) -> policy::primary::BoxFuture<'a, Result<Box<dyn UrlOctets>, UrlRefusal>> {
+        use imap_server::{UrlError, UrlReader};
+        Box::pin(async move {
+            match self.0.open(url, UrlReader::Submission(account)).await {
+                Ok(body) => Ok(Box::new(OctetsByImap(body)) as Box<dyn UrlOctets>),
+                Err(UrlError::Invalid(why)) => Err(UrlRefusal::Invalid(why)),
+                Err(UrlError::Elsewhere) => Err(UrlRefusal::Elsewhere),
+                Err(UrlError::Refused) => Err(UrlRefusal::Refused),
+                Err(UrlError::Unavailable(error)) => {
+                    tracing::error!(%account, %error, "a URL cannot be read");
+                    Err(UrlRefusal::Trouble)
+                }
+            }
+        })
+    }
+}
+
+struct OctetsByImap(imap_server::UrlBody);
+
+impl UrlOctets for OctetsByImap {
+    fn size(&self) -> u64 {
+        self.0.size()
+    }
+
+    fn next_piece(&mut self) -> policy::primary::BoxFuture<'_, Option<bytes::Bytes>> {
+        Box::pin(async {
+            self.0.next_piece().await.unwrap_or_else(|error| {
+                tracing::error!(%error, "what a URL names cannot be read to its end");
+                None
+            })
+        })
     }
 }

@@ -54,6 +54,7 @@ impl Config {
             // gives as its address may be somebody else's.
             protocol.dsn = true;
             protocol.binary_mime = true;
+            protocol.burl = true;
             protocol.wishes = WishOffers {
                 hold_seconds_max: Some(limits::HOLD_MAX.as_secs()),
                 deliver_by: true,
@@ -115,7 +116,10 @@ impl Config {
     /// On-demand mail relay (RFC 2645): logins and ATRN, and no mail.
     #[must_use]
     pub fn for_atrn(self) -> Self {
-        self.change(|protocol| protocol.atrn = true)
+        self.change(|protocol| {
+            protocol.atrn = true;
+            protocol.burl = false;
+        })
     }
 
     /// Submission by a program of this machine, over a socket that says which user's.
@@ -125,6 +129,7 @@ impl Config {
         self.change(|protocol| {
             protocol.auth = AuthOffer::Never;
             protocol.auth_required = false;
+            protocol.burl = false;
         })
     }
 

@@ -4,7 +4,7 @@
 //! listener's [`Config`]. `session` reads, waits and writes; `transaction` turns
 //! the events of `smtp_proto`'s machine into questions to `policy`, `directory`
 //! and `intake`, and their answers into replies; `inquiry` answers VRFY and
-//! EXPN; `ruling` asks the operator's rules about a transaction; `deadline` says how long a client may take.
+//! EXPN; `burl` takes messages by URL; `ruling` asks the operator's rules about a transaction; `deadline` says how long a client may take.
 //!
 //! Not here: the protocol (`smtp_proto`), who may send what to whom (`policy`),
 //! what becomes of a message (`intake`), limits on connections (the wiring).
@@ -16,6 +16,7 @@
 #![forbid(unsafe_code)]
 
 mod atrn;
+mod burl;
 mod config;
 mod deadline;
 mod etrn;
@@ -28,6 +29,7 @@ mod tests;
 mod transaction;
 
 pub use atrn::{Turn, TurnRefusal, Turning};
+pub use burl::{UrlOctets, UrlRefusal, Urls};
 pub use config::{Config, TlsMode};
 pub use etrn::Etrn;
 pub use smtp_proto::server::Role;
@@ -60,6 +62,8 @@ pub struct Ports {
     pub etrn: Etrn,
     /// Where ATRN leads; without it there is none.
     pub turn: Option<Arc<dyn Turn>>,
+    /// Where BURL's messages are; without it every URL is refused.
+    pub urls: Option<Arc<dyn Urls>>,
     /// Counters.
     pub metrics: Arc<Metrics>,
 }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod atrn;
+mod burl;
 mod dialogues;
 mod door;
 mod down;
@@ -156,6 +157,7 @@ impl World {
             intake: Intake::new(intake_ports, options),
             etrn: crate::Etrn::new(queue.clone()),
             turn: Some(Arc::new(atrn::Fetching)),
+            urls: Some(Arc::new(burl::Letters)),
             metrics,
         });
         let world = Self {

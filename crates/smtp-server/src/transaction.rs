@@ -151,6 +151,7 @@ impl Session {
             Event::Mail(mail) => self.mail(mail).await,
             Event::Rcpt(rcpt) => self.rcpt(rcpt).await,
             Event::DataStart => self.data_start().await,
+            Event::Burl(url) => Box::pin(self.burl(&url)).await,
             Event::DataChunk(chunk) => {
                 self.deadlines.data_grows(chunk.len());
                 if let Some(receiving) = &mut self.client.receiving {

@@ -145,6 +145,46 @@ pub enum Command {
     },
     /// ID: the client's fields, if it gives any (RFC 2971).
     Id(Vec<(String, Option<String>)>),
+    /// GENURLAUTH (RFC 4467 §8): at least one.
+    GenUrlAuth(Vec<UrlRump>),
+    /// URLFETCH (RFC 4467 §8, RFC 5524 §3): at least one.
+    UrlFetch(Vec<UrlFetch>),
+    /// RESETKEY (RFC 4467 §8).
+    ResetKey {
+        /// Whose key; all mailboxes' where none is named.
+        mailbox: Option<MailboxName>,
+        /// In capitals.
+        mechanisms: Vec<String>,
+    },
+}
+
+/// A URL to be authorized. It is not checked to be one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UrlRump {
+    /// As it was written.
+    pub url: String,
+    /// In capitals.
+    pub mechanism: String,
+}
+
+/// A URL to be fetched. It is not checked to be one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UrlFetch {
+    /// As it was written.
+    pub url: String,
+    /// What of it in the form of RFC 5524, each once; none in the form of RFC 4467.
+    pub items: Option<Vec<UrlFetchItem>>,
+}
+
+/// What URLFETCH can give (RFC 5524 §3.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UrlFetchItem {
+    /// BODY: as it stands in the message.
+    Body,
+    /// BINARY: with its transfer encoding undone.
+    Binary,
+    /// BODYPARTSTRUCTURE
+    BodyPartStructure,
 }
 
 impl Command {
@@ -184,6 +224,9 @@ impl Command {
             Self::Copy { .. } => "COPY",
             Self::Move { .. } => "MOVE",
             Self::Id(_) => "ID",
+            Self::GenUrlAuth(_) => "GENURLAUTH",
+            Self::UrlFetch(_) => "URLFETCH",
+            Self::ResetKey { .. } => "RESETKEY",
         }
     }
 }

@@ -30,10 +30,11 @@ mod parse;
 pub mod response;
 pub mod search;
 pub mod sequence;
+pub mod url;
 
 pub use command::{
     AppendHead, Command, ListCommand, Qresync, ReturnOption, SelectCommand, SelectionOption,
-    SpecialUse, StatusItem, StoreAction, StoreCommand, Tag,
+    SpecialUse, StatusItem, StoreAction, StoreCommand, Tag, UrlFetch, UrlFetchItem, UrlRump,
 };
 pub use date::{Date, DateTime};
 pub use fetch::{FetchCommand, FetchItem, Partial, Section, SectionText};
@@ -44,3 +45,4 @@ pub use mailbox_name::{MailboxName, NameError, NameForm};
 pub use parse::{ErrorKind, ParseError, parse_append_head, parse_command};
 pub use search::{ReturnItem, SearchCommand, SearchKey};
 pub use sequence::{SequenceRange, SequenceSet};
+pub use url::{ImapUrl, UrlAccess, UrlAuth, UrlServer, UrlToken};

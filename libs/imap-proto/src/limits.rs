@@ -39,5 +39,9 @@ pub const PATTERNS_BYTES_MAX: usize = 64 * 1024;
 pub const QUOTED_BYTES_MAX: usize = 1000;
 /// Pairs of ID (RFC 2971 §3.3).
 pub const ID_PAIRS_MAX: usize = 30;
+/// Longest URL (RFC 5092 sets no limit).
+pub const URL_BYTES_MAX: usize = 8 * 1024;
+/// URLs of one GENURLAUTH or URLFETCH.
+pub const URLS_PER_COMMAND_MAX: usize = 100;
 /// Bytes of an object's id (RFC 8474 §7).
 pub const OBJECT_ID_BYTES_MAX: usize = 255;

@@ -109,6 +109,8 @@ impl Code {
     pub const UNKNOWN_CTE: Self = Self::Plain("UNKNOWN-CTE");
     /// USEATTR
     pub const USE_ATTR: Self = Self::Plain("USEATTR");
+    /// URLMECH with the one mechanism there is (RFC 4467 §8)
+    pub const URL_MECH: Self = Self::Plain("URLMECH INTERNAL");
 
     fn write(&self, out: &mut Vec<u8>) {
         match self {

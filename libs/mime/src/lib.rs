@@ -2,6 +2,7 @@
 //!
 //! * [`Indexer`] – fed a message in any pieces, gives its [`Digest`]: ENVELOPE,
 //!   BODY, BODYSTRUCTURE, preview, cached fields and the [`PartIndex`]
+//! * [`structure_at`] – one part's BODYSTRUCTURE
 //! * [`section`], [`part_at`] – which bytes `BODY[…]` means, for a message that is
 //!   a record's prefix followed by the indexed bytes
 //! * [`HeaderReader`], [`header_fields`], [`unfold`] – header blocks
@@ -39,6 +40,7 @@ mod preview;
 mod section;
 mod stored;
 mod structure;
+mod structure_at;
 pub mod subject;
 #[cfg(test)]
 mod tests;
@@ -57,6 +59,7 @@ pub use line_ends::normalise_line_ends;
 pub use part::{Disposition, Part, PartIndex, PartKind};
 pub use section::{SectionSpec, SectionText, part_at, section};
 pub use stored::{StoredDigest, StoredFields};
+pub use structure_at::{decoded_structure, structure_at};
 pub use transfer::Encoding;
 
 /// The digest of a whole message, with the default limits.

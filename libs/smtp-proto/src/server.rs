@@ -68,6 +68,9 @@ pub struct Config {
     pub etrn: bool,
     /// It is a port for on-demand mail relay (RFC 2645): ATRN is done, mail is not taken.
     pub atrn: bool,
+    /// BURL is offered to who has logged in (RFC 4468): messages, or parts of them, come
+    /// from the mailboxes of this very server.
+    pub burl: bool,
     /// What may be wished for a message's way.
     pub wishes: WishOffers,
 }
@@ -90,6 +93,7 @@ impl Config {
             prdr: false,
             etrn: false,
             atrn: false,
+            burl: false,
             wishes: WishOffers::default(),
         }
     }

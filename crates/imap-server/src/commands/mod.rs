@@ -22,6 +22,7 @@ mod starttls;
 mod status;
 mod store;
 mod subscribe;
+mod url;
 
 use crate::capability::capabilities;
 use crate::reply::{Ended, Executed, Reply, SyncMode};
@@ -71,6 +72,12 @@ async fn dispatch(session: &mut Session, tag: &Tag, command: Command) -> Execute
         Command::Authenticate { mechanism, initial } => {
             login::authenticate(session, &mechanism, initial.as_deref()).await
         }
+        Command::GenUrlAuth(rumps) => url::generate(session, &rumps).await,
+        Command::UrlFetch(urls) => url::fetch(session, &urls).await,
+        Command::ResetKey {
+            mailbox,
+            mechanisms,
+        } => url::reset(session, mailbox.as_ref(), &mechanisms).await,
         Command::Enable(names) => Ok(enable::run(session, &names)),
         Command::Select(select) => select::run(session, &select, select::Access::ReadWrite).await,
         Command::Examine(select) => select::run(session, &select, select::Access::ReadOnly).await,

@@ -24,6 +24,7 @@ struct Source<'a> {
 struct Measured {
     size: u64,
     has_nul: bool,
+    is_ascii: bool,
 }
 
 enum Found<'a> {
@@ -112,6 +113,21 @@ pub(super) async fn write(
     stream(session, message, &source, skip, wanted).await
 }
 
+/// A part's size once its encoding is undone, and the encoding that it then needs.
+/// None if that cannot be done.
+pub(crate) async fn decoded(message: &Message<'_>, part: &[u32]) -> Option<(u64, &'static str)> {
+    let Found::Part(source) = find(message, part) else {
+        return None;
+    };
+    let measured = measure(message, &source).await.ok()?;
+    let encoding = match (measured.has_nul, measured.is_ascii) {
+        (true, _) => "binary",
+        (false, false) => "8bit",
+        (false, true) => "7bit",
+    };
+    Some((measured.size, encoding))
+}
+
 fn find<'a>(message: &Message<'a>, part: &[u32]) -> Found<'a> {
     let Some((record, digest)) = message.record else {
         return Found::NoPart;
@@ -148,6 +164,7 @@ async fn measure(message: &Message<'_>, source: &Source<'_>) -> Result<Measured,
     let mut measured = Measured {
         size: 0,
         has_nul: false,
+        is_ascii: true,
     };
     let mut reader = message
         .account
@@ -167,6 +184,7 @@ impl Measured {
     fn add(&mut self, decoded: &mut Vec<u8>) {
         self.size += decoded.len() as u64;
         self.has_nul |= decoded.contains(&0);
+        self.is_ascii &= decoded.is_ascii();
         decoded.clear();
     }
 }

@@ -10,6 +10,8 @@
 mod binary;
 mod body;
 
+pub(crate) use binary::decoded;
+
 use crate::object_id;
 use crate::reply::Ended;
 use crate::selected::Selected;
@@ -102,7 +104,7 @@ fn begin(out: &mut Vec<u8>, number: u32) {
     out.extend_from_slice(b" FETCH (");
 }
 
-async fn write_item(
+pub(crate) async fn write_item(
     session: &mut Session,
     message: &Message<'_>,
     item: &FetchItem,

@@ -16,6 +16,7 @@ mod rev2;
 mod search;
 mod storm;
 mod updates;
+mod url;
 
 use crate::{Config, Ports, Sessions, TlsMode, serve};
 use blobs::Blobs;
@@ -33,6 +34,7 @@ use std::sync::Arc;
 struct World {
     runtime: Runtime,
     ports: Arc<Ports>,
+    directory: Directory,
 }
 
 impl World {
@@ -72,26 +74,40 @@ impl World {
         );
         let domain = Domain::parse("demo.test").expect("valid");
         directory.domain_add(&domain, None).await.expect("added");
-        let store = mailstore.clone();
-        let stage = move |batch: &mut engine::Batch, id| {
-            let made = store.create_account(batch, id, quota);
-            made.map_err(|error| error.to_string())
-        };
-        let address = Address::parse("bob@demo.test").expect("valid");
-        let new = NewAccount::new(address, Some(Secret::from("pass word")));
-        directory.account_add(new, &stage).await.expect("added");
         let ports = Ports {
             mailstore,
             blobs,
-            logins: Arc::new(directory),
+            logins: Arc::new(directory.clone()),
             runtime: runtime.clone(),
             metrics: Arc::new(Metrics::new()),
             sessions,
         };
-        Self {
+        let world = Self {
             runtime,
             ports: Arc::new(ports),
-        }
+            directory,
+        };
+        world.account_with("bob", quota).await;
+        world
+    }
+
+    /// Another account, with bob's password.
+    async fn account(&self, name: &str) {
+        self.account_with(name, QuotaLimits::default()).await;
+    }
+
+    async fn account_with(&self, name: &str, quota: QuotaLimits) {
+        let store = self.ports.mailstore.clone();
+        let stage = move |batch: &mut engine::Batch, id| {
+            let made = store.create_account(batch, id, quota);
+            made.map_err(|error| error.to_string())
+        };
+        let address = Address::parse(&format!("{name}@demo.test")).expect("valid");
+        let new = NewAccount::new(address, Some(Secret::from("pass word")));
+        self.directory
+            .account_add(new, &stage)
+            .await
+            .expect("added");
     }
 
     /// A connection that may log in without TLS, its greeting still to come.
@@ -118,9 +134,16 @@ impl World {
 
     /// Logged in.
     async fn bob(&self) -> Client {
+        self.login("bob").await
+    }
+
+    /// Logged in as another.
+    async fn login(&self, name: &str) -> Client {
         let mut client = self.connect();
         client.hear().await;
-        client.ok("LOGIN bob@demo.test \"pass word\"").await;
+        client
+            .ok(&format!("LOGIN {name}@demo.test \"pass word\""))
+            .await;
         client
     }
 

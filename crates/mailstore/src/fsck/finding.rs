@@ -57,6 +57,8 @@ pub enum Finding {
     Orphan(EmailId),
     /// A page of lists differs from the emails' records, or does not decode.
     List(u64, String),
+    /// The record of access keys does not decode.
+    AccessKeys(String),
     /// A key that this program does not write.
     StrangeKey(Vec<u8>),
     /// There are more findings than are told.
@@ -111,6 +113,7 @@ impl fmt::Display for Finding {
                 write!(f, "email {email} is in no mailbox and was never expunged")
             }
             Self::List(page, why) => write!(f, "page {page} of the lists is wrong: {why}"),
+            Self::AccessKeys(why) => write!(f, "the keys of URLs are damaged: {why}"),
             Self::StrangeKey(key) => write!(
                 f,
                 "the key {} is none of an account",
@@ -235,6 +238,12 @@ impl Finding {
                 Repair::Rebuild,
                 "lists may show senders, subjects or dates wrongly; the messages are whole",
             ),
+            Self::AccessKeys(_) => (
+                Checker::RecordReadable,
+                Wrong,
+                Repair::SetAside,
+                "URLs of messages can't be made or used; a repair begins anew, and those that were made are worth nothing",
+            ),
             Self::StrangeKey(_) => (
                 Checker::KeyKnown,
                 Leftover,
@@ -276,6 +285,7 @@ impl Finding {
             | Self::Orphan(email)
             | Self::Twice(_, email) => keys::email(account, *email),
             Self::List(page, _) => keys::list(account, *page),
+            Self::AccessKeys(_) => keys::access_keys(account),
             Self::StrangeKey(key) => key.clone(),
             Self::Counters(_)
             | Self::UidOrder(..)

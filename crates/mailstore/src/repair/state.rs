@@ -78,7 +78,7 @@ pub(super) fn mend(
     Ok(commits.ticket)
 }
 
-/// Keys that this program does not write.
+/// Keys that this program does not write, and access keys that it can't read.
 fn strange_keys(
     repair: &mut Repair<'_>,
     snapshot: &dyn Snapshot,
@@ -87,15 +87,20 @@ fn strange_keys(
     let mut found = Findings::default();
     check_keys(snapshot, repair.account, &mut found)?;
     for finding in found.into_vec() {
-        let Finding::StrangeKey(key) = &finding else {
+        let (checker, key) = match &finding {
+            Finding::StrangeKey(key) => (Checker::KeyKnown, key.clone()),
+            Finding::AccessKeys(_) => {
+                let key = keys::access_keys(repair.account);
+                (Checker::RecordReadable, key)
+            }
+            _ => continue,
+        };
+        let Some(stored) = snapshot.get(&key)? else {
             continue;
         };
-        let Some(stored) = snapshot.get(key)? else {
-            continue;
-        };
-        repair.keep(Checker::KeyKnown, key, &stored.value, &finding.to_string())?;
-        repair.told(Checker::KeyKnown, format!("set aside: {finding}"));
-        commits.batch.delete(key.clone());
+        repair.keep(checker, &key, &stored.value, &finding.to_string())?;
+        repair.told(checker, format!("set aside: {finding}"));
+        commits.batch.delete(key);
         commits.submit_if_full()?;
     }
     Ok(())

@@ -15,6 +15,7 @@ use smtp_server::Role;
 
 use super::accept::Hall;
 use super::door;
+use crate::bind::UrlsByImap;
 use crate::store::Store;
 
 const SMTP_BANNED: &str = "421 4.7.1 this server's operator has banned your address\r\n";
@@ -132,6 +133,11 @@ impl<'a> Faces<'a> {
                 intake: intake.clone(),
                 etrn: smtp_server::Etrn::new(store.queue.clone()),
                 turn: Some(others.turn.clone()),
+                urls: Some(Arc::new(UrlsByImap(imap_server::Urls::new(
+                    store.mailstore.clone(),
+                    Arc::new(store.directory.clone()),
+                    runtime.clone(),
+                )))),
                 policy: Arc::new(policy),
                 logins: Arc::new(store.directory.clone()),
                 directory: store.directory.clone(),

@@ -106,7 +106,7 @@ fn item_or_macro(cursor: &mut Cursor<'_>) -> Parsed<Vec<FetchItem>> {
 /// section-spec = section-msgtext / (section-part ["." section-text])
 /// section-text = section-msgtext / "MIME"
 /// ```
-fn section(cursor: &mut Cursor<'_>) -> Parsed<Section> {
+pub(crate) fn section(cursor: &mut Cursor<'_>) -> Parsed<Section> {
     cursor.expect(b'[', "a section begins with [")?;
     let (part, more) = part(cursor)?;
     let mut text = SectionText::Whole;

@@ -11,8 +11,10 @@ mod login;
 mod search;
 mod sequence;
 mod store;
+mod url;
 
 pub use append::parse_append_head;
+pub(crate) use fetch::section;
 
 use crate::command::{Command, Qresync, SelectCommand, SpecialUse, StatusItem, Tag};
 use crate::cursor::{Cursor, Parsed, syntax};
@@ -131,6 +133,9 @@ fn parse_body(cursor: &mut Cursor<'_>, form: NameForm) -> Parsed<Command> {
             Command::Move { uid, set, mailbox }
         }
         ("ID", false) => id(cursor)?,
+        ("GENURLAUTH", false) => url::generate(cursor)?,
+        ("URLFETCH", false) => url::fetch(cursor)?,
+        ("RESETKEY", false) => url::reset(cursor, form)?,
         // Its head was looked for by the framer and not found.
         ("APPEND", false) => return syntax("APPEND takes a mailbox, flags, a date and a literal"),
         _ => return Err(ErrorKind::UnknownCommand),

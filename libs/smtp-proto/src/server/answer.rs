@@ -111,6 +111,9 @@ pub(super) mod fixed {
     pub(in super::super) fn bad_chunk() -> Reply {
         reply(501, (5, 5, 4), "syntax: BDAT size [LAST]")
     }
+    pub(in super::super) fn bad_url() -> Reply {
+        reply(501, (5, 5, 4), "syntax: BURL url [LAST]")
+    }
     pub(in super::super) fn too_big() -> Reply {
         reply(552, (5, 3, 4), "the message is too big")
     }

@@ -30,6 +30,7 @@ pub(super) enum Verb {
     Rcpt,
     Data,
     Bdat,
+    Burl,
     Rset,
     Noop,
     Quit,
@@ -45,7 +46,7 @@ pub(super) enum Verb {
     Unknown,
 }
 
-const VERBS: [(&str, Verb); 22] = [
+const VERBS: [(&str, Verb); 23] = [
     ("HELO", Verb::Helo),
     ("EHLO", Verb::Ehlo),
     ("LHLO", Verb::Lhlo),
@@ -53,6 +54,7 @@ const VERBS: [(&str, Verb); 22] = [
     ("RCPT", Verb::Rcpt),
     ("DATA", Verb::Data),
     ("BDAT", Verb::Bdat),
+    ("BURL", Verb::Burl),
     ("RSET", Verb::Rset),
     ("NOOP", Verb::Noop),
     ("QUIT", Verb::Quit),
@@ -379,4 +381,18 @@ pub(super) fn parse_bdat(argument: &str) -> Option<(u64, bool)> {
     let valid =
         words.next().is_none() && digits.len() <= 20 && digits.bytes().all(|b| b.is_ascii_digit());
     valid.then(|| digits.parse().ok().map(|size| (size, last)))?
+}
+
+/// BURL's argument: an absolute URL, and whether it is the last piece (RFC 4468 §3.1). What the
+/// URL names is not looked at here.
+pub(super) fn parse_burl(argument: &str) -> Option<(&str, bool)> {
+    let mut words = argument.split([' ', '\t']).filter(|word| !word.is_empty());
+    let url = words.next()?;
+    let last = match words.next() {
+        None => false,
+        Some(word) if word.eq_ignore_ascii_case("LAST") => true,
+        Some(_) => return None,
+    };
+    let valid = words.next().is_none() && url.contains(':');
+    valid.then_some((url, last))
 }

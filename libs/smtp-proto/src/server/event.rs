@@ -32,8 +32,12 @@ pub enum Event {
     Mail(Mail),
     /// † RCPT.
     Rcpt(Rcpt),
-    /// † DATA, or the first BDAT. When it is refused, no data follows.
+    /// † DATA, or the first BDAT or BURL. When it is refused, no data follows.
     DataStart,
+    /// † BURL: octets of the message are those that this URL names.
+    /// [`Session::accept_url`](super::Session::accept_url) says how many they are, and
+    /// [`Session::take_url`](super::Session::take_url) takes them; a refusal ends the message.
+    Burl(String),
     /// A piece of the message, with CRLF lines, dots unstuffed.
     DataChunk(Bytes),
     /// † The message is complete. LMTP, and where PRDR was asked for: answer by

@@ -10,8 +10,8 @@
 //! | greeted | hello, NOOP, HELP, VRFY, RSET, STARTTLS*, QUIT |
 //! | hello said | + AUTH, MAIL, STARTTLS |
 //! | MAIL accepted | + RCPT; not MAIL, AUTH, STARTTLS |
-//! | RCPT accepted | + DATA, BDAT |
-//! | BDAT begun | BDAT, NOOP, RSET, QUIT |
+//! | RCPT accepted | + DATA, BDAT, BURL |
+//! | BDAT or BURL begun | BDAT, BURL, NOOP, RSET, QUIT |
 //!
 //! Not here: time, sockets, TLS, who exists, who may relay.
 
@@ -44,6 +44,8 @@ enum Phase {
     Auth(Box<Exchange>),
     /// `receiving` takes the octets.
     Data,
+    /// `receiving` takes the octets of a URL, which the shell has.
+    Url,
     /// The octets of a BDAT chunk that nobody wants, and what to say then.
     DiscardChunk(u64, Box<Reply>),
     Closing(CloseReason),
@@ -60,14 +62,25 @@ enum Pending {
         prdr: bool,
     },
     Rcpt,
-    DataStart {
-        chunk: Option<(u64, bool)>,
-    },
+    DataStart(Begin),
+    /// BURL; it is the last piece.
+    Url(bool),
     DataEnd,
     Inquiry,
     XClient,
     Etrn,
     Atrn,
+}
+
+/// How a message begins.
+#[derive(Debug)]
+enum Begin {
+    /// DATA
+    Data,
+    /// BDAT: the chunk's size, and whether it is the last.
+    Chunk(u64, bool),
+    /// BURL: what it names, and whether it is the last piece.
+    Url(String, bool),
 }
 
 /// Why there is no command line to work off.
@@ -116,6 +129,8 @@ pub struct Session {
     transaction: Option<Transaction>,
     receiving: Option<Box<Receiving>>,
     phase: Phase,
+    /// [`Event::Burl`] is due.
+    url: Option<(String, bool)>,
     pending: Option<Pending>,
     counts: Counts,
     out: Vec<u8>,
@@ -139,6 +154,7 @@ impl Session {
             transaction: None,
             receiving: None,
             phase: Phase::Command,
+            url: None,
             pending: None,
             counts: Counts::default(),
             out: Vec::new(),
@@ -188,6 +204,7 @@ impl Session {
     }
 
     fn begin_anew(&mut self) {
+        self.url = None;
         self.hello = None;
         self.authenticated = false;
         self.transaction = None;
@@ -242,8 +259,14 @@ impl Session {
             if core::mem::take(&mut self.logged_in) {
                 return Some(Event::LoggedIn);
             }
+            if let Some((url, last)) = self.url.take() {
+                self.pending = Some(Pending::Url(last));
+                return Some(Event::Burl(url));
+            }
             match &mut self.phase {
                 Phase::Closing(reason) => return Some(Event::Close(*reason)),
+                // The client's octets wait meanwhile.
+                Phase::Url => return None,
                 Phase::Data => match self.receive(input) {
                     Some(event) => return Some(event),
                     None if matches!(self.phase, Phase::Data) => return None,
@@ -272,6 +295,49 @@ impl Session {
         None
     }
 
+    /// Answers [`Event::Burl`] with yes: the URL names so many octets.
+    pub fn accept_url(&mut self, size: u64) {
+        if let Some(Pending::Url(last)) = self.pending {
+            self.pending = None;
+            let size_max = self.config.size_max;
+            if let Some(receiving) = &mut self.receiving {
+                let fits = receiving.size().saturating_add(size) <= size_max;
+                if !fits {
+                    receiving.refuse(fixed::too_big());
+                }
+                receiving.begin_chunk(if fits { size } else { 0 }, last);
+                self.phase = Phase::Url;
+            }
+        }
+    }
+
+    /// Octets of the accepted URL are wanted, or their end is to be noticed: call
+    /// [`Session::take_url`] until it gives nothing, then bring more if this still says so.
+    #[must_use]
+    pub fn wants_url(&self) -> bool {
+        matches!(self.phase, Phase::Url)
+    }
+
+    /// Works off octets of the accepted URL up to the next event. Never more than
+    /// [`Session::accept_url`] said are taken, and none is ever read as a command.
+    pub fn take_url(&mut self, octets: &mut BytesMut) -> Option<Event> {
+        if self.pending.is_none() && self.wants_url() {
+            self.receive(octets)
+        } else {
+            None
+        }
+    }
+
+    /// The accepted URL's octets end too early: `reply` is given, the message is over,
+    /// [`Event::DataAborted`] follows by [`Session::take_url`].
+    pub fn fail_url(&mut self, reply: Reply) {
+        if let Some(receiving) = &mut self.receiving {
+            receiving.refuse(reply);
+            let last = receiving.is_last();
+            receiving.begin_chunk(0, last);
+        }
+    }
+
     /// Answers [`Event::Auth`].
     pub fn answer_auth(&mut self, answer: Answer) {
         if let (Some(Pending::Auth), Phase::Auth(exchange)) = (&self.pending, &mut self.phase) {
@@ -283,8 +349,10 @@ impl Session {
 
     /// Answers the last event with yes, in the usual words.
     pub fn accept(&mut self) {
-        if matches!(self.pending, Some(Pending::Auth)) {
-            return self.answer_auth(Answer::Accepted);
+        match self.pending {
+            Some(Pending::Auth) => return self.answer_auth(Answer::Accepted),
+            Some(Pending::Url(_)) => return self.accept_url(0),
+            _ => {}
         }
         let reply = match &self.pending {
             Some(Pending::Hello(hello)) => {
@@ -297,6 +365,11 @@ impl Session {
                 if self.etrn && self.config.etrn && hello.verb != HelloVerb::Helo {
                     reply.lines.push("ETRN".to_owned());
                 }
+                // RFC 4468 §3: the one server whose URLs are understood, to who may use it.
+                if self.config.burl && self.authenticated && hello.verb != HelloVerb::Helo {
+                    let host = &self.config.host_name;
+                    reply.lines.push(format!("BURL imap://{host}"));
+                }
                 if self.config.atrn && hello.verb != HelloVerb::Helo {
                     reply.lines.push("ATRN".to_owned());
                 }
@@ -308,9 +381,14 @@ impl Session {
             Some(Pending::XClient) => answer::greeting(&self.config),
             Some(Pending::Mail { .. }) => fixed::sender_ok(),
             Some(Pending::Rcpt) => fixed::recipient_ok(),
-            Some(Pending::DataStart { .. }) => fixed::go_ahead(),
+            Some(Pending::DataStart(_)) => fixed::go_ahead(),
             Some(
-                Pending::Auth | Pending::DataEnd | Pending::Inquiry | Pending::Etrn | Pending::Atrn,
+                Pending::Auth
+                | Pending::Url(_)
+                | Pending::DataEnd
+                | Pending::Inquiry
+                | Pending::Etrn
+                | Pending::Atrn,
             )
             | None => fixed::ok(),
         };
@@ -384,7 +462,15 @@ impl Session {
                 self.write(reply);
             }
             Pending::Rcpt => self.answer_recipient(reply),
-            Pending::DataStart { chunk } => self.answer_data_start(chunk, reply),
+            Pending::DataStart(begin) => self.answer_data_start(begin, reply),
+            // A yes is said by `accept_url` alone.
+            Pending::Url(last) => {
+                if let Some(receiving) = &mut self.receiving {
+                    receiving.refuse(reply.clone());
+                    receiving.begin_chunk(0, last);
+                    self.phase = Phase::Url;
+                }
+            }
             Pending::DataEnd => {
                 let prdr = self.transaction.as_ref().filter(|t| t.prdr);
                 match prdr.map(|t| t.recipients) {
@@ -419,24 +505,28 @@ impl Session {
         }
     }
 
-    fn answer_data_start(&mut self, chunk: Option<(u64, bool)>, reply: &Reply) {
+    fn answer_data_start(&mut self, begin: Begin, reply: &Reply) {
         let yes = reply.is_intermediate() || reply.is_positive();
-        match (chunk, yes) {
-            (None, true) => {
+        if !yes {
+            self.transaction = None;
+        }
+        match (begin, yes) {
+            (Begin::Data, true) => {
                 self.write(&fixed::go_ahead());
                 self.begin_receiving(Framing::Dot);
             }
-            (None, false) => {
-                self.transaction = None;
-                self.write(reply);
-            }
-            (Some((size, last)), true) => {
+            (Begin::Data | Begin::Url(..), false) => self.write(reply),
+            (Begin::Chunk(size, last), true) => {
                 self.begin_receiving(Framing::Counted);
                 self.begin_chunk(size, last);
             }
-            (Some((size, _)), false) => {
-                self.transaction = None;
+            (Begin::Chunk(size, _), false) => {
                 self.phase = Phase::DiscardChunk(size, Box::new(reply.clone()));
+            }
+            (Begin::Url(url, last), true) => {
+                self.begin_receiving(Framing::Counted);
+                self.phase = Phase::Command;
+                self.url = Some((url, last));
             }
         }
     }

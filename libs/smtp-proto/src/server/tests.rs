@@ -24,6 +24,8 @@ struct Shell {
     closed: Option<CloseReason>,
     refuse_data: bool,
     prdr: bool,
+    /// What URLs name, here in pieces of three octets.
+    urls: Vec<(&'static str, &'static [u8])>,
 }
 
 /// What the example of RFC 5802 §5 stores.
@@ -57,6 +59,7 @@ impl Shell {
             closed: None,
             refuse_data: false,
             prdr: false,
+            urls: vec![],
         };
         shell.send(b"");
         shell.out.clear();
@@ -117,6 +120,10 @@ impl Shell {
                 self.session
                     .reply(&Reply::enhanced(451, (4, 3, 0), "not now"));
             }
+            Event::Burl(ref url) => {
+                self.seen.push(format!("{event:?}"));
+                return self.fetch(url);
+            }
             Event::DataEnd { size } => {
                 assert_eq!(size, self.content.len() as u64);
                 if self.recipients > 1 && (self.session.role() == Role::Lmtp || self.prdr) {
@@ -143,6 +150,33 @@ impl Shell {
             }
         }
         self.seen.push(format!("{event:?}"));
+    }
+
+    fn fetch(&mut self, url: &str) {
+        let found = self.urls.iter().find(|(name, _)| *name == url);
+        let Some(&(_, octets)) = found else {
+            self.session
+                .reply(&Reply::enhanced(554, (5, 6, 6), "no such message"));
+            return self.take_url(&mut BytesMut::new());
+        };
+        self.session.accept_url(octets.len() as u64);
+        self.take_url(&mut BytesMut::new());
+        for piece in octets.chunks(3) {
+            // More than was promised is left alone.
+            let mut piece = BytesMut::from(&[piece, b"QUIT\r\n"].concat()[..]);
+            let sent = piece.len() - 6;
+            let mut own = piece.split_to(sent);
+            self.take_url(&mut own);
+        }
+        let mut surplus = BytesMut::from(&b"QUIT\r\n"[..]);
+        self.take_url(&mut surplus);
+        assert_eq!(surplus.len(), 6);
+    }
+
+    fn take_url(&mut self, octets: &mut BytesMut) {
+        while let Some(event) = self.session.take_url(octets) {
+            self.handle(event);
+        }
     }
 
     /// Sends one line, gives back the reply's code, and its enhanced code if any.
@@ -176,6 +210,7 @@ impl Shell {
 
 mod auth_and_tls;
 mod bdat;
+mod burl;
 mod hostile;
 mod lmtp;
 mod transactions;
@@ -213,6 +248,8 @@ fn pieces() -> impl Strategy<Value = Vec<u8>> {
         b"RCPT TO:<\xc3\xa9@d.example>\r\n",
         b"\xff",
         b"AUTH LOGIN dGlt\r\n",
+        b"BURL imap://a/b/;UID=1 LAST\r\n",
+        b"BURL imap://a/b/;UID=2\r\n",
         b"HELP\r\n",
         b"MAIL FROM:<\xc3\xa9@x.example> SMTPUTF8\r\n",
     ];
@@ -222,7 +259,9 @@ fn pieces() -> impl Strategy<Value = Vec<u8>> {
 fn run(bytes: &[u8], cuts: &[usize]) -> Shell {
     let mut config = Config::new(Role::Mx, "mx.example.org");
     config.auth = AuthOffer::Always;
+    config.burl = true;
     let mut shell = Shell::new(config, false);
+    shell.urls = vec![("imap://a/b/;UID=1", b"x\r\n.\r\ny")];
     let mut at = 0;
     for &cut in cuts.iter().chain([&bytes.len()]) {
         let cut = cut.clamp(at, bytes.len());

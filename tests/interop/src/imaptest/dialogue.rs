@@ -20,6 +20,8 @@ pub struct Server {
     pub user: String,
     /// The password.
     pub password: String,
+    /// Another user with the same password, for scripts that are about two.
+    pub other: String,
     /// CREATE also subscribes. The scripts take a new mailbox for one that is
     /// not subscribed, so the subscription is taken back behind each CREATE.
     pub create_subscribes: bool,
@@ -66,6 +68,9 @@ impl<'a> Run<'a> {
             ("domain", domain),
             ("password", &server.password),
             ("mailbox", MAILBOX),
+            // As a URL has it.
+            ("mailbox_url", MAILBOX),
+            ("user2", &server.other),
         ];
         let connections = (0..script.connections)
             .map(|_| Connection::open(&server.addr))
@@ -87,7 +92,7 @@ impl<'a> Run<'a> {
     /// What the script is about and the server does not have, after login.
     fn missing_capability(&self) -> Result<Option<String>> {
         let mut connection = Connection::open(&self.server.addr)?;
-        connection.log_in(self.server)?;
+        connection.log_in(self.server, &self.server.user)?;
         let answer = connection.must("CAPABILITY")?;
         let line = answer.first().context("a CAPABILITY response")?;
         let have: Vec<String> = String::from_utf8_lossy(&line.raw)
@@ -107,8 +112,13 @@ impl<'a> Run<'a> {
         if state == State::NonAuth {
             return Ok(());
         }
-        for connection in &mut self.connections {
-            connection.log_in(self.server)?;
+        let of_other = |at: usize| self.script.others.contains(&at);
+        for (at, connection) in self.connections.iter_mut().enumerate() {
+            let user = match of_other(at) {
+                true => &self.server.other,
+                false => &self.server.user,
+            };
+            connection.log_in(self.server, user)?;
         }
         self.connections[0].clean()?;
         if state >= State::Created {
@@ -127,8 +137,11 @@ impl<'a> Run<'a> {
             }
         }
         if state >= State::Selected {
-            for connection in &mut self.connections {
-                connection.must(&format!("SELECT {MAILBOX}"))?;
+            for (at, connection) in self.connections.iter_mut().enumerate() {
+                // The mailbox is the first user's.
+                if !of_other(at) {
+                    connection.must(&format!("SELECT {MAILBOX}"))?;
+                }
             }
         }
         Ok(())
@@ -322,8 +335,8 @@ impl Connection {
         Ok(this)
     }
 
-    fn log_in(&mut self, server: &Server) -> Result<()> {
-        let line = format!("LOGIN \"{}\" \"{}\"", server.user, server.password);
+    fn log_in(&mut self, server: &Server, user: &str) -> Result<()> {
+        let line = format!("LOGIN \"{user}\" \"{}\"", server.password);
         self.must(&line).map(drop)
     }
 

@@ -24,6 +24,8 @@ pub(super) enum State {
 pub struct Script {
     pub(super) name: String,
     pub(super) capabilities: Vec<String>,
+    /// Connections, from 0, of another user.
+    pub(super) others: Vec<usize>,
     pub(super) connections: usize,
     pub(super) state: State,
     /// How many messages are appended; all when not said.
@@ -95,6 +97,7 @@ impl Script {
             name: name.to_owned(),
             capabilities: Vec::new(),
             connections: 1,
+            others: Vec::new(),
             state: State::Selected,
             messages: None,
             steps: Vec::new(),
@@ -137,8 +140,12 @@ impl Script {
                     other => bail!("an unknown state: {other}"),
                 };
             }
-            // Other users: only scripts for extensions that we don't have.
-            key if key.starts_with("user ") => {}
+            // `user 2: $user2`: the connection is another user's.
+            key if key.starts_with("user ") => {
+                let number: usize = key["user ".len()..].parse()?;
+                let at = number.checked_sub(1).context("connections count from 1")?;
+                self.others.push(at);
+            }
             other => bail!("an unknown header: {other}"),
         }
         Ok(())

@@ -58,11 +58,12 @@ fn every_script_for_what_we_advertise_passes() {
         "imaptest::every_script_for_what_we_advertise_passes",
         Needs::Nothing,
         |world| {
-            let mut ours = Posthouse::init(world, "127.0.0.10", "demo.test", &["alice"])?;
+            let mut ours = Posthouse::init(world, "127.0.0.10", "demo.test", &["alice", "bob"])?;
             ours.serve(world)?;
             let server = Server {
                 addr: ours.addr(143),
                 user: "alice@demo.test".into(),
+                other: "bob@demo.test".into(),
                 password: PASSWORD.into(),
                 create_subscribes: true,
             };

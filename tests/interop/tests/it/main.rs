@@ -9,6 +9,7 @@
 
 mod backup;
 mod bad_input;
+mod by_url;
 mod clients;
 mod crash;
 mod door;

@@ -6,7 +6,7 @@ use bytes::BytesMut;
 use envelope::{BodyType, Domain, Reply};
 use sasl::{Exchange, Offer, Step};
 
-use super::{Pending, Phase, Session};
+use super::{Begin, Pending, Phase, Session};
 use crate::limits::{
     IDLE_COMMANDS_MAX, OVERSIZE_BYTES_MAX, SURPLUS_RECIPIENTS_MAX, UNKNOWN_COMMANDS_MAX,
 };
@@ -35,7 +35,7 @@ impl Session {
         if self.receiving.is_some() {
             let allowed = matches!(
                 line.verb,
-                Verb::Bdat | Verb::Noop | Verb::Rset | Verb::Quit | Verb::Unknown
+                Verb::Bdat | Verb::Burl | Verb::Noop | Verb::Rset | Verb::Quit | Verb::Unknown
             );
             if !allowed {
                 self.fail(&fixed::within_chunks());
@@ -48,6 +48,7 @@ impl Session {
             Verb::Rcpt => return self.rcpt(line.argument),
             Verb::Data => return self.data(line.argument),
             Verb::Bdat => return self.bdat(line.argument),
+            Verb::Burl => return self.burl(line.argument),
             Verb::Auth => return self.auth(line.argument),
             Verb::StartTls => return self.starttls(line.argument, input),
             Verb::Vrfy | Verb::Expn => return self.inquiry(line),
@@ -204,7 +205,7 @@ impl Session {
             self.fail(&fixed::binary_needs_chunks());
             return None;
         }
-        self.pending = Some(Pending::DataStart { chunk: None });
+        self.pending = Some(Pending::DataStart(Begin::Data));
         Some(Event::DataStart)
     }
 
@@ -228,9 +229,37 @@ impl Session {
             self.phase = Phase::DiscardChunk(size, Box::new(reply));
             return None;
         }
-        let chunk = Some((size, last));
-        self.pending = Some(Pending::DataStart { chunk });
+        self.pending = Some(Pending::DataStart(Begin::Chunk(size, last)));
         Some(Event::DataStart)
+    }
+
+    /// RFC 4468 §3.1, §3.3.
+    fn burl(&mut self, argument: &str) -> Option<Event> {
+        let parsed = if !self.config.burl {
+            Err(fixed::not_implemented())
+        } else if !self.authenticated {
+            Err(fixed::auth_first())
+        } else {
+            command::parse_burl(argument).ok_or_else(fixed::bad_url)
+        };
+        let out_of_order = match &self.receiving {
+            Some(_) => None,
+            None => self.data_out_of_order(),
+        };
+        match (parsed, out_of_order) {
+            (Err(reply), _) | (Ok(_), Some(reply)) => {
+                self.fail(&reply);
+                None
+            }
+            (Ok((url, last)), None) if self.receiving.is_some() => {
+                self.pending = Some(Pending::Url(last));
+                Some(Event::Burl(url.to_owned()))
+            }
+            (Ok((url, last)), None) => {
+                self.pending = Some(Pending::DataStart(Begin::Url(url.to_owned(), last)));
+                Some(Event::DataStart)
+            }
+        }
     }
 
     pub(super) fn offers_auth(&self) -> bool {
