@@ -11,19 +11,21 @@ use blobs::Blobs;
 use engine::SharedEngine;
 use envelope::Domain;
 use observe::Metrics;
+use parking_lot::Mutex;
 use queue::{Queue, QueueError, Retried};
 use queue_model::Schedule;
 use runtime::{Monotonic, Runtime, Shutdown, Task};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::attempt::attempt;
 use crate::clock::{self, WallClock};
 use crate::limits::{
-    DRAIN, FORWARD_PAGE, REST, RUNNING_LOCAL_MAX, RUNNING_MAX, RUNNING_PER_SITE_MAX, SLEEP_MAX,
+    DRAIN, FORWARD_PAGE, QUESTIONS_MAX, REST, RUNNING_LOCAL_MAX, RUNNING_MAX, RUNNING_PER_SITE_MAX,
+    SLEEP_MAX,
 };
 use crate::ports::{Local, Routes, Transport};
 use crate::scan::{self, Scanner};
-use crate::sites::{Room, Seen, Sites, Unit};
+use crate::sites::{Room, Seen, SiteStatus, Sites, Unit};
 
 /// What the dispatcher works with.
 #[derive(Clone)]
@@ -124,15 +126,42 @@ impl Core {
 /// Takes due entries from the queue and sees them delivered.
 pub struct Dispatcher {
     core: Arc<Core>,
+    watch: Watch,
+    asked: Mutex<Option<Asked>>,
+}
+
+/// Questions to the loop.
+type Asked = mpsc::Receiver<oneshot::Sender<Vec<SiteStatus>>>;
+
+/// Asks a dispatcher how its sites are. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Watch(mpsc::Sender<oneshot::Sender<Vec<SiteStatus>>>);
+
+impl Watch {
+    /// How the sites are that have work, or were down; nothing when the dispatcher does not run.
+    pub async fn sites(&self) -> Option<Vec<SiteStatus>> {
+        let (sender, receiver) = oneshot::channel();
+        self.0.send(sender).await.ok()?;
+        receiver.await.ok()
+    }
 }
 
 impl Dispatcher {
     /// A dispatcher over these ports. One for a process.
     #[must_use]
     pub fn new(ports: Ports, options: Options) -> Self {
+        let (sender, asked) = mpsc::channel(QUESTIONS_MAX);
         Self {
             core: Arc::new(Core { ports, options }),
+            watch: Watch(sender),
+            asked: Mutex::new(Some(asked)),
         }
+    }
+
+    /// Whom to ask how the sites are.
+    #[must_use]
+    pub fn watch(&self) -> Watch {
+        self.watch.clone()
     }
 
     /// Runs until the shutdown's signal, then lets attempts under way end
@@ -151,6 +180,7 @@ impl Dispatcher {
             "the queue is open"
         );
         let mut running = Loop::new(Arc::clone(&self.core));
+        running.asked = self.asked.lock().take();
         running.until(&shutdown).await;
         running.drain().await;
         Ok(())
@@ -176,6 +206,7 @@ pub(crate) struct Loop {
     resting: VecDeque<(Monotonic, Ended)>,
     ended: mpsc::Sender<Ended>,
     ends: mpsc::Receiver<Ended>,
+    asked: Option<Asked>,
 }
 
 /// How an attempt ended.
@@ -201,6 +232,14 @@ impl Drop for Telling {
     }
 }
 
+/// The next question; never one when nobody can ask.
+async fn question(asked: &mut Option<Asked>) -> Option<oneshot::Sender<Vec<SiteStatus>>> {
+    match asked {
+        Some(asked) => asked.recv().await,
+        None => std::future::pending().await,
+    }
+}
+
 impl Loop {
     pub(crate) fn new(core: Arc<Core>) -> Self {
         // Every attempt sends once, so this never fills.
@@ -215,6 +254,7 @@ impl Loop {
             resting: VecDeque::new(),
             ended,
             ends,
+            asked: None,
         }
     }
 
@@ -250,6 +290,9 @@ impl Loop {
     pub(crate) async fn turn(&mut self) -> Result<(), QueueError> {
         while let Ok(ended) = self.ends.try_recv() {
             self.end(ended);
+        }
+        while let Some(Ok(question)) = self.asked.as_mut().map(mpsc::Receiver::try_recv) {
+            self.answer(question);
         }
         self.wake_resting();
         self.look_at_the_clock().await?;
@@ -327,11 +370,18 @@ impl Loop {
                     }
                     self.start();
                 }
+                Some(question) = question(&mut self.asked) => self.answer(question),
                 () = queue.news().wait() => return,
                 () = &mut sleep => return,
                 () = shutdown.draining() => return,
             }
         }
+    }
+
+    fn answer(&self, question: oneshot::Sender<Vec<SiteStatus>>) {
+        let now = self.core.ports.runtime.monotonic();
+        // Whoever has asked may have gone.
+        let _ = question.send(self.sites.status(now));
     }
 
     /// There is more in the schedule, and room for it.

@@ -38,8 +38,8 @@ mod tests;
 mod turned;
 mod wishes;
 
-pub use dispatcher::{Dispatcher, Options, Outbound, Ports};
+pub use dispatcher::{Dispatcher, Options, Outbound, Ports, Watch};
 pub use ports::{BoxFuture, Local, LocalCopy, NoRoutes, Routes, Together, Transport, Way};
-pub use sites::Site;
+pub use sites::{Site, SiteStatus};
 pub use smtp::{SmartHost, SmtpTransport};
 pub use turned::{Fetch, NotTurned, TurnedSites, Turning};

@@ -50,6 +50,8 @@ pub(crate) const SWEEP_BURST: usize = 256;
 pub(crate) const SWEEP_PAGE: usize = 16;
 /// Of these under way at once.
 pub(crate) const SWEPT_AT_ONCE: usize = 4;
+/// Questions about sites that wait for an answer.
+pub(crate) const QUESTIONS_MAX: usize = 16;
 /// Entries brought forward at once when a site is back.
 pub(crate) const FORWARD_PAGE: usize = 64;
 /// Sites remembered without work for them.

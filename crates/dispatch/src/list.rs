@@ -87,6 +87,20 @@ impl List {
         most.pop_back()
     }
 
+    /// Takes out what is of this kind.
+    pub(crate) fn take(&mut self, of_kind: impl Fn(&Due) -> bool) -> Vec<Due> {
+        let mut taken = Vec::new();
+        for queue in self.senders.values_mut() {
+            let (gone, stays): (VecDeque<Due>, VecDeque<Due>) =
+                std::mem::take(queue).into_iter().partition(&of_kind);
+            *queue = stays;
+            taken.extend(gone);
+        }
+        self.senders.retain(|_, queue| !queue.is_empty());
+        self.len -= taken.len();
+        taken
+    }
+
     pub(crate) fn drain(&mut self) -> Vec<Due> {
         self.turns.clear();
         self.len = 0;

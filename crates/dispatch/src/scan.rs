@@ -12,10 +12,11 @@
 //! each that has no room, a place in the line is kept by itself.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
 use engine::ShardId;
 use envelope::Domain;
-use queue::{Due, Line, Place, Queue, QueueError};
+use queue::{Due, Line, Paused, Place, Queue, QueueError};
 use runtime::Monotonic;
 
 use crate::dispatcher::{Core, Outbound};
@@ -33,6 +34,9 @@ pub(crate) struct Scanner {
     /// Those that wait for a time, in order of it.
     times: BTreeSet<(u64, Part)>,
     walk: Walk,
+    paused: Arc<Paused>,
+    /// Lines that were met while they were paused.
+    resting: Vec<Part>,
     /// There are lines that are not known here.
     forgot: bool,
 }
@@ -41,10 +45,20 @@ pub(crate) struct Scanner {
 struct Reading {
     /// Everything before was offered.
     from: Place,
-    /// Where it waits for room, if not for a time.
-    waits_at: Option<Site>,
+    waits: Waits,
     /// Where it led when it was read last.
     site: Option<Site>,
+}
+
+/// What a line waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Waits {
+    /// Its time.
+    Time,
+    /// Room at its site.
+    Room,
+    /// Somebody who resumes it.
+    Person,
 }
 
 /// Looking for lines.
@@ -62,6 +76,8 @@ impl Scanner {
             parts: HashMap::new(),
             times: BTreeSet::new(),
             walk: Walk::After(None),
+            paused: Arc::default(),
+            resting: Vec::new(),
             forgot: false,
         }
     }
@@ -84,7 +100,7 @@ impl Scanner {
     fn go_back_part(&mut self, part: Part, place: Place) {
         if let Some(reading) = self.parts.get_mut(&part) {
             if place < reading.from {
-                if reading.waits_at.is_none() {
+                if reading.waits == Waits::Time {
                     self.times.remove(&(reading.from.due_ms, part.clone()));
                     self.times.insert((place.due_ms, part));
                 }
@@ -99,7 +115,7 @@ impl Scanner {
         self.times.insert((place.due_ms, part.clone()));
         let reading = Reading {
             from: place,
-            waits_at: None,
+            waits: Waits::Time,
             site: None,
         };
         self.parts.insert(part, reading);
@@ -121,6 +137,7 @@ impl Scanner {
     /// Offers what is new and what is due now, as far as there is room.
     pub(crate) async fn scan(&mut self, core: &Core, sites: &mut Sites) -> Result<(), QueueError> {
         let mut routes = Routed::default();
+        self.look_what_is_paused(core, sites).await?;
         self.take_news(core, sites, &mut routes).await;
         self.walk(core).await?;
         for part in sites.call_in(core.ports.runtime.monotonic()) {
@@ -138,11 +155,31 @@ impl Scanner {
         self.sweep(core, sites).await
     }
 
+    async fn look_what_is_paused(
+        &mut self,
+        core: &Core,
+        sites: &mut Sites,
+    ) -> Result<(), QueueError> {
+        let paused = core.ports.queue.paused().await?;
+        if Arc::ptr_eq(&paused, &self.paused) {
+            return Ok(());
+        }
+        self.paused = paused;
+        // Those that still are rest again as soon as they are met.
+        for part in std::mem::take(&mut self.resting) {
+            self.call(part);
+        }
+        for due in sites.give_back(|due| self.paused.has(&due.line.domain)) {
+            self.go_back(due.line.clone(), due.place());
+        }
+        Ok(())
+    }
+
     async fn take_news(&mut self, core: &Core, sites: &mut Sites, routes: &mut Routed) {
         let added = core.ports.queue.news().take_added();
         let now_ms = core.ports.runtime.now().unix_ms;
         for due in added.dues {
-            if due.due_ms > now_ms {
+            if due.due_ms > now_ms || self.paused.has(&due.line.domain) {
                 self.go_back(due.line.clone(), due.place());
                 continue;
             }
@@ -196,7 +233,7 @@ impl Scanner {
     /// A line that waited at a site waits for its time, which has come.
     fn call(&mut self, part: Part) {
         if let Some(reading) = self.parts.get_mut(&part) {
-            reading.waits_at = None;
+            reading.waits = Waits::Time;
             self.times.insert((reading.from.due_ms, part));
         }
     }
@@ -204,7 +241,7 @@ impl Scanner {
     fn wait_at(&mut self, part: Part, site: Site, sites: &mut Sites) {
         if let Some(reading) = self.parts.get_mut(&part) {
             self.times.remove(&(reading.from.due_ms, part.clone()));
-            reading.waits_at = Some(site.clone());
+            reading.waits = Waits::Room;
             sites.wait(site, part);
         }
     }
@@ -232,7 +269,12 @@ impl Scanner {
                 continue;
             };
             // It was moved meanwhile.
-            if reading.waits_at.is_some() || reading.from.due_ms != ms {
+            if reading.waits != Waits::Time || reading.from.due_ms != ms {
+                continue;
+            }
+            if self.paused.has(&part.0.domain) {
+                reading.waits = Waits::Person;
+                self.resting.push(part);
                 continue;
             }
             reading.site.clone_from(&site);
@@ -332,7 +374,7 @@ impl Scanner {
                 sites.forget_part(&site, &part);
                 continue;
             };
-            if reading.from.due_ms > now_ms {
+            if reading.from.due_ms > now_ms || self.paused.has(&part.0.domain) {
                 continue;
             }
             let asked = vec![(part.0.clone(), reading.from)];

@@ -90,6 +90,21 @@ enum Stage {
     RunningAndAgain,
 }
 
+/// How a site is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SiteStatus {
+    /// Which one.
+    pub site: Site,
+    /// Entries in its list.
+    pub ready: usize,
+    /// Attempts under way.
+    pub running: usize,
+    /// How often it was down in a row.
+    pub failures: u32,
+    /// Until when nothing is attempted.
+    pub closed_until: Option<Timestamp>,
+}
+
 /// How many attempts may run.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Room {
@@ -502,6 +517,33 @@ impl Sites {
                 .retain(|_, state| !state.is_idle() || state.is_closed(now.0));
         }
         finished
+    }
+
+    /// Entries of this kind leave the lists; attempts under way go on.
+    pub(crate) fn give_back(&mut self, of_kind: impl Fn(&Due) -> bool) -> Vec<Due> {
+        let lists = self.sites.values_mut();
+        let taken: Vec<Due> = lists.flat_map(|state| state.ready.take(&of_kind)).collect();
+        self.ready -= taken.len();
+        for due in &taken {
+            self.known.remove(&key(due));
+            forget_one(&mut self.senders, due.sender);
+        }
+        taken
+    }
+
+    /// How the sites are.
+    pub(crate) fn status(&self, now: Monotonic) -> Vec<SiteStatus> {
+        let status = |(site, state): (&Site, &State)| SiteStatus {
+            site: site.clone(),
+            ready: state.ready.len(),
+            running: state.running,
+            failures: state.failures,
+            closed_until: state
+                .closed
+                .filter(|(until, _)| *until > now)
+                .map(|(_, at)| at),
+        };
+        self.sites.iter().map(status).collect()
     }
 
     /// What was put off while the site was down is brought forward from these lines.

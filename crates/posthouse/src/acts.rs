@@ -40,7 +40,7 @@ pub(crate) use domain::{
     Add as DomainAdd, Quota as DomainQuota, Remove as DomainRemove, Retention as DomainRetention,
 };
 pub(crate) use fsck::{Checking, Fsck};
-pub(crate) use queue::Which;
+pub(crate) use queue::{Acting, Pausing, Reroute, Which};
 pub(crate) use route::Ask as RouteAsk;
 pub(crate) use send_as::SendAs;
 pub(crate) use undelete::Undelete;
@@ -109,6 +109,12 @@ impl Acts {
             "queue.hold" => queue::act(store, ::queue::Act::Hold, read(args)?).await,
             "queue.release" => queue::act(store, ::queue::Act::Release, read(args)?).await,
             "queue.remove" => queue::act(store, ::queue::Act::Remove, read(args)?).await,
+            "queue.reroute" => queue::reroute(store, read(args)?).await,
+            "queue.stats" => queue::stats(store).await,
+            "queue.pause" => queue::pause(store, read(args)?).await,
+            "queue.resume" => queue::resume(store, read(args)?).await,
+            "queue.paused" => queue::paused(store).await,
+            "queue.progress" => Ok(store.acting.shown()),
             "route" => Box::pin(route::route(store, read(args)?)).await,
             "undelete" => undelete::undelete(store, read(args)?).await,
             "backup.run" => backup::run(store, read(args)?).await,

@@ -393,34 +393,118 @@ pub(crate) enum Ban {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Queue {
     /// List what waits
-    List(Which),
+    List(QueueList),
     /// Show messages with their recipients, attempts and reasons
     Show(Which),
     /// Try now
-    Retry(Which),
+    Retry(QueueAct),
     /// Do not try until released
-    Hold(Which),
+    Hold(QueueAct),
     /// Try again what was held
-    Release(Which),
+    Release(QueueAct),
     /// Remove without telling the sender
-    Remove(Which),
+    Remove(QueueAct),
+    /// Send another way: all that a message has for the domains in question
+    Reroute {
+        #[command(flatten)]
+        act: QueueAct,
+        /// mx, smart-host, transports of the rules file with commas between them, or usual
+        #[arg(long, value_name = "WAY")]
+        via: String,
+    },
+    /// Say what waits, domain by domain, and how the sites are
+    Stats,
+    /// Attempt nothing more for a domain, or for any; what is paused keeps waiting, also after a restart
+    Pause(Pausing),
+    /// Let it go on
+    Resume(Pausing),
+    /// List what is paused
+    Paused,
 }
 
-/// Which messages of the queue.
+/// A listing of the queue.
+#[derive(Debug, Args)]
+pub(crate) struct QueueList {
+    #[command(flatten)]
+    pub(crate) which: Which,
+    /// Show at most so many [default: 1000]
+    #[arg(long, value_name = "N")]
+    pub(crate) limit: Option<usize>,
+    /// Go on where the listing before ended
+    #[arg(long, value_name = "PAGE")]
+    pub(crate) page: Option<String>,
+    /// Only say how many there are
+    #[arg(long)]
+    pub(crate) count: bool,
+}
+
+/// Something that is done with messages of the queue.
+#[derive(Debug, Args)]
+pub(crate) struct QueueAct {
+    #[command(flatten)]
+    pub(crate) which: Which,
+    /// Only say how many it would be
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+/// What is paused or resumed.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct Pausing {
+    /// What goes to this domain
+    #[arg(long)]
+    pub(crate) domain: Option<String>,
+    /// Everything
+    #[arg(long)]
+    pub(crate) all: bool,
+}
+
+/// Which messages of the queue; filters are met all together.
 #[derive(Debug, Args)]
 pub(crate) struct Which {
     /// Their ids
-    #[arg(value_name = "ID", conflicts_with_all = ["all", "domain", "sender"])]
+    #[arg(value_name = "ID", conflicts_with_all = ["all", "domain", "sender", "recipient", "older", "younger", "reason", "state"])]
     pub(crate) ids: Vec<String>,
     /// All of them
     #[arg(long)]
     pub(crate) all: bool,
-    /// Those with a recipient in this domain
+    /// Those with a recipient in this domain; only these recipients are meant
     #[arg(long)]
     pub(crate) domain: Option<String>,
     /// Those from this sender; <> for notifications
     #[arg(long)]
     pub(crate) sender: Option<String>,
+    /// Those with this recipient; only this one is meant
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) recipient: Option<String>,
+    /// Those that came longer ago than this, such as 2h or 3d
+    #[arg(long, value_name = "AGE", value_parser = age)]
+    pub(crate) older: Option<u64>,
+    /// Those that came since
+    #[arg(long, value_name = "AGE", value_parser = age)]
+    pub(crate) younger: Option<u64>,
+    /// Recipients whose last reason has this in it, in any case
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: Option<String>,
+    /// Recipients in this state: todo, leased, deferred, held, done, failed or removed
+    #[arg(long)]
+    pub(crate) state: Option<String>,
+}
+
+/// Seconds of a text such as `90s`, `15m`, `2h` or `3d`.
+fn age(text: &str) -> Result<u64, String> {
+    let mistake = || format!("{text:?} is no age; say 90s, 15m, 2h or 3d");
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let each: u64 = match &text[digits.len()..] {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        "d" => 86_400,
+        _ => return Err(mistake()),
+    };
+    let number: u64 = digits.parse().map_err(|_| mistake())?;
+    number.checked_mul(each).ok_or_else(mistake)
 }
 
 #[derive(Debug, Args)]

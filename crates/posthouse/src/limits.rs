@@ -41,8 +41,17 @@ pub(crate) const COMMAND_WORKERS: usize = 1;
 /// Messages that `queue` reads at once.
 pub(crate) const QUEUE_PAGE: usize = 500;
 
-/// How many queue messages one listing shows.
+/// How many queue messages one listing shows, unless it is said how many.
+pub(crate) const QUEUE_LISTED: usize = 1000;
+
+/// How many it shows at most.
 pub(crate) const QUEUE_LISTED_MAX: usize = 100_000;
+
+/// Domains that `queue stats` shows by themselves.
+pub(crate) const QUEUE_STATS_DOMAINS: usize = 50;
+
+/// How long it waits for the dispatcher to say how its sites are.
+pub(crate) const QUEUE_STATS_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Deleted messages that `undelete --list` shows.
 pub(crate) const DELETED_LISTED_MAX: usize = 100_000;

@@ -3,7 +3,7 @@
 //! Invariant: the engine's lock is held as long as a [`Store`] lives, so there is one per data folder.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use anyhow::{Context as _, anyhow};
 use blobs::Blobs;
@@ -19,7 +19,7 @@ use runtime::Runtime;
 use settings::Settings;
 use tokio::sync::Mutex;
 
-use crate::acts::{BackingUp, Checking};
+use crate::acts::{Acting, BackingUp, Checking};
 use crate::backups::Places;
 use crate::door::Door;
 use crate::memory::Shares;
@@ -36,6 +36,9 @@ pub(crate) struct Store {
     pub(crate) tokens: Option<Arc<Verifier>>,
     pub(crate) runtime: Runtime,
     pub(crate) checking: Arc<Checking>,
+    pub(crate) acting: Arc<Acting>,
+    /// How mail leaves, once it does.
+    pub(crate) outgoing: OnceLock<dispatch::Watch>,
     pub(crate) data_dir: PathBuf,
     pub(crate) places: Places,
     pub(crate) backing_up: Arc<BackingUp>,
@@ -93,6 +96,8 @@ impl Store {
             tokens,
             runtime: runtime.clone(),
             checking: Arc::default(),
+            acting: Arc::default(),
+            outgoing: OnceLock::new(),
             data_dir: settings.general.data_dir.clone(),
             places: Places::of(settings)?,
             backing_up: Arc::default(),

@@ -17,6 +17,9 @@ pub enum QueueError {
     /// What was asked for is not possible in its state.
     #[error(transparent)]
     Illegal(#[from] IllegalEvent),
+    /// So many domains are paused that it must be everything or fewer.
+    #[error("too many domains are paused by themselves; resume some, or pause everything")]
+    TooMuchPaused,
     /// The engine could not read.
     #[error(transparent)]
     Read(#[from] ReadError),

@@ -223,6 +223,11 @@ pub(crate) fn check(
                     tell(Finding::StrayAside(id));
                 }
             }
+            (keys::PAUSED, _) => {
+                if crate::pause::parse(&key, &record.value).is_err() {
+                    tell(Finding::StrangeKey(key));
+                }
+            }
             (keys::ENDED, Some(_)) => {
                 if let Err(error) = ended::decode(&key, &record.value) {
                     tell(Finding::Ended(key, error.to_string()));

@@ -6,6 +6,7 @@
 //! | `p` progress | id, 8 bytes | [`crate::Progress`] |
 //! | `i` intent | id, 8 bytes; the lease's first recipient, 4 bytes | [`crate::Intent`] |
 //! | `d` due | domain, text; a byte, 0, or 1 and another way, text, and 0; time in ms, 8 bytes; id, 8 bytes | version byte, 2; the sender's tag, 4 bytes |
+//! | `z` paused | domain, text to the end; nothing for everything | version byte, 1; since, varint, ms; in the first shard |
 //! | `x` set aside | id, 8 bytes | version byte, 1; the reason, text to the end |
 //! | `e` ended | id, 8 bytes; time in ms, 8 bytes; first place, 4 bytes | [`crate::Ended`]; stays when the message is gone |
 //!
@@ -29,7 +30,7 @@ const DUE_VERSION: u8 = 2;
 pub(crate) const HELD_MS: u64 = u64::MAX;
 
 /// Time and id, at the end of a `d` key.
-const PLACE_BYTES: usize = 16;
+pub(crate) const PLACE_BYTES: usize = 16;
 
 pub(crate) const MESSAGE: u8 = b'm';
 pub(crate) const PROGRESS: u8 = b'p';
@@ -37,6 +38,7 @@ pub(crate) const INTENT: u8 = b'i';
 pub(crate) const DUE: u8 = b'd';
 pub(crate) const ASIDE: u8 = b'x';
 pub(crate) const ENDED: u8 = b'e';
+pub(crate) const PAUSED: u8 = b'z';
 
 pub(crate) fn space(shard: ShardId, kind: u8) -> Vec<u8> {
     let mut key = keys::queue(shard);
@@ -117,24 +119,38 @@ pub(crate) fn due(of: &Line, due_ms: u64, id: QueueId) -> Vec<u8> {
     key
 }
 
+/// The key that says that a domain, or everything, is paused.
+pub(crate) fn paused(shard: ShardId, domain: Option<&Domain>) -> Vec<u8> {
+    let mut key = space(shard, PAUSED);
+    key.extend_from_slice(domain.map_or("", Domain::as_str).as_bytes());
+    key
+}
+
+/// The time and the id of a `d` key, whatever its line.
+pub(crate) fn place_of(key: &[u8]) -> Option<(u64, QueueId)> {
+    let (_, place) = key.split_last_chunk::<PLACE_BYTES>()?;
+    let (due_ms, id) = place.split_first_chunk()?;
+    let id = u64::from_be_bytes(id.try_into().ok()?);
+    Some((u64::from_be_bytes(*due_ms), QueueId(id)))
+}
+
 /// The line, the time and the id of a `d` key.
 pub(crate) fn parse_due(key: &[u8]) -> Option<(Line, u64, QueueId)> {
     let shard = key.get(1..)?.first_chunk()?;
     let rest = key.get(3..)?.strip_prefix(&[DUE])?;
-    let (line, place) = rest.split_at_checked(rest.len().checked_sub(PLACE_BYTES)?)?;
+    let (line, _) = rest.split_at_checked(rest.len().checked_sub(PLACE_BYTES)?)?;
+    let (due_ms, id) = place_of(key)?;
     let line = core::str::from_utf8(line.strip_suffix(&[0])?).ok()?;
     let (domain, way) = match line.split_once(char::from(ANOTHER)) {
         Some((domain, way)) => (domain, Some(way.into())),
         None => (line, None),
     };
-    let (due_ms, id) = place.split_first_chunk()?;
     let line = Line {
         shard: ShardId(u16::from_be_bytes(*shard)),
         domain: Domain::parse_or_literal(domain).ok()?,
         way,
     };
-    let id = QueueId(u64::from_be_bytes(id.try_into().ok()?));
-    Some((line, u64::from_be_bytes(*due_ms), id))
+    Some((line, due_ms, id))
 }
 
 /// The value of a `d` key of a message of this sender.

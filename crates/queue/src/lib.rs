@@ -6,7 +6,7 @@
 //!   them may be attempted now, a scan of keys in order of time
 //! * [`Queue::lease`] claims recipients for an attempt, [`Lease::change`] stages
 //!   what became of them, alone or together with a report in one commit
-//! * [`Queue::list`], [`Queue::act`], [`Queue::act_on_all`] are the operator's
+//! * [`Queue::list`], [`Queue::act`], [`Queue::act_on_all`], [`Queue::stats`], [`Queue::pause`] are the operator's
 //! * [`Queue::ended`] tells how recipients ended, also when the message is gone
 //! * [`Queue::recover`] is called once, before the first lease
 //! * [`Queue::fsck`] checks the records against each other, [`Queue::repair`] mends them
@@ -35,9 +35,11 @@ mod lease;
 pub mod limits;
 mod message;
 mod news;
+mod pause;
 mod progress;
 mod recover;
 mod repair;
+mod stats;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -49,7 +51,9 @@ pub use intent::Intent;
 pub use lease::{Change, Lease, Settlement};
 pub use message::{Message, Origin, body_of};
 pub use news::{Added, News, Retried};
+pub use pause::Paused;
 pub use progress::{Attempt, Progress, RecipientProgress};
 pub use recover::Recovered;
 pub use repair::RepairError;
+pub use stats::{DomainStats, Stats};
 pub use store::{Due, DuePage, Line, NewMessage, Place, Queue, Start};

@@ -41,6 +41,12 @@ pub(crate) const ADDED_MAX: usize = 10_000;
 /// Domains of which, beyond that, it is told from where on to look.
 pub(crate) const ADDED_LINES_MAX: usize = 10_000;
 
+/// Domains that the statistics tell apart.
+pub(crate) const STATS_DOMAINS_MAX: usize = 100_000;
+
+/// Domains that are paused by themselves.
+pub(crate) const PAUSED_MAX: usize = 10_000;
+
 /// Records that one call of a list looks at.
 pub(crate) const LOOKED_AT_MAX: usize = 4096;
 

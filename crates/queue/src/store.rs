@@ -9,6 +9,7 @@ use blobs::{BlobId, Blobs, Owner};
 use bytes::{Bytes, BytesMut};
 use engine::{Batch, Expect, Order, ShardId, SharedEngine};
 use envelope::{Domain, Envelope, Priority};
+use parking_lot::Mutex;
 use queue_model::{QueueId, State};
 use runtime::Runtime;
 
@@ -18,6 +19,7 @@ use crate::keys;
 use crate::limits::PRIORITY_STEP_MS;
 use crate::message::{Message, Origin};
 use crate::news::News;
+use crate::pause::Paused;
 use crate::progress::Progress;
 
 /// The queue. Cheap to clone.
@@ -32,6 +34,8 @@ pub(crate) struct Inner {
     pub(crate) runtime: Runtime,
     pub(crate) news: Arc<News>,
     pub(crate) messages: Arc<Count>,
+    /// Once it was read.
+    pub(crate) paused: Mutex<Option<Arc<Paused>>>,
     live: Arc<Live>,
     last_id: AtomicU64,
 }
@@ -187,6 +191,7 @@ impl Queue {
             blobs,
             runtime,
             messages: Arc::default(),
+            paused: Mutex::default(),
             live: Arc::default(),
             last_id: AtomicU64::new(0),
         };

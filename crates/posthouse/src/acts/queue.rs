@@ -1,35 +1,110 @@
 //! Acts on mail that waits.
 
+mod shown;
+
+use std::sync::Arc;
+
 use admin::control::{CommandError, FailureKind};
-use envelope::ReversePath;
-use queue::{Act, Acted, Filter, Listed, QueueError};
-use queue_model::{QueueId, State};
+use dispatch::SiteStatus;
+use envelope::{Domain, ReversePath};
+use parking_lot::Mutex;
+use queue::{Act, Acted, Filter, Listed, PageMark, QueueError};
+use queue_model::QueueId;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{ActResult, failed, optional, parse_address, parse_domain, usage};
-use crate::limits::{QUEUE_LISTED_MAX, QUEUE_PAGE};
+use crate::limits::{
+    QUEUE_LISTED, QUEUE_LISTED_MAX, QUEUE_PAGE, QUEUE_STATS_DOMAINS, QUEUE_STATS_PATIENCE,
+};
 use crate::store::Store;
+use shown::{line, time, whole};
 
 /// Which messages: ids, or all that a filter takes.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Default, Clone, Serialize, Deserialize)]
 pub(crate) struct Which {
+    #[serde(default)]
     pub(crate) ids: Vec<String>,
+    #[serde(default)]
     pub(crate) all: bool,
     pub(crate) domain: Option<String>,
     pub(crate) sender: Option<String>,
+    pub(crate) recipient: Option<String>,
+    /// Seconds: those that came longer ago.
+    pub(crate) older_s: Option<u64>,
+    /// Seconds: those that came since.
+    pub(crate) younger_s: Option<u64>,
+    /// In the last reason of a recipient.
+    pub(crate) reason: Option<String>,
+    pub(crate) state: Option<String>,
+    /// At most so many in one answer.
+    pub(crate) limit: Option<usize>,
+    /// Where the answer before ended.
+    pub(crate) page: Option<String>,
+    /// Only say how many.
+    #[serde(default)]
+    pub(crate) count: bool,
 }
 
+/// Which messages get another way.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Reroute {
+    #[serde(flatten)]
+    pub(crate) which: Which,
+    /// `mx`, `smart-host`, names of transports with commas between them; `usual` for none in particular.
+    pub(crate) way: String,
+}
+
+/// What is paused or resumed: a domain, or everything.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Pausing {
+    pub(crate) domain: Option<String>,
+    #[serde(default)]
+    pub(crate) all: bool,
+}
+
+/// How far an act on many messages is.
+#[derive(Debug, Default)]
+pub(crate) struct Acting(Mutex<Option<Acted>>);
+
+impl Acting {
+    pub(crate) fn shown(&self) -> Value {
+        match &*self.0.lock() {
+            Some(acted) => json!({"messages": acted.messages, "recipients": acted.changed}),
+            None => Value::Null,
+        }
+    }
+}
+
+const STATES: [&str; 7] = [
+    "todo", "leased", "deferred", "held", "done", "failed", "removed",
+];
+
+const SAY_WHICH: &str = "say which: ids, --all, or a filter such as --domain, --sender or --older";
+
 impl Which {
-    fn filter(&self) -> Result<Filter, CommandError> {
+    fn filter(&self, now_ms: u64) -> Result<Filter, CommandError> {
         let sender = |text: &str| match text {
             "" | "<>" => Ok(ReversePath::Null),
             _ => parse_address(text).map(ReversePath::Address),
         };
+        if let Some(state) = &self.state
+            && !STATES.contains(&state.as_str())
+        {
+            return Err(usage(format!(
+                "{state:?} is no state; there are {}",
+                STATES.join(", ")
+            )));
+        }
+        let ago = |seconds: u64| now_ms.saturating_sub(seconds.saturating_mul(1000));
         Ok(Filter {
             domain: optional(self.domain.as_deref(), parse_domain)?,
             sender: optional(self.sender.as_deref(), sender)?,
-            ..Filter::default()
+            recipient: optional(self.recipient.as_deref(), parse_address)?,
+            state: self.state.clone(),
+            before_ms: self.older_s.map(ago),
+            since_ms: self.younger_s.map(ago),
+            reason: self.reason.clone(),
         })
     }
 
@@ -42,26 +117,47 @@ impl Which {
     }
 
     fn is_empty(&self) -> bool {
-        self.ids.is_empty() && !self.all && self.domain.is_none() && self.sender.is_none()
+        let texts = [
+            &self.domain,
+            &self.sender,
+            &self.recipient,
+            &self.reason,
+            &self.state,
+        ];
+        self.ids.is_empty()
+            && !self.all
+            && texts.iter().all(|text| text.is_none())
+            && self.older_s.is_none()
+            && self.younger_s.is_none()
     }
 }
 
-/// One line for each message; with more than [`QUEUE_LISTED_MAX`] the rest is left out.
+/// One line for each message, and where the next answer goes on: with more than
+/// [`QUEUE_LISTED`], or than was asked for, the rest is left for that.
 pub(super) async fn list(store: &Store, which: Which) -> ActResult {
-    Ok(listed(store, &which).await?.iter().map(line).collect())
+    if which.count {
+        let filter = which.filter(store.runtime.now().unix_ms)?;
+        let counted = store.queue.count_all(&filter).await.map_err(failed)?;
+        return Ok(acted(&counted));
+    }
+    let (found, next) = listed(store, &which).await?;
+    let messages: Vec<Value> = found.iter().map(line).collect();
+    let next = next.map(|next| next.to_string());
+    Ok(json!({"messages": messages, "next": next}))
 }
 
 /// Everything about each message.
 pub(super) async fn show(store: &Store, which: Which) -> ActResult {
     if which.is_empty() {
-        return Err(usage(
-            "say which: ids, --all, --domain or --sender".to_owned(),
-        ));
+        return Err(usage(SAY_WHICH.to_owned()));
     }
-    Ok(listed(store, &which).await?.iter().map(whole).collect())
+    Ok(listed(store, &which).await?.0.iter().map(whole).collect())
 }
 
-async fn listed(store: &Store, which: &Which) -> Result<Vec<Listed>, CommandError> {
+async fn listed(
+    store: &Store,
+    which: &Which,
+) -> Result<(Vec<Listed>, Option<PageMark>), CommandError> {
     let mut found = Vec::new();
     if !which.ids.is_empty() {
         for id in which.ids()? {
@@ -73,14 +169,20 @@ async fn listed(store: &Store, which: &Which) -> Result<Vec<Listed>, CommandErro
                     .map_err(|error| of_queue(id, &error))?,
             );
         }
-        return Ok(found);
+        return Ok((found, None));
     }
-    let filter = which.filter()?;
-    let mut from = None;
+    let filter = which.filter(store.runtime.now().unix_ms)?;
+    let limit = which.limit.unwrap_or(QUEUE_LISTED).min(QUEUE_LISTED_MAX);
+    let page = |text: &str| {
+        let page: Result<PageMark, _> = text.parse();
+        page.map_err(|error| usage(format!("{text:?}: {error}")))
+    };
+    let mut from = optional(which.page.as_deref(), page)?;
     loop {
+        let left = QUEUE_PAGE.min(limit - found.len());
         let page = store
             .queue
-            .list(&filter, from, QUEUE_PAGE)
+            .list(&filter, from, left)
             .await
             .map_err(failed)?;
         for (id, why) in &page.damaged {
@@ -88,8 +190,8 @@ async fn listed(store: &Store, which: &Which) -> Result<Vec<Listed>, CommandErro
         }
         found.extend(page.messages);
         from = page.next;
-        if from.is_none() || found.len() >= QUEUE_LISTED_MAX {
-            return Ok(found);
+        if from.is_none() || found.len() >= limit {
+            return Ok((found, from));
         }
     }
 }
@@ -97,26 +199,156 @@ async fn listed(store: &Store, which: &Which) -> Result<Vec<Listed>, CommandErro
 /// Does something with each message; says how many recipients it changed, and how many were in the middle of an attempt.
 pub(super) async fn act(store: &Store, act: Act, which: Which) -> ActResult {
     if which.is_empty() {
-        return Err(usage(
-            "say which: ids, --all, --domain or --sender".to_owned(),
-        ));
+        return Err(usage(SAY_WHICH.to_owned()));
     }
-    let mut acted = Acted::default();
+    let filter = which.filter(store.runtime.now().unix_ms)?;
+    let mut all = Acted::default();
     if which.ids.is_empty() {
-        let filter = which.filter()?;
-        let all = store.queue.act_on_all(&filter, act.clone());
-        acted = all.await.map_err(failed)?;
+        if which.count {
+            let counted = store.queue.count_all(&filter).await.map_err(failed)?;
+            return Ok(acted(&counted));
+        }
+        let acting = Arc::clone(&store.acting);
+        let tell = |acted: &Acted| *acting.0.lock() = Some(*acted);
+        let done = store.queue.act_on_all_telling(&filter, act.clone(), tell);
+        let done = done.await;
+        *store.acting.0.lock() = None;
+        all = done.map_err(failed)?;
     }
     for id in which.ids()? {
+        if which.count {
+            let found = store.queue.show(id).await;
+            found.map_err(|error| of_queue(id, &error))?;
+            all.messages += 1;
+            continue;
+        }
         let one = store
             .queue
             .act(id, act.clone())
             .await
             .map_err(|error| of_queue(id, &error))?;
-        acted.changed += one.changed;
-        acted.busy += one.busy;
+        all.messages += one.messages;
+        all.changed += one.changed;
+        all.busy += one.busy;
     }
-    Ok(json!({"recipients": acted.changed, "busy": acted.busy}))
+    Ok(acted(&all))
+}
+
+fn acted(acted: &Acted) -> Value {
+    json!({"messages": acted.messages, "recipients": acted.changed, "busy": acted.busy})
+}
+
+/// Gives messages another way, which must be there.
+pub(super) async fn reroute(store: &Store, args: Reroute) -> ActResult {
+    let way = args.way.trim();
+    let rules = store.rules.get();
+    match way {
+        "mx" | "usual" => {}
+        "smart-host" if store.settings.outbound.smart_host.get().is_some() => {}
+        "smart-host" => {
+            return Err(usage("no smart host is set (outbound.smart_host)".into()));
+        }
+        names => {
+            for name in names.split(',').map(str::trim) {
+                if !rules.transports.contains_key(name) {
+                    return Err(usage(format!(
+                        "there is no transport {name:?} in the rules file; there are mx, smart-host and usual beside those"
+                    )));
+                }
+            }
+        }
+    }
+    let way = (way != "usual").then(|| way.into());
+    act(store, Act::Reroute(way), args.which).await
+}
+
+/// What waits, domain by domain, with how its site is.
+pub(super) async fn stats(store: &Store) -> ActResult {
+    let stats = store
+        .queue
+        .stats(QUEUE_STATS_DOMAINS)
+        .await
+        .map_err(failed)?;
+    let paused = store.queue.paused().await.map_err(failed)?;
+    let sites = match store.outgoing.get() {
+        Some(watch) => {
+            let asked = Box::pin(watch.sites());
+            store.runtime.timeout(QUEUE_STATS_PATIENCE, asked).await
+        }
+        None => Ok(None),
+    };
+    let sites = sites.ok().flatten();
+    let domains: Vec<Value> = stats
+        .biggest
+        .iter()
+        .map(|one| {
+            json!({
+                "domain": one.domain.to_string(),
+                "way": one.way.as_deref(),
+                "messages": one.messages,
+                "held": one.held,
+                "oldest": time(one.oldest.unix_ms()),
+                "next_attempt": one.next_ms.map(time),
+                "paused": paused.has(&one.domain),
+                "reason": one.reason.as_deref(),
+            })
+        })
+        .collect();
+    let sites = sites.map(|sites| sites.iter().map(site).collect::<Vec<_>>());
+    Ok(json!({
+        "messages": stats.messages,
+        "domains": stats.domains,
+        "paused": paused.everything.map(time),
+        "by_domain": domains,
+        "sites": sites,
+    }))
+}
+
+fn site(status: &SiteStatus) -> Value {
+    let state = match status.closed_until {
+        Some(_) => "down",
+        None if status.failures > 0 => "trying",
+        None => "up",
+    };
+    json!({
+        "site": status.site.to_string(),
+        "state": state,
+        "until": status.closed_until.map(|until| time(until.unix_ms)),
+        "failures": status.failures,
+        "attempts": status.running,
+        "listed": status.ready,
+    })
+}
+
+pub(super) async fn pause(store: &Store, args: Pausing) -> ActResult {
+    let domain = paused_domain(&args)?;
+    let new = store.queue.pause(domain.as_ref()).await.map_err(failed)?;
+    Ok(json!({"changed": new}))
+}
+
+pub(super) async fn resume(store: &Store, args: Pausing) -> ActResult {
+    let domain = paused_domain(&args)?;
+    let was = store.queue.resume(domain.as_ref()).await.map_err(failed)?;
+    Ok(json!({"changed": was}))
+}
+
+fn paused_domain(args: &Pausing) -> Result<Option<Domain>, CommandError> {
+    match (&args.domain, args.all) {
+        (Some(domain), false) => parse_domain(domain).map(Some),
+        (None, true) => Ok(None),
+        _ => Err(usage("say which: --domain or --all".into())),
+    }
+}
+
+/// What is paused.
+pub(super) async fn paused(store: &Store) -> ActResult {
+    let paused = store.queue.paused().await.map_err(failed)?;
+    let everything = paused.everything.map(|since| ("everything".into(), since));
+    let domains = paused.domains.iter();
+    let domains = domains.map(|(domain, since)| (domain.to_string(), *since));
+    let all = everything.into_iter().chain(domains);
+    let all = all.map(|(what, since)| json!({"what": what, "since": time(since)}));
+    Ok(all.collect())
 }
 
 fn of_queue(id: QueueId, error: &QueueError) -> CommandError {
@@ -127,89 +359,4 @@ fn of_queue(id: QueueId, error: &QueueError) -> CommandError {
         ),
         error => failed(error),
     }
-}
-
-fn line(listed: &Listed) -> Value {
-    let mut next_ms: Option<u64> = None;
-    let mut reason = None;
-    let mut state = "done";
-    let mut recipients = Vec::new();
-    for (recipient, recipient_state, progress) in listed.recipients() {
-        if recipient_state.is_final() {
-            continue;
-        }
-        recipients.push(recipient.address.to_string());
-        state = recipient_state.name();
-        next_ms = match (next_ms, recipient_state.due_ms()) {
-            (Some(one), Some(other)) => Some(one.min(other)),
-            (one, other) => one.or(other),
-        };
-        reason = reason.or_else(|| progress.reason.as_deref().map(str::to_owned));
-    }
-    json!({
-        "id": listed.id.to_string(),
-        "state": state,
-        "arrived": time(listed.message.arrived_ms),
-        "size": listed.message.size(),
-        "sender": sender(listed),
-        "recipients": recipients,
-        "next_attempt": next_ms.map(time),
-        "reason": reason,
-    })
-}
-
-fn whole(listed: &Listed) -> Value {
-    let recipients: Vec<Value> = listed
-        .recipients()
-        .map(|(recipient, state, progress)| {
-            json!({
-                "address": recipient.address.to_string(),
-                "state": state.name(),
-                "attempts": progress.attempts,
-                "next_attempt": due(state),
-                "reason": progress.reason.as_deref(),
-            })
-        })
-        .collect();
-    let attempts: Vec<Value> = listed
-        .progress
-        .history
-        .iter()
-        .map(|attempt| {
-            json!({
-                "at": time(attempt.at_ms),
-                "site": attempt.site,
-                "delivered": attempt.delivered,
-                "deferred": attempt.deferred,
-                "failed": attempt.failed,
-                "reason": attempt.reason.as_deref(),
-            })
-        })
-        .collect();
-    let origin = &listed.message.origin;
-    json!({
-        "id": listed.id.to_string(),
-        "arrived": time(listed.message.arrived_ms),
-        "size": listed.message.size(),
-        "sender": sender(listed),
-        "session": origin.session,
-        "client": origin.client_ip.map(|ip| ip.to_string()),
-        "recipients": recipients,
-        "attempts": attempts,
-    })
-}
-
-fn sender(listed: &Listed) -> String {
-    match &listed.message.envelope.reverse_path {
-        ReversePath::Null => "<>".to_owned(),
-        ReversePath::Address(address) => address.to_string(),
-    }
-}
-
-fn due(state: State) -> Option<String> {
-    state.due_ms().map(time)
-}
-
-fn time(unix_ms: u64) -> String {
-    observe::rfc3339(unix_ms)
 }

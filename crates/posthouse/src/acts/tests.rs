@@ -423,3 +423,94 @@ async fn bans_are_added_listed_and_lifted_and_hold_nobody_who_is_exempt() {
         json!([])
     );
 }
+
+/// Messages of the queue in the store of these acts.
+async fn put(acts: &Acts, to: &str, reason: &str) {
+    let store = &acts.store;
+    let shard = store.queue.shards().next().unwrap();
+    let mut writer = store.blobs.writer(shard);
+    writer.push(b"Subject: x\r\n\r\nx\r\n").unwrap();
+    let mut blob = writer.finish().unwrap();
+    let mut batch = engine::Batch::new();
+    store.blobs.stage(&mut batch, &mut blob).unwrap();
+    let sender = envelope::ReversePath::parse("alice@example.org").unwrap();
+    let mut envelope = envelope::Envelope::new(sender);
+    let to = Address::parse(to).unwrap();
+    envelope.recipients.push(envelope::Recipient::new(to));
+    let new = ::queue::NewMessage {
+        blob: blob.id,
+        blob_size: blob.size,
+        prefix: bytes::Bytes::new(),
+        envelope,
+        origin: ::queue::Origin::default(),
+        start: ::queue::Start::Later {
+            wait_ms: 600_000,
+            reason: reason.to_owned(),
+        },
+    };
+    store.queue.stage(&mut batch, shard, new);
+    engine::Engine::submit(&*store.engine, batch)
+        .unwrap()
+        .done()
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_queue_is_listed_by_pages_counted_and_acted_on_by_filters() {
+    let folder = tempfile::tempdir().unwrap();
+    let acts = acts(folder.path()).await;
+    for n in 0..5 {
+        put(&acts, &format!("u{n}@there.test"), "451 Mailbox busy").await;
+    }
+    put(&acts, "bob@else.test", "421 go away").await;
+    let queue = async |act: &str, args: Value| run(&acts, &format!("queue.{act}"), args).await;
+    let page = json!({"domain": "there.test", "limit": 3});
+    let first = queue("list", page.clone()).await.unwrap();
+    assert_eq!(first["messages"].as_array().unwrap().len(), 3);
+    let mut page = page;
+    page["page"] = first["next"].clone();
+    let rest = queue("list", page).await.unwrap();
+    assert_eq!(rest["messages"].as_array().unwrap().len(), 2);
+    assert!(rest["next"].is_null());
+    let wrong = queue("list", json!({"page": "x"})).await.unwrap_err();
+    assert_eq!(wrong.kind, FailureKind::Usage);
+    let wrong = queue("list", json!({"state": "lost"})).await.unwrap_err();
+    assert_eq!(wrong.kind, FailureKind::Usage);
+    let old = json!({"older_s": 3600, "count": true});
+    let counted = queue("list", old).await.unwrap();
+    assert_eq!(counted["messages"], 0);
+    let busy = json!({"reason": "mailbox BUSY", "count": true});
+    let dry = queue("remove", busy.clone()).await.unwrap();
+    assert_eq!(dry, json!({"messages": 5, "recipients": 5, "busy": 0}));
+    let stats = queue("stats", Value::Null).await.unwrap();
+    assert_eq!(stats["messages"], 6);
+    assert_eq!(stats["by_domain"][0]["domain"], "there.test");
+    assert_eq!(stats["by_domain"][0]["reason"], "451 Mailbox busy");
+    assert!(stats["sites"].is_null(), "nothing is attempted here");
+    for (way, kind) in [("nowhere", true), ("smart-host", true), ("mx", false)] {
+        let args = json!({"recipient": "u1@there.test", "way": way});
+        let done = queue("reroute", args).await;
+        assert_eq!(done.is_err(), kind, "{way}: {done:?}");
+    }
+    let one = json!({"recipient": "u1@there.test"});
+    let shown = queue("show", one).await.unwrap();
+    assert_eq!(
+        shown[0]["ways"],
+        json!([{"domain": "there.test", "way": "mx"}])
+    );
+    let all = json!({"all": true});
+    assert_eq!(queue("pause", all.clone()).await.unwrap()["changed"], true);
+    assert_eq!(
+        queue("paused", Value::Null).await.unwrap()[0]["what"],
+        "everything"
+    );
+    assert!(!queue("stats", Value::Null).await.unwrap()["paused"].is_null());
+    queue("resume", all.clone()).await.unwrap();
+    assert!(queue("pause", json!({})).await.is_err());
+    let busy = json!({"reason": "mailbox busy"});
+    let removed = queue("remove", busy).await.unwrap();
+    assert_eq!(removed["recipients"], 5);
+    let left = queue("list", json!({})).await.unwrap();
+    assert_eq!(left["messages"].as_array().unwrap().len(), 1);
+    acts.store.close().await;
+}

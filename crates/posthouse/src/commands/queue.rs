@@ -1,31 +1,114 @@
-//! `posthouse queue`.
+//! `posthouse queue`. What may take long says on the terminal how far it is.
 
+use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
+use serde::Serialize;
+use serde_json::{Value, json};
+
 use super::Context;
-use crate::acts::{Which, request};
+use crate::acts::{Pausing, Reroute, Which, request};
 use crate::cli::{self, Queue};
+use crate::{ask, output};
 
 pub(super) fn run(context: &Context<'_>, command: Queue) -> anyhow::Result<ExitCode> {
-    let (name, which) = match command {
-        Queue::List(which) => ("queue.list", which),
-        Queue::Show(which) => ("queue.show", which),
-        Queue::Retry(which) => ("queue.retry", which),
-        Queue::Hold(which) => ("queue.hold", which),
-        Queue::Release(which) => ("queue.release", which),
-        Queue::Remove(which) => ("queue.remove", which),
-    };
-    let cli::Which {
-        ids,
-        all,
-        domain,
-        sender,
-    } = which;
+    match command {
+        Queue::List(args) => list(context, args),
+        Queue::Show(args) => context.act(request("queue.show", &which(args))?),
+        Queue::Retry(args) => act(context, "queue.retry", args),
+        Queue::Hold(args) => act(context, "queue.hold", args),
+        Queue::Release(args) => act(context, "queue.release", args),
+        Queue::Remove(args) => act(context, "queue.remove", args),
+        Queue::Reroute { act, via } => {
+            let args = Reroute {
+                which: of_act(act),
+                way: via,
+            };
+            watched(context, "queue.reroute", &args)
+        }
+        Queue::Stats => stats(context),
+        Queue::Pause(args) => context.act(request("queue.pause", &pausing(args))?),
+        Queue::Resume(args) => context.act(request("queue.resume", &pausing(args))?),
+        Queue::Paused => context.act(request("queue.paused", &Value::Null)?),
+    }
+}
+
+fn which(args: cli::Which) -> Which {
+    Which {
+        ids: args.ids,
+        all: args.all,
+        domain: args.domain,
+        sender: args.sender,
+        recipient: args.recipient,
+        older_s: args.older,
+        younger_s: args.younger,
+        reason: args.reason,
+        state: args.state,
+        ..Which::default()
+    }
+}
+
+fn of_act(args: cli::QueueAct) -> Which {
+    Which {
+        count: args.dry_run,
+        ..which(args.which)
+    }
+}
+
+fn pausing(args: cli::Pausing) -> Pausing {
+    Pausing {
+        domain: args.domain,
+        all: args.all,
+    }
+}
+
+/// The messages; for programs that go on by pages, also where the next one begins.
+fn list(context: &Context<'_>, args: cli::QueueList) -> anyhow::Result<ExitCode> {
+    let paged = args.limit.is_some() || args.page.is_some();
+    let counted = args.count;
     let which = Which {
-        ids,
-        all,
-        domain,
-        sender,
+        limit: args.limit,
+        page: args.page,
+        count: args.count,
+        ..which(args.which)
     };
-    context.act(request(name, &which)?)
+    let answer = ask::ask(context.config, request("queue.list", &which)?)?;
+    if counted || context.json && paged {
+        output::result(&answer, context.json);
+        return Ok(ExitCode::SUCCESS);
+    }
+    output::result(&answer["messages"], context.json);
+    if let Some(next) = answer["next"].as_str() {
+        output::status(&format!("There are more: --page {next}"));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn act(context: &Context<'_>, name: &str, args: cli::QueueAct) -> anyhow::Result<ExitCode> {
+    watched(context, name, &of_act(args))
+}
+
+fn watched<T: Serialize>(context: &Context<'_>, name: &str, args: &T) -> anyhow::Result<ExitCode> {
+    let told = !context.json && std::io::stderr().is_terminal();
+    let tell = |step: &Value| {
+        if told && let Some(messages) = step["messages"].as_u64() {
+            output::status(&format!("{messages} messages"));
+        }
+    };
+    let request = request(name, args)?;
+    let answer = ask::ask_watched(context.config, request, "queue.progress", tell)?;
+    output::result(&answer, context.json);
+    Ok(ExitCode::SUCCESS)
+}
+
+fn stats(context: &Context<'_>) -> anyhow::Result<ExitCode> {
+    let mut answer = ask::ask(context.config, request("queue.stats", &Value::Null)?)?;
+    if !context.json {
+        // Without a server nothing is attempted; there are no sites then.
+        if answer["sites"].is_null() {
+            answer["sites"] = json!([]);
+        }
+    }
+    output::result(&answer, context.json);
+    Ok(ExitCode::SUCCESS)
 }

@@ -49,6 +49,8 @@ pub(super) fn start(
         metrics: metrics.clone(),
     };
     let dispatcher = Dispatcher::new(ports, options);
+    // A store has one dispatcher; a second would not be asked.
+    let _ = store.outgoing.set(dispatcher.watch());
     let shutdown = runtime.shutdown();
     Ok(runtime.spawn("dispatcher", async move {
         if let Err(error) = dispatcher.run(shutdown).await {

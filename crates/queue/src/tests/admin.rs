@@ -294,3 +294,79 @@ async fn another_way_is_durable_and_goes_with_the_message() {
     world.queue.act(id, Act::Remove).await.expect("done");
     assert_eq!(world.keys(), Vec::<Vec<u8>>::new());
 }
+
+#[tokio::test]
+async fn what_is_paused_stays_so_until_it_is_resumed() {
+    let world = World::new();
+    let there = domain("there.test");
+    assert!(world.queue.pause(Some(&there)).await.expect("written"));
+    assert!(!world.queue.pause(Some(&there)).await.expect("known"));
+    let before = world.queue.paused().await.expect("read");
+    assert!(before.has(&there) && !before.has(&domain("else.test")));
+    let world = world.restarted();
+    let paused = world.queue.paused().await.expect("read");
+    assert_eq!(paused, before);
+    let same = world.queue.paused().await.expect("read");
+    assert!(Arc::ptr_eq(&paused, &same), "nothing has changed");
+    assert!(world.queue.pause(None).await.expect("written"));
+    let paused = world.queue.paused().await.expect("read");
+    assert!(paused.has(&domain("else.test")));
+    let mut damage = Batch::new();
+    damage.put(b"Q\0\0z\xff".to_vec(), &b"\x01\x05"[..]);
+    world.engine.submit(damage).expect("room").done().await;
+    let found = world.queue.fsck(ShardId(0)).await.expect("read");
+    assert_eq!(found.len(), 1, "{found:?}");
+    let world = world.restarted();
+    assert!(world.queue.resume(None).await.expect("written"));
+    assert!(world.queue.resume(Some(&there)).await.expect("written"));
+    assert!(!world.queue.resume(Some(&there)).await.expect("known"));
+    let paused = world.restarted().queue.paused().await.expect("read");
+    assert_eq!(*paused, crate::Paused::default());
+}
+
+#[tokio::test]
+async fn statistics_tell_what_waits_domain_by_domain() {
+    let world = World::new();
+    let later = |reason: &str| Start::Later {
+        wait_ms: 60_000,
+        reason: reason.into(),
+    };
+    let oldest = world
+        .put_with(&["bob@there.test"], later("451 oldest"))
+        .await;
+    world.runtime.advance(Duration::from_secs(10));
+    for n in 0..5 {
+        let to = [format!("u{n}@there.test"), "eve@else.test".to_owned()];
+        let to: Vec<&str> = to.iter().map(String::as_str).collect();
+        world.put_with(&to, later("451")).await;
+    }
+    let held = Start::Held {
+        reason: "demo".into(),
+    };
+    world.put_with(&["joe@there.test"], held).await;
+    let way = Act::Reroute(Some("mx".into()));
+    let by_reason = Filter {
+        reason: Some("oldest".into()),
+        ..Filter::default()
+    };
+    let stats = world.queue.stats(1).await.expect("read");
+    assert_eq!((stats.messages, stats.domains), (7, 2));
+    assert_eq!(stats.biggest.len(), 1);
+    let there = &stats.biggest[0];
+    assert_eq!(there.domain, domain("there.test"));
+    assert_eq!((there.messages, there.held, there.oldest), (7, 1, oldest));
+    assert_eq!(there.reason.as_deref(), Some("451 oldest"));
+    assert!(there.next_ms.is_some());
+    world.queue.act_on_all(&by_reason, way).await.expect("done");
+    let stats = world.queue.stats(9).await.expect("read");
+    let told = stats.biggest.iter();
+    let told = told.map(|one| (one.domain.as_str(), one.way.as_deref(), one.messages));
+    assert_eq!(
+        told.collect::<Vec<_>>(),
+        [
+            ("there.test", None, 6),
+            ("else.test", None, 5),
+            ("there.test", Some("mx"), 1)
+        ]
+    );
+}

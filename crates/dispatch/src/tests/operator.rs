@@ -1,0 +1,128 @@
+//! What an operator does meanwhile: pausing, another way, asking how the sites are.
+
+use super::*;
+use crate::Dispatcher;
+use queue::{Act, Filter};
+
+fn domain(text: &str) -> Domain {
+    Domain::parse(text).expect("a domain")
+}
+
+#[tokio::test]
+async fn nothing_is_attempted_of_what_is_paused_until_it_is_resumed() {
+    let world = World::new();
+    let there = domain("there.test");
+    world.put("ann@here.test", &["bob@there.test"]).await;
+    world.queue.pause(Some(&there)).await.expect("written");
+    world.put("ann@here.test", &["eve@there.test"]).await;
+    world.put("ann@here.test", &["bob@else.test"]).await;
+    let mut dispatcher = world.dispatcher();
+    dispatcher.work().await;
+    let seen = world.script.take_seen();
+    assert_eq!((seen.len(), &*seen[0].0), (1, "else.test"));
+    // A week is more than the lifetime; still nobody is told anything.
+    for _ in 0..7 {
+        world.runtime.advance(minutes(24 * 60));
+        dispatcher.work().await;
+    }
+    assert!(world.script.take_seen().is_empty() && world.mail().is_empty());
+    world.queue.resume(Some(&there)).await.expect("written");
+    dispatcher.work().await;
+    assert_eq!(world.script.take_seen().len(), 2);
+    assert_eq!(world.queue_keys(), 0);
+}
+
+/// More than runs at once is in the lists when it is paused.
+#[tokio::test]
+async fn a_pause_takes_back_what_is_about_to_be_attempted() {
+    let world = World::new();
+    let gate = Arc::new(Gate::new());
+    *world.script.gate.lock() = Some(Arc::clone(&gate));
+    for n in 0..30 {
+        let to = format!("u{n}@there.test");
+        world.put("ann@here.test", &[&to]).await;
+    }
+    let mut dispatcher = world.dispatcher();
+    dispatcher.turn().await.expect("read");
+    while world.script.seen.lock().len() < 10 {
+        world.script.begun.notified().await;
+    }
+    world.queue.pause(None).await.expect("written");
+    *world.script.gate.lock() = None;
+    dispatcher.turn().await.expect("read");
+    gate.notify_waiters();
+    dispatcher.work().await;
+    assert_eq!(world.script.take_seen().len(), 10, "only those under way");
+    world.queue.resume(None).await.expect("written");
+    dispatcher.work().await;
+    assert_eq!(world.script.take_seen().len(), 20);
+    assert_eq!(world.queue_keys(), 0);
+}
+
+#[tokio::test]
+async fn mail_that_was_given_another_way_goes_it_though_its_site_is_down() {
+    let world = World::new();
+    for n in 0..3 {
+        let to = format!("u{n}@dead.test");
+        world.script.says(&to, &[unreachable(), yes()]);
+        world.put("ann@here.test", &[&to]).await;
+    }
+    let mut dispatcher = world.dispatcher();
+    dispatcher.work().await;
+    let at_first = world.script.take_seen().len();
+    assert!(at_first >= 1);
+    // What was not attempted before is answered well now, whichever way it goes.
+    for n in 0..3 {
+        world.script.says(&format!("u{n}@dead.test"), &[yes()]);
+    }
+    let two = |n: u64| Filter {
+        recipient: Some(address(&format!("u{n}@dead.test"))),
+        ..Filter::default()
+    };
+    for (n, way) in [(0, "relay, other"), (1, "smart-host")] {
+        let way = Act::Reroute(Some(way.into()));
+        let acted = world.queue.act_on_all(&two(n), way).await.expect("done");
+        assert_eq!(acted.changed, 1);
+        let acted = world.queue.act_on_all(&two(n), Act::Retry).await;
+        assert_eq!(acted.expect("done").changed, 1);
+    }
+    world.runtime.advance(minutes(1));
+    dispatcher.work().await;
+    let mut seen = world.script.take_seen();
+    seen.retain(|(site, _)| site != "dead.test");
+    seen.sort();
+    let told: Vec<(&str, &str)> = seen.iter().map(|(site, to)| (&**site, &*to[0])).collect();
+    assert_eq!(
+        told,
+        [
+            ("smart host", "u1@dead.test"),
+            ("transport relay, then other", "u0@dead.test"),
+        ]
+    );
+}
+
+#[tokio::test]
+async fn the_dispatcher_tells_how_its_sites_are() {
+    let world = World::new();
+    world.script.says("bob@dead.test", &[unreachable()]);
+    world.put("ann@here.test", &["bob@dead.test"]).await;
+    let dispatcher = Dispatcher::new(world.ports(), world.options());
+    let watch = dispatcher.watch();
+    let shutdown = world.runtime.shutdown();
+    let asking = async {
+        world.script.begun.notified().await;
+        loop {
+            let sites = watch.sites().await.expect("it runs");
+            if let Some(down) = sites.iter().find(|site| site.closed_until.is_some()) {
+                assert_eq!((down.failures, down.running), (1, 0));
+                assert_eq!(down.site, Site::Domain(domain("dead.test")));
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+        shutdown.drain();
+    };
+    let (ran, ()) = tokio::join!(dispatcher.run(world.runtime.shutdown()), asking);
+    ran.expect("recovered");
+    assert_eq!(watch.sites().await, None);
+}
