@@ -20,7 +20,8 @@ use crate::dispatcher::{Core, Outbound};
 use crate::limits::{ATTEMPT_TIMEOUT, DEMO_WAIT_MS};
 use crate::local;
 use crate::report::{self, Told};
-use crate::sites::{Seen, Site, Unit};
+use crate::site::Site;
+use crate::sites::{Seen, Unit};
 use crate::wishes;
 
 /// A full disk holds an outcome up; how long until the next try to write it.

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use runtime::{Monotonic, Runtime};
 
 use crate::limits::{CLEAR_SITES_MAX, CLEAR_TIME};
-use crate::sites::Site;
+use crate::site::Site;
 
 #[derive(Debug)]
 pub(crate) struct ClearSites {

@@ -7,14 +7,13 @@
 //! not; but what its sender wants held stays so. A clock that goes forward makes
 //! mail due, which needs nothing.
 
-use std::collections::HashSet;
+use std::collections::VecDeque;
 
-use queue::{Act, Line, Place, QueueError};
-use queue_model::QueueId;
+use queue::{Forward, Line, Place, QueueError};
 use runtime::{Monotonic, Timestamp};
 
 use crate::dispatcher::Core;
-use crate::limits::{CLOCK_LINES, CLOCK_SLACK, DEMO_WAIT_MS, HOLD_MAX_MS, PAGE};
+use crate::limits::{CLOCK_LINES, CLOCK_SLACK, DEMO_WAIT_MS, FORWARD_PAGE, HOLD_MAX_MS};
 
 /// The wall clock as it was last seen, against the steady one.
 #[derive(Debug, Default)]
@@ -35,80 +34,89 @@ impl WallClock {
     }
 }
 
-/// Makes due what only such a clock can have put where it is.
-pub(crate) async fn bring_near(core: &Core, set_back_ms: u64) -> Result<(), QueueError> {
-    let now_ms = core.ports.runtime.now().unix_ms;
-    // No wait is longer than this.
-    let longest_ms = core.options.schedule.max_ms.max(DEMO_WAIT_MS);
-    let slack_ms = u64::try_from(CLOCK_SLACK.as_millis()).unwrap_or(u64::MAX);
-    let far_ms = now_ms.saturating_add(longest_ms).saturating_add(slack_ms);
-    let back_ms = now_ms.saturating_add(set_back_ms);
-    let mut brought = 0;
-    let mut after = None;
-    loop {
-        let queue = &core.ports.queue;
-        let (lines, next) = queue.lines(after, CLOCK_LINES).await?;
-        let lines: Vec<Line> = lines.into_iter().map(|(line, _)| line).collect();
+/// Makes due what only such a clock can have put where it is, a little at a time:
+/// it may be everything.
+#[derive(Debug, Default)]
+pub(crate) struct Nearing {
+    looks: VecDeque<Look>,
+    /// Parts of lines that have such mail.
+    found: VecDeque<(Line, Forward)>,
+}
+
+/// Lines are looked through, from behind this one on.
+#[derive(Debug)]
+struct Look {
+    after: Option<Line>,
+    parts: Vec<Forward>,
+}
+
+impl Nearing {
+    /// The clock was set back by so much; by nothing, as far as is known, at the start.
+    pub(crate) fn begin(&mut self, core: &Core, set_back_ms: u64) {
+        let now_ms = core.ports.runtime.now().unix_ms;
+        // No wait is longer than this.
+        let longest_ms = core.options.schedule.max_ms.max(DEMO_WAIT_MS);
+        let slack_ms = u64::try_from(CLOCK_SLACK.as_millis()).unwrap_or(u64::MAX);
+        let far_ms = now_ms.saturating_add(longest_ms).saturating_add(slack_ms);
+        let back_ms = now_ms.saturating_add(set_back_ms);
+        let part = |from_ms, to_ms| Forward {
+            from: Place::at(from_ms),
+            to_ms,
+            since_ms: u64::MAX,
+            // What its sender wants is no clock's doing, if anybody can want it. Of
+            // this, early is not harmless.
+            held_ms_max: HOLD_MAX_MS,
+        };
+        let mut parts = vec![part(far_ms, u64::MAX)];
         if set_back_ms > 0 {
-            brought += retry(core, &lines, now_ms, back_ms.min(far_ms)).await?;
+            parts.push(part(now_ms, back_ms.min(far_ms)));
         }
-        brought += retry(core, &lines, far_ms, u64::MAX).await?;
-        after = next;
-        if after.is_none() {
-            break;
-        }
+        self.looks.push_back(Look { after: None, parts });
     }
-    if brought > 0 {
-        tracing::warn!(
-            messages = brought,
-            set_back_ms,
-            "the clock was ahead: mail that waited for it is due"
-        );
-    }
-    Ok(())
-}
 
-async fn retry(core: &Core, lines: &[Line], from_ms: u64, to_ms: u64) -> Result<u64, QueueError> {
-    let queue = &core.ports.queue;
-    let mut brought = 0;
-    let mut met: HashSet<QueueId> = HashSet::new();
-    let from = |line: &Line| (line.clone(), Place::at(from_ms));
-    let mut asked: Vec<(Line, Place)> = lines.iter().map(from).collect();
-    while !asked.is_empty() {
-        let pages = queue.due(asked.clone(), to_ms, PAGE).await?;
-        let mut rest = Vec::new();
-        for ((line, _), page) in asked.into_iter().zip(pages) {
-            for due in page.entries {
-                // One of several domains of a message stands for all.
-                if !met.insert(due.id) || is_held(core, due.id).await? {
-                    continue;
-                }
-                match queue.act(due.id, Act::Retry).await {
-                    Ok(_) => brought += 1,
-                    Err(QueueError::NotFound | QueueError::Damaged(_)) => {}
-                    Err(error) => return Err(error),
-                }
+    /// There is more to do.
+    pub(crate) fn is_active(&self) -> bool {
+        !self.looks.is_empty() || !self.found.is_empty()
+    }
+
+    /// Goes a step.
+    ///
+    /// # Errors
+    /// The queue cannot be read or written.
+    pub(crate) async fn step(&mut self, core: &Core) -> Result<(), QueueError> {
+        let queue = &core.ports.queue;
+        if let Some((line, part)) = self.found.pop_front() {
+            let next = queue.bring_forward(&line, part, FORWARD_PAGE).await?;
+            if let Some(from) = next {
+                self.found.push_back((line, Forward { from, ..part }));
             }
-            let next = page.next.filter(|next| next.due_ms <= to_ms);
-            rest.extend(next.map(|next| (line, next)));
+            return Ok(());
         }
-        met.clear();
-        asked = rest;
+        let Some(look) = self.looks.front_mut() else {
+            return Ok(());
+        };
+        let (lines, next) = queue.lines(look.after.take(), CLOCK_LINES).await?;
+        for part in &look.parts {
+            let asked = lines.iter().map(|(line, _)| (line.clone(), part.from));
+            let to_ms = part.to_ms.min(u64::MAX - 1);
+            let pages = queue.due(asked.collect(), to_ms, 1).await?;
+            let with_some = lines
+                .iter()
+                .zip(pages)
+                .filter(|(_, page)| !page.entries.is_empty());
+            let with_some = with_some.map(|((line, _), _)| (line.clone(), *part));
+            self.found.extend(with_some);
+        }
+        if !self.found.is_empty() {
+            let lines = self.found.len();
+            tracing::warn!(lines, "the clock was ahead: mail that waited for it is due");
+        }
+        match next {
+            Some(_) => look.after = next,
+            None => drop(self.looks.pop_front()),
+        }
+        Ok(())
     }
-    Ok(brought)
-}
-
-/// Its sender wants it to wait (RFC 4865), and no clock has made that longer than
-/// it can be. Of these, early is not harmless.
-async fn is_held(core: &Core, id: QueueId) -> Result<bool, QueueError> {
-    let listed = match core.ports.queue.show(id).await {
-        Ok(listed) => listed,
-        Err(QueueError::NotFound | QueueError::Damaged(_)) => return Ok(false),
-        Err(error) => return Err(error),
-    };
-    let now_ms = core.ports.runtime.now().unix_ms;
-    let until_ms = listed.message.envelope.hold_until_ms.unwrap_or(0);
-    Ok(until_ms > now_ms && until_ms - now_ms <= HOLD_MAX_MS)
 }
 
 #[cfg(test)]

@@ -12,13 +12,13 @@ use engine::SharedEngine;
 use envelope::Domain;
 use observe::Metrics;
 use parking_lot::Mutex;
-use queue::{Queue, QueueError, Retried};
+use queue::{Forward, Queue, QueueError, Retried};
 use queue_model::Schedule;
 use runtime::{Monotonic, Runtime, Shutdown, Task};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::attempt::attempt;
-use crate::clock::{self, WallClock};
+use crate::clock::{Nearing, WallClock};
 use crate::limits::{
     DRAIN, FORWARD_PAGE, QUESTIONS_MAX, REST, RUNNING_LOCAL_MAX, RUNNING_MAX, RUNNING_PER_SITE_MAX,
     SLEEP_MAX,
@@ -200,6 +200,7 @@ pub(crate) struct Loop {
     sites: Sites,
     scanner: Scanner,
     clock: WallClock,
+    nearing: Nearing,
     tasks: HashMap<u64, Task<()>>,
     next_task: u64,
     /// Attempts that met trouble of our own, and when to look at their entries again.
@@ -249,6 +250,7 @@ impl Loop {
             core,
             sites: Sites::default(),
             clock: WallClock::default(),
+            nearing: Nearing::default(),
             tasks: HashMap::new(),
             next_task: 0,
             resting: VecDeque::new(),
@@ -271,6 +273,29 @@ impl Loop {
             }
             if let Some(ended) = self.ends.recv().await {
                 self.end(ended);
+            }
+        }
+    }
+
+    /// Works until all that is under way only waits for a time: `asleep` counts that,
+    /// `moved` tells when it may be more.
+    #[cfg(test)]
+    pub(crate) async fn turn_until_idle(
+        &mut self,
+        asleep: impl Fn() -> usize,
+        moved: &tokio::sync::Notify,
+    ) {
+        loop {
+            self.turn().await.expect("the queue can be read");
+            while self.tasks.len() > asleep() {
+                tokio::select! {
+                    Some(ended) = self.ends.recv() => self.end(ended),
+                    () = moved.notified() => {}
+                }
+                self.start();
+            }
+            if !self.wants_more() {
+                return;
             }
         }
     }
@@ -327,9 +352,13 @@ impl Loop {
             return Ok(());
         };
         let queue = &self.core.ports.queue;
-        let next = queue
-            .bring_forward(&line, place, since_ms, FORWARD_PAGE)
-            .await?;
+        let part = Forward {
+            from: place,
+            to_ms: u64::MAX,
+            since_ms,
+            held_ms_max: u64::MAX,
+        };
+        let next = queue.bring_forward(&line, part, FORWARD_PAGE).await?;
         if let Some(place) = next {
             self.sites.forward_more(site, line, place, since_ms);
         }
@@ -340,10 +369,10 @@ impl Loop {
         let runtime = &self.core.ports.runtime;
         let now = (runtime.monotonic(), runtime.now());
         if let Some(set_back_ms) = self.clock.set_back_ms(now) {
-            clock::bring_near(&self.core, set_back_ms).await?;
+            self.nearing.begin(&self.core, set_back_ms);
             self.scanner.look_at_everything();
         }
-        Ok(())
+        self.nearing.step(&self.core).await
     }
 
     async fn until(&mut self, shutdown: &Shutdown) {
@@ -390,9 +419,16 @@ impl Loop {
         self.scanner.is_unfinished(runtime.now().unix_ms)
             || self.sites.wants_more(runtime.monotonic())
             || self.sites.wants_forward()
+            || self.nearing.is_active()
     }
 
     fn pause(&self) -> Duration {
+        self.next_wake()
+            .map_or(SLEEP_MAX, |wake| wake.min(SLEEP_MAX))
+    }
+
+    /// How long until something is due that is known of.
+    pub(crate) fn next_wake(&self) -> Option<Duration> {
         let now_ms = self.core.ports.runtime.now().unix_ms;
         let due = self
             .scanner
@@ -402,7 +438,7 @@ impl Loop {
         let rested = self.resting.front().map(|(at, _)| *at);
         let opens = self.sites.opens_at(now);
         let steady = rested.into_iter().chain(opens).map(|at| at.since(now));
-        due.into_iter().chain(steady).fold(SLEEP_MAX, Duration::min)
+        due.into_iter().chain(steady).min()
     }
 
     /// As many attempts as there is room for.

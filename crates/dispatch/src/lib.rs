@@ -31,6 +31,7 @@ mod local;
 mod ports;
 mod report;
 mod scan;
+mod site;
 mod sites;
 mod smtp;
 #[cfg(test)]
@@ -40,6 +41,7 @@ mod wishes;
 
 pub use dispatcher::{Dispatcher, Options, Outbound, Ports, Watch};
 pub use ports::{BoxFuture, Local, LocalCopy, NoRoutes, Routes, Together, Transport, Way};
-pub use sites::{Site, SiteStatus};
+pub use site::Site;
+pub use sites::SiteStatus;
 pub use smtp::{SmartHost, SmtpTransport};
 pub use turned::{Fetch, NotTurned, TurnedSites, Turning};

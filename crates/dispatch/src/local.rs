@@ -21,7 +21,7 @@ use crate::attempt::{Became, How, Prepared, commit, log, reason_of, settle, verd
 use crate::dispatcher::Core;
 use crate::ports::{BoxFuture, LocalCopy, Together};
 use crate::report::{self, Told};
-use crate::sites::Site;
+use crate::site::Site;
 
 /// Delivers to the lease's recipients.
 pub(crate) async fn deliver(core: &Core, lease: &Lease) -> Result<(), QueueError> {

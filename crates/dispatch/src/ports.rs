@@ -10,7 +10,7 @@ use envelope::{Domain, Envelope, Recipient};
 use queue::{Message, QueueError};
 use queue_model::QueueId;
 
-use crate::sites::Site;
+use crate::site::Site;
 
 /// A future of a port.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

@@ -22,7 +22,8 @@ use runtime::Monotonic;
 use crate::dispatcher::{Core, Outbound};
 use crate::limits::{LINES_AT_ONCE, LINES_MAX, PAGE, SCAN_MAX, SWEEP_PAGE, WALK_AGAIN, WALK_PAGE};
 use crate::ports::Way;
-use crate::sites::{Offered, Site, Sites};
+use crate::site::Site;
+use crate::sites::{Offered, Sites};
 
 /// A line, or what of it goes to one site where that depends on the message.
 pub(crate) type Part = (Line, Option<Site>);

@@ -9,7 +9,7 @@ use smtp_proto::client::Protocol;
 
 use crate::clear::ClearSites;
 use crate::ports::{BoxFuture, Routes, Transport};
-use crate::sites::Site;
+use crate::site::Site;
 use crate::turned::TurnedSites;
 
 /// The relay that takes all mail for elsewhere.

@@ -4,6 +4,7 @@ mod clock;
 mod crash;
 mod fair;
 mod flow;
+mod month;
 mod operator;
 mod refusing;
 mod relay;

@@ -57,6 +57,19 @@ pub enum Act {
     Reroute(Option<Arc<str>>),
 }
 
+/// Which part of a line is brought forward, and what of it waits on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Forward {
+    /// From here on.
+    pub from: Place,
+    /// What is due until then, in milliseconds since 1970.
+    pub to_ms: u64,
+    /// What was attempted at this time or later waits on.
+    pub since_ms: u64,
+    /// What its sender wants held (RFC 4865) waits on, if it is for no longer than this.
+    pub held_ms_max: u64,
+}
+
 /// How many recipients an act met.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Acted {
@@ -374,21 +387,20 @@ impl Queue {
         }
     }
 
-    /// Makes due what waits in a line behind a place, `limit` messages at once and
-    /// each once: what was attempted at `since_ms` or later, or is held by its
-    /// sender, waits on. Where to go on, if there is more.
+    /// Makes due what waits in a part of a line, some messages at once and each once.
+    /// Where to go on, if there is more.
     ///
     /// # Errors
     /// The engine cannot read or write; what was done before stays done.
     pub async fn bring_forward(
         &self,
         line: &Line,
-        from: Place,
-        since_ms: u64,
+        part: Forward,
         limit: usize,
     ) -> Result<Option<Place>, QueueError> {
-        let asked = vec![(line.clone(), from)];
-        let mut pages = self.due(asked, keys::HELD_MS - 1, limit).await?;
+        let asked = vec![(line.clone(), part.from)];
+        let to_ms = part.to_ms.min(keys::HELD_MS - 1);
+        let mut pages = self.due(asked, to_ms, limit).await?;
         let page = pages.pop().unwrap_or_default();
         let filter = Filter {
             domain: Some(line.domain.clone()),
@@ -403,11 +415,14 @@ impl Queue {
                 Err(error) => return Err(error),
             };
             let held_until_ms = entry.message.envelope.hold_until_ms.unwrap_or(0);
+            let held_ms = held_until_ms.saturating_sub(now_ms);
             let attempted_ms = {
                 let tip = entry.tip.lock().await;
                 tip.progress.history.last().map(|attempt| attempt.at_ms)
             };
-            if held_until_ms > now_ms || attempted_ms.is_some_and(|at_ms| at_ms >= since_ms) {
+            if held_ms > 0 && held_ms <= part.held_ms_max
+                || attempted_ms.is_some_and(|at_ms| at_ms >= part.since_ms)
+            {
                 continue;
             }
             match self.act_on(line.shard, due.id, &Act::Retry, &filter).await {
@@ -419,7 +434,7 @@ impl Queue {
         for ticket in tickets {
             ticket.done().await;
         }
-        Ok(page.next)
+        Ok(page.next.filter(|next| next.due_ms <= to_ms))
     }
 
     /// How many recipients and messages the filter takes.

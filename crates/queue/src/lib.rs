@@ -44,7 +44,7 @@ mod store;
 #[cfg(test)]
 mod tests;
 
-pub use admin::{Act, Acted, Filter, Listed, NoSuchPage, Page, PageMark};
+pub use admin::{Act, Acted, Filter, Forward, Listed, NoSuchPage, Page, PageMark};
 pub use ended::Ended;
 pub use error::QueueError;
 pub use intent::Intent;

@@ -135,7 +135,7 @@ pub(crate) async fn search(common: Common, work: Search) -> Result<Report> {
 
 pub(crate) async fn append(common: Common) -> Result<Report> {
     let next = Arc::new(AtomicU64::new(0));
-    let bodies = Bodies::new(common.size);
+    let bodies = Bodies::new(common.size, Instant::now());
     let meter = Meter::start(&common.pids)?;
     let tasks: Vec<_> = (0..common.connections)
         .map(|n| {

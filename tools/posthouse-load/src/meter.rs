@@ -27,6 +27,9 @@ pub(crate) struct Report {
     pub(crate) kb_per_session: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) mb_per_second: Option<f64>,
+    /// From the first word of a message to its arrival at the sink, in the middle.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) delay_p50_ms: Option<f64>,
 }
 
 /// A measurement under way.
@@ -164,6 +167,7 @@ impl Meter {
             stolen: (after.stolen - self.before.stolen) as f64 / total as f64,
             kb_per_session: None,
             mb_per_second: None,
+            delay_p50_ms: None,
         })
     }
 }

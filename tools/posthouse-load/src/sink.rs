@@ -1,15 +1,53 @@
 //! An SMTP server that takes everything and keeps nothing: where relayed mail ends.
+//!
+//! A message of this tool says when it was sent (`X-Sent`, microseconds since the
+//! run began), so that it is known how long it was on its way.
 
 use anyhow::Result;
 use std::sync::Arc;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
-/// Listens on `addr` and counts messages.
-pub(crate) async fn start(addr: &str) -> Result<Arc<AtomicU64>> {
+/// What has arrived.
+#[derive(Debug)]
+pub(crate) struct Sink {
+    epoch: Instant,
+    pub(crate) count: AtomicU64,
+    delays: Mutex<Vec<Duration>>,
+}
+
+impl Sink {
+    /// How long each message was on its way, as far as it said when it was sent.
+    pub(crate) fn delays(&self) -> Vec<Duration> {
+        self.delays
+            .lock()
+            .map_or(Vec::new(), |delays| delays.clone())
+    }
+
+    fn note(&self, line: &[u8]) {
+        let sent = line.strip_prefix(b"X-Sent: ").map(<[u8]>::trim_ascii);
+        let sent = sent.and_then(|sent| std::str::from_utf8(sent).ok()?.parse().ok());
+        if let (Some(sent), Ok(mut delays)) = (sent, self.delays.lock()) {
+            delays.push(
+                self.epoch
+                    .elapsed()
+                    .saturating_sub(Duration::from_micros(sent)),
+            );
+        }
+    }
+}
+
+/// Listens on `addr` and counts messages; times are counted from `epoch`.
+pub(crate) async fn start(addr: &str, epoch: Instant) -> Result<Arc<Sink>> {
     let listener = TcpListener::bind(addr).await?;
-    let count = Arc::new(AtomicU64::new(0));
+    let count = Arc::new(Sink {
+        epoch,
+        count: AtomicU64::new(0),
+        delays: Mutex::default(),
+    });
     let counter = count.clone();
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
@@ -20,7 +58,7 @@ pub(crate) async fn start(addr: &str) -> Result<Arc<AtomicU64>> {
     Ok(count)
 }
 
-async fn serve(stream: TcpStream, count: &AtomicU64) -> Result<()> {
+async fn serve(stream: TcpStream, sink: &Sink) -> Result<()> {
     stream.set_nodelay(true)?;
     let mut stream = BufReader::with_capacity(64 * 1024, stream);
     stream
@@ -36,10 +74,11 @@ async fn serve(stream: TcpStream, count: &AtomicU64) -> Result<()> {
         }
         let reply: &[u8] = if in_data {
             if line != b".\r\n" {
+                sink.note(&line);
                 continue;
             }
             in_data = false;
-            count.fetch_add(1, Ordering::Relaxed);
+            sink.count.fetch_add(1, Ordering::Relaxed);
             b"250 2.0.0 taken\r\n"
         } else {
             match line.get(..4).map(<[u8]>::to_ascii_uppercase).as_deref() {

@@ -72,7 +72,7 @@ pub(crate) async fn deliver(common: Common, work: Deliver) -> Result<Report> {
     let slow = slow_ones(&common, &work).await?;
     let trickle = tokio::spawn(trickle(slow));
     let meter = Meter::start(&common.pids)?;
-    let (latencies, bytes) = send_all(&common, &work).await?;
+    let (latencies, bytes) = send_all(&common, &work, Instant::now()).await?;
     let limit = Instant::now() + Duration::from_secs(300);
     while work.queue.iter().any(|folder| holds_files(folder)) {
         ensure!(Instant::now() < limit, "the queue does not get empty");
@@ -162,24 +162,30 @@ fn holds_files(folder: &std::path::Path) -> bool {
 }
 
 pub(crate) async fn relay(common: Common, work: Relay) -> Result<Report> {
-    let arrived = crate::sink::start(&work.sink).await?;
+    let epoch = Instant::now();
+    let sink = crate::sink::start(&work.sink, epoch).await?;
     let meter = Meter::start(&common.pids)?;
-    let (latencies, bytes) = send_all(&common, &work.deliver).await?;
+    let (latencies, bytes) = send_all(&common, &work.deliver, epoch).await?;
     let limit = Instant::now() + Duration::from_secs(300);
-    while arrived.load(Ordering::Relaxed) < common.messages {
-        ensure!(
-            Instant::now() < limit,
-            "only {} messages arrived",
-            arrived.load(Ordering::Relaxed)
-        );
+    loop {
+        let arrived = sink.count.load(Ordering::Relaxed);
+        if arrived >= common.messages {
+            break;
+        }
+        ensure!(Instant::now() < limit, "only {arrived} messages arrived");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    meter.report("relay", latencies, bytes)
+    let mut report = meter.report("relay", latencies, bytes)?;
+    let mut delays = sink.delays();
+    delays.sort_unstable();
+    let middle = delays.get(delays.len() / 2);
+    report.delay_p50_ms = middle.map(|delay| delay.as_secs_f64() * 1000.0);
+    Ok(report)
 }
 
-async fn send_all(common: &Common, work: &Deliver) -> Result<(Vec<Duration>, u64)> {
+async fn send_all(common: &Common, work: &Deliver, epoch: Instant) -> Result<(Vec<Duration>, u64)> {
     let next = Arc::new(AtomicU64::new(0));
-    let bodies = Bodies::new(common.size);
+    let bodies = Bodies::new(common.size, epoch);
     let tasks: Vec<_> = (0..common.connections)
         .map(|_| {
             tokio::spawn(connection(
@@ -266,27 +272,29 @@ async fn begin(common: &Common, work: &Deliver, tls: &Tls) -> Result<Line> {
 #[derive(Debug)]
 pub(crate) struct Bodies {
     text: Vec<u8>,
+    epoch: Instant,
 }
 
 const LINE: usize = 78;
 
 impl Bodies {
-    pub(crate) fn new(size: usize) -> Arc<Self> {
+    pub(crate) fn new(size: usize, epoch: Instant) -> Arc<Self> {
         let mut random = fastrand::Rng::new();
         let mut text = Vec::new();
         while text.len() < 1 << 20 || text.len() < 2 * (size + LINE) {
             text.extend((0..LINE - 2).map(|_| random.alphanumeric() as u8));
             text.extend_from_slice(b"\r\n");
         }
-        Arc::new(Self { text })
+        Arc::new(Self { text, epoch })
     }
 
     /// A message with a body of about `size` octets, ended by the dot of SMTP.
     pub(crate) fn message(&self, n: u64, size: usize, from: &str, to: &str) -> Vec<u8> {
         let mut text = format!(
             "Date: Wed, 25 Nov 2026 10:00:00 +0000\r\nFrom: <{from}>\r\nTo: <{to}>\r\nSubject: load {n}\r\n\
-             Message-ID: <{n}.{:x}@load.test>\r\n\r\n",
-            fastrand::u64(..)
+             Message-ID: <{n}.{:x}@load.test>\r\nX-Sent: {}\r\n\r\n",
+            fastrand::u64(..),
+            self.epoch.elapsed().as_micros()
         )
         .into_bytes();
         let lines = size.div_ceil(LINE);

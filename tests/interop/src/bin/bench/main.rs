@@ -12,6 +12,7 @@ mod changing;
 mod door;
 mod large;
 mod measure;
+mod queueing;
 mod reading;
 mod resting;
 mod saving;
@@ -28,7 +29,7 @@ struct Kind {
     run: fn(&mut World) -> Result<()>,
 }
 
-const KINDS: [Kind; 18] = [
+const KINDS: [Kind; 19] = [
     Kind {
         name: "deliver",
         run: sending::deliver,
@@ -100,6 +101,10 @@ const KINDS: [Kind; 18] = [
     Kind {
         name: "open",
         run: large::open,
+    },
+    Kind {
+        name: "queue",
+        run: queueing::queue,
     },
 ];
 
