@@ -4,7 +4,7 @@
 
 use imap_proto::limits::NESTING_DEPTH_MAX;
 use imap_proto::{
-    Command, FetchItem, ListPattern, MailboxName, NameForm, SearchKey, SequenceSet, mutf7,
+    AppendPart, Command, FetchItem, ImapUrl, ListPattern, LiteralHead, MailboxName, NameForm, SearchKey, SequenceSet, mutf7,
     parse_append_head, parse_command,
 };
 use libfuzzer_sys::fuzz_target;
@@ -125,6 +125,34 @@ fn check_pattern(pattern: &ListPattern) {
     let _ = pattern.matches("INBOX") | pattern.matches("a/b") | pattern.is_empty();
 }
 
+/// Each message begins before it has octets and ends before the next begins.
+fn check_parts(parts: &[AppendPart], goes_on: bool) {
+    let mut inside = false;
+    for (at, part) in parts.iter().enumerate() {
+        match part {
+            AppendPart::Begin { .. } => assert!(!std::mem::replace(&mut inside, true)),
+            AppendPart::End => assert!(std::mem::replace(&mut inside, false)),
+            AppendPart::Url(_) => assert!(inside),
+            AppendPart::Message | AppendPart::Text => assert!(inside && goes_on && at + 1 == parts.len()),
+        }
+    }
+    assert_eq!(inside, goes_on);
+}
+
+/// A URL names what its text says, and what is authorized is the text's beginning.
+fn check_url(text: &str) {
+    if let Ok(url) = ImapUrl::parse(text) {
+        assert!(url.uid > 0);
+        if let Some(name) = &url.mailbox {
+            check_name(name);
+        }
+        if let Some(auth) = &url.auth {
+            assert!(text.is_char_boundary(auth.rump_len));
+            assert!(auth.token.is_some() || auth.rump_len == text.len());
+        }
+    }
+}
+
 fuzz_target!(|data: &[u8]| {
     let data = fuzz::expand(data);
     for form in FORMS {
@@ -132,8 +160,16 @@ fuzz_target!(|data: &[u8]| {
             assert!(data.starts_with(tag.as_str().as_bytes()));
             check(&command, data.len());
         }
-        if let Some(Ok(head)) = parse_append_head(&data, form) {
-            check_name(&head.mailbox);
+        let literal = LiteralHead {
+            size: 1,
+            sync: false,
+            binary: false,
+        };
+        for literal in [None, Some(literal)] {
+            if let Some(Ok(head)) = parse_append_head(&data, form, literal) {
+                check_name(&head.mailbox);
+                check_parts(&head.parts, literal.is_some());
+            }
         }
         if let Ok(name) = MailboxName::from_wire(&data, form) {
             check_name(&name);
@@ -143,6 +179,7 @@ fuzz_target!(|data: &[u8]| {
         assert_eq!(mutf7::encode(&name).as_bytes(), data, "not canonical");
     }
     if let Ok(text) = core::str::from_utf8(&data) {
+        check_url(text);
         assert_eq!(
             mutf7::decode(mutf7::encode(text).as_bytes()).as_deref(),
             Ok(text)

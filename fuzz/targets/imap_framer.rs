@@ -54,10 +54,10 @@ impl Shell {
                     self.framer.expect_line();
                 }
             }
-            Event::Append { .. } if choice < 2 => {
+            Event::Append { .. } | Event::AppendNext { .. } if choice < 2 => {
                 let _ = self.framer.refuse_append(500);
             }
-            Event::Append { .. } => {
+            Event::Append { .. } | Event::AppendNext { .. } => {
                 self.framer.accept_append();
                 if choice == 2 {
                     self.framer.abandon_append();

@@ -38,5 +38,7 @@ pub const DISCARDED_BYTES_MAX: u64 = 256 * 1024 * 1024;
 /// Largest binary message (`~{…}`) whose parts are looked through for what has to become base64; it is
 /// gathered in memory. Larger ones are taken without NUL only.
 pub const BINARY_APPEND_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// What is stored of the messages of one APPEND beside their octets: all of it goes into one commit.
+pub const APPEND_RECORDS_BYTES_MAX: usize = 512 * 1024;
 /// A message of APPEND is stored in pieces of this size.
 pub const APPEND_PIECE_BYTES: usize = 256 * 1024;

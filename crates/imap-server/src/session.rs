@@ -74,7 +74,7 @@ pub(crate) struct Session {
 enum Work {
     Command(Vec<u8>),
     Continue,
-    Append(Result<AppendHead, ParseError>, LiteralHead),
+    Append(Result<AppendHead, ParseError>, Option<LiteralHead>),
     Bad(Option<Tag>, &'static str),
     Fatal(&'static str),
     Foreign,
@@ -129,7 +129,9 @@ impl Session {
             Some(Event::Fatal(text)) => Some(Work::Fatal(text)),
             Some(Event::Foreign) => Some(Work::Foreign),
             // A message's octets are taken by APPEND itself.
-            Some(Event::AppendData(_) | Event::AppendEnd(_)) | None => None,
+            Some(Event::AppendData(_) | Event::AppendNext { .. } | Event::AppendEnd(_)) | None => {
+                None
+            }
         };
         self.input.advance(consumed);
         work
@@ -157,20 +159,23 @@ impl Session {
                 let reply = commands::execute(self, &tag, command).await?;
                 self.finish(&tag, reply).await
             }
-            Err(error) => {
-                let reply = match error.kind {
-                    ErrorKind::Syntax(text) => Reply::bad(text),
-                    ErrorKind::UnknownCommand => Reply::bad("unknown command"),
-                    ErrorKind::Mailbox(error) => Reply::no(Code::CANNOT, error.to_string()),
-                    ErrorKind::BadCharset { saves } => {
-                        self.forget_saved(saves);
-                        Reply::no(Code::BadCharset, error.kind.to_string())
-                    }
-                    ErrorKind::UseAttr => Reply::no(Code::USE_ATTR, error.kind.to_string()),
-                };
-                self.refuse(error.tag.as_ref(), reply).await
-            }
+            Err(error) => self.refuse_command(&error).await,
         }
+    }
+
+    /// Answers a command that was not understood.
+    pub(crate) async fn refuse_command(&mut self, error: &ParseError) -> Result<(), Ended> {
+        let reply = match error.kind {
+            ErrorKind::Syntax(text) => Reply::bad(text),
+            ErrorKind::UnknownCommand => Reply::bad("unknown command"),
+            ErrorKind::Mailbox(error) => Reply::no(Code::CANNOT, error.to_string()),
+            ErrorKind::BadCharset { saves } => {
+                self.forget_saved(saves);
+                Reply::no(Code::BadCharset, error.kind.to_string())
+            }
+            ErrorKind::UseAttr => Reply::no(Code::USE_ATTR, error.kind.to_string()),
+        };
+        self.refuse(error.tag.as_ref(), reply).await
     }
 
     /// RFC 5182 §2.1: a SEARCH with SAVE that is answered NO empties `$`.

@@ -15,7 +15,7 @@ use directory::{DirectoryError, Logins};
 use envelope::AccountId;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use imap_proto::{ImapUrl, Partial, Section, SectionText, UrlAccess, UrlAuth, UrlServer};
-use mailbox_model::{Entry, Mailbox, MailboxName, Uid, View};
+use mailbox_model::{Entry, Mailbox, MailboxId, MailboxName, Uid, View};
 use mailstore::{AccessKey, Account, EmailRecord, Mailstore, MessageReader, StoreError};
 use mime::{SectionSpec, StoredDigest};
 use runtime::Runtime;
@@ -247,6 +247,30 @@ impl Named {
             section: url.section,
             partial: url.partial,
         })
+    }
+
+    /// The message of a URL of one's own mailboxes, relative to the selected one or
+    /// absolute, without authorization.
+    pub(crate) async fn own(
+        urls: &Urls,
+        account: &Arc<Account>,
+        selected: Option<MailboxId>,
+        text: &str,
+    ) -> Result<Self, UrlError> {
+        let url = ImapUrl::parse(text).map_err(UrlError::Invalid)?;
+        if let Some(server) = &url.server {
+            let owner = urls.owner(server).await?;
+            if owner != Some(account.id()) {
+                return Err(UrlError::Refused);
+            }
+        }
+        let view = account.view();
+        let mailbox = match &url.mailbox {
+            Some(name) => mailbox_of(&view, name),
+            None => selected.and_then(|id| view.mailbox(id)),
+        };
+        let mailbox = Arc::clone(mailbox.ok_or(UrlError::Refused)?);
+        Self::find(Arc::clone(account), view, &mailbox, url).await
     }
 
     /// The octets.

@@ -100,16 +100,7 @@ impl Account {
     ) -> Result<Appended, StoreError> {
         let mut blobs = blobs;
         for _ in 0..CONFLICT_RETRIES {
-            // Looking whether the bodies are there may read the disk.
-            let shared = Arc::clone(&self.shared);
-            let work = move || {
-                let mut batch = Batch::new();
-                for blob in &mut blobs {
-                    shared.blobs.stage(&mut batch, blob)?;
-                }
-                Ok::<_, StoreError>((batch, blobs))
-            };
-            let (mut batch, staged) = self.shared.runtime.blocking(work).await?;
+            let (mut batch, staged) = self.stage_blobs(blobs).await?;
             blobs = staged;
             let mut lane = self.lane().await?;
             let emails = lane.stage_deliver(&mut batch, mailbox, emails, QuotaRule::Enforce)?;
@@ -123,6 +114,60 @@ impl Account {
             }
         }
         Err(StoreError::Contended)
+    }
+
+    /// REPLACE (RFC 8508): appends a message and expunges the one whose place it takes,
+    /// both or neither. `None` if the old one is gone: nothing was done.
+    ///
+    /// # Errors
+    /// As [`Account::append`].
+    pub async fn replace(
+        self: &Arc<Self>,
+        old: (MailboxId, Uid),
+        mailbox: MailboxId,
+        blob: StagedBlob,
+        email: NewEmail,
+    ) -> Result<Option<Appended>, StoreError> {
+        let mut blobs = vec![blob];
+        let old_uid: UidSet = std::iter::once(old.1).collect();
+        for _ in 0..CONFLICT_RETRIES {
+            let (mut batch, staged) = self.stage_blobs(blobs).await?;
+            blobs = staged;
+            let mut lane = self.lane().await?;
+            // First, so that its octets are not counted twice.
+            let which = Expunging::Exactly(&old_uid);
+            let (gone, _) = lane.stage_expunge(&mut batch, old.0, which, 1)?;
+            if gone.is_empty() {
+                return Ok(None);
+            }
+            let emails = std::slice::from_ref(&email);
+            let emails = lane.stage_deliver(&mut batch, mailbox, emails, QuotaRule::Enforce)?;
+            let uid_validity = uid_validity(&lane, mailbox)?;
+            let value = Appended {
+                uid_validity,
+                emails,
+            };
+            if let Outcome::Done(value) = Self::finish(lane, batch, value).await? {
+                return Ok(Some(value));
+            }
+        }
+        Err(StoreError::Contended)
+    }
+
+    /// A batch with these bodies. Looking whether they are there may read the disk.
+    async fn stage_blobs(
+        &self,
+        mut blobs: Vec<StagedBlob>,
+    ) -> Result<(Batch, Vec<StagedBlob>), StoreError> {
+        let shared = Arc::clone(&self.shared);
+        let work = move || {
+            let mut batch = Batch::new();
+            for blob in &mut blobs {
+                shared.blobs.stage(&mut batch, blob)?;
+            }
+            Ok((batch, blobs))
+        };
+        self.shared.runtime.blocking(work).await
     }
 
     /// STORE, with UNCHANGEDSINCE if given.

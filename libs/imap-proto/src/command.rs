@@ -10,7 +10,9 @@ use crate::list_pattern::ListPattern;
 use crate::mailbox_name::MailboxName;
 use crate::search::SearchCommand;
 use crate::sequence::{Ranges, SequenceSet};
+use crate::sort::{SortCommand, ThreadCommand};
 use std::fmt;
+use std::num::NonZeroU32;
 
 /// A command's tag.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,7 +41,7 @@ impl fmt::Display for Tag {
     }
 }
 
-/// A whole command but APPEND, whose head comes as [`AppendHead`].
+/// A whole command but APPEND and REPLACE, whose head comes as [`AppendHead`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
     /// CAPABILITY
@@ -121,6 +123,10 @@ pub enum Command {
     Expunge(Option<SequenceSet>),
     /// SEARCH and UID SEARCH
     Search(SearchCommand),
+    /// SORT and UID SORT (RFC 5256)
+    Sort(SortCommand),
+    /// THREAD and UID THREAD (RFC 5256)
+    Thread(ThreadCommand),
     /// FETCH and UID FETCH
     Fetch(FetchCommand),
     /// STORE and UID STORE
@@ -219,6 +225,8 @@ impl Command {
             Self::Unselect => "UNSELECT",
             Self::Expunge(_) => "EXPUNGE",
             Self::Search(_) => "SEARCH",
+            Self::Sort(_) => "SORT",
+            Self::Thread(_) => "THREAD",
             Self::Fetch(_) => "FETCH",
             Self::Store(_) => "STORE",
             Self::Copy { .. } => "COPY",
@@ -256,17 +264,48 @@ pub struct Qresync {
     pub matches: Option<(Ranges, Ranges)>,
 }
 
-/// What precedes the message of an APPEND.
+/// What precedes the first literal of an APPEND or REPLACE, or all of one whose
+/// messages are made of URLs alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AppendHead {
     /// The command's tag.
     pub tag: Tag,
     /// Where to.
     pub mailbox: MailboxName,
-    /// Flags to set.
-    pub flags: Vec<Flag>,
-    /// INTERNALDATE to set.
-    pub date: Option<DateTime>,
+    /// REPLACE (RFC 8508): what the message takes the place of.
+    pub replaced: Option<Replaced>,
+    /// What the first messages are made of, at least one.
+    pub parts: Vec<AppendPart>,
+}
+
+/// The message that REPLACE replaces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Replaced {
+    /// A UID, or a sequence number.
+    pub uid: bool,
+    /// None is `*`, the last.
+    pub number: Option<NonZeroU32>,
+}
+
+/// What messages are made of, in the order in which it comes: a `Begin`, any of the
+/// others, an `End`, and so on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AppendPart {
+    /// A message begins.
+    Begin {
+        /// Flags to set.
+        flags: Vec<Flag>,
+        /// INTERNALDATE to set.
+        date: Option<DateTime>,
+    },
+    /// CATENATE (RFC 4469): the octets that this URL names. It is not checked to be one.
+    Url(String),
+    /// The literal that follows is the message; always the last before it.
+    Message,
+    /// CATENATE: the octets of the literal that follows; always the last before it.
+    Text,
+    /// The message is whole.
+    End,
 }
 
 /// STORE.

@@ -1,6 +1,7 @@
 //! What FETCH can ask for (RFC 9051 §6.4.5), and how an item is named in the answer.
 
 use crate::response;
+use crate::search::ResultRange;
 use crate::sequence::SequenceSet;
 use std::io::Write as _;
 
@@ -15,6 +16,8 @@ pub struct FetchCommand {
     pub items: Vec<FetchItem>,
     /// CHANGEDSINCE of RFC 7162 §3.1.4.
     pub changed_since: Option<u64>,
+    /// PARTIAL of RFC 9394 §3.3: some of those that the set names.
+    pub partial: Option<ResultRange>,
     /// VANISHED of RFC 7162 §3.2.6: also what is gone since then.
     pub vanished: bool,
 }

@@ -30,11 +30,14 @@ mod parse;
 pub mod response;
 pub mod search;
 pub mod sequence;
+pub mod sort;
+pub mod thread;
 pub mod url;
 
 pub use command::{
-    AppendHead, Command, ListCommand, Qresync, ReturnOption, SelectCommand, SelectionOption,
-    SpecialUse, StatusItem, StoreAction, StoreCommand, Tag, UrlFetch, UrlFetchItem, UrlRump,
+    AppendHead, AppendPart, Command, ListCommand, Qresync, Replaced, ReturnOption, SelectCommand,
+    SelectionOption, SpecialUse, StatusItem, StoreAction, StoreCommand, Tag, UrlFetch,
+    UrlFetchItem, UrlRump,
 };
 pub use date::{Date, DateTime};
 pub use fetch::{FetchCommand, FetchItem, Partial, Section, SectionText};
@@ -43,6 +46,7 @@ pub use framer::{Event, Framer, Limits, LiteralHead, Step};
 pub use list_pattern::ListPattern;
 pub use mailbox_name::{MailboxName, NameError, NameForm};
 pub use parse::{ErrorKind, ParseError, parse_append_head, parse_command};
-pub use search::{ReturnItem, SearchCommand, SearchKey};
+pub use search::{ResultRange, ReturnItem, SearchCommand, SearchKey};
 pub use sequence::{SequenceRange, SequenceSet};
+pub use sort::{SortCommand, SortCriterion, SortKey, ThreadAlgorithm, ThreadCommand};
 pub use url::{ImapUrl, UrlAccess, UrlAuth, UrlServer, UrlToken};

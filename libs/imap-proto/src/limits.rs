@@ -17,6 +17,10 @@ pub const APPEND_BYTES_MAX: u64 = 100 * 1024 * 1024;
 pub const LITERALS_PER_COMMAND_MAX: usize = 1000;
 /// Largest literal that is sent without asking under LITERAL- (RFC 7888 §5).
 pub const LITERAL_MINUS_BYTES_MAX: u64 = 4096;
+/// Literals of one APPEND: messages, and texts of CATENATE.
+pub const APPEND_LITERALS_MAX: usize = 1000;
+/// Strings between two of them that are literals themselves: each has what is before it read again.
+pub const APPEND_STRINGS_MAX: usize = 32;
 /// Longest tag.
 pub const TAG_BYTES_MAX: usize = 128;
 /// Deepest nesting of search keys.

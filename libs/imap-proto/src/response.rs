@@ -52,8 +52,10 @@ pub enum Code {
     HighestModSeq(u64),
     /// PERMANENTFLAGS, with `\*` when keywords can be made.
     PermanentFlags(Vec<Flag>, bool),
-    /// APPENDUID: validity and UID.
-    AppendUid(u32, u32),
+    /// APPENDUID: validity and UIDs.
+    AppendUid(u32, Vec<u32>),
+    /// BADURL (RFC 4469 §4): the URL that names nothing.
+    BadUrl(String),
     /// COPYUID: validity, source and destination UIDs, one for one.
     CopyUid(u32, Vec<u32>, Vec<u32>),
     /// MODIFIED: the numbers that were not stored.
@@ -124,7 +126,16 @@ impl Code {
                 let any = more.then_some("\\*");
                 write_flags(out, flags.iter().map(Flag::as_str).chain(any));
             }
-            Self::AppendUid(validity, uid) => put(out, format_args!("APPENDUID {validity} {uid}")),
+            Self::AppendUid(validity, uids) => {
+                put(out, format_args!("APPENDUID {validity} "));
+                sequence::write_numbers(out, uids.iter().copied());
+            }
+            Self::BadUrl(url) => {
+                // RFC 4469 §4 `url-resp-text`: no bracket ends the code too early.
+                let text = url.bytes().filter(|b| b.is_ascii_graphic() && *b != b']');
+                out.extend_from_slice(b"BADURL ");
+                out.extend(text);
+            }
             Self::CopyUid(validity, from, to) => {
                 put(out, format_args!("COPYUID {validity} "));
                 sequence::write_numbers(out, from.iter().copied());

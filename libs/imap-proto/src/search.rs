@@ -3,6 +3,9 @@
 use crate::date::Date;
 use crate::flag::Flag;
 use crate::sequence::SequenceSet;
+use std::fmt;
+use std::num::NonZeroU32;
+use std::ops::Range;
 
 /// SEARCH and UID SEARCH.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +32,40 @@ pub enum ReturnItem {
     Count,
     /// SAVE
     Save,
+    /// PARTIAL (RFC 9394 §3.1), never with ALL
+    Partial(ResultRange),
+}
+
+/// `partial-range`: some of the results, counted from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ResultRange {
+    /// Counted from the end: `-1` is the last.
+    pub from_end: bool,
+    /// The smaller one.
+    pub first: NonZeroU32,
+    /// The larger one.
+    pub last: NonZeroU32,
+}
+
+impl ResultRange {
+    /// The range among so many results.
+    #[must_use]
+    pub fn of(self, count: usize) -> Range<usize> {
+        let place = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
+        let first = (place(self.first.get()) - 1).min(count);
+        let behind = place(self.last.get()).min(count);
+        match self.from_end {
+            false => first..behind.max(first),
+            true => count - behind..(count - first).max(count - behind),
+        }
+    }
+}
+
+impl fmt::Display for ResultRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sign = if self.from_end { "-" } else { "" };
+        write!(f, "{sign}{}:{sign}{}", self.first, self.last)
+    }
 }
 
 /// A search key. Texts are UTF-8, as written.

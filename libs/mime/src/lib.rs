@@ -8,6 +8,7 @@
 //! * [`HeaderReader`], [`header_fields`], [`unfold`] – header blocks
 //! * [`address`], [`date`], [`parameters`], [`encoded_word`] – field values
 //! * [`transfer`], [`charset`], [`text`] – bodies to bytes, bytes to text
+//! * [`EnvelopeReader`], [`casemap`], [`message_ids`] – what messages are sorted and threaded by
 //! * [`subject`], [`normalise_line_ends`], [`encode_binary_parts`] – base subjects, line ends and
 //!   binary parts at import; [`BinaryEncoder`], binary parts as they come in
 //!
@@ -24,16 +25,19 @@ pub mod address;
 mod binary_parts;
 mod binary_stream;
 mod bound;
+mod casemap;
 pub mod charset;
 pub mod date;
 mod digest;
 pub mod encoded_word;
 mod envelope;
+mod envelope_reader;
 mod header;
 mod imap_text;
 mod indexer;
 pub mod limits;
 mod line_ends;
+mod message_ids;
 pub mod parameters;
 mod part;
 mod preview;
@@ -50,12 +54,15 @@ pub mod transfer;
 pub use address::{AddressItem, Mailbox, mailboxes, parse_addresses};
 pub use binary_parts::{StrayNul, encode_binary_parts};
 pub use binary_stream::BinaryEncoder;
+pub use casemap::casemap;
 pub use date::{DateTime, format_date, parse_date};
 pub use digest::{CACHED_FIELDS, CachedField, Digest};
+pub use envelope_reader::{AddressField, EnvelopeReader};
 pub use header::{Field, HeaderReader, find_field, header_fields, unfold};
 pub use indexer::Indexer;
 pub use limits::Limits;
 pub use line_ends::normalise_line_ends;
+pub use message_ids::message_ids;
 pub use part::{Disposition, Part, PartIndex, PartKind};
 pub use section::{SectionSpec, SectionText, part_at, section};
 pub use stored::{StoredDigest, StoredFields};

@@ -86,12 +86,12 @@ fn inner_body(part: &[u8]) -> Option<&[u8]> {
 }
 
 /// The values of a list, one after the other.
-struct Values<'a> {
+pub(crate) struct Values<'a> {
     rest: &'a [u8],
 }
 
 impl<'a> Values<'a> {
-    fn of(list: &'a [u8]) -> Option<Self> {
+    pub(crate) fn of(list: &'a [u8]) -> Option<Self> {
         let rest = list.strip_prefix(b"(")?;
         Some(Self { rest })
     }

@@ -1,26 +1,36 @@
-//! APPEND (RFC 9051 §6.3.12; UIDPLUS: RFC 4315): the message streams into a blob.
+//! APPEND (RFC 9051 §6.3.12; UIDPLUS: RFC 4315) with several messages (RFC 3502) and
+//! messages put together (RFC 4469), and REPLACE (RFC 8508): messages stream into blobs.
+//! All of them come in, or none.
 
+use crate::commands::qresync;
 use crate::commands::select::find;
-use crate::limits::{APPEND_PIECE_BYTES, BINARY_APPEND_BYTES_MAX, DISCARDED_BYTES_MAX};
-use crate::reply::{Ended, Reply, store_failed};
+use crate::limits::{
+    APPEND_PIECE_BYTES, APPEND_RECORDS_BYTES_MAX, BINARY_APPEND_BYTES_MAX, DISCARDED_BYTES_MAX,
+};
+use crate::reply::{Ended, Executed, Reply, SyncMode, store_failed};
+use crate::selected::OwnStore;
 use crate::session::Session;
+use crate::urls::{Named, UrlError};
 use blobs::{BlobWriter, StagedBlob};
 use bytes::{Buf as _, Bytes};
-use imap_proto::response::{self, Code};
-use imap_proto::{AppendHead, DateTime, ErrorKind, Event, LiteralHead, ParseError};
-use mailbox_model::{Flag, MailboxId, Usage};
+use imap_proto::response::{self, Code, Status};
+use imap_proto::{
+    AppendHead, AppendPart, DateTime, ErrorKind, Event, LiteralHead, ParseError, Replaced, Tag,
+};
+use mailbox_model::{Flag, MailboxId, Uid, Usage};
 use mailstore::{Account, InternalDate, NewEmail, StoreError};
 use mime::{Digest, Indexer};
 use std::sync::Arc;
 
-/// Receives the message that the framer announced, or refuses it before it is sent.
+/// Receives the messages of a command, or refuses them before they are sent.
 pub(crate) async fn handle(
     session: &mut Session,
     head: Result<AppendHead, ParseError>,
-    literal: LiteralHead,
+    mut literal: Option<LiteralHead>,
 ) -> Result<(), Ended> {
     let head = match head {
         Ok(head) => head,
+        Err(error) if literal.is_none() => return session.refuse_command(&error).await,
         Err(error) => {
             let reply = match error.kind {
                 ErrorKind::Mailbox(why) => Reply::no(Code::CANNOT, why.to_string()),
@@ -32,23 +42,42 @@ pub(crate) async fn handle(
             };
         }
     };
-    match check(session, &head, literal) {
-        Ok((account, mailbox)) => {
-            if session.framer.accept_append() {
-                response::continuation(&mut session.out, "OK");
-                session.flush().await?;
-            }
-            let reply = match receive(session, &account, literal).await? {
-                Ok(message) => store(&account, mailbox, &head, message, session).await,
-                Err(reply) => reply,
-            };
-            session.finish(&head.tag, reply).await
+    let tag = head.tag.clone();
+    let mut work = match Appending::begin(session, &head) {
+        Ok(work) => work,
+        Err(reply) => return refuse(session, &tag, reply).await,
+    };
+    let mut parts = head.parts;
+    loop {
+        let mut taken = work.take(session, parts).await;
+        if let (Ok(()), Some(literal)) = (&taken, literal) {
+            taken = work.check(session, literal);
         }
-        Err(reply) => refuse(session, &head.tag, reply).await,
+        if let Err(reply) = taken {
+            return refuse(session, &tag, reply).await;
+        }
+        let Some(announced) = literal else {
+            let reply = work.store(session).await?;
+            return session.finish(&tag, reply).await;
+        };
+        if session.framer.accept_append() {
+            response::continuation(&mut session.out, "OK");
+            session.flush().await?;
+        }
+        let (received, then) = receive(session, &mut work, announced).await?;
+        match (received, then) {
+            // Behind what is refused the rest of the command is thrown away.
+            (Err(reply), Then::Next(..)) => return refuse(session, &tag, reply).await,
+            (_, Then::End(Err(text))) => return session.finish(&tag, Reply::bad(text)).await,
+            (Err(reply), Then::End(Ok(_))) => return session.finish(&tag, reply).await,
+            (Ok(()), Then::Next(more, next)) => (parts, literal) = (more, Some(next)),
+            (Ok(()), Then::End(Ok(more))) => (parts, literal) = (more, None),
+        }
     }
 }
 
-async fn refuse(session: &mut Session, tag: &imap_proto::Tag, reply: Reply) -> Result<(), Ended> {
+/// Answers a command whose next literal, if there is one, does not come in.
+async fn refuse(session: &mut Session, tag: &Tag, reply: Reply) -> Result<(), Ended> {
     let in_step = session.framer.refuse_append(DISCARDED_BYTES_MAX);
     session.finish(tag, reply).await?;
     if in_step {
@@ -57,41 +86,242 @@ async fn refuse(session: &mut Session, tag: &imap_proto::Tag, reply: Reply) -> R
     session.bye("more is coming than will be thrown away").await
 }
 
-/// May the message come in? Asked before it is sent.
-fn check(
-    session: &Session,
-    head: &AppendHead,
-    literal: LiteralHead,
-) -> Result<(Arc<Account>, MailboxId), Reply> {
-    let Some(login) = &session.login else {
-        return Err(Reply::bad("log in first"));
-    };
-    let view = login.account.view();
-    let Some(mailbox) = find(&view, &head.mailbox) else {
-        return Err(Reply::no(
-            Code::TRY_CREATE,
-            "there is no such mailbox; create it first",
-        ));
-    };
-    if literal.size > session.config.append_bytes_max {
+/// A command with what it has brought so far.
+struct Appending {
+    account: Arc<Account>,
+    mailbox: MailboxId,
+    /// REPLACE: what goes in the same change.
+    replaced: Option<(MailboxId, Uid)>,
+    whole: Vec<(Message, Asked)>,
+    /// Octets of the whole ones.
+    bytes: u64,
+    /// Octets of the whole ones' digests.
+    digests: usize,
+    current: Option<(Intake, Asked)>,
+    /// Octets of the current one.
+    size: u64,
+    /// The literal that follows is all of the current one.
+    is_message: bool,
+}
+
+/// What was asked for a message.
+struct Asked {
+    flags: Vec<Flag>,
+    date: Option<DateTime>,
+}
+
+impl Appending {
+    /// May messages come in? Asked before they are sent.
+    fn begin(session: &Session, head: &AppendHead) -> Result<Self, Reply> {
+        let Some(login) = &session.login else {
+            return Err(Reply::bad("log in first"));
+        };
+        let replaced = match head.replaced {
+            Some(replaced) => Some(find_replaced(session, replaced)?),
+            None => None,
+        };
+        let view = login.account.view();
+        let Some(mailbox) = find(&view, &head.mailbox) else {
+            return Err(Reply::no(
+                Code::TRY_CREATE,
+                "there is no such mailbox; create it first",
+            ));
+        };
+        Ok(Self {
+            account: Arc::clone(&login.account),
+            mailbox: mailbox.id(),
+            replaced,
+            whole: Vec::new(),
+            bytes: 0,
+            digests: 0,
+            current: None,
+            size: 0,
+            is_message: false,
+        })
+    }
+
+    /// Takes what stands between two literals.
+    async fn take(&mut self, session: &Session, parts: Vec<AppendPart>) -> Result<(), Reply> {
+        for part in parts {
+            match part {
+                AppendPart::Begin { flags, date } => {
+                    if self.replaced.is_some() && !self.whole.is_empty() {
+                        return Err(Reply::bad("REPLACE takes one message"));
+                    }
+                    let flags = flags.iter().filter_map(|flag| Flag::parse(flag.as_str()));
+                    let flags = flags.collect();
+                    let intake = Intake::new(session, &self.account);
+                    self.current = Some((intake, Asked { flags, date }));
+                    self.size = 0;
+                }
+                AppendPart::Url(url) => self.take_url(session, &url).await?,
+                AppendPart::Message => self.is_message = true,
+                AppendPart::Text => self.is_message = false,
+                AppendPart::End => self.end(session).await?,
+            }
+        }
+        Ok(())
+    }
+
+    /// May so many octets more come in?
+    fn check_size(&self, session: &Session, more: u64) -> Result<(), Reply> {
+        let size = self.size.saturating_add(more);
         let max = session.config.append_bytes_max;
-        return Err(Reply::no(
-            Code::TOO_BIG,
-            format!("a message has at most {max} bytes"),
-        ));
+        if size > max {
+            let text = format!("a message has at most {max} bytes");
+            return Err(Reply::no(Code::TOO_BIG, text));
+        }
+        let more = Usage {
+            bytes: self.bytes.saturating_add(size),
+            emails: self.whole.len() as u64 + 1,
+        };
+        // What REPLACE takes away counts no more then; the store decides in the end.
+        if self.replaced.is_none()
+            && let Err(over) = self.account.check_room(more)
+        {
+            return Err(Reply::no(Code::OVER_QUOTA, over.to_string()));
+        }
+        Ok(())
     }
-    if literal.size == 0 {
-        // RFC 3502 §6.3.11: an empty literal cancels.
-        return Err(Reply::no(Code::CANNOT, "an empty message is not kept"));
+
+    /// May the literal come in?
+    fn check(&self, session: &Session, literal: LiteralHead) -> Result<(), Reply> {
+        if literal.size == 0 && self.is_message {
+            // RFC 3502 §6.3.11: an empty literal cancels.
+            return Err(empty());
+        }
+        self.check_size(session, literal.size)
     }
-    let more = Usage {
-        bytes: literal.size,
-        emails: 1,
+
+    /// RFC 4469 §3: URLs of one's own mail, relative to the selected mailbox.
+    async fn take_url(&mut self, session: &Session, url: &str) -> Result<(), Reply> {
+        let selected = session.selected.as_ref().map(|selected| selected.id);
+        let named = Named::own(&session.urls(), &self.account, selected, url).await;
+        let opened = match named {
+            Ok(named) => named.open().await,
+            Err(error) => Err(error),
+        };
+        let mut body = opened.map_err(|error| match error {
+            UrlError::Unavailable(error) => {
+                tracing::error!(session = session.id, %error, "imap: a URL cannot be read");
+                Reply::no(Code::UNAVAILABLE, "that is not possible at the moment")
+            }
+            other => Reply::no(Code::BadUrl(url.to_owned()), other.to_string()),
+        })?;
+        self.check_size(session, body.size())?;
+        while let Some(piece) = body
+            .next_piece()
+            .await
+            .map_err(|error| store_failed(&error))?
+        {
+            if let Some((intake, asked)) = self.current.take() {
+                self.size += piece.len() as u64;
+                let intake = push(session, intake, piece.to_vec()).await?;
+                self.current = Some((intake, asked));
+            }
+        }
+        Ok(())
+    }
+
+    /// The current message is whole.
+    async fn end(&mut self, session: &Session) -> Result<(), Reply> {
+        let Some((intake, asked)) = self.current.take() else {
+            return Ok(());
+        };
+        if self.size == 0 {
+            return Err(empty());
+        }
+        let message = finish(session, intake).await?;
+        self.digests += message.digest.len();
+        if !self.whole.is_empty() && self.digests > APPEND_RECORDS_BYTES_MAX {
+            let text = "that is too much for one change; append the messages one by one";
+            return Err(Reply::no(Code::LIMIT, text));
+        }
+        self.bytes = self.bytes.saturating_add(self.size);
+        self.whole.push((message, asked));
+        Ok(())
+    }
+
+    /// Keeps what came in.
+    async fn store(self, session: &mut Session) -> Executed {
+        let now = DateTime {
+            unix_s: i64::try_from(session.ports.runtime.now().unix_seconds()).unwrap_or_default(),
+            offset_min: 0,
+        };
+        let mut blobs = Vec::with_capacity(self.whole.len());
+        let mut emails = Vec::with_capacity(self.whole.len());
+        for (message, asked) in self.whole {
+            let date = asked.date.unwrap_or(now);
+            emails.push(NewEmail {
+                blob: message.blob.id,
+                blob_size: message.blob.size,
+                prefix: Bytes::new(),
+                digest: message.digest,
+                received_at: InternalDate {
+                    unix_seconds: date.unix_s,
+                    zone_minutes: date.offset_min,
+                },
+                flags: asked.flags,
+            });
+            blobs.push(message.blob);
+        }
+        let Some(old) = self.replaced else {
+            let done = self.account.append(self.mailbox, blobs, &emails).await;
+            return Ok(match done {
+                Ok(done) => {
+                    let uids = done.emails.iter().map(|(_, uid)| uid.0).collect();
+                    Reply::ok("appended").with_code(Code::AppendUid(done.uid_validity.0, uids))
+                }
+                Err(error) => store_failed(&error),
+            });
+        };
+        let (Some(blob), Some(email)) = (blobs.pop(), emails.pop()) else {
+            return Ok(Reply::bad("REPLACE takes one message"));
+        };
+        match self.account.replace(old, self.mailbox, blob, email).await {
+            Ok(Some(done)) => {
+                // RFC 8508 §3.4: told before the EXPUNGE.
+                let uids = done.emails.iter().map(|(_, uid)| uid.0).collect();
+                let code = Code::AppendUid(done.uid_validity.0, uids);
+                response::untagged_status(&mut session.out, Status::Ok, Some(&code), "it is there");
+                session.sync(SyncMode::Everything, OwnStore::None).await?;
+                qresync::with_state(session, Reply::ok("replaced")).await
+            }
+            Ok(None) => {
+                let text = "the message that was to be replaced is gone";
+                Ok(Reply::no(Code::EXPUNGE_ISSUED, text))
+            }
+            Err(error) => Ok(store_failed(&error)),
+        }
+    }
+}
+
+fn empty() -> Reply {
+    Reply::no(Code::CANNOT, "an empty message is not kept")
+}
+
+/// The message that REPLACE names.
+fn find_replaced(session: &Session, replaced: Replaced) -> Result<(MailboxId, Uid), Reply> {
+    let Some(selected) = &session.selected else {
+        return Err(Reply::bad("select a mailbox first"));
     };
-    if let Err(over) = login.account.check_room(more) {
-        return Err(Reply::no(Code::OVER_QUOTA, over.to_string()));
+    if selected.read_only {
+        let text = "the mailbox was opened by EXAMINE";
+        return Err(Reply::no(Code::READ_ONLY, text));
     }
-    Ok((Arc::clone(&login.account), mailbox.id()))
+    let entry = match (replaced.number, replaced.uid) {
+        (None, _) => selected.entries().last(),
+        (Some(uid), true) => selected.find(Uid(uid.get())).map(|(_, entry)| entry),
+        (Some(number), false) => selected.entries().get(number.get() as usize - 1),
+    };
+    match entry {
+        Some(entry) => Ok((selected.id, entry.uid)),
+        None if replaced.uid => Err(Reply::no(
+            Code::NON_EXISTENT,
+            "there is no message of that UID",
+        )),
+        None => Err(Reply::bad("there is no message of that number")),
+    }
 }
 
 /// A message on its way into the store.
@@ -105,10 +335,25 @@ struct Intake {
 /// A message that came in whole.
 struct Message {
     blob: StagedBlob,
-    digest: Digest,
+    /// As it is stored.
+    digest: Bytes,
+}
+
+/// What follows a literal.
+enum Then {
+    Next(Vec<AppendPart>, LiteralHead),
+    End(Result<Vec<AppendPart>, &'static str>),
 }
 
 impl Intake {
+    fn new(session: &Session, account: &Account) -> Self {
+        Self {
+            writer: session.ports.blobs.writer(account.shard()),
+            indexer: Indexer::new(mime::Limits::default()),
+            after_cr: false,
+        }
+    }
+
     /// Takes a piece, with bare LFs made into CRLFs: what every reader of the
     /// message relies on.
     fn push(&mut self, piece: &[u8]) -> Result<(), StoreError> {
@@ -131,22 +376,17 @@ impl Intake {
     fn finish(self) -> Result<Message, StoreError> {
         Ok(Message {
             blob: self.writer.finish()?,
-            digest: self.indexer.finish(),
+            digest: Digest::encode(&self.indexer.finish()).into(),
         })
     }
 }
 
-/// Takes the message's octets to the end, even when they turn out to be refused.
+/// Takes a literal's octets to the end, even when they turn out to be refused.
 async fn receive(
     session: &mut Session,
-    account: &Account,
+    work: &mut Appending,
     literal: LiteralHead,
-) -> Result<Result<Message, Reply>, Ended> {
-    let mut intake = Some(Intake {
-        writer: session.ports.blobs.writer(account.shard()),
-        indexer: Indexer::new(mime::Limits::default()),
-        after_cr: false,
-    });
+) -> Result<(Result<(), Reply>, Then), Ended> {
     let mut refusal = None;
     // RFC 3516 §4.4: only a literal8 may hold NUL. It is gathered, because its parts decide.
     let gathers = literal.binary && literal.size <= BINARY_APPEND_BYTES_MAX;
@@ -156,13 +396,19 @@ async fn receive(
     loop {
         let step = session.framer.poll(&session.input);
         let consumed = step.consumed;
-        let mut ended = None;
+        let mut then = None;
         let mut lost = None;
         let mut waits = false;
         match step.event {
             Some(Event::AppendData(data)) if refusal.is_none() => piece.extend_from_slice(data),
-            Some(Event::AppendEnd(result)) => ended = Some(result),
+            Some(Event::AppendNext { parts, literal }) => then = Some(Then::Next(parts, literal)),
+            Some(Event::AppendEnd(result)) => then = Some(Then::End(result)),
             Some(Event::Fatal(text)) => lost = Some(text),
+            Some(Event::Continue) => {
+                // A string of what follows.
+                response::continuation(&mut session.out, "OK");
+                waits = true;
+            }
             Some(_) => {}
             None => waits = true,
         }
@@ -172,34 +418,28 @@ async fn receive(
         }
         if !gathers && piece.contains(&0) {
             refusal = Some(stray_nul());
-            intake = None;
             piece = Vec::new();
         }
         let full = piece.len() >= APPEND_PIECE_BYTES && !gathers;
-        if full || (ended.is_some() && !piece.is_empty()) {
+        if full || (then.is_some() && !piece.is_empty()) {
             let full = std::mem::take(&mut piece);
-            if let Some(taken) = intake.take() {
+            work.size = work.size.saturating_add(full.len() as u64);
+            if let Some((taken, asked)) = work.current.take() {
                 let pushed = match gathers {
                     true => push_binary(session, taken, full).await,
                     false => push(session, taken, full).await,
                 };
                 match pushed {
-                    Ok(taken) => intake = Some(taken),
+                    Ok(taken) => work.current = Some((taken, asked)),
                     Err(reply) => refusal = Some(reply),
                 }
             }
         }
-        if let Some(result) = ended {
-            if let Err(text) = result {
-                return Ok(Err(Reply::bad(text)));
-            }
-            return Ok(match (refusal, intake) {
-                (None, Some(intake)) => finish(session, intake).await,
-                (Some(refusal), _) => Err(refusal),
-                (None, None) => Err(unreceived()),
-            });
+        if let Some(then) = then {
+            return Ok((refusal.map_or(Ok(()), Err), then));
         }
         if waits {
+            session.flush().await?;
             session.wait_for_input().await?;
         }
     }
@@ -211,10 +451,6 @@ fn stray_nul() -> Reply {
         Code::UNKNOWN_CTE,
         "NUL is taken only in parts without transfer encoding, in a binary literal",
     )
-}
-
-fn unreceived() -> Reply {
-    Reply::no(Code::UNAVAILABLE, "the message was not taken")
 }
 
 /// Compressing and writing a long message takes a while: not on an async worker.
@@ -252,40 +488,4 @@ async fn finish(session: &Session, intake: Intake) -> Result<Message, Reply> {
         .blocking(move || intake.finish())
         .await;
     done.map_err(|error| store_failed(&error))
-}
-
-async fn store(
-    account: &Arc<Account>,
-    mailbox: MailboxId,
-    head: &AppendHead,
-    message: Message,
-    session: &Session,
-) -> Reply {
-    let now = DateTime {
-        unix_s: i64::try_from(session.ports.runtime.now().unix_seconds()).unwrap_or_default(),
-        offset_min: 0,
-    };
-    let date = head.date.unwrap_or(now);
-    let email = NewEmail {
-        blob: message.blob.id,
-        blob_size: message.blob.size,
-        prefix: Bytes::new(),
-        digest: message.digest.encode().into(),
-        received_at: InternalDate {
-            unix_seconds: date.unix_s,
-            zone_minutes: date.offset_min,
-        },
-        flags: head
-            .flags
-            .iter()
-            .filter_map(|flag| Flag::parse(flag.as_str()))
-            .collect(),
-    };
-    match account.append(mailbox, vec![message.blob], &[email]).await {
-        Ok(done) => {
-            let uid = done.emails.first().map_or(0, |(_, uid)| uid.0);
-            Reply::ok("appended").with_code(Code::AppendUid(done.uid_validity.0, uid))
-        }
-        Err(error) => store_failed(&error),
-    }
 }

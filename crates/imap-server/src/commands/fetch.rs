@@ -6,7 +6,7 @@ use crate::limits::{OUTPUT_BYTES, READ_AHEAD_BYTES, RECORDS_PER_READ};
 use crate::reply::{Ended, Executed, Reply, SyncMode};
 use crate::session::Session;
 use imap_proto::response::{self, Code, Status};
-use imap_proto::{FetchCommand, FetchItem};
+use imap_proto::{FetchCommand, FetchItem, ResultRange};
 use imbl::Vector;
 use mailbox_model::stage::FlagAction;
 use mailbox_model::{Entry, Flag, Uid, UidSet, View};
@@ -49,6 +49,10 @@ pub(crate) async fn run(session: &mut Session, command: FetchCommand) -> Execute
     };
     let Ok(ranks) = selected.ranks(&command.set, command.uid) else {
         return Ok(Reply::bad("there is no message of that number"));
+    };
+    let ranks = match command.partial {
+        Some(range) => some_of(&ranks, range),
+        None => ranks,
     };
     let account = Arc::clone(&login.account);
     let mailbox = selected.id;
@@ -101,6 +105,22 @@ fn reply(outcome: &Outcome) -> Reply {
         return Reply::ok("some messages are gone already").with_code(Code::EXPUNGE_ISSUED);
     }
     Reply::ok("fetched")
+}
+
+/// RFC 9394 §3.3: so many of what the set names, from one of its ends.
+fn some_of(ranks: &[Range<usize>], range: ResultRange) -> Vec<Range<usize>> {
+    let wanted = range.of(ranks.iter().map(Range::len).sum());
+    let mut before = 0;
+    let mut some = Vec::new();
+    for ranks in ranks {
+        let place = |at: usize| ranks.start + at.saturating_sub(before).min(ranks.len());
+        let part = place(wanted.start)..place(wanted.end);
+        if !part.is_empty() {
+            some.push(part);
+        }
+        before += ranks.len();
+    }
+    some
 }
 
 /// Cuts ranges of ranks into pieces whose records are read together.

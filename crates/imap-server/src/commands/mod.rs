@@ -18,10 +18,12 @@ mod quota;
 mod rename;
 mod search;
 pub(crate) mod select;
+mod sort;
 mod starttls;
 mod status;
 mod store;
 mod subscribe;
+mod thread;
 mod url;
 
 use crate::capability::capabilities;
@@ -48,6 +50,8 @@ fn may_tell(command: &Command) -> SyncMode {
         Command::Fetch(fetch) => !fetch.uid,
         Command::Store(store) => !store.uid,
         Command::Search(search) => !search.uid,
+        Command::Sort(sort) => !sort.uid,
+        Command::Thread(thread) => !thread.uid,
         _ => false,
     };
     if by_number {
@@ -101,6 +105,8 @@ async fn dispatch(session: &mut Session, tag: &Tag, command: Command) -> Execute
         Command::Unselect => Ok(close::unselect(session)),
         Command::Expunge(set) => expunge::run(session, set.as_ref()).await,
         Command::Search(search) => search::run(session, tag, search).await,
+        Command::Sort(sort) => sort::run(session, tag, sort).await,
+        Command::Thread(thread) => thread::run(session, thread).await,
         Command::Fetch(fetch) => fetch::run(session, fetch).await,
         Command::Store(store) => store::run(session, store).await,
         Command::Copy { uid, set, mailbox } => copy::copy(session, uid, &set, &mailbox).await,
@@ -122,6 +128,8 @@ fn check_state(session: &Session, command: &Command) -> Option<Reply> {
         | Command::Unselect
         | Command::Expunge(_)
         | Command::Search(_)
+        | Command::Sort(_)
+        | Command::Thread(_)
         | Command::Fetch(_)
         | Command::Store(_)
         | Command::Copy { .. }

@@ -1,5 +1,5 @@
 //! SEARCH and UID SEARCH (RFC 9051 §6.4.4; ESEARCH: RFC 4731; SEARCHRES: RFC 5182;
-//! MODSEQ: RFC 7162 §3.1.5).
+//! MODSEQ: RFC 7162 §3.1.5; PARTIAL: RFC 9394).
 
 use crate::commands::enable;
 use crate::commands::fetch::{Unreadable, readable};
@@ -9,9 +9,9 @@ use crate::search::{Content, Facts, Test, compile};
 use crate::session::Session;
 use imap_proto::response::{self, Code};
 use imap_proto::sequence::write_numbers;
-use imap_proto::{ReturnItem, SearchCommand, SearchKey, Tag};
+use imap_proto::{ResultRange, ReturnItem, SearchCommand, SearchKey, Tag};
 use imbl::Vector;
-use mailbox_model::{Entry, UidSet};
+use mailbox_model::{Entry, Uid, UidSet};
 use mailstore::{Account, EmailRecord};
 use mime::{PartIndex, StoredDigest};
 use std::error::Error;
@@ -19,24 +19,57 @@ use std::sync::Arc;
 use wire::codec::DecodeError;
 
 /// A message that matches, or may.
-type Candidate = (u32, Entry);
+pub(crate) type Candidate = (u32, Entry);
+
+/// What a search found.
+pub(crate) struct Found {
+    /// In the order of their numbers.
+    pub(crate) messages: Vec<Candidate>,
+    /// Some could not be looked at.
+    pub(crate) broken: bool,
+    /// The mod-sequence is told too (RFC 7162 §3.1.5).
+    pub(crate) asks_modseq: bool,
+}
+
+/// How found messages are told.
+#[derive(Clone, Copy)]
+pub(crate) struct Telling<'a> {
+    /// SEARCH or SORT, of the untagged response.
+    pub(crate) word: &'static str,
+    pub(crate) tag: &'a Tag,
+    pub(crate) uid: bool,
+}
 
 pub(crate) async fn run(session: &mut Session, tag: &Tag, command: SearchCommand) -> Executed {
-    let asks_modseq = command
-        .key
-        .any(&mut |key| matches!(key, SearchKey::ModSeq(_)));
+    let found = match find(session, command.key).await {
+        Ok(found) => found,
+        Err(reply) => return Ok(reply),
+    };
+    let returns = command.returns.or_else(|| {
+        // RFC 9051 §6.4.4: IMAP4rev2 answers with ESEARCH always.
+        session.enabled.rev2.then(|| vec![ReturnItem::All])
+    });
+    let telling = Telling {
+        word: "SEARCH",
+        tag,
+        uid: command.uid,
+    };
+    Ok(tell(session, &found, telling, returns.as_deref()))
+}
+
+/// The messages of the selected mailbox that satisfy a key.
+pub(crate) async fn find(session: &mut Session, key: SearchKey) -> Result<Found, Reply> {
+    let asks_modseq = key.any(&mut |key| matches!(key, SearchKey::ModSeq(_)));
     if asks_modseq {
         enable::condstore(session);
     }
-    let with_body = command
-        .key
-        .any(&mut |key| matches!(key, SearchKey::Body(_) | SearchKey::Text(_)));
+    let with_body = key.any(&mut |key| matches!(key, SearchKey::Body(_) | SearchKey::Text(_)));
     let (Some(selected), Some(login)) = (&session.selected, &session.login) else {
-        return Ok(Reply::bad("select a mailbox first"));
+        return Err(Reply::bad("select a mailbox first"));
     };
     let account = Arc::clone(&login.account);
     let test = Arc::new(compile(
-        command.key,
+        key,
         selected,
         &account.view(),
         session.ports.runtime.now(),
@@ -65,37 +98,43 @@ pub(crate) async fn run(session: &mut Session, tag: &Tag, command: SearchCommand
         }
     }
     found.sort_unstable_by_key(|(number, _)| *number);
-    let mode = if command.uid {
-        SyncMode::Everything
-    } else {
-        SyncMode::WithoutExpunge
-    };
-    let returns = command.returns.or_else(|| {
-        // RFC 9051 §6.4.4: IMAP4rev2 answers with ESEARCH always.
-        session.enabled.rev2.then(|| vec![ReturnItem::All])
-    });
+    Ok(Found {
+        messages: found,
+        broken,
+        asks_modseq,
+    })
+}
+
+/// Tells what was found, in its order, and how the command ends.
+pub(crate) fn tell(
+    session: &mut Session,
+    found: &Found,
+    telling: Telling<'_>,
+    returns: Option<&[ReturnItem]>,
+) -> Reply {
     match returns {
-        None => write_search(&mut session.out, &found, command.uid, asks_modseq),
+        None => write_plain(&mut session.out, found, telling),
         Some(returns) => {
             if returns.contains(&ReturnItem::Save) {
-                save(session, &found, &returns);
+                save(session, &found.messages, returns);
             }
-            write_esearch(
-                &mut session.out,
-                tag,
-                &found,
-                command.uid,
-                asks_modseq,
-                &returns,
-            );
+            write_esearch(&mut session.out, found, telling, returns);
         }
     }
+    end(found.broken, telling.uid)
+}
+
+/// The tagged end of a command that searched.
+pub(crate) fn end(broken: bool, uid: bool) -> Reply {
     let reply = if broken {
         Reply::ok("searched; some messages cannot be read").with_code(Code::SERVER_BUG)
     } else {
         Reply::ok("searched")
     };
-    Ok(reply.with_sync(mode))
+    reply.with_sync(match uid {
+        true => SyncMode::Everything,
+        false => SyncMode::WithoutExpunge,
+    })
 }
 
 /// Decides what entries alone decide. Gives the matches and the undecided.
@@ -204,14 +243,15 @@ fn numbers(found: &[Candidate], uid: bool) -> impl Iterator<Item = u32> + Clone 
 }
 
 /// `* SEARCH 2 84 882`
-fn write_search(out: &mut Vec<u8>, found: &[Candidate], uid: bool, with_modseq: bool) {
-    out.extend_from_slice(b"* SEARCH");
-    for number in numbers(found, uid) {
+fn write_plain(out: &mut Vec<u8>, found: &Found, telling: Telling<'_>) {
+    out.extend_from_slice(b"* ");
+    out.extend_from_slice(telling.word.as_bytes());
+    for number in numbers(&found.messages, telling.uid) {
         out.push(b' ');
         response::write_number(out, u64::from(number));
     }
-    let highest = found.iter().map(|(_, entry)| entry.modseq.0).max();
-    if let (Some(highest), true) = (highest, with_modseq) {
+    let highest = found.messages.iter().map(|(_, entry)| entry.modseq.0).max();
+    if let (Some(highest), true) = (highest, found.asks_modseq) {
         out.extend_from_slice(b" (MODSEQ ");
         response::write_number(out, highest);
         out.push(b')');
@@ -220,50 +260,56 @@ fn write_search(out: &mut Vec<u8>, found: &[Candidate], uid: bool, with_modseq: 
 }
 
 /// `* ESEARCH (TAG "a") UID MIN 2 MAX 9 ALL 2,5:9 COUNT 6`
-fn write_esearch(
-    out: &mut Vec<u8>,
-    tag: &Tag,
-    found: &[Candidate],
-    uid: bool,
-    with_modseq: bool,
-    returns: &[ReturnItem],
-) {
+fn write_esearch(out: &mut Vec<u8>, found: &Found, telling: Telling<'_>, returns: &[ReturnItem]) {
     // RFC 5182 §2.1: with SAVE alone nothing is told.
     if returns.iter().all(|item| *item == ReturnItem::Save) {
         return;
     }
+    let (messages, uid) = (found.messages.as_slice(), telling.uid);
     out.extend_from_slice(b"* ESEARCH (TAG ");
-    response::write_string(out, tag.as_str().as_bytes());
+    response::write_string(out, telling.tag.as_str().as_bytes());
     out.push(b')');
     if uid {
         out.extend_from_slice(b" UID");
     }
-    let ends = (numbers(found, uid).next(), numbers(found, uid).last());
-    for item in [
-        ReturnItem::Min,
-        ReturnItem::Max,
-        ReturnItem::All,
-        ReturnItem::Count,
-    ] {
-        if !returns.contains(&item) {
-            continue;
-        }
-        match (item, ends) {
-            (ReturnItem::Min, (Some(min), _)) => write_pair(out, " MIN ", u64::from(min)),
-            (ReturnItem::Max, (_, Some(max))) => write_pair(out, " MAX ", u64::from(max)),
-            (ReturnItem::All, (Some(_), _)) => {
-                out.extend_from_slice(b" ALL ");
-                write_numbers(out, numbers(found, uid));
-            }
-            (ReturnItem::Count, _) => write_pair(out, " COUNT ", found.len() as u64),
-            _ => {}
-        }
+    let has = |item| returns.contains(&item);
+    if let (Some(min), true) = (numbers(messages, uid).next(), has(ReturnItem::Min)) {
+        write_pair(out, " MIN ", u64::from(min));
     }
-    let told = chosen(found, returns);
-    if let (Some(highest), true) = (told.iter().map(|(_, e)| e.modseq.0).max(), with_modseq) {
+    if let (Some(max), true) = (numbers(messages, uid).last(), has(ReturnItem::Max)) {
+        write_pair(out, " MAX ", u64::from(max));
+    }
+    if has(ReturnItem::All) && !messages.is_empty() {
+        out.extend_from_slice(b" ALL ");
+        write_numbers(out, numbers(messages, uid));
+    }
+    if let Some(range) = partial(returns) {
+        // RFC 9394 §3.1: NIL where the range holds nothing.
+        out.extend_from_slice(format!(" PARTIAL ({range} ").as_bytes());
+        match &messages[range.of(messages.len())] {
+            [] => out.extend_from_slice(b"NIL"),
+            some => write_numbers(out, numbers(some, uid)),
+        }
+        out.push(b')');
+    }
+    if has(ReturnItem::Count) {
+        write_pair(out, " COUNT ", messages.len() as u64);
+    }
+    let told = chosen(messages, returns);
+    if let (Some(highest), true) = (
+        told.iter().map(|(_, e)| e.modseq.0).max(),
+        found.asks_modseq,
+    ) {
         write_pair(out, " MODSEQ ", highest);
     }
     out.extend_from_slice(b"\r\n");
+}
+
+fn partial(returns: &[ReturnItem]) -> Option<ResultRange> {
+    returns.iter().find_map(|item| match item {
+        ReturnItem::Partial(range) => Some(*range),
+        _ => None,
+    })
 }
 
 fn write_pair(out: &mut Vec<u8>, name: &str, number: u64) {
@@ -272,32 +318,30 @@ fn write_pair(out: &mut Vec<u8>, name: &str, number: u64) {
 }
 
 /// The messages that the answer is about: RFC 4731 §3.2 for MODSEQ and RFC 5182
-/// §2.1 for SAVE agree that MIN and MAX alone mean those messages only.
+/// §2.1 for SAVE agree that MIN and MAX alone mean those messages only; so it is
+/// with PARTIAL (RFC 9394 §3.2).
 fn chosen<'a>(found: &'a [Candidate], returns: &[ReturnItem]) -> Vec<&'a Candidate> {
-    let ends = returns
-        .iter()
-        .any(|item| matches!(item, ReturnItem::Min | ReturnItem::Max));
-    let whole = returns
-        .iter()
-        .any(|item| matches!(item, ReturnItem::All | ReturnItem::Count));
-    if whole || !ends {
+    let has = |item| returns.contains(&item);
+    let range = partial(returns);
+    let some = has(ReturnItem::Min) || has(ReturnItem::Max) || range.is_some();
+    if has(ReturnItem::All) || has(ReturnItem::Count) || !some {
         return found.iter().collect();
     }
-    let mut chosen = Vec::new();
-    if returns.contains(&ReturnItem::Min) {
-        chosen.extend(found.first());
-    }
-    if returns.contains(&ReturnItem::Max) && (found.len() > 1 || chosen.is_empty()) {
-        chosen.extend(found.last());
-    }
-    chosen
+    let range = range.map_or(0..0, |range| range.of(found.len()));
+    let ends = |at: usize| {
+        (at == 0 && has(ReturnItem::Min)) || (at + 1 == found.len() && has(ReturnItem::Max))
+    };
+    let chosen = found.iter().enumerate();
+    let chosen = chosen.filter(|(at, _)| range.contains(at) || ends(*at));
+    chosen.map(|(_, candidate)| candidate).collect()
 }
 
 fn save(session: &mut Session, found: &[Candidate], returns: &[ReturnItem]) {
-    let uids: UidSet = chosen(found, returns)
-        .into_iter()
-        .map(|(_, entry)| entry.uid)
-        .collect();
+    let uids = chosen(found, returns).into_iter();
+    let mut uids: Vec<Uid> = uids.map(|(_, entry)| entry.uid).collect();
+    // What was sorted is in another order.
+    uids.sort_unstable();
+    let uids: UidSet = uids.into_iter().collect();
     if let Some(selected) = &mut session.selected {
         selected.saved = uids;
     }

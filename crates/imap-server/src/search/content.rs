@@ -2,6 +2,7 @@
 
 use crate::limits::{HEADER_BYTES_MAX, SEARCHED_BYTES_MAX};
 use mailstore::{Account, EmailRecord, StoreError};
+use mime::casemap;
 use mime::text::{header_for_search, text_for_search};
 use mime::{PartIndex, PartKind};
 
@@ -10,11 +11,11 @@ use mime::{PartIndex, PartKind};
 pub(crate) struct Content {
     /// The message's header as it is.
     pub(crate) header: Vec<u8>,
-    /// Headers of the message and its parts, decoded, in lower case.
+    /// Headers of the message and its parts, decoded, as they are compared.
     headers: Vec<String>,
     /// Headers of messages inside, which belong to the body.
     inner: Vec<String>,
-    /// Text parts, decoded, in lower case.
+    /// Text parts, decoded, as they are compared.
     texts: Vec<String>,
 }
 
@@ -38,7 +39,7 @@ impl Content {
         };
         content
             .headers
-            .push(header_for_search(&content.header).to_lowercase());
+            .push(casemap(&header_for_search(&content.header)));
         let Some(parts) = parts else {
             return Ok(content);
         };
@@ -48,7 +49,7 @@ impl Content {
                 let end = part.header.end.min(part.header.start + HEADER_BYTES_MAX);
                 let range = part.header.start + prefix..end + prefix;
                 let header = account.read_message(record, range).await?;
-                let header = header_for_search(&header).to_lowercase();
+                let header = casemap(&header_for_search(&header));
                 if is_message(parts, part.parent) {
                     content.inner.push(header);
                 } else {
@@ -64,7 +65,7 @@ impl Content {
             let range = part.body.start + prefix..end + prefix;
             let body = account.read_message(record, range).await?;
             if let Some(text) = text_for_search(part, &body) {
-                content.texts.push(text.to_lowercase());
+                content.texts.push(casemap(&text));
             }
         }
         Ok(content)

@@ -2,8 +2,8 @@
 //! email's record, then the message itself (RFC 9051 §6.4.4).
 //!
 //! A test that cannot be decided yet is `None`; only messages that stay
-//! undecided cost the next step. Substrings are compared without regard to
-//! case, on decoded header fields and decoded text parts.
+//! undecided cost the next step. Substrings are compared by `i;unicode-casemap`
+//! (RFC 5255), on decoded header fields and decoded text parts.
 
 mod content;
 
@@ -16,7 +16,7 @@ use imap_proto::sequence::contains;
 use imap_proto::{Date, SearchKey, SequenceSet};
 use mailbox_model::{EmailId, Entry, Flag, FlagId, Uid, UidSet, View};
 use mailstore::EmailRecord;
-use mime::{CACHED_FIELDS, Field, HeaderReader, StoredDigest};
+use mime::{CACHED_FIELDS, Field, HeaderReader, StoredDigest, casemap};
 use runtime::Timestamp;
 
 /// A search key with its sets, flags and texts made ready.
@@ -98,11 +98,11 @@ pub(crate) fn compile(key: SearchKey, selected: &Selected, view: &View, now: Tim
         }
         SearchKey::Address(name, text) => Test::Address {
             name: name.to_ascii_lowercase(),
-            needle: text.to_lowercase(),
+            needle: casemap(&text),
         },
         SearchKey::Header(name, text) => Test::Header {
             name: name.to_ascii_lowercase(),
-            needle: text.to_lowercase(),
+            needle: casemap(&text),
         },
         SearchKey::Body(text) => needle(&text, Test::Body),
         SearchKey::Text(text) => needle(&text, Test::Text),
@@ -131,7 +131,7 @@ fn needle(text: &str, test: fn(String) -> Test) -> Test {
     if text.is_empty() {
         return Test::Known(true);
     }
-    test(text.to_lowercase())
+    test(casemap(text))
 }
 
 impl Test {
@@ -238,10 +238,7 @@ fn in_cache(digest: &StoredDigest<'_>, name: &str, any: impl Fn(&[u8]) -> bool) 
 
 /// Is the text in the field? An empty text asks for the field alone.
 fn has_text(field: &Field<'_>, needle: &str) -> bool {
-    needle.is_empty()
-        || mime::encoded_word::decode(&field.unfolded())
-            .to_lowercase()
-            .contains(needle)
+    needle.is_empty() || casemap(&mime::encoded_word::decode(&field.unfolded())).contains(needle)
 }
 
 /// Is the text in an address as the ENVELOPE has it, without comments and blanks?
@@ -249,9 +246,7 @@ fn has_text(field: &Field<'_>, needle: &str) -> bool {
 fn has_address(field: &Field<'_>, needle: &str) -> bool {
     mime::mailboxes(&mime::parse_addresses(field.value)).any(|mailbox| {
         let (name, address) = (mailbox.name_text(), mailbox.address_text());
-        format!("{name} <{address}>")
-            .to_lowercase()
-            .contains(needle)
+        casemap(&format!("{name} <{address}>")).contains(needle)
     })
 }
 

@@ -5,6 +5,7 @@
 
 mod append;
 mod condstore;
+mod counting;
 mod extensions;
 mod fetch;
 mod limits;
@@ -14,6 +15,7 @@ mod messages;
 mod qresync;
 mod rev2;
 mod search;
+mod sort;
 mod storm;
 mod updates;
 mod url;

@@ -3,8 +3,8 @@
 //!
 //! The caller loops: [`Framer::poll`] with the unread bytes, drop what was
 //! consumed, handle the event, until there is neither. An event that needs a
-//! decision ([`Event::Append`]) is answered by [`Framer::accept_append`] or
-//! [`Framer::refuse_append`] before the next poll.
+//! decision ([`Event::Append`], [`Event::AppendNext`]) is answered by
+//! [`Framer::accept_append`] or [`Framer::refuse_append`] before the next poll.
 //!
 //! Rules (RFC 9051 §4.3, RFC 7888):
 //! - a line ends in CRLF; a bare LF ends it too, because people type;
@@ -23,11 +23,11 @@ mod tests;
 
 pub use literal::LiteralHead;
 
-use crate::command::{AppendHead, Tag};
+use crate::command::{AppendHead, AppendPart, Tag};
 use crate::cursor::Cursor;
 use crate::limits;
 use crate::mailbox_name::NameForm;
-use crate::parse::{ParseError, parse_append_head, parse_tag};
+use crate::parse::{ErrorKind, ParseError, Place, append_segment, first_segment, parse_tag};
 
 /// Limits that the configuration or the session's state decides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,17 +67,24 @@ pub enum Event<'a> {
     Line(Vec<u8>),
     /// The client waits for leave to send a literal: send `+`.
     Continue,
-    /// An APPEND whose message follows; decide before the next poll.
+    /// An APPEND or REPLACE; where a literal follows, decide before the next poll.
     Append {
-        /// Mailbox, flags and date, or why they are wrong.
+        /// Mailbox, flags and so on, or why they are wrong.
         head: Result<AppendHead, ParseError>,
-        /// The message's size and form.
+        /// The message's, or first piece's, size and form; none when the command is whole.
+        literal: Option<LiteralHead>,
+    },
+    /// Octets of the literal.
+    AppendData(&'a [u8]),
+    /// The command goes on with another literal; decide before the next poll.
+    AppendNext {
+        /// What stands in front of it.
+        parts: Vec<AppendPart>,
+        /// Its size and form.
         literal: LiteralHead,
     },
-    /// Octets of the message.
-    AppendData(&'a [u8]),
-    /// The APPEND command ends; an error when more than a CRLF followed.
-    AppendEnd(Result<(), &'static str>),
+    /// The command ends: with what stands behind the last literal, or with what is wrong.
+    AppendEnd(Result<Vec<AppendPart>, &'static str>),
     /// Refuse a command; the stream is in step again.
     Bad {
         /// The command's tag, if it had one.
@@ -113,6 +120,8 @@ pub struct Framer {
     line_start: usize,
     literals: usize,
     literal_bytes: u64,
+    /// In an APPEND, behind a literal of a message: where, and how many of them there were.
+    append: Option<(Place, usize)>,
 }
 
 #[derive(Debug)]
@@ -127,8 +136,6 @@ enum State {
     Undecided(LiteralHead),
     /// In a message.
     Message { left: u64 },
-    /// Behind a message.
-    Tail,
     /// Throwing away what was refused.
     Skip(Box<Skip>),
     /// After [`Event::Fatal`] or [`Event::Foreign`].
@@ -172,6 +179,7 @@ impl Framer {
             line_start: 0,
             literals: 0,
             literal_bytes: 0,
+            append: None,
         }
     }
 
@@ -202,25 +210,23 @@ impl Framer {
     /// True when no command has begun.
     #[must_use]
     pub fn is_between_commands(&self) -> bool {
-        matches!(self.state, State::Line) && self.command.is_empty()
+        matches!(self.state, State::Line) && self.command.is_empty() && self.append.is_none()
     }
 
-    /// Takes the message that [`Event::Append`] announced. True when the client
-    /// waits for `+`.
+    /// Takes the literal that was announced. True when the client waits for `+`.
     pub fn accept_append(&mut self) -> bool {
         let State::Undecided(literal) = self.state else {
             return false;
         };
-        self.reset();
         self.state = if literal.size == 0 {
-            State::Tail
+            State::Line
         } else {
             State::Message { left: literal.size }
         };
         literal.sync
     }
 
-    /// Refuses the message that [`Event::Append`] announced; the caller answers
+    /// Refuses the literal that was announced, and so the command; the caller answers
     /// the command. False when the octets that come unasked are more than
     /// `octets_max`: the caller must close.
     #[must_use]
@@ -245,7 +251,7 @@ impl Framer {
     pub fn abandon_append(&mut self) {
         match self.state {
             State::Message { left } => self.skip(left, Report::Nothing),
-            State::Tail => self.skip_line(Report::Nothing),
+            State::Line if self.append.is_some() => self.skip_line(Report::Nothing),
             _ => {}
         }
     }
@@ -256,7 +262,7 @@ impl Framer {
         let mut event = None;
         while event.is_none() && !rest.is_empty() {
             let (consumed, found) = match &mut self.state {
-                State::Line | State::RawLine | State::Tail => self.take_line(rest),
+                State::Line | State::RawLine => self.take_line(rest),
                 State::Literal { left } => {
                     let taken = clamp(*left, rest.len());
                     *left -= taken as u64;
@@ -271,7 +277,7 @@ impl Framer {
                     let taken = clamp(*left, rest.len());
                     *left -= taken as u64;
                     if *left == 0 {
-                        self.state = State::Tail;
+                        self.state = State::Line;
                     }
                     (taken, Some(Event::AppendData(&rest[..taken])))
                 }
@@ -294,6 +300,7 @@ impl Framer {
         self.line_start = 0;
         self.literals = 0;
         self.literal_bytes = 0;
+        self.append = None;
     }
 
     fn fatal<'a>(&mut self, text: &'static str) -> Option<Event<'a>> {
@@ -339,9 +346,9 @@ impl Framer {
         let line_bytes = self.command.len() + piece.len() - self.literal_bytes as usize;
         if line_bytes > self.limits.line_bytes_max {
             let tag = self.tag_with(piece);
-            let report = match self.state {
-                State::Tail => Report::Append("the line is too long"),
-                _ => Report::Bad(tag, "the line is too long"),
+            let report = match self.append {
+                Some(_) => Report::Append("the line is too long"),
+                None => Report::Bad(tag, "the line is too long"),
             };
             self.skip_line(report);
             return (0, None);
@@ -371,8 +378,8 @@ impl Framer {
         }
         let line = &self.command[self.line_start..];
         let literal = literal::at_end_of(line);
-        if matches!(self.state, State::Tail) {
-            return self.end_append(literal.map(|(head, _)| head));
+        if let Some((place, literals)) = self.append {
+            return self.go_on_append(place, literals, literal);
         }
         if !self.authenticated && is_foreign(&self.command) {
             self.reset();
@@ -393,29 +400,100 @@ impl Framer {
             None => {
                 let command = std::mem::take(&mut self.command);
                 self.reset();
-                Some(Event::Command(command))
+                // An APPEND of URLs alone, or a broken one.
+                let append = match self.authenticated {
+                    true => first_segment(&command, self.form, None),
+                    false => None,
+                };
+                Some(match append {
+                    Some(head) => Event::Append {
+                        head: head.map(|found| found.head),
+                        literal: None,
+                    },
+                    None => Event::Command(command),
+                })
             }
         }
     }
 
-    /// Behind a message only a CRLF may follow: MULTIAPPEND is not offered.
-    fn end_append<'a>(&mut self, literal: Option<LiteralHead>) -> Option<Event<'a>> {
-        const TEXT: &str = "one APPEND takes one message";
-        let blank = self.command.iter().all(|&b| b == b' ');
+    /// A line behind a literal of an APPEND's ended, perhaps in another literal, of which `len`
+    /// bytes of it tell.
+    fn go_on_append<'a>(
+        &mut self,
+        place: Place,
+        literals: usize,
+        literal: Option<(LiteralHead, usize)>,
+    ) -> Option<Event<'a>> {
+        let head = literal.map(|(head, _)| head);
+        let len = literal.map_or(0, |(_, len)| len);
+        let text = &self.command[..self.command.len() - len];
+        let read = match text.contains(&0) {
+            true => Err(ErrorKind::Syntax("a command may not hold NUL")),
+            false => append_segment(&mut Cursor::new(text), place, head),
+        };
+        let wrong = match (read, head) {
+            (Ok(Some(segment)), None) => {
+                self.reset();
+                return Some(Event::AppendEnd(Ok(segment.parts)));
+            }
+            (Ok(Some(segment)), Some(literal)) if literals < limits::APPEND_LITERALS_MAX => {
+                self.begin_message(segment.next, literals + 1, literal);
+                let parts = segment.parts;
+                return Some(Event::AppendNext { parts, literal });
+            }
+            (Ok(Some(_)), Some(_)) => "the command has too many literals",
+            (Ok(None), Some(literal)) => match self.begin_string(literal) {
+                Ok(event) => return event,
+                Err(wrong) => wrong,
+            },
+            (Err(ErrorKind::Syntax(wrong)), _) => wrong,
+            _ => "what follows a message is not understood",
+        };
         self.reset();
-        if blank {
-            return Some(Event::AppendEnd(Ok(())));
-        }
-        match literal {
+        match head {
             Some(literal) if !literal.sync => {
                 if literal.size > limits::APPEND_BYTES_MAX {
                     return self.fatal("a literal is too large");
                 }
-                self.skip(literal.size, Report::Append(TEXT));
+                self.skip(literal.size, Report::Append(wrong));
                 None
             }
-            _ => Some(Event::AppendEnd(Err(TEXT))),
+            _ => Some(Event::AppendEnd(Err(wrong))),
         }
+    }
+
+    /// A literal of a message's octets is announced: the command so far is done with.
+    fn begin_message(&mut self, next: Place, literals: usize, literal: LiteralHead) {
+        self.reset();
+        self.append = Some((next, literals));
+        self.state = State::Undecided(literal);
+    }
+
+    /// A literal that is a string of an APPEND's segment stays in the command.
+    fn begin_string<'a>(
+        &mut self,
+        literal: LiteralHead,
+    ) -> Result<Option<Event<'a>>, &'static str> {
+        let total = self.literal_bytes.saturating_add(literal.size);
+        if literal.binary {
+            return Err("a binary literal is no string");
+        }
+        if total > self.limits.literal_bytes_max || self.literals >= limits::APPEND_STRINGS_MAX {
+            return Err("the strings of the command are too long or too many");
+        }
+        Ok(self.gather(literal, total))
+    }
+
+    /// The octets of a literal that is a string come next.
+    fn gather<'a>(&mut self, literal: LiteralHead, total: u64) -> Option<Event<'a>> {
+        self.command.extend_from_slice(b"\r\n");
+        self.literals += 1;
+        self.literal_bytes = total;
+        self.line_start = self.command.len();
+        if literal.size > 0 {
+            self.state = State::Literal { left: literal.size };
+        }
+        literal.sync.then_some(Event::Continue)
     }
 
     /// A line ended in a literal's length, which takes `len` bytes of it.
@@ -425,13 +503,21 @@ impl Framer {
         len: usize,
         has_nul: bool,
     ) -> Option<Event<'a>> {
-        // The mailbox of an APPEND may be a literal itself, so the message is the second at most.
-        if self.authenticated && self.literals <= 1 {
+        // The mailbox of an APPEND, and URLs in it, may be literals themselves.
+        if self.authenticated && self.literals <= limits::APPEND_STRINGS_MAX {
             let before = &self.command[..self.command.len() - len];
-            if let Some(head) = parse_append_head(before, self.form) {
-                self.command = Vec::new();
-                self.state = State::Undecided(literal);
-                return Some(Event::Append { head, literal });
+            match first_segment(before, self.form, Some(literal)) {
+                Some(Ok(found)) => {
+                    self.begin_message(found.next, 1, literal);
+                    let (head, literal) = (Ok(found.head), Some(literal));
+                    return Some(Event::Append { head, literal });
+                }
+                Some(Err(error)) => {
+                    self.begin_message(Place::Between, 1, literal);
+                    let (head, literal) = (Err(error), Some(literal));
+                    return Some(Event::Append { head, literal });
+                }
+                None => {}
             }
         }
         let total = self.literal_bytes.saturating_add(literal.size);
@@ -449,14 +535,7 @@ impl Framer {
         if let Some(text) = refusal {
             return self.refuse_literal(literal, text);
         }
-        self.command.extend_from_slice(b"\r\n");
-        self.literals += 1;
-        self.literal_bytes = total;
-        self.line_start = self.command.len();
-        if literal.size > 0 {
-            self.state = State::Literal { left: literal.size };
-        }
-        literal.sync.then_some(Event::Continue)
+        self.gather(literal, total)
     }
 
     fn refuse_literal<'a>(

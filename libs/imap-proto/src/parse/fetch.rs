@@ -8,7 +8,7 @@ use crate::parse::{ErrorKind, sequence};
 
 /// ```abnf
 /// fetch          = "FETCH" SP sequence-set SP ("ALL" / "FULL" / "FAST" / fetch-att / "(" fetch-att *(SP fetch-att) ")") [fetch-modifiers]
-/// fetch-modifier = "CHANGEDSINCE" SP mod-sequence-value / "VANISHED"
+/// fetch-modifier = "CHANGEDSINCE" SP mod-sequence-value / "VANISHED" / "PARTIAL" SP partial-range
 /// ```
 pub(crate) fn fetch(cursor: &mut Cursor<'_>, uid: bool) -> Parsed<Command> {
     let set = sequence::argument(cursor)?;
@@ -24,10 +24,15 @@ pub(crate) fn fetch(cursor: &mut Cursor<'_>, uid: bool) -> Parsed<Command> {
     }
     let mut changed_since = None;
     let mut vanished = false;
+    let mut partial_of_set = None;
     if cursor.take(b' ') {
         cursor.list(false, |cursor| {
             if cursor.take_prefix("VANISHED") {
                 vanished = true;
+                return Ok(());
+            }
+            if cursor.take_prefix("PARTIAL ") {
+                partial_of_set = Some(super::search::result_range(cursor)?);
                 return Ok(());
             }
             if !cursor.take_prefix("CHANGEDSINCE ") {
@@ -41,11 +46,16 @@ pub(crate) fn fetch(cursor: &mut Cursor<'_>, uid: bool) -> Parsed<Command> {
     if vanished && (changed_since.is_none() || !uid) {
         return syntax("VANISHED is for UID FETCH with CHANGEDSINCE");
     }
+    // RFC 9394 §3.3
+    if partial_of_set.is_some() && !uid {
+        return syntax("PARTIAL is for UID FETCH");
+    }
     Ok(Command::Fetch(FetchCommand {
         uid,
         set,
         items,
         changed_since,
+        partial: partial_of_set,
         vanished,
     }))
 }

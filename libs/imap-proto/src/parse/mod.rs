@@ -10,10 +10,12 @@ mod list;
 mod login;
 mod search;
 mod sequence;
+mod sort;
 mod store;
 mod url;
 
 pub use append::parse_append_head;
+pub(crate) use append::{Place, first_segment, segment as append_segment};
 pub(crate) use fetch::section;
 
 use crate::command::{Command, Qresync, SelectCommand, SpecialUse, StatusItem, Tag};
@@ -122,6 +124,8 @@ fn parse_body(cursor: &mut Cursor<'_>, form: NameForm) -> Parsed<Command> {
         ("GETQUOTAROOT", false) => Command::GetQuotaRoot(mailbox_argument(cursor, form)?),
         ("STATUS", false) => status(cursor, form)?,
         ("SEARCH", _) => search::search(cursor, uid)?,
+        ("SORT", _) => sort::sort(cursor, uid)?,
+        ("THREAD", _) => sort::thread(cursor, uid)?,
         ("FETCH", _) => fetch::fetch(cursor, uid)?,
         ("STORE", _) => store::store(cursor, uid)?,
         ("COPY", _) => {
@@ -136,8 +140,10 @@ fn parse_body(cursor: &mut Cursor<'_>, form: NameForm) -> Parsed<Command> {
         ("GENURLAUTH", false) => url::generate(cursor)?,
         ("URLFETCH", false) => url::fetch(cursor)?,
         ("RESETKEY", false) => url::reset(cursor, form)?,
-        // Its head was looked for by the framer and not found.
-        ("APPEND", false) => return syntax("APPEND takes a mailbox, flags, a date and a literal"),
+        // Their heads were looked for by the framer and not found.
+        ("APPEND", false) | ("REPLACE", _) => {
+            return syntax("APPEND takes a mailbox, flags, a date and a literal");
+        }
         _ => return Err(ErrorKind::UnknownCommand),
     };
     cursor.end()?;

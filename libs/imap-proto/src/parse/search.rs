@@ -6,7 +6,7 @@ use crate::date::Date;
 use crate::flag::{Flag, SystemFlag};
 use crate::limits::{LIST_ITEMS_MAX, NESTING_DEPTH_MAX, OBJECT_ID_BYTES_MAX};
 use crate::parse::{ErrorKind, sequence};
-use crate::search::{ReturnItem, SearchCommand, SearchKey};
+use crate::search::{ResultRange, ReturnItem, SearchCommand, SearchKey};
 
 /// ```abnf
 /// search             = "SEARCH" [search-return-opts] SP search-program
@@ -15,33 +15,76 @@ use crate::search::{ReturnItem, SearchCommand, SearchKey};
 /// ```
 pub(crate) fn search(cursor: &mut Cursor<'_>, uid: bool) -> Parsed<Command> {
     cursor.space()?;
-    let mut returns = None;
-    if cursor.take_prefix("RETURN ") {
-        let mut items = cursor.list(true, return_item)?;
-        if items.is_empty() {
-            items.push(ReturnItem::All);
-        }
-        cursor.space()?;
-        returns = Some(items);
+    let returns = returns(cursor)?;
+    let saves = saves(returns.as_deref());
+    let key = match cursor.take_prefix("CHARSET ") {
+        true => with_charset(cursor, saves)?,
+        false => program(cursor, saves)?,
+    };
+    Ok(Command::Search(SearchCommand { uid, returns, key }))
+}
+
+/// `search-return-opts`, with the space behind them.
+pub(crate) fn returns(cursor: &mut Cursor<'_>) -> Parsed<Option<Vec<ReturnItem>>> {
+    if !cursor.take_prefix("RETURN ") {
+        return Ok(None);
     }
-    let mut charset_ok = true;
-    if cursor.take_prefix("CHARSET ") {
-        let charset = cursor.astring()?.to_ascii_uppercase();
-        charset_ok = matches!(charset.as_slice(), b"UTF-8" | b"US-ASCII" | b"ASCII");
-        cursor.space()?;
+    let mut items = cursor.list(true, return_item)?;
+    if items.is_empty() {
+        items.push(ReturnItem::All);
     }
-    let saves = returns
-        .as_ref()
-        .is_some_and(|items| items.contains(&ReturnItem::Save));
-    if !charset_ok {
+    // RFC 9394 §3.1: PARTIAL at most once, and never with ALL.
+    let partial = |item: &&ReturnItem| matches!(item, ReturnItem::Partial(_));
+    let partials = items.iter().filter(partial).count();
+    if partials > 1 || (partials == 1 && items.contains(&ReturnItem::All)) {
+        return syntax("PARTIAL is given once, and not with ALL");
+    }
+    cursor.space()?;
+    Ok(Some(items))
+}
+
+pub(crate) fn saves(returns: Option<&[ReturnItem]>) -> bool {
+    returns.is_some_and(|items| items.contains(&ReturnItem::Save))
+}
+
+/// A charset, and the keys in it; `saves`: the result was to be saved.
+pub(crate) fn with_charset(cursor: &mut Cursor<'_>, saves: bool) -> Parsed<SearchKey> {
+    let charset = cursor.astring()?.to_ascii_uppercase();
+    let known = matches!(charset.as_slice(), b"UTF-8" | b"US-ASCII" | b"ASCII");
+    cursor.space()?;
+    if !known {
         return Err(ErrorKind::BadCharset { saves });
     }
+    program(cursor, saves)
+}
+
+/// All keys of a command.
+fn program(cursor: &mut Cursor<'_>, saves: bool) -> Parsed<SearchKey> {
     let key = keys(cursor, NESTING_DEPTH_MAX, |cursor| cursor.is_empty());
-    let key = key.map_err(|error| match error {
+    key.map_err(|error| match error {
         ErrorKind::BadCharset { .. } => ErrorKind::BadCharset { saves },
         other => other,
-    })?;
-    Ok(Command::Search(SearchCommand { uid, returns, key }))
+    })
+}
+
+/// ```abnf
+/// partial-range       = partial-range-first / partial-range-last
+/// partial-range-first = nz-number ":" nz-number
+/// partial-range-last  = MINUS nz-number ":" MINUS nz-number
+/// ```
+pub(crate) fn result_range(cursor: &mut Cursor<'_>) -> Parsed<ResultRange> {
+    let from_end = cursor.take(b'-');
+    let one = cursor.nz_number()?;
+    cursor.expect(b':', "a range of results is first:last")?;
+    if cursor.take(b'-') != from_end {
+        return syntax("a range of results counts from one end");
+    }
+    let other = cursor.nz_number()?;
+    Ok(ResultRange {
+        from_end,
+        first: one.min(other),
+        last: one.max(other),
+    })
 }
 
 fn return_item(cursor: &mut Cursor<'_>) -> Parsed<ReturnItem> {
@@ -51,6 +94,10 @@ fn return_item(cursor: &mut Cursor<'_>) -> Parsed<ReturnItem> {
         "ALL" => Ok(ReturnItem::All),
         "COUNT" => Ok(ReturnItem::Count),
         "SAVE" => Ok(ReturnItem::Save),
+        "PARTIAL" => {
+            cursor.space()?;
+            result_range(cursor).map(ReturnItem::Partial)
+        }
         _ => syntax("an unknown return option of SEARCH"),
     }
 }

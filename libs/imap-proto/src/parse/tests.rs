@@ -6,6 +6,7 @@ use crate::fetch::{FetchItem, Partial, SectionText};
 use crate::flag::{Flag, SystemFlag};
 use crate::search::{ReturnItem, SearchKey};
 use crate::sequence::SequenceSet;
+use crate::{AppendHead, AppendPart, LiteralHead, Replaced};
 use crate::{ReturnOption, SelectionOption, StoreAction};
 use proptest::prelude::*;
 
@@ -469,39 +470,120 @@ fn unknown_commands_and_missing_tags_are_told_apart() {
     assert!(parse_command(long.as_bytes(), NameForm::Utf8).is_err());
 }
 
+const LITERAL: Option<LiteralHead> = Some(LiteralHead {
+    size: 3,
+    sync: true,
+    binary: false,
+});
+
+fn append(text: &str) -> Option<Result<AppendHead, ParseError>> {
+    parse_append_head(text.as_bytes(), NameForm::ModifiedUtf7, LITERAL)
+}
+
+fn plain() -> AppendPart {
+    let (flags, date) = (Vec::new(), None);
+    AppendPart::Begin { flags, date }
+}
+
 #[test]
 fn heads_of_append() {
-    let head = |text: &str| parse_append_head(text.as_bytes(), NameForm::ModifiedUtf7);
-    let full = head("a APPEND saved-messages (\\Seen $x) \" 7-Feb-1994 21:52:25 -0800\" ")
+    let full = append("a APPEND saved-messages (\\Seen $x) \" 7-Feb-1994 21:52:25 -0800\" ")
         .expect("a head")
         .expect("valid");
-    assert_eq!(
-        (full.mailbox, full.flags.len()),
-        (name("saved-messages"), 2)
-    );
-    assert!(full.date.is_some());
-    assert!(head("a append x ").is_some_and(|h| h.is_ok()));
-    assert!(head("a APPEND {5}\r\nINBOX ").is_some_and(|h| h.is_ok()));
-    for other in ["a APPEND ", "a SELECT x ", "a APPEND x", "APPEND x "] {
-        assert_eq!(head(other), None, "{other}");
+    assert_eq!(full.mailbox, name("saved-messages"));
+    let [AppendPart::Begin { flags, date }, AppendPart::Message] = full.parts.as_slice() else {
+        panic!("{:?}", full.parts);
+    };
+    assert_eq!((flags.len(), date.is_some()), (2, true));
+    assert!(append("a append x ").is_some_and(|h| h.is_ok()));
+    assert!(append("a APPEND {5}\r\nINBOX ").is_some_and(|h| h.is_ok()));
+    for other in ["a APPEND ", "a SELECT x ", "APPEND x ", "a UID COPY "] {
+        assert_eq!(append(other), None, "{other}");
     }
     for bad in [
+        "a APPEND x",
         "a APPEND x (\\Recent) ",
         "a APPEND x \"yesterday\" ",
         "a APPEND x y ",
         "a APPEND \"a//b\" ",
+        "a APPEND x CATENATE () ",
+        "a APPEND x CATENATE (TEXT x ",
+        "a APPEND x CATENATE (URL y z ",
+        "a APPEND x CATENATE (URL y)TEXT ",
     ] {
-        assert!(head(bad).is_some_and(|h| h.is_err()), "{bad}");
+        assert!(append(bad).is_some_and(|h| h.is_err()), "{bad}");
+    }
+}
+
+/// RFC 4469 §3, RFC 3502.
+#[test]
+fn messages_are_put_together_of_urls_and_texts() {
+    let url = |url: &str| AppendPart::Url(url.to_owned());
+    let parts = |text: &str| append(text).expect("a head").expect("valid").parts;
+    assert_eq!(
+        parts("a APPEND Drafts CATENATE (URL \"/x/;UID=1\" URL /y TEXT "),
+        [plain(), url("/x/;UID=1"), url("/y"), AppendPart::Text]
+    );
+    assert_eq!(
+        parts("a APPEND x CATENATE (URL {2+}\r\n/z) CATENATE (TEXT "),
+        [
+            plain(),
+            url("/z"),
+            AppendPart::End,
+            plain(),
+            AppendPart::Text
+        ]
+    );
+    // The URL is the literal.
+    assert_eq!(append("a APPEND x CATENATE (URL /y URL "), None);
+    let whole = |text: &str| parse_append_head(text.as_bytes(), NameForm::Utf8, None);
+    let all = whole("a APPEND x CATENATE (URL /y)")
+        .expect("a head")
+        .expect("valid");
+    assert_eq!(all.parts, [plain(), url("/y"), AppendPart::End]);
+    assert!(whole("a APPEND x CATENATE (URL /y").is_some_and(|h| h.is_err()));
+    assert!(whole("a APPEND x").is_some_and(|h| h.is_err()));
+    let segment = |text: &str, place| {
+        append_segment(&mut Cursor::new(text.as_bytes()), place, None)
+            .map(|found| found.expect("no string is missing").parts)
+    };
+    assert_eq!(segment("", Place::Message), Ok(vec![AppendPart::End]));
+    assert_eq!(
+        segment(" URL /y)", Place::Catenate),
+        Ok(vec![url("/y"), AppendPart::End])
+    );
+    for bad in ["", " ", " URL /y", "x)", ") x"] {
+        assert!(segment(bad, Place::Catenate).is_err(), "{bad}");
+    }
+}
+
+/// RFC 8508 §4.
+#[test]
+fn replace_names_what_it_replaces() {
+    let replaced = |text: &str| append(text).expect("a head").expect("valid").replaced;
+    let number = std::num::NonZeroU32::new;
+    let by = |uid, n| {
+        Some(Replaced {
+            uid,
+            number: number(n),
+        })
+    };
+    assert_eq!(replaced("a REPLACE 4 Drafts "), by(false, 4));
+    assert_eq!(replaced("a UID REPLACE * Drafts (\\Draft) "), by(true, 0));
+    assert_eq!(replaced("a APPEND Drafts "), None);
+    for bad in ["a REPLACE 0 x ", "a REPLACE 1:2 x ", "a REPLACE Drafts "] {
+        assert!(append(bad).is_some_and(|h| h.is_err()), "{bad}");
     }
 }
 
 proptest! {
     #[test]
     fn garbage_never_panics(text in "[a-zA-Z0-9 ()\\[\\]{}\"\\\\.*%$<>+:,~\r\n\u{0}é-]{0,60}", bytes: Vec<u8>) {
-        for verb in ["", "FETCH 1 ", "SEARCH ", "LIST ", "STORE 1 ", "UID ", "STATUS ", "APPEND ", "ID "] {
+        for verb in ["", "FETCH 1 ", "SEARCH ", "LIST ", "STORE 1 ", "UID ", "STATUS ", "APPEND ", "APPEND x CATENATE (", "REPLACE 1 ", "ID "] {
             let line = format!("a {verb}{text}");
             let _ = parse_command(line.as_bytes(), NameForm::Utf8);
-            let _ = parse_append_head(line.as_bytes(), NameForm::Utf8);
+            let _ = parse_append_head(line.as_bytes(), NameForm::Utf8, LITERAL);
+            let _ = parse_append_head(line.as_bytes(), NameForm::Utf8, None);
         }
         let _ = parse_command(&bytes, NameForm::ModifiedUtf7);
     }

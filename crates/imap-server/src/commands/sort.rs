@@ -1,0 +1,125 @@
+//! SORT and UID SORT (RFC 5256; by display names: RFC 5957; RETURN: RFC 5267).
+//!
+//! What messages are sorted by stands in their entries and in pages of lists: neither
+//! records nor messages are read where those are there.
+
+use crate::commands::fetch::{Unreadable, readable};
+use crate::commands::search::{Candidate, Found, Telling, find, tell};
+use crate::limits::RECORDS_PER_READ;
+use crate::reply::Executed;
+use crate::session::Session;
+use imap_proto::{SortCommand, SortCriterion, SortKey, Tag};
+use mailstore::Listing;
+use mime::{AddressField, EnvelopeReader, casemap};
+use std::cmp::Ordering;
+use std::sync::Arc;
+
+/// What a message is compared by under one criterion.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Value {
+    Number(i64),
+    Text(Box<str>),
+}
+
+/// A message with its values, one for each criterion.
+type Sorted = (Vec<Value>, Candidate);
+
+pub(crate) async fn run(session: &mut Session, tag: &Tag, command: SortCommand) -> Executed {
+    let mut found = match find(session, command.key).await {
+        Ok(found) => found,
+        Err(reply) => return Ok(reply),
+    };
+    sort(session, &mut found, command.criteria).await;
+    let telling = Telling {
+        word: "SORT",
+        tag,
+        uid: command.uid,
+    };
+    Ok(tell(session, &found, telling, command.returns.as_deref()))
+}
+
+async fn sort(session: &Session, found: &mut Found, criteria: Vec<SortCriterion>) {
+    let Some(login) = &session.login else {
+        return;
+    };
+    let account = Arc::clone(&login.account);
+    let messages = std::mem::take(&mut found.messages);
+    let mut sorted: Vec<Sorted> = Vec::with_capacity(messages.len());
+    let in_entry = |criterion: &SortCriterion| criterion.key == SortKey::Size;
+    if criteria.iter().all(in_entry) {
+        let values = |size: u64| criteria.iter().map(|_| number(size)).collect();
+        sorted.extend(
+            messages
+                .into_iter()
+                .map(|message| (values(message.1.size), message)),
+        );
+    } else {
+        for batch in messages.chunks(RECORDS_PER_READ) {
+            let ids: Vec<_> = batch.iter().map(|(_, entry)| entry.email).collect();
+            for (message, listing) in batch.iter().zip(account.listings(&ids).await) {
+                match readable(listing) {
+                    Ok(listing) => {
+                        let values = values(&criteria, message.1.size, &listing);
+                        sorted.push((values, message.clone()));
+                    }
+                    Err(Unreadable::Gone) => {}
+                    Err(Unreadable::Damaged(why)) => {
+                        found.broken = true;
+                        tracing::error!(session = session.id, email = %message.1.email, why, "imap: SORT leaves a message out");
+                    }
+                }
+            }
+        }
+    }
+    let work = move || {
+        sorted.sort_by(|a, b| compare(&criteria, a, b));
+        sorted.into_iter().map(|(_, message)| message).collect()
+    };
+    found.messages = session.ports.runtime.blocking(work).await;
+}
+
+fn compare(criteria: &[SortCriterion], a: &Sorted, b: &Sorted) -> Ordering {
+    let values = criteria.iter().zip(a.0.iter().zip(&b.0));
+    let mut orders = values.map(|(criterion, (a, b))| match criterion.reverse {
+        false => a.cmp(b),
+        true => b.cmp(a),
+    });
+    let order = orders.find(|order| *order != Ordering::Equal);
+    // RFC 5256 §3: what is equal stays in the order of numbers, reversed or not.
+    order.unwrap_or_else(|| a.1.0.cmp(&b.1.0))
+}
+
+fn number(number: u64) -> Value {
+    Value::Number(i64::try_from(number).unwrap_or(i64::MAX))
+}
+
+fn values(criteria: &[SortCriterion], size: u64, listing: &Listing) -> Vec<Value> {
+    let envelope = EnvelopeReader::read(&listing.envelope);
+    let text = |text: Option<String>| {
+        let text = casemap(&text.unwrap_or_default());
+        Value::Text(text.into_boxed_str())
+    };
+    let mailbox = |field| text(envelope.map(|envelope| envelope.first_mailbox(field)));
+    let display = |field| text(envelope.map(|envelope| envelope.first_display(field)));
+    let one = |criterion: &SortCriterion| match criterion.key {
+        SortKey::Size => number(size),
+        SortKey::Arrival => Value::Number(listing.received_at.unix_seconds),
+        SortKey::Date => Value::Number(sent(envelope, listing)),
+        SortKey::From => mailbox(AddressField::From),
+        SortKey::To => mailbox(AddressField::To),
+        SortKey::Cc => mailbox(AddressField::Cc),
+        SortKey::DisplayFrom => display(AddressField::From),
+        SortKey::DisplayTo => display(AddressField::To),
+        SortKey::Subject => text(envelope.map(|envelope| {
+            let (base, _) = mime::subject::base_subject(&envelope.subject());
+            base
+        })),
+    };
+    criteria.iter().map(one).collect()
+}
+
+/// RFC 5256 §2.2: the Date field, or the internal date where that is none.
+pub(crate) fn sent(envelope: Option<EnvelopeReader<'_>>, listing: &Listing) -> i64 {
+    let date = envelope.and_then(|envelope| envelope.date());
+    date.map_or(listing.received_at.unix_seconds, |date| date.unix_seconds)
+}

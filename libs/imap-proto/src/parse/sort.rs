@@ -1,0 +1,55 @@
+//! SORT and THREAD: their own words, and then a search.
+
+use crate::command::Command;
+use crate::cursor::{Cursor, Parsed, syntax};
+use crate::parse::{ErrorKind, search};
+use crate::sort::{SortCommand, SortCriterion, SortKey, ThreadAlgorithm, ThreadCommand};
+
+/// ```abnf
+/// sort            = "SORT" [search-return-opts] SP sort-criteria SP search-criteria
+/// sort-criteria   = "(" sort-criterion *(SP sort-criterion) ")"
+/// search-criteria = charset 1*(SP search-key)
+/// ```
+pub(crate) fn sort(cursor: &mut Cursor<'_>, uid: bool) -> Parsed<Command> {
+    cursor.space()?;
+    let returns = search::returns(cursor)?;
+    let criteria = cursor.list(false, criterion)?;
+    cursor.space()?;
+    let key = search::with_charset(cursor, search::saves(returns.as_deref()))?;
+    Ok(Command::Sort(SortCommand {
+        uid,
+        returns,
+        criteria,
+        key,
+    }))
+}
+
+fn criterion(cursor: &mut Cursor<'_>) -> Parsed<SortCriterion> {
+    let mut word = cursor.word()?;
+    let reverse = word == "REVERSE";
+    if reverse {
+        cursor.space()?;
+        word = cursor.word()?;
+    }
+    let mut known = SortKey::ALL.into_iter();
+    let found = known.find(|(name, _)| *name == word);
+    let (_, key) = found.ok_or(ErrorKind::Syntax("an unknown sort key"))?;
+    Ok(SortCriterion { reverse, key })
+}
+
+/// `thread = "THREAD" SP thread-alg SP search-criteria`
+pub(crate) fn thread(cursor: &mut Cursor<'_>, uid: bool) -> Parsed<Command> {
+    cursor.space()?;
+    let algorithm = match cursor.word()?.as_str() {
+        "ORDEREDSUBJECT" => ThreadAlgorithm::OrderedSubject,
+        "REFERENCES" => ThreadAlgorithm::References,
+        _ => return syntax("an unknown threading algorithm"),
+    };
+    cursor.space()?;
+    let key = search::with_charset(cursor, false)?;
+    Ok(Command::Thread(ThreadCommand {
+        uid,
+        algorithm,
+        key,
+    }))
+}
