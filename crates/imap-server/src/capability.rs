@@ -7,13 +7,17 @@ const ALWAYS: &str = "IMAP4rev1 IMAP4rev2 SASL-IR ID ENABLE";
 const BEFORE_LOGIN: &str = "LITERAL-";
 const AFTER_LOGIN: &str = "LITERAL+ IDLE NAMESPACE CHILDREN UIDPLUS UNSELECT MOVE SPECIAL-USE \
                            CREATE-SPECIAL-USE LIST-EXTENDED LIST-STATUS STATUS=SIZE CONDSTORE QRESYNC ESEARCH \
-                           SEARCHRES WITHIN PARTIAL SORT SORT=DISPLAY ESORT THREAD=ORDEREDSUBJECT THREAD=REFERENCES I18NLEVEL=1 URLAUTH URLAUTH=BINARY URL-PARTIAL CATENATE MULTIAPPEND REPLACE BINARY OBJECTID PREVIEW UNAUTHENTICATE QUOTA QUOTA=RES-STORAGE QUOTA=RES-MESSAGE";
+                           SEARCHRES MULTISEARCH UIDONLY INPROGRESS WITHIN PARTIAL SORT SORT=DISPLAY ESORT THREAD=ORDEREDSUBJECT THREAD=REFERENCES I18NLEVEL=1 URLAUTH URLAUTH=BINARY URL-PARTIAL CATENATE MULTIAPPEND REPLACE BINARY OBJECTID PREVIEW UNAUTHENTICATE QUOTA QUOTA=RES-STORAGE QUOTA=RES-MESSAGE";
 
 /// The capabilities of this session in its present state, in one line.
 pub(crate) fn capabilities(session: &Session) -> String {
     if session.login.is_some() {
         let limit = session.config.append_bytes_max;
-        return format!("{ALWAYS} {AFTER_LOGIN} APPENDLIMIT={limit}");
+        let compress = match session.conn.is_compressed() {
+            true => "",
+            false => " COMPRESS=DEFLATE",
+        };
+        return format!("{ALWAYS} {AFTER_LOGIN}{compress} APPENDLIMIT={limit}");
     }
     let mut names = format!("{ALWAYS} {BEFORE_LOGIN}");
     if session.may_start_tls() {

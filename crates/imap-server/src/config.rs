@@ -28,6 +28,8 @@ pub struct Config {
     pub append_bytes_max: u64,
     /// Silence that ends a session after login.
     pub idle_timeout: Duration,
+    /// How often a long search says how far it is.
+    pub progress_interval: Duration,
 }
 
 impl Config {
@@ -40,6 +42,7 @@ impl Config {
             plaintext_login: false,
             append_bytes_max: imap_proto::limits::APPEND_BYTES_MAX,
             idle_timeout: limits::IDLE_AFTER_LOGIN,
+            progress_interval: limits::PROGRESS_INTERVAL,
         }
     }
 }

@@ -34,6 +34,7 @@ mod sessions;
 #[cfg(test)]
 mod tests;
 mod urls;
+mod wire;
 
 pub use config::{Config, TlsMode};
 pub use sessions::Sessions;

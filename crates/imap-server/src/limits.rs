@@ -12,6 +12,8 @@ pub const IDLE_AFTER_LOGIN: Duration = Duration::from_secs(30 * 60);
 pub const STALL: Duration = Duration::from_secs(5 * 60);
 /// How often IDLE says that it is still there: many NATs forget a connection after four minutes.
 pub const STILL_HERE: Duration = Duration::from_secs(120);
+/// How often a long search says how far it is, unless configured: some clients wait for half a minute only.
+pub const PROGRESS_INTERVAL: Duration = Duration::from_secs(10);
 /// Commands in a row that were not understood.
 pub const BAD_COMMANDS_MAX: u8 = 10;
 /// Failed logins of one session.
@@ -40,5 +42,9 @@ pub const DISCARDED_BYTES_MAX: u64 = 256 * 1024 * 1024;
 pub const BINARY_APPEND_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// What is stored of the messages of one APPEND beside their octets: all of it goes into one commit.
 pub const APPEND_RECORDS_BYTES_MAX: usize = 512 * 1024;
+/// Octets that compressed ones are made into at once.
+pub const INFLATED_BYTES: usize = 16 * 1024;
+/// Mailboxes that one ESEARCH looks through.
+pub const MULTISEARCH_MAILBOXES_MAX: usize = 1000;
 /// A message of APPEND is stored in pieces of this size.
 pub const APPEND_PIECE_BYTES: usize = 256 * 1024;

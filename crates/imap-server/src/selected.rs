@@ -14,7 +14,7 @@ use mailbox_model::{Entry, Mailbox, MailboxId, ModSeq, Uid, UidSet, UidValidity}
 use std::ops::Range;
 
 /// A selected mailbox.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Selected {
     pub(crate) id: MailboxId,
     pub(crate) uid_validity: UidValidity,

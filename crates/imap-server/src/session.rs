@@ -11,6 +11,7 @@ use crate::limits;
 use crate::reply::{Ended, Reply, SyncMode};
 use crate::selected::{OwnStore, Selected};
 use crate::sessions::Slot;
+use crate::wire::Wire;
 use crate::{Ports, fetch};
 use bytes::{Buf as _, BytesMut};
 use imap_proto::response::{self, Code, Status};
@@ -32,6 +33,8 @@ pub(crate) struct Enabled {
     pub(crate) rev2: bool,
     /// Always with `condstore`.
     pub(crate) qresync: bool,
+    /// Messages have UIDs only (RFC 9586).
+    pub(crate) uid_only: bool,
 }
 
 /// Who logged in.
@@ -52,7 +55,7 @@ impl Login {
 
 /// A session.
 pub(crate) struct Session {
-    pub(crate) conn: Conn,
+    pub(crate) conn: Wire,
     pub(crate) input: BytesMut,
     pub(crate) out: Vec<u8>,
     pub(crate) framer: Framer,
@@ -83,7 +86,7 @@ enum Work {
 impl Session {
     pub(crate) fn new(conn: Conn, ports: Arc<Ports>, config: Arc<Config>, slot: Slot) -> Self {
         Self {
-            conn,
+            conn: Wire::new(conn),
             input: BytesMut::new(),
             out: Vec::new(),
             framer: Framer::new(),
@@ -240,7 +243,8 @@ impl Session {
         };
         let all = mode == SyncMode::Everything;
         let differences = selected.sync(&mailbox, all, own);
-        tell_expunged(&mut self.out, &differences.expunged, self.enabled.qresync);
+        let vanished = self.enabled.qresync || self.enabled.uid_only;
+        tell_expunged(&mut self.out, &differences.expunged, vanished);
         if let Some(count) = differences.exists {
             response::untagged(&mut self.out, format_args!("{count} EXISTS"));
             if !self.enabled.rev2 {
@@ -347,6 +351,7 @@ impl Session {
         if self.input.is_empty() {
             self.input = BytesMut::new();
         }
+        self.conn.rest();
         let patience = self.patience();
         let shutdown = self.ports.runtime.shutdown();
         let runtime = &self.ports.runtime;
@@ -366,9 +371,9 @@ impl Session {
     }
 }
 
-/// RFC 7162 §3.2.10: with QRESYNC on, VANISHED is told instead of EXPUNGE.
-fn tell_expunged(out: &mut Vec<u8>, gone: &[(u32, Uid)], qresync: bool) {
-    if !qresync {
+/// RFC 7162 §3.2.10, RFC 9586 §3: with QRESYNC or UIDONLY on, VANISHED is told instead of EXPUNGE.
+fn tell_expunged(out: &mut Vec<u8>, gone: &[(u32, Uid)], vanished: bool) {
+    if !vanished {
         for (number, _) in gone {
             response::untagged(out, format_args!("{number} EXPUNGE"));
         }

@@ -8,7 +8,7 @@ use crate::flag::Flag;
 use crate::limits::TAG_BYTES_MAX;
 use crate::list_pattern::ListPattern;
 use crate::mailbox_name::MailboxName;
-use crate::search::SearchCommand;
+use crate::search::{MultiSearchCommand, SearchCommand};
 use crate::sequence::{Ranges, SequenceSet};
 use crate::sort::{SortCommand, ThreadCommand};
 use std::fmt;
@@ -115,6 +115,10 @@ pub enum Command {
     Check,
     /// UNAUTHENTICATE (RFC 8437)
     Unauthenticate,
+    /// COMPRESS (RFC 4978), the algorithm in capitals.
+    Compress(String),
+    /// ESEARCH (RFC 7377)
+    MultiSearch(MultiSearchCommand),
     /// CLOSE
     Close,
     /// UNSELECT
@@ -221,6 +225,8 @@ impl Command {
             Self::Idle => "IDLE",
             Self::Check => "CHECK",
             Self::Unauthenticate => "UNAUTHENTICATE",
+            Self::Compress(_) => "COMPRESS",
+            Self::MultiSearch(_) => "ESEARCH",
             Self::Close => "CLOSE",
             Self::Unselect => "UNSELECT",
             Self::Expunge(_) => "EXPUNGE",

@@ -46,7 +46,9 @@ pub use framer::{Event, Framer, Limits, LiteralHead, Step};
 pub use list_pattern::ListPattern;
 pub use mailbox_name::{MailboxName, NameError, NameForm};
 pub use parse::{ErrorKind, ParseError, parse_append_head, parse_command};
-pub use search::{ResultRange, ReturnItem, SearchCommand, SearchKey};
+pub use search::{
+    MultiSearchCommand, ResultRange, ReturnItem, SearchCommand, SearchKey, SearchSource,
+};
 pub use sequence::{SequenceRange, SequenceSet};
 pub use sort::{SortCommand, SortCriterion, SortKey, ThreadAlgorithm, ThreadCommand};
 pub use url::{ImapUrl, UrlAccess, UrlAuth, UrlServer, UrlToken};

@@ -54,6 +54,8 @@ pub enum Code {
     PermanentFlags(Vec<Flag>, bool),
     /// APPENDUID: validity and UIDs.
     AppendUid(u32, Vec<u32>),
+    /// INPROGRESS (RFC 9585 §4): the command's tag, what is done, and of how much.
+    InProgress(String, u64, u64),
     /// BADURL (RFC 4469 §4): the URL that names nothing.
     BadUrl(String),
     /// COPYUID: validity, source and destination UIDs, one for one.
@@ -111,6 +113,10 @@ impl Code {
     pub const UNKNOWN_CTE: Self = Self::Plain("UNKNOWN-CTE");
     /// USEATTR
     pub const USE_ATTR: Self = Self::Plain("USEATTR");
+    /// COMPRESSIONACTIVE (RFC 4978 §3)
+    pub const COMPRESSION_ACTIVE: Self = Self::Plain("COMPRESSIONACTIVE");
+    /// UIDREQUIRED (RFC 9586 §3)
+    pub const UID_REQUIRED: Self = Self::Plain("UIDREQUIRED");
     /// URLMECH with the one mechanism there is (RFC 4467 §8)
     pub const URL_MECH: Self = Self::Plain("URLMECH INTERNAL");
 
@@ -129,6 +135,11 @@ impl Code {
             Self::AppendUid(validity, uids) => {
                 put(out, format_args!("APPENDUID {validity} "));
                 sequence::write_numbers(out, uids.iter().copied());
+            }
+            Self::InProgress(tag, done, goal) => {
+                out.extend_from_slice(b"INPROGRESS (");
+                write_string(out, tag.as_bytes());
+                put(out, format_args!(" {done} {goal})"));
             }
             Self::BadUrl(url) => {
                 // RFC 4469 §4 `url-resp-text`: no bracket ends the code too early.

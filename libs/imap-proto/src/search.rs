@@ -2,6 +2,7 @@
 
 use crate::date::Date;
 use crate::flag::Flag;
+use crate::mailbox_name::MailboxName;
 use crate::sequence::SequenceSet;
 use std::fmt;
 use std::num::NonZeroU32;
@@ -17,6 +18,39 @@ pub struct SearchCommand {
     pub returns: Option<Vec<ReturnItem>>,
     /// All keys of the command, joined by [`SearchKey::And`] when there are several.
     pub key: SearchKey,
+}
+
+/// ESEARCH, the command (RFC 7377): always answered in UIDs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MultiSearchCommand {
+    /// Where to search; empty is the selected mailbox.
+    pub sources: Vec<SearchSource>,
+    /// RETURN options; ALL if there are none.
+    pub returns: Vec<ReturnItem>,
+    /// All keys of the command.
+    pub key: SearchKey,
+}
+
+/// `filter-mailboxes` of RFC 5465, without what RFC 7377 §2.2 leaves out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SearchSource {
+    /// SELECTED
+    Selected,
+    /// INBOXES: where mail is delivered to.
+    Inboxes,
+    /// PERSONAL: all of the user's own.
+    Personal,
+    /// SUBSCRIBED
+    Subscribed,
+    /// SUBTREE and SUBTREE-ONE
+    Subtree {
+        /// The tops, which belong to it.
+        names: Vec<MailboxName>,
+        /// SUBTREE-ONE: and no more than what is right below them.
+        one_level: bool,
+    },
+    /// MAILBOXES
+    Mailboxes(Vec<MailboxName>),
 }
 
 /// RETURN options of RFC 4731 and 5182.

@@ -147,12 +147,15 @@ impl Threads {
                 }
                 before = Some(node);
             }
-            // (B): the last reference is the parent, whatever was guessed before.
+            // (B): the last reference is the parent, whatever was guessed before, and
+            // where there is none, or it would make a loop, there is no parent.
+            if before.is_none() || self.nodes[at].parent != before {
+                self.unlink(at);
+            }
             if let Some(parent) = before
-                && self.nodes[at].parent != Some(parent)
+                && self.nodes[at].parent.is_none()
                 && !self.is_above(at, parent)
             {
-                self.unlink(at);
                 self.link(parent, at);
             }
         }
@@ -481,6 +484,13 @@ mod tests {
             message(3, "c", "3", &["3"]),
         ];
         assert_eq!(referring(&round), "(2 1)(3)");
+        // RFC 5256 §3 (1) (B): what was guessed of 3 goes, although its own would make a loop.
+        let guessed = [
+            message(1, "a", "1", &[]),
+            message(2, "b", "2", &["1", "3"]),
+            message(3, "c", "3", &["2"]),
+        ];
+        assert_eq!(referring(&guessed), "(1)(3 2)");
     }
 
     #[test]

@@ -4,6 +4,7 @@
 
 use crate::commands::qresync;
 use crate::commands::select::find;
+use crate::commands::uid_required;
 use crate::limits::{
     APPEND_PIECE_BYTES, APPEND_RECORDS_BYTES_MAX, BINARY_APPEND_BYTES_MAX, DISCARDED_BYTES_MAX,
 };
@@ -305,6 +306,9 @@ fn find_replaced(session: &Session, replaced: Replaced) -> Result<(MailboxId, Ui
     let Some(selected) = &session.selected else {
         return Err(Reply::bad("select a mailbox first"));
     };
+    if session.enabled.uid_only && !replaced.uid {
+        return Err(uid_required());
+    }
     if selected.read_only {
         let text = "the mailbox was opened by EXAMINE";
         return Err(Reply::no(Code::READ_ONLY, text));

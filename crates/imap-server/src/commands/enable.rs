@@ -11,6 +11,10 @@ pub(crate) fn run(session: &mut Session, names: &[String]) -> Reply {
         let name = match name.as_str() {
             "CONDSTORE" => "CONDSTORE",
             "QRESYNC" => "QRESYNC",
+            "UIDONLY" => {
+                session.enabled.uid_only = true;
+                "UIDONLY"
+            }
             "IMAP4REV2" => {
                 session.enabled.rev2 = true;
                 "IMAP4rev2"

@@ -31,7 +31,8 @@ pub(crate) async fn run(session: &mut Session, command: FetchCommand) -> Execute
         return Ok(Reply::bad("enable QRESYNC first"));
     }
     let mut items = command.items;
-    if command.uid && !items.contains(&FetchItem::Uid) {
+    // RFC 9586 §3: UIDFETCH names it already.
+    if command.uid && !session.enabled.uid_only && !items.contains(&FetchItem::Uid) {
         items.insert(0, FetchItem::Uid);
     }
     if command.changed_since.is_some() && !items.contains(&FetchItem::ModSeq) {

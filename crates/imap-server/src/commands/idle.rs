@@ -65,6 +65,7 @@ async fn wait(
     if session.input.is_empty() {
         session.input = BytesMut::new();
     }
+    session.conn.rest();
     let runtime = &session.ports.runtime;
     let left = deadline.since(runtime.monotonic());
     if left.is_zero() {

@@ -3,6 +3,7 @@
 
 pub(crate) mod append;
 mod close;
+mod compress;
 mod copy;
 mod create;
 mod delete;
@@ -12,6 +13,7 @@ mod fetch;
 mod idle;
 mod list;
 mod login;
+mod multisearch;
 mod namespace;
 mod qresync;
 mod quota;
@@ -29,13 +31,17 @@ mod url;
 use crate::capability::capabilities;
 use crate::reply::{Ended, Executed, Reply, SyncMode};
 use crate::session::Session;
-use imap_proto::response::{self, Status};
-use imap_proto::{Command, Tag};
+use imap_proto::response::{self, Code, Status};
+use imap_proto::{Command, SearchKey, SequenceSet, Tag};
 
 /// Runs a command that was understood.
 pub(crate) async fn execute(session: &mut Session, tag: &Tag, command: Command) -> Executed {
     if let Some(refusal) = check_state(session, &command) {
         return Ok(refusal);
+    }
+    // RFC 9586 §3
+    if session.enabled.uid_only && names_numbers(&command) {
+        return Ok(uid_required());
     }
     let may_tell = may_tell(&command);
     let mut reply = dispatch(session, tag, command).await?;
@@ -58,6 +64,32 @@ fn may_tell(command: &Command) -> SyncMode {
         SyncMode::WithoutExpunge
     } else {
         SyncMode::Everything
+    }
+}
+
+/// What a session without sequence numbers is answered when it uses one.
+pub(crate) fn uid_required() -> Reply {
+    Reply::bad("messages have UIDs only").with_code(Code::UID_REQUIRED)
+}
+
+/// The command takes, or is answered in, sequence numbers.
+fn names_numbers(command: &Command) -> bool {
+    let in_key = |key: &SearchKey| {
+        key.any(&mut |key| matches!(key, SearchKey::Sequence(set) if *set != SequenceSet::Saved))
+    };
+    match command {
+        Command::Fetch(fetch) => !fetch.uid,
+        Command::Store(store) => !store.uid,
+        Command::Copy { uid, .. } | Command::Move { uid, .. } => !uid,
+        Command::Search(search) => !search.uid || in_key(&search.key),
+        Command::Sort(sort) => !sort.uid || in_key(&sort.key),
+        Command::Thread(thread) => !thread.uid || in_key(&thread.key),
+        Command::MultiSearch(search) => in_key(&search.key),
+        Command::Select(select) | Command::Examine(select) => {
+            let remembered = select.qresync.as_ref();
+            remembered.is_some_and(|remembered| remembered.matches.is_some())
+        }
+        _ => false,
     }
 }
 
@@ -101,12 +133,14 @@ async fn dispatch(session: &mut Session, tag: &Tag, command: Command) -> Execute
         Command::Status { mailbox, items } => Ok(status::run(session, &mailbox, &items)),
         Command::Idle => idle::run(session).await,
         Command::Unauthenticate => Ok(login::unauthenticate(session)),
+        Command::Compress(algorithm) => compress::run(session, tag, &algorithm).await,
+        Command::MultiSearch(search) => multisearch::run(session, tag, search).await,
         Command::Close => close::close(session).await,
         Command::Unselect => Ok(close::unselect(session)),
         Command::Expunge(set) => expunge::run(session, set.as_ref()).await,
         Command::Search(search) => search::run(session, tag, search).await,
         Command::Sort(sort) => sort::run(session, tag, sort).await,
-        Command::Thread(thread) => thread::run(session, thread).await,
+        Command::Thread(thread) => thread::run(session, tag, thread).await,
         Command::Fetch(fetch) => fetch::run(session, fetch).await,
         Command::Store(store) => store::run(session, store).await,
         Command::Copy { uid, set, mailbox } => copy::copy(session, uid, &set, &mailbox).await,

@@ -4,16 +4,19 @@
 use crate::commands::enable;
 use crate::commands::fetch::{Unreadable, readable};
 use crate::limits::RECORDS_PER_READ;
-use crate::reply::{Executed, Reply, SyncMode};
+use crate::reply::{Ended, Executed, Reply, SyncMode};
 use crate::search::{Content, Facts, Test, compile};
+use crate::selected::Selected;
 use crate::session::Session;
-use imap_proto::response::{self, Code};
+use imap_proto::mailbox_name::write_name;
+use imap_proto::response::{self, Code, Status};
 use imap_proto::sequence::write_numbers;
-use imap_proto::{ResultRange, ReturnItem, SearchCommand, SearchKey, Tag};
+use imap_proto::{NameForm, ResultRange, ReturnItem, SearchCommand, SearchKey, Tag};
 use imbl::Vector;
-use mailbox_model::{Entry, Uid, UidSet};
+use mailbox_model::{Entry, MailboxName, Uid, UidSet};
 use mailstore::{Account, EmailRecord};
 use mime::{PartIndex, StoredDigest};
+use runtime::Monotonic;
 use std::error::Error;
 use std::sync::Arc;
 use wire::codec::DecodeError;
@@ -22,6 +25,7 @@ use wire::codec::DecodeError;
 pub(crate) type Candidate = (u32, Entry);
 
 /// What a search found.
+#[derive(Debug, Default)]
 pub(crate) struct Found {
     /// In the order of their numbers.
     pub(crate) messages: Vec<Candidate>,
@@ -41,7 +45,7 @@ pub(crate) struct Telling<'a> {
 }
 
 pub(crate) async fn run(session: &mut Session, tag: &Tag, command: SearchCommand) -> Executed {
-    let found = match find(session, command.key).await {
+    let found = match find(session, tag, command.key).await? {
         Ok(found) => found,
         Err(reply) => return Ok(reply),
     };
@@ -58,14 +62,33 @@ pub(crate) async fn run(session: &mut Session, tag: &Tag, command: SearchCommand
 }
 
 /// The messages of the selected mailbox that satisfy a key.
-pub(crate) async fn find(session: &mut Session, key: SearchKey) -> Result<Found, Reply> {
-    let asks_modseq = key.any(&mut |key| matches!(key, SearchKey::ModSeq(_)));
-    if asks_modseq {
+pub(crate) async fn find(
+    session: &mut Session,
+    tag: &Tag,
+    key: SearchKey,
+) -> Result<Result<Found, Reply>, Ended> {
+    if key.any(&mut |key| matches!(key, SearchKey::ModSeq(_))) {
         enable::condstore(session);
     }
+    let Some(selected) = session.selected.take() else {
+        return Ok(Err(Reply::bad("select a mailbox first")));
+    };
+    let found = find_in(session, tag, &selected, key).await;
+    session.selected = Some(selected);
+    found.map(Ok)
+}
+
+/// The messages of a mailbox that satisfy a key.
+pub(crate) async fn find_in(
+    session: &mut Session,
+    tag: &Tag,
+    selected: &Selected,
+    key: SearchKey,
+) -> Result<Found, Ended> {
+    let asks_modseq = key.any(&mut |key| matches!(key, SearchKey::ModSeq(_)));
     let with_body = key.any(&mut |key| matches!(key, SearchKey::Body(_) | SearchKey::Text(_)));
-    let (Some(selected), Some(login)) = (&session.selected, &session.login) else {
-        return Err(Reply::bad("select a mailbox first"));
+    let Some(login) = &session.login else {
+        return Ok(Found::default());
     };
     let account = Arc::clone(&login.account);
     let test = Arc::new(compile(
@@ -77,10 +100,12 @@ pub(crate) async fn find(session: &mut Session, key: SearchKey) -> Result<Found,
     let entries = selected.entries().clone();
     let (mut found, undecided) = scan(session, entries, Arc::clone(&test)).await;
     let mut broken = false;
+    let mut progress = Progress::new(session, undecided.len());
     for batch in undecided.chunks(RECORDS_PER_READ) {
         let ids: Vec<_> = batch.iter().map(|(_, entry)| entry.email).collect();
         let records = account.email_records(&ids).await;
         for (candidate, record) in batch.iter().zip(records) {
+            progress.step(session, tag).await?;
             let matched = match readable(record) {
                 Ok(record) => {
                     look_inside(session, &account, &test, candidate, record, with_body).await
@@ -105,6 +130,37 @@ pub(crate) async fn find(session: &mut Session, key: SearchKey) -> Result<Found,
     })
 }
 
+/// How far a search is (RFC 9585): told now and then, so that its client waits on.
+struct Progress {
+    done: u64,
+    goal: u64,
+    told: Monotonic,
+}
+
+impl Progress {
+    fn new(session: &Session, goal: usize) -> Self {
+        Self {
+            done: 0,
+            goal: goal as u64,
+            told: session.ports.runtime.monotonic(),
+        }
+    }
+
+    /// One more message is looked at.
+    async fn step(&mut self, session: &mut Session, tag: &Tag) -> Result<(), Ended> {
+        self.done += 1;
+        let now = session.ports.runtime.monotonic();
+        if now.since(self.told) < session.config.progress_interval || self.done == 1 {
+            return Ok(());
+        }
+        self.told = now;
+        // This one is not done yet.
+        let code = Code::InProgress(tag.to_string(), self.done - 1, self.goal);
+        response::untagged_status(&mut session.out, Status::Ok, Some(&code), "still searching");
+        session.flush().await
+    }
+}
+
 /// Tells what was found, in its order, and how the command ends.
 pub(crate) fn tell(
     session: &mut Session,
@@ -118,10 +174,27 @@ pub(crate) fn tell(
             if returns.contains(&ReturnItem::Save) {
                 save(session, &found.messages, returns);
             }
-            write_esearch(&mut session.out, found, telling, returns);
+            write_esearch(&mut session.out, found, telling, returns, None);
         }
     }
     end(found.broken, telling.uid)
+}
+
+/// The mailbox that results are of: name, UIDVALIDITY, and how names are written.
+pub(crate) type Whose<'a> = (&'a MailboxName, u32, NameForm);
+
+/// Tells what was found in a mailbox (RFC 7377 §2.1).
+pub(crate) fn tell_of(
+    session: &mut Session,
+    found: &Found,
+    telling: Telling<'_>,
+    returns: &[ReturnItem],
+    whose: Whose<'_>,
+) {
+    if returns.contains(&ReturnItem::Save) {
+        save(session, &found.messages, returns);
+    }
+    write_esearch(&mut session.out, found, telling, returns, Some(whose));
 }
 
 /// The tagged end of a command that searched.
@@ -260,7 +333,13 @@ fn write_plain(out: &mut Vec<u8>, found: &Found, telling: Telling<'_>) {
 }
 
 /// `* ESEARCH (TAG "a") UID MIN 2 MAX 9 ALL 2,5:9 COUNT 6`
-fn write_esearch(out: &mut Vec<u8>, found: &Found, telling: Telling<'_>, returns: &[ReturnItem]) {
+fn write_esearch(
+    out: &mut Vec<u8>,
+    found: &Found,
+    telling: Telling<'_>,
+    returns: &[ReturnItem],
+    whose: Option<Whose<'_>>,
+) {
     // RFC 5182 §2.1: with SAVE alone nothing is told.
     if returns.iter().all(|item| *item == ReturnItem::Save) {
         return;
@@ -268,6 +347,11 @@ fn write_esearch(out: &mut Vec<u8>, found: &Found, telling: Telling<'_>, returns
     let (messages, uid) = (found.messages.as_slice(), telling.uid);
     out.extend_from_slice(b"* ESEARCH (TAG ");
     response::write_string(out, telling.tag.as_str().as_bytes());
+    if let Some((name, validity, form)) = whose {
+        out.extend_from_slice(b" MAILBOX ");
+        write_name(out, name.as_str(), form);
+        write_pair(out, " UIDVALIDITY ", u64::from(validity));
+    }
     out.push(b')');
     if uid {
         out.extend_from_slice(b" UID");

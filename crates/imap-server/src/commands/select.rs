@@ -73,7 +73,7 @@ pub(crate) fn find<'a>(
 }
 
 fn describe(session: &mut Session, view: &View, mailbox: &Mailbox, access: Access) {
-    let rev2 = session.enabled.rev2;
+    let (rev2, uid_only) = (session.enabled.rev2, session.enabled.uid_only);
     let form = session.name_form();
     let out = &mut session.out;
     write_flags(out, view);
@@ -82,7 +82,8 @@ fn describe(session: &mut Session, view: &View, mailbox: &Mailbox, access: Acces
     if !rev2 {
         // No message is ever recent: RFC 9051 Appendix E dropped the flag.
         response::untagged(out, format_args!("0 RECENT"));
-        if let Some(rank) = mailbox.first_unseen() {
+        let first_unseen = mailbox.first_unseen().filter(|_| !uid_only);
+        if let Some(rank) = first_unseen {
             let code = Code::Unseen(u32::try_from(rank + 1).unwrap_or(u32::MAX));
             response::untagged_status(out, Status::Ok, Some(&code), "first unseen message");
         }

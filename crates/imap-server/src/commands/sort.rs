@@ -25,7 +25,7 @@ enum Value {
 type Sorted = (Vec<Value>, Candidate);
 
 pub(crate) async fn run(session: &mut Session, tag: &Tag, command: SortCommand) -> Executed {
-    let mut found = match find(session, command.key).await {
+    let mut found = match find(session, tag, command.key).await? {
         Ok(found) => found,
         Err(reply) => return Ok(reply),
     };

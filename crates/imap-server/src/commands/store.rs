@@ -113,7 +113,7 @@ fn tell_modseqs(session: &mut Session, uids: &UidSet, modseq: Option<ModSeq>) {
         .map(|(rank, _)| rank)
         .collect();
     for rank in changed {
-        write_modseq_update(&mut session.out, selected, rank);
+        write_modseq_update(&mut session.out, selected, rank, session.enabled);
     }
 }
 

@@ -10,13 +10,13 @@ use crate::limits::{HEADER_BYTES_MAX, RECORDS_PER_READ};
 use crate::reply::Executed;
 use crate::session::Session;
 use imap_proto::thread::{Threaded, by_references, by_subject};
-use imap_proto::{ThreadAlgorithm, ThreadCommand};
+use imap_proto::{Tag, ThreadAlgorithm, ThreadCommand};
 use mailstore::{Account, EmailRecord, Listing};
 use mime::{EnvelopeReader, HeaderReader, StoredDigest, casemap, message_ids};
 use std::sync::Arc;
 
-pub(crate) async fn run(session: &mut Session, command: ThreadCommand) -> Executed {
-    let mut found = match find(session, command.key).await {
+pub(crate) async fn run(session: &mut Session, tag: &Tag, command: ThreadCommand) -> Executed {
+    let mut found = match find(session, tag, command.key).await? {
         Ok(found) => found,
         Err(reply) => return Ok(reply),
     };

@@ -19,7 +19,7 @@ use crate::session::{Enabled, Session};
 use bytes::Bytes;
 use imap_proto::response;
 use imap_proto::{DateTime, FetchItem, SectionText};
-use mailbox_model::{Entry, View};
+use mailbox_model::{Entry, Uid, View};
 use mailstore::{Account, EmailRecord, InternalDate, Listing};
 use mime::StoredDigest;
 use std::sync::Arc;
@@ -85,7 +85,13 @@ pub(crate) async fn write_message(
     items: &[FetchItem],
 ) -> Result<Rendered, Ended> {
     let mut worst = Rendered::Whole;
-    begin(&mut session.out, message.number);
+    let uid_only = session.enabled.uid_only;
+    begin(
+        &mut session.out,
+        message.number,
+        message.entry.uid,
+        uid_only,
+    );
     for (i, item) in items.iter().enumerate() {
         if i > 0 {
             session.out.push(b' ');
@@ -98,10 +104,26 @@ pub(crate) async fn write_message(
     Ok(worst)
 }
 
-fn begin(out: &mut Vec<u8>, number: u32) {
+/// `* 3 FETCH (`, or `* 47 UIDFETCH (` (RFC 9586 §3).
+fn begin(out: &mut Vec<u8>, number: u32, uid: Uid, uid_only: bool) {
     out.extend_from_slice(b"* ");
-    response::write_number(out, u64::from(number));
-    out.extend_from_slice(b" FETCH (");
+    response::write_number(out, u64::from(if uid_only { uid.0 } else { number }));
+    out.extend_from_slice(if uid_only {
+        b" UIDFETCH ("
+    } else {
+        b" FETCH ("
+    });
+}
+
+/// The beginning of an untagged FETCH that nobody asked for, with the UID.
+fn begin_update(out: &mut Vec<u8>, rank: usize, uid: Uid, uid_only: bool) {
+    let number = u32::try_from(rank + 1).unwrap_or(u32::MAX);
+    begin(out, number, uid, uid_only);
+    if !uid_only {
+        out.extend_from_slice(b"UID ");
+        response::write_number(out, u64::from(uid.0));
+        out.push(b' ');
+    }
 }
 
 pub(crate) async fn write_item(
@@ -226,10 +248,8 @@ pub(crate) fn write_flags_update(
     let Some(entry) = selected.entries().get(rank) else {
         return;
     };
-    begin(out, u32::try_from(rank + 1).unwrap_or(u32::MAX));
-    out.extend_from_slice(b"UID ");
-    response::write_number(out, u64::from(entry.uid.0));
-    out.extend_from_slice(b" FLAGS ");
+    begin_update(out, rank, entry.uid, enabled.uid_only);
+    out.extend_from_slice(b"FLAGS ");
     write_flags(out, view, entry);
     if enabled.condstore {
         out.extend_from_slice(b" MODSEQ ");
@@ -239,14 +259,17 @@ pub(crate) fn write_flags_update(
 }
 
 /// Tells a new mod-sequence alone.
-pub(crate) fn write_modseq_update(out: &mut Vec<u8>, selected: &Selected, rank: usize) {
+pub(crate) fn write_modseq_update(
+    out: &mut Vec<u8>,
+    selected: &Selected,
+    rank: usize,
+    enabled: Enabled,
+) {
     let Some(entry) = selected.entries().get(rank) else {
         return;
     };
-    begin(out, u32::try_from(rank + 1).unwrap_or(u32::MAX));
-    out.extend_from_slice(b"UID ");
-    response::write_number(out, u64::from(entry.uid.0));
-    out.extend_from_slice(b" MODSEQ ");
+    begin_update(out, rank, entry.uid, enabled.uid_only);
+    out.extend_from_slice(b"MODSEQ ");
     write_modseq(out, entry);
     out.extend_from_slice(b")\r\n");
 }

@@ -141,6 +141,35 @@ async fn a_preview_is_the_first_words_in_utf_8() {
         .await;
 }
 
+/// RFC 9585.
+#[tokio::test]
+async fn a_long_search_says_how_far_it_is() {
+    let world = World::new().await;
+    world.fill(3).await;
+    let mut client = world.connect_with(|config| {
+        config.plaintext_login = true;
+        config.progress_interval = Duration::ZERO;
+    });
+    client.hear().await;
+    client.ok("LOGIN bob@demo.test \"pass word\"").await;
+    client.ok("SELECT INBOX").await;
+    client
+        .check(
+            "SEARCH BODY body",
+            &[
+                "* OK [INPROGRESS (\"t3\" 1 3)] …",
+                "* OK [INPROGRESS (\"t3\" 2 3)] …",
+                "* SEARCH 1 2 3",
+                "OK …",
+            ],
+        )
+        .await;
+    // What entries decide is told at once.
+    client
+        .check("SEARCH UNSEEN", &["* SEARCH 1 2 3", "OK …"])
+        .await;
+}
+
 /// RFC 8437.
 #[tokio::test]
 async fn after_unauthenticate_nobody_is_logged_in() {

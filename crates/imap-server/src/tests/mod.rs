@@ -4,6 +4,7 @@
 //! without its tag; `…` stands for whatever is there.
 
 mod append;
+mod compress;
 mod condstore;
 mod counting;
 mod extensions;
@@ -12,11 +13,13 @@ mod limits;
 mod login;
 mod mailboxes;
 mod messages;
+mod multisearch;
 mod qresync;
 mod rev2;
 mod search;
 mod sort;
 mod storm;
+mod uid_only;
 mod updates;
 mod url;
 

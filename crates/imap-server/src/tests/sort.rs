@@ -42,7 +42,7 @@ async fn messages_are_sorted_by_every_key() {
         ("FROM", "2 1 3 4"),
         ("TO", "3 4 2 1"),
         ("CC", "1 3 4 2"),
-        ("DISPLAYFROM", "2 3 4 1"),
+        ("DISPLAYFROM", "2 4 3 1"),
         ("DISPLAYTO", "3 4 2 1"),
     ] {
         let told = format!("* SORT {order}");
@@ -62,7 +62,7 @@ async fn messages_are_sorted_by_every_key() {
     client
         .check(
             "SORT (SIZE) UTF-8 MODSEQ 1",
-            &["* SORT 4 2 3 1 (MODSEQ …)", "OK …"],
+            &["* OK [HIGHESTMODSEQ …", "* SORT 4 2 3 1 (MODSEQ …)", "OK …"],
         )
         .await;
     for bad in [

@@ -101,6 +101,11 @@ fn parse_body(cursor: &mut Cursor<'_>, form: NameForm) -> Parsed<Command> {
         ("IDLE", false) => Command::Idle,
         ("CHECK", false) => Command::Check,
         ("UNAUTHENTICATE", false) => Command::Unauthenticate,
+        ("COMPRESS", false) => {
+            cursor.space()?;
+            Command::Compress(cursor.word()?)
+        }
+        ("ESEARCH", false) => search::several(cursor, form)?,
         ("CLOSE", false) => Command::Close,
         ("UNSELECT", false) => Command::Unselect,
         ("EXPUNGE", false) => Command::Expunge(None),

@@ -5,8 +5,11 @@ use crate::cursor::{Cursor, Parsed, syntax};
 use crate::date::Date;
 use crate::flag::{Flag, SystemFlag};
 use crate::limits::{LIST_ITEMS_MAX, NESTING_DEPTH_MAX, OBJECT_ID_BYTES_MAX};
-use crate::parse::{ErrorKind, sequence};
-use crate::search::{ResultRange, ReturnItem, SearchCommand, SearchKey};
+use crate::mailbox_name::{MailboxName, NameForm};
+use crate::parse::{ErrorKind, mailbox, sequence};
+use crate::search::{
+    MultiSearchCommand, ResultRange, ReturnItem, SearchCommand, SearchKey, SearchSource,
+};
 
 /// ```abnf
 /// search             = "SEARCH" [search-return-opts] SP search-program
@@ -22,6 +25,57 @@ pub(crate) fn search(cursor: &mut Cursor<'_>, uid: bool) -> Parsed<Command> {
         false => program(cursor, saves)?,
     };
     Ok(Command::Search(SearchCommand { uid, returns, key }))
+}
+
+/// ```abnf
+/// esearch             = "ESEARCH" [SP "IN" SP "(" source-mbox ")"] [search-return-opts] SP search-program
+/// source-mbox         = filter-mailboxes *(SP filter-mailboxes)
+/// filter-mailboxes    = "selected" / "inboxes" / "personal" / "subscribed" /
+///                       ("subtree" / "subtree-one" / "mailboxes") SP one-or-more-mailbox
+/// one-or-more-mailbox = mailbox / "(" mailbox *(SP mailbox) ")"
+/// ```
+pub(crate) fn several(cursor: &mut Cursor<'_>, form: NameForm) -> Parsed<Command> {
+    cursor.space()?;
+    let mut sources = Vec::new();
+    if cursor.take_prefix("IN ") {
+        sources = cursor.list(false, |cursor| source(cursor, form))?;
+        cursor.space()?;
+    }
+    let returns = returns(cursor)?.unwrap_or_else(|| vec![ReturnItem::All]);
+    let saves = saves(Some(&returns));
+    let key = match cursor.take_prefix("CHARSET ") {
+        true => with_charset(cursor, saves)?,
+        false => program(cursor, saves)?,
+    };
+    Ok(Command::MultiSearch(MultiSearchCommand {
+        sources,
+        returns,
+        key,
+    }))
+}
+
+fn source(cursor: &mut Cursor<'_>, form: NameForm) -> Parsed<SearchSource> {
+    let word = cursor.word()?;
+    Ok(match word.as_str() {
+        "SELECTED" => SearchSource::Selected,
+        "INBOXES" => SearchSource::Inboxes,
+        "PERSONAL" => SearchSource::Personal,
+        "SUBSCRIBED" => SearchSource::Subscribed,
+        "SUBTREE" | "SUBTREE-ONE" => SearchSource::Subtree {
+            names: mailboxes(cursor, form)?,
+            one_level: word.len() > "SUBTREE".len(),
+        },
+        "MAILBOXES" => SearchSource::Mailboxes(mailboxes(cursor, form)?),
+        _ => return syntax("an unknown place to search in"),
+    })
+}
+
+fn mailboxes(cursor: &mut Cursor<'_>, form: NameForm) -> Parsed<Vec<MailboxName>> {
+    cursor.space()?;
+    match cursor.peek() {
+        Some(b'(') => cursor.list(false, |cursor| mailbox(cursor, form)),
+        _ => Ok(vec![mailbox(cursor, form)?]),
+    }
 }
 
 /// `search-return-opts`, with the space behind them.

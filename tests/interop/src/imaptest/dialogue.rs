@@ -127,11 +127,7 @@ impl<'a> Run<'a> {
         if state >= State::Appended {
             let count = self.script.messages.unwrap_or(self.script.mail.len());
             for _ in 0..count {
-                let message = self.next_message()?;
-                let command = [
-                    Piece::Text(format!("APPEND {MAILBOX} ").into()),
-                    Piece::Literal(message, false),
-                ];
+                let command = self.next_message(&format!("APPEND {MAILBOX}"))?;
                 let (_, end) = self.connections[0].exchange(b"s", &command)?;
                 ensure!(end.starts_with(b"OK"), "APPEND: {}", lossy(&end));
             }
@@ -147,11 +143,19 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    fn next_message(&mut self) -> Result<Vec<u8>> {
+    /// The next message, behind what APPEND says before it.
+    fn next_message(&mut self, append: &str) -> Result<[Piece; 2]> {
         ensure!(!self.script.mail.is_empty(), "the script has no messages");
-        let message = self.script.mail[self.appended % self.script.mail.len()].clone();
+        let mail = &self.script.mail[self.appended % self.script.mail.len()];
         self.appended += 1;
-        Ok(message)
+        let text = match &mail.date {
+            Some(date) => format!("{append} {date} "),
+            None => format!("{append} "),
+        };
+        Ok([
+            Piece::Text(text.into()),
+            Piece::Literal(mail.text.clone(), false),
+        ])
     }
 
     fn step(&mut self, step: &Step) -> Result<()> {
@@ -285,13 +289,12 @@ impl<'a> Run<'a> {
             (rest, start) = (after, 0);
         }
         let mut tail = self.expanded(rest)?;
-        if is_append && pieces.is_empty() {
+        let is_put_together = lossy(&tail).to_ascii_lowercase().contains("catenate (");
+        if is_append && pieces.is_empty() && !is_put_together {
             if tail.len() == 6 {
                 tail.extend_from_slice(format!(" {MAILBOX}").as_bytes());
             }
-            tail.push(b' ');
-            let message = self.next_message()?;
-            pieces.extend([Piece::Text(tail), Piece::Literal(message, false)]);
+            pieces.extend(self.next_message(&lossy(&tail))?);
         } else {
             pieces.push(Piece::Text(tail));
         }

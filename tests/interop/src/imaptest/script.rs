@@ -31,8 +31,17 @@ pub struct Script {
     /// How many messages are appended; all when not said.
     pub(super) messages: Option<usize>,
     pub(super) steps: Vec<Step>,
-    /// The messages of its mbox file, with CRLF.
-    pub(super) mail: Vec<Vec<u8>>,
+    /// The messages of its mbox file.
+    pub(super) mail: Vec<Mail>,
+}
+
+/// A message of a script.
+#[derive(Debug, Clone)]
+pub(super) struct Mail {
+    /// When it came, as APPEND takes it.
+    pub(super) date: Option<String>,
+    /// With CRLF.
+    pub(super) text: Vec<u8>,
 }
 
 /// One command, or several that are sent together.
@@ -289,12 +298,15 @@ fn is_result(word: &[u8]) -> bool {
 
 /// The messages of a file in mbox form. The blank line in front of the next
 /// `From ` line belongs to the message: the scripts count it.
-fn messages(mbox: &[u8]) -> Vec<Vec<u8>> {
-    let mut messages: Vec<Vec<u8>> = Vec::new();
+fn messages(mbox: &[u8]) -> Vec<Mail> {
+    let mut messages: Vec<Mail> = Vec::new();
     for line in mbox.split_inclusive(|&b| b == b'\n') {
         if line.starts_with(b"From ") {
-            messages.push(Vec::new());
-        } else if let Some(message) = messages.last_mut() {
+            messages.push(Mail {
+                date: received(&String::from_utf8_lossy(line)),
+                text: Vec::new(),
+            });
+        } else if let Some(message) = messages.last_mut().map(|mail| &mut mail.text) {
             match line.strip_suffix(b"\n") {
                 Some(text) => {
                     message.extend_from_slice(text.strip_suffix(b"\r").unwrap_or(text));
@@ -307,6 +319,14 @@ fn messages(mbox: &[u8]) -> Vec<Vec<u8>> {
     messages
 }
 
+/// The date of a `From ` line as APPEND takes it: `From who  Fri Feb 22 17:06:23 2008 [+0200]`.
+fn received(line: &str) -> Option<String> {
+    let words: Vec<&str> = line.split_whitespace().skip(3).collect();
+    let (&[month, day, time, year], zone) = words.split_first_chunk()?;
+    let zone = zone.first().unwrap_or(&"+0000");
+    Some(format!("\"{day:0>2}-{month}-{year} {time} {zone}\""))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -317,7 +337,14 @@ mod tests {
                      1 tag1 noop\n1 tag2 append {{{\n# no comment\n}}} x\n1 tag1 ok\n1 tag2 bad\n";
         let script = Script::parse("t", text, b"From x\na\n\nFrom x\nb\n").expect("a script");
         assert_eq!((script.connections, script.state), (2, State::Auth));
-        assert_eq!(script.mail, [b"a\r\n\r\n".to_vec(), b"b\r\n".to_vec()]);
+        let texts: Vec<&[u8]> = script
+            .mail
+            .iter()
+            .map(|mail| mail.text.as_slice())
+            .collect();
+        assert_eq!(texts, [&b"a\r\n\r\n"[..], b"b\r\n"]);
+        let date = received("From user@domain  Fri Feb 2 17:06:23 2008 +0200\n");
+        assert_eq!(date.as_deref(), Some("\"02-Feb-2008 17:06:23 +0200\""));
         let [first, second, third] = script.steps.as_slice() else {
             panic!("{:?}", script.steps);
         };

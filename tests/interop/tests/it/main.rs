@@ -11,6 +11,7 @@ mod backup;
 mod bad_input;
 mod by_url;
 mod clients;
+mod compressed;
 mod crash;
 mod door;
 mod everything;

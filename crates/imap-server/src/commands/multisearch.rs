@@ -1,0 +1,116 @@
+//! ESEARCH, the command: SEARCH over several mailboxes (MULTISEARCH, RFC 7377). The
+//! selected mailbox stays what it is.
+
+use crate::commands::search::{Telling, find_in, tell_of};
+use crate::limits::{MULTISEARCH_MAILBOXES_MAX, OUTPUT_BYTES};
+use crate::reply::{Executed, Reply};
+use crate::selected::Selected;
+use crate::session::Session;
+use imap_proto::response::Code;
+use imap_proto::{MultiSearchCommand, ReturnItem, SearchKey, SearchSource, Tag};
+use mailbox_model::{MailboxId, MailboxName, View};
+use std::collections::BTreeSet;
+
+pub(crate) async fn run(session: &mut Session, tag: &Tag, command: MultiSearchCommand) -> Executed {
+    let Some(view) = session.view() else {
+        return Ok(Reply::bad("log in first"));
+    };
+    let saves = command.returns.contains(&ReturnItem::Save);
+    let by_number = |key: &SearchKey| matches!(key, SearchKey::Sequence(_));
+    // RFC 7377 §2.1: numbers and `$` are the selected mailbox's.
+    let only_selected = command.sources.is_empty() || command.sources == [SearchSource::Selected];
+    if !only_selected && (saves || command.key.any(&mut |key| by_number(key))) {
+        return Ok(Reply::bad(
+            "numbers and saved results are for the selected mailbox alone",
+        ));
+    }
+    let selected = session.selected.as_ref().map(|selected| selected.id);
+    if only_selected && selected.is_none() {
+        return Ok(Reply::bad("select a mailbox first"));
+    }
+    let mailboxes = match only_selected {
+        true => selected.into_iter().collect(),
+        false => chosen(&view, &command.sources, selected),
+    };
+    if mailboxes.len() > MULTISEARCH_MAILBOXES_MAX {
+        let text = "that is too many mailboxes for one search";
+        return Ok(Reply::no(Code::LIMIT, text));
+    }
+    let form = session.name_form();
+    let mut broken = false;
+    for id in mailboxes {
+        let Some(mailbox) = view.mailbox(id) else {
+            continue;
+        };
+        // The selected one as its client knows it.
+        let snapshot = match &session.selected {
+            Some(selected) if selected.id == id => (**selected).clone(),
+            _ => Selected::new(mailbox, true),
+        };
+        let found = find_in(session, tag, &snapshot, command.key.clone()).await?;
+        broken |= found.broken;
+        let telling = Telling {
+            word: "ESEARCH",
+            tag,
+            uid: true,
+        };
+        // RFC 7377 §2.1: a mailbox where nothing was found is not told.
+        if !found.messages.is_empty() {
+            let whose = (mailbox.name(), mailbox.uid_validity().0, form);
+            tell_of(session, &found, telling, &command.returns, whose);
+        }
+        if session.out.len() >= OUTPUT_BYTES {
+            session.flush().await?;
+        }
+    }
+    let reply = Reply::ok("searched");
+    Ok(match broken {
+        true => reply.with_code(Code::SERVER_BUG),
+        false => reply,
+    })
+}
+
+/// The mailboxes that the sources name, each once; what is not there is passed over.
+fn chosen(
+    view: &View,
+    sources: &[SearchSource],
+    selected: Option<MailboxId>,
+) -> BTreeSet<MailboxId> {
+    let mut mailboxes = BTreeSet::new();
+    let named = |name: &imap_proto::MailboxName| MailboxName::parse(name.as_str()).ok();
+    let all = || {
+        let names = view.names().into_iter();
+        names.filter_map(|(name, id)| Some((name, id?)))
+    };
+    for source in sources {
+        match source {
+            SearchSource::Selected => mailboxes.extend(selected),
+            // All that there is is personal.
+            SearchSource::Personal => mailboxes.extend(all().map(|(_, id)| id)),
+            SearchSource::Inboxes => mailboxes.extend(view.inbox().map(|inbox| inbox.id())),
+            SearchSource::Subscribed => {
+                let subscribed = all().filter(|(name, _)| view.is_subscribed(name));
+                mailboxes.extend(subscribed.map(|(_, id)| id));
+            }
+            SearchSource::Mailboxes(names) => {
+                let found = names.iter().filter_map(named);
+                mailboxes.extend(
+                    found
+                        .filter_map(|name| view.mailbox_named(&name))
+                        .map(|m| m.id()),
+                );
+            }
+            SearchSource::Subtree { names, one_level } => {
+                for top in names {
+                    let prefix = format!("{}/", top.as_str());
+                    let below = |name: &MailboxName| match name.as_str().strip_prefix(&prefix) {
+                        Some(rest) => !one_level || !rest.contains('/'),
+                        None => name.as_str() == top.as_str(),
+                    };
+                    mailboxes.extend(all().filter(|(name, _)| below(name)).map(|(_, id)| id));
+                }
+            }
+        }
+    }
+    mailboxes
+}
