@@ -448,7 +448,11 @@ impl Sites {
             Seen::Down if !state.is_closed(now.0) => {
                 state.failures = state.failures.saturating_add(1);
                 let (schedule, seed) = wait;
-                let ms = (schedule.wait_ms(state.failures, seed) / 2).min(CLOSED_MAX_MS);
+                let ms = match schedule.wait_ms(state.failures, seed) / 2 {
+                    ms if ms <= CLOSED_MAX_MS => ms,
+                    // Those that were away together come back one after the other.
+                    _ => CLOSED_MAX_MS - seed % (CLOSED_MAX_MS / 4 + 1),
+                };
                 let wait = std::time::Duration::from_millis(ms);
                 state.closed = Some((now.0.after(wait), now.1.after(wait)));
                 state.forward.clear();

@@ -10,6 +10,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use blobs::Owner;
+use bytes::Bytes;
 use engine::{Batch, Order, ShardId, Ticket};
 use envelope::{Address, Domain, Recipient, ReversePath};
 use queue_model::{Event, QueueId, State};
@@ -190,6 +191,12 @@ impl Filter {
             })
     }
 
+    /// True if it takes nothing of the message of this record.
+    fn leaves_out(&self, record: &Bytes) -> bool {
+        let message = Message::decode(record);
+        message.is_ok_and(|message| !self.takes_message(&message))
+    }
+
     fn takes_recipient(
         &self,
         recipient: &Recipient,
@@ -228,7 +235,8 @@ impl Filter {
     fn range(&self, shard: ShardId) -> (Vec<u8>, Vec<u8>) {
         match self.line() {
             Some(domain) => keys::of_schedule(shard, domain),
-            None => keys::range(shard, keys::PROGRESS),
+            // Most of what a filter leaves out is told by the message alone.
+            None => keys::range(shard, keys::MESSAGE),
         }
     }
 }
@@ -579,7 +587,7 @@ impl Inner {
             loop {
                 let snapshot = self.engine.snapshot(shard);
                 let records = snapshot.scan(&start, &end, Order::Ascending, PAGE)?;
-                for (key, _) in &records {
+                for (key, stored) in &records {
                     if page.messages.len() >= limit || looked_at >= LOOKED_AT_MAX {
                         let key = key.clone();
                         page.next = Some(PageMark { shard, key });
@@ -589,6 +597,7 @@ impl Inner {
                     let id = match keys::parse_due(key) {
                         Some((_, due_ms, _)) if !may_change(act, due_ms) => None,
                         Some((.., id)) => Some(id),
+                        None if filter.leaves_out(&stored.value) => None,
                         None => keys::id_of(key),
                     };
                     if let Some(id) = id {

@@ -48,7 +48,7 @@ pub(crate) const STATS_DOMAINS_MAX: usize = 100_000;
 pub(crate) const PAUSED_MAX: usize = 10_000;
 
 /// Records that one call of a list looks at.
-pub(crate) const LOOKED_AT_MAX: usize = 4096;
+pub(crate) const LOOKED_AT_MAX: usize = 16_384;
 
 /// Records read at once by a list or a recovery.
 pub(crate) const PAGE: usize = 256;

@@ -249,3 +249,35 @@ fn nothing_is_left_of_a_site_without_work() {
     assert!(sites.few.is_empty() && sites.senders.is_empty());
     assert_eq!(sites.ready, 0);
 }
+
+/// Whoever was away together does not come back together, however long it was.
+#[test]
+fn chance_spreads_when_sites_open_again() {
+    let mut opens = HashSet::new();
+    for seed in 0..100u64 {
+        let mut sites = Sites::default();
+        let a = site("a.test");
+        let mut now = 0;
+        for _ in 0..12 {
+            sites.call_in(at(now).0);
+            sites.wait(a.clone(), (line("a.test"), None));
+            sites.call_in(at(now).0);
+            sites.offer(&a, due(1, "a.test"));
+            let unit = sites.next(ROOM).expect("open");
+            sites.finish(
+                &unit,
+                Seen::Down,
+                at(now),
+                (&Schedule::default(), seed * 7919 * 1000),
+            );
+            sites.wait(a.clone(), (line("a.test"), None));
+            let until = sites.opens_at(at(now).0).expect("closed");
+            let wait = until.since(at(now).0).as_millis();
+            assert!(wait <= CLOSED_MAX_MS.into());
+            now += 3600;
+            opens.insert(wait);
+        }
+    }
+    let long = opens.iter().filter(|wait| **wait > 20 * 60_000);
+    assert!(long.count() > 50);
+}

@@ -133,3 +133,39 @@ async fn what_was_put_off_follows_when_its_site_is_back_and_there_is_no_rush() {
     let page = world.queue.list(&Filter::default(), None, 10).await;
     assert!(page.expect("read").messages.is_empty());
 }
+
+/// Our own line was cut: everything was unreachable at once, and is there again at once.
+#[tokio::test]
+async fn after_an_outage_of_our_own_sites_are_tried_one_after_the_other() {
+    let world = World::new();
+    let sites = 240;
+    let to = |n| format!("u@x{n}.test");
+    for n in 0..sites {
+        world.script.says(&to(n), &[unreachable()]);
+    }
+    world.put_many("list@far.test", sites, to).await;
+    let mut dispatcher = world.dispatcher();
+    for _ in 0..12 * 20 {
+        dispatcher.work().await;
+        world.runtime.advance(minutes(3));
+    }
+    world.script.take_seen();
+    for n in 0..sites {
+        world.script.says(&to(n), &[yes()]);
+    }
+    let mut minute_by_minute = Vec::new();
+    // Each has one message, whose own waits are hours by now.
+    for _ in 0..5 * 60 {
+        dispatcher.work().await;
+        minute_by_minute.push(world.script.take_seen().len());
+        world.runtime.advance(minutes(1));
+    }
+    let all: usize = minute_by_minute.iter().sum();
+    assert_eq!(all as u64, sites, "{minute_by_minute:?}");
+    assert_eq!(world.queue_keys(), 0);
+    let most = minute_by_minute.iter().max();
+    assert!(
+        most.is_some_and(|most| *most <= sites as usize / 10),
+        "{minute_by_minute:?}"
+    );
+}
