@@ -133,7 +133,7 @@ fn check_parts(parts: &[AppendPart], goes_on: bool) {
             AppendPart::Begin { .. } => assert!(!std::mem::replace(&mut inside, true)),
             AppendPart::End => assert!(std::mem::replace(&mut inside, false)),
             AppendPart::Url(_) => assert!(inside),
-            AppendPart::Message | AppendPart::Text => assert!(inside && goes_on && at + 1 == parts.len()),
+            AppendPart::Message | AppendPart::Utf8Message | AppendPart::Text => assert!(inside && goes_on && at + 1 == parts.len()),
         }
     }
     assert_eq!(inside, goes_on);

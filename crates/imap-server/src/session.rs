@@ -35,6 +35,15 @@ pub(crate) struct Enabled {
     pub(crate) qresync: bool,
     /// Messages have UIDs only (RFC 9586).
     pub(crate) uid_only: bool,
+    /// UTF-8 in names and addresses (RFC 9755).
+    pub(crate) utf8: bool,
+}
+
+impl Enabled {
+    /// The client takes UTF-8 in quotes.
+    pub(crate) fn takes_utf8(self) -> bool {
+        self.rev2 || self.utf8
+    }
 }
 
 /// Who logged in.
@@ -292,7 +301,7 @@ impl Session {
     }
 
     pub(crate) fn name_form(&self) -> NameForm {
-        if self.enabled.rev2 {
+        if self.enabled.takes_utf8() {
             NameForm::Utf8
         } else {
             NameForm::ModifiedUtf7

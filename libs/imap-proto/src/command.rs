@@ -308,6 +308,8 @@ pub enum AppendPart {
     Url(String),
     /// The literal that follows is the message; always the last before it.
     Message,
+    /// UTF8 (RFC 9755 §4): as `Message`, with headers that may hold UTF-8.
+    Utf8Message,
     /// CATENATE: the octets of the literal that follows; always the last before it.
     Text,
     /// The message is whole.

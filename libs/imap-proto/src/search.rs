@@ -13,6 +13,8 @@ use std::ops::Range;
 pub struct SearchCommand {
     /// Answer with UIDs.
     pub uid: bool,
+    /// CHARSET was given.
+    pub charset: bool,
     /// RETURN options; `None` asks for the untagged SEARCH of RFC 3501. An
     /// empty list was turned into ALL (RFC 9051 §6.4.4).
     pub returns: Option<Vec<ReturnItem>>,

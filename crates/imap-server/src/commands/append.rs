@@ -157,6 +157,10 @@ impl Appending {
                 }
                 AppendPart::Url(url) => self.take_url(session, &url).await?,
                 AppendPart::Message => self.is_message = true,
+                AppendPart::Utf8Message if !session.enabled.utf8 => {
+                    return Err(Reply::bad("enable UTF8=ACCEPT first"));
+                }
+                AppendPart::Utf8Message => self.is_message = true,
                 AppendPart::Text => self.is_message = false,
                 AppendPart::End => self.end(session).await?,
             }

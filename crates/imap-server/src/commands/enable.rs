@@ -11,6 +11,11 @@ pub(crate) fn run(session: &mut Session, names: &[String]) -> Reply {
         let name = match name.as_str() {
             "CONDSTORE" => "CONDSTORE",
             "QRESYNC" => "QRESYNC",
+            // RFC 9755 §3; what RFC 6855 called UTF8=ALL is no more.
+            "UTF8=ACCEPT" => {
+                session.enabled.utf8 = true;
+                "UTF8=ACCEPT"
+            }
             "UIDONLY" => {
                 session.enabled.uid_only = true;
                 "UIDONLY"

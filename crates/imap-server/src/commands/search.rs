@@ -45,6 +45,10 @@ pub(crate) struct Telling<'a> {
 }
 
 pub(crate) async fn run(session: &mut Session, tag: &Tag, command: SearchCommand) -> Executed {
+    // RFC 9755 §3
+    if command.charset && session.enabled.utf8 {
+        return Ok(Reply::bad("searches are in UTF-8, without CHARSET"));
+    }
     let found = match find(session, tag, command.key).await? {
         Ok(found) => found,
         Err(reply) => return Ok(reply),

@@ -144,7 +144,7 @@ pub(crate) async fn write_item(
         }
         FetchItem::ThreadId => out.extend_from_slice(b"NIL"),
         FetchItem::Envelope if let Some(listing) = message.listing => {
-            out.extend_from_slice(&listing.envelope);
+            write_envelope(out, &listing.envelope, session.enabled);
         }
         FetchItem::InternalDate if let Some(listing) = message.listing => {
             internal_date(listing.received_at).write(out);
@@ -155,7 +155,7 @@ pub(crate) async fn write_item(
                 return Ok(Rendered::Broken);
             };
             match item {
-                FetchItem::Envelope => out.extend_from_slice(digest.envelope),
+                FetchItem::Envelope => write_envelope(out, digest.envelope, session.enabled),
                 FetchItem::Preview => return write_preview(session, message, digest.preview()),
                 FetchItem::Body => return write_structure(session, message, digest.body()),
                 FetchItem::BodyStructure => {
@@ -173,6 +173,15 @@ pub(crate) async fn write_item(
         }
     }
     Ok(Rendered::Whole)
+}
+
+/// In encoded words for everyone but those who asked for UTF-8 (PRACTICE §6).
+fn write_envelope(out: &mut Vec<u8>, wire: &[u8], enabled: Enabled) {
+    let utf8 = match enabled.utf8 {
+        true => mime::envelope_in_utf8(wire),
+        false => None,
+    };
+    out.extend_from_slice(utf8.as_deref().unwrap_or(wire));
 }
 
 fn write_structure(
@@ -200,7 +209,7 @@ fn write_preview(
     preview: Result<&str, DecodeError>,
 ) -> Result<Rendered, Ended> {
     match preview {
-        Ok(preview) if session.enabled.rev2 => {
+        Ok(preview) if session.enabled.takes_utf8() => {
             response::write_utf8_string(&mut session.out, preview);
             Ok(Rendered::Whole)
         }

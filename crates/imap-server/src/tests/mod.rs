@@ -22,6 +22,7 @@ mod storm;
 mod uid_only;
 mod updates;
 mod url;
+mod utf8;
 
 use crate::{Config, Ports, Sessions, TlsMode, serve};
 use blobs::Blobs;

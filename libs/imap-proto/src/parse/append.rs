@@ -6,7 +6,8 @@
 //! append         = "APPEND" SP mailbox 1*append-message
 //! replace        = ["UID" SP] "REPLACE" SP seq-number SP mailbox append-message
 //! append-message = [SP flag-list] [SP date-time] SP append-data
-//! append-data    = literal / literal8 / "CATENATE" SP "(" cat-part *(SP cat-part) ")"
+//! append-data    = literal / literal8 / "UTF8" SP "(" literal8 ")" /
+//!                  "CATENATE" SP "(" cat-part *(SP cat-part) ")"
 //! cat-part       = "URL" SP astring / "TEXT" SP literal
 //! ```
 
@@ -26,6 +27,8 @@ pub(crate) enum Place {
     Message,
     /// Behind the literal of a text within CATENATE.
     Catenate,
+    /// Behind the literal of `UTF8 (`.
+    Utf8,
 }
 
 /// A segment that was understood.
@@ -138,7 +141,10 @@ pub(crate) fn segment(
 ) -> Parsed<Option<Segment>> {
     let mut parts = Vec::new();
     let mut in_catenate = place == Place::Catenate;
-    if place == Place::Message {
+    if place == Place::Utf8 {
+        cursor.expect(b')', "a closing parenthesis is missing")?;
+    }
+    if matches!(place, Place::Message | Place::Utf8) {
         parts.push(AppendPart::End);
     }
     loop {
@@ -172,6 +178,17 @@ pub(crate) fn segment(
             parts.push(AppendPart::Message);
             let next = Place::Message;
             return Ok(Some(Segment { parts, next }));
+        }
+        // RFC 9755 §4
+        if cursor.take_prefix("UTF8 (") {
+            return match literal {
+                Some(literal) if cursor.is_empty() && literal.binary => {
+                    parts.push(AppendPart::Utf8Message);
+                    let next = Place::Utf8;
+                    Ok(Some(Segment { parts, next }))
+                }
+                _ => syntax("UTF8 takes a binary literal"),
+            };
         }
         if !cursor.take_prefix("CATENATE (") {
             return syntax("APPEND takes a mailbox, flags, a date and a literal");

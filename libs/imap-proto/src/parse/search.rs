@@ -20,11 +20,17 @@ pub(crate) fn search(cursor: &mut Cursor<'_>, uid: bool) -> Parsed<Command> {
     cursor.space()?;
     let returns = returns(cursor)?;
     let saves = saves(returns.as_deref());
-    let key = match cursor.take_prefix("CHARSET ") {
+    let charset = cursor.take_prefix("CHARSET ");
+    let key = match charset {
         true => with_charset(cursor, saves)?,
         false => program(cursor, saves)?,
     };
-    Ok(Command::Search(SearchCommand { uid, returns, key }))
+    Ok(Command::Search(SearchCommand {
+        uid,
+        charset,
+        returns,
+        key,
+    }))
 }
 
 /// ```abnf

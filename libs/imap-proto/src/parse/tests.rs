@@ -552,6 +552,20 @@ fn messages_are_put_together_of_urls_and_texts() {
         segment(" URL /y)", Place::Catenate),
         Ok(vec![url("/y"), AppendPart::End])
     );
+    assert_eq!(
+        segment(") (\\Seen) CATENATE (URL /y)", Place::Utf8).map(|parts| parts.len()),
+        Ok(4)
+    );
+    assert!(segment("", Place::Utf8).is_err());
+    let utf8 = Some(LiteralHead {
+        size: 3,
+        sync: true,
+        binary: true,
+    });
+    let head = parse_append_head(b"a APPEND x UTF8 (", NameForm::Utf8, utf8);
+    let parts = head.expect("a head").expect("valid").parts;
+    assert_eq!(parts, [plain(), AppendPart::Utf8Message]);
+    assert!(append("a APPEND x UTF8 (").is_some_and(|h| h.is_err()));
     for bad in ["", " ", " URL /y", "x)", ") x"] {
         assert!(segment(bad, Place::Catenate).is_err(), "{bad}");
     }
