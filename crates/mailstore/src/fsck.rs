@@ -24,6 +24,7 @@ pub use view::check_view;
 pub use witness::{Acknowledged, Broken, Witness};
 
 use crate::access_keys::AccessKeys;
+use crate::annotations::Annotations;
 use crate::email::EmailRecord;
 use crate::error::StoreError;
 use crate::head::Head;
@@ -178,6 +179,11 @@ pub(crate) fn check_keys(
         && let Err(error) = AccessKeys::decode(&stored.value)
     {
         findings.push(Finding::AccessKeys(error.to_string()));
+    }
+    if let Some(stored) = snapshot.get(&keys::annotations(account))?
+        && let Err(error) = Annotations::decode(&stored.value)
+    {
+        findings.push(Finding::Annotations(error.to_string()));
     }
     let (start, end) = keys::log_after(account, ModSeq(0));
     for_each(snapshot, start, &end, |key, _| {

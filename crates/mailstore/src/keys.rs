@@ -11,6 +11,7 @@
 //! | `h` | – | the head |
 //! | `i` | page (8) | what lists show of [`crate::limits::LIST_EMAILS`] emails ([`crate::lists`]) |
 //! | `l` | modseq (8) | an entry of the log |
+//! | `n` | – | annotations ([`crate::annotations`]) |
 //! | `u` | – | what URLs are authorized by ([`crate::access_keys`]) |
 //!
 //! All numbers are high byte first, so that keys sort by them. A part's
@@ -29,6 +30,7 @@ const EMAIL: u8 = b'e';
 const HEAD: u8 = b'h';
 const LIST: u8 = b'i';
 const LOG: u8 = b'l';
+const ANNOTATIONS: u8 = b'n';
 const ACCESS: u8 = b'u';
 const KEYWORDS: u8 = b'k';
 const MAILBOX: u8 = b'm';
@@ -117,6 +119,8 @@ pub(crate) fn gaps(account: AccountId) -> Vec<(Vec<u8>, Vec<u8>)> {
     let end = engine::keys::end_of(&start);
     let mut head_end = head(account);
     head_end.push(0);
+    let mut annotations_end = annotations(account);
+    annotations_end.push(0);
     let mut access_end = access_keys(account);
     access_end.push(0);
     vec![
@@ -125,7 +129,8 @@ pub(crate) fn gaps(account: AccountId) -> Vec<(Vec<u8>, Vec<u8>)> {
         (key(account, EMAIL + 1), key(account, HEAD)),
         (head_end, key(account, LIST)),
         (key(account, LIST + 1), key(account, LOG)),
-        (key(account, LOG + 1), access_keys(account)),
+        (key(account, LOG + 1), annotations(account)),
+        (annotations_end, access_keys(account)),
         (access_end, end),
     ]
 }
@@ -156,6 +161,10 @@ pub(crate) fn list(account: AccountId, page: u64) -> Vec<u8> {
     let mut key = key(account, LIST);
     key.extend_from_slice(&page.to_be_bytes());
     key
+}
+
+pub(crate) fn annotations(account: AccountId) -> Vec<u8> {
+    key(account, ANNOTATIONS)
 }
 
 pub(crate) fn access_keys(account: AccountId) -> Vec<u8> {

@@ -31,6 +31,7 @@
 
 mod access_keys;
 mod account;
+mod annotations;
 mod cache;
 mod changes;
 mod checkpoint;
@@ -60,6 +61,7 @@ mod tests;
 
 pub use access_keys::AccessKey;
 pub use account::Account;
+pub use annotations::{AnnotationLimit, Annotations};
 pub use changes::{Changes, ChangesError};
 pub use email::{EmailRecord, InternalDate, NewEmail};
 pub use error::{RecordError, StoreError};

@@ -32,6 +32,12 @@ pub const RESTORED_PER_CHANGE: usize = 5000;
 /// Times that the way back to a moment looks what is left to do: it takes ten
 /// kinds of steps, and others may change the account meanwhile.
 pub const BACK_ROUNDS_MAX: u32 = 100;
+/// One annotation's value (RFC 5464).
+pub const ANNOTATION_BYTES_MAX: usize = 64 * 1024;
+/// Names and values of all annotations of an account: they are one record.
+pub const ANNOTATIONS_BYTES_MAX: usize = 256 * 1024;
+/// Annotations of an account.
+pub const ANNOTATIONS_MAX: usize = 1000;
 /// Findings of one account that `fsck` reports.
 pub const FINDINGS_MAX: usize = 1000;
 /// Emails that a repair mends with one commit.

@@ -219,6 +219,7 @@ fn is_of_state(finding: &Finding) -> bool {
         | Finding::Twice(..)
         | Finding::List(..)
         | Finding::AccessKeys(_)
+        | Finding::Annotations(_)
         | Finding::StrangeKey(_) => true,
         Finding::NoRecord { .. }
         | Finding::RecordDamaged(..)

@@ -155,6 +155,15 @@ pub enum Command {
     },
     /// ID: the client's fields, if it gives any (RFC 2971).
     Id(Vec<(String, Option<String>)>),
+    /// GETMETADATA (RFC 5464 §4.2)
+    GetMetadata(GetMetadata),
+    /// SETMETADATA (RFC 5464 §4.3)
+    SetMetadata {
+        /// None is the server.
+        mailbox: Option<MailboxName>,
+        /// Names in lower case; at least one. Without a value one goes.
+        values: Vec<(String, Option<Vec<u8>>)>,
+    },
     /// GENURLAUTH (RFC 4467 §8): at least one.
     GenUrlAuth(Vec<UrlRump>),
     /// URLFETCH (RFC 4467 §8, RFC 5524 §3): at least one.
@@ -166,6 +175,30 @@ pub enum Command {
         /// In capitals.
         mechanisms: Vec<String>,
     },
+}
+
+/// GETMETADATA.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GetMetadata {
+    /// None is the server.
+    pub mailbox: Option<MailboxName>,
+    /// In lower case; at least one.
+    pub entries: Vec<String>,
+    /// How far below them.
+    pub depth: MetadataDepth,
+    /// Longer values are left out.
+    pub size_max: Option<u64>,
+}
+
+/// DEPTH of GETMETADATA (RFC 5464 §4.2.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MetadataDepth {
+    /// The entries themselves.
+    Zero,
+    /// And what is right below them.
+    One,
+    /// And all that is below them.
+    Infinity,
 }
 
 /// A URL to be authorized. It is not checked to be one.
@@ -238,6 +271,8 @@ impl Command {
             Self::Copy { .. } => "COPY",
             Self::Move { .. } => "MOVE",
             Self::Id(_) => "ID",
+            Self::GetMetadata(_) => "GETMETADATA",
+            Self::SetMetadata { .. } => "SETMETADATA",
             Self::GenUrlAuth(_) => "GENURLAUTH",
             Self::UrlFetch(_) => "URLFETCH",
             Self::ResetKey { .. } => "RESETKEY",

@@ -35,9 +35,9 @@ pub mod thread;
 pub mod url;
 
 pub use command::{
-    AppendHead, AppendPart, Command, ListCommand, Qresync, Replaced, ReturnOption, SelectCommand,
-    SelectionOption, SpecialUse, StatusItem, StoreAction, StoreCommand, Tag, UrlFetch,
-    UrlFetchItem, UrlRump,
+    AppendHead, AppendPart, Command, GetMetadata, ListCommand, MetadataDepth, Qresync, Replaced,
+    ReturnOption, SelectCommand, SelectionOption, SpecialUse, StatusItem, StoreAction,
+    StoreCommand, Tag, UrlFetch, UrlFetchItem, UrlRump,
 };
 pub use date::{Date, DateTime};
 pub use fetch::{FetchCommand, FetchItem, Partial, Section, SectionText};

@@ -45,6 +45,8 @@ pub const QUOTED_BYTES_MAX: usize = 1000;
 pub const ID_PAIRS_MAX: usize = 30;
 /// Longest URL (RFC 5092 sets no limit).
 pub const URL_BYTES_MAX: usize = 8 * 1024;
+/// Longest name of an annotation.
+pub const ENTRY_NAME_BYTES_MAX: usize = 255;
 /// URLs of one GENURLAUTH or URLFETCH.
 pub const URLS_PER_COMMAND_MAX: usize = 100;
 /// Bytes of an object's id (RFC 8474 §7).

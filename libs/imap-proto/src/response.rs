@@ -54,6 +54,10 @@ pub enum Code {
     PermanentFlags(Vec<Flag>, bool),
     /// APPENDUID: validity and UIDs.
     AppendUid(u32, Vec<u32>),
+    /// METADATA LONGENTRIES (RFC 5464 §4.2.1): the size of the longest that was left out.
+    MetadataLongEntries(u64),
+    /// METADATA MAXSIZE (RFC 5464 §4.3)
+    MetadataMaxSize(u64),
     /// INPROGRESS (RFC 9585 §4): the command's tag, what is done, and of how much.
     InProgress(String, u64, u64),
     /// BADURL (RFC 4469 §4): the URL that names nothing.
@@ -115,6 +119,10 @@ impl Code {
     pub const USE_ATTR: Self = Self::Plain("USEATTR");
     /// COMPRESSIONACTIVE (RFC 4978 §3)
     pub const COMPRESSION_ACTIVE: Self = Self::Plain("COMPRESSIONACTIVE");
+    /// METADATA TOOMANY (RFC 5464 §4.3)
+    pub const METADATA_TOO_MANY: Self = Self::Plain("METADATA TOOMANY");
+    /// NOPERM
+    pub const NO_PERM: Self = Self::Plain("NOPERM");
     /// UIDREQUIRED (RFC 9586 §3)
     pub const UID_REQUIRED: Self = Self::Plain("UIDREQUIRED");
     /// URLMECH with the one mechanism there is (RFC 4467 §8)
@@ -136,6 +144,8 @@ impl Code {
                 put(out, format_args!("APPENDUID {validity} "));
                 sequence::write_numbers(out, uids.iter().copied());
             }
+            Self::MetadataLongEntries(n) => put(out, format_args!("METADATA LONGENTRIES {n}")),
+            Self::MetadataMaxSize(n) => put(out, format_args!("METADATA MAXSIZE {n}")),
             Self::InProgress(tag, done, goal) => {
                 out.extend_from_slice(b"INPROGRESS (");
                 write_string(out, tag.as_bytes());

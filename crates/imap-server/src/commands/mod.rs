@@ -13,6 +13,7 @@ mod fetch;
 mod idle;
 mod list;
 mod login;
+mod metadata;
 mod multisearch;
 mod namespace;
 mod qresync;
@@ -107,6 +108,10 @@ async fn dispatch(session: &mut Session, tag: &Tag, command: Command) -> Execute
         Command::Login { user, password } => login::login(session, user, password).await,
         Command::Authenticate { mechanism, initial } => {
             login::authenticate(session, &mechanism, initial.as_deref()).await
+        }
+        Command::GetMetadata(get) => metadata::get(session, &get).await,
+        Command::SetMetadata { mailbox, values } => {
+            metadata::set(session, mailbox.as_ref(), values).await
         }
         Command::GenUrlAuth(rumps) => url::generate(session, &rumps).await,
         Command::UrlFetch(urls) => url::fetch(session, &urls).await,

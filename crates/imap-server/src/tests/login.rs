@@ -75,6 +75,7 @@ async fn every_command_is_refused_in_the_wrong_state() {
         "GENURLAUTH x INTERNAL",
         "URLFETCH x",
         "RESETKEY",
+        "GETMETADATA INBOX /private/comment",
         "COMPRESS DEFLATE",
         "ESEARCH IN (inboxes) ALL",
         "STATUS INBOX (MESSAGES)",

@@ -13,6 +13,7 @@ mod limits;
 mod login;
 mod mailboxes;
 mod messages;
+mod metadata;
 mod multisearch;
 mod qresync;
 mod rev2;

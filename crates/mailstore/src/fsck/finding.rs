@@ -59,6 +59,8 @@ pub enum Finding {
     List(u64, String),
     /// The record of access keys does not decode.
     AccessKeys(String),
+    /// The record of annotations does not decode.
+    Annotations(String),
     /// A key that this program does not write.
     StrangeKey(Vec<u8>),
     /// There are more findings than are told.
@@ -113,6 +115,7 @@ impl fmt::Display for Finding {
                 write!(f, "email {email} is in no mailbox and was never expunged")
             }
             Self::List(page, why) => write!(f, "page {page} of the lists is wrong: {why}"),
+            Self::Annotations(why) => write!(f, "the annotations are damaged: {why}"),
             Self::AccessKeys(why) => write!(f, "the keys of URLs are damaged: {why}"),
             Self::StrangeKey(key) => write!(
                 f,
@@ -244,6 +247,12 @@ impl Finding {
                 Repair::SetAside,
                 "URLs of messages can't be made or used; a repair begins anew, and those that were made are worth nothing",
             ),
+            Self::Annotations(_) => (
+                Checker::RecordReadable,
+                Wrong,
+                Repair::SetAside,
+                "notes that mail programs keep of mailboxes can't be read or made; a repair begins anew",
+            ),
             Self::StrangeKey(_) => (
                 Checker::KeyKnown,
                 Leftover,
@@ -286,6 +295,7 @@ impl Finding {
             | Self::Twice(_, email) => keys::email(account, *email),
             Self::List(page, _) => keys::list(account, *page),
             Self::AccessKeys(_) => keys::access_keys(account),
+            Self::Annotations(_) => keys::annotations(account),
             Self::StrangeKey(key) => key.clone(),
             Self::Counters(_)
             | Self::UidOrder(..)

@@ -78,7 +78,7 @@ pub(super) fn mend(
     Ok(commits.ticket)
 }
 
-/// Keys that this program does not write, and access keys that it can't read.
+/// Keys that this program does not write, and records beside the state that it can't read.
 fn strange_keys(
     repair: &mut Repair<'_>,
     snapshot: &dyn Snapshot,
@@ -91,6 +91,10 @@ fn strange_keys(
             Finding::StrangeKey(key) => (Checker::KeyKnown, key.clone()),
             Finding::AccessKeys(_) => {
                 let key = keys::access_keys(repair.account);
+                (Checker::RecordReadable, key)
+            }
+            Finding::Annotations(_) => {
+                let key = keys::annotations(repair.account);
                 (Checker::RecordReadable, key)
             }
             _ => continue,

@@ -8,6 +8,7 @@ mod append;
 mod fetch;
 mod list;
 mod login;
+mod metadata;
 mod search;
 mod sequence;
 mod sort;
@@ -142,6 +143,8 @@ fn parse_body(cursor: &mut Cursor<'_>, form: NameForm) -> Parsed<Command> {
             Command::Move { uid, set, mailbox }
         }
         ("ID", false) => id(cursor)?,
+        ("GETMETADATA", false) => metadata::get(cursor, form)?,
+        ("SETMETADATA", false) => metadata::set(cursor, form)?,
         ("GENURLAUTH", false) => url::generate(cursor)?,
         ("URLFETCH", false) => url::fetch(cursor)?,
         ("RESETKEY", false) => url::reset(cursor, form)?,

@@ -1,0 +1,129 @@
+//! GETMETADATA and SETMETADATA (RFC 5464). An account is its owner's alone, so that what
+//! is shared and what is private differ by their names only.
+
+use crate::commands::select::find;
+use crate::limits::OUTPUT_BYTES;
+use crate::reply::{Executed, Reply, store_failed};
+use crate::session::Session;
+use bytes::Bytes;
+use imap_proto::mailbox_name::write_name;
+use imap_proto::response::{self, Code};
+use imap_proto::{GetMetadata, MailboxName, MetadataDepth};
+use mailbox_model::MailboxId;
+use mailstore::AnnotationLimit;
+use std::sync::Arc;
+
+pub(crate) async fn get(session: &mut Session, command: &GetMetadata) -> Executed {
+    let mailbox = match place(session, command.mailbox.as_ref()) {
+        Ok(mailbox) => mailbox,
+        Err(reply) => return Ok(reply),
+    };
+    let Some(login) = &session.login else {
+        return Ok(Reply::bad("log in first"));
+    };
+    let annotations = match login.account.annotations().await {
+        Ok(annotations) => annotations,
+        Err(error) => return Ok(store_failed(&error)),
+    };
+    let size_max = command.size_max.unwrap_or(u64::MAX);
+    let form = session.name_form();
+    let mut longest = None;
+    for entry in &command.entries {
+        let wanted = |name: &str| is_wanted(name, entry, command.depth);
+        let found = annotations.of(mailbox).filter(|(name, _)| wanted(name));
+        let mut found: Vec<(&str, Option<&Bytes>)> =
+            found.map(|(name, value)| (name, Some(value))).collect();
+        if found.is_empty() && command.depth == MetadataDepth::Zero {
+            found.push((entry, None));
+        }
+        for (name, value) in found {
+            let size = value.map_or(0, |value| value.len() as u64);
+            if size > size_max {
+                // RFC 5464 §4.2.1: what is left out is told by its size.
+                longest = longest.max(Some(size));
+                continue;
+            }
+            let out = &mut session.out;
+            out.extend_from_slice(b"* METADATA ");
+            let of = command.mailbox.as_ref().map_or("", MailboxName::as_str);
+            write_name(out, of, form);
+            out.extend_from_slice(b" (");
+            response::write_astring(out, name.as_bytes());
+            out.push(b' ');
+            match value {
+                Some(value) => response::write_string(out, value),
+                None => out.extend_from_slice(b"NIL"),
+            }
+            out.extend_from_slice(b")\r\n");
+            if session.out.len() >= OUTPUT_BYTES {
+                session.flush().await?;
+            }
+        }
+    }
+    let reply = Reply::ok("that is what there is");
+    Ok(match longest {
+        Some(size) => reply.with_code(Code::MetadataLongEntries(size)),
+        None => reply,
+    })
+}
+
+/// RFC 5464 §4.2.2.
+fn is_wanted(name: &str, entry: &str, depth: MetadataDepth) -> bool {
+    let Some(below) = name.strip_prefix(entry) else {
+        return false;
+    };
+    match (below.strip_prefix('/'), depth) {
+        (None, _) => below.is_empty(),
+        (Some(_), MetadataDepth::Zero) => false,
+        (Some(rest), MetadataDepth::One) => !rest.contains('/'),
+        (Some(_), MetadataDepth::Infinity) => true,
+    }
+}
+
+pub(crate) async fn set(
+    session: &mut Session,
+    name: Option<&MailboxName>,
+    values: Vec<(String, Option<Vec<u8>>)>,
+) -> Executed {
+    let mailbox = match place(session, name) {
+        Ok(mailbox) => mailbox,
+        Err(reply) => return Ok(reply),
+    };
+    let Some(login) = &session.login else {
+        return Ok(Reply::bad("log in first"));
+    };
+    // RFC 5464 §3.2.1: what is shared of the server is its administrator's.
+    if mailbox.is_none() && values.iter().any(|(name, _)| name.starts_with("/shared")) {
+        let text = "what is shared of the server is not yours to set";
+        return Ok(Reply::no(Code::NO_PERM, text));
+    }
+    let account = Arc::clone(&login.account);
+    let changes: Vec<(String, Option<Bytes>)> = values
+        .into_iter()
+        .map(|(name, value)| (name, value.map(Bytes::from)))
+        .collect();
+    Ok(match account.annotate(mailbox, &changes).await {
+        Ok(Ok(())) => Reply::ok("noted"),
+        Ok(Err(AnnotationLimit::Size(max))) => {
+            let text = format!("a value has at most {max} octets");
+            Reply::no(Code::MetadataMaxSize(max as u64), text)
+        }
+        Ok(Err(AnnotationLimit::Count)) => {
+            Reply::no(Code::METADATA_TOO_MANY, "those are too many annotations")
+        }
+        Err(error) => store_failed(&error),
+    })
+}
+
+/// The mailbox of a name; none is the server.
+fn place(session: &Session, name: Option<&MailboxName>) -> Result<Option<MailboxId>, Reply> {
+    let Some(name) = name else {
+        return Ok(None);
+    };
+    let view = session.view();
+    let mailbox = view.as_ref().and_then(|view| find(view, name));
+    match mailbox {
+        Some(mailbox) => Ok(Some(mailbox.id())),
+        None => Err(Reply::no(Code::NON_EXISTENT, "there is no such mailbox")),
+    }
+}

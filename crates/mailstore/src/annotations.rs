@@ -1,0 +1,247 @@
+//! Annotations of the account and of its mailboxes (RFC 5464).
+//!
+//! | field | form |
+//! |---|---|
+//! | version | byte, 1 |
+//! | annotations, how many | varint |
+//! | each: mailbox, 0 for the account itself | varint |
+//! | each: name, in lower case | length as varint, bytes |
+//! | each: value | length as varint, bytes |
+//!
+//! They stand in the order of mailbox and name, each above the one before. One record
+//! holds all of an account's: they are few and short ([`crate::limits`]). Those of a mailbox that is
+//! gone go with the next change; its number is never another's.
+
+use crate::account::Account;
+use crate::error::StoreError;
+use crate::keys;
+use crate::limits::{
+    ANNOTATION_BYTES_MAX, ANNOTATIONS_BYTES_MAX, ANNOTATIONS_MAX, CONFLICT_RETRIES,
+};
+use bytes::Bytes;
+use engine::{Batch, Engine, Expect, SubmitError, Versioned};
+use envelope::AccountId;
+use mailbox_model::MailboxId;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use wire::codec::{DecodeError, Reader, Writer};
+
+const VERSION: u8 = 1;
+
+/// What an annotation is of; the account itself is none of the mailboxes.
+type Place = (u32, String);
+
+/// All annotations of an account.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Annotations {
+    all: BTreeMap<Place, Bytes>,
+}
+
+/// Why annotations are not as asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AnnotationLimit {
+    /// One value has more than so many octets.
+    Size(usize),
+    /// All of them are too many, or too long together.
+    Count,
+}
+
+fn number(mailbox: Option<MailboxId>) -> u32 {
+    mailbox.map_or(0, |id| id.0)
+}
+
+impl Annotations {
+    /// The value of an annotation; its name in lower case.
+    #[must_use]
+    pub fn value(&self, mailbox: Option<MailboxId>, name: &str) -> Option<&Bytes> {
+        self.all.get(&(number(mailbox), name.to_owned()))
+    }
+
+    /// Names and values of a mailbox's, or of the account's own, in order.
+    pub fn of(&self, mailbox: Option<MailboxId>) -> impl Iterator<Item = (&str, &Bytes)> {
+        let mailbox = number(mailbox);
+        let from = (mailbox, String::new());
+        let all = self
+            .all
+            .range(from..)
+            .take_while(move |((of, _), _)| *of == mailbox);
+        all.map(|((_, name), value)| (name.as_str(), value))
+    }
+
+    fn set(&mut self, mailbox: Option<MailboxId>, changes: &[(String, Option<Bytes>)]) {
+        for (name, value) in changes {
+            let place = (number(mailbox), name.clone());
+            match value {
+                Some(value) => self.all.insert(place, value.clone()),
+                None => self.all.remove(&place),
+            };
+        }
+    }
+
+    fn check(&self) -> Result<(), AnnotationLimit> {
+        if self
+            .all
+            .values()
+            .any(|value| value.len() > ANNOTATION_BYTES_MAX)
+        {
+            return Err(AnnotationLimit::Size(ANNOTATION_BYTES_MAX));
+        }
+        let bytes = self
+            .all
+            .iter()
+            .map(|((_, name), value)| name.len() + value.len());
+        if self.all.len() > ANNOTATIONS_MAX || bytes.sum::<usize>() > ANNOTATIONS_BYTES_MAX {
+            return Err(AnnotationLimit::Count);
+        }
+        Ok(())
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        let mut out = Writer::new();
+        out.u8(VERSION).varint(self.all.len() as u64);
+        for ((mailbox, name), value) in &self.all {
+            out.varint(u64::from(*mailbox));
+            out.bytes(name.as_bytes()).bytes(value);
+        }
+        out.finish()
+    }
+
+    pub(crate) fn decode(record: &Bytes) -> Result<Self, DecodeError> {
+        let mut input = Reader::new(record);
+        match input.u8()? {
+            VERSION => {}
+            other => return Err(DecodeError::Version(other)),
+        }
+        let mut all: BTreeMap<Place, Bytes> = BTreeMap::new();
+        for _ in 0..input.varint()? {
+            let place = (input.varint32()?, input.text()?.to_owned());
+            let value = record.slice_ref(input.bytes()?);
+            let grows = all.last_key_value().is_none_or(|(last, _)| *last < place);
+            if !grows {
+                return Err(DecodeError::OutOfRange);
+            }
+            all.insert(place, value);
+        }
+        input.finish()?;
+        Ok(Self { all })
+    }
+}
+
+impl Account {
+    /// All annotations.
+    ///
+    /// # Errors
+    /// The record can't be read.
+    pub async fn annotations(&self) -> Result<Annotations, StoreError> {
+        let stored = self.stored_annotations().await?;
+        Ok(stored.map_or(Annotations::default(), |(_, annotations)| annotations))
+    }
+
+    /// Sets annotations of a mailbox, or of the account itself; none is a value that
+    /// goes. All of them, or none where a limit stands against it. Names are in lower case.
+    ///
+    /// # Errors
+    /// The record can't be read or written.
+    pub async fn annotate(
+        self: &Arc<Self>,
+        mailbox: Option<MailboxId>,
+        changes: &[(String, Option<Bytes>)],
+    ) -> Result<Result<(), AnnotationLimit>, StoreError> {
+        for _ in 0..CONFLICT_RETRIES {
+            // Taken before the record is read: nobody here changes it meanwhile.
+            let lane = self.lane().await?;
+            let (expect, mut annotations) = match self.stored_annotations().await? {
+                Some((stored, annotations)) => (Expect::Version(stored.version), annotations),
+                None => (Expect::Absent, Annotations::default()),
+            };
+            annotations.set(mailbox, changes);
+            let view = lane.view();
+            let lives =
+                |(mailbox, _): &Place| *mailbox == 0 || view.mailbox(MailboxId(*mailbox)).is_some();
+            annotations.all.retain(|place, _| lives(place));
+            if let Err(limit) = annotations.check() {
+                return Ok(Err(limit));
+            }
+            let mut batch = Batch::new();
+            let key = keys::annotations(self.id());
+            batch.expect(key.clone(), expect);
+            batch.put(key, annotations.encode());
+            match lane.submit_beside(batch) {
+                Ok(ticket) => {
+                    ticket.done().await;
+                    return Ok(Ok(()));
+                }
+                Err(SubmitError::Conflict { winner, .. }) => winner.visible().await,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(StoreError::Contended)
+    }
+
+    async fn stored_annotations(&self) -> Result<Option<(Versioned, Annotations)>, StoreError> {
+        let engine = Arc::clone(&self.shared.engine);
+        let account = self.id();
+        let work = move || read(&*engine, account);
+        let Some(stored) = self.shared.runtime.blocking(work).await? else {
+            return Ok(None);
+        };
+        let annotations =
+            Annotations::decode(&stored.value).map_err(|error| StoreError::Damaged {
+                account,
+                what: format!("its annotations: {error}"),
+            })?;
+        Ok(Some((stored, annotations)))
+    }
+}
+
+fn read(engine: &dyn Engine, account: AccountId) -> Result<Option<Versioned>, StoreError> {
+    let snapshot = engine.snapshot(engine.shard_of_account(account.0));
+    Ok(snapshot.get(&keys::annotations(account))?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample() -> Annotations {
+        let mut sample = Annotations::default();
+        let value = |text: &'static str| Some(Bytes::from_static(text.as_bytes()));
+        sample.set(None, &[("/private/a".into(), value("x"))]);
+        sample.set(Some(MailboxId(300)), &[("/shared/b".into(), value(""))]);
+        sample
+    }
+
+    #[test]
+    fn the_record_is_these_bytes_and_reads_back() {
+        let mut golden = vec![1, 2, 0, 10];
+        golden.extend(b"/private/a\x01x");
+        golden.extend([0xac, 2, 9]);
+        golden.extend(b"/shared/b\x00");
+        assert_eq!(sample().encode(), golden);
+        let golden = Bytes::from(golden);
+        assert_eq!(Annotations::decode(&golden), Ok(sample()));
+        for len in 0..golden.len() {
+            assert!(Annotations::decode(&golden.slice(..len)).is_err());
+        }
+        let mut twice = vec![1, 2];
+        twice.extend([0, 1, b'a', 0, 0, 1, b'a', 0]);
+        assert!(Annotations::decode(&twice.into()).is_err());
+    }
+
+    #[test]
+    fn limits_hold_for_one_and_for_all() {
+        let mut annotations = sample();
+        let long = Some(Bytes::from(vec![b'x'; ANNOTATION_BYTES_MAX + 1]));
+        annotations.set(None, &[("/private/long".into(), long)]);
+        assert_eq!(
+            annotations.check(),
+            Err(AnnotationLimit::Size(ANNOTATION_BYTES_MAX))
+        );
+        annotations.set(None, &[("/private/long".into(), None)]);
+        assert_eq!(annotations.check(), Ok(()));
+        for n in 0..ANNOTATIONS_MAX {
+            annotations.set(None, &[(format!("/private/{n}"), Some(Bytes::new()))]);
+        }
+        assert_eq!(annotations.check(), Err(AnnotationLimit::Count));
+    }
+}
