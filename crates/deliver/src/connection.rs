@@ -81,7 +81,11 @@ impl Connection {
         let options = &ports.options;
         let tls = match tls_policy {
             TlsPolicy::Verified | TlsPolicy::Implicit => {
-                ports.verified.clone().ok_or(Broken::NoRoots)?
+                let demand = target.demand.as_ref();
+                let by_records = demand.and_then(|demand| demand.certificates.clone());
+                by_records
+                    .or_else(|| ports.verified.clone())
+                    .ok_or(Broken::NoRoots)?
             }
             _ => ports.opportunistic.clone(),
         };

@@ -40,6 +40,14 @@ pub(crate) fn check_public(options: &Options, address: SocketAddr) -> Result<(),
     Ok(())
 }
 
+/// True for an address that a stranger's DNS may lead us to: public, or of a network that
+/// the operator allows.
+#[must_use]
+pub fn may_reach(options: &Options, ip: IpAddr) -> bool {
+    // Port 0 is none of ours.
+    check_public(options, SocketAddr::new(ip, 0)).is_ok()
+}
+
 /// May we connect to an address that the operator named? All but our own ports.
 /// What listens on every address is found out when connected: see
 /// [`is_own_connection`].

@@ -1,7 +1,8 @@
 //! The port for names: what `resolver` does, exchangeable in tests.
 
 use envelope::Domain;
-use resolver::{AddressAnswer, MxAnswer, Resolver, TemporaryError};
+use resolver::{AddressAnswer, MxAnswer, Proved, Resolver, TemporaryError};
+use tls_policy::Tlsa;
 
 use crate::BoxFuture;
 
@@ -15,6 +16,38 @@ pub trait Dns: Send + Sync {
         &'a self,
         host: &'a str,
     ) -> BoxFuture<'a, Result<AddressAnswer, TemporaryError>>;
+
+    /// [`Dns::mx`], and whether DNSSEC proves that; by itself never.
+    fn proved_mx<'a>(
+        &'a self,
+        domain: &'a Domain,
+    ) -> BoxFuture<'a, Result<Proved<MxAnswer>, TemporaryError>> {
+        Box::pin(async { self.mx(domain).await.map(unproved) })
+    }
+
+    /// [`Dns::addresses`], and whether DNSSEC proves that; by itself never.
+    fn proved_addresses<'a>(
+        &'a self,
+        host: &'a str,
+    ) -> BoxFuture<'a, Result<Proved<AddressAnswer>, TemporaryError>> {
+        Box::pin(async { self.addresses(host).await.map(unproved) })
+    }
+
+    /// The TLSA records of a host's port that DNSSEC proves; by itself none.
+    fn tlsa<'a>(
+        &'a self,
+        _port: u16,
+        _host: &'a str,
+    ) -> BoxFuture<'a, Result<Vec<Tlsa>, TemporaryError>> {
+        Box::pin(std::future::ready(Ok(Vec::new())))
+    }
+}
+
+fn unproved<T>(answer: T) -> Proved<T> {
+    Proved {
+        answer,
+        secure: false,
+    }
 }
 
 impl Dns for Resolver {
@@ -27,5 +60,27 @@ impl Dns for Resolver {
         host: &'a str,
     ) -> BoxFuture<'a, Result<AddressAnswer, TemporaryError>> {
         Box::pin(Self::addresses(self, host))
+    }
+
+    fn proved_mx<'a>(
+        &'a self,
+        domain: &'a Domain,
+    ) -> BoxFuture<'a, Result<Proved<MxAnswer>, TemporaryError>> {
+        Box::pin(Self::proved_mx(self, domain))
+    }
+
+    fn proved_addresses<'a>(
+        &'a self,
+        host: &'a str,
+    ) -> BoxFuture<'a, Result<Proved<AddressAnswer>, TemporaryError>> {
+        Box::pin(Self::proved_addresses(self, host))
+    }
+
+    fn tlsa<'a>(
+        &'a self,
+        port: u16,
+        host: &'a str,
+    ) -> BoxFuture<'a, Result<Vec<Tlsa>, TemporaryError>> {
+        Box::pin(Self::tlsa(self, port, host))
     }
 }

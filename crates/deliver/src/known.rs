@@ -65,6 +65,7 @@ async fn targets_of_domain(ports: &Ports, address: &Address) -> Result<Vec<Targe
             address: SocketAddr::new(ip, ports.options.port),
             tls: TlsPolicy::Opportunistic,
             credentials: None,
+            demand: None,
         }));
     }
     Ok(targets)
@@ -84,6 +85,7 @@ async fn targets_of_route(ports: &Ports, route: &Route) -> Result<Vec<Target>, S
         address: SocketAddr::new(ip, route.port),
         tls: route.tls,
         credentials: route.credentials.clone(),
+        demand: None,
     });
     let is_other = |target: &Target| check_not_ourselves(&ports.options, target.address).is_ok();
     Ok(targets.filter(is_other).collect())

@@ -15,11 +15,13 @@
 //!
 //! Invariants: every recipient has one outcome; what is not known to be permanent
 //! is temporary; after the end of data was sent nobody else is tried; mail never
-//! goes to our own listeners, nor to private addresses that are not allowed.
+//! goes to our own listeners, nor to private addresses that are not allowed, nor in the
+//! clear or to an unproved host where the domain has said that it shall not.
 
 #![forbid(unsafe_code)]
 
 mod connection;
+mod demands;
 mod destination;
 mod dns;
 mod known;
@@ -36,7 +38,8 @@ mod wishes;
 #[cfg(test)]
 mod tests;
 
-pub use destination::Refusal;
+pub use demands::Demand;
+pub use destination::{Refusal, may_reach};
 pub use dns::Dns;
 pub use known::{Known, ask_primary};
 pub use message::{Message, MessageBytes};
@@ -57,6 +60,7 @@ use runtime::Runtime;
 use runtime::tls::ClientTls;
 use sasl::Credentials;
 use settings::Network;
+use sts::Sts;
 
 /// A future of a port.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -73,6 +77,8 @@ pub struct Ports {
     /// TLS that checks certificates, for [`TlsPolicy::Verified`] and
     /// [`TlsPolicy::Implicit`]; without it they fail.
     pub verified: Option<ClientTls>,
+    /// The MTA-STS policies of domains; without, nobody has one.
+    pub sts: Option<Sts>,
     /// How to go about it.
     pub options: Arc<Options>,
 }
@@ -126,6 +132,8 @@ pub struct Target {
     pub tls: TlsPolicy,
     /// Whom to log in as.
     pub credentials: Option<Credentials>,
+    /// Who demands it beside the operator.
+    pub demand: Option<Demand>,
 }
 
 /// A host that the operator named.

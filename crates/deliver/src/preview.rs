@@ -4,12 +4,13 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use envelope::Domain;
-use resolver::AddressAnswer;
+use envelope::{Domain, Envelope, ReversePath};
+use resolver::{AddressAnswer, Proved};
 
+use crate::demands::Demands;
 use crate::destination::{Refusal, check_not_ourselves, check_public};
 use crate::transport::{hosts_of, is_own_name};
-use crate::{Outcome, Patience, Ports};
+use crate::{Outcome, Patience, Ports, TlsPolicy};
 
 /// A host of a domain.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +21,8 @@ pub struct Hop {
     pub host: String,
     /// Its addresses, each with the reason why it is not used, if there is one.
     pub addresses: Vec<(IpAddr, Option<String>)>,
+    /// Who demands good TLS of it beside the operator: `the TLSA records of …`.
+    pub demanded_by: Option<String>,
     /// Why there are no addresses, or why the host is left out.
     pub unused: Option<String>,
 }
@@ -33,7 +36,11 @@ pub async fn preview(
     domain: &Domain,
     patience: Patience,
 ) -> Result<Vec<Hop>, Outcome> {
-    let mut found = hosts_of(ports, domain).await?;
+    let found = hosts_of(ports, domain).await?;
+    let envelope = Envelope::new(ReversePath::Null);
+    let tls = TlsPolicy::Opportunistic;
+    let demands = Demands::of(ports, domain, tls, &envelope, found.secure).await;
+    let mut found = found.answer;
     found.sort_by(|one, other| (one.preference, &one.host).cmp(&(other.preference, &other.host)));
     let mut hops = Vec::with_capacity(found.len());
     let mut ours: Option<u16> = None;
@@ -42,11 +49,16 @@ pub async fn preview(
             preference: mx.preference,
             host: mx.host,
             addresses: Vec::new(),
+            demanded_by: None,
             unused: None,
         };
         match addresses(ports, domain, &hop.host).await {
             Ok(all) => {
-                for ip in all {
+                match demands.of_host(&hop.host, all.secure).await {
+                    Ok(of) => hop.demanded_by = of.demand.map(|demand| demand.by),
+                    Err(outcome) => hop.unused = Some(outcome.reply().text()),
+                }
+                for ip in all.answer {
                     let address = SocketAddr::new(ip, ports.options.port);
                     let checked = match patience {
                         Patience::Usual => check_public(&ports.options, address),
@@ -76,13 +88,24 @@ pub async fn preview(
     Ok(hops)
 }
 
-async fn addresses(ports: &Ports, domain: &Domain, host: &str) -> Result<Vec<IpAddr>, String> {
+async fn addresses(
+    ports: &Ports,
+    domain: &Domain,
+    host: &str,
+) -> Result<Proved<Vec<IpAddr>>, String> {
     if let Some(ip) = domain.literal_ip() {
-        return Ok(vec![ip]);
+        return Ok(Proved {
+            answer: vec![ip],
+            secure: false,
+        });
     }
-    match ports.dns.addresses(host).await {
-        Ok(AddressAnswer::Addresses(addresses)) => Ok(addresses),
-        Ok(AddressAnswer::None | AddressAnswer::NxDomain) => Err("it has no address".to_owned()),
-        Err(error) => Err(error.to_string()),
+    let found = ports.dns.proved_addresses(host).await;
+    let found = found.map_err(|error| error.to_string())?;
+    match found.answer {
+        AddressAnswer::Addresses(answer) => Ok(Proved {
+            answer,
+            secure: found.secure,
+        }),
+        AddressAnswer::None | AddressAnswer::NxDomain => Err("it has no address".to_owned()),
     }
 }

@@ -197,7 +197,7 @@ impl<'m> Attempt<'m> {
                 Err(Broken::Ourselves) => return Next::Ourselves,
                 Err(broken) => {
                     debug!(host = %target.host, address = %target.address, %broken, "not delivered");
-                    self.note(self.failure_to_open(&broken, &target.host));
+                    self.note(self.failure_to_open(&broken, target));
                     return Next::Another;
                 }
             };
@@ -246,11 +246,21 @@ impl<'m> Attempt<'m> {
 
     /// Without TLS at all there is no REQUIRETLS: that is final. A certificate that
     /// is not good may be put right.
-    fn failure_to_open(&self, broken: &Broken, host: &str) -> Outcome {
+    fn failure_to_open(&self, broken: &Broken, target: &Target) -> Outcome {
+        let host = &target.host;
+        let about_tls = matches!(
+            broken,
+            Broken::Handshake(_) | Broken::NoRoots | Broken::Failure(Failure::NoStartTls)
+        );
         match broken {
             Broken::Failure(Failure::NoStartTls) if self.envelope.tls == TlsWish::Required => {
                 let text = format!("{host} does not offer TLS, which the sender demands");
                 Outcome::permanent(550, (5, 7, 30), &text)
+            }
+            _ if about_tls && target.demand.is_some() => {
+                let by = target.demand.as_ref().map_or("", |demand| &demand.by);
+                let text = format!("{host}: {broken}; not sent, because {by} demand good TLS");
+                Outcome::temporary((4, 7, 5), &text)
             }
             _ => failure_of(broken, host),
         }

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod demands;
 mod hosts;
 mod sessions;
 mod wishes;
@@ -13,11 +14,12 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use envelope::{Address, Domain, Envelope, Recipient, ReversePath};
-use resolver::{AddressAnswer, Mx, MxAnswer, TemporaryError};
+use resolver::{AddressAnswer, Mx, MxAnswer, Proved, TemporaryError};
 use runtime::net::{Conn, Listener};
 use runtime::tls::{ClientTls, ServerTls};
 use runtime::{Runtime, Task};
 use settings::Network;
+use tls_policy::Tlsa;
 
 use crate::*;
 
@@ -113,6 +115,9 @@ async fn play(mut conn: Conn, script: Script, log: &Mutex<Vec<String>>, tls: Opt
 struct Names {
     mx: HashMap<&'static str, MxAnswer>,
     addresses: HashMap<&'static str, Vec<IpAddr>>,
+    /// DNSSEC proves all of it.
+    secure: bool,
+    tlsa: HashMap<&'static str, Result<Vec<Tlsa>, &'static str>>,
 }
 
 impl Names {
@@ -160,6 +165,41 @@ impl Dns for Names {
         };
         Box::pin(std::future::ready(Ok(answer)))
     }
+
+    fn proved_mx<'a>(
+        &'a self,
+        domain: &'a Domain,
+    ) -> BoxFuture<'a, Result<Proved<MxAnswer>, TemporaryError>> {
+        Box::pin(async {
+            let answer = self.mx(domain).await?;
+            let secure = self.secure;
+            Ok(Proved { answer, secure })
+        })
+    }
+
+    fn proved_addresses<'a>(
+        &'a self,
+        host: &'a str,
+    ) -> BoxFuture<'a, Result<Proved<AddressAnswer>, TemporaryError>> {
+        Box::pin(async {
+            let answer = self.addresses(host).await?;
+            let secure = self.secure;
+            Ok(Proved { answer, secure })
+        })
+    }
+
+    fn tlsa<'a>(
+        &'a self,
+        _port: u16,
+        host: &'a str,
+    ) -> BoxFuture<'a, Result<Vec<Tlsa>, TemporaryError>> {
+        let found = self.tlsa.get(host).cloned().unwrap_or(Ok(Vec::new()));
+        let found = found.map_err(|reason| TemporaryError {
+            name: host.to_owned(),
+            reason: reason.to_owned(),
+        });
+        Box::pin(std::future::ready(found))
+    }
 }
 
 fn options() -> Options {
@@ -185,6 +225,7 @@ fn ports(runtime: &Runtime, names: Names, options: Options) -> Ports {
         dns: Arc::new(names),
         opportunistic: ClientTls::opportunistic().unwrap(),
         verified: None,
+        sts: None,
         options: Arc::new(options),
     }
 }
@@ -212,6 +253,7 @@ fn target(server: &Server) -> Target {
         address: server.address,
         tls: TlsPolicy::Opportunistic,
         credentials: None,
+        demand: None,
     }
 }
 

@@ -6,10 +6,11 @@
 use std::net::{IpAddr, SocketAddr};
 
 use envelope::{Domain, Envelope};
-use resolver::{AddressAnswer, Mx, MxAnswer};
+use resolver::{AddressAnswer, Mx, MxAnswer, Proved};
 use runtime::Runtime;
 use smtp_proto::client::Protocol;
 
+use crate::demands::{Demands, OfHost};
 use crate::destination::{Refusal, check_not_ourselves, check_public};
 use crate::limits::{ADDRESSES_MAX, ADDRESSES_PER_HOST_MAX, MX_MAX};
 use crate::smtp::{Attempt, Next};
@@ -27,8 +28,8 @@ pub async fn deliver_to_domain(
     if attempt.probe().await {
         match hosts_of(ports, domain).await {
             Ok(hosts) => {
-                let to = (domain, tls);
-                Box::pin(try_hosts(ports, to, &hosts, &mut attempt)).await;
+                let demands = Demands::of(ports, domain, tls, envelope, hosts.secure).await;
+                Box::pin(try_hosts(ports, &demands, &hosts.answer, &mut attempt)).await;
             }
             Err(failure) => attempt.note(failure),
         }
@@ -52,8 +53,8 @@ pub async fn deliver_to_primary(
     if attempt.probe().await {
         match hosts_of(ports, domain).await {
             Ok(hosts) => {
-                let to = (domain, tls);
-                Box::pin(try_primary(ports, to, &hosts, &mut attempt)).await;
+                let demands = Demands::of(ports, domain, tls, envelope, hosts.secure).await;
+                Box::pin(try_primary(ports, &demands, &hosts.answer, &mut attempt)).await;
             }
             Err(failure) => attempt.note(failure),
         }
@@ -128,6 +129,7 @@ async fn try_route(
             address: SocketAddr::new(ip, route.port),
             tls: route.tls,
             credentials: route.credentials.clone(),
+            demand: None,
         };
         let next = match check_not_ourselves(&ports.options, target.address) {
             Ok(()) => attempt.try_address(ports, &target, route.protocol).await,
@@ -145,43 +147,47 @@ async fn try_route(
     Next::Another
 }
 
-/// A domain's hosts, best first.
-pub(crate) async fn hosts_of(ports: &Ports, domain: &Domain) -> Result<Vec<Mx>, Outcome> {
-    let itself = || {
-        vec![Mx {
+/// A domain's hosts, best first, and whether DNSSEC proves them.
+pub(crate) async fn hosts_of(ports: &Ports, domain: &Domain) -> Result<Proved<Vec<Mx>>, Outcome> {
+    let itself = || Proved {
+        answer: vec![Mx {
             preference: 0,
             host: domain.to_ascii(),
-        }]
+        }],
+        // Where it is proved that it has this address, it would be proved too that it
+        // has an MX: what is signed cannot lose one on the way.
+        secure: true,
     };
     if domain.literal_ip().is_some() {
         return Ok(itself());
     }
-    match ports.dns.mx(domain).await {
-        Ok(MxAnswer::Records(records)) => Ok(sorted(&ports.runtime, records)),
+    let found = ports.dns.proved_mx(domain).await;
+    let found = found.map_err(|error| Outcome::temporary((4, 4, 3), &error.to_string()))?;
+    match found.answer {
+        MxAnswer::Records(records) => Ok(Proved {
+            answer: sorted(&ports.runtime, records),
+            secure: found.secure,
+        }),
         // RFC 5321 §5.1: an implicit MX.
-        Ok(MxAnswer::NoMx) => Ok(itself()),
+        MxAnswer::NoMx => Ok(itself()),
         // RFC 7505 §4.2
-        Ok(MxAnswer::NullMx) => {
+        MxAnswer::NullMx => {
             let text = format!("{domain} takes no mail (null MX)");
             Err(Outcome::permanent(556, (5, 1, 10), &text))
         }
-        Ok(MxAnswer::NxDomain) => {
+        MxAnswer::NxDomain => {
             let text = format!("the domain {domain} does not exist");
             Err(Outcome::permanent(550, (5, 1, 2), &text))
         }
-        Err(error) => Err(Outcome::temporary((4, 4, 3), &error.to_string())),
     }
 }
 
-async fn try_hosts(
-    ports: &Ports,
-    (domain, tls): (&Domain, TlsPolicy),
-    hosts: &[Mx],
-    attempt: &mut Attempt<'_>,
-) {
+async fn try_hosts(ports: &Ports, demands: &Demands<'_>, hosts: &[Mx], attempt: &mut Attempt<'_>) {
+    let domain = demands.domain();
     let mut left = ADDRESSES_MAX;
     for mx in hosts {
-        for ip in addresses_of(ports, domain, mx, attempt).await {
+        let host = usable_host(ports, demands, mx, attempt).await;
+        for ip in host.addresses {
             if left == 0 {
                 return;
             }
@@ -189,12 +195,7 @@ async fn try_hosts(
             let next = match check_public(&ports.options, address) {
                 Ok(()) => {
                     left -= 1;
-                    let target = Target {
-                        host: mx.host.clone(),
-                        address,
-                        tls,
-                        credentials: None,
-                    };
+                    let target = host.of.target(&mx.host, address);
                     attempt.try_address(ports, &target, Protocol::Smtp).await
                 }
                 Err(Refusal::Ourselves) => Next::Ourselves,
@@ -222,25 +223,22 @@ async fn try_hosts(
 /// Those hosts that are better than we are, best first.
 async fn try_primary(
     ports: &Ports,
-    (domain, tls): (&Domain, TlsPolicy),
+    demands: &Demands<'_>,
     hosts: &[Mx],
     attempt: &mut Attempt<'_>,
 ) {
+    let domain = demands.domain();
     let mut left = ADDRESSES_MAX;
     for equals in hosts.chunk_by(|one, other| one.preference == other.preference) {
         let mut targets = Vec::new();
         let mut ours = false;
         for mx in equals {
             ours |= is_own_name(ports, &mx.host);
-            for ip in addresses_of(ports, domain, mx, attempt).await {
+            let host = usable_host(ports, demands, mx, attempt).await;
+            for ip in host.addresses {
                 let address = SocketAddr::new(ip, ports.options.port);
                 ours |= check_not_ourselves(&ports.options, address).is_err();
-                targets.push(Target {
-                    host: mx.host.clone(),
-                    address,
-                    tls,
-                    credentials: None,
-                });
+                targets.push(host.of.target(&mx.host, address));
             }
         }
         // RFC 5321 §5.1 (MUST): what is as good as ourselves, or worse, is left out.
@@ -265,6 +263,29 @@ async fn try_primary(
     attempt.note_unless_failed(no_primary(domain));
 }
 
+/// A host of a domain; without addresses where it is not to be used.
+struct Host {
+    addresses: Vec<IpAddr>,
+    of: OfHost,
+}
+
+async fn usable_host(
+    ports: &Ports,
+    demands: &Demands<'_>,
+    mx: &Mx,
+    attempt: &mut Attempt<'_>,
+) -> Host {
+    let addresses = addresses_of(ports, demands.domain(), mx, attempt).await;
+    let (addresses, of) = match demands.of_host(&mx.host, addresses.secure).await {
+        Ok(of) => (addresses.answer, of),
+        Err(refusal) => {
+            attempt.note(refusal);
+            (Vec::new(), OfHost::unused())
+        }
+    };
+    Host { addresses, of }
+}
+
 fn no_primary(domain: &Domain) -> Outcome {
     let text = format!("{domain} has no mail server that is better than this one");
     Outcome::temporary((4, 4, 4), &text)
@@ -280,20 +301,30 @@ async fn addresses_of(
     domain: &Domain,
     mx: &Mx,
     attempt: &mut Attempt<'_>,
-) -> Vec<IpAddr> {
+) -> Proved<Vec<IpAddr>> {
+    let unproved = |answer| Proved {
+        answer,
+        secure: false,
+    };
     if let Some(ip) = domain.literal_ip() {
-        return vec![ip];
+        return unproved(vec![ip]);
     }
-    match ports.dns.addresses(&mx.host).await {
-        Ok(AddressAnswer::Addresses(addresses)) => in_order(&ports.runtime, addresses),
-        Ok(AddressAnswer::None | AddressAnswer::NxDomain) => {
-            let text = format!("{}, a host of {domain}, has no address", mx.host);
-            attempt.note(Outcome::permanent(550, (5, 4, 4), &text));
-            Vec::new()
-        }
+    let found = match ports.dns.proved_addresses(&mx.host).await {
+        Ok(found) => found,
         Err(error) => {
             attempt.note(Outcome::temporary((4, 4, 3), &error.to_string()));
-            Vec::new()
+            return unproved(Vec::new());
+        }
+    };
+    match found.answer {
+        AddressAnswer::Addresses(addresses) => Proved {
+            answer: in_order(&ports.runtime, addresses),
+            secure: found.secure,
+        },
+        AddressAnswer::None | AddressAnswer::NxDomain => {
+            let text = format!("{}, a host of {domain}, has no address", mx.host);
+            attempt.note(Outcome::permanent(550, (5, 4, 4), &text));
+            unproved(Vec::new())
         }
     }
 }

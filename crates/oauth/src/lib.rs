@@ -22,7 +22,7 @@
 #![forbid(unsafe_code)]
 
 mod claims;
-mod https;
+mod discovery;
 mod jwks;
 mod jwt;
 mod keeper;

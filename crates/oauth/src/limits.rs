@@ -11,14 +11,8 @@ pub const KEYS_MAX: usize = 64;
 /// Bytes of an RSA modulus: 8,192 bits.
 pub const MODULUS_BYTES_MAX: usize = 1_024;
 
-/// How long asking the issuer for both documents may take.
-pub const FETCH_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// How long one attempt to connect may take.
-pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(4);
-
-/// Addresses of the issuer's that are tried.
-pub const ADDRESSES_MAX: usize = 4;
+/// How long asking the issuer for one of its two documents may take.
+pub const FETCH_TIMEOUT: Duration = Duration::from_secs(6);
 
 /// The pause after keys were fetched before a token with an unknown key makes us ask again.
 pub const REFRESH_PAUSE: Duration = Duration::from_secs(60);

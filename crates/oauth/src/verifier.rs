@@ -1,12 +1,13 @@
 //! The verifier: from a token's text to the name that the issuer vouches for.
 
 use crate::claims;
-use crate::https::{Discovery, Https};
+use crate::discovery::Discovery;
 use crate::jwks::KeySet;
 use crate::jwt::Token;
 use crate::keeper::{Keeper, Source};
 use crate::limits::DOCUMENT_BYTES_MAX;
 use directory::{BoxFuture, TokenRefusal, Tokens};
+use https::Https;
 use resolver::Resolver;
 use runtime::Runtime;
 use runtime::tls::ClientTls;
@@ -105,13 +106,13 @@ impl Verifier {
             Keys::Issuer(resolver) => Box::new(Discovery {
                 issuer: issuer.issuer.clone(),
                 configuration: configuration.clone(),
-                https: Https {
-                    resolver: Resolver::clone(resolver),
-                    tls: ClientTls::verifying_by_system()
+                https: Https::new(
+                    Resolver::clone(resolver),
+                    ClientTls::verifying_by_system()
                         .map_err(|error| SetupError::Tls(error.to_string()))?
                         .ok_or(SetupError::NoRoots)?,
-                    runtime: runtime.clone(),
-                },
+                    runtime.clone(),
+                ),
             }),
         };
         Ok(Self::with_source(issuer, configuration, source, runtime))

@@ -26,7 +26,6 @@ use certs::Certificates;
 use dispatch::{TurnedSites, Turning};
 use intake::Intake;
 use observe::Metrics;
-use resolver::Resolver;
 use runtime::net::UnixListener;
 use runtime::process::{self, Signal, Signals};
 use runtime::{Runtime, Task};
@@ -231,10 +230,8 @@ impl System {
         let asking = (!authorities.as_os_str().is_empty())
             .then(|| self.certificates.server_tls_asking(authorities))
             .transpose()?;
-        let dns =
-            Resolver::new(&settings.resolver.servers).context("cannot set up name look-ups")?;
-        let (hostname, runtime) = (&self.hostname, &self.runtime);
-        let ports = outgoing::deliver_ports(settings, hostname, runtime, dns.clone())?;
+        let dns = outgoing::resolver(settings, &self.runtime)?;
+        let ports = outgoing::deliver_ports(settings, &self.hostname, &self.store, dns.clone())?;
         let turned = TurnedSites::default();
         let (queue, rules) = (self.store.queue.clone(), self.store.rules.clone());
         let turning = Turning::new(ports.clone(), queue, turned.clone());

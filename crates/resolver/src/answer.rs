@@ -13,6 +13,15 @@ pub struct Mx {
     pub host: String,
 }
 
+/// An answer, and whether its signatures lead to a trust anchor (RFC 4035 §4.3: *secure*).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Proved<T> {
+    /// What was answered.
+    pub answer: T,
+    /// True when DNSSEC proves it.
+    pub secure: bool,
+}
+
 /// What MX a domain has.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MxAnswer {

@@ -8,6 +8,10 @@ pub const MX_MAX: usize = 32;
 pub const ADDRESSES_MAX: usize = 16;
 /// Reverse names that are used of an answer.
 pub const NAMES_MAX: usize = 16;
+/// Strings that are used of an answer with TXT records.
+pub const TEXTS_MAX: usize = 64;
+/// How long it is believed that the servers hand signatures on, or do not.
+pub(crate) const SIGNATURES_FOR: Duration = Duration::from_secs(3600);
 /// One server has this long for one question; RFC 5321 leaves minutes, a queue wants seconds.
 pub(crate) const QUESTION_TIMEOUT: Duration = Duration::from_secs(5);
 /// Questions again after the first went unanswered.

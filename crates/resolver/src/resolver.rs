@@ -1,6 +1,7 @@
 //! Questions and what their answers mean: RFC 5321 §5.1, RFC 7505, RFC 2308.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 
 use envelope::Domain;
 use hickory_resolver::TokioResolver;
@@ -10,15 +11,18 @@ use hickory_resolver::config::{
 use hickory_resolver::lookup::Lookup;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::{DnsError, NetError};
+use hickory_resolver::proto::dnssec::TrustAnchors;
 use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
+use runtime::Runtime;
 use thiserror::Error;
 
 use crate::answer::{AddressAnswer, Mx, MxAnswer, TemporaryError};
 use crate::limits::{
     ADDRESSES_MAX, CACHED_ANSWERS_MAX, CACHED_MAX, CACHED_NONE_MAX, MX_MAX, NAMES_MAX,
-    QUESTION_TIMEOUT, QUESTIONS_MAX, RETRIES,
+    QUESTION_TIMEOUT, QUESTIONS_MAX, RETRIES, TEXTS_MAX,
 };
+use crate::proving::{Dnssec, Proving};
 
 /// The resolver cannot be set up.
 #[derive(Debug, Error)]
@@ -26,6 +30,9 @@ pub enum SetupError {
     /// `/etc/resolv.conf` cannot be used.
     #[error("the system's resolver settings cannot be used ({0}): set resolver.servers")]
     System(String),
+    /// The file of trust anchors cannot be used.
+    #[error("{0} holds no usable trust anchors (DNSKEY records): {1}")]
+    Anchors(String, String),
     /// The library refuses the settings.
     #[error("the resolver cannot be set up: {0}")]
     Settings(String),
@@ -35,10 +42,12 @@ pub enum SetupError {
 #[derive(Clone)]
 pub struct Resolver {
     inner: TokioResolver,
+    /// The same servers, with signatures.
+    pub(crate) proving: Option<Arc<Proving>>,
 }
 
 /// What a question brought, when it brought something certain.
-enum Found {
+pub(crate) enum Found {
     Records(Lookup),
     Nothing,
     NxDomain,
@@ -50,22 +59,31 @@ impl Resolver {
     /// # Errors
     /// The system's settings cannot be read.
     pub fn new(servers: &[SocketAddr]) -> Result<Self, SetupError> {
-        let provider = TokioRuntimeProvider::default();
-        let mut builder = if servers.is_empty() {
-            TokioResolver::builder(provider).map_err(|e| SetupError::System(e.to_string()))?
-        } else {
-            let servers = servers.iter().copied().map(server).collect();
-            let config = ResolverConfig::from_name_servers(servers);
-            let mut builder = TokioResolver::builder_with_config(config, provider);
-            // Whoever names servers wants their answers, not those of a file.
-            builder.options_mut().use_hosts_file = ResolveHosts::Never;
-            builder
+        let inner = asking(servers, None)?;
+        Ok(Self {
+            inner,
+            proving: None,
+        })
+    }
+
+    /// The same that looks at signatures too, for what asks for proof. Reads a file.
+    ///
+    /// # Errors
+    /// As [`Resolver::new`], or the trust anchors cannot be read.
+    pub fn proving(
+        servers: &[SocketAddr],
+        dnssec: &Dnssec,
+        runtime: &Runtime,
+    ) -> Result<Self, SetupError> {
+        let proving = match dnssec {
+            Dnssec::Off => None,
+            Dnssec::WhereHandedOn => Some(Proving::new(servers, None, runtime.clone())?),
+            Dnssec::On(anchors) => Some(Proving::new(servers, Some(anchors), runtime.clone())?),
         };
-        set_options(builder.options_mut());
-        let inner = builder
-            .build()
-            .map_err(|e| SetupError::Settings(e.to_string()))?;
-        Ok(Self { inner })
+        Ok(Self {
+            inner: asking(servers, None)?,
+            proving: proving.map(Arc::new),
+        })
     }
 
     /// The MX of a domain. CNAMEs are followed.
@@ -76,11 +94,8 @@ impl Resolver {
     /// # Cancel safety
     /// Dropping the future drops the question.
     pub async fn mx(&self, domain: &Domain) -> Result<MxAnswer, TemporaryError> {
-        match self.ask(&domain.to_ascii(), RecordType::MX).await? {
-            Found::Records(lookup) => Ok(mx_of(&lookup)),
-            Found::Nothing => Ok(MxAnswer::NoMx),
-            Found::NxDomain => Ok(MxAnswer::NxDomain),
-        }
+        let found = self.ask(&domain.to_ascii(), RecordType::MX).await?;
+        Ok(mx_answer(&found))
     }
 
     /// The addresses of a host, of both families.
@@ -96,28 +111,29 @@ impl Resolver {
             self.ask(host, RecordType::AAAA),
             self.ask(host, RecordType::A)
         );
-        let mut addresses = Vec::new();
-        let mut exists = false;
-        for found in [&v6, &v4] {
-            if let Ok(Found::Records(lookup)) = found {
-                let ips = lookup
-                    .answers()
-                    .iter()
-                    .filter_map(|record| record.data.ip_addr());
-                addresses.extend(ips.take(ADDRESSES_MAX));
-            }
-            exists |= !matches!(found, Ok(Found::NxDomain));
-        }
-        if !addresses.is_empty() {
-            return Ok(AddressAnswer::Addresses(addresses));
-        }
-        v6?;
-        v4?;
-        Ok(if exists {
-            AddressAnswer::None
-        } else {
-            AddressAnswer::NxDomain
-        })
+        address_answer(v6, v4)
+    }
+
+    /// The TXT records of a name, each with its strings put together; none when there
+    /// is none.
+    ///
+    /// # Errors
+    /// Nothing is known now.
+    ///
+    /// # Cancel safety
+    /// Dropping the future drops the question.
+    pub async fn texts(&self, name: &str) -> Result<Vec<Vec<u8>>, TemporaryError> {
+        let Found::Records(lookup) = self.ask(name, RecordType::TXT).await? else {
+            return Ok(Vec::new());
+        };
+        let texts = lookup
+            .answers()
+            .iter()
+            .filter_map(|record| match &record.data {
+                RData::TXT(text) => Some(text.txt_data.concat()),
+                _ => None,
+            });
+        Ok(texts.take(TEXTS_MAX).collect())
     }
 
     /// A name's IPv4 addresses; none when there is none. For lists that answer so (RFC 5782).
@@ -164,30 +180,104 @@ impl Resolver {
     }
 
     async fn ask(&self, name: &str, record: RecordType) -> Result<Found, TemporaryError> {
-        let temporary = |reason: String| TemporaryError {
-            name: name.to_owned(),
-            reason,
-        };
-        // A name that DNS cannot hold does not exist in it.
-        let Ok(mut wanted) = Name::from_ascii(name) else {
-            return Ok(Found::NxDomain);
-        };
-        // Never completed with the search list: `mx.example` is not `mx.example.our.domain`.
-        wanted.set_fqdn(true);
-        match self.inner.lookup(wanted, record).await {
-            Ok(lookup) => Ok(Found::Records(lookup)),
-            Err(NetError::Dns(DnsError::NoRecordsFound(none))) => match none.response_code {
-                ResponseCode::NXDomain => Ok(Found::NxDomain),
-                // A server that points elsewhere instead of asking there knows nothing.
-                ResponseCode::NoError if none.ns.is_some() && none.soa.is_none() => Err(temporary(
-                    "the name server does not resolve names for us".into(),
-                )),
-                ResponseCode::NoError => Ok(Found::Nothing),
-                other => Err(temporary(other.to_string())),
-            },
-            Err(error) => Err(temporary(error.to_string())),
-        }
+        ask(&self.inner, name, record).await
     }
+}
+
+/// Asks one question.
+pub(crate) async fn ask(
+    resolver: &TokioResolver,
+    name: &str,
+    record: RecordType,
+) -> Result<Found, TemporaryError> {
+    let temporary = |reason: String| TemporaryError {
+        name: name.to_owned(),
+        reason,
+    };
+    // A name that DNS cannot hold does not exist in it.
+    let Ok(mut wanted) = Name::from_ascii(name) else {
+        return Ok(Found::NxDomain);
+    };
+    // Never completed with the search list: `mx.example` is not `mx.example.our.domain`.
+    wanted.set_fqdn(true);
+    match resolver.lookup(wanted, record).await {
+        Ok(lookup) => Ok(Found::Records(lookup)),
+        Err(NetError::Dns(DnsError::NoRecordsFound(none))) => match none.response_code {
+            ResponseCode::NXDomain => Ok(Found::NxDomain),
+            // A server that points elsewhere instead of asking there knows nothing.
+            ResponseCode::NoError if none.ns.is_some() && none.soa.is_none() => Err(temporary(
+                "the name server does not resolve names for us".into(),
+            )),
+            ResponseCode::NoError => Ok(Found::Nothing),
+            other => Err(temporary(other.to_string())),
+        },
+        Err(NetError::Dns(DnsError::DnssecBogus)) => {
+            Err(temporary("its DNSSEC signatures are not good".into()))
+        }
+        Err(error) => Err(temporary(error.to_string())),
+    }
+}
+
+pub(crate) fn mx_answer(found: &Found) -> MxAnswer {
+    match found {
+        Found::Records(lookup) => mx_of(lookup),
+        Found::Nothing => MxAnswer::NoMx,
+        Found::NxDomain => MxAnswer::NxDomain,
+    }
+}
+
+pub(crate) fn address_answer(
+    v6: Result<Found, TemporaryError>,
+    v4: Result<Found, TemporaryError>,
+) -> Result<AddressAnswer, TemporaryError> {
+    let mut addresses = Vec::new();
+    let mut exists = false;
+    for found in [&v6, &v4] {
+        if let Ok(Found::Records(lookup)) = found {
+            let ips = lookup
+                .answers()
+                .iter()
+                .filter_map(|record| record.data.ip_addr());
+            addresses.extend(ips.take(ADDRESSES_MAX));
+        }
+        exists |= !matches!(found, Ok(Found::NxDomain));
+    }
+    if !addresses.is_empty() {
+        return Ok(AddressAnswer::Addresses(addresses));
+    }
+    v6?;
+    v4?;
+    Ok(if exists {
+        AddressAnswer::None
+    } else {
+        AddressAnswer::NxDomain
+    })
+}
+
+/// What asks `servers`, or the system's; with trust anchors it validates.
+pub(crate) fn asking(
+    servers: &[SocketAddr],
+    anchors: Option<Arc<TrustAnchors>>,
+) -> Result<TokioResolver, SetupError> {
+    let provider = TokioRuntimeProvider::default();
+    let mut builder = if servers.is_empty() {
+        TokioResolver::builder(provider).map_err(|e| SetupError::System(e.to_string()))?
+    } else {
+        let servers = servers.iter().copied().map(server).collect();
+        let config = ResolverConfig::from_name_servers(servers);
+        let mut builder = TokioResolver::builder_with_config(config, provider);
+        // Whoever names servers wants their answers, not those of a file.
+        builder.options_mut().use_hosts_file = ResolveHosts::Never;
+        builder
+    };
+    set_options(builder.options_mut());
+    if let Some(anchors) = anchors {
+        builder.options_mut().validate = true;
+        builder = builder.with_trust_anchor(anchors);
+    }
+    builder
+        .build()
+        .map_err(|e| SetupError::Settings(e.to_string()))
 }
 
 impl std::fmt::Debug for Resolver {

@@ -16,6 +16,7 @@
 //! every future that is documented as cancel safe may be dropped at any await without losing bytes.
 
 mod clock;
+mod dane;
 mod limits;
 pub mod net;
 pub mod process;

@@ -11,8 +11,10 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::{ResolvesServerCert, WebPkiClientVerifier};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme};
 use sasl::{Binding, BindingKind};
+use tls_policy::Tlsa;
 use tokio_rustls::TlsStream;
 
+use crate::dane::Dane;
 use crate::limits;
 use crate::x509::mail_names;
 
@@ -123,6 +125,13 @@ impl ClientTls {
     pub fn opportunistic() -> Result<Self, rustls::Error> {
         let provider = provider();
         let verifier = Arc::new(AnyCertificate(provider.signature_verification_algorithms));
+        Self::checked_by(verifier, provider)
+    }
+
+    fn checked_by(
+        verifier: Arc<dyn ServerCertVerifier>,
+        provider: Arc<CryptoProvider>,
+    ) -> Result<Self, rustls::Error> {
         let config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()?
             .dangerous()
@@ -179,6 +188,17 @@ impl ClientTls {
             return Ok(None);
         }
         Self::verifying(roots).map(Some)
+    }
+
+    /// Takes only certificates that `records` are about (RFC 7672 §3.1): where those
+    /// name an issuer, the server's must name one of `names` too.
+    ///
+    /// # Errors
+    /// When the cryptographic library refuses its own defaults: a broken build.
+    pub fn by_dane(records: Vec<Tlsa>, names: &[String]) -> Result<Self, rustls::Error> {
+        let provider = provider();
+        let verifier = Arc::new(Dane::new(records, names, provider.clone()));
+        Self::checked_by(verifier, provider)
     }
 
     /// The same, and says what it speaks (RFC 7301). A server that speaks none of it
@@ -278,6 +298,15 @@ impl TlsInfo {
                 .map(|name| String::from_utf8_lossy(name).into_owned()),
             server_name,
         }
+    }
+}
+
+/// What is wrong with the certificate, if that is why a handshake failed.
+#[must_use]
+pub fn certificate_fault(error: &io::Error) -> Option<&rustls::CertificateError> {
+    match error.get_ref()?.downcast_ref::<rustls::Error>()? {
+        rustls::Error::InvalidCertificate(fault) => Some(fault),
+        _ => None,
     }
 }
 

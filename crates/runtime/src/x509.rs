@@ -1,5 +1,5 @@
 //! What certificates say: the hash that logins are bound to
-//! (`tls-server-end-point`, RFC 5929 §4.1), and whose mail addresses they name.
+//! (`tls-server-end-point`, RFC 5929 §4.1), their public key, and whose mail addresses they name.
 
 use sha2::{Digest as _, Sha256, Sha384, Sha512};
 use x509_parser::asn1_rs::Oid;
@@ -50,6 +50,12 @@ fn hashed(der: &[u8], named: &Oid<'_>) -> Option<Vec<u8>> {
     } else {
         None
     }
+}
+
+/// The DER of a certificate's SubjectPublicKeyInfo.
+pub(crate) fn public_key(der: &[u8]) -> Option<Vec<u8>> {
+    let (_, certificate) = X509Certificate::from_der(der).ok()?;
+    Some(certificate.public_key().raw.to_vec())
 }
 
 /// The mail addresses that a certificate names (RFC 5280 §4.2.1.6, rfc822Name), in

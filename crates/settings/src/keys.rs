@@ -152,6 +152,11 @@ keys! {
     resolver("resolver.") Resolver {
         /// Name servers to ask. Empty takes those of /etc/resolv.conf.
         servers: Vec<SocketAddr> = [], example ["127.0.0.53:53"];
+        /// Signatures of DNSSEC are checked for mail to elsewhere, where the name servers hand them on: TLSA records count (DANE), and
+        /// names whose signatures are not good get no mail.
+        dnssec: bool = true, example false;
+        /// A file of DNSKEY records to trust instead of the root's, for name servers of one's own. With it signatures are demanded.
+        trust_anchors: PathBuf = "", example "/etc/posthouse/trust-anchors";
     }
     /// Mail for elsewhere.
     outbound("outbound.") Outbound {
@@ -170,6 +175,8 @@ keys! {
         allow_networks: Vec<Network> = [], example ["10.0.0.0/8", "127.0.0.0/8"];
         /// The addresses to send from, at most one of each family. Empty leaves the choice to the system.
         source_addresses: Vec<IpAddr> = [], example ["192.0.2.25", "2001:db8::25"];
+        /// The MTA-STS policies of other domains are fetched and kept to.
+        mta_sts: bool = true, example false;
         /// Connections to other servers at once.
         connections: u64 = 100, example 500, from 1 to 10000;
     }

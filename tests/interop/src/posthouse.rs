@@ -194,6 +194,11 @@ impl Posthouse {
 
     /// Submits a message of Alice's by curl, over STARTTLS and with her password.
     pub fn submit(&self, world: &World, to: &[&str], message: &[u8]) -> Result<()> {
+        self.submit_as(world, "alice@demo.test", to, message)
+    }
+
+    /// The same of somebody else's.
+    pub fn submit_as(&self, world: &World, from: &str, to: &[&str], message: &[u8]) -> Result<()> {
         let file = world.dir().join("message.eml");
         std::fs::write(&file, message)?;
         let mut args: Vec<String> = ["--silent", "--show-error", "--insecure", "--ssl-reqd"]
@@ -203,9 +208,9 @@ impl Posthouse {
             "--url".into(),
             format!("smtp://{}/client.demo.test", self.addr(587)),
             "--user".into(),
-            format!("alice@demo.test:{PASSWORD}"),
+            format!("{from}:{PASSWORD}"),
             "--mail-from".into(),
-            "alice@demo.test".into(),
+            from.into(),
         ]);
         for to in to {
             args.extend(["--mail-rcpt".into(), (*to).into()]);

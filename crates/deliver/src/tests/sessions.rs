@@ -119,10 +119,11 @@ fn self_signed() -> ServerTls {
     self_signed_for("elsewhere.example").0
 }
 
-/// A server's TLS by a certificate for this name, and that certificate.
-pub(super) fn self_signed_for(
-    name: &str,
-) -> (ServerTls, rustls::pki_types::CertificateDer<'static>) {
+/// A server's TLS that shows this chain.
+pub(super) fn serving(
+    chain: Vec<rustls::pki_types::CertificateDer<'static>>,
+    key: &rcgen::KeyPair,
+) -> ServerTls {
     #[derive(Debug)]
     struct Always(Arc<rustls::sign::CertifiedKey>);
     impl rustls::server::ResolvesServerCert for Always {
@@ -133,15 +134,25 @@ pub(super) fn self_signed_for(
             Some(self.0.clone())
         }
     }
-    let made = rcgen::generate_simple_self_signed(vec![name.to_owned()]).unwrap();
-    let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+    let key = rustls::pki_types::PrivateKeyDer::try_from(key.serialize_der()).unwrap();
     let key = runtime::tls::provider()
         .key_provider
         .load_private_key(key)
         .unwrap();
-    let certified = rustls::sign::CertifiedKey::new(vec![made.cert.der().clone()], key);
-    let tls = ServerTls::new(Arc::new(Always(Arc::new(certified)))).unwrap();
-    (tls, made.cert.der().clone())
+    let certified = rustls::sign::CertifiedKey::new(chain, key);
+    ServerTls::new(Arc::new(Always(Arc::new(certified)))).unwrap()
+}
+
+/// A server's TLS by a certificate for a name that nobody has signed but itself, and it.
+pub(super) fn self_signed_for(
+    name: &str,
+) -> (ServerTls, rustls::pki_types::CertificateDer<'static>) {
+    let made = rcgen::generate_simple_self_signed(vec![name.to_owned()]).unwrap();
+    let certificate = made.cert.der().clone();
+    (
+        serving(vec![certificate.clone()], &made.signing_key),
+        certificate,
+    )
 }
 
 #[tokio::test]
@@ -198,6 +209,7 @@ async fn threat_06_a_reply_that_drips_runs_into_the_time_out() {
     let ports = ports(&runtime, Names::default(), options);
     let to = envelope(&["b@x.example"]);
     let target = Target {
+        demand: None,
         host: "mx.example".into(),
         address,
         tls: TlsPolicy::Never,

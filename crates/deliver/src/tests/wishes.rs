@@ -11,7 +11,7 @@ fn demanding() -> Envelope {
 }
 
 /// A server with TLS; what it offers behind it.
-fn encrypted(offer: &'static str) -> Script {
+pub(super) fn encrypted(offer: &'static str) -> Script {
     vec![
         HELLO,
         ("EHLO", "250-mx\r\n250 STARTTLS\r\n"),

@@ -9,7 +9,6 @@ use directory::{Identity, Target};
 use envelope::{Address, ForwardPath, ReversePath};
 use policy::rules::{self, Asked, Origin};
 use policy::{Decision, Policy, Role, Session};
-use resolver::Resolver;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use settings::OutboundMode;
@@ -347,9 +346,9 @@ impl Told<'_> {
         let (store, domain) = (self.store, address.domain());
         let settings = &store.settings;
         let wrong = |error: anyhow::Error| failed(format!("{error:#}"));
-        let dns = Resolver::new(&settings.resolver.servers).map_err(failed)?;
+        let dns = outgoing::resolver(settings, &store.runtime).map_err(wrong)?;
         let hostname = place::hostname(settings);
-        let ports = outgoing::deliver_ports(settings, &hostname, &store.runtime, dns);
+        let ports = outgoing::deliver_ports(settings, &hostname, store, dns);
         let ports = ports.map_err(wrong)?;
         let tls = tls_said(TlsPolicy::Opportunistic);
         self.say(
@@ -366,11 +365,14 @@ impl Told<'_> {
                     });
                     let addresses: Vec<String> = addresses.collect();
                     let note = hop.unused.as_ref().map(|why| format!("; left out: {why}"));
+                    let demand = hop.demanded_by.as_ref();
+                    let demand = demand.map(|by| format!("; good TLS or nothing, by {by}"));
                     let text = format!(
-                        "{} {} {}{}",
+                        "{} {} {}{}{}",
                         hop.preference,
                         hop.host,
                         addresses.join(" "),
+                        demand.unwrap_or_default(),
                         note.unwrap_or_default()
                     );
                     self.say("mx", text);
@@ -378,6 +380,7 @@ impl Told<'_> {
                         "preference": hop.preference,
                         "host": hop.host,
                         "addresses": addresses,
+                        "tls_demanded_by": hop.demanded_by,
                         "left_out": hop.unused,
                     }));
                 }

@@ -7,11 +7,12 @@ use anyhow::{Context as _, bail};
 use dispatch::{Dispatcher, Local, Outbound, Routes, SmartHost, SmtpTransport, TurnedSites};
 use observe::Metrics;
 use queue_model::Schedule;
-use resolver::Resolver;
+use resolver::{Dnssec, Resolver};
 use runtime::tls::ClientTls;
 use runtime::{Runtime, Task};
 use sasl::{Credentials, Secret};
 use settings::{OutboundMode, Settings};
+use sts::{Internet, Sts};
 
 use crate::bind::RoutesByRules;
 use crate::store::Store;
@@ -112,9 +113,10 @@ pub(crate) fn smart_host(outbound: &settings::Outbound) -> anyhow::Result<Option
 pub(crate) fn deliver_ports(
     settings: &Settings,
     hostname: &str,
-    runtime: &Runtime,
+    store: &Store,
     dns: Resolver,
 ) -> anyhow::Result<deliver::Ports> {
+    let runtime = &store.runtime;
     let outbound = &settings.outbound;
     let mut options = deliver::Options::new(hostname);
     options.port = u16::try_from(outbound.port).unwrap_or(options.port);
@@ -131,11 +133,34 @@ pub(crate) fn deliver_ports(
         .flatten()
         .copied()
         .collect();
+    let options = Arc::new(options);
+    let verified = ClientTls::verifying_by_system()?;
+    let sts = outbound.mta_sts.then(|| {
+        let reachable = Arc::clone(&options);
+        let may = move |ip| deliver::may_reach(&reachable, ip);
+        let source = Internet::new(dns.clone(), verified.clone(), runtime.clone(), may);
+        Sts::new(store.engine.clone(), runtime.clone(), Arc::new(source))
+    });
     Ok(deliver::Ports {
         runtime: runtime.clone(),
         dns: Arc::new(dns),
         opportunistic: ClientTls::opportunistic()?,
-        verified: ClientTls::verifying_by_system()?,
-        options: Arc::new(options),
+        verified,
+        sts,
+        options,
     })
+}
+
+/// Whoever asks for names, with proof where there is any.
+pub(crate) fn resolver(settings: &Settings, runtime: &Runtime) -> anyhow::Result<Resolver> {
+    let asked = &settings.resolver;
+    let dnssec = if !asked.dnssec {
+        Dnssec::Off
+    } else if asked.trust_anchors.as_os_str().is_empty() {
+        Dnssec::WhereHandedOn
+    } else {
+        Dnssec::On(asked.trust_anchors.clone())
+    };
+    let resolver = Resolver::proving(&asked.servers, &dnssec, runtime);
+    resolver.context("cannot set up name look-ups")
 }

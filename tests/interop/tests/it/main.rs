@@ -30,4 +30,5 @@ mod sasl;
 mod sasl_table;
 mod send_as;
 mod sent;
+mod tls_policy;
 mod tokens;

@@ -251,6 +251,13 @@ fn system_key(key: Vec<u8>, value: &[u8]) -> Option<Report> {
             format!("whom an account has written to can't be read: {why}"),
             "the recipient counts as new once more",
         )
+    } else if key.starts_with(&sts::STS_PREFIX) {
+        let why = sts::check(value)?;
+        (
+            Checker::RecordReadable,
+            format!("a domain's MTA-STS policy can't be read: {why}"),
+            "it is fetched again before mail goes there",
+        )
     } else if key.starts_with(&mailstore::GROUP_TOLD_PREFIX) {
         let why = mailstore::check_group_told(&key, value)?;
         (

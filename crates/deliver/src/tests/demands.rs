@@ -1,0 +1,316 @@
+//! What domains demand of the TLS of mail to them: DANE, MTA-STS, and REQUIRETLS over both.
+
+use super::sessions::{self_signed_for, serving};
+use super::wishes::encrypted;
+use super::*;
+use envelope::TlsWish;
+use rcgen::PublicKeyData as _;
+use rustls::pki_types::CertificateDer;
+use sha2::{Digest as _, Sha256};
+use sts::{BoxFuture as StsFuture, Source, Sts, Trouble};
+use tls_policy::Tlsa;
+
+const HOST: &str = "mx.example";
+const DOMAIN: &str = "x.example";
+
+/// What a domain publishes of MTA-STS.
+struct Published(&'static str);
+
+impl Source for Published {
+    fn texts<'a>(&'a self, _: &'a str) -> StsFuture<'a, Result<Vec<Vec<u8>>, TemporaryError>> {
+        let record = b"v=STSv1; id=7".to_vec();
+        Box::pin(std::future::ready(Ok(vec![record])))
+    }
+
+    fn document<'a>(&'a self, _: &'a str) -> StsFuture<'a, Result<Vec<u8>, Trouble>> {
+        Box::pin(std::future::ready(Ok(self.0.as_bytes().to_vec())))
+    }
+}
+
+struct Case {
+    script: Script,
+    tls: Option<ServerTls>,
+    names: Names,
+    roots: Vec<CertificateDer<'static>>,
+    sts: Option<&'static str>,
+    wish: TlsWish,
+    policy: TlsPolicy,
+}
+
+impl Case {
+    fn new(tls: ServerTls) -> Self {
+        let mut names = Names::default()
+            .with_mx(DOMAIN, &[(10, HOST)])
+            .with_address(HOST, "127.0.0.1");
+        names.secure = true;
+        Self {
+            script: encrypted("250 mx\r\n"),
+            tls: Some(tls),
+            names,
+            roots: Vec::new(),
+            sts: None,
+            wish: TlsWish::Usual,
+            policy: TlsPolicy::Opportunistic,
+        }
+    }
+
+    fn with_tlsa(mut self, records: Vec<Tlsa>) -> Self {
+        self.names.tlsa.insert(HOST, Ok(records));
+        self
+    }
+
+    /// Delivers; what the outcome was, in one line, and what the server heard.
+    async fn deliver(self) -> (String, Vec<String>) {
+        let runtime = Runtime::new();
+        let scripts = vec![self.script.clone(), self.script];
+        let server = Server::start_with(&runtime, local("127.0.0.1"), scripts, self.tls);
+        let mut options = options();
+        options.port = server.address.port();
+        let mut ports = ports(&runtime, self.names, options);
+        let mut roots = rustls::RootCertStore::empty();
+        for root in self.roots {
+            roots.add(root).unwrap();
+        }
+        if !roots.is_empty() {
+            ports.verified = Some(ClientTls::verifying(roots).unwrap());
+        }
+        ports.sts = self.sts.map(|text| {
+            let engine = Arc::new(engine::MemoryEngine::new(1));
+            Sts::new(engine, runtime.clone(), Arc::new(Published(text)))
+        });
+        let domain = Domain::parse(DOMAIN).unwrap();
+        let mut envelope = envelope(&["b@x.example"]);
+        envelope.tls = self.wish;
+        let report = deliver_to_domain(&ports, &domain, self.policy, &envelope, &message()).await;
+        let outcome = match &report.outcomes[0] {
+            Outcome::Delivered(_) if report.tls => "delivered by TLS".to_owned(),
+            Outcome::Delivered(_) => "delivered in the clear".to_owned(),
+            other => other.reply().to_line(),
+        };
+        (outcome, server.said())
+    }
+
+    async fn goes(self, how: &str) {
+        let (outcome, said) = self.deliver().await;
+        assert_eq!(outcome, how, "{said:?}");
+    }
+
+    /// Nothing of the message is said to anybody.
+    async fn waits(self, code: &str, why: &str) {
+        let (outcome, said) = self.deliver().await;
+        assert!(
+            outcome.starts_with(code) && outcome.contains(why),
+            "{outcome}"
+        );
+        assert!(
+            !said.iter().any(|line| line.starts_with("MAIL")),
+            "{said:?}"
+        );
+    }
+}
+
+fn own(selector: u8, data: &[u8]) -> Tlsa {
+    Tlsa {
+        usage: 3,
+        selector,
+        matching: 1,
+        data: Sha256::digest(data).to_vec(),
+    }
+}
+
+#[tokio::test]
+async fn rfc_7672_a_certificate_that_its_record_names_is_good_whatever_it_says() {
+    // Its name is another, and no authority knows it.
+    let (tls, certificate) = self_signed_for("elsewhere.example");
+    Case::new(tls)
+        .with_tlsa(vec![own(0, &certificate)])
+        .goes("delivered by TLS")
+        .await;
+    let made = rcgen::generate_simple_self_signed(vec!["a.example".to_owned()]).unwrap();
+    let key = made.signing_key.subject_public_key_info();
+    let tls = serving(vec![made.cert.der().clone()], &made.signing_key);
+    // One of several is enough: that is how keys are changed.
+    Case::new(tls)
+        .with_tlsa(vec![own(1, b"the next one"), own(1, &key)])
+        .goes("delivered by TLS")
+        .await;
+}
+
+#[tokio::test]
+async fn rfc_7672_another_certificate_or_none_gets_nothing_and_it_is_said_why() {
+    let (tls, certificate) = self_signed_for(HOST);
+    let mut case = Case::new(tls).with_tlsa(vec![own(0, b"another")]);
+    // Not even where an authority has signed it, or TLS failed there the day before.
+    case.roots = vec![certificate];
+    case.policy = TlsPolicy::Never;
+    case.waits("451 4.7.5", "the TLSA records of mx.example")
+        .await;
+    let (tls, certificate) = self_signed_for(HOST);
+    let mut case = Case::new(tls).with_tlsa(vec![own(0, &certificate)]);
+    case.script = willing();
+    case.waits("451 4.7.5", "the TLSA records of mx.example")
+        .await;
+}
+
+#[tokio::test]
+async fn rfc_7672_what_cannot_be_known_of_records_is_a_host_that_is_not_used() {
+    let (tls, _) = self_signed_for(HOST);
+    let mut case = Case::new(tls);
+    case.names.tlsa.insert(HOST, Err("SERVFAIL"));
+    case.waits("451 4.7.5", "whether mx.example has TLSA records")
+        .await;
+}
+
+#[tokio::test]
+async fn rfc_7672_records_that_nobody_can_use_demand_tls_and_no_more() {
+    let mut useless = own(0, b"x");
+    useless.usage = 1;
+    let (tls, _) = self_signed_for("elsewhere.example");
+    Case::new(tls)
+        .with_tlsa(vec![useless.clone()])
+        .goes("delivered by TLS")
+        .await;
+    let (tls, _) = self_signed_for(HOST);
+    let mut case = Case::new(tls).with_tlsa(vec![useless]);
+    case.script = willing();
+    case.waits("451 4.7.5", "the TLSA records").await;
+}
+
+#[tokio::test]
+async fn rfc_7672_names_that_are_not_proved_have_no_records() {
+    let (tls, _) = self_signed_for(HOST);
+    let mut case = Case::new(tls).with_tlsa(vec![own(0, b"another")]);
+    case.names.secure = false;
+    case.goes("delivered by TLS").await;
+}
+
+/// An authority of one's own, and what it signed for a name.
+fn signed_for(name: &str) -> (ServerTls, CertificateDer<'static>) {
+    let mut params = rcgen::CertificateParams::new(Vec::new()).unwrap();
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let key = rcgen::KeyPair::generate().unwrap();
+    let issuer = rcgen::CertifiedIssuer::self_signed(params, key).unwrap();
+    let params = rcgen::CertificateParams::new(vec![name.to_owned()]).unwrap();
+    let key = rcgen::KeyPair::generate().unwrap();
+    let leaf = params.signed_by(&key, &issuer).unwrap();
+    let authority = issuer.der().clone();
+    (
+        serving(vec![leaf.der().clone(), authority.clone()], &key),
+        authority,
+    )
+}
+
+#[tokio::test]
+async fn rfc_7672_an_issuer_that_a_record_names_vouches_for_the_hosts_or_the_domains_name() {
+    let of_issuer = |authority: &CertificateDer<'_>| Tlsa {
+        usage: 2,
+        ..own(0, authority)
+    };
+    for name in [HOST, DOMAIN] {
+        let (tls, authority) = signed_for(name);
+        Case::new(tls)
+            .with_tlsa(vec![of_issuer(&authority)])
+            .goes("delivered by TLS")
+            .await;
+    }
+    let (tls, authority) = signed_for("elsewhere.example");
+    Case::new(tls)
+        .with_tlsa(vec![of_issuer(&authority)])
+        .waits("451 4.7.5", "the TLSA records")
+        .await;
+    let (tls, _) = signed_for(HOST);
+    let (_, another) = signed_for(HOST);
+    Case::new(tls)
+        .with_tlsa(vec![of_issuer(&another)])
+        .waits("451 4.7.5", "the TLSA records")
+        .await;
+}
+
+const ENFORCE: &str = "version: STSv1\nmode: enforce\nmx: mx.example\nmax_age: 60\n";
+
+#[tokio::test]
+async fn rfc_8461_hosts_of_the_policy_show_good_certificates_or_get_nothing() {
+    let (tls, certificate) = self_signed_for(HOST);
+    let mut case = Case::new(tls);
+    case.sts = Some(ENFORCE);
+    case.roots = vec![certificate];
+    case.goes("delivered by TLS").await;
+    for (name, trusted) in [(HOST, false), ("elsewhere.example", true)] {
+        let (tls, certificate) = self_signed_for(name);
+        let (_, another) = self_signed_for(HOST);
+        let mut case = Case::new(tls);
+        case.sts = Some(ENFORCE);
+        case.roots = vec![if trusted { certificate } else { another }];
+        case.policy = TlsPolicy::Never;
+        case.waits("451 4.7.5", "the MTA-STS policy 7 of x.example")
+            .await;
+    }
+    let (tls, certificate) = self_signed_for(HOST);
+    let mut case = Case::new(tls);
+    case.sts = Some(ENFORCE);
+    case.roots = vec![certificate];
+    case.script = willing();
+    case.waits("451 4.7.5", "the MTA-STS policy").await;
+}
+
+#[tokio::test]
+async fn rfc_8461_a_host_that_the_policy_does_not_name_is_not_used_but_while_testing() {
+    let other = "version: STSv1\nmode: enforce\nmx: *.other.example\nmax_age: 60\n";
+    let (tls, certificate) = self_signed_for(HOST);
+    let mut case = Case::new(tls);
+    case.sts = Some(other);
+    case.roots = vec![certificate];
+    case.waits("451 4.7.0", "does not name it").await;
+    let (tls, _) = self_signed_for(HOST);
+    let mut case = Case::new(tls);
+    case.sts = Some("version: STSv1\nmode: testing\nmx: *.other.example\nmax_age: 60\n");
+    case.goes("delivered by TLS").await;
+}
+
+#[tokio::test]
+async fn rfc_8461_a_policy_never_stands_in_for_records_that_fail() {
+    let (tls, certificate) = self_signed_for(HOST);
+    let mut case = Case::new(tls).with_tlsa(vec![own(0, b"another")]);
+    case.sts = Some(ENFORCE);
+    case.roots = vec![certificate];
+    case.waits("451 4.7.5", "the TLSA records").await;
+}
+
+#[tokio::test]
+async fn rfc_8689_who_would_rather_have_it_arrive_is_not_held_up_by_policies() {
+    let (tls, _) = self_signed_for(HOST);
+    let mut case = Case::new(tls).with_tlsa(vec![own(0, b"another")]);
+    case.sts = Some(ENFORCE);
+    case.wish = TlsWish::NotNeeded;
+    case.goes("delivered by TLS").await;
+}
+
+#[tokio::test]
+async fn rfc_8689_4_2_1_requiretls_wants_a_host_that_is_proved() {
+    let required = |mut case: Case, roots: Vec<CertificateDer<'static>>| {
+        case.script = encrypted("250-mx\r\n250 REQUIRETLS\r\n");
+        case.roots = roots;
+        case.wish = TlsWish::Required;
+        case.policy = TlsPolicy::Verified;
+        case
+    };
+    // By DNSSEC, with and without records of its own.
+    let (tls, certificate) = self_signed_for(HOST);
+    required(Case::new(tls), vec![certificate])
+        .goes("delivered by TLS")
+        .await;
+    let (tls, certificate) = self_signed_for("elsewhere.example");
+    let case = Case::new(tls).with_tlsa(vec![own(0, &certificate)]);
+    required(case, vec![]).goes("delivered by TLS").await;
+    // By a policy.
+    let (tls, certificate) = self_signed_for(HOST);
+    let mut case = required(Case::new(tls), vec![certificate]);
+    case.names.secure = false;
+    case.sts = Some(ENFORCE);
+    case.goes("delivered by TLS").await;
+    // By nothing: the name may be anybody's.
+    let (tls, certificate) = self_signed_for(HOST);
+    let mut case = required(Case::new(tls), vec![certificate]);
+    case.names.secure = false;
+    case.waits("550 5.7.30", "neither DNSSEC nor MTA-STS").await;
+}

@@ -1,0 +1,10 @@
+//! Every limit of this crate.
+
+/// Octets of an MTA-STS policy.
+pub const POLICY_BYTES_MAX: usize = 64 << 10;
+/// Patterns of a policy.
+pub const PATTERNS_MAX: usize = 256;
+/// Seconds that a policy may ask to be kept: a year (RFC 8461 §3.2).
+pub const MAX_AGE_SECONDS_MAX: u64 = 31_557_600;
+/// TLSA records that are used of a host.
+pub const TLSA_MAX: usize = 32;
