@@ -17,6 +17,10 @@ use std::time::{Duration, Instant};
 const DOMAINS: u64 = 50;
 /// Messages of one commit when the queue is filled.
 const AT_ONCE: u64 = 100;
+/// How long it is watched at rest.
+const REST: Duration = Duration::from_secs(5);
+/// What both may take for their caches: the queue is to fit beside it.
+const MEMORY: &str = "\"256MB\"";
 /// Commits that are not durable yet meanwhile.
 const AHEAD: usize = 16;
 
@@ -68,6 +72,11 @@ pub(crate) fn queue(world: &mut World) -> Result<()> {
     ] {
         asked(&full, what, words, messages)?;
     }
+    let what = format!("{messages} queued, half of them for a dead destination");
+    at_rest(&what, pid)?;
+    full.cli(&["queue", "pause", "--all"])?;
+    at_rest(&format!("{what}, paused"), pid)?;
+    full.cli(&["queue", "resume", "--all"])?;
     let count = number("POSTHOUSE_BENCH_MESSAGES", 2000);
     let relay = |ours: &Posthouse, pid: u32| {
         let words = format!(
@@ -100,6 +109,16 @@ pub(crate) fn queue(world: &mut World) -> Result<()> {
     asked(&full, "list --sender of nobody", &words, messages)
 }
 
+/// What a server costs to which nobody comes.
+fn at_rest(what: &str, pid: u32) -> Result<()> {
+    alone(&format!("{what}, at rest"), &["cpu_ms_per_second"], || {
+        let before = cpu_ms(pid)?;
+        std::thread::sleep(REST);
+        let spent = cpu_ms(pid)? - before;
+        Ok(json!({"cpu_ms_per_second": spent as f64 / REST.as_secs_f64()}))
+    })
+}
+
 /// One command about the queue, from its start to its end.
 fn asked(ours: &Posthouse, what: &str, words: &[&str], messages: u64) -> Result<()> {
     alone(&format!("queue {what}, of {messages}"), &["ms"], || {
@@ -116,6 +135,7 @@ fn server(world: &World, ip: &str) -> Result<Posthouse> {
     std::fs::write(&rules, RULES)?;
     let rules = format!("{:?}", rules.display().to_string());
     ours.set("policy.rules", &rules)?;
+    ours.set("memory.total", MEMORY)?;
     Ok(ours)
 }
 
@@ -185,6 +205,15 @@ fn resident_kb(pid: u32) -> Result<u64> {
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     let number = line.and_then(|line| line.split_whitespace().next());
     Ok(number.context("a process has memory")?.parse()?)
+}
+
+/// User and system time of a process.
+fn cpu_ms(pid: u32) -> Result<u64> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    let (_, fields) = stat.rsplit_once(") ").context("a process has a name")?;
+    let fields: Vec<&str> = fields.split(' ').collect();
+    let ticks = |at: usize| -> Result<u64> { Ok(fields.get(at).context("stat")?.parse()?) };
+    Ok((ticks(11)? + ticks(12)?) * 10)
 }
 
 fn folder_bytes(folder: &std::path::Path) -> Result<u64> {
