@@ -321,12 +321,13 @@ impl Session {
     }
 
     pub(crate) fn may_start_tls(&self) -> bool {
-        matches!(self.config.tls, TlsMode::StartTls(_)) && !self.conn.is_tls()
+        let is_plain = !self.conn.is_tls() && !self.conn.is_compressed();
+        is_plain && matches!(self.config.tls, TlsMode::StartTls(_))
     }
 
     /// Sends what was gathered and gives the memory back.
     pub(crate) async fn flush(&mut self) -> Result<(), Ended> {
-        if self.out.is_empty() {
+        if self.out.is_empty() && !self.conn.is_pending() {
             return Ok(());
         }
         let out = std::mem::take(&mut self.out);

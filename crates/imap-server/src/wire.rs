@@ -29,6 +29,8 @@ struct Deflate {
     unread: BytesMut,
     /// None while there is nothing to say.
     compress: Option<Compress>,
+    /// Something is in the compressor that was not sent.
+    pending: bool,
 }
 
 impl Wire {
@@ -43,6 +45,7 @@ impl Wire {
             inflate: Decompress::new(false),
             unread: BytesMut::new(),
             compress: None,
+            pending: false,
         }));
     }
 
@@ -79,6 +82,7 @@ impl Wire {
             None => self.conn.write_all(bytes).await,
             Some(deflate) => {
                 let out = deflate.deflate(bytes, FlushCompress::None)?;
+                deflate.pending = true;
                 self.conn.write_all(&out).await
             }
         }
@@ -88,14 +92,20 @@ impl Wire {
     pub(crate) async fn flush(&mut self) -> io::Result<()> {
         if let Some(deflate) = &mut self.deflate {
             let out = deflate.deflate(&[], FlushCompress::Sync)?;
+            deflate.pending = false;
             self.conn.write_all(&out).await?;
         }
         self.conn.flush().await
     }
 
+    /// Something was written that only [`Wire::flush`] sends.
+    pub(crate) fn is_pending(&self) -> bool {
+        self.deflate.as_ref().is_some_and(|deflate| deflate.pending)
+    }
+
     /// The session waits: what it can do without goes.
     pub(crate) fn rest(&mut self) {
-        if let Some(deflate) = &mut self.deflate {
+        if let Some(deflate) = self.deflate.as_mut().filter(|deflate| !deflate.pending) {
             deflate.compress = None;
         }
     }

@@ -418,6 +418,8 @@ pub enum ReturnOption {
     SpecialUse,
     /// An untagged STATUS (RFC 5819).
     Status(Vec<StatusItem>),
+    /// An untagged METADATA of these entries, in lower case (RFC 9590).
+    Metadata(Vec<String>),
 }
 
 /// Items of STATUS.

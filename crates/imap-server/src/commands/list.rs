@@ -1,9 +1,9 @@
 //! LIST (RFC 9051 §6.3.9, RFC 5258, RFC 5819, RFC 6154) and LSUB (RFC 3501 §6.3.9).
 
-use crate::commands::{enable, status};
+use crate::commands::{enable, metadata, status};
 use crate::limits::OUTPUT_BYTES;
 use crate::list::{ListedName, matches_any, names, write_list_head, write_list_line};
-use crate::reply::{Executed, Reply};
+use crate::reply::{Executed, Reply, store_failed};
 use crate::session::Session;
 use imap_proto::{ListCommand, ListPattern, ReturnOption, SelectionOption, StatusItem};
 use mailbox_model::MailboxName;
@@ -28,6 +28,17 @@ pub(crate) async fn list(session: &mut Session, command: &ListCommand) -> Execut
     if status_items.is_some_and(|items| items.contains(&StatusItem::HighestModSeq)) {
         enable::condstore(session);
     }
+    let entries = command.returns.iter().find_map(|option| match option {
+        ReturnOption::Metadata(entries) => Some(entries.as_slice()),
+        _ => None,
+    });
+    let annotations = match (&session.login, entries) {
+        (Some(login), Some(_)) => match login.account.annotations().await {
+            Ok(annotations) => Some(annotations),
+            Err(error) => return Ok(store_failed(&error)),
+        },
+        _ => None,
+    };
     let mut names = names;
     let child_info = child_info(&names, command);
     for parent in &child_info {
@@ -61,6 +72,15 @@ pub(crate) async fn list(session: &mut Session, command: &ListCommand) -> Execut
         if let (Some(items), Some(mailbox)) = (status_items, mailbox) {
             let append_limit = session.config.append_bytes_max;
             status::write(&mut session.out, mailbox, items, form, append_limit);
+        }
+        if let (Some(annotations), Some(id)) = (&annotations, listed.mailbox) {
+            // RFC 9590 §3: entries without a value are not told.
+            for entry in entries.unwrap_or_default() {
+                if let Some(value) = annotations.value(Some(id), entry) {
+                    let out = &mut session.out;
+                    metadata::write(out, name.as_str(), form, entry, Some(value));
+                }
+            }
         }
         if session.out.len() >= OUTPUT_BYTES {
             session.flush().await?;

@@ -8,7 +8,7 @@ use crate::session::Session;
 use bytes::Bytes;
 use imap_proto::mailbox_name::write_name;
 use imap_proto::response::{self, Code};
-use imap_proto::{GetMetadata, MailboxName, MetadataDepth};
+use imap_proto::{GetMetadata, MailboxName, MetadataDepth, NameForm};
 use mailbox_model::MailboxId;
 use mailstore::AnnotationLimit;
 use std::sync::Arc;
@@ -43,18 +43,8 @@ pub(crate) async fn get(session: &mut Session, command: &GetMetadata) -> Execute
                 longest = longest.max(Some(size));
                 continue;
             }
-            let out = &mut session.out;
-            out.extend_from_slice(b"* METADATA ");
             let of = command.mailbox.as_ref().map_or("", MailboxName::as_str);
-            write_name(out, of, form);
-            out.extend_from_slice(b" (");
-            response::write_astring(out, name.as_bytes());
-            out.push(b' ');
-            match value {
-                Some(value) => response::write_string(out, value),
-                None => out.extend_from_slice(b"NIL"),
-            }
-            out.extend_from_slice(b")\r\n");
+            write(&mut session.out, of, form, name, value);
             if session.out.len() >= OUTPUT_BYTES {
                 session.flush().await?;
             }
@@ -65,6 +55,26 @@ pub(crate) async fn get(session: &mut Session, command: &GetMetadata) -> Execute
         Some(size) => reply.with_code(Code::MetadataLongEntries(size)),
         None => reply,
     })
+}
+
+/// An untagged METADATA of one entry.
+pub(crate) fn write(
+    out: &mut Vec<u8>,
+    mailbox: &str,
+    form: NameForm,
+    entry: &str,
+    value: Option<&Bytes>,
+) {
+    out.extend_from_slice(b"* METADATA ");
+    write_name(out, mailbox, form);
+    out.extend_from_slice(b" (");
+    response::write_astring(out, entry.as_bytes());
+    out.push(b' ');
+    match value {
+        Some(value) => response::write_string(out, value),
+        None => out.extend_from_slice(b"NIL"),
+    }
+    out.extend_from_slice(b")\r\n");
 }
 
 /// RFC 5464 §4.2.2.

@@ -98,7 +98,7 @@ async fn everything_behind_the_answer_is_compressed_and_every_response_arrives()
 }
 
 #[tokio::test]
-async fn a_few_octets_that_stand_for_very_many_are_read_bit_by_bit() {
+async fn threat_16_a_few_octets_that_stand_for_very_many_are_read_bit_by_bit() {
     let world = World::new().await;
     let mut client = Deflated::begin(&world).await;
     let bomb = "x".repeat(10 << 20);

@@ -150,3 +150,32 @@ async fn annotations_have_limits_and_names() {
         client.check(bad, &["BAD …"]).await;
     }
 }
+
+/// RFC 9590.
+#[tokio::test]
+async fn list_tells_annotations_too() {
+    let world = World::new().await;
+    let mut client = world.bob().await;
+    client
+        .ok("SETMETADATA Sent (/private/comment \"x\" /shared/comment \"y\")")
+        .await;
+    client
+        .check(
+            "LIST \"\" (INBOX Sent) RETURN (METADATA (/shared/COMMENT /private/comment) STATUS (MESSAGES))",
+            &[
+                "* LIST … \"INBOX\"",
+                "* STATUS \"INBOX\" …",
+                "* LIST … \"Sent\"",
+                "* STATUS \"Sent\" …",
+                "* METADATA \"Sent\" (/shared/comment \"y\")",
+                "* METADATA \"Sent\" (/private/comment \"x\")",
+                "OK …",
+            ],
+        )
+        .await;
+    for bad in ["METADATA", "METADATA ()", "METADATA (comment)"] {
+        client
+            .check(&format!("LIST \"\" (*) RETURN ({bad})"), &["BAD …"])
+            .await;
+    }
+}

@@ -304,3 +304,45 @@ async fn an_account_that_is_gone_is_not_repaired_into_life() {
     assert!(!room.store.has_head(nobody).await.expect("read"));
     assert!(room.store.has_head(BOB).await.expect("read"));
 }
+
+/// What lies beside an account's state has no log that could mend it: it is set aside,
+/// and begins anew with its next use.
+#[tokio::test]
+async fn damaged_records_beside_the_state_are_set_aside() {
+    let room = furnished().await;
+    let alice = room.account(ALICE).await;
+    let inbox = inbox(&alice);
+    let first = alice.make_access_key(inbox).await.expect("made");
+    let note = [("/private/comment".to_owned(), Some("x".into()))];
+    let noted = alice.annotate(Some(inbox), &note).await;
+    assert_eq!(noted.expect("written"), Ok(()));
+    room.check(ALICE).await;
+    let mut damage = Batch::new();
+    for key in [keys::access_keys(ALICE), keys::annotations(ALICE)] {
+        damage.put(key, &b"\x09"[..]);
+    }
+    room.engine.submit(damage).expect("room").done().await;
+    let cold = room.reopened();
+    let found = cold.store.fsck(ALICE).await.expect("it can be read");
+    assert_eq!(found.len(), 2, "{found:?}");
+    let alice = cold.account(ALICE).await;
+    assert!(alice.access_key(inbox).await.is_err());
+    assert!(alice.annotations().await.is_err());
+    let kept = Arc::new(Kept::default());
+    let limits = QuotaLimits::default();
+    let repaired = cold.store.repair(ALICE, limits, kept.clone()).await;
+    assert_eq!(repaired.expect("repaired").len(), 2);
+    assert_eq!(kept.0.lock().len(), 2);
+    room.reopened().check(ALICE).await;
+    assert_eq!(alice.access_key(inbox).await.expect("read"), None);
+    let second = alice.make_access_key(inbox).await.expect("made");
+    assert_ne!(first, second);
+    let annotations = alice.annotations().await.expect("read");
+    assert_eq!(annotations.of(Some(inbox)).count(), 0);
+    // Nothing of an account is left when it goes.
+    cold.store.drop_account(ALICE).await.expect("gone");
+    let (start, _) = keys::all(ALICE);
+    let left = everything(&room).into_iter().flat_map(|(_, pairs)| pairs);
+    let left: Vec<Vec<u8>> = left.map(|(key, _)| key).collect();
+    assert!(!left.iter().any(|key| key.starts_with(&start)), "{left:?}");
+}

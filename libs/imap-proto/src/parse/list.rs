@@ -6,6 +6,7 @@ use crate::cursor::{Cursor, Parsed, syntax};
 use crate::limits::PATTERNS_BYTES_MAX;
 use crate::list_pattern::ListPattern;
 use crate::mailbox_name::NameForm;
+use crate::parse::metadata::entry;
 use crate::parse::status_item;
 
 /// ```abnf
@@ -103,6 +104,11 @@ fn return_option(cursor: &mut Cursor<'_>) -> Parsed<ReturnOption> {
         "STATUS" => {
             cursor.space()?;
             cursor.list(false, status_item).map(ReturnOption::Status)
+        }
+        // RFC 9590 §3
+        "METADATA" => {
+            cursor.space()?;
+            cursor.list(false, entry).map(ReturnOption::Metadata)
         }
         _ => syntax("an unknown return option"),
     }

@@ -88,7 +88,7 @@ fn place(cursor: &mut Cursor<'_>, form: NameForm) -> Parsed<Option<MailboxName>>
 }
 
 /// `entry = astring`, of RFC 5464 §3.2: `/private/…` or `/shared/…`, in lower case here.
-fn entry(cursor: &mut Cursor<'_>) -> Parsed<String> {
+pub(crate) fn entry(cursor: &mut Cursor<'_>) -> Parsed<String> {
     let name = cursor.astring()?.to_ascii_lowercase();
     let is_name = |b: &u8| (b.is_ascii_graphic() || *b == b' ') && !matches!(b, b'*' | b'%');
     let valid = name.len() <= ENTRY_NAME_BYTES_MAX
