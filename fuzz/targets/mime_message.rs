@@ -4,9 +4,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use mime::limits::{DIGEST_BYTES_FLOOR, PREVIEW_CHARS_MAX};
-use mime::{
-    Digest, Indexer, Limits, PartIndex, PartKind, SectionSpec, SectionText, StoredDigest,
-};
+use mime::{Digest, Indexer, Limits, PartIndex, PartKind, SectionSpec, SectionText, StoredDigest};
 
 fn digest<'a>(limits: Limits, pieces: impl IntoIterator<Item = &'a [u8]>) -> Digest {
     let mut indexer = Indexer::new(limits);
@@ -104,6 +102,48 @@ fn check_texts(message: &[u8], digest: &Digest) {
     }
 }
 
+/// Each part of the index has a structure and the other way round, and an envelope can be read.
+fn check_structures(digest: &Digest, path: &mut Vec<u32>) {
+    let part = mime::part_at(&digest.parts, path);
+    let found = mime::structure_at(&digest.body_structure, path);
+    assert_eq!(part.is_some(), found.is_some(), "{path:?}");
+    if let Some(found) = found {
+        check_wire_form(found);
+        if let Some(decoded) = mime::decoded_structure(found, "8bit", 7) {
+            check_wire_form(&decoded);
+        }
+        for number in 1..4 {
+            if path.len() < 4 {
+                path.push(number);
+                check_structures(digest, path);
+                path.pop();
+            }
+        }
+    }
+}
+
+fn check_envelope(envelope: &[u8]) {
+    let read = mime::EnvelopeReader::read(envelope).expect("an envelope");
+    for field in [
+        mime::AddressField::From,
+        mime::AddressField::To,
+        mime::AddressField::Cc,
+    ] {
+        let _ = mime::casemap(&read.first_display(field));
+        let _ = read.first_mailbox(field);
+    }
+    let (base, _) = mime::subject::base_subject(&read.subject());
+    let _ = (
+        mime::casemap(&base),
+        mime::message_ids(&read.in_reply_to()),
+        read.date(),
+    );
+    if let Some(utf8) = mime::envelope_in_utf8(envelope) {
+        assert!(mime::EnvelopeReader::read(&utf8).is_some());
+        assert!(!utf8.iter().any(|b| matches!(b, 0 | b'\r' | b'\n')));
+    }
+}
+
 fuzz_target!(|data: &[u8]| {
     let Some((data, [knob, seed])) = fuzz::knobs::<2>(data) else {
         return;
@@ -125,6 +165,8 @@ fuzz_target!(|data: &[u8]| {
     for list in [&whole.envelope, &whole.body, &whole.body_structure] {
         check_wire_form(list);
     }
+    check_structures(&whole, &mut Vec::new());
+    check_envelope(&whole.envelope);
     assert!(whole.preview.chars().count() <= PREVIEW_CHARS_MAX);
     let record = whole.encode();
     assert!(record.len() <= limits.digest_bytes.max(DIGEST_BYTES_FLOOR));
