@@ -68,6 +68,8 @@ pub(crate) struct Connection {
     input: BytesMut,
     /// When the line that is waited for must be there.
     line_until: Option<Monotonic>,
+    /// Transactions so far.
+    made: usize,
 }
 
 impl Connection {
@@ -123,6 +125,7 @@ impl Connection {
             client,
             input: BytesMut::new(),
             line_until: None,
+            made: 0,
         }
         .until_ready()
         .await
@@ -148,6 +151,7 @@ impl Connection {
             client,
             input,
             line_until: None,
+            made: 0,
         }
         .until_ready()
         .await
@@ -169,6 +173,11 @@ impl Connection {
         self.conn.is_tls()
     }
 
+    /// Transactions that were begun on it.
+    pub(crate) fn made(&self) -> usize {
+        self.made
+    }
+
     pub(crate) fn is_ready(&self) -> bool {
         self.client.is_ready()
     }
@@ -184,6 +193,7 @@ impl Connection {
         message: &dyn Message,
     ) -> Result<Sent, Unsupported> {
         self.client.begin(transaction)?;
+        self.made += 1;
         let mut maybe_taken = false;
         let broken = loop {
             match self.next_event().await {

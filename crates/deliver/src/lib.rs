@@ -24,6 +24,7 @@ mod connection;
 mod demands;
 mod destination;
 mod dns;
+mod kept;
 mod known;
 pub mod limits;
 mod message;
@@ -41,6 +42,7 @@ mod tests;
 pub use demands::Demand;
 pub use destination::{Refusal, may_reach};
 pub use dns::Dns;
+pub use kept::Kept;
 pub use known::{Known, ask_primary};
 pub use message::{Message, MessageBytes};
 pub use preview::{Hop, preview};
@@ -77,6 +79,8 @@ pub struct Ports {
     /// TLS that checks certificates, for [`TlsPolicy::Verified`] and
     /// [`TlsPolicy::Implicit`]; without it they fail.
     pub verified: Option<ClientTls>,
+    /// Connections that wait for another message; without, each is for one.
+    pub kept: Option<Kept>,
     /// The MTA-STS policies of domains; without, nobody has one.
     pub sts: Option<Sts>,
     /// How to go about it.
@@ -152,7 +156,7 @@ pub struct Route {
 }
 
 /// What is demanded of TLS.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum TlsPolicy {
     /// No TLS.
     Never,

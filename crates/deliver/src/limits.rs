@@ -10,6 +10,14 @@ pub const TRANSACTIONS_MAX: usize = 100;
 /// Connections to one address for one message: a server that says by LIMITS how
 /// little it takes in a session (RFC 9422) gets the rest in another, up to this.
 pub const CONNECTIONS_PER_ADDRESS_MAX: usize = 20;
+/// Messages on one connection.
+pub const MESSAGES_PER_CONNECTION_MAX: usize = 100;
+/// How long a connection waits for another message.
+pub const KEPT_FOR: Duration = Duration::from_secs(2);
+/// How often it is looked which have waited long enough.
+pub const KEPT_LOOKED_AT: Duration = Duration::from_millis(500);
+/// Connections that wait.
+pub const KEPT_MAX: usize = 256;
 /// MX records of a domain that are looked at, best ones first.
 pub const MX_MAX: usize = 20;
 /// Addresses of one host that are tried.

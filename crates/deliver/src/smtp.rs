@@ -7,8 +7,10 @@ use smtp_proto::client::{Failure, Protocol, Stage, Transaction, Unsupported, Ver
 use tracing::debug;
 
 use crate::connection::{Broken, Connection, Sent};
+use crate::kept::Key;
 use crate::limits::{
-    CONNECTIONS_PER_ADDRESS_MAX, PROBE_BYTES, RECIPIENTS_PER_TRANSACTION_MAX, TRANSACTIONS_MAX,
+    CONNECTIONS_PER_ADDRESS_MAX, MESSAGES_PER_CONNECTION_MAX, PROBE_BYTES,
+    RECIPIENTS_PER_TRANSACTION_MAX, TRANSACTIONS_MAX,
 };
 use crate::message::Letters;
 use crate::wishes::{self, Hop};
@@ -64,6 +66,8 @@ pub(crate) enum Next {
 enum SessionEnd {
     /// The server's limits are reached (RFC 9422): another session may go on.
     Full,
+    /// It had waited, and the server did not want it any more: nothing was said of the message.
+    Stale,
     /// Everything else.
     Other,
 }
@@ -191,7 +195,13 @@ impl<'m> Attempt<'m> {
         self.report.tls = false;
         let mut tls = target.tls;
         for _ in 0..CONNECTIONS_PER_ADDRESS_MAX {
-            let opened = self.open(ports, target, protocol, &mut tls).await;
+            let kept = ports.kept.as_ref();
+            let waited = kept.and_then(|kept| kept.take(&Key::of(target, protocol, tls)));
+            let had_waited = waited.is_some();
+            let opened = match waited {
+                Some(connection) => Ok(connection),
+                None => self.open(ports, target, protocol, &mut tls).await,
+            };
             let mut connection = match opened {
                 Ok(connection) => connection,
                 Err(Broken::Ourselves) => return Next::Ourselves,
@@ -214,17 +224,35 @@ impl<'m> Attempt<'m> {
                 connection.quit().await;
                 break;
             }
-            let session = self.send_all(&mut connection, &hop).await;
-            connection.quit().await;
+            let session = self.send_all(&mut connection, &hop, had_waited).await;
             if session == SessionEnd::Other {
+                self.let_go(ports, Key::of(target, protocol, tls), connection)
+                    .await;
                 break;
             }
+            connection.quit().await;
         }
         if self.outcomes.iter().all(Option::is_some) {
             Next::Done
         } else {
             Next::Another
         }
+    }
+
+    /// What is good for another message waits for one.
+    async fn let_go(&self, ports: &Ports, key: Key, connection: Connection) {
+        let took = self.outcomes.iter().flatten().any(Outcome::is_delivered);
+        let mail = connection.capabilities().limits.mail;
+        let most = mail.map_or(MESSAGES_PER_CONNECTION_MAX, |mail| mail as usize);
+        let lasts = took && connection.is_ready() && connection.made() < most;
+        let connection = match ports.kept.as_ref().filter(|_| lasts) {
+            Some(kept) => match kept.keep(key, connection) {
+                Ok(()) => return,
+                Err(too_many) => *too_many,
+            },
+            None => connection,
+        };
+        connection.quit().await;
     }
 
     /// Over a connection that is there already.
@@ -240,7 +268,7 @@ impl<'m> Attempt<'m> {
             now_ms: connection.now_ms(),
         };
         if self.meets_demands(&hop) {
-            self.send_all(connection, &hop).await;
+            self.send_all(connection, &hop, false).await;
         }
     }
 
@@ -301,7 +329,12 @@ impl<'m> Attempt<'m> {
     }
 
     /// As many transactions as the recipients need and the session allows.
-    async fn send_all(&mut self, connection: &mut Connection, hop: &Hop<'_>) -> SessionEnd {
+    async fn send_all(
+        &mut self,
+        connection: &mut Connection,
+        hop: &Hop<'_>,
+        had_waited: bool,
+    ) -> SessionEnd {
         let limits = connection.capabilities().limits;
         let size = |limit: Option<u32>| limit.and_then(|limit| usize::try_from(limit).ok());
         // RFC 9422 §4
@@ -322,13 +355,17 @@ impl<'m> Attempt<'m> {
             let pending: Vec<usize> = pending
                 .take(recipients.min(RECIPIENTS_PER_TRANSACTION_MAX))
                 .collect();
-            if made >= transactions || pending.is_empty() {
+            if connection.made() >= transactions || pending.is_empty() {
                 let text = format!("{} takes no more in one session", hop.host);
                 self.note(Outcome::temporary((4, 5, 3), &text));
                 return SessionEnd::Full;
             }
             let transaction = self.transaction(&pending, hop.now_ms);
             match connection.send(transaction, self.message).await {
+                Ok(sent) if made == 0 && had_waited && is_stale(&sent) => {
+                    debug!(host = hop.host, "the connection had waited too long");
+                    return SessionEnd::Stale;
+                }
                 Ok(sent) => {
                     let dsn = connection.capabilities().dsn;
                     self.settle(&pending, sent, hop.host, dsn);
@@ -400,6 +437,15 @@ impl<'m> Attempt<'m> {
             self.note(failure);
         }
     }
+}
+
+/// The server closed the connection, or says that it does, before it heard of the message.
+fn is_stale(sent: &Sent) -> bool {
+    let unheard = |verdict: &Option<Verdict>| match verdict {
+        None => true,
+        Some(verdict) => verdict.reply.code == 421 && verdict.stage != Stage::Final,
+    };
+    !sent.maybe_taken && sent.verdicts.iter().all(unheard)
 }
 
 /// A failure on the way to a server, that may pass. Demands that this very

@@ -18,7 +18,7 @@ use sasl::Credentials;
 use thiserror::Error;
 
 /// What is spoken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Protocol {
     /// RFC 5321.
     Smtp,

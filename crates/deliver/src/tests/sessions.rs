@@ -472,3 +472,106 @@ async fn practice_5_eight_bit_bodies_go_as_they_are_to_hosts_without_8bitmime() 
     assert_eq!(said[1], "MAIL FROM:<a@us.example>");
     assert!(said[4].contains("gr\u{fc}n"), "{said:?}");
 }
+
+/// The script of a server that takes `count` messages on one connection.
+fn taking(count: usize, last: &'static str) -> Script {
+    let mut script = vec![HELLO, PLAIN];
+    for _ in 0..count {
+        script.extend([
+            ("MAIL", "250 ok\r\n"),
+            ("RCPT", "250 ok\r\n"),
+            ("DATA", "354 go\r\n"),
+            TAKEN,
+        ]);
+    }
+    script.push(("", last));
+    script
+}
+
+fn keeping(runtime: &Runtime) -> Ports {
+    let mut ports = ports(runtime, Names::default(), options());
+    ports.kept = Some(Kept::new(runtime));
+    ports
+}
+
+async fn one(ports: &Ports, server: &Server) -> Report {
+    let to = envelope(&["b@x.example"]);
+    deliver_smtp(ports, &target(server), &to, &message()).await
+}
+
+#[tokio::test]
+async fn the_next_message_goes_over_the_connection_of_the_one_before() {
+    let runtime = Runtime::new();
+    let scripts = vec![taking(3, "221 bye\r\n")];
+    let server = Server::start(&runtime, local("127.0.0.1"), scripts);
+    let ports = keeping(&runtime);
+    for _ in 0..3 {
+        assert_eq!(codes(&one(&ports, &server).await), [250]);
+    }
+    let said = server.said();
+    let count = |what: &str| said.iter().filter(|line| line.starts_with(what)).count();
+    assert_eq!((count("EHLO"), count("MAIL"), count("QUIT")), (1, 3, 0));
+}
+
+#[tokio::test]
+async fn a_connection_that_was_closed_meanwhile_costs_another_and_no_message() {
+    for goodbye in ["", "421 4.4.2 idle\r\n"] {
+        let runtime = Runtime::new();
+        let scripts = vec![taking(1, goodbye), taking(1, "221 bye\r\n")];
+        let server = Server::start(&runtime, local("127.0.0.1"), scripts);
+        let ports = keeping(&runtime);
+        for _ in 0..2 {
+            assert_eq!(codes(&one(&ports, &server).await), [250], "{goodbye:?}");
+        }
+        let said = server.said();
+        let count = |what: &str| said.iter().filter(|line| line.starts_with(what)).count();
+        // Of the second message the first connection heard MAIL, and took nothing.
+        assert_eq!((count("EHLO"), count("DATA")), (2, 2), "{said:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_took_nothing_does_not_wait() {
+    let runtime = Runtime::new();
+    let refusing = vec![HELLO, PLAIN, ("MAIL", "550 5.7.1 no\r\n"), QUIT];
+    let scripts = vec![refusing, taking(1, "221 bye\r\n")];
+    let server = Server::start(&runtime, local("127.0.0.1"), scripts);
+    let ports = keeping(&runtime);
+    assert_eq!(codes(&one(&ports, &server).await), [550]);
+    assert_eq!(codes(&one(&ports, &server).await), [250]);
+    let said = server.said();
+    assert!(said.iter().any(|line| line == "QUIT"), "{said:?}");
+}
+
+#[tokio::test]
+async fn nobody_takes_the_connection_of_another_demand_or_login() {
+    let runtime = Runtime::new();
+    let server = Server::start(&runtime, local("127.0.0.1"), vec![]);
+    let key = |change: fn(&mut Target)| {
+        let mut target = target(&server);
+        change(&mut target);
+        kept::Key::of(&target, Protocol::Smtp, target.tls)
+    };
+    let usual = key(|_| {});
+    assert_eq!(usual, key(|_| {}));
+    let others: [fn(&mut Target); 4] = [
+        |target| target.tls = TlsPolicy::Required,
+        |target| target.host = "other.example".into(),
+        |target| {
+            target.demand = Some(Demand {
+                certificates: None,
+                by: "the TLSA records of mx.example".into(),
+            });
+        },
+        |target| {
+            target.credentials = Some(Credentials {
+                authorization: None,
+                login: "us".into(),
+                password: sasl::Secret::from("x"),
+            });
+        },
+    ];
+    for other in others {
+        assert_ne!(usual, key(other));
+    }
+}

@@ -146,6 +146,7 @@ pub(crate) fn deliver_ports(
         dns: Arc::new(dns),
         opportunistic: ClientTls::opportunistic()?,
         verified,
+        kept: Some(deliver::Kept::new(runtime)),
         sts,
         options,
     })
