@@ -215,6 +215,7 @@ impl<'m> Attempt<'m> {
             let now_ms = ports.runtime.now().unix_ms;
             let hop = Hop {
                 host: &target.host,
+                over_v6: target.address.ip().to_canonical().is_ipv6(),
                 encrypted: connection.is_tls(),
                 tls,
                 capabilities: &connection.capabilities().clone(),
@@ -242,9 +243,15 @@ impl<'m> Attempt<'m> {
     /// What is good for another message waits for one.
     async fn let_go(&self, ports: &Ports, key: Key, connection: Connection) {
         let took = self.outcomes.iter().flatten().any(Outcome::is_delivered);
-        let mail = connection.capabilities().limits.mail;
-        let most = mail.map_or(MESSAGES_PER_CONNECTION_MAX, |mail| mail as usize);
-        let lasts = took && connection.is_ready() && connection.made() < most;
+        let limits = connection.capabilities().limits;
+        let most = limits
+            .mail
+            .map_or(MESSAGES_PER_CONNECTION_MAX, |mail| mail as usize);
+        // RFC 9422 §4: domains are counted for the session, which the next message begins anew.
+        let lasts = took
+            && connection.is_ready()
+            && connection.made() < most
+            && limits.rcpt_domains.is_none();
         let connection = match ports.kept.as_ref().filter(|_| lasts) {
             Some(kept) => match kept.keep(key, connection) {
                 Ok(()) => return,
@@ -261,6 +268,7 @@ impl<'m> Attempt<'m> {
         self.report.tls = connection.is_tls();
         let hop = Hop {
             host,
+            over_v6: false,
             encrypted: connection.is_tls(),
             // Nobody has looked at a certificate: it was the client's connection.
             tls: TlsPolicy::Opportunistic,
@@ -368,7 +376,12 @@ impl<'m> Attempt<'m> {
                 }
                 Ok(sent) => {
                     let dsn = connection.capabilities().dsn;
-                    self.settle(&pending, sent, hop.host, dsn);
+                    let mut said = sent.verdicts.iter().flatten();
+                    let not_us = hop.over_v6 && said.any(is_about_us);
+                    self.settle(&pending, sent, hop, dsn);
+                    if not_us {
+                        return SessionEnd::Other;
+                    }
                 }
                 Err(unsupported) => {
                     debug!(offered = ?connection.capabilities(), "{unsupported}");
@@ -405,7 +418,8 @@ impl<'m> Attempt<'m> {
         }
     }
 
-    fn settle(&mut self, pending: &[usize], sent: Sent, host: &str, dsn: bool) {
+    fn settle(&mut self, pending: &[usize], sent: Sent, hop: &Hop<'_>, dsn: bool) {
+        let host = hop.host;
         let some_accepted = sent
             .verdicts
             .iter()
@@ -418,6 +432,9 @@ impl<'m> Attempt<'m> {
                 self.note(Outcome::of_reply(verdict.reply, host));
             } else if verdict.reply.code == 421 && verdict.stage != Stage::Final {
                 // It closes before it has the message: the next host may take it.
+                self.note(Outcome::of_reply(verdict.reply, host));
+            } else if hop.over_v6 && is_about_us(&verdict) {
+                // Many mind what IPv6 says of us more: IPv4 is asked before it counts.
                 self.note(Outcome::of_reply(verdict.reply, host));
             } else {
                 let outcome = Outcome::of_reply(verdict.reply, host);
@@ -468,6 +485,15 @@ fn as_delay(failure: Outcome) -> Outcome {
         }
     }
     Outcome::Temporary(reason)
+}
+
+/// `5.7.x`: who sends is not wanted, whatever it is (RFC 3463 §3.8).
+fn is_about_us(verdict: &Verdict) -> bool {
+    let reply = &verdict.reply;
+    reply.is_permanent()
+        && reply
+            .enhanced
+            .is_some_and(|status| (status.class, status.subject) == (5, 7))
 }
 
 /// `452 4.5.3`; 552 means the same here (RFC 5321 §4.5.3.1.10).

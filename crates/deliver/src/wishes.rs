@@ -12,6 +12,8 @@ use crate::{Outcome, TlsPolicy};
 /// A connection as far as demands are about it.
 pub(crate) struct Hop<'a> {
     pub(crate) host: &'a str,
+    /// Over IPv6, so that there may be another family to try.
+    pub(crate) over_v6: bool,
     pub(crate) encrypted: bool,
     /// What was demanded of its TLS.
     pub(crate) tls: TlsPolicy,

@@ -614,3 +614,62 @@ async fn a_primary_is_asked_by_rcpt_without_a_message() {
     ];
     assert!(matches!(known(sender).await, Known::Unsure(_)));
 }
+
+/// A domain with one host of both families, each with its script; the codes in the end, and
+/// whether IPv4 was asked.
+async fn by_both_families(over_v6: Script, over_v4: Option<Script>) -> (Vec<i32>, bool) {
+    let runtime = Runtime::new();
+    let v6 = Server::start(&runtime, local("::1"), vec![over_v6]);
+    let mut names = Names::default()
+        .with_mx("x.example", &[(10, "mx.example")])
+        .with_address("mx.example", "::1");
+    let mut options = options();
+    options.port = v6.address.port();
+    options
+        .allow_networks
+        .push(Network::parse("::1/128").unwrap());
+    let mut v4 = None;
+    if let Some(script) = over_v4 {
+        names = names.with_address("mx.example", "127.0.0.1");
+        let address = SocketAddr::new("127.0.0.1".parse().unwrap(), options.port);
+        v4 = Some(Server::start(&runtime, address, vec![script]));
+    }
+    let ports = ports(&runtime, names, options);
+    let domain = Domain::parse("x.example").unwrap();
+    let tls = TlsPolicy::Opportunistic;
+    let to = envelope(&["b@x.example"]);
+    let report = deliver_to_domain(&ports, &domain, tls, &to, &message()).await;
+    let asked = v4.is_some_and(|server| !server.said().is_empty());
+    (codes(&report), asked)
+}
+
+fn refusing_at(at: &'static str, reply: &'static str) -> Script {
+    let mut script = willing();
+    let place = script
+        .iter()
+        .position(|(said, _)| said.starts_with(at))
+        .unwrap();
+    script[place].1 = reply;
+    script.truncate(place + 1);
+    script.push(QUIT);
+    script
+}
+
+#[tokio::test]
+async fn practice_5_a_refusal_of_us_over_ipv6_counts_only_when_ipv4_has_been_asked() {
+    let not_us = "550 5.7.1 your address has no good name\r\n";
+    for at in ["MAIL", "RCPT", "."] {
+        let taken = by_both_families(refusing_at(at, not_us), Some(willing())).await;
+        assert_eq!(taken, (vec![250], true), "{at}");
+    }
+    let refused = refusing_at("MAIL", "554 5.7.1 nor here\r\n");
+    let neither = by_both_families(refusing_at("MAIL", not_us), Some(refused)).await;
+    assert_eq!(neither, (vec![554], true));
+    // There is nobody else to ask.
+    let alone = by_both_families(refusing_at("MAIL", not_us), None).await;
+    assert_eq!(alone, (vec![550], false));
+    // What is about the recipient is the same over any family.
+    let unknown = refusing_at("RCPT", "550 5.1.1 nobody\r\n");
+    let unknown = by_both_families(unknown, Some(willing())).await;
+    assert_eq!(unknown, (vec![550], false));
+}

@@ -544,6 +544,28 @@ async fn a_connection_that_took_nothing_does_not_wait() {
 }
 
 #[tokio::test]
+async fn rfc_9422_a_session_that_is_limited_is_not_used_beyond_that() {
+    for limit in ["LIMITS MAILMAX=1", "LIMITS RCPTDOMAINMAX=1"] {
+        let runtime = Runtime::new();
+        let hello: &'static str = format!("250-mx\r\n250 {limit}\r\n").leak();
+        let script = || {
+            let mut script = willing();
+            script[1].1 = hello;
+            script
+        };
+        let scripts = vec![script(), script()];
+        let server = Server::start(&runtime, local("127.0.0.1"), scripts);
+        let ports = keeping(&runtime);
+        for _ in 0..2 {
+            assert_eq!(codes(&one(&ports, &server).await), [250]);
+        }
+        let said = server.said();
+        let goodbyes = said.iter().filter(|line| *line == "QUIT").count();
+        assert_eq!(goodbyes, 2, "{said:?}");
+    }
+}
+
+#[tokio::test]
 async fn nobody_takes_the_connection_of_another_demand_or_login() {
     let runtime = Runtime::new();
     let server = Server::start(&runtime, local("127.0.0.1"), vec![]);
