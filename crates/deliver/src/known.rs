@@ -12,7 +12,8 @@ use smtp_proto::client::{OnwardWishes, Protocol, Stage, Transaction, Verdict};
 use crate::connection::{Broken, Connection};
 use crate::destination::check_not_ourselves;
 use crate::limits::ASKED_ADDRESSES_MAX;
-use crate::{Patience, Ports, Route, Target, TlsPolicy, preview};
+use crate::preview::hosts_to_ask;
+use crate::{Patience, Ports, Route, Target, TlsPolicy};
 
 /// What it says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,7 +53,7 @@ pub async fn ask_primary(ports: &Ports, route: Option<&Route>, address: &Address
 }
 
 async fn targets_of_domain(ports: &Ports, address: &Address) -> Result<Vec<Target>, String> {
-    let hops = preview(ports, address.domain(), Patience::Primary).await;
+    let hops = hosts_to_ask(ports, address.domain(), Patience::Primary).await;
     let hops = hops.map_err(|outcome| outcome.reply().to_line())?;
     let mut targets = Vec::new();
     for hop in hops.into_iter().filter(|hop| hop.unused.is_none()) {

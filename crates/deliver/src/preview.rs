@@ -5,7 +5,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use envelope::{Domain, Envelope, ReversePath};
-use resolver::{AddressAnswer, Proved};
+use resolver::{AddressAnswer, Mx, Proved};
 
 use crate::demands::Demands;
 use crate::destination::{Refusal, check_not_ourselves, check_public};
@@ -27,7 +27,7 @@ pub struct Hop {
     pub unused: Option<String>,
 }
 
-/// A domain's hosts, best first.
+/// A domain's hosts, best first, with what is demanded of them.
 ///
 /// # Errors
 /// What an attempt would end with, before it comes to a host.
@@ -40,7 +40,26 @@ pub async fn preview(
     let envelope = Envelope::new(ReversePath::Null);
     let tls = TlsPolicy::Opportunistic;
     let demands = Demands::of(ports, domain, tls, &envelope, found.secure).await;
-    let mut found = found.answer;
+    Ok(hops(ports, domain, found.answer, patience, Some(&demands)).await)
+}
+
+/// The same without the demands: no message goes there, and nobody waits for a policy.
+pub(crate) async fn hosts_to_ask(
+    ports: &Ports,
+    domain: &Domain,
+    patience: Patience,
+) -> Result<Vec<Hop>, Outcome> {
+    let found = hosts_of(ports, domain).await?;
+    Ok(hops(ports, domain, found.answer, patience, None).await)
+}
+
+async fn hops(
+    ports: &Ports,
+    domain: &Domain,
+    mut found: Vec<Mx>,
+    patience: Patience,
+    demands: Option<&Demands<'_>>,
+) -> Vec<Hop> {
     found.sort_by(|one, other| (one.preference, &one.host).cmp(&(other.preference, &other.host)));
     let mut hops = Vec::with_capacity(found.len());
     let mut ours: Option<u16> = None;
@@ -54,9 +73,11 @@ pub async fn preview(
         };
         match addresses(ports, domain, &hop.host).await {
             Ok(all) => {
-                match demands.of_host(&hop.host, all.secure).await {
-                    Ok(of) => hop.demanded_by = of.demand.map(|demand| demand.by),
-                    Err(outcome) => hop.unused = Some(outcome.reply().text()),
+                if let Some(demands) = demands {
+                    match demands.of_host(&hop.host, all.secure).await {
+                        Ok(of) => hop.demanded_by = of.demand.map(|demand| demand.by),
+                        Err(outcome) => hop.unused = Some(outcome.reply().text()),
+                    }
                 }
                 for ip in all.answer {
                     let address = SocketAddr::new(ip, ports.options.port);
@@ -85,7 +106,7 @@ pub async fn preview(
             hop.unused = Some(why.to_owned());
         }
     }
-    Ok(hops)
+    hops
 }
 
 async fn addresses(

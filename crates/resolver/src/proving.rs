@@ -12,6 +12,7 @@ use envelope::Domain;
 use hickory_resolver::TokioResolver;
 use hickory_resolver::proto::dnssec::{Proof, TrustAnchors};
 use hickory_resolver::proto::rr::{RData, RecordType};
+use hickory_resolver::proto::serialize::txt::ParseError;
 use runtime::{Monotonic, Runtime};
 use tls_policy::Tlsa;
 
@@ -78,8 +79,13 @@ impl Proving {
 fn read(file: &Path) -> Result<TrustAnchors, SetupError> {
     let failed = |why: String| SetupError::Anchors(file.display().to_string(), why);
     // At the start, as the rest of the configuration.
-    let anchors = TrustAnchors::from_file(file).map_err(|error| failed(error.to_string()))?;
-    Ok(anchors)
+    let text = std::fs::read_to_string(file).map_err(|error| failed(error.to_string()))?;
+    // With no key at all every answer would be a bad one.
+    if !text.contains("DNSKEY") {
+        return Err(failed("there is none in it".to_owned()));
+    }
+    text.parse()
+        .map_err(|error: ParseError| failed(error.to_string()))
 }
 
 impl Resolver {

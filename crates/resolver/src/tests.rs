@@ -298,3 +298,28 @@ async fn an_answer_is_remembered() {
     }
     assert_eq!(server.asked.load(Ordering::SeqCst), 1);
 }
+
+#[tokio::test]
+async fn trust_anchors_that_cannot_be_used_are_told_by_their_file() {
+    let runtime = runtime::Runtime::for_tests();
+    let file = std::env::temp_dir().join(format!("posthouse-anchors-{}", std::process::id()));
+    let try_it = |text: Option<&str>| {
+        match text {
+            Some(text) => std::fs::write(&file, text).expect("written"),
+            None => std::fs::remove_file(&file).unwrap_or_default(),
+        }
+        let told = Resolver::proving(&[], &crate::Dnssec::On(file.clone()), &runtime);
+        told.err().map(|error| error.to_string())
+    };
+    for bad in [
+        None,
+        Some(""),
+        Some("; nothing yet\n"),
+        Some("x DNSKEY what\n"),
+    ] {
+        let told = try_it(bad).expect("refused");
+        let name = file.display().to_string();
+        assert!(told.contains(&name) && told.contains("DNSKEY"), "{told}");
+    }
+    std::fs::remove_file(&file).expect("removed");
+}

@@ -314,3 +314,37 @@ async fn rfc_8689_4_2_1_requiretls_wants_a_host_that_is_proved() {
     case.names.secure = false;
     case.waits("550 5.7.30", "neither DNSSEC nor MTA-STS").await;
 }
+
+/// Whoever asks it has waited for nothing.
+struct Unasked;
+
+impl Source for Unasked {
+    fn texts<'a>(&'a self, _: &'a str) -> StsFuture<'a, Result<Vec<Vec<u8>>, TemporaryError>> {
+        panic!("a policy was asked for")
+    }
+
+    fn document<'a>(&'a self, _: &'a str) -> StsFuture<'a, Result<Vec<u8>, Trouble>> {
+        panic!("a policy was fetched")
+    }
+}
+
+#[tokio::test]
+async fn a_question_about_a_recipient_waits_for_no_policy() {
+    let runtime = Runtime::new();
+    let mut script = willing();
+    script[2].0 = "MAIL FROM:<>";
+    script.truncate(4);
+    script.push(("", "250 ok\r\n"));
+    let server = Server::start(&runtime, local("127.0.0.1"), vec![script]);
+    let names = Names::default()
+        .with_mx(DOMAIN, &[(10, HOST)])
+        .with_address(HOST, "127.0.0.1");
+    let mut options = options();
+    options.port = server.address.port();
+    let mut ports = ports(&runtime, names, options);
+    let engine = Arc::new(engine::MemoryEngine::new(1));
+    ports.sts = Some(Sts::new(engine, runtime.clone(), Arc::new(Unasked)));
+    let recipient = Address::parse("b@x.example").unwrap();
+    let known = ask_primary(&ports, None, &recipient).await;
+    assert_eq!(known, Known::Yes, "{:?}", server.said());
+}
