@@ -5,6 +5,7 @@
 //! * [`Schedule`] – when to try again, when to give up
 //! * [`Class`], [`Verdict`], [`judge`] – what a reply means for a recipient
 //! * [`Happening`], [`report_for`] – who is told what (RFC 3461)
+//! * [`Party`], [`Learned`], [`Signal`] – who takes how much at once, learned from the answers
 //!
 //! | state | may be attempted | on disk | ends the recipient |
 //! |---|---|---|---|
@@ -25,14 +26,20 @@
 #![forbid(unsafe_code)]
 
 mod id;
+mod learning;
 pub mod limits;
 mod outcome;
+mod party;
 mod report;
 mod schedule;
+mod signal;
 mod state;
 
 pub use id::{ParseIdError, QueueId};
+pub use learning::{Bounds, Learned, Presence};
 pub use outcome::{Age, Class, Verdict, judge};
+pub use party::Party;
 pub use report::{Action, Happening, report_for};
 pub use schedule::Schedule;
+pub use signal::Signal;
 pub use state::{Event, IllegalEvent, State};
