@@ -17,7 +17,8 @@ use smtp_proto::client::{
 use thiserror::Error;
 
 use crate::destination::is_own_connection;
-use crate::limits::{INPUT_BYTES_MAX, QUIT_TIMEOUT};
+use crate::gate::{Blame, Heard, Place};
+use crate::limits::{CLOSES_WITHIN, INPUT_BYTES_MAX, QUIT_TIMEOUT};
 use crate::{Message, Ports, Target, TlsPolicy};
 
 /// Why a connection is of no use.
@@ -37,6 +38,8 @@ pub(crate) enum Broken {
     Failure(#[from] Failure),
     #[error("the message cannot be read: {0}")]
     Message(io::Error),
+    #[error("there is no place for another connection")]
+    NoRoom,
     #[error("certificates cannot be checked: no roots are configured")]
     NoRoots,
 }
@@ -46,6 +49,28 @@ impl Broken {
         Self::Lost {
             stage,
             error: kind.into(),
+        }
+    }
+
+    /// What it says about how many connections the server takes; nothing where it
+    /// is about something else.
+    pub(crate) fn heard(&self) -> Option<Heard<'_>> {
+        match self {
+            Self::Failure(Failure::Refused(verdict)) => match verdict.stage {
+                Stage::Greeting | Stage::Hello => Some(Heard::TurnedAway(&verdict.reply)),
+                _ => None,
+            },
+            Self::Connect(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                Some(Heard::Closed)
+            }
+            Self::Connect(_) | Self::Timeout(Stage::Greeting | Stage::Hello) => {
+                Some(Heard::NoAnswer)
+            }
+            Self::Lost {
+                stage: Stage::Greeting,
+                ..
+            } => Some(Heard::Closed),
+            _ => None,
         }
     }
 }
@@ -70,6 +95,8 @@ pub(crate) struct Connection {
     line_until: Option<Monotonic>,
     /// Transactions so far.
     made: usize,
+    /// Free when it is closed.
+    place: Option<Place>,
 }
 
 impl Connection {
@@ -126,6 +153,7 @@ impl Connection {
             input: BytesMut::new(),
             line_until: None,
             made: 0,
+            place: None,
         }
         .until_ready()
         .await
@@ -152,6 +180,7 @@ impl Connection {
             input,
             line_until: None,
             made: 0,
+            place: None,
         }
         .until_ready()
         .await
@@ -162,6 +191,19 @@ impl Connection {
         match connection.next_event().await? {
             ClientEvent::Ready => Ok(connection),
             event => Err(unexpected(event)),
+        }
+    }
+
+    /// It holds this place while it lasts.
+    pub(crate) fn takes(&mut self, place: Place) {
+        self.place = Some(place);
+    }
+
+    /// Whoever counts connections hears of it.
+    pub(crate) fn hear(&mut self, heard: Heard<'_>) -> Blame {
+        match &mut self.place {
+            Some(place) => place.hear(heard),
+            None => Blame::Them,
         }
     }
 
@@ -246,6 +288,13 @@ impl Connection {
         let goodbye = Box::pin(async {
             let _ = self.next_event().await;
             let _ = self.conn.shutdown().await;
+            if self.place.is_some() {
+                // Some count us until they have closed: a place that is free before is refused.
+                let closed =
+                    async { while self.conn.read(&mut self.input).await.unwrap_or(0) > 0 {} };
+                let runtime = self.ports.runtime.clone();
+                let _ = runtime.timeout(CLOSES_WITHIN, closed).await;
+            }
         });
         let _ = runtime.timeout(QUIT_TIMEOUT, goodbye).await;
     }

@@ -5,14 +5,15 @@
 //! close it meanwhile, which the next message notices before it has said anything of
 //! itself, and goes over a new one.
 //!
-//! Not here: how many connections there may be (`dispatch`): what waits here has a place
-//! that the next attempt takes.
+//! Not here: how many connections there may be (`dispatch`): what waits here holds its place
+//! at the gate, which the next attempt takes over, or has for another connection of its own.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
+use queue_model::Party;
 use runtime::{Monotonic, Runtime, Task};
 use smtp_proto::client::Protocol;
 
@@ -29,10 +30,16 @@ pub(crate) struct Key {
     tls: TlsPolicy,
     demanded_by: Option<String>,
     login: Option<String>,
+    party: Option<Party>,
 }
 
 impl Key {
-    pub(crate) fn of(target: &Target, protocol: Protocol, tls: TlsPolicy) -> Self {
+    pub(crate) fn of(
+        target: &Target,
+        protocol: Protocol,
+        tls: TlsPolicy,
+        party: Option<&Party>,
+    ) -> Self {
         Self {
             address: target.address,
             host: target.host.clone(),
@@ -40,6 +47,7 @@ impl Key {
             tls,
             demanded_by: target.demand.as_ref().map(|demand| demand.by.clone()),
             login: target.credentials.as_ref().map(|who| who.login.clone()),
+            party: party.cloned(),
         }
     }
 }
@@ -90,6 +98,21 @@ impl Kept {
         let (_, connection) = waiting.pop()?;
         if waiting.is_empty() {
             state.idle.remove(key);
+        }
+        state.count -= 1;
+        Some(connection)
+    }
+
+    /// The one of a party that has waited longest, whatever it is good for: another
+    /// needs its place.
+    pub(crate) fn take_of(&self, party: &Party) -> Option<Connection> {
+        let mut state = self.inner.state.lock();
+        let of_party = |key: &&Key| key.party.as_ref() == Some(party);
+        let key = state.idle.keys().find(of_party)?.clone();
+        let waiting = state.idle.get_mut(&key)?;
+        let (_, connection) = waiting.remove(0);
+        if waiting.is_empty() {
+            state.idle.remove(&key);
         }
         state.count -= 1;
         Some(connection)

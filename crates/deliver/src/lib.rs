@@ -8,6 +8,7 @@
 //! * [`ask_primary`] – whether a domain's primary knows a recipient
 //! * [`preview`] – where an attempt would go, for people who ask why
 //! * [`Report`], [`Outcome`] – what became of each recipient
+//! * [`Gate`] – port: how many connections there may be
 //! * [`Message`], [`Dns`] – ports: the message's octets, names
 //!
 //! Not here: when to try and how many at once (`dispatch`), what is recorded
@@ -24,6 +25,7 @@ mod connection;
 mod demands;
 mod destination;
 mod dns;
+mod gate;
 mod kept;
 mod known;
 pub mod limits;
@@ -42,6 +44,7 @@ mod tests;
 pub use demands::Demand;
 pub use destination::{Refusal, may_reach};
 pub use dns::Dns;
+pub use gate::{Blame, Gate, Heard, Hearing, Place};
 pub use kept::Kept;
 pub use known::{Known, ask_primary};
 pub use message::{Message, MessageBytes};
@@ -50,7 +53,9 @@ pub use report::{Outcome, Reason, Report};
 pub use smtp::{deliver_lmtp, deliver_smtp};
 pub use smtp_proto::client::Protocol;
 pub use timeouts::Timeouts;
-pub use transport::{Patience, deliver_to_domain, deliver_to_hosts, deliver_to_primary};
+pub use transport::{
+    Patience, deliver_to_domain, deliver_to_hosts, deliver_to_primary, party_of, party_of_route,
+};
 pub use turned::Turned;
 
 use std::future::Future;
@@ -79,6 +84,8 @@ pub struct Ports {
     /// TLS that checks certificates, for [`TlsPolicy::Verified`] and
     /// [`TlsPolicy::Implicit`]; without it they fail.
     pub verified: Option<ClientTls>,
+    /// How many connections there may be; without, any number.
+    pub gate: Option<Arc<dyn Gate>>,
     /// Connections that wait for another message; without, each is for one.
     pub kept: Option<Kept>,
     /// The MTA-STS policies of domains; without, nobody has one.

@@ -18,6 +18,10 @@ pub const KEPT_FOR: Duration = Duration::from_secs(2);
 pub const KEPT_LOOKED_AT: Duration = Duration::from_millis(500);
 /// Connections that wait.
 pub const KEPT_MAX: usize = 256;
+/// How often a place for a connection is asked for.
+pub const ROOM_ASKED_MAX: usize = 3;
+/// How long a server that has said goodbye may take to close.
+pub const CLOSES_WITHIN: Duration = Duration::from_millis(500);
 /// MX records of a domain that are looked at, best ones first.
 pub const MX_MAX: usize = 20;
 /// Addresses of one host that are tried.

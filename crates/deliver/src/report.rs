@@ -21,6 +21,9 @@ pub struct Report {
     /// A handshake failed on the way, so that the mail went in the clear; worth
     /// remembering for a day.
     pub tls_failed: bool,
+    /// Nothing was said of the message: there was no place for a connection, or the
+    /// server had enough of those that are there. It may go as soon as there is one.
+    pub no_room: bool,
 }
 
 impl Report {
@@ -34,6 +37,7 @@ impl Report {
             address: None,
             tls: false,
             tls_failed: false,
+            no_room: false,
         }
     }
 }

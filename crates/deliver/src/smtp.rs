@@ -3,10 +3,12 @@
 use std::collections::HashSet;
 
 use envelope::{Address, BodyType, Domain, EnhancedStatus, Envelope, TlsWish};
+use queue_model::Party;
 use smtp_proto::client::{Failure, Protocol, Stage, Transaction, Unsupported, Verdict};
 use tracing::debug;
 
 use crate::connection::{Broken, Connection, Sent};
+use crate::gate::{self, Blame, Heard};
 use crate::kept::Key;
 use crate::limits::{
     CONNECTIONS_PER_ADDRESS_MAX, MESSAGES_PER_CONNECTION_MAX, PROBE_BYTES,
@@ -110,6 +112,10 @@ pub(crate) struct Attempt<'m> {
     failure: Option<Outcome>,
     /// Nothing but a server's word about the message or its recipients is final.
     waits: bool,
+    /// Whose servers are tried.
+    party: Option<Party>,
+    /// A place was missing, or a server had enough of our connections.
+    no_room: bool,
     report: Report,
 }
 
@@ -126,6 +132,8 @@ impl<'m> Attempt<'m> {
             reported_there: vec![false; envelope.recipients.len()],
             failure: None,
             waits: false,
+            party: None,
+            no_room: false,
             report: Report::all(Outcome::temporary((4, 4, 1), "not tried"), 0),
         }
     }
@@ -134,6 +142,11 @@ impl<'m> Attempt<'m> {
     pub(crate) fn waits_for_primary(mut self) -> Self {
         self.waits = true;
         self
+    }
+
+    /// What follows is tried at the servers of this party.
+    pub(crate) fn at(&mut self, party: Party) {
+        self.party = Some(party);
     }
 
     /// Looks at the message's start; false if it cannot be read.
@@ -172,6 +185,9 @@ impl<'m> Attempt<'m> {
     }
 
     pub(crate) fn finish(mut self) -> Report {
+        let unheard = self.outcomes.iter().all(Option::is_none);
+        let is_final = matches!(self.failure, Some(Outcome::Permanent(_)));
+        self.report.no_room = self.no_room && unheard && !is_final;
         let failure = self
             .failure
             .unwrap_or_else(|| Outcome::temporary((4, 4, 1), "no host could be tried"));
@@ -196,7 +212,7 @@ impl<'m> Attempt<'m> {
         let mut tls = target.tls;
         for _ in 0..CONNECTIONS_PER_ADDRESS_MAX {
             let kept = ports.kept.as_ref();
-            let waited = kept.and_then(|kept| kept.take(&Key::of(target, protocol, tls)));
+            let waited = kept.and_then(|kept| kept.take(&self.key(target, protocol, tls)));
             let had_waited = waited.is_some();
             let opened = match waited {
                 Some(connection) => Ok(connection),
@@ -205,6 +221,11 @@ impl<'m> Attempt<'m> {
             let mut connection = match opened {
                 Ok(connection) => connection,
                 Err(Broken::Ourselves) => return Next::Ourselves,
+                Err(Broken::NoRoom) => {
+                    self.no_room = true;
+                    // Nor is there for its other hosts, and nobody else is asked for that.
+                    return Next::Done;
+                }
                 Err(broken) => {
                     debug!(host = %target.host, address = %target.address, %broken, "not delivered");
                     self.note(self.failure_to_open(&broken, target));
@@ -227,8 +248,8 @@ impl<'m> Attempt<'m> {
             }
             let session = self.send_all(&mut connection, &hop, had_waited).await;
             if session == SessionEnd::Other {
-                self.let_go(ports, Key::of(target, protocol, tls), connection)
-                    .await;
+                let key = self.key(target, protocol, tls);
+                self.let_go(ports, key, connection).await;
                 break;
             }
             connection.quit().await;
@@ -244,9 +265,11 @@ impl<'m> Attempt<'m> {
     async fn let_go(&self, ports: &Ports, key: Key, connection: Connection) {
         let took = self.outcomes.iter().flatten().any(Outcome::is_delivered);
         let limits = connection.capabilities().limits;
-        let most = limits
-            .mail
-            .map_or(MESSAGES_PER_CONNECTION_MAX, |mail| mail as usize);
+        let ours = match (&ports.gate, &self.party) {
+            (Some(gate), Some(party)) => gate.messages_per_connection(party),
+            _ => MESSAGES_PER_CONNECTION_MAX,
+        };
+        let most = limits.mail.map_or(ours, |mail| ours.min(mail as usize));
         // RFC 9422 §4: domains are counted for the session, which the next message begins anew.
         let lasts = took
             && connection.is_ready()
@@ -310,14 +333,47 @@ impl<'m> Attempt<'m> {
         protocol: Protocol,
         tls: &mut TlsPolicy,
     ) -> Result<Connection, Broken> {
-        let opened = Connection::open(ports, target, protocol, *tls).await;
+        let opened = self.open_once(ports, target, protocol, *tls).await;
         if let (Err(Broken::Handshake(error)), TlsPolicy::Opportunistic) = (&opened, *tls) {
             debug!(host = %target.host, %error, "TLS failed, once more in the clear");
             self.report.tls_failed = true;
             *tls = TlsPolicy::Never;
-            return Connection::open(ports, target, protocol, *tls).await;
+            return self.open_once(ports, target, protocol, *tls).await;
         }
         opened
+    }
+
+    /// A connection in its place.
+    async fn open_once(
+        &mut self,
+        ports: &Ports,
+        target: &Target,
+        protocol: Protocol,
+        tls: TlsPolicy,
+    ) -> Result<Connection, Broken> {
+        let (Some(gate), Some(party)) = (&ports.gate, &self.party) else {
+            return Connection::open(ports, target, protocol, tls).await;
+        };
+        let entered = gate::enter(ports, gate.as_ref(), party).await;
+        let mut place = entered.ok_or(Broken::NoRoom)?;
+        let opened = Connection::open(ports, target, protocol, tls).await;
+        match opened {
+            Ok(mut connection) => {
+                place.hear(Heard::Ready);
+                connection.takes(place);
+                Ok(connection)
+            }
+            Err(broken) => {
+                if let Some(heard) = broken.heard() {
+                    self.no_room |= place.hear(heard) == Blame::Us;
+                }
+                Err(broken)
+            }
+        }
+    }
+
+    fn key(&self, target: &Target, protocol: Protocol, tls: TlsPolicy) -> Key {
+        Key::of(target, protocol, tls, self.party.as_ref())
     }
 
     /// Whether the server may have the message; recipients that it cannot be
@@ -375,6 +431,7 @@ impl<'m> Attempt<'m> {
                     return SessionEnd::Stale;
                 }
                 Ok(sent) => {
+                    self.no_room |= hear(connection, &sent) == Blame::Us;
                     let dsn = connection.capabilities().dsn;
                     let mut said = sent.verdicts.iter().flatten();
                     let not_us = hop.over_v6 && said.any(is_about_us);
@@ -456,6 +513,23 @@ impl<'m> Attempt<'m> {
     }
 }
 
+/// Whoever counts connections hears what a transaction brought: how the server took
+/// it as a whole, not each recipient.
+fn hear(connection: &mut Connection, sent: &Sent) -> Blame {
+    let verdicts = || sent.verdicts.iter().flatten();
+    let taken = |verdict: &&Verdict| verdict.stage == Stage::Final && verdict.reply.is_positive();
+    if verdicts().any(|verdict| taken(&verdict)) {
+        connection.hear(Heard::Taken);
+    }
+    match verdicts().find(|verdict| !taken(verdict)) {
+        Some(verdict) if verdict.reply.code == 421 && verdict.stage != Stage::Final => {
+            connection.hear(Heard::TurnedAway(&verdict.reply))
+        }
+        Some(verdict) => connection.hear(Heard::Said(&verdict.reply)),
+        None => Blame::Them,
+    }
+}
+
 /// The server closed the connection, or says that it does, before it heard of the message.
 fn is_stale(sent: &Sent) -> bool {
     let unheard = |verdict: &Option<Verdict>| match verdict {
@@ -515,7 +589,7 @@ fn failure_of(broken: &Broken, host: &str) -> Outcome {
                 _ => Outcome::of_reply(verdict.reply.clone(), host),
             };
         }
-        Broken::Connect(_) => (4, 4, 1),
+        Broken::Connect(_) | Broken::NoRoom => (4, 4, 1),
         Broken::Ourselves => (4, 4, 6),
         Broken::Timeout(_) | Broken::Lost { .. } => (4, 4, 2),
         Broken::Handshake(_) | Broken::NoRoots => (4, 7, 5),

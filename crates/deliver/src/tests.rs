@@ -225,6 +225,7 @@ fn ports(runtime: &Runtime, names: Names, options: Options) -> Ports {
         dns: Arc::new(names),
         opportunistic: ClientTls::opportunistic().unwrap(),
         verified: None,
+        gate: None,
         kept: None,
         sts: None,
         options: Arc::new(options),

@@ -6,6 +6,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use envelope::{Domain, Envelope};
+use queue_model::Party;
 use resolver::{AddressAnswer, Mx, MxAnswer, Proved};
 use runtime::Runtime;
 use smtp_proto::client::Protocol;
@@ -28,6 +29,7 @@ pub async fn deliver_to_domain(
     if attempt.probe().await {
         match hosts_of(ports, domain).await {
             Ok(hosts) => {
+                attempt.at(party(&hosts.answer, ports));
                 let demands = Demands::of(ports, domain, tls, envelope, hosts.secure).await;
                 Box::pin(try_hosts(ports, &demands, &hosts.answer, &mut attempt)).await;
             }
@@ -53,6 +55,7 @@ pub async fn deliver_to_primary(
     if attempt.probe().await {
         match hosts_of(ports, domain).await {
             Ok(hosts) => {
+                attempt.at(party(&hosts.answer, ports));
                 let demands = Demands::of(ports, domain, tls, envelope, hosts.secure).await;
                 Box::pin(try_primary(ports, &demands, &hosts.answer, &mut attempt)).await;
             }
@@ -60,6 +63,25 @@ pub async fn deliver_to_primary(
         }
     }
     attempt.finish()
+}
+
+/// Whose servers take a domain's mail; none where that cannot be said now. The
+/// resolver remembers what it was asked, so that an attempt behind it asks nobody again.
+pub async fn party_of(ports: &Ports, domain: &Domain) -> Option<Party> {
+    let hosts = hosts_of(ports, domain).await.ok()?;
+    Some(party(&hosts.answer, ports))
+}
+
+/// Whose server a host that the operator named is.
+#[must_use]
+pub fn party_of_route(route: &Route) -> Party {
+    Party::of_host(&route.host, route.port)
+}
+
+fn party(hosts: &[Mx], ports: &Ports) -> Party {
+    let own = |mx: &&Mx| !is_own_name(ports, &mx.host);
+    let hosts = hosts.iter().filter(own);
+    Party::of_mx(hosts.map(|mx| (mx.preference, mx.host.as_str())))
 }
 
 /// What ends an attempt for good.
@@ -99,6 +121,7 @@ pub async fn deliver_to_hosts(
 }
 
 async fn try_host(ports: &Ports, route: &Route, attempt: &mut Attempt<'_>) -> Next {
+    attempt.at(party_of_route(route));
     let answer = match route.host.trim_matches(['[', ']']).parse::<IpAddr>() {
         Ok(ip) => Ok(AddressAnswer::Addresses(vec![ip])),
         Err(_) => ports.dns.addresses(&route.host).await,

@@ -13,10 +13,11 @@ use engine::{Batch, SubmitError};
 use envelope::{Domain, Envelope, Recipient};
 use observe::Route;
 use queue::{Attempt, Change, Lease, NewMessage, QueueError, Settlement};
-use queue_model::{Age, Class, Event, Happening, Verdict, judge, report_for};
+use queue_model::{Age, Class, Event, Happening, Presence, Signal, Verdict, judge, report_for};
 
 use crate::body::Body;
 use crate::dispatcher::{Core, Outbound};
+use crate::limiter::Seat;
 use crate::limits::{ATTEMPT_TIMEOUT, DEMO_WAIT_MS};
 use crate::local;
 use crate::report::{self, Told};
@@ -34,7 +35,14 @@ const REPORT_TRIES_MAX: u32 = 100;
 const CONFLICTS_MAX: u32 = 100;
 
 /// Makes one attempt; what it has shown about the site.
-pub(crate) async fn attempt(core: &Core, unit: &Unit) -> Result<Seen, QueueError> {
+pub(crate) async fn attempt(
+    core: &Core,
+    unit: &Unit,
+    seat: Option<Seat>,
+) -> Result<Seen, QueueError> {
+    let Ok(seat) = seated(core, unit, seat).await else {
+        return Ok(Seen::NoRoom);
+    };
     let wants = |domain: &_| unit.dues.iter().any(|due| due.line.domain == *domain);
     let Some(lease) = core.ports.queue.lease(&unit.dues[0], wants).await? else {
         return Ok(Seen::Nothing);
@@ -87,7 +95,34 @@ pub(crate) async fn attempt(core: &Core, unit: &Unit) -> Result<Seen, QueueError
         commit(core, change, None).await?;
         return Ok(Seen::Nothing);
     }
-    remote(core, unit, &lease).await
+    remote(core, unit, &lease, seat.as_ref()).await
+}
+
+/// There is no seat now.
+struct NoSeat;
+
+/// A seat of the party whose servers the site has, if that can be said. It is found out
+/// before anything is claimed, so that who has to wait has cost nothing.
+async fn seated(core: &Core, unit: &Unit, seat: Option<Seat>) -> Result<Option<Seat>, NoSeat> {
+    let sends = matches!(
+        core.options.outbound,
+        Outbound::Direct | Outbound::SmartHost
+    );
+    if seat.is_some() || unit.site == Site::Local || unit.closed_until.is_some() || !sends {
+        return Ok(seat);
+    }
+    let limiter = &core.ports.limiter;
+    let party = match limiter.party_of(&unit.site) {
+        Some(party) => party,
+        None => {
+            let Some(party) = core.ports.transport.party(&unit.site).await else {
+                return Ok(None);
+            };
+            limiter.learn(&unit.site, &party);
+            party
+        }
+    };
+    limiter.sit(&party).map(Some).ok_or(NoSeat)
 }
 
 fn all(lease: &Lease, event: Event, reason: &str) -> Vec<Settlement> {
@@ -119,7 +154,12 @@ fn demo(core: &Core, lease: &Lease) -> Vec<Settlement> {
     all(lease, Event::PutOff { until_ms }, "demo")
 }
 
-async fn remote(core: &Core, unit: &Unit, lease: &Lease) -> Result<Seen, QueueError> {
+async fn remote(
+    core: &Core,
+    unit: &Unit,
+    lease: &Lease,
+    seat: Option<&Seat>,
+) -> Result<Seen, QueueError> {
     let (places, recipients): (Vec<usize>, Vec<Recipient>) = lease
         .recipients()
         .map(|(place, recipient, _)| (place, recipient.clone()))
@@ -142,7 +182,11 @@ async fn remote(core: &Core, unit: &Unit, lease: &Lease) -> Result<Seen, QueueEr
             Report::all(outcome, places.len())
         }
     };
-    let seen = seen(&report);
+    if report.no_room {
+        // Nothing was said of the message: it is due as before.
+        return Ok(Seen::NoRoom);
+    }
+    let seen = seen(&report, seat);
     let mut outcomes = report.outcomes.into_iter();
     let mut reported_there = report.reported_there.into_iter();
     let missing = || Outcome::temporary((4, 3, 0), "the transport told no outcome");
@@ -178,7 +222,8 @@ fn without_recipients(envelope: &Envelope) -> Envelope {
 }
 
 /// A site is down when nobody there got a word in, or said "not now" to the connection.
-fn seen(report: &Report) -> Seen {
+/// Who takes other mail of ours, or took some lately, is not down for that.
+fn seen(report: &Report, seat: Option<&Seat>) -> Seen {
     let down = |outcome: &Outcome| match outcome {
         Outcome::Temporary(reason) => {
             let status = reason.reply.enhanced;
@@ -188,7 +233,17 @@ fn seen(report: &Report) -> Seen {
         Outcome::Delivered(_) | Outcome::Permanent(_) => false,
     };
     let all_down = !report.outcomes.is_empty() && report.outcomes.iter().all(down);
-    if all_down { Seen::Down } else { Seen::Up }
+    if !all_down {
+        return Seen::Up;
+    }
+    let unwanted = |outcome: &Outcome| Signal::of(outcome.reply()) == Signal::Reputation;
+    match seat {
+        Some(seat) if !report.outcomes.iter().all(unwanted) => match seat.nothing_through() {
+            Presence::There => Seen::Nothing,
+            Presence::Away => Seen::Down,
+        },
+        _ => Seen::Down,
+    }
 }
 
 /// What became of a recipient.

@@ -19,13 +19,14 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::attempt::attempt;
 use crate::clock::{Nearing, WallClock};
+use crate::limiter::{Limiter, PartyStatus, Seat};
 use crate::limits::{
     DRAIN, FORWARD_PAGE, QUESTIONS_MAX, REST, RUNNING_LOCAL_MAX, RUNNING_MAX, RUNNING_PER_SITE_MAX,
     SLEEP_MAX,
 };
 use crate::ports::{Local, Routes, Transport};
 use crate::scan::{self, Scanner};
-use crate::sites::{Room, Seen, SiteStatus, Sites, Unit};
+use crate::sites::{Most, Seen, SiteStatus, Sites, Unit};
 
 /// What the dispatcher works with.
 #[derive(Clone)]
@@ -42,6 +43,8 @@ pub struct Ports {
     pub local: Arc<dyn Local>,
     /// Which way it goes.
     pub routes: Arc<dyn Routes>,
+    /// How many connections to whom; `transport` asks the same one.
+    pub limiter: Limiter,
     /// Counters.
     pub metrics: Arc<Metrics>,
 }
@@ -135,14 +138,29 @@ type Asked = mpsc::Receiver<oneshot::Sender<Vec<SiteStatus>>>;
 
 /// Asks a dispatcher how its sites are. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Watch(mpsc::Sender<oneshot::Sender<Vec<SiteStatus>>>);
+pub struct Watch {
+    asks: mpsc::Sender<oneshot::Sender<Vec<SiteStatus>>>,
+    limiter: Limiter,
+}
 
 impl Watch {
     /// How the sites are that have work, or were down; nothing when the dispatcher does not run.
     pub async fn sites(&self) -> Option<Vec<SiteStatus>> {
         let (sender, receiver) = oneshot::channel();
-        self.0.send(sender).await.ok()?;
+        self.asks.send(sender).await.ok()?;
         receiver.await.ok()
+    }
+
+    /// How it is with those whose servers mail goes to, the busiest first.
+    #[must_use]
+    pub fn parties(&self) -> Vec<PartyStatus> {
+        self.limiter.status()
+    }
+
+    /// How it is with those that have a site's servers, as far as that is known.
+    #[must_use]
+    pub fn party_of(&self, site: &crate::Site) -> Option<PartyStatus> {
+        self.limiter.status_of(&self.limiter.party_of(site)?)
     }
 }
 
@@ -150,10 +168,11 @@ impl Dispatcher {
     /// A dispatcher over these ports. One for a process.
     #[must_use]
     pub fn new(ports: Ports, options: Options) -> Self {
-        let (sender, asked) = mpsc::channel(QUESTIONS_MAX);
+        let (asks, asked) = mpsc::channel(QUESTIONS_MAX);
+        let limiter = ports.limiter.clone();
         Self {
             core: Arc::new(Core { ports, options }),
-            watch: Watch(sender),
+            watch: Watch { asks, limiter },
             asked: Mutex::new(Some(asked)),
         }
     }
@@ -332,12 +351,18 @@ impl Loop {
     async fn forget_failures(&mut self) {
         let queue = &self.core.ports.queue;
         match queue.news().take_retried() {
-            Retried::Everything => self.sites.forget_failures(),
+            Retried::Everything => {
+                self.core.ports.limiter.forgive_all();
+                self.sites.forget_failures();
+            }
             Retried::Domains(domains) => {
                 for domain in domains {
                     for line in scan::lines_of(queue, &domain) {
                         match scan::route(&self.core, &line).await {
-                            Some(site) => self.sites.forget_failures_of(&site),
+                            Some(site) => {
+                                self.core.ports.limiter.forgive(&site);
+                                self.sites.forget_failures_of(&site);
+                            }
                             None => self.sites.forget_failures(),
                         }
                     }
@@ -437,26 +462,36 @@ impl Loop {
         let now = self.core.ports.runtime.monotonic();
         let rested = self.resting.front().map(|(at, _)| *at);
         let opens = self.sites.opens_at(now);
-        let steady = rested.into_iter().chain(opens).map(|at| at.since(now));
+        let seats = self.sites.unparks_at();
+        let steady = rested.into_iter().chain(opens).chain(seats);
+        let steady = steady.map(|at| at.since(now));
         due.into_iter().chain(steady).min()
     }
 
     /// As many attempts as there is room for.
     fn start(&mut self) {
-        let options = &self.core.options;
-        let room = Room {
-            per_site: options.running_per_site_max,
+        let core = Arc::clone(&self.core);
+        let limiter = &core.ports.limiter;
+        let most = Most {
+            per_site: core.options.running_per_site_max,
             local: RUNNING_LOCAL_MAX,
+            limiter: Some(limiter),
         };
-        while self.tasks.len() < self.core.options.running_max {
-            let Some(unit) = self.sites.next(room) else {
+        self.sites.unpark(limiter);
+        while self.tasks.len() < core.options.running_max {
+            let Some(unit) = self.sites.next(most) else {
                 return;
             };
-            self.spawn(unit);
+            let seat = match unit.closed_until {
+                None => limiter.party_of(&unit.site),
+                Some(_) => None,
+            };
+            let seat = seat.and_then(|party| limiter.sit(&party));
+            self.spawn(unit, seat);
         }
     }
 
-    fn spawn(&mut self, unit: Unit) {
+    fn spawn(&mut self, unit: Unit, seat: Option<Seat>) {
         let number = self.next_task;
         self.next_task += 1;
         let mut telling = Telling {
@@ -469,7 +504,7 @@ impl Loop {
         };
         let core = Arc::clone(&self.core);
         let attempt = async move {
-            let seen = attempt(&core, &unit).await;
+            let seen = attempt(&core, &unit, seat).await;
             if let Err(error) = &seen {
                 let message = &unit.dues[0].id;
                 tracing::error!(%message, %error, "an attempt met trouble of our own");

@@ -3,6 +3,7 @@
 //! * [`Dispatcher::new`], [`Dispatcher::run`] – the loop, one for a process
 //! * [`Transport`], [`Local`], [`Routes`] – ports: how mail leaves, how it enters a mailbox,
 //!   what the operator's rules say
+//! * [`Limiter`] – how many connections to whom; the port that `deliver` asks
 //! * [`Turning`] – mail that its own server fetches (ATRN)
 //! * [`SmtpTransport`] – the transport over `deliver`
 //! * [`Options`], [`Outbound`] – what an operator sets
@@ -25,6 +26,7 @@ mod body;
 mod clear;
 mod clock;
 mod dispatcher;
+mod limiter;
 pub mod limits;
 mod list;
 mod local;
@@ -40,6 +42,7 @@ mod turned;
 mod wishes;
 
 pub use dispatcher::{Dispatcher, Options, Outbound, Ports, Watch};
+pub use limiter::{LastSignal, Limiter, PartyStatus, SiteLimits};
 pub use ports::{BoxFuture, Local, LocalCopy, NoRoutes, Routes, Together, Transport, Way};
 pub use site::Site;
 pub use sites::SiteStatus;

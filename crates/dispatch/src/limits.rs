@@ -4,8 +4,22 @@ use std::time::Duration;
 
 /// Attempts at once.
 pub const RUNNING_MAX: usize = 100;
-/// Attempts at once to one site.
+/// Attempts at once to one site of which it is not known whose servers it has.
 pub const RUNNING_PER_SITE_MAX: usize = 10;
+/// Connections at once to whoever stands behind one set of servers, unless an operator says otherwise.
+pub const CONNECTIONS_PER_SITE: u32 = 20;
+/// Parties of which something is known.
+pub(crate) const PARTIES_MAX: usize = 10_000;
+/// What was learned of a party is forgotten when nothing went there for this long.
+pub(crate) const PARTY_KEPT: Duration = Duration::from_secs(2 * 3600);
+/// Sites whose party is known.
+pub(crate) const SITES_OF_PARTIES_MAX: usize = 50_000;
+/// How long a site's party is believed before its servers are looked up again.
+pub(crate) const PARTY_KNOWN: Duration = Duration::from_secs(300);
+/// How often an operator's limits are asked for.
+pub(crate) const LIMITS_ASKED_AGAIN: Duration = Duration::from_secs(10);
+/// How long an attempt waits for a place that is about to be free.
+pub(crate) const ROOM_PATIENCE: Duration = Duration::from_secs(2);
 /// Attempts at once into mailboxes here.
 pub const RUNNING_LOCAL_MAX: usize = 32;
 /// In-flight attempts have this long when the server stops.

@@ -8,8 +8,9 @@ use deliver::{Outcome, Report};
 use engine::{Batch, CommitNo};
 use envelope::{Domain, Envelope, Recipient};
 use queue::{Message, QueueError};
-use queue_model::QueueId;
+use queue_model::{Party, QueueId};
 
+use crate::limiter::SiteLimits;
 use crate::site::Site;
 
 /// A future of a port.
@@ -27,6 +28,11 @@ pub trait Transport: Send + Sync {
         envelope: &'a Envelope,
         message: &'a dyn deliver::Message,
     ) -> BoxFuture<'a, Report>;
+
+    /// Whose servers a site has; none where that cannot be said.
+    fn party<'a>(&'a self, _: &'a Site) -> BoxFuture<'a, Option<Party>> {
+        Box::pin(std::future::ready(None))
+    }
 }
 
 /// What the operator's rules say about the ways of mail for elsewhere. They may
@@ -44,6 +50,11 @@ pub trait Routes: Send + Sync {
     /// The hosts that the operator has named for a site, in the order in which they are
     /// tried; none where they are found by MX.
     fn routes(&self, site: &Site) -> Vec<deliver::Route>;
+
+    /// What is allowed with a party; `usual` where nothing else is said of it.
+    fn limits(&self, _: &Party, usual: SiteLimits) -> SiteLimits {
+        usual
+    }
 }
 
 /// Which way mail for elsewhere goes.

@@ -12,15 +12,19 @@
 //! million messages to a dead domain cost a few attempts and next to nothing
 //! else. When the time is over one attempt goes first; only when it succeeds do
 //! the others follow, those that were put off too, as fast as the site takes them.
+//!
+//! Sites whose party has no seat (`limiter`) are *parked*: however many they are, they
+//! cost nothing until an attempt of that party ends.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
 use engine::ShardId;
 use envelope::Domain;
 use queue::{Due, Line, Place};
-use queue_model::{QueueId, Schedule};
+use queue_model::{Party, QueueId, Schedule};
 use runtime::{Monotonic, Timestamp};
 
+use crate::limiter::{Limiter, Room};
 use crate::limits::{
     CALLED_AT_ONCE, CLOSED_MAX_MS, FEW, FEW_LOOKED_AT, IDLE_SITES_MAX, READY_MAX,
     READY_PER_SITE_MAX, READY_PER_SITE_MIN, SWEEP_BURST, SWEEP_PAGE, SWEEP_PER_SECOND,
@@ -63,9 +67,28 @@ pub struct SiteStatus {
 
 /// How many attempts may run.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Room {
+pub(crate) struct Most<'l> {
+    /// To a site of which nobody knows whose servers it has.
     pub(crate) per_site: usize,
     pub(crate) local: usize,
+    /// Who knows how many may run where that is known.
+    pub(crate) limiter: Option<&'l Limiter>,
+}
+
+/// Whether a site's next attempt may begin.
+enum May {
+    Run,
+    /// One of its own must end first.
+    Wait,
+    /// It waits for its party.
+    Park(Party, Option<Monotonic>),
+}
+
+/// Sites that wait for a seat of one party, and when there may be one at the latest.
+#[derive(Debug, Default)]
+struct Parked {
+    sites: VecDeque<Site>,
+    until: Option<Monotonic>,
 }
 
 /// One attempt to be made: entries of one message that go to one site.
@@ -87,6 +110,8 @@ pub(crate) enum Seen {
     Down,
     /// Nothing.
     Nothing,
+    /// No attempt was made, for there was no room: it may be as soon as there is.
+    NoRoom,
 }
 
 #[derive(Debug, Default)]
@@ -113,6 +138,8 @@ pub(crate) struct Sites {
     ready: usize,
     /// Sites with a list, in the order of their turns.
     turns: VecDeque<Site>,
+    /// Sites with a list that have no turn before their party has a seat.
+    parked: HashMap<Party, Parked>,
     /// How many entries each sender has in lists.
     senders: HashMap<u32, usize>,
     /// Senders who have few, where they have something: every second turn is theirs,
@@ -156,6 +183,7 @@ impl Default for Sites {
             known: HashMap::new(),
             ready: 0,
             turns: VecDeque::new(),
+            parked: HashMap::new(),
             senders: HashMap::new(),
             few: VecDeque::new(),
             few_had_it: false,
@@ -342,7 +370,7 @@ impl Sites {
     }
 
     /// The next attempt, if a site with work has room. It is counted as running until [`Sites::finish`].
-    pub(crate) fn next(&mut self, room: Room) -> Option<Unit> {
+    pub(crate) fn next(&mut self, most: Most<'_>) -> Option<Unit> {
         if self.sweeping < SWEPT_AT_ONCE
             && let Some(unit) = self.swept.pop_front()
         {
@@ -351,7 +379,7 @@ impl Sites {
         }
         self.few_had_it = !self.few_had_it;
         if self.few_had_it
-            && let Some(unit) = self.next_of_few(room)
+            && let Some(unit) = self.next_of_few(most)
         {
             return Some(unit);
         }
@@ -360,10 +388,18 @@ impl Sites {
             let Some(state) = self.sites.get_mut(&site) else {
                 continue;
             };
-            let dues = if state.may_run(&site, room) {
-                state.ready.pop()
-            } else {
-                Vec::new()
+            if state.ready.is_empty() {
+                continue;
+            }
+            let dues = match state.may_run(&site, most) {
+                May::Run => state.ready.pop(),
+                May::Wait => Vec::new(),
+                May::Park(party, until) => {
+                    let parked = self.parked.entry(party).or_default();
+                    parked.sites.push_back(site);
+                    parked.until = until;
+                    continue;
+                }
             };
             if !state.ready.is_empty() {
                 self.turns.push_back(site.clone());
@@ -372,11 +408,11 @@ impl Sites {
                 return Some(self.begin(site, dues));
             }
         }
-        self.next_of_few(room)
+        self.next_of_few(most)
     }
 
     /// The next attempt for a sender who has few.
-    fn next_of_few(&mut self, room: Room) -> Option<Unit> {
+    fn next_of_few(&mut self, most: Most<'_>) -> Option<Unit> {
         for _ in 0..self.few.len().min(FEW_LOOKED_AT) {
             let (site, sender) = self.few.pop_front()?;
             // By now it may be many.
@@ -386,7 +422,7 @@ impl Sites {
             let Some(state) = self.sites.get_mut(&site) else {
                 continue;
             };
-            if !state.may_run(&site, room) {
+            if !matches!(state.may_run(&site, most), May::Run) {
                 if state.ready.has(sender) {
                     self.few.push_back((site, sender));
                 }
@@ -398,6 +434,26 @@ impl Sites {
             }
         }
         None
+    }
+
+    /// Sites of parties that have seats again take turns again.
+    pub(crate) fn unpark(&mut self, limiter: &Limiter) {
+        let turns = &mut self.turns;
+        self.parked.retain(|party, parked| {
+            match limiter.seats(party) {
+                Ok(seats) => {
+                    let count = seats.min(parked.sites.len());
+                    turns.extend(parked.sites.drain(..count));
+                }
+                Err(until) => parked.until = until,
+            }
+            !parked.sites.is_empty()
+        });
+    }
+
+    /// When a party has seats again that it has not by an attempt's end.
+    pub(crate) fn unparks_at(&self) -> Option<Monotonic> {
+        self.parked.values().filter_map(|parked| parked.until).min()
     }
 
     /// These entries of a site's list are attempted.
@@ -427,7 +483,8 @@ impl Sites {
     ) -> Finished {
         let mut finished = Finished::default();
         for due in &unit.dues {
-            if self.known.remove(&key(due)) == Some(Stage::RunningAndAgain) {
+            let was = self.known.remove(&key(due));
+            if seen == Seen::NoRoom || was == Some(Stage::RunningAndAgain) {
                 finished.again.push(due.clone());
             }
         }
@@ -468,7 +525,7 @@ impl Sites {
                 }
                 finished.again.extend(back);
             }
-            Seen::Down | Seen::Nothing => {}
+            Seen::Down | Seen::Nothing | Seen::NoRoom => {}
         }
         if state.is_idle() && state.failures == 0 {
             self.sites.remove(&unit.site);
@@ -566,14 +623,24 @@ fn forget_one(senders: &mut HashMap<u32, usize>, sender: u32) {
 }
 
 impl State {
-    fn may_run(&self, site: &Site, room: Room) -> bool {
-        let max = match site {
-            // One goes first, to see.
-            _ if self.failures > 0 => 1,
-            Site::Local => room.local,
-            _ => room.per_site,
+    fn may_run(&self, site: &Site, most: Most<'_>) -> May {
+        // One goes first, to see.
+        if self.failures > 0 && self.running > 0 {
+            return May::Wait;
+        }
+        let room = match (site, most.limiter) {
+            (Site::Local, _) | (_, None) => Room::Unknown,
+            (_, Some(limiter)) => limiter.room(site),
         };
-        self.running < max
+        match (room, site) {
+            (Room::Full(party, until), _) => May::Park(party, until),
+            (Room::Free, _) => May::Run,
+            (Room::Unknown, Site::Local) if self.running < most.local => May::Run,
+            (Room::Unknown, site) if *site != Site::Local && self.running < most.per_site => {
+                May::Run
+            }
+            (Room::Unknown, _) => May::Wait,
+        }
     }
 
     fn is_closed(&self, now: Monotonic) -> bool {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use deliver::{Patience, Report, Route, TlsPolicy};
 use envelope::{Envelope, TlsWish};
+use queue_model::Party;
 use sasl::Credentials;
 use smtp_proto::client::Protocol;
 
@@ -170,6 +171,24 @@ impl Transport for SmtpTransport {
                 self.clear.remember(site);
             }
             report
+        })
+    }
+
+    fn party<'a>(&'a self, site: &'a Site) -> BoxFuture<'a, Option<Party>> {
+        Box::pin(async move {
+            // Where the first is not reached, those behind it have their own limits.
+            if let Some(route) = self.routes.routes(site).first() {
+                return Some(deliver::party_of_route(route));
+            }
+            match (site, &self.smart_host) {
+                (Site::Domain(domain) | Site::Primary(domain), _) => {
+                    deliver::party_of(&self.ports, domain).await
+                }
+                (Site::SmartHost, Some(relay)) => {
+                    Some(deliver::party_of_route(&Route::from(relay.clone())))
+                }
+                (Site::Local | Site::SmartHost | Site::Named(_), _) => None,
+            }
         })
     }
 }

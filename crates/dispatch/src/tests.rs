@@ -4,6 +4,7 @@ mod clock;
 mod crash;
 mod fair;
 mod flow;
+mod learning;
 mod month;
 mod operator;
 mod refusing;
@@ -32,7 +33,8 @@ use tokio::sync::Notify as Gate;
 
 use crate::dispatcher::{Core, Loop};
 use crate::{
-    BoxFuture, Local, LocalCopy, Options, Outbound, Ports, Routes, Site, Together, Transport, Way,
+    BoxFuture, Limiter, Local, LocalCopy, Options, Outbound, Ports, Routes, Site, SiteLimits,
+    Together, Transport, Way,
 };
 
 const SHARD: ShardId = ShardId(1);
@@ -98,6 +100,7 @@ impl Transport for Script {
                 address: None,
                 tls: false,
                 tls_failed: false,
+                no_room: false,
             }
         })
     }
@@ -180,6 +183,7 @@ struct World {
     mailboxes: Arc<Mailboxes>,
     outbound: Outbound,
     routes: Arc<Ways>,
+    limiter: Limiter,
 }
 
 /// Rules that a test sets.
@@ -234,7 +238,10 @@ impl World {
             refuses_junk: Mutex::default(),
             junk: Mutex::default(),
         };
+        let routes: Arc<Ways> = Arc::default();
+        let rules = Arc::clone(&routes) as Arc<dyn Routes>;
         Self {
+            limiter: Limiter::new(&runtime, rules, SiteLimits::default()),
             engine,
             blobs,
             runtime,
@@ -242,7 +249,7 @@ impl World {
             script: Arc::default(),
             mailboxes: Arc::new(mailboxes),
             outbound: Outbound::Direct,
-            routes: Arc::default(),
+            routes,
         }
     }
 
@@ -259,6 +266,7 @@ impl World {
             transport: Arc::clone(&self.script) as Arc<dyn Transport>,
             local: Arc::clone(&self.mailboxes) as Arc<dyn Local>,
             routes: Arc::clone(&self.routes) as Arc<dyn Routes>,
+            limiter: self.limiter.clone(),
             metrics: Arc::new(Metrics::new()),
         }
     }

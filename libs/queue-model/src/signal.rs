@@ -67,7 +67,6 @@ impl Signal {
             (452 | 552, Some((_, 5, 3))) => Self::TooManyRecipients,
             // RFC 3463 §3.5: mail system congestion.
             (400..=499, Some((4, 4, 5))) => Self::TooFast,
-            (421, Some((4, 7, _))) => Self::TooFast,
             (421, _) => Self::NotNow,
             _ => Self::Other,
         }
@@ -461,7 +460,7 @@ mod tests {
         (Signal::TooFast, "421 please slow down"),
         (Signal::TooFast, "450 you knock too quickly"),
         (
-            Signal::TooFast,
+            Signal::NotNow,
             "421 4.7.0 Try again later, closing connection.",
         ),
         (Signal::TooFast, "451 4.4.5 system congested"),

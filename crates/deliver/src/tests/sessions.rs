@@ -572,7 +572,7 @@ async fn nobody_takes_the_connection_of_another_demand_or_login() {
     let key = |change: fn(&mut Target)| {
         let mut target = target(&server);
         change(&mut target);
-        kept::Key::of(&target, Protocol::Smtp, target.tls)
+        kept::Key::of(&target, Protocol::Smtp, target.tls, None)
     };
     let usual = key(|_| {});
     assert_eq!(usual, key(|_| {}));

@@ -3,9 +3,10 @@
 use super::*;
 use std::time::Duration;
 
-const ROOM: Room = Room {
+const ROOM: Most<'_> = Most {
     per_site: 2,
     local: 2,
+    limiter: None,
 };
 
 fn line(domain: &str) -> Line {

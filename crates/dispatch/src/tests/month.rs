@@ -181,6 +181,7 @@ impl Transport for World30 {
                 address: None,
                 tls: false,
                 tls_failed: false,
+                no_room: false,
             }
         })
     }

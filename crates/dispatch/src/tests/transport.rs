@@ -93,6 +93,7 @@ async fn after_a_failed_handshake_a_site_gets_clear_text_at_once() {
         dns: Arc::new(NoNames),
         opportunistic: ClientTls::opportunistic().expect("made"),
         verified: None,
+        gate: None,
         kept: None,
         sts: None,
         options: Arc::new(deliver::Options::new("us.example")),

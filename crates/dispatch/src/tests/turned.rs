@@ -14,6 +14,7 @@ fn running(world: &World) -> (Turning, runtime::Task<Result<(), queue::QueueErro
         dns: Arc::new(NoNames),
         opportunistic: ClientTls::opportunistic().expect("TLS"),
         verified: None,
+        gate: None,
         kept: None,
         sts: None,
         options: Arc::new(deliver::Options::new("mail.here.test")),

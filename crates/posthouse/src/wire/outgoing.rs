@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use dispatch::{Dispatcher, Local, Outbound, Routes, SmartHost, SmtpTransport, TurnedSites};
+use dispatch::{
+    Dispatcher, Limiter, Local, Outbound, Routes, SiteLimits, SmartHost, SmtpTransport, TurnedSites,
+};
 use observe::Metrics;
 use queue_model::Schedule;
 use resolver::{Dnssec, Resolver};
@@ -24,7 +26,7 @@ pub(super) fn start(
     store: &Arc<Store>,
     local: Arc<dyn Local>,
     metrics: &Arc<Metrics>,
-    (ports, turned): (deliver::Ports, TurnedSites),
+    (mut ports, turned): (deliver::Ports, TurnedSites),
 ) -> anyhow::Result<Task<()>> {
     let runtime = &store.runtime;
     let smart_host = smart_host(&settings.outbound)?;
@@ -38,6 +40,8 @@ pub(super) fn start(
         rules: store.rules.clone(),
         directory: store.directory.clone(),
     });
+    let limiter = Limiter::new(runtime, Arc::clone(&routes), SiteLimits::default());
+    ports.gate = Some(Arc::new(limiter.clone()));
     let ports = dispatch::Ports {
         engine: store.engine.clone(),
         queue: store.queue.clone(),
@@ -47,6 +51,7 @@ pub(super) fn start(
         ),
         local,
         routes,
+        limiter,
         metrics: metrics.clone(),
     };
     let dispatcher = Dispatcher::new(ports, options);
@@ -146,6 +151,7 @@ pub(crate) fn deliver_ports(
         dns: Arc::new(dns),
         opportunistic: ClientTls::opportunistic()?,
         verified,
+        gate: None,
         kept: Some(deliver::Kept::new(runtime)),
         sts,
         options,
