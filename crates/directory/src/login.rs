@@ -209,6 +209,16 @@ impl Directory {
         Ok(record.filter(|record| !record.disabled).map(|_| id))
     }
 
+    /// The primary address of an account, unless it is disabled.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn address_of(&self, account: AccountId) -> Result<Option<Address>, DirectoryError> {
+        let record = self.inner.account_record(account).await?;
+        let record = record.filter(|record| !record.disabled);
+        Ok(record.map(|record| record.address))
+    }
+
     /// Did somebody log in well from this address (IPv6: its /64) within a month?
     #[must_use]
     pub fn is_known_address(&self, peer: IpAddr) -> bool {

@@ -8,7 +8,7 @@
 use crate::error::DirectoryError;
 use crate::login::{AuthFailure, Caller, Verdict};
 use crate::store::Directory;
-use envelope::AccountId;
+use envelope::{AccountId, Address};
 use sasl::{Binding, Offer, Question};
 use std::fmt;
 use std::future::Future;
@@ -60,6 +60,16 @@ pub trait Logins: fmt::Debug + Send + Sync {
         &'a self,
         login: &'a str,
     ) -> BoxFuture<'a, Result<Option<AccountId>, DirectoryError>>;
+
+    /// The primary address of an account that may be used: for those with whom it shares
+    /// mailboxes, and to name those with whom one shares.
+    ///
+    /// # Errors
+    /// The directory cannot say.
+    fn address_of(
+        &self,
+        account: AccountId,
+    ) -> BoxFuture<'_, Result<Option<Address>, DirectoryError>>;
 }
 
 impl Logins for Directory {
@@ -80,6 +90,13 @@ impl Logins for Directory {
         login: &'a str,
     ) -> BoxFuture<'a, Result<Option<AccountId>, DirectoryError>> {
         Box::pin(Self::account_of(self, login))
+    }
+
+    fn address_of(
+        &self,
+        account: AccountId,
+    ) -> BoxFuture<'_, Result<Option<Address>, DirectoryError>> {
+        Box::pin(Self::address_of(self, account))
     }
 }
 
@@ -106,6 +123,10 @@ impl Logins for Unreachable {
         &'a self,
         _: &'a str,
     ) -> BoxFuture<'a, Result<Option<AccountId>, DirectoryError>> {
+        Box::pin(async { Err(DirectoryError::Unreachable) })
+    }
+
+    fn address_of(&self, _: AccountId) -> BoxFuture<'_, Result<Option<Address>, DirectoryError>> {
         Box::pin(async { Err(DirectoryError::Unreachable) })
     }
 }

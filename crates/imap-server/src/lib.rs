@@ -4,7 +4,7 @@
 //! listener's [`Config`]. `session` reads, waits and writes; `commands` has one
 //! file per command; `selected` is the mailbox as the client knows it;
 //! `fetch` writes data items; `search` evaluates keys; `list` knows names and
-//! their attributes; `urls` finds what a URL names, for submission too. The grammar is `imap_proto`'s, the mail `mailstore`'s.
+//! their attributes; `access` decides whose a mailbox is and what may be done with it; `urls` finds what a URL names, for submission too. The grammar is `imap_proto`'s, the mail `mailstore`'s.
 //!
 //! | state | entered by | commands |
 //! |---|---|---|
@@ -19,6 +19,7 @@
 
 #![forbid(unsafe_code)]
 
+mod access;
 mod capability;
 mod commands;
 mod config;

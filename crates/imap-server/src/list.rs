@@ -2,11 +2,13 @@
 //!
 //! Special uses and children are told whether asked for or not (PRACTICE §6).
 
+use crate::access::Other;
 use imap_proto::mailbox_name::write_name;
 use imap_proto::response;
 use imap_proto::{ListPattern, NameForm, SelectionOption};
 use mailbox_model::{Mailbox, MailboxId, MailboxName, View};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// A name that LIST may tell.
 #[derive(Debug, Default, Clone)]
@@ -16,6 +18,8 @@ pub(crate) struct ListedName {
     pub(crate) subscribed: bool,
     pub(crate) has_children: bool,
     pub(crate) special_use: Option<&'static str>,
+    /// The account that it is in, if that is another's.
+    pub(crate) other: Option<Arc<Other>>,
 }
 
 /// Every name of the account: mailboxes, the parents they imply, subscriptions.
@@ -46,6 +50,49 @@ pub(crate) fn of_mailbox(view: &View, mailbox: &Mailbox) -> ListedName {
         subscribed: view.is_subscribed(mailbox.name()),
         has_children: view.has_children(mailbox.name()),
         special_use: mailbox.role().and_then(mailbox_model::Role::attribute),
+        other: None,
+    }
+}
+
+/// Another's mailbox by itself. Its special use is its owner's.
+pub(crate) fn of_others_mailbox(
+    other: &Other,
+    mailbox: &Mailbox,
+    own: Option<&View>,
+) -> ListedName {
+    let shown = other.shown(mailbox.name());
+    let subscribed = shown
+        .zip(own)
+        .is_some_and(|(name, own)| own.is_subscribed(&name));
+    let listed = other.listed();
+    let below = |name: &MailboxName| {
+        other
+            .shown(mailbox.name())
+            .is_some_and(|it| name.is_below(&it))
+    };
+    ListedName {
+        mailbox: Some(mailbox.id()),
+        subscribed,
+        has_children: listed.iter().any(|(name, _)| below(name)),
+        special_use: None,
+        other: Some(Arc::new(other.clone())),
+    }
+}
+
+/// Adds what others let the user see, where the user has no name of that kind himself.
+pub(crate) fn add_others(names: &mut BTreeMap<MailboxName, ListedName>, others: Vec<Other>) {
+    for other in others {
+        let other = Arc::new(other);
+        for (name, id) in other.listed() {
+            for parent in name.ancestors() {
+                names.entry(parent).or_default().has_children = true;
+            }
+            let listed = names.entry(name).or_default();
+            if listed.mailbox.is_none() {
+                listed.mailbox = Some(id);
+                listed.other = Some(Arc::clone(&other));
+            }
+        }
     }
 }
 

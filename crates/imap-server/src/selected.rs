@@ -8,14 +8,21 @@
 //! Memory: the entries share structure with the account's view; only what was
 //! told in part (without EXPUNGE) is the session's own.
 
+use envelope::AccountId;
 use imap_proto::SequenceSet;
 use imbl::Vector;
 use mailbox_model::{Entry, Mailbox, MailboxId, ModSeq, Uid, UidSet, UidValidity};
+use mailstore::{Account, Rights};
 use std::ops::Range;
+use std::sync::Arc;
 
 /// A selected mailbox.
 #[derive(Debug, Clone)]
 pub(crate) struct Selected {
+    /// Whose mailbox it is.
+    pub(crate) account: Arc<Account>,
+    /// What there is to know if that is another.
+    pub(crate) readership: Option<Readership>,
     pub(crate) id: MailboxId,
     pub(crate) uid_validity: UidValidity,
     pub(crate) read_only: bool,
@@ -28,6 +35,20 @@ pub(crate) struct Selected {
     told: ModSeq,
     /// Expunges are told up to this change.
     expunges_told: ModSeq,
+}
+
+/// One's place in another's mailbox.
+#[derive(Debug, Clone)]
+pub(crate) struct Readership {
+    pub(crate) reader: AccountId,
+    /// The reader's domain, in lower case.
+    pub(crate) domain: Arc<str>,
+    /// What the mailbox's name has in front of the name that the owner knows.
+    pub(crate) prefix: String,
+    /// What the reader may do.
+    pub(crate) rights: Rights,
+    /// What the reader has read: `\Seen` is his own.
+    pub(crate) seen: UidSet,
 }
 
 /// What the client has to be told, in this order.
@@ -80,8 +101,10 @@ impl OwnStore<'_> {
 pub(crate) struct NoSuchMessage;
 
 impl Selected {
-    pub(crate) fn new(mailbox: &Mailbox, read_only: bool) -> Self {
+    pub(crate) fn new(account: Arc<Account>, mailbox: &Mailbox, read_only: bool) -> Self {
         Self {
+            account,
+            readership: None,
             id: mailbox.id(),
             uid_validity: mailbox.uid_validity(),
             read_only,
@@ -91,6 +114,48 @@ impl Selected {
             told: mailbox.highest_modseq(),
             expunges_told: mailbox.highest_modseq(),
         }
+    }
+
+    /// As a reader of another's mailbox sees it.
+    pub(crate) fn read_by(mut self, readership: Readership) -> Self {
+        let seen = &readership.seen;
+        let is_other = |entry: &Entry| entry.keywords.is_seen() != seen.contains(entry.uid);
+        let others = self.entries.iter().enumerate();
+        let others = others
+            .filter(|(_, entry)| is_other(entry))
+            .map(|(at, _)| at);
+        for at in others.collect::<Vec<_>>() {
+            if let Some(entry) = self.entries.get_mut(at) {
+                let seen = seen.contains(entry.uid);
+                *entry = entry.clone().with_seen(seen);
+            }
+        }
+        self.readership = Some(readership);
+        self
+    }
+
+    /// An entry of the mailbox as the client sees it.
+    fn shown(&self, entry: &Entry) -> Entry {
+        match &self.readership {
+            Some(readership) => {
+                let seen = readership.seen.contains(entry.uid);
+                entry.clone().with_seen(seen)
+            }
+            None => entry.clone(),
+        }
+    }
+
+    /// What the client may do with the mailbox: an owner everything.
+    pub(crate) fn rights(&self) -> Rights {
+        let readership = self.readership.as_ref();
+        readership.map_or(Rights::ALL, |readership| readership.rights)
+    }
+
+    /// The name by which the client knows a mailbox of the same account.
+    pub(crate) fn shown_name(&self, mailbox: &Mailbox) -> String {
+        let readership = self.readership.as_ref();
+        let prefix = readership.map_or("", |readership| &readership.prefix);
+        format!("{prefix}{}", mailbox.name())
     }
 
     /// The entries by rank.
@@ -222,7 +287,7 @@ impl Selected {
         let changed = newest.changed_since(since);
         let changed = changed.take_while(|(rank, _)| *rank < first_new);
         self.told = newest.highest_modseq();
-        if self.entries.len() == first_new {
+        if self.entries.len() == first_new && self.readership.is_none() {
             // Nothing is gone that the client still counts: its ranks are the
             // view's, whose structure is shared again.
             let mut told = self.entries.focus();
@@ -234,17 +299,22 @@ impl Selected {
             self.entries = newest.entries().clone();
             self.expunges_told = self.told;
         } else {
+            if self.entries.len() == first_new {
+                self.expunges_told = self.told;
+            }
             for (_, entry) in changed {
                 let Ok(at) = self.rank(entry.uid) else {
                     continue;
                 };
-                let told = self.entries.set(at, entry.clone());
-                if !own.knows(&told, entry) {
+                let now = self.shown(entry);
+                let told = self.entries.set(at, now.clone());
+                if !own.knows(&told, &now) {
                     differences.changed.push(at);
                 }
             }
             for (_, entry) in newest.range(first_new..newest.entries().len()) {
-                self.entries.push_back(entry.clone());
+                let entry = self.shown(entry);
+                self.entries.push_back(entry);
             }
         }
         if first_new < newest.entries().len() {

@@ -50,13 +50,16 @@ impl Enabled {
 #[derive(Debug)]
 pub(crate) struct Login {
     pub(crate) account: Arc<Account>,
+    /// The domain of its primary address, in lower case.
+    pub(crate) domain: Arc<str>,
     _slot: Slot,
 }
 
 impl Login {
-    pub(crate) fn new(account: Arc<Account>, slot: Slot) -> Self {
+    pub(crate) fn new(account: Arc<Account>, domain: Arc<str>, slot: Slot) -> Self {
         Self {
             account,
+            domain,
             _slot: slot,
         }
     }
@@ -240,13 +243,14 @@ impl Session {
         if mode == SyncMode::Nothing || self.selected.is_none() {
             return Ok(());
         }
-        let Some(view) = self.view() else {
+        let Some(view) = self.selected_view() else {
             return Ok(());
         };
         let Some(mailbox) = self.selected_mailbox(&view) else {
             // RFC 2180 §3.3: another session deleted the mailbox.
             return self.bye("the selected mailbox was deleted").await;
         };
+        self.read_own_seen(&mailbox).await?;
         let Some(selected) = &mut self.selected else {
             return Ok(());
         };
@@ -276,6 +280,33 @@ impl Session {
         Ok(())
     }
 
+    /// In another's mailbox that changed: what the user has read of it.
+    async fn read_own_seen(&mut self, newest: &Mailbox) -> Result<(), Ended> {
+        let Some(selected) = &mut self.selected else {
+            return Ok(());
+        };
+        if selected.is_current(newest) {
+            return Ok(());
+        }
+        let Some(readership) = &mut selected.readership else {
+            return Ok(());
+        };
+        match selected
+            .account
+            .seen_by(selected.id, readership.reader)
+            .await
+        {
+            Ok(seen) => {
+                readership.seen = seen;
+                Ok(())
+            }
+            Err(error) => {
+                tracing::error!(session = self.id, %error, "imap: what has been read cannot be told");
+                self.bye("the selected mailbox cannot be read").await
+            }
+        }
+    }
+
     /// Nobody is logged in any more; what was switched on is off, and the time
     /// for a login begins anew.
     pub(crate) fn forget_login(&mut self) {
@@ -293,7 +324,20 @@ impl Session {
         self.login.as_ref().map(|login| login.account.view())
     }
 
-    /// The selected mailbox in a view; none when it was deleted.
+    /// The newest state of the account whose mailbox is selected.
+    pub(crate) fn selected_view(&self) -> Option<Arc<View>> {
+        self.selected
+            .as_ref()
+            .map(|selected| selected.account.view())
+    }
+
+    /// The selected mailbox, if it is one of this account's.
+    pub(crate) fn selected_of(&self, account: &Account) -> Option<&Selected> {
+        let selected = self.selected.as_deref();
+        selected.filter(|selected| selected.account.id() == account.id())
+    }
+
+    /// The selected mailbox in its account's view; none when it was deleted.
     pub(crate) fn selected_mailbox(&self, view: &View) -> Option<Arc<Mailbox>> {
         let selected = self.selected.as_ref()?;
         let mailbox = view.mailbox(selected.id)?;

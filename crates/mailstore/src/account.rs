@@ -30,6 +30,8 @@ pub struct Account {
     pub(crate) checkpoint_wanted: AtomicBool,
     /// Held while the log is compacted.
     pub(crate) reaping: Mutex<()>,
+    /// Held while rights are given or taken.
+    pub(crate) sharing: Mutex<()>,
     published: RwLock<Published>,
     latest: watch::Sender<ModSeq>,
     weight: AtomicU64,
@@ -58,6 +60,7 @@ impl Account {
             checkpointing: Mutex::new(()),
             checkpoint_wanted: AtomicBool::new(false),
             reaping: Mutex::new(()),
+            sharing: Mutex::new(()),
             latest,
             weight: AtomicU64::new(0),
         };
@@ -162,6 +165,11 @@ impl Account {
         let before = std::mem::replace(&mut *self.published.write(), now);
         self.latest.send_replace(modseq);
         drop(before);
+    }
+
+    /// Lets those who watch look again: something beside the state changed.
+    pub(crate) fn wake(&self) {
+        self.latest.send_modify(|_| {});
     }
 
     /// What is durable: the view and what the head says beside it.

@@ -169,6 +169,7 @@ impl Account {
             match lane.submit_beside(batch) {
                 Ok(ticket) => {
                     ticket.done().await;
+                    self.wake();
                     return Ok(Ok(()));
                 }
                 Err(SubmitError::Conflict { winner, .. }) => winner.visible().await,

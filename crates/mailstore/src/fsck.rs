@@ -24,6 +24,7 @@ pub use view::check_view;
 pub use witness::{Acknowledged, Broken, Witness};
 
 use crate::access_keys::AccessKeys;
+use crate::acl::Acls;
 use crate::annotations::Annotations;
 use crate::email::EmailRecord;
 use crate::error::StoreError;
@@ -31,6 +32,7 @@ use crate::head::Head;
 use crate::keys::{self, Chain};
 use crate::limits::FINDINGS_MAX;
 use crate::load::{base_view, checkpoint_view, for_each};
+use crate::seen_by;
 use blobs::{BlobId, Blobs};
 use engine::{Engine, ReadError, ShardId, Snapshot};
 use envelope::AccountId;
@@ -185,6 +187,20 @@ pub(crate) fn check_keys(
     {
         findings.push(Finding::Annotations(error.to_string()));
     }
+    if let Some(stored) = snapshot.get(&keys::acls(account))?
+        && let Err(error) = Acls::decode(&stored.value)
+    {
+        findings.push(Finding::Acls(error.to_string()));
+    }
+    let (start, end) = keys::seen_by_all(account);
+    for_each(snapshot, start, &end, |key, stored| {
+        if !keys::is_seen_by(&key) {
+            findings.push(Finding::StrangeKey(key));
+        } else if let Err(error) = seen_by::decode(&stored.value) {
+            findings.push(Finding::SeenBy(key, error.to_string()));
+        }
+        Ok(())
+    })?;
     let (start, end) = keys::log_after(account, ModSeq(0));
     for_each(snapshot, start, &end, |key, _| {
         if keys::modseq_of(&key).is_none() {

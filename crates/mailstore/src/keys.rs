@@ -2,6 +2,7 @@
 //!
 //! | key | then | holds |
 //! |---|---|---|
+//! | `a` | – | who else may do what ([`crate::acl`]) |
 //! | `b` | as `c` | the base: a checkpoint at the log's floor |
 //! | `c` `k` | chunk (4 bytes) · generation (8) | keywords of the table, [`crate::limits::KEYWORDS_PER_RECORD`] a record |
 //! | `c` `m` | mailbox (4) · generation (8) | a mailbox's record |
@@ -13,6 +14,7 @@
 //! | `l` | modseq (8) | an entry of the log |
 //! | `n` | – | annotations ([`crate::annotations`]) |
 //! | `u` | – | what URLs are authorized by ([`crate::access_keys`]) |
+//! | `v` | mailbox (4) · reader's account (8) | what another has read of it ([`crate::seen_by`]) |
 //!
 //! All numbers are high byte first, so that keys sort by them. A part's
 //! generation is the modseq of the checkpoint that wrote it: the newest that is
@@ -24,6 +26,7 @@
 use envelope::AccountId;
 use mailbox_model::{EmailId, MailboxId, ModSeq};
 
+const ACLS: u8 = b'a';
 const BASE: u8 = b'b';
 const CHECKPOINT: u8 = b'c';
 const EMAIL: u8 = b'e';
@@ -32,6 +35,7 @@ const LIST: u8 = b'i';
 const LOG: u8 = b'l';
 const ANNOTATIONS: u8 = b'n';
 const ACCESS: u8 = b'u';
+const SEEN_BY: u8 = b'v';
 const KEYWORDS: u8 = b'k';
 const MAILBOX: u8 = b'm';
 const PAGE: u8 = b'p';
@@ -123,15 +127,19 @@ pub(crate) fn gaps(account: AccountId) -> Vec<(Vec<u8>, Vec<u8>)> {
     annotations_end.push(0);
     let mut access_end = access_keys(account);
     access_end.push(0);
+    let mut acls_end = acls(account);
+    acls_end.push(0);
     vec![
-        (start, key(account, BASE)),
+        (start, acls(account)),
+        (acls_end, key(account, BASE)),
         (key(account, CHECKPOINT + 1), key(account, EMAIL)),
         (key(account, EMAIL + 1), key(account, HEAD)),
         (head_end, key(account, LIST)),
         (key(account, LIST + 1), key(account, LOG)),
         (key(account, LOG + 1), annotations(account)),
         (annotations_end, access_keys(account)),
-        (access_end, end),
+        (access_end, key(account, SEEN_BY)),
+        (key(account, SEEN_BY + 1), end),
     ]
 }
 
@@ -169,6 +177,27 @@ pub(crate) fn annotations(account: AccountId) -> Vec<u8> {
 
 pub(crate) fn access_keys(account: AccountId) -> Vec<u8> {
     key(account, ACCESS)
+}
+
+pub(crate) fn acls(account: AccountId) -> Vec<u8> {
+    key(account, ACLS)
+}
+
+pub(crate) fn seen_by(account: AccountId, mailbox: MailboxId, reader: AccountId) -> Vec<u8> {
+    let mut key = key(account, SEEN_BY);
+    key.extend_from_slice(&mailbox.0.to_be_bytes());
+    key.extend_from_slice(&reader.0.to_be_bytes());
+    key
+}
+
+/// What all readers have read.
+pub(crate) fn seen_by_all(account: AccountId) -> (Vec<u8>, Vec<u8>) {
+    (key(account, SEEN_BY), key(account, SEEN_BY + 1))
+}
+
+/// True for a key of [`seen_by_all`] that names a mailbox and a reader.
+pub(crate) fn is_seen_by(key: &[u8]) -> bool {
+    key.len() == PREFIX + 1 + 4 + 8
 }
 
 /// All pages of lists.

@@ -31,6 +31,7 @@
 
 mod access_keys;
 mod account;
+mod acl;
 mod annotations;
 mod cache;
 mod changes;
@@ -54,6 +55,7 @@ mod reap;
 pub mod records;
 mod repair;
 mod restore;
+mod seen_by;
 mod store;
 
 #[cfg(test)]
@@ -61,6 +63,7 @@ mod tests;
 
 pub use access_keys::AccessKey;
 pub use account::Account;
+pub use acl::{Acl, AclLimit, AclName, Acls, Rights, SHARES_PREFIX, Who, check_share};
 pub use annotations::{AnnotationLimit, Annotations};
 pub use changes::{Changes, ChangesError};
 pub use email::{EmailRecord, InternalDate, NewEmail};
@@ -79,4 +82,5 @@ pub use read::{MessageReader, ShortBodies};
 pub use reap::Reaped;
 pub use repair::RepairError;
 pub use restore::{Act, BroughtBack, Undeleted};
+pub use seen_by::ReadersStore;
 pub use store::{Mailstore, Options};

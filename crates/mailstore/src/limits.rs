@@ -38,6 +38,12 @@ pub const ANNOTATION_BYTES_MAX: usize = 64 * 1024;
 pub const ANNOTATIONS_BYTES_MAX: usize = 256 * 1024;
 /// Annotations of an account.
 pub const ANNOTATIONS_MAX: usize = 1000;
+/// Entries of all of an account's mailboxes that say who else may do what.
+pub const ACL_ENTRIES_MAX: usize = 4000;
+/// The record that holds them.
+pub const ACL_BYTES_MAX: usize = 256 * 1024;
+/// Accounts that share something with one account, or with one domain, and are looked at.
+pub const SHARING_ACCOUNTS_MAX: usize = 1000;
 /// Findings of one account that `fsck` reports.
 pub const FINDINGS_MAX: usize = 1000;
 /// Emails that a repair mends with one commit.

@@ -48,14 +48,18 @@ pub struct FlagsStored {
 }
 
 /// Whether another try is due.
-enum Outcome<T> {
+pub(crate) enum Outcome<T> {
     Done(T),
     Again,
 }
 
 impl Account {
     /// Submits what the lane staged and waits until it is visible.
-    async fn finish<T>(lane: Lane, batch: Batch, value: T) -> Result<Outcome<T>, StoreError> {
+    pub(crate) async fn finish<T>(
+        lane: Lane,
+        batch: Batch,
+        value: T,
+    ) -> Result<Outcome<T>, StoreError> {
         if lane.is_clean() {
             return Ok(Outcome::Done(value));
         }
@@ -188,6 +192,7 @@ impl Account {
             action,
             flags,
             unchanged_since,
+            untouched: Default::default(),
         };
         self.change(|lane, batch| {
             let (modified, modseq) = lane.stage_flags(batch, &request)?;

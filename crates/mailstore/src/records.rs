@@ -41,7 +41,7 @@ pub fn body_of(key: &[u8], record: &Bytes) -> Result<Option<BodyUse>, RecordErro
 /// has changed in the account's records. None if there is no such account.
 ///
 /// Made of the head, which every change writes, of the roots, which
-/// checkpoints and the reaper write, of the access keys and the annotations. Whoever adds a record that can change without these adds
+/// checkpoints and the reaper write, of the access keys, the ACLs and the annotations. Whoever adds a record that can change without these adds
 /// it here.
 ///
 /// # Errors
@@ -61,7 +61,11 @@ pub fn state_mark(
             None => mark.varint(0),
         };
     }
-    for beside in [keys::access_keys(account), keys::annotations(account)] {
+    for beside in [
+        keys::access_keys(account),
+        keys::acls(account),
+        keys::annotations(account),
+    ] {
         match snapshot.get(&beside)? {
             Some(record) => mark.varint(record.version.0),
             None => mark.varint(0),

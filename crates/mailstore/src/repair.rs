@@ -220,6 +220,8 @@ fn is_of_state(finding: &Finding) -> bool {
         | Finding::List(..)
         | Finding::AccessKeys(_)
         | Finding::Annotations(_)
+        | Finding::Acls(_)
+        | Finding::SeenBy(..)
         | Finding::StrangeKey(_) => true,
         Finding::NoRecord { .. }
         | Finding::RecordDamaged(..)

@@ -164,6 +164,35 @@ pub enum Command {
         /// Names in lower case; at least one. Without a value one goes.
         values: Vec<(String, Option<Vec<u8>>)>,
     },
+    /// SETACL (RFC 4314 §3.1)
+    SetAcl {
+        /// Which mailbox.
+        mailbox: MailboxName,
+        /// Whose rights, as it was written.
+        identifier: String,
+        /// What to do with them.
+        change: AclChange,
+        /// Letters, not checked to be rights.
+        rights: Vec<u8>,
+    },
+    /// DELETEACL (RFC 4314 §3.2)
+    DeleteAcl {
+        /// Which mailbox.
+        mailbox: MailboxName,
+        /// Whose rights, as it was written.
+        identifier: String,
+    },
+    /// GETACL (RFC 4314 §3.3)
+    GetAcl(MailboxName),
+    /// LISTRIGHTS (RFC 4314 §3.4)
+    ListRights {
+        /// Which mailbox.
+        mailbox: MailboxName,
+        /// Whose rights, as it was written.
+        identifier: String,
+    },
+    /// MYRIGHTS (RFC 4314 §3.5)
+    MyRights(MailboxName),
     /// GENURLAUTH (RFC 4467 §8): at least one.
     GenUrlAuth(Vec<UrlRump>),
     /// URLFETCH (RFC 4467 §8, RFC 5524 §3): at least one.
@@ -175,6 +204,17 @@ pub enum Command {
         /// In capitals.
         mechanisms: Vec<String>,
     },
+}
+
+/// What SETACL does with its rights.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AclChange {
+    /// These and no others.
+    Replace,
+    /// These as well.
+    Add,
+    /// Not these.
+    Remove,
 }
 
 /// GETMETADATA.
@@ -273,6 +313,11 @@ impl Command {
             Self::Id(_) => "ID",
             Self::GetMetadata(_) => "GETMETADATA",
             Self::SetMetadata { .. } => "SETMETADATA",
+            Self::SetAcl { .. } => "SETACL",
+            Self::DeleteAcl { .. } => "DELETEACL",
+            Self::GetAcl(_) => "GETACL",
+            Self::ListRights { .. } => "LISTRIGHTS",
+            Self::MyRights(_) => "MYRIGHTS",
             Self::GenUrlAuth(_) => "GENURLAUTH",
             Self::UrlFetch(_) => "URLFETCH",
             Self::ResetKey { .. } => "RESETKEY",
@@ -418,6 +463,8 @@ pub enum ReturnOption {
     SpecialUse,
     /// An untagged STATUS (RFC 5819).
     Status(Vec<StatusItem>),
+    /// An untagged MYRIGHTS (RFC 8440).
+    MyRights,
     /// An untagged METADATA of these entries, in lower case (RFC 9590).
     Metadata(Vec<String>),
 }

@@ -35,8 +35,8 @@ pub mod thread;
 pub mod url;
 
 pub use command::{
-    AppendHead, AppendPart, Command, GetMetadata, ListCommand, MetadataDepth, Qresync, Replaced,
-    ReturnOption, SelectCommand, SelectionOption, SpecialUse, StatusItem, StoreAction,
+    AclChange, AppendHead, AppendPart, Command, GetMetadata, ListCommand, MetadataDepth, Qresync,
+    Replaced, ReturnOption, SelectCommand, SelectionOption, SpecialUse, StatusItem, StoreAction,
     StoreCommand, Tag, UrlFetch, UrlFetchItem, UrlRump,
 };
 pub use date::{Date, DateTime};

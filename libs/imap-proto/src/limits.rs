@@ -51,3 +51,5 @@ pub const ENTRY_NAME_BYTES_MAX: usize = 255;
 pub const URLS_PER_COMMAND_MAX: usize = 100;
 /// Bytes of an object's id (RFC 8474 §7).
 pub const OBJECT_ID_BYTES_MAX: usize = 255;
+/// An identifier of ACL: an address, with a sign.
+pub const ACL_IDENTIFIER_BYTES_MAX: usize = 330;

@@ -143,6 +143,7 @@ pub fn apply_noting(
         }
         Change::UidValidity { mailbox, to, .. } => applier.uid_validity(*mailbox, *to),
         Change::Restore { mailbox, items } => applier.restore(*mailbox, items),
+        Change::Touched { mailbox, uids } => applier.touch(*mailbox, uids),
         Change::Raised(raise) => {
             applier.raise(*raise);
             Ok(())
@@ -285,6 +286,28 @@ impl Applier<'_> {
         for (id, uids) in elsewhere {
             self.note_recent(id, uids.into_iter().collect());
         }
+        Ok(())
+    }
+
+    /// Nothing of the entries changes but their number.
+    fn touch(&mut self, id: MailboxId, uids: &UidSet) -> Result<(), ApplyError> {
+        let modseq = self.modseq;
+        self.effects.mailboxes.insert(id);
+        let mailbox = self.view.mailbox_mut(id).ok_or(ApplyError::NoMailbox(id))?;
+        mailbox.highest_modseq = modseq;
+        let mut noted = None;
+        let touched = mailbox.edit_all(uids, |entry| {
+            let page = page_of(entry.uid);
+            if noted != Some(page) {
+                self.effects.pages.insert((id, page));
+                noted = Some(page);
+            }
+            entry.modseq = modseq;
+        });
+        if touched == 0 {
+            return Err(ApplyError::Entries(id));
+        }
+        self.note_recent(id, uids.clone());
         Ok(())
     }
 

@@ -143,6 +143,14 @@ pub enum Change {
         /// The emails in order of UID.
         items: Vec<Restored>,
     },
+    /// Something that one reader keeps of these entries by himself changed (his own
+    /// `\Seen` in a shared mailbox): they count as changed, so that his sessions look.
+    Touched {
+        /// Where.
+        mailbox: MailboxId,
+        /// Whose; UIDs that are not there are passed over.
+        uids: UidSet,
+    },
     /// History may have been lost: all that clients may have been told since is
     /// passed over. Cannot be undone.
     Raised(Raise),

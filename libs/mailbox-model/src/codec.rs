@@ -52,6 +52,7 @@ mod tag {
     pub(super) const UID_VALIDITY: u8 = 11;
     pub(super) const RESTORE: u8 = 12;
     pub(super) const RAISED: u8 = 13;
+    pub(super) const TOUCHED: u8 = 14;
 }
 
 impl LogEntry {
@@ -176,6 +177,10 @@ fn write_change(out: &mut Writer, change: &Change) {
             out.u8(tag::RESTORE).varint(u64::from(mailbox.0));
             write_restored(out, items);
         }
+        Change::Touched { mailbox, uids } => {
+            out.u8(tag::TOUCHED).varint(u64::from(mailbox.0));
+            uids.write(out);
+        }
         Change::Raised(raise) => {
             out.u8(tag::RAISED).varint(u64::from(raise.uids));
             out.varint(raise.emails).varint(u64::from(raise.mailboxes));
@@ -253,6 +258,10 @@ fn read_change(input: &mut Reader<'_>, version: u8) -> Result<Change, DecodeErro
         tag::RESTORE => Change::Restore {
             mailbox: MailboxId(input.varint32()?),
             items: read_restored(input)?,
+        },
+        tag::TOUCHED => Change::Touched {
+            mailbox: MailboxId(input.varint32()?),
+            uids: UidSet::read(input)?,
         },
         tag::RAISED => Change::Raised(Raise {
             uids: input.varint32()?,

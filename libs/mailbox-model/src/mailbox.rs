@@ -57,6 +57,13 @@ impl Entry {
         }
     }
 
+    /// The entry as a reader sees it whose own `\Seen` this is.
+    #[must_use]
+    pub fn with_seen(mut self, seen: bool) -> Self {
+        self.set(FlagId::Seen, seen);
+        self
+    }
+
     /// Sets or clears a flag; true if that changed it.
     pub(crate) fn set(&mut self, flag: FlagId, on: bool) -> bool {
         match flag {

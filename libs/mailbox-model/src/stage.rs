@@ -16,7 +16,7 @@ pub use emails::{
     Arrival, DeliverStaged, ExpungeStaged, Expunging, TransferStaged, stage_copy, stage_deliver,
     stage_expunge, stage_move,
 };
-pub use flags::{FlagAction, FlagsRequest, FlagsStaged, stage_flags};
+pub use flags::{FlagAction, FlagsRequest, FlagsStaged, Untouched, stage_flags, stage_touch};
 pub use mailboxes::{
     DeleteStaged, stage_create, stage_delete, stage_rename, stage_subscribe, stage_uid_validity,
     stage_unsubscribe,

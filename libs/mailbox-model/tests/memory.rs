@@ -44,6 +44,7 @@ fn flag_change(messages: usize) -> (usize, usize) {
         action: FlagAction::Add,
         flags: &[Flag::Seen],
         unchanged_since: None,
+        untouched: Default::default(),
     };
     let staged = stage_flags(&view, &request).expect("there");
     let entry = staged

@@ -2,8 +2,9 @@
 //! messages put together (RFC 4469), and REPLACE (RFC 8508): messages stream into blobs.
 //! All of them come in, or none.
 
+use crate::access::no_right;
 use crate::commands::qresync;
-use crate::commands::select::find;
+use crate::commands::store::{mark_seen, untouched};
 use crate::commands::uid_required;
 use crate::limits::{
     APPEND_PIECE_BYTES, APPEND_RECORDS_BYTES_MAX, BINARY_APPEND_BYTES_MAX, DISCARDED_BYTES_MAX,
@@ -14,12 +15,14 @@ use crate::session::Session;
 use crate::urls::{Named, UrlError};
 use blobs::{BlobWriter, StagedBlob};
 use bytes::{Buf as _, Bytes};
+use envelope::AccountId;
 use imap_proto::response::{self, Code, Status};
 use imap_proto::{
     AppendHead, AppendPart, DateTime, ErrorKind, Event, LiteralHead, ParseError, Replaced, Tag,
 };
-use mailbox_model::{Flag, MailboxId, Uid, Usage};
-use mailstore::{Account, InternalDate, NewEmail, StoreError};
+use mailbox_model::stage::Untouched;
+use mailbox_model::{Flag, MailboxId, Uid, UidSet, Usage};
+use mailstore::{Account, Appended, InternalDate, NewEmail, Rights, StoreError};
 use mime::{Digest, Indexer};
 use std::sync::Arc;
 
@@ -44,7 +47,7 @@ pub(crate) async fn handle(
         }
     };
     let tag = head.tag.clone();
-    let mut work = match Appending::begin(session, &head) {
+    let mut work = match Appending::begin(session, &head).await {
         Ok(work) => work,
         Err(reply) => return refuse(session, &tag, reply).await,
     };
@@ -91,6 +94,8 @@ async fn refuse(session: &mut Session, tag: &Tag, reply: Reply) -> Result<(), En
 struct Appending {
     account: Arc<Account>,
     mailbox: MailboxId,
+    /// Into another's: whose `\Seen` it is, and the flags that he may not set.
+    reader: Option<(AccountId, Untouched)>,
     /// REPLACE: what goes in the same change.
     replaced: Option<(MailboxId, Uid)>,
     whole: Vec<(Message, Asked)>,
@@ -113,24 +118,31 @@ struct Asked {
 
 impl Appending {
     /// May messages come in? Asked before they are sent.
-    fn begin(session: &Session, head: &AppendHead) -> Result<Self, Reply> {
-        let Some(login) = &session.login else {
+    async fn begin(session: &Session, head: &AppendHead) -> Result<Self, Reply> {
+        if session.login.is_none() {
             return Err(Reply::bad("log in first"));
-        };
+        }
         let replaced = match head.replaced {
             Some(replaced) => Some(find_replaced(session, replaced)?),
             None => None,
         };
-        let view = login.account.view();
-        let Some(mailbox) = find(&view, &head.mailbox) else {
-            return Err(Reply::no(
-                Code::TRY_CREATE,
-                "there is no such mailbox; create it first",
-            ));
-        };
+        let place = session.place(&head.mailbox, Rights::INSERT).await;
+        let place = place.map_err(|reply| match reply.code {
+            Some(Code::Plain("NONEXISTENT")) => try_create(),
+            _ => reply,
+        })?;
+        if replaced.is_some() && session.selected_of(&place.account).is_none() {
+            let text = "REPLACE works among the mailboxes of one owner";
+            return Err(Reply::no(Code::CANNOT, text));
+        }
+        let reader = place
+            .other
+            .as_ref()
+            .map(|other| (other.reader(), untouched(place.rights)));
         Ok(Self {
-            account: Arc::clone(&login.account),
-            mailbox: mailbox.id(),
+            account: place.account,
+            mailbox: place.mailbox.id(),
+            reader,
             replaced,
             whole: Vec::new(),
             bytes: 0,
@@ -150,7 +162,9 @@ impl Appending {
                         return Err(Reply::bad("REPLACE takes one message"));
                     }
                     let flags = flags.iter().filter_map(|flag| Flag::parse(flag.as_str()));
-                    let flags = flags.collect();
+                    // RFC 4314 §4: what may not be set is left out.
+                    let may = |flag: &Flag| self.reader.is_none_or(|(_, no)| !no.names(flag));
+                    let flags = flags.filter(may).collect();
                     let intake = Intake::new(session, &self.account);
                     self.current = Some((intake, Asked { flags, date }));
                     self.size = 0;
@@ -200,8 +214,13 @@ impl Appending {
 
     /// RFC 4469 §3: URLs of one's own mail, relative to the selected mailbox.
     async fn take_url(&mut self, session: &Session, url: &str) -> Result<(), Reply> {
-        let selected = session.selected.as_ref().map(|selected| selected.id);
-        let named = Named::own(&session.urls(), &self.account, selected, url).await;
+        let Some(login) = &session.login else {
+            return Err(Reply::bad("log in first"));
+        };
+        let selected = session
+            .selected_of(&login.account)
+            .map(|selected| selected.id);
+        let named = Named::own(&session.urls(), &login.account, selected, url).await;
         let opened = match named {
             Ok(named) => named.open().await,
             Err(error) => Err(error),
@@ -248,7 +267,9 @@ impl Appending {
     }
 
     /// Keeps what came in.
-    async fn store(self, session: &mut Session) -> Executed {
+    async fn store(mut self, session: &mut Session) -> Executed {
+        let read = self.take_seen();
+        let (account, mailbox, reader) = (Arc::clone(&self.account), self.mailbox, self.reader);
         let now = DateTime {
             unix_s: i64::try_from(session.ports.runtime.now().unix_seconds()).unwrap_or_default(),
             offset_min: 0,
@@ -274,6 +295,7 @@ impl Appending {
             let done = self.account.append(self.mailbox, blobs, &emails).await;
             return Ok(match done {
                 Ok(done) => {
+                    note_read(session, (&account, mailbox, reader), &done, &read).await;
                     let uids = done.emails.iter().map(|(_, uid)| uid.0).collect();
                     Reply::ok("appended").with_code(Code::AppendUid(done.uid_validity.0, uids))
                 }
@@ -285,6 +307,7 @@ impl Appending {
         };
         match self.account.replace(old, self.mailbox, blob, email).await {
             Ok(Some(done)) => {
+                note_read(session, (&account, mailbox, reader), &done, &read).await;
                 // RFC 8508 §3.4: told before the EXPUNGE.
                 let uids = done.emails.iter().map(|(_, uid)| uid.0).collect();
                 let code = Code::AppendUid(done.uid_validity.0, uids);
@@ -299,6 +322,42 @@ impl Appending {
             Err(error) => Ok(store_failed(&error)),
         }
     }
+}
+
+impl Appending {
+    /// Which messages are read already, by the one who puts them into another's mailbox.
+    fn take_seen(&mut self) -> Vec<bool> {
+        let reader = self.reader.is_some();
+        let whole = self.whole.iter_mut();
+        let seen = whole.map(|(_, asked)| {
+            let seen = reader && asked.flags.contains(&Flag::Seen);
+            asked.flags.retain(|flag| !reader || *flag != Flag::Seen);
+            seen
+        });
+        seen.collect()
+    }
+}
+
+/// `\Seen` of the one who put messages into another's mailbox. That it is not kept is no failure.
+async fn note_read(
+    session: &Session,
+    (account, mailbox, reader): (&Arc<Account>, MailboxId, Option<(AccountId, Untouched)>),
+    done: &Appended,
+    read: &[bool],
+) {
+    let uids = done.emails.iter().zip(read).filter(|(_, read)| **read);
+    let uids: UidSet = uids.map(|((_, uid), _)| *uid).collect();
+    let Some((reader, _)) = reader.filter(|_| !uids.is_empty()) else {
+        return;
+    };
+    if let Err(error) = mark_seen(account, mailbox, Some(reader), &uids).await {
+        tracing::warn!(session = session.id, %error, "imap: \\Seen is not kept");
+    }
+}
+
+pub(crate) fn try_create() -> Reply {
+    let text = "there is no such mailbox; create it first";
+    Reply::no(Code::TRY_CREATE, text)
 }
 
 fn empty() -> Reply {
@@ -317,6 +376,9 @@ fn find_replaced(session: &Session, replaced: Replaced) -> Result<(MailboxId, Ui
         let text = "the mailbox was opened by EXAMINE";
         return Err(Reply::no(Code::READ_ONLY, text));
     }
+    if !selected.rights().has(Rights::DELETE | Rights::EXPUNGE) {
+        return Err(no_right());
+    }
     let entry = match (replaced.number, replaced.uid) {
         (None, _) => selected.entries().last(),
         (Some(uid), true) => selected.find(Uid(uid.get())).map(|(_, entry)| entry),
@@ -333,7 +395,7 @@ fn find_replaced(session: &Session, replaced: Replaced) -> Result<(MailboxId, Ui
 }
 
 /// A message on its way into the store.
-struct Intake {
+pub(crate) struct Intake {
     writer: BlobWriter,
     indexer: Indexer,
     /// A CR ended the last piece, so that an LF at the next one's start is no bare one.
@@ -341,10 +403,10 @@ struct Intake {
 }
 
 /// A message that came in whole.
-struct Message {
-    blob: StagedBlob,
+pub(crate) struct Message {
+    pub(crate) blob: StagedBlob,
     /// As it is stored.
-    digest: Bytes,
+    pub(crate) digest: Bytes,
 }
 
 /// What follows a literal.
@@ -354,7 +416,7 @@ enum Then {
 }
 
 impl Intake {
-    fn new(session: &Session, account: &Account) -> Self {
+    pub(crate) fn new(session: &Session, account: &Account) -> Self {
         Self {
             writer: session.ports.blobs.writer(account.shard()),
             indexer: Indexer::new(mime::Limits::default()),
@@ -462,7 +524,11 @@ fn stray_nul() -> Reply {
 }
 
 /// Compressing and writing a long message takes a while: not on an async worker.
-async fn push(session: &Session, mut intake: Intake, piece: Vec<u8>) -> Result<Intake, Reply> {
+pub(crate) async fn push(
+    session: &Session,
+    mut intake: Intake,
+    piece: Vec<u8>,
+) -> Result<Intake, Reply> {
     let short = piece.len() < APPEND_PIECE_BYTES && intake.writer.size() == 0;
     let work = move || intake.push(&piece).map(|()| intake);
     let pushed = if short {
@@ -489,7 +555,7 @@ async fn push_binary(
     session.ports.runtime.blocking(work).await
 }
 
-async fn finish(session: &Session, intake: Intake) -> Result<Message, Reply> {
+pub(crate) async fn finish(session: &Session, intake: Intake) -> Result<Message, Reply> {
     let done = session
         .ports
         .runtime

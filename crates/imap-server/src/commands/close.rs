@@ -3,19 +3,25 @@
 use crate::reply::{Executed, Reply, SyncMode, store_failed};
 use crate::session::Session;
 use mailbox_model::stage::Expunging;
+use mailstore::Rights;
 
 /// Expunges without telling, then ends the selection.
 pub(crate) async fn close(session: &mut Session) -> Executed {
-    let (Some(selected), Some(login)) = (session.selected.take(), &session.login) else {
+    let Some(selected) = session.selected.take() else {
         return Ok(Reply::bad("select a mailbox first"));
     };
-    let newest = login.account.view();
+    let newest = selected.account.view();
     let any_deleted = newest
         .mailbox(selected.id)
         .is_some_and(|mailbox| mailbox.counters().deleted > 0);
-    if !selected.read_only
+    // RFC 4314 §4: without the right nothing is expunged, and that is no failure.
+    let may = !selected.read_only && selected.rights().has(Rights::EXPUNGE);
+    if may
         && any_deleted
-        && let Err(error) = login.account.expunge(selected.id, Expunging::Deleted).await
+        && let Err(error) = selected
+            .account
+            .expunge(selected.id, Expunging::Deleted)
+            .await
     {
         return Ok(store_failed(&error).with_sync(SyncMode::Nothing));
     }

@@ -49,7 +49,7 @@ pub(crate) fn condstore(session: &mut Session) {
         return;
     }
     session.enabled.condstore = true;
-    let view = session.view();
+    let view = session.selected_view();
     if let Some(mailbox) = view
         .as_ref()
         .and_then(|view| session.selected_mailbox(view))

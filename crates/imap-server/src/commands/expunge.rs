@@ -1,14 +1,16 @@
 //! EXPUNGE and UID EXPUNGE (RFC 9051 §6.4.3, §6.4.9).
 
+use crate::access::no_right;
 use crate::commands::qresync;
 use crate::reply::{Executed, Reply, SyncMode, store_failed};
 use crate::session::Session;
 use imap_proto::SequenceSet;
 use imap_proto::response::Code;
 use mailbox_model::stage::Expunging;
+use mailstore::Rights;
 
 pub(crate) async fn run(session: &mut Session, set: Option<&SequenceSet>) -> Executed {
-    let (Some(selected), Some(login)) = (&session.selected, &session.login) else {
+    let Some(selected) = &session.selected else {
         return Ok(Reply::bad("select a mailbox first"));
     };
     if selected.read_only {
@@ -16,6 +18,9 @@ pub(crate) async fn run(session: &mut Session, set: Option<&SequenceSet>) -> Exe
             Code::READ_ONLY,
             "the mailbox was opened by EXAMINE",
         ));
+    }
+    if !selected.rights().has(Rights::EXPUNGE) {
+        return Ok(no_right());
     }
     let uids = match set.map(|set| selected.ranks(set, true)) {
         Some(Ok(ranks)) => Some(selected.uids(&ranks)),
@@ -26,7 +31,7 @@ pub(crate) async fn run(session: &mut Session, set: Option<&SequenceSet>) -> Exe
         Some(uids) => Expunging::DeletedAmong(uids),
         None => Expunging::Deleted,
     };
-    if let Err(error) = login.account.expunge(selected.id, which).await {
+    if let Err(error) = selected.account.expunge(selected.id, which).await {
         return Ok(store_failed(&error));
     }
     let reply = Reply::ok("expunged").with_sync(SyncMode::Everything);

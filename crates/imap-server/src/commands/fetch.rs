@@ -1,6 +1,6 @@
 //! FETCH and UID FETCH (RFC 9051 §6.4.5; CHANGEDSINCE: RFC 7162 §3.1.4).
 
-use crate::commands::{enable, qresync};
+use crate::commands::{enable, qresync, store};
 use crate::fetch::{Message, Rendered, is_in_entry, is_in_list, opens_message, write_message};
 use crate::limits::{OUTPUT_BYTES, READ_AHEAD_BYTES, RECORDS_PER_READ};
 use crate::reply::{Ended, Executed, Reply, SyncMode};
@@ -8,9 +8,8 @@ use crate::session::Session;
 use imap_proto::response::{self, Code, Status};
 use imap_proto::{FetchCommand, FetchItem, ResultRange};
 use imbl::Vector;
-use mailbox_model::stage::FlagAction;
-use mailbox_model::{Entry, Flag, Uid, UidSet, View};
-use mailstore::{Account, EmailRecord, Listing, RecordError, ShortBodies};
+use mailbox_model::{Entry, Uid, UidSet, View};
+use mailstore::{Account, EmailRecord, Listing, RecordError, Rights, ShortBodies};
 use mime::StoredDigest;
 use std::ops::Range;
 use std::sync::Arc;
@@ -45,7 +44,7 @@ pub(crate) async fn run(session: &mut Session, command: FetchCommand) -> Execute
         let since = command.changed_since.unwrap_or(0);
         qresync::tell_vanished(session, &command.set, since).await?;
     }
-    let (Some(selected), Some(login)) = (&session.selected, &session.login) else {
+    let Some(selected) = &session.selected else {
         return Ok(Reply::bad("select a mailbox first"));
     };
     let Ok(ranks) = selected.ranks(&command.set, command.uid) else {
@@ -55,9 +54,13 @@ pub(crate) async fn run(session: &mut Session, command: FetchCommand) -> Execute
         Some(range) => some_of(&ranks, range),
         None => ranks,
     };
-    let account = Arc::clone(&login.account);
-    let mailbox = selected.id;
-    let read_only = selected.read_only;
+    let account = Arc::clone(&selected.account);
+    let (mailbox, read_only) = (selected.id, selected.read_only);
+    let reader = selected
+        .readership
+        .as_ref()
+        .map(|readership| readership.reader);
+    let may_set = selected.rights().has(Rights::SEEN);
     let view = account.view();
     let mut outcome = Outcome::default();
     let entries = selected.entries().clone();
@@ -76,11 +79,10 @@ pub(crate) async fn run(session: &mut Session, command: FetchCommand) -> Execute
         ahead = read;
     }
     let sets_seen = items.iter().any(FetchItem::sets_seen);
-    if sets_seen && !read_only && !outcome.read.is_empty() {
+    if sets_seen && !read_only && may_set && !outcome.read.is_empty() {
         // One change for the whole FETCH.
         let uids: UidSet = outcome.read.iter().copied().collect();
-        let stored = account.store_flags(mailbox, &uids, FlagAction::Add, &[Flag::Seen], None);
-        if let Err(error) = stored.await {
+        if let Err(error) = store::mark_seen(&account, mailbox, reader, &uids).await {
             tracing::warn!(session = session.id, %error, "imap: \\Seen is not kept");
         }
     }

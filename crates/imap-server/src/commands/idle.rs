@@ -22,7 +22,8 @@ pub(crate) async fn run(session: &mut Session) -> Executed {
         return Ok(Reply::bad("log in first"));
     };
     // Subscribed before the first look, so that no change falls between.
-    let mut changes = login.account.subscribe();
+    let watched = session.selected.as_ref().map(|selected| &selected.account);
+    let mut changes = watched.unwrap_or(&login.account).subscribe();
     session.framer.expect_line();
     response::continuation(&mut session.out, "idling");
     let deadline = session
@@ -32,6 +33,10 @@ pub(crate) async fn run(session: &mut Session) -> Executed {
         .after(session.config.idle_timeout);
     loop {
         changes.borrow_and_update();
+        if let Err(reply) = session.look_again().await {
+            let text = format!("the selected mailbox cannot be used: {}", reply.text);
+            Box::pin(session.bye(&text)).await?;
+        }
         Box::pin(session.sync(SyncMode::Everything, OwnStore::None)).await?;
         Box::pin(session.flush()).await?;
         match poll_line(session) {

@@ -1,13 +1,16 @@
 //! LIST (RFC 9051 §6.3.9, RFC 5258, RFC 5819, RFC 6154) and LSUB (RFC 3501 §6.3.9).
 
-use crate::commands::{enable, metadata, status};
+use crate::access::Place;
+use crate::commands::{acl, enable, metadata, status};
 use crate::limits::OUTPUT_BYTES;
-use crate::list::{ListedName, matches_any, names, write_list_head, write_list_line};
+use crate::list::{ListedName, add_others, matches_any, names, write_list_head, write_list_line};
 use crate::reply::{Executed, Reply, store_failed};
 use crate::session::Session;
 use imap_proto::{ListCommand, ListPattern, ReturnOption, SelectionOption, StatusItem};
-use mailbox_model::MailboxName;
+use mailbox_model::{MailboxName, View};
+use mailstore::Rights;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 pub(crate) async fn list(session: &mut Session, command: &ListCommand) -> Executed {
     let form = session.name_form();
@@ -18,7 +21,11 @@ pub(crate) async fn list(session: &mut Session, command: &ListCommand) -> Execut
         write_list_line(&mut session.out, "LIST", &["\\NoSelect"], "", form);
         return Ok(Reply::ok("the separator"));
     }
-    let names = names(&view);
+    let mut names = names(&view);
+    match session.others().await {
+        Ok(others) => add_others(&mut names, others),
+        Err(reply) => return Ok(reply),
+    }
     let selects_subscribed = command.selection.contains(&SelectionOption::Subscribed);
     let with_subscribed = selects_subscribed || command.returns.contains(&ReturnOption::Subscribed);
     let status_items = command.returns.iter().find_map(|option| match option {
@@ -39,7 +46,7 @@ pub(crate) async fn list(session: &mut Session, command: &ListCommand) -> Execut
         },
         _ => None,
     };
-    let mut names = names;
+    let with_rights = command.returns.contains(&ReturnOption::MyRights);
     let child_info = child_info(&names, command);
     for parent in &child_info {
         // RFC 9051 §6.3.9.6, table 3: also those that are no mailboxes.
@@ -65,15 +72,26 @@ pub(crate) async fn list(session: &mut Session, command: &ListCommand) -> Execut
         }
         session.out.extend_from_slice(b"\r\n");
         // RFC 9051 §6.3.9.8, example 11: not for those told only because of their children.
-        let mailbox = listed
-            .mailbox
-            .filter(|_| listed.is_selected(&command.selection))
-            .and_then(|id| view.mailbox(id));
-        if let (Some(items), Some(mailbox)) = (status_items, mailbox) {
+        let place = match listed.is_selected(&command.selection) {
+            true => place_of(session, &view, listed),
+            false => None,
+        };
+        if let (Some(items), Some(place)) = (status_items, &place)
+            // RFC 5819 §2: not for those whose status the user may not have.
+            && place.rights.has(Rights::READ)
+        {
             let append_limit = session.config.append_bytes_max;
-            status::write(&mut session.out, mailbox, items, form, append_limit);
+            let unseen = status::unseen(place, items).await.unwrap_or_default();
+            let named = (name.as_str(), form);
+            let mailbox = (&*place.mailbox, unseen);
+            status::write(&mut session.out, mailbox, named, items, append_limit);
         }
-        if let (Some(annotations), Some(id)) = (&annotations, listed.mailbox) {
+        if let (Some(place), true) = (&place, with_rights) {
+            // RFC 8440 §3
+            acl::write_mine(&mut session.out, name.as_str(), form, place.rights);
+        }
+        let own = listed.mailbox.filter(|_| listed.other.is_none());
+        if let (Some(annotations), Some(id)) = (&annotations, own) {
             // RFC 9590 §3: entries without a value are not told.
             for entry in entries.unwrap_or_default() {
                 if let Some(value) = annotations.value(Some(id), entry) {
@@ -87,6 +105,21 @@ pub(crate) async fn list(session: &mut Session, command: &ListCommand) -> Execut
         }
     }
     Ok(Reply::ok("that is all"))
+}
+
+/// The mailbox of a name, and what the user may do with it.
+fn place_of(session: &Session, view: &Arc<View>, listed: &ListedName) -> Option<Place> {
+    let id = listed.mailbox?;
+    if let Some(other) = &listed.other {
+        return other.view.mailbox(id).map(|mailbox| other.place(mailbox));
+    }
+    Some(Place {
+        account: Arc::clone(&session.login.as_ref()?.account),
+        view: Arc::clone(view),
+        mailbox: Arc::clone(view.mailbox(id)?),
+        rights: Rights::ALL,
+        other: None,
+    })
 }
 
 fn is_listed(listed: &ListedName, command: &ListCommand, has_child_info: bool) -> bool {

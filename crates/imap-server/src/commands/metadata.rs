@@ -1,7 +1,7 @@
 //! GETMETADATA and SETMETADATA (RFC 5464). An account is its owner's alone, so that what
 //! is shared and what is private differ by their names only.
 
-use crate::commands::select::find;
+use crate::access::no_right;
 use crate::limits::OUTPUT_BYTES;
 use crate::reply::{Executed, Reply, store_failed};
 use crate::session::Session;
@@ -10,18 +10,16 @@ use imap_proto::mailbox_name::write_name;
 use imap_proto::response::{self, Code};
 use imap_proto::{GetMetadata, MailboxName, MetadataDepth, NameForm};
 use mailbox_model::MailboxId;
-use mailstore::AnnotationLimit;
+use mailstore::{Account, AnnotationLimit, Rights};
 use std::sync::Arc;
 
 pub(crate) async fn get(session: &mut Session, command: &GetMetadata) -> Executed {
-    let mailbox = match place(session, command.mailbox.as_ref()) {
-        Ok(mailbox) => mailbox,
+    let (account, mailbox, own) = match place(session, command.mailbox.as_ref(), Rights::READ).await
+    {
+        Ok(place) => place,
         Err(reply) => return Ok(reply),
     };
-    let Some(login) = &session.login else {
-        return Ok(Reply::bad("log in first"));
-    };
-    let annotations = match login.account.annotations().await {
+    let annotations = match account.annotations().await {
         Ok(annotations) => annotations,
         Err(error) => return Ok(store_failed(&error)),
     };
@@ -29,7 +27,9 @@ pub(crate) async fn get(session: &mut Session, command: &GetMetadata) -> Execute
     let form = session.name_form();
     let mut longest = None;
     for entry in &command.entries {
-        let wanted = |name: &str| is_wanted(name, entry, command.depth);
+        // What is private of another's is the owner's.
+        let is_ours = |name: &str| own || !name.starts_with("/private");
+        let wanted = |name: &str| is_wanted(name, entry, command.depth) && is_ours(name);
         let found = annotations.of(mailbox).filter(|(name, _)| wanted(name));
         let mut found: Vec<(&str, Option<&Bytes>)> =
             found.map(|(name, value)| (name, Some(value))).collect();
@@ -95,19 +95,18 @@ pub(crate) async fn set(
     name: Option<&MailboxName>,
     values: Vec<(String, Option<Vec<u8>>)>,
 ) -> Executed {
-    let mailbox = match place(session, name) {
-        Ok(mailbox) => mailbox,
+    let (account, mailbox, own) = match place(session, name, Rights::WRITE).await {
+        Ok(place) => place,
         Err(reply) => return Ok(reply),
     };
-    let Some(login) = &session.login else {
-        return Ok(Reply::bad("log in first"));
-    };
+    if !own && values.iter().any(|(name, _)| name.starts_with("/private")) {
+        return Ok(no_right());
+    }
     // RFC 5464 §3.2.1: what is shared of the server is its administrator's.
     if mailbox.is_none() && values.iter().any(|(name, _)| name.starts_with("/shared")) {
         let text = "what is shared of the server is not yours to set";
         return Ok(Reply::no(Code::NO_PERM, text));
     }
-    let account = Arc::clone(&login.account);
     let changes: Vec<(String, Option<Bytes>)> = values
         .into_iter()
         .map(|(name, value)| (name, value.map(Bytes::from)))
@@ -125,15 +124,20 @@ pub(crate) async fn set(
     })
 }
 
-/// The mailbox of a name; none is the server.
-fn place(session: &Session, name: Option<&MailboxName>) -> Result<Option<MailboxId>, Reply> {
-    let Some(name) = name else {
-        return Ok(None);
+/// The account and the mailbox of a name, and whether they are the user's own; no name is the
+/// server. RFC 5464 §3.3: `r` to read what is shared, `w` to write it.
+async fn place(
+    session: &Session,
+    name: Option<&MailboxName>,
+    wanted: Rights,
+) -> Result<(Arc<Account>, Option<MailboxId>, bool), Reply> {
+    let Some(login) = &session.login else {
+        return Err(Reply::bad("log in first"));
     };
-    let view = session.view();
-    let mailbox = view.as_ref().and_then(|view| find(view, name));
-    match mailbox {
-        Some(mailbox) => Ok(Some(mailbox.id())),
-        None => Err(Reply::no(Code::NON_EXISTENT, "there is no such mailbox")),
-    }
+    let Some(name) = name else {
+        return Ok((Arc::clone(&login.account), None, true));
+    };
+    let place = session.place(name, wanted).await?;
+    let own = place.other.is_none();
+    Ok((place.account, Some(place.mailbox.id()), own))
 }

@@ -1,6 +1,7 @@
 //! One command, one file. Here: which command is permitted in which state, and
 //! the commands that are a line long.
 
+mod acl;
 pub(crate) mod append;
 mod close;
 mod compress;
@@ -43,6 +44,11 @@ pub(crate) async fn execute(session: &mut Session, tag: &Tag, command: Command) 
     // RFC 9586 §3
     if session.enabled.uid_only && names_numbers(&command) {
         return Ok(uid_required());
+    }
+    // The end of a right in another's mailbox counts from the next command on.
+    if let Err(reply) = session.look_again().await {
+        let text = format!("the selected mailbox cannot be used: {}", reply.text);
+        session.bye(&text).await?;
     }
     let may_tell = may_tell(&command);
     let mut reply = dispatch(session, tag, command).await?;
@@ -113,6 +119,22 @@ async fn dispatch(session: &mut Session, tag: &Tag, command: Command) -> Execute
         Command::SetMetadata { mailbox, values } => {
             metadata::set(session, mailbox.as_ref(), values).await
         }
+        Command::SetAcl {
+            mailbox,
+            identifier,
+            change,
+            rights,
+        } => acl::set(session, (&mailbox, &identifier), change, &rights).await,
+        Command::DeleteAcl {
+            mailbox,
+            identifier,
+        } => acl::delete(session, &mailbox, &identifier).await,
+        Command::GetAcl(mailbox) => acl::get(session, &mailbox).await,
+        Command::ListRights {
+            mailbox,
+            identifier,
+        } => acl::list_rights(session, &mailbox, &identifier).await,
+        Command::MyRights(mailbox) => acl::my_rights(session, &mailbox).await,
         Command::GenUrlAuth(rumps) => url::generate(session, &rumps).await,
         Command::UrlFetch(urls) => url::fetch(session, &urls).await,
         Command::ResetKey {
@@ -134,8 +156,8 @@ async fn dispatch(session: &mut Session, tag: &Tag, command: Command) -> Execute
         Command::Lsub(pattern) => list::lsub(session, &pattern).await,
         Command::Namespace => Ok(namespace::run(session)),
         Command::GetQuota(root) => Ok(quota::of_root(session, &root)),
-        Command::GetQuotaRoot(mailbox) => Ok(quota::of_mailbox(session, &mailbox)),
-        Command::Status { mailbox, items } => Ok(status::run(session, &mailbox, &items)),
+        Command::GetQuotaRoot(mailbox) => quota::of_mailbox(session, &mailbox).await,
+        Command::Status { mailbox, items } => status::run(session, &mailbox, &items).await,
         Command::Idle => idle::run(session).await,
         Command::Unauthenticate => Ok(login::unauthenticate(session)),
         Command::Compress(algorithm) => compress::run(session, tag, &algorithm).await,

@@ -10,6 +10,7 @@ use imap_proto::response::Code;
 use imap_proto::{MultiSearchCommand, ReturnItem, SearchKey, SearchSource, Tag};
 use mailbox_model::{MailboxId, MailboxName, View};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 pub(crate) async fn run(session: &mut Session, tag: &Tag, command: MultiSearchCommand) -> Executed {
     let Some(view) = session.view() else {
@@ -24,13 +25,17 @@ pub(crate) async fn run(session: &mut Session, tag: &Tag, command: MultiSearchCo
             "numbers and saved results are for the selected mailbox alone",
         ));
     }
-    let selected = session.selected.as_ref().map(|selected| selected.id);
-    if only_selected && selected.is_none() {
+    if only_selected && session.selected.is_none() {
         return Ok(Reply::bad("select a mailbox first"));
     }
+    let own = session
+        .login
+        .as_ref()
+        .and_then(|login| session.selected_of(&login.account));
+    let own = own.map(|selected| selected.id);
     let mailboxes = match only_selected {
-        true => selected.into_iter().collect(),
-        false => chosen(&view, &command.sources, selected),
+        true => own.into_iter().collect(),
+        false => chosen(&view, &command.sources, own),
     };
     if mailboxes.len() > MULTISEARCH_MAILBOXES_MAX {
         let text = "that is too many mailboxes for one search";
@@ -38,15 +43,28 @@ pub(crate) async fn run(session: &mut Session, tag: &Tag, command: MultiSearchCo
     }
     let form = session.name_form();
     let mut broken = false;
+    let mut snapshots: Vec<Selected> = Vec::with_capacity(mailboxes.len());
+    let with_selected = only_selected || command.sources.contains(&SearchSource::Selected);
+    if let (Some(selected), true, None) = (&session.selected, with_selected, own) {
+        // Another's.
+        snapshots.push((**selected).clone());
+    }
     for id in mailboxes {
-        let Some(mailbox) = view.mailbox(id) else {
+        match (&session.selected, &session.login, view.mailbox(id)) {
+            // As its client knows it.
+            (Some(selected), ..) if own == Some(id) => snapshots.push((**selected).clone()),
+            (_, Some(login), Some(mailbox)) => {
+                snapshots.push(Selected::new(Arc::clone(&login.account), mailbox, true));
+            }
+            _ => {}
+        }
+    }
+    for snapshot in snapshots {
+        let newest = snapshot.account.view();
+        let Some(mailbox) = newest.mailbox(snapshot.id) else {
             continue;
         };
-        // The selected one as its client knows it.
-        let snapshot = match &session.selected {
-            Some(selected) if selected.id == id => (**selected).clone(),
-            _ => Selected::new(mailbox, true),
-        };
+        let shown = snapshot.shown_name(mailbox);
         let found = find_in(session, tag, &snapshot, command.key.clone()).await?;
         broken |= found.broken;
         let telling = Telling {
@@ -56,7 +74,7 @@ pub(crate) async fn run(session: &mut Session, tag: &Tag, command: MultiSearchCo
         };
         // RFC 7377 §2.1: a mailbox where nothing was found is not told.
         if !found.messages.is_empty() {
-            let whose = (mailbox.name(), mailbox.uid_validity().0, form);
+            let whose = (shown.as_str(), snapshot.uid_validity.0, form);
             tell_of(session, &found, telling, &command.returns, whose);
         }
         if session.out.len() >= OUTPUT_BYTES {

@@ -61,7 +61,7 @@ pub(crate) async fn tell_vanished(
     since: u64,
 ) -> Result<(), Ended> {
     session.sync(SyncMode::Everything, OwnStore::None).await?;
-    let Some(view) = session.view() else {
+    let Some(view) = session.selected_view() else {
         return Ok(());
     };
     let Some(mailbox) = session.selected_mailbox(&view) else {

@@ -13,7 +13,7 @@ use imap_proto::response::{self, Code, Status};
 use imap_proto::sequence::write_numbers;
 use imap_proto::{NameForm, ResultRange, ReturnItem, SearchCommand, SearchKey, Tag};
 use imbl::Vector;
-use mailbox_model::{Entry, MailboxName, Uid, UidSet};
+use mailbox_model::{Entry, Uid, UidSet};
 use mailstore::{Account, EmailRecord};
 use mime::{PartIndex, StoredDigest};
 use runtime::Monotonic;
@@ -91,10 +91,7 @@ pub(crate) async fn find_in(
 ) -> Result<Found, Ended> {
     let asks_modseq = key.any(&mut |key| matches!(key, SearchKey::ModSeq(_)));
     let with_body = key.any(&mut |key| matches!(key, SearchKey::Body(_) | SearchKey::Text(_)));
-    let Some(login) = &session.login else {
-        return Ok(Found::default());
-    };
-    let account = Arc::clone(&login.account);
+    let account = Arc::clone(&selected.account);
     let test = Arc::new(compile(
         key,
         selected,
@@ -185,7 +182,7 @@ pub(crate) fn tell(
 }
 
 /// The mailbox that results are of: name, UIDVALIDITY, and how names are written.
-pub(crate) type Whose<'a> = (&'a MailboxName, u32, NameForm);
+pub(crate) type Whose<'a> = (&'a str, u32, NameForm);
 
 /// Tells what was found in a mailbox (RFC 7377 §2.1).
 pub(crate) fn tell_of(
@@ -353,7 +350,7 @@ fn write_esearch(
     response::write_string(out, telling.tag.as_str().as_bytes());
     if let Some((name, validity, form)) = whose {
         out.extend_from_slice(b" MAILBOX ");
-        write_name(out, name.as_str(), form);
+        write_name(out, name, form);
         write_pair(out, " UIDVALIDITY ", u64::from(validity));
     }
     out.push(b')');

@@ -1,6 +1,8 @@
 //! SELECT and EXAMINE (RFC 9051 §6.3.2, §6.3.3; CONDSTORE: RFC 7162 §3.1.8).
 
+use crate::access::Place;
 use crate::commands::qresync;
+use crate::commands::store::untouched;
 use crate::limits::KEYWORDS_LISTED_MAX;
 use crate::list::{self, write_list_line};
 use crate::object_id;
@@ -9,7 +11,9 @@ use crate::selected::Selected;
 use crate::session::Session;
 use imap_proto::response::{self, Code, Status};
 use imap_proto::{Flag, SelectCommand, SystemFlag};
-use mailbox_model::{Mailbox, MailboxName, View};
+use mailbox_model::View;
+use mailstore::Rights;
+use std::sync::Arc;
 
 /// What the client may do with the mailbox.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,20 +44,30 @@ pub(crate) async fn run(
     if command.condstore {
         session.enabled.condstore = true;
     }
-    let Some(view) = session.view() else {
-        return Ok(Reply::bad("log in first"));
+    let place = match session.place(&command.mailbox, Rights::READ).await {
+        Ok(place) => place,
+        Err(reply) => return Ok(reply.with_sync(SyncMode::Nothing)),
     };
-    let Some(mailbox) = find(&view, &command.mailbox) else {
-        return Ok(
-            Reply::no(Code::NON_EXISTENT, "there is no such mailbox").with_sync(SyncMode::Nothing)
-        );
+    // RFC 4314 §5.2: READ-WRITE where there is any right to change something.
+    let access = match place.rights.has_any(CHANGING) {
+        true => access,
+        false => Access::ReadOnly,
     };
-    let mut selected = Selected::new(mailbox, access == Access::ReadOnly);
-    selected.keywords_told = view.keywords().len();
-    describe(session, &view, mailbox, access);
+    let mut selected = Selected::new(
+        Arc::clone(&place.account),
+        &place.mailbox,
+        access == Access::ReadOnly,
+    );
+    match place.readership().await {
+        Ok(Some(readership)) => selected = selected.read_by(readership),
+        Ok(None) => {}
+        Err(reply) => return Ok(reply.with_sync(SyncMode::Nothing)),
+    }
+    selected.keywords_told = place.view.keywords().len();
+    describe(session, &place, &selected, access);
     session.selected = Some(Box::new(selected));
     if let Some(remembered) = &command.qresync {
-        qresync::resynchronise(session, &view, mailbox, remembered).await?;
+        qresync::resynchronise(session, &place.view, &place.mailbox, remembered).await?;
     }
     let code = match access {
         Access::ReadWrite => Code::READ_WRITE,
@@ -63,16 +77,15 @@ pub(crate) async fn run(
     Ok(reply.with_sync(SyncMode::Nothing))
 }
 
-/// The mailbox of a name that the client gave.
-pub(crate) fn find<'a>(
-    view: &'a View,
-    name: &imap_proto::MailboxName,
-) -> Option<&'a std::sync::Arc<Mailbox>> {
-    let name = MailboxName::parse(name.as_str()).ok()?;
-    view.mailbox_named(&name)
-}
+/// Rights that change something of the mailbox's content.
+const CHANGING: Rights = Rights::SEEN
+    .and(Rights::WRITE)
+    .and(Rights::INSERT)
+    .and(Rights::DELETE)
+    .and(Rights::EXPUNGE);
 
-fn describe(session: &mut Session, view: &View, mailbox: &Mailbox, access: Access) {
+fn describe(session: &mut Session, place: &Place, selected: &Selected, access: Access) {
+    let (view, mailbox) = (&place.view, &place.mailbox);
     let (rev2, uid_only) = (session.enabled.rev2, session.enabled.uid_only);
     let form = session.name_form();
     let out = &mut session.out;
@@ -82,14 +95,21 @@ fn describe(session: &mut Session, view: &View, mailbox: &Mailbox, access: Acces
     if !rev2 {
         // No message is ever recent: RFC 9051 Appendix E dropped the flag.
         response::untagged(out, format_args!("0 RECENT"));
-        let first_unseen = mailbox.first_unseen().filter(|_| !uid_only);
+        let first_unseen = match place.other.is_some() {
+            true => {
+                let mut entries = selected.entries().iter();
+                entries.position(|entry| !entry.keywords.is_seen())
+            }
+            false => mailbox.first_unseen(),
+        };
+        let first_unseen = first_unseen.filter(|_| !uid_only);
         if let Some(rank) = first_unseen {
             let code = Code::Unseen(u32::try_from(rank + 1).unwrap_or(u32::MAX));
             response::untagged_status(out, Status::Ok, Some(&code), "first unseen message");
         }
     }
     let permanent = match access {
-        Access::ReadWrite => Code::PermanentFlags(flags(view), true),
+        Access::ReadWrite => permanent_flags(view, place.rights),
         Access::ReadOnly => Code::PermanentFlags(Vec::new(), false),
     };
     response::untagged_status(out, Status::Ok, Some(&permanent), "flags that are kept");
@@ -105,9 +125,15 @@ fn describe(session: &mut Session, view: &View, mailbox: &Mailbox, access: Acces
     response::untagged_status(out, Status::Ok, Some(&id), "the mailbox's id");
     if rev2 {
         // RFC 9051 §6.3.2: LIST is a required response, and its attributes are accurate.
-        let listed = list::of_mailbox(view, mailbox);
+        let listed = match &place.other {
+            None => list::of_mailbox(view, mailbox),
+            Some(other) => {
+                let subscriptions = session.login.as_ref().map(|login| login.account.view());
+                list::of_others_mailbox(other, mailbox, subscriptions.as_deref())
+            }
+        };
         let attributes = listed.attributes(true, true);
-        write_list_line(out, "LIST", &attributes, mailbox.name().as_str(), form);
+        write_list_line(out, "LIST", &attributes, &place.shown_name(), form);
     }
 }
 
@@ -119,6 +145,17 @@ fn flags(view: &View) -> Vec<Flag> {
         .map(Flag::System)
         .chain(keywords.map(|name| Flag::Keyword(name.to_string())))
         .collect()
+}
+
+/// RFC 4314 §4: the flags that the user may change.
+fn permanent_flags(view: &View, rights: Rights) -> Code {
+    let untouched = untouched(rights);
+    let all = flags(view).into_iter();
+    let permitted = all.filter(|flag| {
+        let flag = mailbox_model::Flag::parse(flag.as_str());
+        flag.is_some_and(|flag| !untouched.names(&flag))
+    });
+    Code::PermanentFlags(permitted.collect(), !untouched.others)
 }
 
 /// The untagged FLAGS response.

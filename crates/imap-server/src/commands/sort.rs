@@ -39,10 +39,10 @@ pub(crate) async fn run(session: &mut Session, tag: &Tag, command: SortCommand) 
 }
 
 async fn sort(session: &Session, found: &mut Found, criteria: Vec<SortCriterion>) {
-    let Some(login) = &session.login else {
+    let Some(selected) = &session.selected else {
         return;
     };
-    let account = Arc::clone(&login.account);
+    let account = Arc::clone(&selected.account);
     let messages = std::mem::take(&mut found.messages);
     let mut sorted: Vec<Sorted> = Vec::with_capacity(messages.len());
     let in_entry = |criterion: &SortCriterion| criterion.key == SortKey::Size;

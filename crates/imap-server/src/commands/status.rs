@@ -1,42 +1,73 @@
 //! STATUS (RFC 9051 §6.3.11), answered from counters.
 
+use crate::access::Place;
 use crate::commands::enable;
-use crate::commands::select::find;
 use crate::object_id;
-use crate::reply::Reply;
+use crate::reply::{Executed, Reply};
 use crate::session::Session;
 use imap_proto::mailbox_name::write_name;
-use imap_proto::response::{self, Code};
+use imap_proto::response;
 use imap_proto::{MailboxName, NameForm, StatusItem};
 use mailbox_model::Mailbox;
+use mailstore::Rights;
 
-pub(crate) fn run(session: &mut Session, name: &MailboxName, items: &[StatusItem]) -> Reply {
+pub(crate) async fn run(
+    session: &mut Session,
+    name: &MailboxName,
+    items: &[StatusItem],
+) -> Executed {
     let form = session.name_form();
-    let Some(view) = session.view() else {
-        return Reply::bad("log in first");
+    let place = match session.place(name, Rights::READ).await {
+        Ok(place) => place,
+        Err(reply) => return Ok(reply),
     };
-    let Some(mailbox) = find(&view, name) else {
-        return Reply::no(Code::NON_EXISTENT, "there is no such mailbox");
+    let unseen = match unseen(&place, items).await {
+        Ok(unseen) => unseen,
+        Err(reply) => return Ok(reply),
     };
     // RFC 7162 §3.1.7: asking for it switches CONDSTORE on.
     if items.contains(&StatusItem::HighestModSeq) {
         enable::condstore(session);
     }
     let append_limit = session.config.append_bytes_max;
-    write(&mut session.out, mailbox, items, form, append_limit);
-    Reply::ok("that is how it stands")
+    let shown = place.shown_name();
+    let named = (shown.as_str(), form);
+    write(
+        &mut session.out,
+        (&place.mailbox, unseen),
+        named,
+        items,
+        append_limit,
+    );
+    Ok(Reply::ok("that is how it stands"))
+}
+
+/// How many messages the user has not read.
+pub(crate) async fn unseen(place: &Place, items: &[StatusItem]) -> Result<u64, Reply> {
+    if !items.contains(&StatusItem::Unseen) {
+        return Ok(0);
+    }
+    Ok(match place.readership().await? {
+        None => place.mailbox.counters().unseen,
+        Some(readership) => {
+            let entries = place.mailbox.entries().iter();
+            entries
+                .filter(|entry| !readership.seen.contains(entry.uid))
+                .count() as u64
+        }
+    })
 }
 
 /// One untagged STATUS response.
 pub(crate) fn write(
     out: &mut Vec<u8>,
-    mailbox: &Mailbox,
+    (mailbox, unseen): (&Mailbox, u64),
+    (name, form): (&str, NameForm),
     items: &[StatusItem],
-    form: NameForm,
     append_limit: u64,
 ) {
     out.extend_from_slice(b"* STATUS ");
-    write_name(out, mailbox.name().as_str(), form);
+    write_name(out, name, form);
     out.extend_from_slice(b" (");
     let counters = mailbox.counters();
     for (i, item) in items.iter().enumerate() {
@@ -55,7 +86,7 @@ pub(crate) fn write(
             StatusItem::Messages => counters.messages,
             StatusItem::UidNext => u64::from(mailbox.uid_next().0),
             StatusItem::UidValidity => u64::from(mailbox.uid_validity().0),
-            StatusItem::Unseen => counters.unseen,
+            StatusItem::Unseen => unseen,
             StatusItem::Deleted => counters.deleted,
             StatusItem::DeletedStorage if counters.deleted == 0 => 0,
             StatusItem::DeletedStorage => {

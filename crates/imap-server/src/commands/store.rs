@@ -1,18 +1,21 @@
 //! STORE and UID STORE (RFC 9051 §6.4.6; UNCHANGEDSINCE: RFC 7162 §3.1.3).
 
+use crate::access::no_right;
 use crate::commands::enable;
 use crate::fetch::write_modseq_update;
 use crate::reply::{Executed, Reply, SyncMode, store_failed};
 use crate::selected::OwnStore;
 use crate::session::Session;
+use envelope::AccountId;
 use imap_proto::response::Code;
 use imap_proto::{StoreAction, StoreCommand};
-use mailbox_model::stage::FlagAction;
-use mailbox_model::{Entry, Flag, FlagId, ModSeq, UidSet};
+use mailbox_model::stage::{FlagAction, Untouched};
+use mailbox_model::{Entry, Flag, FlagId, MailboxId, ModSeq, UidSet};
+use mailstore::{Account, ReadersStore, Rights, StoreError};
 use std::sync::Arc;
 
 pub(crate) async fn run(session: &mut Session, command: StoreCommand) -> Executed {
-    let (Some(selected), Some(login)) = (&session.selected, &session.login) else {
+    let Some(selected) = &session.selected else {
         return Ok(Reply::bad("select a mailbox first"));
     };
     if selected.read_only {
@@ -36,13 +39,37 @@ pub(crate) async fn run(session: &mut Session, command: StoreCommand) -> Execute
         StoreAction::Remove => FlagAction::Remove,
     };
     let since = command.unchanged_since.map(ModSeq);
-    let (account, mailbox) = (Arc::clone(&login.account), selected.id);
+    let (account, mailbox) = (Arc::clone(&selected.account), selected.id);
+    let readership = selected.readership.as_ref();
+    let reader = readership.map(|readership| (readership.reader, untouched(readership.rights)));
+    if let Some((_, untouched)) = reader
+        && !changes_any(action, &flags, untouched)
+    {
+        // RFC 4314 §4: one flag that may be changed is enough.
+        return Ok(no_right());
+    }
     if since.is_some() {
         enable::condstore(session);
     }
-    let stored = account
-        .store_flags(mailbox, &uids, action, &flags, since)
-        .await;
+    let stored = match reader {
+        None => {
+            account
+                .store_flags(mailbox, &uids, action, &flags, since)
+                .await
+        }
+        Some((reader, untouched)) => {
+            let store = ReadersStore {
+                reader,
+                mailbox,
+                uids: &uids,
+                action,
+                flags: &flags,
+                unchanged_since: since,
+                untouched,
+            };
+            account.store_flags_of_reader(&store).await
+        }
+    };
     let stored = match stored {
         Ok(stored) => stored,
         Err(error) => return Ok(store_failed(&error)),
@@ -55,7 +82,7 @@ pub(crate) async fn run(session: &mut Session, command: StoreCommand) -> Execute
     // What was left alone by UNCHANGEDSINCE is told by MODIFIED, in the numbers
     // the client used.
     let modified = numbers(session, &stored.modified, command.uid);
-    let named: Vec<FlagId> = match session.view() {
+    let named: Vec<FlagId> = match session.selected_view() {
         Some(view) => flags.iter().filter_map(|flag| view.flag_id(flag)).collect(),
         None => Vec::new(),
     };
@@ -85,6 +112,58 @@ pub(crate) async fn run(session: &mut Session, command: StoreCommand) -> Execute
         reply = reply.with_code(Code::Modified(modified));
     }
     Ok(reply)
+}
+
+/// The flags that a reader's rights leave as they are (RFC 4314 §4).
+pub(crate) fn untouched(rights: Rights) -> Untouched {
+    Untouched {
+        seen: !rights.has(Rights::SEEN),
+        deleted: !rights.has(Rights::DELETE),
+        others: !rights.has(Rights::WRITE),
+    }
+}
+
+fn changes_any(action: FlagAction, flags: &[Flag], untouched: Untouched) -> bool {
+    match action {
+        FlagAction::Replace => untouched != untouched_all(),
+        FlagAction::Add | FlagAction::Remove => {
+            flags.is_empty() || flags.iter().any(|flag| !untouched.names(flag))
+        }
+    }
+}
+
+fn untouched_all() -> Untouched {
+    untouched(Rights::NONE)
+}
+
+/// `\Seen` for what was read: a reader's own in another's mailbox.
+pub(crate) async fn mark_seen(
+    account: &Arc<Account>,
+    mailbox: MailboxId,
+    reader: Option<AccountId>,
+    uids: &UidSet,
+) -> Result<(), StoreError> {
+    let (action, flags) = (FlagAction::Add, &[Flag::Seen]);
+    let stored = match reader {
+        None => {
+            account
+                .store_flags(mailbox, uids, action, flags, None)
+                .await
+        }
+        Some(reader) => {
+            let store = ReadersStore {
+                reader,
+                mailbox,
+                uids,
+                action,
+                flags,
+                unchanged_since: None,
+                untouched: Untouched::default(),
+            };
+            account.store_flags_of_reader(&store).await
+        }
+    };
+    stored.map(drop)
 }
 
 /// True if a client that was told an entry takes it to be as it is after its STORE.

@@ -20,10 +20,10 @@ pub(crate) async fn run(session: &mut Session, tag: &Tag, command: ThreadCommand
         Ok(found) => found,
         Err(reply) => return Ok(reply),
     };
-    let Some(login) = &session.login else {
+    let Some(selected) = &session.selected else {
         return Ok(end(found.broken, command.uid));
     };
-    let account = Arc::clone(&login.account);
+    let account = Arc::clone(&selected.account);
     let algorithm = command.algorithm;
     let messages = match algorithm {
         ThreadAlgorithm::OrderedSubject => subjects(session, &account, &mut found).await,

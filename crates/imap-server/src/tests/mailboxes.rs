@@ -33,7 +33,13 @@ async fn everyone_begins_with_mailboxes_of_special_use_which_every_list_tells() 
         )
         .await;
     client
-        .check("NAMESPACE", &["* NAMESPACE ((\"\" \"/\")) NIL NIL", "OK …"])
+        .check(
+            "NAMESPACE",
+            &[
+                "* NAMESPACE ((\"\" \"/\")) ((\"Other Users/\" \"/\")) NIL",
+                "OK …",
+            ],
+        )
         .await;
 }
 

@@ -3,6 +3,7 @@
 //! A check names a command and every response to it, the tagged one last and
 //! without its tag; `…` stands for whatever is there.
 
+mod acl;
 mod append;
 mod compress;
 mod condstore;
@@ -104,12 +105,16 @@ impl World {
     }
 
     async fn account_with(&self, name: &str, quota: QuotaLimits) {
+        self.account_at(&format!("{name}@demo.test"), quota).await;
+    }
+
+    async fn account_at(&self, address: &str, quota: QuotaLimits) {
         let store = self.ports.mailstore.clone();
         let stage = move |batch: &mut engine::Batch, id| {
             let made = store.create_account(batch, id, quota);
             made.map_err(|error| error.to_string())
         };
-        let address = Address::parse(&format!("{name}@demo.test")).expect("valid");
+        let address = Address::parse(address).expect("valid");
         let new = NewAccount::new(address, Some(Secret::from("pass word")));
         self.directory
             .account_add(new, &stage)
@@ -146,11 +151,13 @@ impl World {
 
     /// Logged in as another.
     async fn login(&self, name: &str) -> Client {
+        self.login_as(&format!("{name}@demo.test")).await
+    }
+
+    async fn login_as(&self, address: &str) -> Client {
         let mut client = self.connect();
         client.hear().await;
-        client
-            .ok(&format!("LOGIN {name}@demo.test \"pass word\""))
-            .await;
+        client.ok(&format!("LOGIN {address} \"pass word\"")).await;
         client
     }
 

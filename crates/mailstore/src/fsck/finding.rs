@@ -61,6 +61,10 @@ pub enum Finding {
     AccessKeys(String),
     /// The record of annotations does not decode.
     Annotations(String),
+    /// The record of who may do what does not decode.
+    Acls(String),
+    /// A record of what a reader has read does not decode.
+    SeenBy(Vec<u8>, String),
     /// A key that this program does not write.
     StrangeKey(Vec<u8>),
     /// There are more findings than are told.
@@ -116,6 +120,8 @@ impl fmt::Display for Finding {
             }
             Self::List(page, why) => write!(f, "page {page} of the lists is wrong: {why}"),
             Self::Annotations(why) => write!(f, "the annotations are damaged: {why}"),
+            Self::Acls(why) => write!(f, "who may do what with the mailboxes is damaged: {why}"),
+            Self::SeenBy(_, why) => write!(f, "what another has read is damaged: {why}"),
             Self::AccessKeys(why) => write!(f, "the keys of URLs are damaged: {why}"),
             Self::StrangeKey(key) => write!(
                 f,
@@ -247,6 +253,18 @@ impl Finding {
                 Repair::SetAside,
                 "URLs of messages can't be made or used; a repair begins anew, and those that were made are worth nothing",
             ),
+            Self::Acls(_) => (
+                Checker::RecordReadable,
+                Wrong,
+                Repair::SetAside,
+                "nobody but the owner gets into the mailboxes; a repair begins anew with nobody, and rights have to be given again",
+            ),
+            Self::SeenBy(..) => (
+                Checker::RecordReadable,
+                Wrong,
+                Repair::SetAside,
+                "somebody with whom a mailbox is shared can't open it; after a repair all is unread to him",
+            ),
             Self::Annotations(_) => (
                 Checker::RecordReadable,
                 Wrong,
@@ -296,7 +314,8 @@ impl Finding {
             Self::List(page, _) => keys::list(account, *page),
             Self::AccessKeys(_) => keys::access_keys(account),
             Self::Annotations(_) => keys::annotations(account),
-            Self::StrangeKey(key) => key.clone(),
+            Self::Acls(_) => keys::acls(account),
+            Self::SeenBy(key, _) | Self::StrangeKey(key) => key.clone(),
             Self::Counters(_)
             | Self::UidOrder(..)
             | Self::ModSeqAbove(..)

@@ -97,6 +97,8 @@ fn strange_keys(
                 let key = keys::annotations(repair.account);
                 (Checker::RecordReadable, key)
             }
+            Finding::Acls(_) => (Checker::RecordReadable, keys::acls(repair.account)),
+            Finding::SeenBy(key, _) => (Checker::RecordReadable, key.clone()),
             _ => continue,
         };
         let Some(stored) = snapshot.get(&key)? else {

@@ -316,29 +316,43 @@ async fn damaged_records_beside_the_state_are_set_aside() {
     let note = [("/private/comment".to_owned(), Some("x".into()))];
     let noted = alice.annotate(Some(inbox), &note).await;
     assert_eq!(noted.expect("written"), Ok(()));
+    let who = crate::AclName {
+        who: crate::Who::Account(BOB),
+        negative: false,
+    };
+    let given = alice.change_acl(inbox, |acl| acl.set(who.clone(), crate::Rights::READ));
+    assert_eq!(given.await.expect("written"), Ok(()));
     room.check(ALICE).await;
     let mut damage = Batch::new();
-    for key in [keys::access_keys(ALICE), keys::annotations(ALICE)] {
+    for key in [
+        keys::access_keys(ALICE),
+        keys::annotations(ALICE),
+        keys::acls(ALICE),
+        keys::seen_by(ALICE, inbox, BOB),
+    ] {
         damage.put(key, &b"\x09"[..]);
     }
     room.engine.submit(damage).expect("room").done().await;
     let cold = room.reopened();
     let found = cold.store.fsck(ALICE).await.expect("it can be read");
-    assert_eq!(found.len(), 2, "{found:?}");
+    assert_eq!(found.len(), 4, "{found:?}");
     let alice = cold.account(ALICE).await;
+    assert!(alice.acls().await.is_err());
+    assert!(alice.seen_by(inbox, BOB).await.is_err());
     assert!(alice.access_key(inbox).await.is_err());
     assert!(alice.annotations().await.is_err());
     let kept = Arc::new(Kept::default());
     let limits = QuotaLimits::default();
     let repaired = cold.store.repair(ALICE, limits, kept.clone()).await;
-    assert_eq!(repaired.expect("repaired").len(), 2);
-    assert_eq!(kept.0.lock().len(), 2);
+    assert_eq!(repaired.expect("repaired").len(), 4);
+    assert_eq!(kept.0.lock().len(), 4);
     room.reopened().check(ALICE).await;
     assert_eq!(alice.access_key(inbox).await.expect("read"), None);
     let second = alice.make_access_key(inbox).await.expect("made");
     assert_ne!(first, second);
     let annotations = alice.annotations().await.expect("read");
     assert_eq!(annotations.of(Some(inbox)).count(), 0);
+    assert_eq!(alice.acls().await.expect("read"), crate::Acls::default());
     // Nothing of an account is left when it goes.
     cold.store.drop_account(ALICE).await.expect("gone");
     let (start, _) = keys::all(ALICE);

@@ -105,6 +105,8 @@ fn return_option(cursor: &mut Cursor<'_>) -> Parsed<ReturnOption> {
             cursor.space()?;
             cursor.list(false, status_item).map(ReturnOption::Status)
         }
+        // RFC 8440 §3
+        "MYRIGHTS" => Ok(ReturnOption::MyRights),
         // RFC 9590 §3
         "METADATA" => {
             cursor.space()?;

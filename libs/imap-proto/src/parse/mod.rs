@@ -4,6 +4,7 @@
 //! Invariant: only bytes that the framer gave as one command are read, so an
 //! error here never shifts the stream.
 
+mod acl;
 mod append;
 mod fetch;
 mod list;
@@ -145,6 +146,11 @@ fn parse_body(cursor: &mut Cursor<'_>, form: NameForm) -> Parsed<Command> {
         ("ID", false) => id(cursor)?,
         ("GETMETADATA", false) => metadata::get(cursor, form)?,
         ("SETMETADATA", false) => metadata::set(cursor, form)?,
+        ("SETACL", false) => acl::set(cursor, form)?,
+        ("DELETEACL", false) => acl::delete(cursor, form)?,
+        ("GETACL", false) => Command::GetAcl(mailbox_argument(cursor, form)?),
+        ("LISTRIGHTS", false) => acl::list(cursor, form)?,
+        ("MYRIGHTS", false) => Command::MyRights(mailbox_argument(cursor, form)?),
         ("GENURLAUTH", false) => url::generate(cursor)?,
         ("URLFETCH", false) => url::fetch(cursor)?,
         ("RESETKEY", false) => url::reset(cursor, form)?,

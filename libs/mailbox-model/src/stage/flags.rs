@@ -20,6 +20,38 @@ pub enum FlagAction {
     Replace,
 }
 
+/// Flags that a request leaves as they are, whatever it says: who asks may not
+/// change them. By default there are none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Untouched {
+    /// `\Seen`
+    pub seen: bool,
+    /// `\Deleted`
+    pub deleted: bool,
+    /// All others.
+    pub others: bool,
+}
+
+impl Untouched {
+    fn has(self, flag: FlagId) -> bool {
+        match flag {
+            FlagId::Seen => self.seen,
+            FlagId::Deleted => self.deleted,
+            _ => self.others,
+        }
+    }
+
+    /// True for a flag that is left alone.
+    #[must_use]
+    pub fn names(self, flag: &Flag) -> bool {
+        match flag {
+            Flag::Seen => self.seen,
+            Flag::Deleted => self.deleted,
+            _ => self.others,
+        }
+    }
+}
+
 /// A STORE command.
 #[derive(Debug, Clone)]
 pub struct FlagsRequest<'a> {
@@ -33,6 +65,8 @@ pub struct FlagsRequest<'a> {
     pub flags: &'a [Flag],
     /// Entries changed after this are left alone and told.
     pub unchanged_since: Option<ModSeq>,
+    /// Flags that are not for the one who asks.
+    pub untouched: Untouched,
 }
 
 /// What a STORE comes to.
@@ -55,7 +89,8 @@ pub fn stage_flags(view: &View, request: &FlagsRequest<'_>) -> Result<FlagsStage
     }
     let mut numbering = Numbering::new(view);
     let mut named = Vec::with_capacity(request.flags.len());
-    for flag in request.flags {
+    let permitted = |flag: &&Flag| !request.untouched.names(flag);
+    for flag in request.flags.iter().filter(permitted) {
         // A keyword nobody has yet can't be removed: it is not made for that.
         if request.action == FlagAction::Remove && view.flag_id(flag).is_none() {
             continue;
@@ -84,7 +119,7 @@ pub fn stage_flags(view: &View, request: &FlagsRequest<'_>) -> Result<FlagsStage
         if request.action == FlagAction::Replace {
             for flag in entry
                 .flags()
-                .filter(|flag| named.binary_search(flag).is_err())
+                .filter(|flag| named.binary_search(flag).is_err() && !request.untouched.has(*flag))
             {
                 edits
                     .entry((flag, false))
@@ -118,4 +153,21 @@ pub fn stage_flags(view: &View, request: &FlagsRequest<'_>) -> Result<FlagsStage
         draft: Some(draft),
         modified,
     })
+}
+
+/// Works out that entries count as changed; none when none of them is there.
+///
+/// # Errors
+/// No such mailbox.
+pub fn stage_touch(
+    view: &View,
+    mailbox: MailboxId,
+    uids: &UidSet,
+) -> Result<Option<Draft>, StageError> {
+    let mut runs = Runs::default();
+    for (rank, entry) in find(view, mailbox)?.select(uids) {
+        runs.push(rank, entry.uid);
+    }
+    let uids = runs.uids;
+    Ok((!uids.is_empty()).then(|| Change::Touched { mailbox, uids }.into()))
 }

@@ -155,6 +155,13 @@ fn goldens() -> Vec<(Change, &'static [u8])> {
             }),
             &[13, 0xac, 2, 1, 2, 3],
         ),
+        (
+            Change::Touched {
+                mailbox: MailboxId(1),
+                uids: UidSet::range(Uid(2), Uid(4)),
+            },
+            &[14, 1, 1, 2, 2],
+        ),
     ]
 }
 

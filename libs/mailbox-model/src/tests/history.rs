@@ -22,6 +22,7 @@ pub(super) enum Step {
     Delete(u8),
     Subscribe(u8, bool),
     UidValidity(u8),
+    Touch(u8, u8),
     Restore(u8, prop::sample::Index),
     Exact(u8, u8, u8),
     Exchange(u8, u8),
@@ -49,6 +50,7 @@ pub(super) fn step() -> impl Strategy<Value = Step> {
         1 => any::<u8>().prop_map(Delete),
         1 => any::<(u8, bool)>().prop_map(|(m, s)| Subscribe(m, s)),
         1 => any::<u8>().prop_map(Step::UidValidity),
+        1 => any::<(u8, u8)>().prop_map(|(m, u)| Step::Touch(m, u)),
         3 => any::<(u8, prop::sample::Index)>().prop_map(|(m, e)| Step::Restore(m, e)),
         1 => any::<(u8, u8, u8)>().prop_map(|(m, u, f)| Step::Exact(m, u, f)),
         1 => any::<(u8, u8)>().prop_map(|(a, b)| Step::Exchange(a, b)),
@@ -128,6 +130,11 @@ pub(super) fn run(world: &mut World, step: &Step, stored: &mut Stored) {
         Step::Rename(from, to) => drop(world.rename(label(from), label(to))),
         Step::Delete(gone) => drop(world.delete(label(gone))),
         Step::Subscribe(to, on) => world.subscribe(label(to), on),
+        Step::Touch(mailbox, which) => {
+            let mailbox = pick(world, mailbox);
+            let which = uids(world, mailbox, which);
+            world.touch(mailbox, &which);
+        }
         Step::UidValidity(mailbox) => world.new_uid_validity(pick(world, mailbox)),
         Step::Restore(mailbox, email) => {
             let mut all = world.ever_delivered();

@@ -3,7 +3,7 @@
 use crate::stage::{
     Arrival, Expunging, FlagAction, FlagsRequest, StageError, Wanted, stage_copy, stage_create,
     stage_delete, stage_deliver, stage_expunge, stage_flags, stage_move, stage_raise, stage_rename,
-    stage_restore, stage_subscribe, stage_uid_validity, stage_unsubscribe,
+    stage_restore, stage_subscribe, stage_touch, stage_uid_validity, stage_unsubscribe,
 };
 use crate::{
     Change, Counters, Draft, Effects, EmailId, Entry, Flag, LogEntry, MailboxId, MailboxName,
@@ -104,6 +104,7 @@ impl World {
             action,
             flags,
             unchanged_since,
+            untouched: Default::default(),
         };
         let staged = stage_flags(&self.view, &request).expect("the mailbox is there");
         if let Some(draft) = staged.draft {
@@ -187,6 +188,12 @@ impl World {
             stage_unsubscribe(&self.view, &name(to))
         };
         if let Some(draft) = draft {
+            self.commit(draft);
+        }
+    }
+
+    pub(super) fn touch(&mut self, mailbox: MailboxId, uids: &UidSet) {
+        if let Some(draft) = stage_touch(&self.view, mailbox, uids).expect("it is there") {
             self.commit(draft);
         }
     }

@@ -265,6 +265,13 @@ fn system_key(key: Vec<u8>, value: &[u8]) -> Option<Report> {
             format!("what a domain's postmaster was told of its quota can't be read: {why}"),
             "the postmaster may be told once more",
         )
+    } else if key.starts_with(&mailstore::SHARES_PREFIX) {
+        let why = mailstore::check_share(&key, value)?;
+        (
+            Checker::RecordReadable,
+            format!("where to look for a shared mailbox can't be read: {why}"),
+            "a mailbox may be missing in the list of somebody with whom it is shared, until rights are given anew",
+        )
     } else if key == BACKUP_NAME {
         if value.len() == BACKUP_NAME_BYTES {
             return None;

@@ -1,0 +1,227 @@
+//! What one reader has read in another's mailbox: `\Seen` there is each reader's own (PRACTICE §6).
+//!
+//! | field | form |
+//! |---|---|
+//! | version | byte, 1 |
+//! | ranges, how many | varint |
+//! | each: first UID minus the end of the one before | varint |
+//! | each: last minus first | varint |
+//!
+//! One record for each mailbox and reader, written in one commit with a change that counts
+//! its entries as changed ([`mailbox_model::Change::Touched`]): so mod-sequences, IDLE and
+//! resynchronising work as for any flag, and other readers are told flags that are as they were.
+//! Ranges may reach over UIDs that are not there. The record goes with the account.
+
+use crate::account::Account;
+use crate::error::StoreError;
+use crate::keys;
+use crate::lane::Lane;
+use crate::limits::CONFLICT_RETRIES;
+use crate::operations::{FlagsStored, Outcome};
+use engine::{Batch, Expect};
+use envelope::AccountId;
+use mailbox_model::stage::{FlagAction, FlagsRequest, StageError, Untouched, stage_touch};
+use mailbox_model::{Flag, MailboxId, ModSeq, Uid, UidSet, View};
+use std::sync::Arc;
+use wire::codec::{DecodeError, Reader, Writer};
+
+const VERSION: u8 = 1;
+
+fn encode(seen: &UidSet) -> Vec<u8> {
+    let mut out = Writer::new();
+    out.u8(VERSION).varint(seen.range_count() as u64);
+    let mut end = 0;
+    for (first, last) in seen.ranges() {
+        out.varint(u64::from(first.0 - end));
+        out.varint(u64::from(last.0 - first.0));
+        end = last.0;
+    }
+    out.finish()
+}
+
+pub(crate) fn decode(record: &[u8]) -> Result<UidSet, DecodeError> {
+    let mut input = Reader::new(record);
+    match input.u8()? {
+        VERSION => {}
+        other => return Err(DecodeError::Version(other)),
+    }
+    let mut ranges = Vec::new();
+    let mut end = 0u32;
+    for _ in 0..input.varint()? {
+        let gap = input.varint32()?;
+        let first = end.checked_add(gap).filter(|_| gap > 0);
+        let first = first.ok_or(DecodeError::OutOfRange)?;
+        let last = first.checked_add(input.varint32()?);
+        end = last.ok_or(DecodeError::OutOfRange)?;
+        ranges.push((Uid(first), Uid(end)));
+    }
+    input.finish()?;
+    Ok(UidSet::from_ranges(ranges))
+}
+
+/// A STORE in another's mailbox.
+#[derive(Debug, Clone, Copy)]
+pub struct ReadersStore<'a> {
+    /// Whose `\Seen` it is.
+    pub reader: AccountId,
+    /// Where.
+    pub mailbox: MailboxId,
+    /// Whose flags.
+    pub uids: &'a UidSet,
+    /// What to do.
+    pub action: FlagAction,
+    /// With which.
+    pub flags: &'a [Flag],
+    /// Entries changed after this are left alone and told.
+    pub unchanged_since: Option<ModSeq>,
+    /// Flags that the reader may not change.
+    pub untouched: Untouched,
+}
+
+impl Account {
+    /// What a reader has read of a mailbox.
+    ///
+    /// # Errors
+    /// The record can't be read.
+    pub async fn seen_by(
+        &self,
+        mailbox: MailboxId,
+        reader: AccountId,
+    ) -> Result<UidSet, StoreError> {
+        Ok(self.stored_seen_by(mailbox, reader).await?.1)
+    }
+
+    async fn stored_seen_by(
+        &self,
+        mailbox: MailboxId,
+        reader: AccountId,
+    ) -> Result<(Expect, UidSet), StoreError> {
+        let engine = Arc::clone(&self.shared.engine);
+        let account = self.id();
+        let work = move || {
+            let snapshot = engine.snapshot(engine.shard_of_account(account.0));
+            Ok::<_, StoreError>(snapshot.get(&keys::seen_by(account, mailbox, reader))?)
+        };
+        let Some(stored) = self.shared.runtime.blocking(work).await? else {
+            return Ok((Expect::Absent, UidSet::new()));
+        };
+        let seen = decode(&stored.value).map_err(|error| StoreError::Damaged {
+            account,
+            what: format!("what {reader} has read of mailbox {}: {error}", mailbox.0),
+        })?;
+        Ok((Expect::Version(stored.version), seen))
+    }
+
+    /// STORE by another than the owner: `\Seen` is the reader's own, all other flags the email's.
+    ///
+    /// # Errors
+    /// No such mailbox, a keyword that can't be, a record that can't be read or written.
+    pub async fn store_flags_of_reader(
+        self: &Arc<Self>,
+        store: &ReadersStore<'_>,
+    ) -> Result<FlagsStored, StoreError> {
+        let request = FlagsRequest {
+            mailbox: store.mailbox,
+            uids: store.uids,
+            action: store.action,
+            flags: store.flags,
+            unchanged_since: store.unchanged_since,
+            untouched: Untouched {
+                seen: true,
+                ..store.untouched
+            },
+        };
+        for _ in 0..CONFLICT_RETRIES {
+            let mut lane = self.lane().await?;
+            // What is submitted and not visible yet is found by the condition.
+            let (expect, seen) = self.stored_seen_by(store.mailbox, store.reader).await?;
+            let before = lane.view().clone();
+            let mut batch = Batch::new();
+            let (modified, mut modseq) = lane.stage_flags(&mut batch, &request)?;
+            if let Some((seen, changed)) = seen_after(&before, store, &seen)?
+                && let Some(draft) = stage_touch(lane.view(), store.mailbox, &changed)?
+            {
+                modseq = Some(lane.stage_touched(&mut batch, draft)?);
+                let key = keys::seen_by(self.id(), store.mailbox, store.reader);
+                batch.expect(key.clone(), expect);
+                batch.put(key, encode(&seen));
+            }
+            let value = FlagsStored { modified, modseq };
+            if let Outcome::Done(value) = Self::finish(lane, batch, value).await? {
+                return Ok(value);
+            }
+        }
+        Err(StoreError::Contended)
+    }
+}
+
+impl Lane {
+    fn stage_touched(
+        &mut self,
+        batch: &mut Batch,
+        draft: mailbox_model::Draft,
+    ) -> Result<ModSeq, StoreError> {
+        let modseq = self.view().modseq().next();
+        self.stage_as(batch, draft, modseq)?;
+        Ok(modseq)
+    }
+}
+
+/// What the reader has read after a STORE, and of which entries that differs; none if of none.
+fn seen_after(
+    view: &View,
+    store: &ReadersStore<'_>,
+    seen: &UidSet,
+) -> Result<Option<(UidSet, UidSet)>, StoreError> {
+    let named = store.flags.contains(&Flag::Seen);
+    let sets = match (store.action, named) {
+        (FlagAction::Add, true) | (FlagAction::Replace, true) => true,
+        (FlagAction::Remove, true) | (FlagAction::Replace, false) => false,
+        (FlagAction::Add | FlagAction::Remove, false) => return Ok(None),
+    };
+    if store.untouched.seen {
+        return Ok(None);
+    }
+    let mailbox = view.mailbox(store.mailbox);
+    let mailbox = mailbox.ok_or(StageError::NoMailbox)?;
+    let mut after: Vec<(Uid, Uid)> = Vec::new();
+    let mut changed = UidSet::new();
+    let mut before_was_seen = false;
+    for entry in mailbox.entries() {
+        let was = seen.contains(entry.uid);
+        let is_named = store.uids.contains(entry.uid)
+            && store
+                .unchanged_since
+                .is_none_or(|since| entry.modseq <= since);
+        let is = if is_named { sets } else { was };
+        if is != was {
+            changed.push(entry.uid);
+        }
+        match after.last_mut() {
+            // Over what is not there, so that the record stays short.
+            Some(range) if is && before_was_seen => range.1 = entry.uid,
+            _ if is => after.push((entry.uid, entry.uid)),
+            _ => {}
+        }
+        before_was_seen = is;
+    }
+    Ok((!changed.is_empty()).then(|| (UidSet::from_ranges(after), changed)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_record_is_these_bytes_and_reads_back() {
+        let seen = UidSet::from_ranges([(Uid(2), Uid(4)), (Uid(300), Uid(300))]);
+        let golden = [1, 2, 2, 2, 0xa8, 2, 0];
+        assert_eq!(encode(&seen), golden);
+        assert_eq!(decode(&golden), Ok(seen));
+        for len in 0..golden.len() {
+            assert!(decode(&golden[..len]).is_err());
+        }
+        assert!(decode(&[2, 0]).is_err());
+        assert!(decode(&[1, 1, 0, 0]).is_err());
+    }
+}
