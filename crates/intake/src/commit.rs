@@ -14,7 +14,7 @@ use crate::traced::{self, Went};
 use blobs::BlobError;
 use bytes::Bytes;
 use engine::{Batch, CommitNo, SubmitError};
-use envelope::{AccountId, Recipient, Reply};
+use envelope::{AccountId, Recipient, Reply, ReversePath};
 use mailbox_model::Flag;
 use mailstore::{Lanes, NewEmail, OverQuota, Place, StoreError};
 use queue::{NewMessage, QueueError, Start};
@@ -283,7 +283,11 @@ impl Inner {
         went: &mut Vec<Went>,
     ) -> Refusals {
         for copy in &part.queued {
-            let new = self.new_message(common, copy.recipients.clone(), copy.prefix.clone(), body);
+            let recipients = copy.recipients.clone();
+            let mut new = self.new_message(common, recipients, copy.prefix.clone(), body);
+            if let Some(sender) = &copy.sender {
+                new.envelope.reverse_path = ReversePath::Address(sender.clone());
+            }
             let queued = self.ports.queue.stage(batch, body.blob.shard(), new);
             tracing::debug!(id = %common.id, %queued, "queued");
             went.extend(traced::queued(&copy.recipients, queued));

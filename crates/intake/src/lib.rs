@@ -49,6 +49,7 @@ mod receiving;
 mod record;
 mod reply;
 mod resend;
+mod senders;
 mod spread;
 mod store;
 mod success;

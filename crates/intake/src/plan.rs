@@ -3,6 +3,7 @@
 use crate::facts::Transaction;
 use crate::header::HeaderFilter;
 use crate::limits::{COMMIT_BYTES_MAX, LOCAL_COPIES_MAX};
+use crate::senders::Senders;
 use crate::store::Inner;
 use crate::traced::Accepted;
 use crate::{prefix, reply};
@@ -81,6 +82,8 @@ impl LocalCopy {
 pub(crate) struct QueuedCopy {
     pub(crate) recipients: Vec<Recipient>,
     pub(crate) prefix: Bytes,
+    /// What it leaves with in the sender's place.
+    pub(crate) sender: Option<Address>,
 }
 
 /// What one shard gets.
@@ -93,11 +96,16 @@ pub(crate) struct Part {
 }
 
 impl Part {
-    fn queue(&mut self, recipients: Vec<Recipient>, prefix: Bytes) {
-        // Copies with the same prefix are one message.
-        match self.queued.iter_mut().find(|copy| copy.prefix == prefix) {
+    fn queue(&mut self, recipients: Vec<Recipient>, prefix: Bytes, sender: Option<Address>) {
+        // Copies with the same prefix and sender are one message.
+        let is_same = |copy: &&mut QueuedCopy| copy.prefix == prefix && copy.sender == sender;
+        match self.queued.iter_mut().find(is_same) {
             Some(copy) => copy.recipients.extend(recipients),
-            None => self.queued.push(QueuedCopy { recipients, prefix }),
+            None => self.queued.push(QueuedCopy {
+                recipients,
+                prefix,
+                sender,
+            }),
         }
     }
 
@@ -108,7 +116,7 @@ impl Part {
                 continue;
             }
             let recipient = led_to(&copy.recipient, &copy.address);
-            self.queue(vec![recipient], Bytes::from(trace.to_owned()));
+            self.queue(vec![recipient], Bytes::from(trace.to_owned()), None);
         }
     }
 
@@ -138,6 +146,7 @@ impl Plan {
         filter: &HeaderFilter,
         body: &Body,
         keeper: Option<&Account>,
+        senders: &Senders,
     ) -> Self {
         let facts = &transaction.facts;
         let envelope = &transaction.envelope;
@@ -211,6 +220,7 @@ impl Plan {
                             place,
                             &passed_on,
                             target,
+                            senders,
                             &mut budget,
                             &mut accounts,
                             &mut forwards,
@@ -228,7 +238,7 @@ impl Plan {
         }
         if !relayed.is_empty() {
             let prefix = Bytes::from(trace.to_owned());
-            plan.queue(relayed, prefix);
+            plan.queue(relayed, prefix, None);
         }
         plan.queue_refused(envelope);
         if !expanded.is_empty() {
@@ -279,6 +289,7 @@ impl Plan {
         place: usize,
         recipient: &Recipient,
         target: &Target,
+        senders: &Senders,
         budget: &mut Budget,
         accounts: &mut HashSet<AccountId>,
         forwards: &mut HashSet<Address>,
@@ -288,7 +299,8 @@ impl Plan {
                 if forwards.insert(address.clone()) {
                     let prefix =
                         prefix::for_forward(&recipient.address, self.common.trace.as_bytes());
-                    self.queue(vec![led_to(recipient, address)], prefix);
+                    let sender = senders.through(recipient.address.domain());
+                    self.queue(vec![led_to(recipient, address)], prefix, sender);
                 }
             }
             Target::Account { id, address, .. } => {
@@ -309,7 +321,7 @@ impl Plan {
                 );
                 if !budget.takes(prefix.len()) {
                     let prefix = Bytes::from(self.common.trace.clone());
-                    self.queue(vec![led_to(recipient, address)], prefix);
+                    self.queue(vec![led_to(recipient, address)], prefix, None);
                     return;
                 }
                 self.parts.entry(shard).or_default().locals.push(LocalCopy {
@@ -340,12 +352,12 @@ impl Plan {
             .filter_map(|&place| envelope.recipients.get(place).cloned());
         let recipients = recipients.collect();
         self.refused.clear();
-        self.queue(recipients, prefix);
+        self.queue(recipients, prefix, None);
     }
 
-    fn queue(&mut self, recipients: Vec<Recipient>, prefix: Bytes) {
+    fn queue(&mut self, recipients: Vec<Recipient>, prefix: Bytes, sender: Option<Address>) {
         let part = self.parts.entry(self.home).or_default();
-        part.queue(recipients, prefix);
+        part.queue(recipients, prefix, sender);
     }
 }
 

@@ -12,13 +12,14 @@ use crate::commit::{Committed, Extra, Failing};
 use crate::header::HeaderFilter;
 use crate::plan::{Body, Common, LocalCopy, Part, QueuedCopy, led_to, quota_rule};
 use crate::receiving::of_blob;
+use crate::senders::Senders;
 use crate::store::{Inner, Intake, internal_date};
 use crate::{prefix, record, reply};
 use blobs::BlobError;
 use bytes::Bytes;
 use directory::{Resolution, Target};
 use engine::{Batch, CommitNo, Expect, ShardId};
-use envelope::{AccountId, Address, Recipient, Reply};
+use envelope::{AccountId, Address, Recipient, Reply, ReversePath};
 use mailbox_model::Role as MailboxRole;
 use mailstore::QuotaRule;
 use mime::{Indexer, Limits};
@@ -169,12 +170,21 @@ impl Intake {
         alongside: &mut dyn Alongside,
     ) -> Result<(), Reply> {
         let inner = &self.inner;
-        let resolved = inner.resolve_queued(&queued.recipient.address).await?;
+        let envelope = &queued.message.envelope;
+        let resolved = inner
+            .resolve_queued(&envelope.reverse_path, &queued.recipient.address)
+            .await?;
+        let goes_on = resolved.iter().any(|t| matches!(t, Target::Forward(_)));
+        let senders = if goes_on {
+            inner.senders(&envelope.reverse_path).await?
+        } else {
+            Senders::kept()
+        };
         let stored = inner
             .read_stored(queued)
             .await
             .map_err(|error| of_blob(&error))?;
-        let mut targets = inner.sort_targets(queued, into, &resolved, &stored)?;
+        let mut targets = inner.sort_targets(queued, into, &resolved, &stored, &senders)?;
         let common = common(queued);
         let mut marks = Vec::new();
         let mut refusal = None;
@@ -197,6 +207,7 @@ impl Intake {
                         targets.here.queued.push(QueuedCopy {
                             recipients: vec![led_to(queued.recipient, &address)],
                             prefix: queued.message.prefix.clone(),
+                            sender: None,
                         });
                     }
                 }
@@ -216,7 +227,14 @@ impl Intake {
 }
 
 impl Inner {
-    async fn resolve_queued(&self, address: &Address) -> Result<Vec<Target>, Reply> {
+    async fn resolve_queued(
+        &self,
+        sender: &ReversePath,
+        address: &Address,
+    ) -> Result<Vec<Target>, Reply> {
+        if let Some(original) = self.returned(sender, address).await? {
+            return Ok(vec![Target::Forward(original)]);
+        }
         let resolved = self.ports.directory.resolve(address).await;
         let targets = match resolved {
             Ok(Resolution::Local(targets)) => targets,
@@ -249,6 +267,22 @@ impl Inner {
         Ok(enabled)
     }
 
+    /// Whom a notification to a rewritten sender is for.
+    async fn returned(
+        &self,
+        sender: &ReversePath,
+        address: &Address,
+    ) -> Result<Option<Address>, Reply> {
+        if *sender != ReversePath::Null {
+            return Ok(None);
+        }
+        match self.ports.returns.original(address).await {
+            None => Ok(None),
+            Some(Ok(original)) => Ok(Some(original)),
+            Some(Err(why)) => Err(policy::reply::not_returned(address, why)),
+        }
+    }
+
     async fn read_stored(&self, queued: Queued<'_>) -> Result<Stored, BlobError> {
         let blobs = Arc::clone(&self.ports.blobs);
         let (shard, id) = (queued.shard, queued.message.blob);
@@ -277,6 +311,7 @@ impl Inner {
         into: Into<'_>,
         resolved: &[Target],
         stored: &Stored,
+        senders: &Senders,
     ) -> Result<Targets, Reply> {
         let Queued {
             message, recipient, ..
@@ -306,6 +341,7 @@ impl Inner {
                     targets.here.queued.push(QueuedCopy {
                         recipients: vec![led_to(&passed_on, address)],
                         prefix: prefix::for_forward(&recipient.address, &message.prefix),
+                        sender: senders.through(recipient.address.domain()),
                     });
                 }
                 Target::Account { id, address, .. } => {

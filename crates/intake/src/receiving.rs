@@ -10,12 +10,13 @@ use crate::header::{HeaderFilter, Missing};
 use crate::limits::{PUSH_BYTES, RECIPIENTS_LOGGED_MAX, WORK_TIME};
 use crate::outcome::Outcome;
 use crate::plan::{Body, Plan};
+use crate::senders::Senders;
 use crate::store::{Inner, internal_date};
 use crate::traced::Accepted;
 use crate::{prefix, reply, resend};
 use blobs::{BlobError, BlobWriter};
 use bytes::Bytes;
-use directory::Account;
+use directory::{Account, Target};
 use engine::ShardId;
 use envelope::{Recipient, Reply, ReversePath};
 use mime::{DateTime, Indexer, Limits, format_date};
@@ -183,6 +184,10 @@ impl Receiving {
             trace.push_str("\r\n");
         }
         let keeper = self.keeper().await;
+        let senders = match self.senders().await {
+            Ok(senders) => senders,
+            Err(reply) => return Outcome::all(id, recipients, reply),
+        };
         let plan = Plan::new(
             &self.inner,
             &self.transaction,
@@ -191,6 +196,7 @@ impl Receiving {
             &self.filter,
             &body,
             keeper.as_ref(),
+            &senders,
         );
         let replies = self.inner.execute(plan, body, until).await;
         let outcome = Outcome::of(id.clone(), replies);
@@ -212,6 +218,19 @@ impl Receiving {
             }
             _ => Ok(()),
         }
+    }
+
+    /// How the sender is rewritten, if anything is sent on.
+    async fn senders(&self) -> Result<Senders, Reply> {
+        let goes_on = |decision: &Decision| match decision {
+            Decision::Local(targets) => targets.iter().any(|t| matches!(t, Target::Forward(_))),
+            Decision::Relay(_) | Decision::Refuse(_) => false,
+        };
+        if !self.transaction.decisions.iter().any(goes_on) {
+            return Ok(Senders::kept());
+        }
+        let sender = &self.transaction.envelope.reverse_path;
+        self.inner.senders(sender).await
     }
 
     /// The account that submits this, if it has its copy filed here.

@@ -1,4 +1,4 @@
-//! The intake record, version 1: a message for several shards that not all of
+//! The intake record, versions 1 and 2: a message for several shards that not all of
 //! them have yet.
 //!
 //! | key | value |
@@ -10,7 +10,7 @@
 //!
 //! | field of the record | form |
 //! |---|---|
-//! | version | byte, 1 |
+//! | version | byte, 1; 2 where a queue copy has a sender of its own |
 //! | bits | byte: 0 each recipient has its own answer, 1 account present, 2 session present, 3 client address present |
 //! | account | varint, if present |
 //! | session, client address | texts, if present |
@@ -21,7 +21,7 @@
 //! | digest | bytes |
 //! | parts | varint count, then each: shard varint |
 //! | … local copies | varint count, then each: account varint, address text, recipient as an envelope's record, prefix bytes, bits: 0 quota enforced, 1 the sender's own, for Sent |
-//! | … queue copies | varint count, then each: recipients as an envelope's record, prefix bytes |
+//! | … queue copies | varint count, then each: recipients as an envelope's record (in version 2 with the sender of its own, or the null one), prefix bytes |
 
 use crate::plan::{Common, LocalCopy, Part, QueuedCopy, wants_success};
 use blobs::{BlobId, Owner};
@@ -36,6 +36,8 @@ use std::collections::BTreeMap;
 use wire::codec::{DecodeError, Reader, Writer};
 
 const VERSION: u8 = 1;
+/// Written only where it is needed, so that what is older reads the rest.
+const VERSION_SENDERS: u8 = 2;
 const EACH: u8 = 1;
 const ACCOUNT: u8 = 2;
 const SESSION: u8 = 4;
@@ -141,7 +143,13 @@ impl Record {
         ] {
             bits |= if set { bit } else { 0 };
         }
-        out.u8(VERSION).u8(bits);
+        let mut queued = self.parts.values().flat_map(|part| &part.queued);
+        let version = if queued.any(|copy| copy.sender.is_some()) {
+            VERSION_SENDERS
+        } else {
+            VERSION
+        };
+        out.u8(version).u8(bits);
         if let Some(account) = origin.account {
             out.varint(account.0);
         }
@@ -170,7 +178,10 @@ impl Record {
 
     pub(crate) fn decode(id: QueueId, record: &Bytes) -> Result<Self, DecodeError> {
         let mut reader = Reader::new(record);
-        version(&mut reader)?;
+        match reader.u8()? {
+            VERSION | VERSION_SENDERS => {}
+            other => return Err(DecodeError::Version(other)),
+        }
         let bits = reader.u8()?;
         if bits & !(EACH | ACCOUNT | SESSION | CLIENT) != 0 {
             return Err(DecodeError::Tag(bits));
@@ -238,7 +249,13 @@ fn encode_part(out: &mut Writer, part: &Part) {
     }
     out.varint(part.queued.len() as u64);
     for copy in &part.queued {
-        out.bytes(&recipients(&copy.recipients)).bytes(&copy.prefix);
+        let sender = copy
+            .sender
+            .clone()
+            .map_or(ReversePath::Null, ReversePath::Address);
+        let mut envelope = Envelope::new(sender);
+        envelope.recipients.clone_from(&copy.recipients);
+        out.bytes(&envelope.encode()).bytes(&copy.prefix);
     }
 }
 
@@ -275,9 +292,11 @@ fn decode_part(reader: &mut Reader<'_>, record: &Bytes) -> Result<Part, DecodeEr
         });
     }
     for _ in 0..reader.varint()? {
+        let envelope = Envelope::decode(reader.bytes()?)?;
         part.queued.push(QueuedCopy {
-            recipients: Envelope::decode(reader.bytes()?)?.recipients,
             prefix: record.slice_ref(reader.bytes()?),
+            sender: envelope.reverse_path.address().cloned(),
+            recipients: envelope.recipients,
         });
     }
     Ok(part)
@@ -327,6 +346,7 @@ mod tests {
             queued: vec![QueuedCopy {
                 recipients: vec![Recipient::new(bob.clone())],
                 prefix: Bytes::from_static(b"Q"),
+                sender: None,
             }],
             // Told of with the first commit, before anything can break off.
             expanded: Vec::new(),
@@ -368,6 +388,16 @@ mod tests {
         for end in 0..golden.len() {
             assert!(Record::decode(QueueId(9), &golden.slice(..end)).is_err());
         }
+        // Version 2: the last copy leaves with a sender of its own.
+        let mut record = Record::decode(QueueId(9), &golden).expect("whole");
+        for part in record.parts.values_mut() {
+            part.queued[0].sender = Some(bob.clone());
+        }
+        let queued = b"\x10\x01\x00\x05b@c.d\x01\x05b@c.d\x00\x01Q";
+        let start = &golden[1..golden.len() - 13];
+        let golden = Bytes::from([b"\x02", start, queued].concat());
+        assert_eq!(record.encode(), golden);
+        assert_eq!(Record::decode(QueueId(9), &golden), Ok(record));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use crate::receiving::Receiving;
 use crate::reply;
 use crate::resend::Resends;
 use blobs::Blobs;
+use bounces::Returns;
 use directory::{Directory, Target};
 use engine::{ShardId, SharedEngine};
 use envelope::Reply;
@@ -34,6 +35,8 @@ pub struct Ports {
     pub queue: Queue,
     /// Who is here.
     pub directory: Directory,
+    /// Who rewrites the senders of what goes on elsewhere, and knows them again.
+    pub returns: Returns,
     /// Counters.
     pub metrics: Arc<Metrics>,
 }
@@ -47,6 +50,8 @@ pub struct Options {
     pub message_bytes_max: u64,
     /// Received fields after which a message is in a loop.
     pub received_max: usize,
+    /// What an address of ours sends on elsewhere leaves with a sender of ours.
+    pub rewrite_forwards: bool,
 }
 
 /// Takes messages in. Cheap to clone.

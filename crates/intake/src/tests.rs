@@ -2,6 +2,7 @@
 
 mod delivering;
 mod queueing;
+mod returning;
 mod sent;
 mod spreading;
 mod success;
@@ -10,6 +11,7 @@ mod wishes;
 
 use crate::{Facts, Generated, Intake, Options, Outcome, Ports, Transaction};
 use blobs::Blobs;
+use bounces::Returns;
 use directory::{Directory, NewAccount};
 use engine::{MemoryEngine, SharedEngine};
 use envelope::{AccountId, Address, Domain, Envelope, ForwardPath, Recipient, ReversePath};
@@ -94,13 +96,15 @@ impl World {
             mailstore::Options::default(),
         );
         let queue = Queue::new(Arc::clone(&engine), Arc::clone(&blobs), runtime.clone());
+        let returns = Returns::new(Arc::clone(&engine), runtime.clone());
         let policy = Policy::new(
             directory.clone(),
             mailstore.clone(),
             Arc::clone(&engine),
             runtime.clone(),
             Vec::new(),
-        );
+        )
+        .with_returns(returns.clone());
         let ports = Ports {
             engine: Arc::clone(&engine),
             runtime: runtime.clone(),
@@ -108,12 +112,14 @@ impl World {
             mailstore: mailstore.clone(),
             queue: queue.clone(),
             directory: directory.clone(),
+            returns: returns.clone(),
             metrics: Arc::new(Metrics::new()),
         };
         let options = Options {
             hostname: "mx.demo.test".into(),
             message_bytes_max: 1 << 20,
             received_max: 50,
+            rewrite_forwards: true,
         };
         Self {
             engine,
@@ -136,11 +142,14 @@ impl World {
         let mut decisions = Vec::new();
         for text in recipients {
             let path = ForwardPath::Address(address(text));
-            decisions.push(
-                self.policy
-                    .check_recipient(&facts.session, &path, None)
-                    .await,
-            );
+            let returned = self.policy.check_returned(&envelope.reverse_path, &path);
+            decisions.push(match returned.await {
+                Some(decision) => decision,
+                None => {
+                    let session = &facts.session;
+                    self.policy.check_recipient(session, &path, None).await
+                }
+            });
             envelope.recipients.push(Recipient::new(address(text)));
         }
         Transaction {

@@ -28,6 +28,7 @@ mod priority;
 mod recipient;
 mod records;
 pub mod reply;
+mod returned;
 mod room;
 pub mod rules;
 mod sender;
@@ -44,6 +45,7 @@ pub use session::{Role, Session, session_id};
 
 use std::sync::Arc;
 
+use bounces::Returns;
 use check::Checks;
 use directory::Directory;
 use engine::SharedEngine;
@@ -70,6 +72,7 @@ pub struct Policy {
     checks: Option<Arc<Checks>>,
     trace: Option<Arc<Trace>>,
     verifier: Option<Verifier>,
+    returns: Option<Returns>,
 }
 
 impl Policy {
@@ -93,6 +96,7 @@ impl Policy {
             checks: None,
             trace: None,
             verifier: None,
+            returns: None,
         }
     }
 
@@ -134,6 +138,13 @@ impl Policy {
     #[must_use]
     pub fn with_trace(mut self, trace: Arc<Trace>) -> Self {
         self.trace = Some(trace);
+        self
+    }
+
+    /// Knows the senders again that were rewritten here; without it they are nobody's.
+    #[must_use]
+    pub fn with_returns(mut self, returns: Returns) -> Self {
+        self.returns = Some(returns);
         self
     }
 

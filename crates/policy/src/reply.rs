@@ -1,5 +1,6 @@
 //! The replies that decisions are given in.
 
+use bounces::Unproven;
 use envelope::{Address, Reply};
 use mailstore::{OverQuota, QuotaOwner, QuotaUnit};
 
@@ -114,6 +115,34 @@ pub(crate) fn not_qualified(recipient: &Address) -> Reply {
 
 pub(crate) fn no_such_user(recipient: &str) -> Reply {
     Reply::enhanced(550, (5, 1, 1), &format!("<{recipient}>: no such user here"))
+}
+
+/// The address of a rewritten sender that is not good, or no more.
+#[must_use]
+pub fn not_returned(recipient: &Address, why: Unproven) -> Reply {
+    let recipient = recipient.to_wire();
+    match why {
+        Unproven::Forged => {
+            let text = format!("<{recipient}>: this server never sent mail with that sender");
+            Reply::enhanced(550, (5, 1, 1), &text)
+        }
+        Unproven::Expired => {
+            let text = format!(
+                "<{recipient}>: this sender of a forwarded message was good for {} days",
+                bounces::limits::GOOD_DAYS
+            );
+            Reply::enhanced(550, (5, 1, 1), &text)
+        }
+    }
+}
+
+pub(crate) fn only_notifications(recipient: &Address) -> Reply {
+    let text = format!(
+        "<{}>: this is the sender of a forwarded message, which takes notifications alone \
+         (of the null sender)",
+        recipient.to_wire()
+    );
+    Reply::enhanced(550, (5, 7, 1), &text)
 }
 
 pub(crate) fn alias_loop(recipient: &Address) -> Reply {

@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 
 use anyhow::{Context as _, anyhow};
 use blobs::Blobs;
+use bounces::Returns;
 use directory::{Directory, Tokens};
 use engine::SharedEngine;
 use engine::embedded::{EmbeddedEngine, OpenError, Options};
@@ -32,6 +33,8 @@ pub(crate) struct Store {
     pub(crate) mailstore: Mailstore,
     pub(crate) queue: Queue,
     pub(crate) directory: Directory,
+    /// Senders that are rewritten, and known again.
+    pub(crate) returns: Returns,
     /// Who checks bearer tokens, where there is an issuer.
     pub(crate) tokens: Option<Arc<Verifier>>,
     pub(crate) runtime: Runtime,
@@ -86,6 +89,7 @@ impl Store {
         let tokens = tokens(settings, runtime)?;
         let options = directory_options(settings, runtime, tokens.clone())?;
         let directory = Directory::new(shared.clone(), runtime.clone(), options);
+        let returns = Returns::new(shared.clone(), runtime.clone());
         let door = Door::open(settings, &shared, &directory, runtime).await?;
         let store = Self {
             engine,
@@ -93,6 +97,7 @@ impl Store {
             mailstore,
             queue,
             directory,
+            returns,
             tokens,
             runtime: runtime.clone(),
             checking: Arc::default(),

@@ -379,12 +379,14 @@ async fn open_intake(
         mailstore: store.mailstore.clone(),
         queue: store.queue.clone(),
         directory: store.directory.clone(),
+        returns: store.returns.clone(),
         metrics: metrics.clone(),
     };
     let options = intake::Options {
         hostname: hostname.to_owned(),
         message_bytes_max: settings.limits.message_bytes.0,
         received_max: usize::try_from(settings.smtp.received_max).unwrap_or(usize::MAX),
+        rewrite_forwards: settings.outbound.srs,
     };
     let intake = Intake::new(ports, options);
     let finished = intake.recover().await?;

@@ -175,6 +175,9 @@ keys! {
         allow_networks: Vec<Network> = [], example ["10.0.0.0/8", "127.0.0.0/8"];
         /// The addresses to send from, at most one of each family. Empty leaves the choice to the system.
         source_addresses: Vec<IpAddr> = [], example ["192.0.2.25", "2001:db8::25"];
+        /// What an address here sends on elsewhere leaves with a sender of that address's domain (SRS), so that it passes SPF; notifications
+        /// to such a sender go on to the one before. Our own users' senders stay.
+        srs: bool = true, example false;
         /// The MTA-STS policies of other domains are fetched and kept to.
         mta_sts: bool = true, example false;
         /// Connections to other servers at once.

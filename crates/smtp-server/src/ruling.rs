@@ -140,7 +140,19 @@ impl Session {
             (None, ForwardPath::Address(named), Some(instead)) => {
                 policy.check_rewritten(session, named, instead, size).await
             }
-            _ => policy.check_recipient(session, path, size).await,
+            _ => {
+                let sender = self
+                    .client
+                    .pending
+                    .as_ref()
+                    .map(|p| &p.ruling.origin.sender);
+                if let Some(sender) = sender
+                    && let Some(decision) = policy.check_returned(sender, path).await
+                {
+                    return decision;
+                }
+                policy.check_recipient(session, path, size).await
+            }
         }
     }
 

@@ -18,6 +18,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use blobs::Blobs;
+use bounces::Returns;
 use bytes::BytesMut;
 use directory::{Directory, NewAccount};
 use engine::{MemoryEngine, SharedEngine};
@@ -126,6 +127,7 @@ impl World {
         let queue = Queue::new(engine.clone(), blobs.clone(), runtime.clone());
         let metrics = Arc::new(Metrics::new());
         let networks = vec![Network::parse("192.0.2.0/24").unwrap()];
+        let returns = Returns::new(engine.clone(), runtime.clone());
         let policy = Policy::new(
             directory.clone(),
             mailstore.clone(),
@@ -133,6 +135,7 @@ impl World {
             runtime.clone(),
             networks,
         )
+        .with_returns(returns.clone())
         .with_checks(all_checks(&runtime, Vec::new()));
         let policy = change(policy, &runtime);
         let intake_ports = intake::Ports {
@@ -142,12 +145,14 @@ impl World {
             mailstore: mailstore.clone(),
             queue: queue.clone(),
             directory: directory.clone(),
+            returns,
             metrics: metrics.clone(),
         };
         let options = intake::Options {
             hostname: "mx.demo.test".into(),
             message_bytes_max: 100_000,
             received_max: 50,
+            rewrite_forwards: true,
         };
         let ports = Arc::new(Ports {
             runtime: runtime.clone(),

@@ -51,7 +51,7 @@ impl Alongside for Change {
     }
 }
 
-async fn deliver(world: &World, listed: &Listed) -> (Result<(), envelope::Reply>, bool) {
+pub(super) async fn deliver(world: &World, listed: &Listed) -> (Result<(), envelope::Reply>, bool) {
     deliver_place(world, listed, 0).await
 }
 

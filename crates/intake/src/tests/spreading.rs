@@ -104,6 +104,7 @@ async fn a_crash_between_the_shards_is_made_good_at_the_start() {
         &filter,
         &body,
         None,
+        &crate::senders::Senders::kept(),
     );
     assert_eq!(plan.parts.len(), 3);
     let stored = record::Record {

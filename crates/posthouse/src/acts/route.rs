@@ -46,7 +46,8 @@ pub(super) async fn route(store: &Store, ask: Ask) -> ActResult {
         store.runtime.clone(),
         store.settings.relay.networks.clone(),
     )
-    .with_rules(store.rules.clone());
+    .with_rules(store.rules.clone())
+    .with_returns(store.returns.clone());
     let helo = ask.helo.as_deref().unwrap_or_default();
     let mut origin = Origin::new(&session, helo, &sender);
     origin.ip = ask.from_ip;
@@ -185,7 +186,10 @@ impl Told<'_> {
             }
             None => {
                 let path = ForwardPath::Address(recipient.clone());
-                policy.check_recipient(session, &path, size).await
+                match policy.check_returned(&origin.sender, &path).await {
+                    Some(decision) => decision,
+                    None => policy.check_recipient(session, &path, size).await,
+                }
             }
         };
         match &decision {
@@ -406,7 +410,9 @@ fn leads(named: &Address, target: &Target) -> String {
             Some(detail) => format!("{named}: {address}, with the detail {detail:?}"),
             None => format!("{named}: {address}, by an alias, a role or the catch-all"),
         },
-        Target::Forward(address) => format!("{named}: on to {address}, by an alias"),
+        Target::Forward(address) => format!(
+            "{named}: on to {address}, by an alias, or as the sender before it was rewritten"
+        ),
     }
 }
 

@@ -86,6 +86,7 @@ impl<'a> Faces<'a> {
         .with_sending_limits(sending_limits(&settings.limits))
         .with_domain_limits(domain_limits(&settings.limits))
         .with_rules(store.rules.clone())
+        .with_returns(store.returns.clone())
         .with_primary(others.primary.clone())
         .with_trace(store.door.trace.clone())
         .with_checks(door::checks(settings, hostname, store, &others.names));

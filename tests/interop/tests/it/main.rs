@@ -24,6 +24,7 @@ mod memory;
 mod peers;
 mod process;
 mod promise;
+mod returning;
 mod routes;
 mod samples;
 mod sasl;

@@ -258,6 +258,13 @@ fn system_key(key: Vec<u8>, value: &[u8]) -> Option<Report> {
             format!("a domain's MTA-STS policy can't be read: {why}"),
             "it is fetched again before mail goes there",
         )
+    } else if key.starts_with(&bounces::KEYS_PREFIX) {
+        let why = bounces::check_keys(&key, value)?;
+        (
+            Checker::RecordReadable,
+            format!("the keys of rewritten senders can't be read: {why}"),
+            "notifications to forwards that left so far are refused; the next forward makes a new key",
+        )
     } else if key.starts_with(&mailstore::GROUP_TOLD_PREFIX) {
         let why = mailstore::check_group_told(&key, value)?;
         (
