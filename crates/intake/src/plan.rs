@@ -126,6 +126,14 @@ impl Part {
     }
 }
 
+/// What was looked up for a message, beside where its recipients are.
+#[derive(Debug)]
+pub(crate) struct Known {
+    /// The account that submits it and has its own copy here.
+    pub(crate) keeper: Option<Account>,
+    pub(crate) senders: Senders,
+}
+
 /// What is to be done with a message.
 #[derive(Debug)]
 pub(crate) struct Plan {
@@ -145,8 +153,7 @@ impl Plan {
         trace: &str,
         filter: &HeaderFilter,
         body: &Body,
-        keeper: Option<&Account>,
-        senders: &Senders,
+        known: &Known,
     ) -> Self {
         let facts = &transaction.facts;
         let envelope = &transaction.envelope;
@@ -220,7 +227,7 @@ impl Plan {
                             place,
                             &passed_on,
                             target,
-                            senders,
+                            &known.senders,
                             &mut budget,
                             &mut accounts,
                             &mut forwards,
@@ -244,7 +251,7 @@ impl Plan {
         if !expanded.is_empty() {
             plan.parts.entry(plan.home).or_default().expanded = expanded;
         }
-        if let Some(keeper) = keeper
+        if let Some(keeper) = &known.keeper
             && !plan.parts.is_empty()
         {
             plan.keep_for_sender(inner, keeper, filter.bcc());

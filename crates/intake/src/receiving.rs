@@ -9,7 +9,7 @@ use crate::facts::Transaction;
 use crate::header::{HeaderFilter, Missing};
 use crate::limits::{PUSH_BYTES, RECIPIENTS_LOGGED_MAX, WORK_TIME};
 use crate::outcome::Outcome;
-use crate::plan::{Body, Plan};
+use crate::plan::{Body, Known, Plan};
 use crate::senders::Senders;
 use crate::store::{Inner, internal_date};
 use crate::traced::Accepted;
@@ -183,9 +183,11 @@ impl Receiving {
             trace.push_str(field);
             trace.push_str("\r\n");
         }
-        let keeper = self.keeper().await;
-        let senders = match self.senders().await {
-            Ok(senders) => senders,
+        let known = match self.senders().await {
+            Ok(senders) => Known {
+                keeper: self.keeper().await,
+                senders,
+            },
             Err(reply) => return Outcome::all(id, recipients, reply),
         };
         let plan = Plan::new(
@@ -195,8 +197,7 @@ impl Receiving {
             &trace,
             &self.filter,
             &body,
-            keeper.as_ref(),
-            &senders,
+            &known,
         );
         let replies = self.inner.execute(plan, body, until).await;
         let outcome = Outcome::of(id.clone(), replies);

@@ -5,6 +5,7 @@
 //! * [`Schedule`] – when to try again, when to give up
 //! * [`Class`], [`Verdict`], [`judge`] – what a reply means for a recipient
 //! * [`Happening`], [`report_for`] – who is told what (RFC 3461)
+//! * [`Cause`] – why a recipient was not reached
 //! * [`Party`], [`Learned`], [`Signal`] – who takes how much at once, learned from the answers
 //!
 //! | state | may be attempted | on disk | ends the recipient |
@@ -25,6 +26,7 @@
 
 #![forbid(unsafe_code)]
 
+mod cause;
 mod id;
 mod learning;
 pub mod limits;
@@ -35,6 +37,7 @@ mod schedule;
 mod signal;
 mod state;
 
+pub use cause::Cause;
 pub use id::{ParseIdError, QueueId};
 pub use learning::{Bounds, Learned, Presence};
 pub use outcome::{Age, Class, Verdict, judge};

@@ -4,6 +4,7 @@
 //! * [`write_report`] – the message: words in every language, the status for
 //!   machines, the original's header or the original
 //! * [`read_report`], [`parse_delivery_status`] – what a report says
+//! * [`read_feedback`], [`parse_feedback`] – complaints about what we sent (RFC 5965, 6591)
 //! * [`write_quota_notice`] – that an account or a domain is nearly full
 //! * [`write_held_notice`] – that a user's mail is held
 //!
@@ -18,6 +19,7 @@
 
 mod clean;
 mod delivery_status;
+mod feedback;
 mod held_notice;
 pub mod limits;
 mod notice;
@@ -29,6 +31,7 @@ mod words;
 mod write;
 
 pub use delivery_status::{DeliveryStatus, RecipientStatus, parse_delivery_status, read_report};
+pub use feedback::{AuthFailure, Feedback, FeedbackType, parse_feedback, read_feedback};
 pub use held_notice::{Excess, HeldNotice, write_held_notice};
 pub use quota_notice::{QuotaNotice, QuotaOf, Share, write_quota_notice};
 pub use report::{Action, Original, RecipientReport, Report, WrittenReport};

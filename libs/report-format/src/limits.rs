@@ -13,5 +13,7 @@ pub const RETURNED_HEADER_BYTES_MAX: usize = 64 * 1_024;
 pub const RETURNED_MESSAGE_BYTES_MAX: usize = 256 * 1_024;
 /// Recipients that are read from a report.
 pub const RECIPIENTS_READ_MAX: usize = 1_000;
+/// Values that are read of one field of a feedback report.
+pub const FEEDBACK_VALUES_MAX: usize = 100;
 /// The longest line that a message may have, without its end (RFC 5322 §2.1.1).
 pub(crate) const LINE_BYTES_MAX: usize = 998;

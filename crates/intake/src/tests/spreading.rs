@@ -103,8 +103,10 @@ async fn a_crash_between_the_shards_is_made_good_at_the_start() {
         "Received: x\r\n",
         &filter,
         &body,
-        None,
-        &crate::senders::Senders::kept(),
+        &crate::plan::Known {
+            keeper: None,
+            senders: crate::senders::Senders::kept(),
+        },
     );
     assert_eq!(plan.parts.len(), 3);
     let stored = record::Record {
