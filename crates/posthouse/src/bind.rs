@@ -3,16 +3,19 @@
 use bytes::BytesMut;
 use deliver::{Outcome, Protocol, Reason, Route, TlsPolicy};
 use directory::Directory;
-use dispatch::{BoxFuture, Local, LocalCopy, NotTurned, Routes, Site, SmartHost, Together, Way};
+use dispatch::{
+    BoxFuture, Local, LocalCopy, NotTurned, Routes, Site, SiteLimits, SmartHost, Together, Way,
+};
 use engine::{Batch, CommitNo};
 use envelope::{AccountId, Address, Domain, Reply};
 use intake::{Alongside, Intake, Queued};
 use policy::primary::{Known, Primary};
 use policy::rules::{Asked, CurrentRules, DomainWay, Login, Origin, domain_way};
 use queue::{Message, QueueError};
+use queue_model::Party;
 use runtime::net::Conn;
 use sasl::Credentials;
-use settings::rules::{Question, Transport, TransportKind, TransportTls};
+use settings::rules::{Question, Rules, SiteRule, Transport, TransportKind, TransportTls};
 use smtp_server::{TurnRefusal, UrlOctets, UrlRefusal};
 
 /// Which way mail goes, by the rules in force.
@@ -77,6 +80,37 @@ impl Routes for RoutesByRules {
         };
         let known = names.iter().filter_map(|name| rules.transports.get(name));
         known.map(route_to).collect()
+    }
+
+    fn limits(&self, party: &Party, usual: SiteLimits) -> SiteLimits {
+        site_limits(&self.rules.get(), party, usual)
+    }
+}
+
+/// What the rules say of a party; for each value the first that fits and has it counts.
+fn site_limits(rules: &Rules, party: &Party, usual: SiteLimits) -> SiteLimits {
+    let fits = |site: &&SiteRule| {
+        party.hosts().any(|host| {
+            // A pattern has an address in brackets, a transport has it without.
+            let literal = format!("[{host}]");
+            let mut patterns = site.hosts.iter();
+            patterns.any(|pattern| pattern.fits(host) || pattern.fits(&literal))
+        })
+    };
+    let said = |value: fn(&SiteRule) -> Option<u64>| {
+        let mut sites = rules.sites.iter().filter(fits);
+        sites.find_map(value)
+    };
+    let small = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
+    SiteLimits {
+        connections: said(|site| site.connections).map_or(usual.connections, small),
+        messages_per_connection: said(|site| site.messages_per_connection)
+            .map_or(usual.messages_per_connection, |n| small(n) as usize),
+        messages_per_minute: match said(|site| site.messages_per_minute) {
+            Some(0) => None,
+            Some(n) => Some(small(n)),
+            None => usual.messages_per_minute,
+        },
     }
 }
 
@@ -329,5 +363,40 @@ impl UrlOctets for OctetsByImap {
                 None
             })
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_site_that_has_a_value_says_it() {
+        let text = "[[site]]\nhosts = \".big.example\"\nconnections = 3\n\
+                    [[site]]\nhosts = [\"a.big.example\", \"[10.0.0.5]\"]\nconnections = 7\nmessages_per_minute = 0\n\
+                    messages_per_connection = 2\n";
+        let rules = Rules::parse(text).expect("good rules");
+        let usual = SiteLimits {
+            messages_per_minute: Some(60),
+            ..SiteLimits::default()
+        };
+        let of = |party: &Party| {
+            let limits = site_limits(&rules, party, usual);
+            (
+                limits.connections,
+                limits.messages_per_connection,
+                limits.messages_per_minute,
+            )
+        };
+        assert_eq!(
+            of(&Party::of_mx([(1, "a.big.example"), (1, "b.else.example")])),
+            (3, 2, None)
+        );
+        assert_eq!(
+            of(&Party::of_mx([(1, "b.big.example")])),
+            (3, 100, Some(60))
+        );
+        assert_eq!(of(&Party::of_host("10.0.0.5", 25)), (7, 2, None));
+        assert_eq!(of(&Party::of_mx([(1, "big.example")])), (20, 100, Some(60)));
     }
 }

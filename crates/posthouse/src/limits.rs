@@ -49,6 +49,8 @@ pub(crate) const QUEUE_LISTED_MAX: usize = 100_000;
 
 /// Domains that `queue stats` shows by themselves.
 pub(crate) const QUEUE_STATS_DOMAINS: usize = 50;
+/// Servers that `queue stats` tells of, the busiest first.
+pub(crate) const QUEUE_STATS_SERVERS: usize = 50;
 
 /// How long it waits for the dispatcher to say how its sites are.
 pub(crate) const QUEUE_STATS_PATIENCE: Duration = Duration::from_secs(2);

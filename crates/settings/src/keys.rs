@@ -182,6 +182,13 @@ keys! {
         mta_sts: bool = true, example false;
         /// Connections to other servers at once.
         connections: u64 = 100, example 500, from 1 to 10000;
+        /// Of these, connections to one site at most: to the servers that a domain shares with others. How many there are within it is learned from how the
+        /// site answers. A [[site]] of the rules file says otherwise for its hosts.
+        connections_per_site: u64 = 20, example 5, from 1 to 1000;
+        /// Messages on one connection.
+        messages_per_connection: u64 = 100, example 20, from 1 to 10000;
+        /// Messages to one site in a minute. 0 is no limit.
+        messages_per_minute_per_site: u64 = 0, example 600, from 0 to 1000000;
     }
     /// Who may send to anywhere without a login.
     relay("relay.") Relay {

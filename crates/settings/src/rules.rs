@@ -5,6 +5,7 @@
 //! - [`Rules`] is the whole file as plain values; [`Rules::load`] reads it and tells *all* mistakes at once, each with
 //!   its line and with the name of the rule it is in.
 //! - [`Rule`]: when it matches ([`When`]) and the one thing it says ([`Action`]), which answers one [`Question`].
+//! - [`SiteRule`]: how much of our mail some hosts get at once.
 //! - [`RelayDomain`]: a domain of another server, whose backup MX we are. [`Transport`]: a host that mail is handed to.
 //!
 //! What is not here: what the rules decide about a message (`policy`), which way mail takes (`dispatch`), keys that the
@@ -41,6 +42,21 @@ pub struct Rules {
     pub transports: BTreeMap<String, Transport>,
     /// In the order in which they are asked.
     pub rules: Vec<Rule>,
+    /// In the order in which they are asked: for each of its values the first that has it and fits counts.
+    pub sites: Vec<SiteRule>,
+}
+
+/// How much of our mail hosts get at once: `[[site]]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SiteRule {
+    /// The hosts, by the names that MX records or transports give them.
+    pub hosts: Vec<NamePattern>,
+    /// Connections at once.
+    pub connections: Option<u64>,
+    /// Messages on one connection.
+    pub messages_per_connection: Option<u64>,
+    /// Messages in a minute; 0 is no limit.
+    pub messages_per_minute: Option<u64>,
 }
 
 /// A domain whose mail is taken, kept, and handed to its own server: `[relay_domain."example.net"]`.

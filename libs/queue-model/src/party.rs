@@ -42,6 +42,16 @@ impl Party {
         Self(format!("{}:{port}", host.to_lowercase()).into())
     }
 
+    /// The names of its hosts; of very many only some.
+    pub fn hosts(&self) -> impl Iterator<Item = &str> {
+        let names = self.0.split(' ').filter(|name| !name.starts_with('+'));
+        names.map(|name| match name.rsplit_once(':') {
+            // A host that the operator named stands with its port.
+            Some((host, port)) if port.parse::<u16>().is_ok() => host,
+            _ => name,
+        })
+    }
+
     /// Its name.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -93,5 +103,9 @@ mod tests {
             "{nine}"
         );
         assert_eq!(party(&hosts(9)), nine);
+        let names: Vec<&str> = nine.hosts().collect();
+        assert_eq!(names, ["mx00.example", "mx01.example"]);
+        let named = Party::of_host("[2001:db8::1]", 25);
+        assert_eq!(named.hosts().collect::<Vec<_>>(), ["[2001:db8::1]"]);
     }
 }

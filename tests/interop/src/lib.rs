@@ -11,6 +11,7 @@
 //! | [`posthouse`] | our server of this build: `init`, `serve`, accounts, restart, kill |
 //! | [`postfix`], [`exim`], [`opensmtpd`] | Postfix, Exim, OpenSMTPD as other organisations |
 //! | [`dovecot`], [`cyrus`] | Dovecot (behind Postfix, too) and Cyrus, for the benches |
+//! | [`limited`] | Postfix with a limit of connections, and what it has seen of us |
 //! | [`dns`] | nsd with the test's zones |
 //! | [`smtp`], [`imap`] | the smallest clients that say exactly what a test wants said |
 //! | [`imaptest`] | runs scripted IMAP dialogues |
@@ -31,6 +32,7 @@ pub mod dovecot;
 pub mod exim;
 pub mod imap;
 pub mod imaptest;
+pub mod limited;
 pub mod maildir;
 pub mod oidc;
 pub mod opensmtpd;

@@ -5,7 +5,7 @@ mod shown;
 use std::sync::Arc;
 
 use admin::control::{CommandError, FailureKind};
-use dispatch::SiteStatus;
+use dispatch::{PartyStatus, SiteStatus};
 use envelope::{Domain, ReversePath};
 use parking_lot::Mutex;
 use queue::{Act, Acted, Filter, Listed, PageMark, QueueError};
@@ -16,9 +16,11 @@ use serde_json::{Value, json};
 use super::{ActResult, failed, optional, parse_address, parse_domain, usage};
 use crate::limits::{
     QUEUE_LISTED, QUEUE_LISTED_MAX, QUEUE_PAGE, QUEUE_STATS_DOMAINS, QUEUE_STATS_PATIENCE,
+    QUEUE_STATS_SERVERS,
 };
 use crate::store::Store;
-use shown::{line, time, whole};
+pub(in crate::acts) use shown::time;
+use shown::{line, whole};
 
 /// Which messages: ids, or all that a filter takes.
 #[derive(Debug, Default, Clone, Serialize, Deserialize)]
@@ -301,7 +303,32 @@ pub(super) async fn stats(store: &Store) -> ActResult {
         "paused": paused.everything.map(time),
         "by_domain": domains,
         "sites": sites,
+        "servers": store.outgoing.get().map(|watch| {
+            let parties = watch.parties();
+            let shown = parties.iter().take(QUEUE_STATS_SERVERS);
+            shown.map(server).collect::<Vec<_>>()
+        }),
     }))
+}
+
+/// Whose servers mail goes to, and what is known of how much they take.
+pub(super) fn server(status: &PartyStatus) -> Value {
+    json!({
+        "servers": status.party.as_str(),
+        "connections": status.connections,
+        "attempts": status.attempts,
+        "allowed": status.allowed,
+        "connections_max": status.connections_max,
+        "refused_at": status.refused.map(|(level, _)| level),
+        "tried_again": status.refused.map(|(_, until)| time(until.unix_ms)),
+        "per_minute": status.per_minute,
+        "rests_until": status.rests_until.map(|until| time(until.unix_ms)),
+        "taken": status.taken,
+        "turned_away": status.turned_away,
+        "signal": status.last.as_ref().map(|last| last.signal.name()),
+        "said": status.last.as_ref().map(|last| &last.text),
+        "said_at": status.last.as_ref().map(|last| time(last.at.unix_ms)),
+    })
 }
 
 fn site(status: &SiteStatus) -> Value {

@@ -6,14 +6,17 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use deliver::{Patience, Route, TlsPolicy};
 use directory::{Identity, Target};
+use dispatch::Watch;
 use envelope::{Address, ForwardPath, ReversePath};
 use policy::rules::{self, Asked, Origin};
 use policy::{Decision, Policy, Role, Session};
+use queue_model::Party;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use settings::OutboundMode;
 use settings::rules::{Action, Question, Rules, Way};
 
+use super::queue::{server, time};
 use super::{ActResult, CommandError, failed, of_directory, optional, parse_address};
 use crate::bind::route_to;
 use crate::place;
@@ -337,13 +340,44 @@ impl Told<'_> {
             "way",
             format!("{address}: {when}{what}, {host} port {port}; TLS {tls}"),
         );
+        let servers = self.servers(&deliver::party_of_route(route));
         self.ways.push(json!({
             "recipient": address.to_string(),
             "transport": what,
             "place": place + 1,
             "hosts": [{"host": host, "port": port}],
             "tls": tls,
+            "servers": servers,
         }));
+    }
+
+    /// How much the servers take, as far as is known: nothing goes there now, or it has
+    /// been learned.
+    fn servers(&mut self, party: &Party) -> Value {
+        let parties = self.store.outgoing.get().map(Watch::parties);
+        let status = parties.into_iter().flatten();
+        let Some(status) = status.into_iter().find(|status| status.party == *party) else {
+            return Value::Null;
+        };
+        let mut text = format!(
+            "{party}: {} of {} connections",
+            status.connections, status.allowed
+        );
+        if let Some((level, until)) = status.refused {
+            let until = time(until.unix_ms);
+            text.push_str(&format!(
+                "; {level} were refused, tried again after {until}"
+            ));
+        }
+        if let Some(until) = status.rests_until {
+            text.push_str(&format!("; rests until {}", time(until.unix_ms)));
+        }
+        if let Some(last) = &status.last {
+            let at = time(last.at.unix_ms);
+            text.push_str(&format!("; {at} {}: {}", last.signal.name(), last.text));
+        }
+        self.say("site", text);
+        server(&status)
     }
 
     async fn by_mx(&mut self, address: &Address, patience: Patience) -> Result<(), CommandError> {
@@ -360,6 +394,7 @@ impl Told<'_> {
             format!("{address}: by the MX of {domain}; TLS {tls}"),
         );
         let mut hosts = Vec::new();
+        let party = deliver::party_of(&ports, domain).await;
         match deliver::preview(&ports, domain, patience).await {
             Ok(hops) => {
                 for hop in hops {
@@ -391,11 +426,13 @@ impl Told<'_> {
             }
             Err(outcome) => self.say("mx", outcome.reply().to_line()),
         }
+        let servers = party.map(|party| self.servers(&party));
         self.ways.push(json!({
             "recipient": address.to_string(),
             "transport": "mx",
             "hosts": hosts,
             "tls": tls,
+            "servers": servers,
         }));
         Ok(())
     }

@@ -105,8 +105,10 @@ fn stats(context: &Context<'_>) -> anyhow::Result<ExitCode> {
     let mut answer = ask::ask(context.config, request("queue.stats", &Value::Null)?)?;
     if !context.json {
         // Without a server nothing is attempted; there are no sites then.
-        if answer["sites"].is_null() {
-            answer["sites"] = json!([]);
+        for name in ["sites", "servers"] {
+            if answer[name].is_null() {
+                answer[name] = json!([]);
+            }
         }
     }
     output::result(&answer, context.json);

@@ -40,7 +40,11 @@ pub(super) fn start(
         rules: store.rules.clone(),
         directory: store.directory.clone(),
     });
-    let limiter = Limiter::new(runtime, Arc::clone(&routes), SiteLimits::default());
+    let limiter = Limiter::new(
+        runtime,
+        Arc::clone(&routes),
+        site_limits(&settings.outbound),
+    );
     ports.gate = Some(Arc::new(limiter.clone()));
     let ports = dispatch::Ports {
         engine: store.engine.clone(),
@@ -71,6 +75,16 @@ fn outbound(mode: OutboundMode, has_smart_host: bool) -> Outbound {
         (_, true) => Outbound::SmartHost,
         (OutboundMode::Direct, false) => Outbound::Direct,
         (OutboundMode::Demo, false) => Outbound::Demo,
+    }
+}
+
+fn site_limits(outbound: &settings::Outbound) -> SiteLimits {
+    let small = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
+    let pace = outbound.messages_per_minute_per_site;
+    SiteLimits {
+        connections: small(outbound.connections_per_site),
+        messages_per_connection: small(outbound.messages_per_connection) as usize,
+        messages_per_minute: (pace > 0).then(|| small(pace)),
     }
 }
 

@@ -12,7 +12,7 @@ use super::actions::{Deferral, FieldNames, Fields as HeaderFields, Refusal};
 use super::fields::{Fields, Reading, offset_of, table_of};
 use super::patterns::Networks;
 use super::{
-    Action, RelayDomain, Rule, Rules, Transport, TransportKind, Unsure, Verify, Way, When,
+    Action, RelayDomain, Rule, Rules, SiteRule, Transport, TransportKind, Unsure, Verify, Way, When,
 };
 use crate::parse::parse_toml;
 use crate::{HostPort, LoadError, Mistake, Mistakes, Size};
@@ -27,7 +27,15 @@ const UNKNOWN_FOR: Duration = Duration::from_secs(900);
 /// Rules in a file: each is looked at for each recipient.
 const RULES_MAX: usize = 1000;
 
-const TABLES: &str = "there are [[rule]], [transport.name] and [relay_domain.\"example.net\"]";
+/// Sites in a file.
+const SITES_MAX: usize = 1000;
+/// What a site's numbers may be.
+const SITE_CONNECTIONS: std::ops::RangeInclusive<u64> = 1..=1000;
+const SITE_MESSAGES: std::ops::RangeInclusive<u64> = 1..=10_000;
+const SITE_PACE: std::ops::RangeInclusive<u64> = 0..=1_000_000;
+
+const TABLES: &str =
+    "there are [[rule]], [[site]], [transport.name] and [relay_domain.\"example.net\"]";
 
 impl Rules {
     /// Reads the file, and the passwords that it names; their paths count from its folder.
@@ -87,6 +95,7 @@ impl Rules {
                     "relay_domain" => rules.read_relay_domains(at, item, &mut reading),
                     "transport" => rules.read_transports(at, item, &mut reading),
                     "rule" => rules.read_rules(at, item, &mut reading),
+                    "site" => rules.read_sites(at, item, &mut reading),
                     _ => {
                         let problem = "there is no such table".to_owned();
                         reading.mistake(at, name, problem, TABLES);
@@ -180,6 +189,24 @@ impl Rules {
                 reading.mistake(offset_of(table, "name"), &place, problem, hint);
             }
             self.rules.push(rule);
+        }
+    }
+
+    fn read_sites(&mut self, at: Option<usize>, item: &Item, reading: &mut Reading<'_>) {
+        let Some(tables) = item.as_array_of_tables() else {
+            let problem = "this is no list of tables".to_owned();
+            reading.mistake(at, "site", problem, "each site begins with [[site]]");
+            return;
+        };
+        if tables.len() > SITES_MAX {
+            let problem = format!("there are more than {SITES_MAX} sites");
+            reading.mistake(at, "site", problem, "name many hosts in one site's list");
+            return;
+        }
+        for (index, table) in tables.iter().enumerate() {
+            let place = format!("site {}", index + 1);
+            let site = site(Fields::new(place, table, reading));
+            self.sites.push(site);
         }
     }
 
@@ -281,6 +308,39 @@ fn transport(mut fields: Fields<'_, '_, '_>) -> Option<Transport> {
         password: Secret::default(),
         tls,
     })
+}
+
+fn site(mut fields: Fields<'_, '_, '_>) -> SiteRule {
+    let hosts: Vec<_> = fields.take("hosts").unwrap_or_default();
+    if hosts.is_empty() && !fields.has_failed("hosts") {
+        let problem = "its hosts are missing".to_owned();
+        let hint = "such as hosts = \"mx.example.net\", or \".example.net\" for all below it";
+        fields.mistake("hosts", problem, hint);
+    }
+    let mut number = |name: &'static str, range: std::ops::RangeInclusive<u64>| {
+        let given: Option<u64> = fields.take(name);
+        if let Some(given) = given
+            && !range.contains(&given)
+        {
+            let problem = format!(
+                "{given} is not between {} and {}",
+                range.start(),
+                range.end()
+            );
+            fields.mistake(name, problem, "");
+        }
+        given
+    };
+    let connections = number("connections", SITE_CONNECTIONS);
+    let messages_per_connection = number("messages_per_connection", SITE_MESSAGES);
+    let messages_per_minute = number("messages_per_minute", SITE_PACE);
+    fields.done();
+    SiteRule {
+        hosts,
+        connections,
+        messages_per_connection,
+        messages_per_minute,
+    }
 }
 
 /// What a rule can say, as it is written; one of them in each.

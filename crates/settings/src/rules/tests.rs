@@ -203,7 +203,7 @@ fn every_mistake_is_told_with_its_line_and_its_place() {
     assert_eq!(
         mistakes(text),
         [
-            "line 1: relay_domian: there is no such table; there are [[rule]], [transport.name] and [relay_domain.\"example.net\"]",
+            "line 1: relay_domian: there is no such table; there are [[rule]], [[site]], [transport.name] and [relay_domain.\"example.net\"]",
             "line 2: relay domain \"a..example\": the domain has an empty label; a domain in quotes, such as [relay_domain.\"example.net\"]",
             "line 4: relay domain \"b.example\", lifetme: there is no such key; did you mean lifetime?",
             "line 5: relay domain \"b.example\", etrn: \"here\" is no network; expected an address or a network such as \"192.0.2.0/24\", or a list",
@@ -301,4 +301,39 @@ fn mistakes_in_rules_name_the_rule() {
     ] {
         assert_eq!(mistakes(&text), [want], "{text}");
     }
+}
+
+#[test]
+fn sites_are_read_and_their_mistakes_told() {
+    let text = "[[site]]\nhosts = [\"mx.example.net\", \".big.example\"]\nconnections = 3\n\
+                [[site]]\nhosts = \".big.example\"\nmessages_per_connection = 5\nmessages_per_minute = 0\n";
+    let rules = Rules::parse(text).expect("good rules");
+    let [first, second] = rules.sites.as_slice() else {
+        panic!("{rules:?}");
+    };
+    assert!(first.hosts.iter().any(|host| host.fits("a.big.example")));
+    assert_eq!(
+        (first.connections, first.messages_per_minute),
+        (Some(3), None)
+    );
+    assert_eq!(second.messages_per_connection, Some(5));
+    assert_eq!(second.messages_per_minute, Some(0));
+    let wrong = "[[site]]\nconnections = 0\n[[site]]\nhosts = \"x.test\"\nspeed = 1\n";
+    let mistakes = mistakes(wrong);
+    assert_eq!(mistakes.len(), 3, "{mistakes:?}");
+    assert!(
+        mistakes
+            .iter()
+            .any(|mistake| mistake.contains("its hosts are missing"))
+    );
+    assert!(
+        mistakes
+            .iter()
+            .any(|mistake| mistake.contains("between 1 and 1000"))
+    );
+    assert!(
+        mistakes
+            .iter()
+            .any(|mistake| mistake.contains("no such key"))
+    );
 }

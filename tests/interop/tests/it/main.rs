@@ -19,6 +19,7 @@ mod exchange;
 mod flows;
 mod folders;
 mod imaptest;
+mod limited;
 mod local;
 mod memory;
 mod peers;

@@ -91,6 +91,6 @@ fn due(state: State) -> Option<String> {
     state.due_ms().map(time)
 }
 
-pub(super) fn time(unix_ms: u64) -> String {
+pub(in crate::acts) fn time(unix_ms: u64) -> String {
     observe::rfc3339(unix_ms)
 }

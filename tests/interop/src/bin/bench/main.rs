@@ -11,6 +11,7 @@
 mod changing;
 mod door;
 mod large;
+mod limiting;
 mod measure;
 mod queueing;
 mod reading;
@@ -29,7 +30,7 @@ struct Kind {
     run: fn(&mut World) -> Result<()>,
 }
 
-const KINDS: [Kind; 19] = [
+const KINDS: [Kind; 20] = [
     Kind {
         name: "deliver",
         run: sending::deliver,
@@ -101,6 +102,10 @@ const KINDS: [Kind; 19] = [
     Kind {
         name: "open",
         run: large::open,
+    },
+    Kind {
+        name: "site",
+        run: limiting::site,
     },
     Kind {
         name: "queue",
