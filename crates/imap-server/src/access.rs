@@ -67,6 +67,14 @@ impl Other {
         MailboxName::parse(&format!("{}{name}", self.prefix)).ok()
     }
 
+    /// The same account, of which the user may see nothing any more.
+    pub(crate) fn without_rights(&self) -> Self {
+        Self {
+            acls: Arc::default(),
+            ..self.clone()
+        }
+    }
+
     /// One of its mailboxes.
     pub(crate) fn place(&self, mailbox: &Arc<Mailbox>) -> Place {
         Place {
@@ -212,7 +220,7 @@ impl Session {
     }
 
     /// Another's account, if it shares anything with the user.
-    async fn other(&self, owner: AccountId) -> Result<Option<Other>, Reply> {
+    pub(crate) async fn other(&self, owner: AccountId) -> Result<Option<Other>, Reply> {
         let Some(login) = self
             .login
             .as_ref()

@@ -48,3 +48,11 @@ pub const INFLATED_BYTES: usize = 16 * 1024;
 pub const MULTISEARCH_MAILBOXES_MAX: usize = 1000;
 /// A message of APPEND is stored in pieces of this size.
 pub const APPEND_PIECE_BYTES: usize = 256 * 1024;
+/// Mailboxes that change between two looks of a session that asked for it (NOTIFY); beyond it all is switched off.
+pub const NOTIFY_CHANGES_MAX: usize = 1000;
+/// Other accounts that one session watches.
+pub const NOTIFY_ACCOUNTS_MAX: usize = 32;
+/// Searches of a session that are kept up to date.
+pub const CONTEXTS_MAX: usize = 16;
+/// Messages of one of them whose order is kept.
+pub const CONTEXT_SORTED_MAX: usize = 100_000;

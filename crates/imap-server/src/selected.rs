@@ -8,6 +8,7 @@
 //! Memory: the entries share structure with the account's view; only what was
 //! told in part (without EXPUNGE) is the session's own.
 
+use crate::context::Context;
 use envelope::AccountId;
 use imap_proto::SequenceSet;
 use imbl::Vector;
@@ -28,6 +29,8 @@ pub(crate) struct Selected {
     pub(crate) read_only: bool,
     /// `$` (RFC 5182).
     pub(crate) saved: UidSet,
+    /// Searches whose results are kept up to date (RFC 5267).
+    pub(crate) contexts: Vec<Context>,
     /// Keywords of the account that FLAGS named.
     pub(crate) keywords_told: usize,
     entries: Vector<Entry>,
@@ -61,6 +64,10 @@ pub(crate) struct Differences {
     pub(crate) exists: Option<u32>,
     /// Ranks of entries with other flags, after the expunges.
     pub(crate) changed: Vec<usize>,
+    /// All that changed, those too that the client need not be told.
+    pub(crate) touched: Vec<usize>,
+    /// Ranks of those that came.
+    pub(crate) arrived: Range<usize>,
 }
 
 /// What the client's own STORE asks of the telling.
@@ -109,6 +116,7 @@ impl Selected {
             uid_validity: mailbox.uid_validity(),
             read_only,
             saved: UidSet::new(),
+            contexts: Vec::new(),
             keywords_told: 0,
             entries: mailbox.entries().clone(),
             told: mailbox.highest_modseq(),
@@ -245,6 +253,13 @@ impl Selected {
         self.told.min(self.expunges_told)
     }
 
+    /// True when messages came or went since the client was told of that.
+    pub(crate) fn has_news(&self, newest: &Mailbox) -> bool {
+        let next = self.entries.last().map_or(Uid(1), |entry| entry.uid.next());
+        let kept = newest.ranks(next, Uid(u32::MAX)).start;
+        kept < newest.entries().len() || kept < self.entries.len()
+    }
+
     /// True when nothing happened since the client was told everything.
     pub(crate) fn is_current(&self, newest: &Mailbox) -> bool {
         self.told == newest.highest_modseq() && self.expunges_told == self.told
@@ -292,6 +307,7 @@ impl Selected {
             // view's, whose structure is shared again.
             let mut told = self.entries.focus();
             for (rank, entry) in changed {
+                differences.touched.push(rank);
                 if !told.get(rank).is_some_and(|told| own.knows(told, entry)) {
                     differences.changed.push(rank);
                 }
@@ -308,6 +324,7 @@ impl Selected {
                 };
                 let now = self.shown(entry);
                 let told = self.entries.set(at, now.clone());
+                differences.touched.push(at);
                 if !own.knows(&told, &now) {
                     differences.changed.push(at);
                 }
@@ -318,6 +335,8 @@ impl Selected {
             }
         }
         if first_new < newest.entries().len() {
+            let came = newest.entries().len() - first_new;
+            differences.arrived = self.entries.len() - came..self.entries.len();
             differences.exists = u32::try_from(self.entries.len()).ok();
         }
         differences

@@ -8,11 +8,12 @@ use crate::capability::capabilities;
 use crate::commands;
 use crate::config::{Config, TlsMode};
 use crate::limits;
+use crate::notify::{self, Notify};
 use crate::reply::{Ended, Reply, SyncMode};
 use crate::selected::{OwnStore, Selected};
 use crate::sessions::Slot;
 use crate::wire::Wire;
-use crate::{Ports, fetch};
+use crate::{Ports, context, fetch};
 use bytes::{Buf as _, BytesMut};
 use imap_proto::response::{self, Code, Status};
 use imap_proto::{
@@ -77,6 +78,8 @@ pub(crate) struct Session {
     pub(crate) id: u64,
     pub(crate) login: Option<Login>,
     pub(crate) selected: Option<Box<Selected>>,
+    /// What NOTIFY asked for.
+    pub(crate) notify: Option<Box<Notify>>,
     pub(crate) enabled: Enabled,
     pub(crate) failed_logins: u8,
     bad_commands: u8,
@@ -105,6 +108,7 @@ impl Session {
             id: ports.runtime.random_u64(),
             login: None,
             selected: None,
+            notify: None,
             enabled: Enabled::default(),
             failed_logins: 0,
             bad_commands: 0,
@@ -129,7 +133,11 @@ impl Session {
                 }
             }
             Box::pin(self.flush()).await?;
-            self.wait_for_input().await?;
+            if self.notify.is_some() && self.framer.is_between_commands() {
+                Box::pin(notify::wait(self)).await?;
+            } else {
+                self.wait_for_input().await?;
+            }
         }
     }
 
@@ -256,6 +264,7 @@ impl Session {
         };
         let all = mode == SyncMode::Everything;
         let differences = selected.sync(&mailbox, all, own);
+        context::forget_expunged(self, &differences);
         let vanished = self.enabled.qresync || self.enabled.uid_only;
         tell_expunged(&mut self.out, &differences.expunged, vanished);
         if let Some(count) = differences.exists {
@@ -265,11 +274,14 @@ impl Session {
             }
         }
         let shows_flags = differences.exists.is_some() || !differences.changed.is_empty();
-        if selected.keywords_told < view.keywords().len() && shows_flags {
+        if let Some(selected) = &mut self.selected
+            && selected.keywords_told < view.keywords().len()
+            && shows_flags
+        {
             selected.keywords_told = view.keywords().len();
             commands::select::write_flags(&mut self.out, &view);
         }
-        for rank in differences.changed {
+        for &rank in &differences.changed {
             if let Some(selected) = &self.selected {
                 fetch::write_flags_update(&mut self.out, selected, rank, &view, self.enabled);
             }
@@ -277,7 +289,10 @@ impl Session {
                 self.flush().await?;
             }
         }
-        Ok(())
+        if !differences.arrived.is_empty() {
+            notify::show_arrived(self, differences.arrived.clone()).await?;
+        }
+        context::update(self, &differences).await
     }
 
     /// In another's mailbox that changed: what the user has read of it.
@@ -311,6 +326,7 @@ impl Session {
     /// for a login begins anew.
     pub(crate) fn forget_login(&mut self) {
         self.selected = None;
+        self.notify = None;
         self.login = None;
         self.enabled = Enabled::default();
         self.framer.set_unauthenticated();
@@ -388,7 +404,7 @@ impl Session {
     }
 
     /// How long the client may be silent now.
-    fn patience(&self) -> Duration {
+    pub(crate) fn patience(&self) -> Duration {
         if self.login.is_none() {
             let now = self.ports.runtime.monotonic();
             let left = self.begun.after(limits::BEFORE_LOGIN).since(now);

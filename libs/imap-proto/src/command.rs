@@ -8,6 +8,7 @@ use crate::flag::Flag;
 use crate::limits::TAG_BYTES_MAX;
 use crate::list_pattern::ListPattern;
 use crate::mailbox_name::MailboxName;
+use crate::notify::NotifySet;
 use crate::search::{MultiSearchCommand, SearchCommand};
 use crate::sequence::{Ranges, SequenceSet};
 use crate::sort::{SortCommand, ThreadCommand};
@@ -164,6 +165,10 @@ pub enum Command {
         /// Names in lower case; at least one. Without a value one goes.
         values: Vec<(String, Option<Vec<u8>>)>,
     },
+    /// NOTIFY (RFC 5465); none for NONE.
+    Notify(Option<NotifySet>),
+    /// CANCELUPDATE (RFC 5267 §4.3.5): the tags of searches.
+    CancelUpdate(Vec<Vec<u8>>),
     /// SETACL (RFC 4314 §3.1)
     SetAcl {
         /// Which mailbox.
@@ -313,6 +318,8 @@ impl Command {
             Self::Id(_) => "ID",
             Self::GetMetadata(_) => "GETMETADATA",
             Self::SetMetadata { .. } => "SETMETADATA",
+            Self::Notify(_) => "NOTIFY",
+            Self::CancelUpdate(_) => "CANCELUPDATE",
             Self::SetAcl { .. } => "SETACL",
             Self::DeleteAcl { .. } => "DELETEACL",
             Self::GetAcl(_) => "GETACL",

@@ -26,6 +26,7 @@ pub mod limits;
 pub mod list_pattern;
 pub mod mailbox_name;
 pub mod mutf7;
+pub mod notify;
 mod parse;
 pub mod response;
 pub mod search;
@@ -45,6 +46,7 @@ pub use flag::{Flag, SystemFlag};
 pub use framer::{Event, Framer, Limits, LiteralHead, Step};
 pub use list_pattern::ListPattern;
 pub use mailbox_name::{MailboxName, NameError, NameForm};
+pub use notify::{EventGroup, NotifyEvent, NotifyFilter, NotifySet};
 pub use parse::{ErrorKind, ParseError, parse_append_head, parse_command};
 pub use search::{
     MultiSearchCommand, ResultRange, ReturnItem, SearchCommand, SearchKey, SearchSource,

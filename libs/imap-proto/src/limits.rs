@@ -53,3 +53,5 @@ pub const URLS_PER_COMMAND_MAX: usize = 100;
 pub const OBJECT_ID_BYTES_MAX: usize = 255;
 /// An identifier of ACL: an address, with a sign.
 pub const ACL_IDENTIFIER_BYTES_MAX: usize = 330;
+/// Groups of events of one NOTIFY.
+pub const NOTIFY_GROUPS_MAX: usize = 100;

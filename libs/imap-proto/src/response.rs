@@ -6,6 +6,7 @@ use crate::chars::is_astring_char;
 use crate::command::Tag;
 use crate::flag::Flag;
 use crate::limits::QUOTED_BYTES_MAX;
+use crate::notify::NotifyEvent;
 use crate::sequence;
 use std::fmt;
 use std::io::Write as _;
@@ -72,6 +73,10 @@ pub enum Code {
     BadCharset,
     /// MAILBOXID (RFC 8474 §4)
     MailboxId(String),
+    /// BADEVENT (RFC 5465 §8) with the events that there are.
+    BadEvent,
+    /// NOUPDATE (RFC 5267 §4.3.4): the tag of the search that is not kept up to date.
+    NoUpdate(String),
 }
 
 impl Code {
@@ -123,6 +128,8 @@ impl Code {
     pub const METADATA_TOO_MANY: Self = Self::Plain("METADATA TOOMANY");
     /// NOPERM
     pub const NO_PERM: Self = Self::Plain("NOPERM");
+    /// NOTIFICATIONOVERFLOW (RFC 5465 §5.8)
+    pub const NOTIFICATION_OVERFLOW: Self = Self::Plain("NOTIFICATIONOVERFLOW");
     /// UIDREQUIRED (RFC 9586 §3)
     pub const UID_REQUIRED: Self = Self::Plain("UIDREQUIRED");
     /// URLMECH with the one mechanism there is (RFC 4467 §8)
@@ -169,6 +176,11 @@ impl Code {
             }
             Self::Capability(names) => put(out, format_args!("CAPABILITY {names}")),
             Self::MailboxId(id) => put(out, format_args!("MAILBOXID ({id})")),
+            Self::BadEvent => put(out, format_args!("BADEVENT ({})", NotifyEvent::NAMES)),
+            Self::NoUpdate(tag) => {
+                out.extend_from_slice(b"NOUPDATE ");
+                write_string(out, tag.as_bytes());
+            }
             Self::BadCharset => out.extend_from_slice(b"BADCHARSET (US-ASCII UTF-8)"),
         }
     }

@@ -68,6 +68,10 @@ pub enum ReturnItem {
     Count,
     /// SAVE
     Save,
+    /// UPDATE (RFC 5267 §4.3): changes of the result are told.
+    Update,
+    /// CONTEXT (RFC 5267 §4.2): a hint, which changes nothing here.
+    Context,
     /// PARTIAL (RFC 9394 §3.1), never with ALL
     Partial(ResultRange),
 }

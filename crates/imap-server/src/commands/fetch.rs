@@ -94,6 +94,26 @@ pub(crate) async fn run(session: &mut Session, command: FetchCommand) -> Execute
     Ok(reply(&outcome).with_sync(mode))
 }
 
+/// Tells items of messages that nobody asked for (MessageNew of NOTIFY). It sets no flag.
+pub(crate) async fn tell(
+    session: &mut Session,
+    ranks: Range<usize>,
+    items: &[FetchItem],
+) -> Result<(), Ended> {
+    let Some(selected) = &session.selected else {
+        return Ok(());
+    };
+    let account = Arc::clone(&selected.account);
+    let view = account.view();
+    let entries = selected.entries().clone();
+    let mut outcome = Outcome::default();
+    for batch in batches(std::slice::from_ref(&ranks)) {
+        let batch = load(&account, pick(&entries, &batch, None), items).await;
+        write_batch(session, &account, &view, batch, items, &mut outcome).await?;
+    }
+    Ok(())
+}
+
 fn reply(outcome: &Outcome) -> Reply {
     if outcome.broken {
         return Reply::no(

@@ -1,8 +1,8 @@
 //! IDLE (RFC 2177, RFC 9051 §6.3.13): changes are told as they come.
 
 use crate::limits::STILL_HERE;
-use crate::reply::{Ended, Executed, Reply, SyncMode};
-use crate::selected::OwnStore;
+use crate::notify::{self, Idling, Watch};
+use crate::reply::{Ended, Executed, Reply};
 use crate::session::Session;
 use bytes::{Buf as _, BytesMut};
 use imap_proto::Event;
@@ -18,12 +18,6 @@ enum Woken {
 }
 
 pub(crate) async fn run(session: &mut Session) -> Executed {
-    let Some(login) = &session.login else {
-        return Ok(Reply::bad("log in first"));
-    };
-    // Subscribed before the first look, so that no change falls between.
-    let watched = session.selected.as_ref().map(|selected| &selected.account);
-    let mut changes = watched.unwrap_or(&login.account).subscribe();
     session.framer.expect_line();
     response::continuation(&mut session.out, "idling");
     let deadline = session
@@ -32,12 +26,13 @@ pub(crate) async fn run(session: &mut Session) -> Executed {
         .monotonic()
         .after(session.config.idle_timeout);
     loop {
-        changes.borrow_and_update();
+        // Before the look, so that no change falls between.
+        let mut changes = Watch::of(session, Idling::Yes);
         if let Err(reply) = session.look_again().await {
             let text = format!("the selected mailbox cannot be used: {}", reply.text);
             Box::pin(session.bye(&text)).await?;
         }
-        Box::pin(session.sync(SyncMode::Everything, OwnStore::None)).await?;
+        Box::pin(notify::tell(session, Idling::Yes)).await?;
         Box::pin(session.flush()).await?;
         match poll_line(session) {
             Some(Said::Done) => return Ok(Reply::ok("idled")),
@@ -64,7 +59,7 @@ pub(crate) async fn run(session: &mut Session) -> Executed {
 
 async fn wait(
     session: &mut Session,
-    changes: &mut tokio::sync::watch::Receiver<mailbox_model::ModSeq>,
+    changes: &mut Watch,
     deadline: Monotonic,
 ) -> Result<Woken, Ended> {
     if session.input.is_empty() {
@@ -81,8 +76,7 @@ async fn wait(
     let shutdown = runtime.shutdown();
     Ok(tokio::select! {
         read = session.conn.read(&mut session.input) => Woken::Input(read?),
-        // The account's end shows as a session without changes, not as an error.
-        Ok(()) = changes.changed() => Woken::Changed,
+        () = changes.changed() => Woken::Changed,
         () = runtime.sleep(STILL_HERE.min(left)) => Woken::StillHere,
         () = shutdown.draining() => Woken::Draining,
     })

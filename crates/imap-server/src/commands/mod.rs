@@ -10,27 +10,29 @@ mod create;
 mod delete;
 mod enable;
 mod expunge;
-mod fetch;
+pub(crate) mod fetch;
 mod idle;
 mod list;
 mod login;
 mod metadata;
 mod multisearch;
 mod namespace;
+mod notify;
 mod qresync;
 mod quota;
 mod rename;
-mod search;
+pub(crate) mod search;
 pub(crate) mod select;
-mod sort;
+pub(crate) mod sort;
 mod starttls;
-mod status;
+pub(crate) mod status;
 mod store;
 mod subscribe;
 mod thread;
 mod url;
 
 use crate::capability::capabilities;
+use crate::context;
 use crate::reply::{Ended, Executed, Reply, SyncMode};
 use crate::session::Session;
 use imap_proto::response::{self, Code, Status};
@@ -119,6 +121,8 @@ async fn dispatch(session: &mut Session, tag: &Tag, command: Command) -> Execute
         Command::SetMetadata { mailbox, values } => {
             metadata::set(session, mailbox.as_ref(), values).await
         }
+        Command::Notify(set) => notify::run(session, set).await,
+        Command::CancelUpdate(tags) => Ok(context::cancel(session, &tags)),
         Command::SetAcl {
             mailbox,
             identifier,
@@ -193,6 +197,7 @@ fn check_state(session: &Session, command: &Command) -> Option<Reply> {
         | Command::Thread(_)
         | Command::Fetch(_)
         | Command::Store(_)
+        | Command::CancelUpdate(_)
         | Command::Copy { .. }
         | Command::Move { .. } => session
             .selected

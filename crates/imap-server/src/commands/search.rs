@@ -3,6 +3,7 @@
 
 use crate::commands::enable;
 use crate::commands::fetch::{Unreadable, readable};
+use crate::context::{self, Results};
 use crate::limits::RECORDS_PER_READ;
 use crate::reply::{Ended, Executed, Reply, SyncMode};
 use crate::search::{Content, Facts, Test, compile};
@@ -49,6 +50,7 @@ pub(crate) async fn run(session: &mut Session, tag: &Tag, command: SearchCommand
     if command.charset && session.enabled.utf8 {
         return Ok(Reply::bad("searches are in UTF-8, without CHARSET"));
     }
+    let kept = keeps(command.returns.as_deref()).then(|| command.key.clone());
     let found = match find(session, tag, command.key).await? {
         Ok(found) => found,
         Err(reply) => return Ok(reply),
@@ -62,7 +64,18 @@ pub(crate) async fn run(session: &mut Session, tag: &Tag, command: SearchCommand
         tag,
         uid: command.uid,
     };
-    Ok(tell(session, &found, telling, returns.as_deref()))
+    let reply = tell(session, &found, telling, returns.as_deref());
+    if let Some(key) = kept {
+        let uids = found.messages.iter().map(|(_, entry)| entry.uid);
+        let results = Results::InOrder(uids.collect());
+        context::keep(session, tag, command.uid, key, results);
+    }
+    Ok(reply)
+}
+
+/// UPDATE was asked for.
+pub(crate) fn keeps(returns: Option<&[ReturnItem]>) -> bool {
+    returns.is_some_and(|returns| returns.contains(&ReturnItem::Update))
 }
 
 /// The messages of the selected mailbox that satisfy a key.
@@ -89,6 +102,17 @@ pub(crate) async fn find_in(
     selected: &Selected,
     key: SearchKey,
 ) -> Result<Found, Ended> {
+    find_among(session, tag, selected, key, None).await
+}
+
+/// As `find_in`, among the messages of these ranks.
+pub(crate) async fn find_among(
+    session: &mut Session,
+    tag: &Tag,
+    selected: &Selected,
+    key: SearchKey,
+    among: Option<&[usize]>,
+) -> Result<Found, Ended> {
     let asks_modseq = key.any(&mut |key| matches!(key, SearchKey::ModSeq(_)));
     let with_body = key.any(&mut |key| matches!(key, SearchKey::Body(_) | SearchKey::Text(_)));
     let account = Arc::clone(&selected.account);
@@ -99,7 +123,15 @@ pub(crate) async fn find_in(
         session.ports.runtime.now(),
     ));
     let entries = selected.entries().clone();
-    let (mut found, undecided) = scan(session, entries, Arc::clone(&test)).await;
+    let (mut found, undecided) = match among {
+        None => scan(session, entries, Arc::clone(&test)).await,
+        Some(ranks) => {
+            let some = ranks
+                .iter()
+                .filter_map(|&rank| Some((rank, entries.get(rank)?)));
+            decide(some, &test)
+        }
+    };
     let mut broken = false;
     let mut progress = Progress::new(session, undecided.len());
     for batch in undecided.chunks(RECORDS_PER_READ) {
@@ -220,29 +252,34 @@ async fn scan(
     /// More than this is not done on an async worker.
     const INLINE: usize = 10_000;
     let large = entries.len() > INLINE;
-    let work = move || {
-        let (mut found, mut undecided) = (Vec::new(), Vec::new());
-        for (rank, entry) in entries.iter().enumerate() {
-            let number = u32::try_from(rank + 1).unwrap_or(u32::MAX);
-            let facts = Facts {
-                number,
-                entry,
-                record: None,
-                content: None,
-            };
-            match test.eval(facts) {
-                Some(true) => found.push((number, entry.clone())),
-                Some(false) => {}
-                None => undecided.push((number, entry.clone())),
-            }
-        }
-        (found, undecided)
-    };
+    let work = move || decide(entries.iter().enumerate(), &test);
     if large {
         session.ports.runtime.blocking(work).await
     } else {
         work()
     }
+}
+
+fn decide<'a>(
+    entries: impl Iterator<Item = (usize, &'a Entry)>,
+    test: &Test,
+) -> (Vec<Candidate>, Vec<Candidate>) {
+    let (mut found, mut undecided) = (Vec::new(), Vec::new());
+    for (rank, entry) in entries {
+        let number = u32::try_from(rank + 1).unwrap_or(u32::MAX);
+        let facts = Facts {
+            number,
+            entry,
+            record: None,
+            content: None,
+        };
+        match test.eval(facts) {
+            Some(true) => found.push((number, entry.clone())),
+            Some(false) => {}
+            None => undecided.push((number, entry.clone())),
+        }
+    }
+    (found, undecided)
 }
 
 /// Decides by the record, and by the message where that is not enough. None

@@ -4,46 +4,89 @@
 //! records nor messages are read where those are there.
 
 use crate::commands::fetch::{Unreadable, readable};
-use crate::commands::search::{Candidate, Found, Telling, find, tell};
+use crate::commands::search::{Candidate, Found, Telling, find, keeps, tell};
+use crate::context::{self, Results, SortedResults};
 use crate::limits::RECORDS_PER_READ;
 use crate::reply::Executed;
 use crate::session::Session;
 use imap_proto::{SortCommand, SortCriterion, SortKey, Tag};
-use mailstore::Listing;
+use mailstore::{Account, Listing};
 use mime::{AddressField, EnvelopeReader, casemap};
 use std::cmp::Ordering;
 use std::sync::Arc;
 
 /// What a message is compared by under one criterion.
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Value {
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Value {
     Number(i64),
     Text(Box<str>),
 }
 
 /// A message with its values, one for each criterion.
-type Sorted = (Vec<Value>, Candidate);
+pub(crate) type Sorted = (Vec<Value>, Candidate);
 
 pub(crate) async fn run(session: &mut Session, tag: &Tag, command: SortCommand) -> Executed {
+    let kept = keeps(command.returns.as_deref()).then(|| command.key.clone());
     let mut found = match find(session, tag, command.key).await? {
         Ok(found) => found,
         Err(reply) => return Ok(reply),
     };
-    sort(session, &mut found, command.criteria).await;
+    let criteria = Arc::new(command.criteria);
+    let sorted = sort(session, &mut found, &criteria, kept.is_some()).await;
     let telling = Telling {
         word: "SORT",
         tag,
         uid: command.uid,
     };
-    Ok(tell(session, &found, telling, command.returns.as_deref()))
+    let reply = tell(session, &found, telling, command.returns.as_deref());
+    if let Some(key) = kept {
+        let results = Results::Sorted(SortedResults::new(criteria, sorted));
+        context::keep(session, tag, command.uid, key, results);
+    }
+    Ok(reply)
 }
 
-async fn sort(session: &Session, found: &mut Found, criteria: Vec<SortCriterion>) {
+/// Sorts what was found; gives the values too where they are to be kept.
+async fn sort(
+    session: &Session,
+    found: &mut Found,
+    criteria: &Arc<Vec<SortCriterion>>,
+    kept: bool,
+) -> Vec<Sorted> {
     let Some(selected) = &session.selected else {
-        return;
+        return Vec::new();
     };
     let account = Arc::clone(&selected.account);
     let messages = std::mem::take(&mut found.messages);
+    let (mut sorted, broken) = with_values(session, &account, messages, criteria).await;
+    found.broken |= broken;
+    let criteria = Arc::clone(criteria);
+    let work = move || {
+        sorted.sort_by(|a, b| compare(&criteria, a, b));
+        match kept {
+            true => (
+                sorted.iter().map(|(_, message)| message.clone()).collect(),
+                sorted,
+            ),
+            false => (
+                sorted.into_iter().map(|(_, message)| message).collect(),
+                Vec::new(),
+            ),
+        }
+    };
+    let (messages, sorted) = session.ports.runtime.blocking(work).await;
+    found.messages = messages;
+    sorted
+}
+
+/// Messages with what they are compared by, and whether some cannot be read.
+pub(crate) async fn with_values(
+    session: &Session,
+    account: &Account,
+    messages: Vec<Candidate>,
+    criteria: &[SortCriterion],
+) -> (Vec<Sorted>, bool) {
+    let mut broken = false;
     let mut sorted: Vec<Sorted> = Vec::with_capacity(messages.len());
     let in_entry = |criterion: &SortCriterion| criterion.key == SortKey::Size;
     if criteria.iter().all(in_entry) {
@@ -59,26 +102,23 @@ async fn sort(session: &Session, found: &mut Found, criteria: Vec<SortCriterion>
             for (message, listing) in batch.iter().zip(account.listings(&ids).await) {
                 match readable(listing) {
                     Ok(listing) => {
-                        let values = values(&criteria, message.1.size, &listing);
+                        let values = values(criteria, message.1.size, &listing);
                         sorted.push((values, message.clone()));
                     }
                     Err(Unreadable::Gone) => {}
                     Err(Unreadable::Damaged(why)) => {
-                        found.broken = true;
+                        broken = true;
                         tracing::error!(session = session.id, email = %message.1.email, why, "imap: SORT leaves a message out");
                     }
                 }
             }
         }
     }
-    let work = move || {
-        sorted.sort_by(|a, b| compare(&criteria, a, b));
-        sorted.into_iter().map(|(_, message)| message).collect()
-    };
-    found.messages = session.ports.runtime.blocking(work).await;
+    (sorted, broken)
 }
 
-fn compare(criteria: &[SortCriterion], a: &Sorted, b: &Sorted) -> Ordering {
+/// By the criteria, then as they stand in the mailbox.
+pub(crate) fn compare(criteria: &[SortCriterion], a: &Sorted, b: &Sorted) -> Ordering {
     let values = criteria.iter().zip(a.0.iter().zip(&b.0));
     let mut orders = values.map(|(criterion, (a, b))| match criterion.reverse {
         false => a.cmp(b),
@@ -86,7 +126,7 @@ fn compare(criteria: &[SortCriterion], a: &Sorted, b: &Sorted) -> Ordering {
     });
     let order = orders.find(|order| *order != Ordering::Equal);
     // RFC 5256 §3: what is equal stays in the order of numbers, reversed or not.
-    order.unwrap_or_else(|| a.1.0.cmp(&b.1.0))
+    order.unwrap_or_else(|| a.1.1.uid.cmp(&b.1.1.uid))
 }
 
 fn number(number: u64) -> Value {

@@ -60,7 +60,7 @@ pub(crate) fn fetch(cursor: &mut Cursor<'_>, uid: bool) -> Parsed<Command> {
     }))
 }
 
-fn item_or_macro(cursor: &mut Cursor<'_>) -> Parsed<Vec<FetchItem>> {
+pub(crate) fn item_or_macro(cursor: &mut Cursor<'_>) -> Parsed<Vec<FetchItem>> {
     use FetchItem::{Body, Envelope, Flags, InternalDate, Rfc822Size};
     let word = cursor
         .while_(|b| b.is_ascii_alphanumeric() || b == b'.')

@@ -10,6 +10,7 @@ mod fetch;
 mod list;
 mod login;
 mod metadata;
+mod notify;
 mod search;
 mod sequence;
 mod sort;
@@ -146,6 +147,8 @@ fn parse_body(cursor: &mut Cursor<'_>, form: NameForm) -> Parsed<Command> {
         ("ID", false) => id(cursor)?,
         ("GETMETADATA", false) => metadata::get(cursor, form)?,
         ("SETMETADATA", false) => metadata::set(cursor, form)?,
+        ("NOTIFY", false) => notify::notify(cursor, form)?,
+        ("CANCELUPDATE", false) => search::cancel(cursor)?,
         ("SETACL", false) => acl::set(cursor, form)?,
         ("DELETEACL", false) => acl::delete(cursor, form)?,
         ("GETACL", false) => Command::GetAcl(mailbox_argument(cursor, form)?),

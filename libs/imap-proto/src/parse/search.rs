@@ -48,6 +48,9 @@ pub(crate) fn several(cursor: &mut Cursor<'_>, form: NameForm) -> Parsed<Command
         cursor.space()?;
     }
     let returns = returns(cursor)?.unwrap_or_else(|| vec![ReturnItem::All]);
+    if returns.contains(&ReturnItem::Update) {
+        return syntax("UPDATE is for the selected mailbox's SEARCH and SORT");
+    }
     let saves = saves(Some(&returns));
     let key = match cursor.take_prefix("CHARSET ") {
         true => with_charset(cursor, saves)?,
@@ -60,7 +63,7 @@ pub(crate) fn several(cursor: &mut Cursor<'_>, form: NameForm) -> Parsed<Command
     }))
 }
 
-fn source(cursor: &mut Cursor<'_>, form: NameForm) -> Parsed<SearchSource> {
+pub(crate) fn source(cursor: &mut Cursor<'_>, form: NameForm) -> Parsed<SearchSource> {
     let word = cursor.word()?;
     Ok(match word.as_str() {
         "SELECTED" => SearchSource::Selected,
@@ -105,6 +108,16 @@ pub(crate) fn returns(cursor: &mut Cursor<'_>) -> Parsed<Option<Vec<ReturnItem>>
 
 pub(crate) fn saves(returns: Option<&[ReturnItem]>) -> bool {
     returns.is_some_and(|items| items.contains(&ReturnItem::Save))
+}
+
+/// `cancelupdate = "CANCELUPDATE" 1*(SP quoted)`
+pub(super) fn cancel(cursor: &mut Cursor<'_>) -> Parsed<Command> {
+    let mut tags = Vec::new();
+    while tags.is_empty() || cursor.peek() == Some(b' ') {
+        cursor.space()?;
+        tags.push(cursor.string()?.into_owned());
+    }
+    Ok(Command::CancelUpdate(tags))
 }
 
 /// A charset, and the keys in it; `saves`: the result was to be saved.
@@ -154,6 +167,8 @@ fn return_item(cursor: &mut Cursor<'_>) -> Parsed<ReturnItem> {
         "ALL" => Ok(ReturnItem::All),
         "COUNT" => Ok(ReturnItem::Count),
         "SAVE" => Ok(ReturnItem::Save),
+        "UPDATE" => Ok(ReturnItem::Update),
+        "CONTEXT" => Ok(ReturnItem::Context),
         "PARTIAL" => {
             cursor.space()?;
             result_range(cursor).map(ReturnItem::Partial)
