@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod demands;
+mod gate;
 mod hosts;
 mod sessions;
 mod wishes;

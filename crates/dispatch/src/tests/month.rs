@@ -1,5 +1,5 @@
-//! Thirty days in seconds: three organisations with outages, slow hosts, greylisting
-//! and storms of 421, and a wall clock that jumps. What may never be otherwise is
+//! Thirty days in seconds: three organisations with outages, slow hosts, greylisting,
+//! storms of 421 and limits of connections, one of them with two domains, and a wall clock that jumps. What may never be otherwise is
 //! told by checkers that have names.
 //!
 //! `POSTHOUSE_MONTHS` months are lived through, each of another seed.
@@ -7,13 +7,20 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use deliver::{Blame, Gate as _, Heard};
+use queue_model::Party;
+
 use super::*;
-use crate::limits::{RUNNING_MAX, RUNNING_PER_SITE_MAX};
+use crate::limits::{CONNECTIONS_PER_SITE, RUNNING_MAX};
 
 const HOUR: u64 = 3600;
 const DAY: u64 = 24 * HOUR;
 const MONTH: u64 = 30 * DAY;
 const ORGANISATIONS: [&str; 3] = ["a.test", "b.test", "c.test"];
+/// Whose mail they take.
+const DOMAINS: [&str; 4] = ["a.test", "also.a.test", "b.test", "c.test"];
+/// Connections that are taken when it is narrow.
+const NARROW: usize = 3;
 const MESSAGES: u64 = 300;
 /// Nobody has an address there.
 const NOBODY: &str = "nobody";
@@ -44,11 +51,20 @@ enum Weather {
     Slow,
     /// A recipient is turned away at first.
     Grey,
+    /// Few connections are taken at once, and each message takes a minute.
+    Narrow,
+}
+
+/// Who takes a domain's mail.
+fn organisation(domain: &str) -> &'static str {
+    let of = |one: &&&str| domain == **one || domain.ends_with(&format!(".{one}"));
+    ORGANISATIONS.iter().find(of).expect("somebody takes it")
 }
 
 /// What the organisations do, and what has been seen of it.
 struct World30 {
     runtime: Runtime,
+    limiter: Limiter,
     /// By organisation: from when on which weather is there.
     weather: BTreeMap<&'static str, Vec<(u64, Weather)>>,
     asleep: AtomicUsize,
@@ -64,10 +80,15 @@ struct Seen30 {
     running: HashMap<String, usize>,
     most_at_a_site: usize,
     most: usize,
+    /// Those that were let in where it was narrow, the most of them at once, and those that were not.
+    let_in: usize,
+    most_let_in: usize,
+    inside: HashMap<String, usize>,
+    kept_out: usize,
 }
 
 impl World30 {
-    fn new(runtime: Runtime, chance: &mut Chance) -> Self {
+    fn new(runtime: Runtime, limiter: Limiter, chance: &mut Chance) -> Self {
         let of = |organisation| {
             let mut at = 0;
             let mut weather = vec![(0, Weather::Fine)];
@@ -79,11 +100,12 @@ impl World30 {
             }
             while at < MONTH {
                 at += HOUR + chance.below(3 * DAY);
-                let kind = match chance.below(5) {
+                let kind = match chance.below(6) {
                     0 => Weather::Out,
                     1 => Weather::Storm,
                     2 => Weather::Slow,
                     3 => Weather::Grey,
+                    4 => Weather::Narrow,
                     _ => Weather::Fine,
                 };
                 weather.push((at, kind));
@@ -95,6 +117,7 @@ impl World30 {
         Self {
             weather: ORGANISATIONS.map(of).into(),
             runtime,
+            limiter,
             asleep: AtomicUsize::new(0),
             moved: Gate::new(),
             seen: Mutex::default(),
@@ -113,6 +136,34 @@ impl World30 {
         *past.expect("it begins fine")
     }
 
+    /// A minute passes for whoever is let in.
+    async fn sleep(&self, time: Duration) {
+        self.asleep.fetch_add(1, Ordering::AcqRel);
+        self.moved.notify_one();
+        self.runtime.sleep(time).await;
+        self.asleep.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    /// Where it is narrow: there is a place, or it is refused.
+    async fn squeeze_in(&self, organisation: &str) -> bool {
+        {
+            let mut seen = self.seen.lock();
+            let inside = seen.inside.entry(organisation.to_owned()).or_default();
+            if *inside >= NARROW {
+                seen.kept_out += 1;
+                return false;
+            }
+            *inside += 1;
+            let inside = *inside;
+            seen.let_in += 1;
+            seen.most_let_in = seen.most_let_in.max(inside);
+        }
+        self.sleep(minutes(1)).await;
+        let mut seen = self.seen.lock();
+        *seen.inside.get_mut(organisation).expect("it is inside") -= 1;
+        true
+    }
+
     /// When it changes somewhere.
     fn next_change(&self, after: u64) -> u64 {
         let all = self.weather.values().flatten();
@@ -127,7 +178,6 @@ impl World30 {
         });
         match weather {
             Weather::Out => unreachable(),
-            Weather::Storm => Outcome::Temporary(said(421, (4, 3, 2), "too busy")),
             _ if to.starts_with(NOBODY) => never(),
             Weather::Grey if before == 0 => later(),
             _ => yes(),
@@ -143,8 +193,14 @@ impl Transport for World30 {
         _: &'a dyn deliver::Message,
     ) -> BoxFuture<'a, Report> {
         Box::pin(async move {
-            let site = site.to_string();
+            let domain = site.to_string();
+            let site = organisation(&domain).to_owned();
             let (_, weather) = self.now_at(&site);
+            let mut report = Report::all(unreachable(), envelope.recipients.len());
+            let Some(mut place) = self.limiter.enter(&Party::of_host(&site, 25)) else {
+                report.no_room = true;
+                return report;
+            };
             {
                 let mut seen = self.seen.lock();
                 let here = seen.running.entry(site.clone()).or_default();
@@ -152,17 +208,51 @@ impl Transport for World30 {
                 seen.most_at_a_site = seen.most_at_a_site.max(seen.running[&site]);
                 seen.most = seen.most.max(seen.running.values().sum());
             }
-            if weather == Weather::Slow {
-                self.asleep.fetch_add(1, Ordering::AcqRel);
-                self.moved.notify_one();
-                self.runtime.sleep(minutes(3)).await;
-                self.asleep.fetch_sub(1, Ordering::AcqRel);
+            let refusal = match weather {
+                Weather::Out => {
+                    place.hear(Heard::NoAnswer);
+                    None
+                }
+                Weather::Storm => Some("too busy"),
+                Weather::Slow => {
+                    place.hear(Heard::Ready);
+                    self.sleep(minutes(3)).await;
+                    None
+                }
+                Weather::Narrow => {
+                    // Nobody is ready before he is let in.
+                    let full = self.seen.lock().inside.get(&site) == Some(&NARROW);
+                    if !full {
+                        place.hear(Heard::Ready);
+                    }
+                    let is_in = self.squeeze_in(&site).await;
+                    (!is_in).then_some("too many connections")
+                }
+                Weather::Fine | Weather::Grey => {
+                    place.hear(Heard::Ready);
+                    None
+                }
+            };
+            if let Some(text) = refusal {
+                let reply = Reply::enhanced(421, (4, 3, 2), text);
+                if place.hear(Heard::TurnedAway(&reply)) == Blame::Us {
+                    *self.seen.lock().running.get_mut(&site).expect("it runs") -= 1;
+                    report.no_room = true;
+                    return report;
+                }
             }
             let recipients = envelope.recipients.iter();
             let to: Vec<String> = recipients.map(|to| to.address.to_string()).collect();
-            let outcomes: Vec<Outcome> = to.iter().map(|to| self.answer(to, weather)).collect();
+            let outcome = |to: &String| match refusal {
+                Some(text) => Outcome::Temporary(said(421, (4, 3, 2), text)),
+                None => self.answer(to, weather),
+            };
+            let outcomes: Vec<Outcome> = to.iter().map(outcome).collect();
+            if outcomes.iter().any(Outcome::is_delivered) {
+                place.hear(Heard::Taken);
+            }
             let now = self.seconds();
-            let met = !matches!(weather, Weather::Out | Weather::Storm);
+            let met = weather != Weather::Out && refusal.is_none();
             let mut seen = self.seen.lock();
             for (to, outcome) in to.iter().zip(&outcomes) {
                 seen.attempts
@@ -174,16 +264,15 @@ impl Transport for World30 {
                 }
             }
             *seen.running.get_mut(&site).expect("it runs") -= 1;
-            Report {
-                reported_there: vec![false; to.len()],
-                outcomes,
-                host: Some(site),
-                address: None,
-                tls: false,
-                tls_failed: false,
-                no_room: false,
-            }
+            report.outcomes = outcomes;
+            report.host = Some(domain);
+            report
         })
+    }
+
+    fn party<'a>(&'a self, site: &'a Site) -> BoxFuture<'a, Option<Party>> {
+        let party = Party::of_host(organisation(&site.to_string()), 25);
+        Box::pin(std::future::ready(Some(party)))
     }
 }
 
@@ -209,7 +298,11 @@ async fn live(seed: u64) -> (Month, Arc<World30>) {
     let mut chance = Chance(seed);
     let engine: SharedEngine = Arc::new(MemoryEngine::new(3));
     let world = World::over(engine, Runtime::seeded(seed));
-    let there = Arc::new(World30::new(world.runtime.clone(), &mut chance));
+    let there = Arc::new(World30::new(
+        world.runtime.clone(),
+        world.limiter.clone(),
+        &mut chance,
+    ));
     let ports = Ports {
         transport: Arc::clone(&there) as Arc<dyn Transport>,
         ..world.ports()
@@ -219,6 +312,15 @@ async fn live(seed: u64) -> (Month, Arc<World30>) {
     let mut arrivals: Vec<u64> = (0..MESSAGES).map(|_| chance.below(MONTH)).collect();
     // A list sends to all of its people at once.
     arrivals.extend([chance.below(MONTH); 60]);
+    // So does another whenever it is narrow somewhere.
+    for (at, _) in there
+        .weather
+        .values()
+        .flatten()
+        .filter(|(at, weather)| *weather == Weather::Narrow && *at < MONTH)
+    {
+        arrivals.extend([at + 60; 20]);
+    }
     arrivals.sort_unstable();
     let mut jumps: Vec<(u64, i64)> = (0..4)
         .map(|n| {
@@ -243,14 +345,14 @@ async fn live(seed: u64) -> (Month, Arc<World30>) {
             let to: Vec<String> = (0..count)
                 .map(|n| {
                     let name = if chance.below(20) == 0 { NOBODY } else { "u" };
-                    let organisation = ORGANISATIONS[chance.below(3) as usize];
-                    format!("{name}{next}x{n}@{organisation}")
+                    let domain = DOMAINS[chance.below(4) as usize];
+                    format!("{name}{next}x{n}@{domain}")
                 })
                 .collect();
             let refs: Vec<&str> = to.iter().map(String::as_str).collect();
             world.put("ann@here.test", &refs).await;
             let quiet = |to: &String| {
-                let organisation = to.rsplit('@').next().expect("a domain");
+                let organisation = organisation(to.rsplit('@').next().expect("a domain"));
                 let (since, weather) = there.now_at(organisation);
                 let stays = there.weather[organisation]
                     .iter()
@@ -374,9 +476,27 @@ fn check_that_concurrency_stays_within_limits(month: &Month, there: &World30) {
     let seen = there.seen.lock();
     let most = (seen.most_at_a_site, seen.most);
     assert!(
-        most.0 <= RUNNING_PER_SITE_MAX && most.1 <= RUNNING_MAX,
+        most.0 <= CONNECTIONS_PER_SITE as usize && most.1 <= RUNNING_MAX,
         "seed {}: {most:?}",
         month.seed
+    );
+}
+
+/// Where few connections are taken, few are refused, and the others are used.
+fn check_that_narrow_places_are_met_with_few_refusals(month: &Month, there: &World30) {
+    let seen = there.seen.lock();
+    let changes = there.weather.values().flatten();
+    let narrow = changes
+        .filter(|(_, weather)| *weather == Weather::Narrow)
+        .count();
+    // Each time that it becomes narrow is a search anew.
+    let most = narrow * (queue_model::limits::CONNECTIONS_START as usize) + seen.let_in / 20;
+    assert!(
+        seen.kept_out <= most && seen.most_let_in <= NARROW,
+        "seed {}: {} of {}, narrow {narrow} times",
+        month.seed,
+        seen.kept_out,
+        seen.let_in
     );
 }
 
@@ -386,16 +506,19 @@ async fn a_month_of_outages_storms_and_clock_jumps_ends_well() {
     let months = given.and_then(|n| n.parse().ok()).unwrap_or(4);
     let first = std::env::var("POSTHOUSE_MONTH").ok();
     let first = first.and_then(|n| n.parse().ok()).unwrap_or(1);
-    let mut bounced_for_time = 0;
+    let (mut bounced_for_time, mut kept_out) = (0, 0);
     for seed in first..first + months {
         let (month, there) = live(seed).await;
         check_each_ends_exactly_once(&month, &there);
         check_the_order_of_retries(&month, &there);
         check_that_nobody_starves(&month, &there);
         check_that_concurrency_stays_within_limits(&month, &there);
+        check_that_narrow_places_are_met_with_few_refusals(&month, &there);
+        kept_out += there.seen.lock().kept_out;
         let all = month.bounced.keys();
         bounced_for_time += all.filter(|to| !to.starts_with(NOBODY)).count();
     }
+    assert!(kept_out > 0, "some limit was met");
     assert!(
         bounced_for_time > 0,
         "an outage was longer than the lifetime"
