@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use engine::{Batch, ShardId, SharedEngine};
 use envelope::{Address, Domain};
-use return_path::{Day, Key, TooLong, Unproven, srs};
+use return_path::{Day, Key, TooLong, Unproven, batv, srs};
 use runtime::Runtime;
 use tokio::sync::Mutex;
 use zeroize::Zeroizing;
@@ -42,6 +42,14 @@ impl Maker {
     /// It does not fit: the sender has to stay.
     pub fn for_forward(&self, sender: &Address, through: &Domain) -> Result<Address, TooLong> {
         srs::rewrite(&self.key, sender, through, self.day)
+    }
+
+    /// The sender with a tag (BATV).
+    ///
+    /// # Errors
+    /// It does not fit: the sender goes without.
+    pub fn tagged(&self, sender: &Address) -> Result<Address, TooLong> {
+        batv::tag(&self.key, sender, self.day)
     }
 }
 
@@ -95,11 +103,35 @@ impl Returns {
         if !Self::has_form(address) {
             return None;
         }
+        srs::original(&self.known().await, address, day)
+    }
+
+    /// A tagged sender without its tag; none if it has none.
+    ///
+    /// # Errors
+    /// The tag is not ours, or too old.
+    ///
+    /// # Cancel safety
+    /// May be dropped at any time.
+    pub async fn untagged(&self, address: &Address) -> Option<Result<Address, Unproven>> {
+        let day = Day::of_unix_ms(self.runtime.now().unix_ms);
+        if !Self::has_tag(address) {
+            return None;
+        }
+        batv::untag(&self.known().await, address, day)
+    }
+
+    /// Whether the address has the form of a tagged one.
+    #[must_use]
+    pub fn has_tag(address: &Address) -> bool {
+        batv::untag(&[], address, Day(0)).is_some()
+    }
+
+    async fn known(&self) -> Vec<Key> {
         let mut held = self.keys.lock().await;
         let known = self.read(&mut held).await;
         let known = known.map(|known| known.iter().map(|made| made.key.clone()).collect());
-        let known: Vec<Key> = known.unwrap_or_default();
-        srs::original(&known, address, day)
+        known.unwrap_or_default()
     }
 
     /// Whether the address has the form of those that are made here.

@@ -97,6 +97,22 @@ async fn keys_follow_each_other_and_go_when_they_prove_nothing_more() {
 }
 
 #[tokio::test]
+async fn a_tagged_sender_is_known_again() {
+    let world = World::new();
+    let maker = world.returns.maker().await.expect("a key");
+    let tagged = maker.tagged(&ann()).expect("it fits");
+    assert_eq!(world.returns.untagged(&tagged).await, Some(Ok(ann())));
+    assert_eq!(world.returns.untagged(&ann()).await, None);
+    assert_eq!(world.returns.original(&tagged).await, None);
+    let other = World::new();
+    let refused = Some(Err(Unproven::Forged));
+    assert_eq!(other.returns.untagged(&tagged).await, refused);
+    world.runtime.advance(8 * DAY);
+    let refused = Some(Err(Unproven::Expired));
+    assert_eq!(world.returns.untagged(&tagged).await, refused);
+}
+
+#[tokio::test]
 async fn a_damaged_record_gives_way_to_a_new_key() {
     let mut world = World::new();
     let there = world.forwarded().await;

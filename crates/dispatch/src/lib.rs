@@ -43,7 +43,7 @@ mod wishes;
 
 pub use dispatcher::{Dispatcher, Options, Outbound, Ports, Watch};
 pub use limiter::{LastSignal, Limiter, PartyStatus, SiteLimits};
-pub use ports::{BoxFuture, Local, LocalCopy, NoRoutes, Routes, Together, Transport, Way};
+pub use ports::{BoxFuture, Local, LocalCopy, NoRoutes, Routes, Senders, Together, Transport, Way};
 pub use site::Site;
 pub use sites::SiteStatus;
 pub use smtp::{SmartHost, SmtpTransport};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use deliver::{Outcome, Report};
 use engine::{Batch, CommitNo};
-use envelope::{Domain, Envelope, Recipient};
+use envelope::{Address, Domain, Envelope, Recipient, Reply};
 use queue::{Message, QueueError};
 use queue_model::{Party, QueueId};
 
@@ -33,6 +33,20 @@ pub trait Transport: Send + Sync {
     fn party<'a>(&'a self, _: &'a Site) -> BoxFuture<'a, Option<Party>> {
         Box::pin(std::future::ready(None))
     }
+}
+
+/// What is done about the senders of what leaves, and who hears what became of it.
+pub trait Senders: Send + Sync {
+    /// What a message leaves with in place of this sender; none where it stays.
+    fn leaves_as<'a>(&'a self, sender: &'a Address) -> BoxFuture<'a, Option<Address>>;
+
+    /// What a recipient's server has said for good, of a message of this sender.
+    fn refused<'a>(
+        &'a self,
+        sender: &'a Address,
+        recipient: &'a Address,
+        reply: &'a Reply,
+    ) -> BoxFuture<'a, ()>;
 }
 
 /// What the operator's rules say about the ways of mail for elsewhere. They may

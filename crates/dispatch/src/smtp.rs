@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use deliver::{Patience, Report, Route, TlsPolicy};
-use envelope::{Envelope, TlsWish};
+use envelope::{Address, Envelope, ReversePath, TlsWish};
 use queue_model::Party;
 use sasl::Credentials;
 use smtp_proto::client::Protocol;
 
 use crate::clear::ClearSites;
-use crate::ports::{BoxFuture, Routes, Transport};
+use crate::ports::{BoxFuture, Routes, Senders, Transport};
 use crate::site::Site;
 use crate::turned::TurnedSites;
 
@@ -67,6 +67,7 @@ pub struct SmtpTransport {
     routes: Arc<dyn Routes>,
     turned: TurnedSites,
     clear: ClearSites,
+    senders: Option<Arc<dyn Senders>>,
 }
 
 impl SmtpTransport {
@@ -85,7 +86,15 @@ impl SmtpTransport {
             routes,
             turned: TurnedSites::default(),
             clear,
+            senders: None,
         }
+    }
+
+    /// With somebody who knows what senders leave with; without, as they are.
+    #[must_use]
+    pub fn with_senders(mut self, senders: Arc<dyn Senders>) -> Self {
+        self.senders = Some(senders);
+        self
     }
 
     /// With connections that are turned round.
@@ -107,6 +116,41 @@ impl SmtpTransport {
             TlsPolicy::Opportunistic if self.clear.contains(site) => TlsPolicy::Never,
             demanded => demanded,
         }
+    }
+
+    /// The envelope with another sender, where one leaves. Hosts that the operator named
+    /// are of the house.
+    async fn as_it_leaves(&self, site: &Site, envelope: &Envelope) -> Option<Envelope> {
+        let (senders, sender) = self.foreign(site, envelope)?;
+        let reverse_path = ReversePath::Address(senders.leaves_as(sender).await?);
+        Some(Envelope {
+            reverse_path,
+            ..envelope.clone()
+        })
+    }
+
+    async fn tell_refusals(&self, site: &Site, envelope: &Envelope, report: &Report) {
+        let Some((senders, sender)) = self.foreign(site, envelope) else {
+            return;
+        };
+        for (recipient, outcome) in envelope.recipients.iter().zip(&report.outcomes) {
+            if let deliver::Outcome::Permanent(reason) = outcome
+                && reason.said_by.is_some()
+            {
+                let told = senders.refused(sender, &recipient.address, &reason.reply);
+                told.await;
+            }
+        }
+    }
+
+    fn foreign<'a>(
+        &'a self,
+        site: &Site,
+        envelope: &'a Envelope,
+    ) -> Option<(&'a Arc<dyn Senders>, &'a Address)> {
+        let outside = matches!(site, Site::Domain(_) | Site::SmartHost);
+        let senders = self.senders.as_ref().filter(|_| outside)?;
+        Some((senders, envelope.reverse_path.address()?))
     }
 
     async fn send(
@@ -165,7 +209,10 @@ impl Transport for SmtpTransport {
         message: &'a dyn deliver::Message,
     ) -> BoxFuture<'a, Report> {
         Box::pin(async move {
-            let report = self.send(site, envelope, message).await;
+            let left = self.as_it_leaves(site, envelope).await;
+            let left = left.as_ref().unwrap_or(envelope);
+            let report = self.send(site, left, message).await;
+            self.tell_refusals(site, envelope, &report).await;
             let taken = report.outcomes.iter().any(deliver::Outcome::is_delivered);
             if report.tls_failed && !report.tls && taken {
                 self.clear.remember(site);

@@ -235,6 +235,12 @@ impl Inner {
         if let Some(original) = self.returned(sender, address).await? {
             return Ok(vec![Target::Forward(original)]);
         }
+        let untagged = match self.ports.returns.untagged(address).await {
+            Some(Ok(own)) => Some(own),
+            Some(Err(why)) => return Err(policy::reply::not_tagged(address, why)),
+            None => None,
+        };
+        let address = untagged.as_ref().unwrap_or(address);
         let resolved = self.ports.directory.resolve(address).await;
         let targets = match resolved {
             Ok(Resolution::Local(targets)) => targets,

@@ -11,7 +11,7 @@ mod wishes;
 
 use crate::{Facts, Generated, Intake, Options, Outcome, Ports, Transaction};
 use blobs::Blobs;
-use bounces::Returns;
+use bounces::{Counts, Returns, Suppressed};
 use directory::{Directory, NewAccount};
 use engine::{MemoryEngine, SharedEngine};
 use envelope::{AccountId, Address, Domain, Envelope, ForwardPath, Recipient, ReversePath};
@@ -37,6 +37,8 @@ pub(crate) struct World {
     pub(crate) queue: Queue,
     pub(crate) directory: Directory,
     pub(crate) policy: Policy,
+    pub(crate) returns: Returns,
+    pub(crate) suppressed: Suppressed,
     pub(crate) intake: Intake,
 }
 
@@ -97,6 +99,7 @@ impl World {
         );
         let queue = Queue::new(Arc::clone(&engine), Arc::clone(&blobs), runtime.clone());
         let returns = Returns::new(Arc::clone(&engine), runtime.clone());
+        let suppressed = Suppressed::new(Arc::clone(&engine), runtime.clone(), Counts::Operators);
         let policy = Policy::new(
             directory.clone(),
             mailstore.clone(),
@@ -104,7 +107,8 @@ impl World {
             runtime.clone(),
             Vec::new(),
         )
-        .with_returns(returns.clone());
+        .with_returns(returns.clone())
+        .with_suppressed(suppressed.clone());
         let ports = Ports {
             engine: Arc::clone(&engine),
             runtime: runtime.clone(),
@@ -128,6 +132,8 @@ impl World {
             queue,
             directory,
             policy,
+            returns,
+            suppressed,
             intake: Intake::new(ports, options),
         }
     }
@@ -142,13 +148,11 @@ impl World {
         let mut decisions = Vec::new();
         for text in recipients {
             let path = ForwardPath::Address(address(text));
-            let returned = self.policy.check_returned(&envelope.reverse_path, &path);
+            let (session, sender) = (&facts.session, &envelope.reverse_path);
+            let returned = self.policy.check_returned(session, sender, &path, None);
             decisions.push(match returned.await {
                 Some(decision) => decision,
-                None => {
-                    let session = &facts.session;
-                    self.policy.check_recipient(session, &path, None).await
-                }
+                None => self.policy.check_recipient(session, &path, None).await,
             });
             envelope.recipients.push(Recipient::new(address(text)));
         }

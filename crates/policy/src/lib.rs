@@ -45,7 +45,7 @@ pub use session::{Role, Session, session_id};
 
 use std::sync::Arc;
 
-use bounces::Returns;
+use bounces::{Returns, Suppressed};
 use check::Checks;
 use directory::Directory;
 use engine::SharedEngine;
@@ -73,6 +73,8 @@ pub struct Policy {
     trace: Option<Arc<Trace>>,
     verifier: Option<Verifier>,
     returns: Option<Returns>,
+    requires_tags: bool,
+    suppressed: Option<Suppressed>,
 }
 
 impl Policy {
@@ -97,6 +99,8 @@ impl Policy {
             trace: None,
             verifier: None,
             returns: None,
+            requires_tags: false,
+            suppressed: None,
         }
     }
 
@@ -145,6 +149,20 @@ impl Policy {
     #[must_use]
     pub fn with_returns(mut self, returns: Returns) -> Self {
         self.returns = Some(returns);
+        self
+    }
+
+    /// Strangers' notifications are taken for tagged senders only.
+    #[must_use]
+    pub fn with_required_tags(mut self) -> Self {
+        self.requires_tags = true;
+        self
+    }
+
+    /// With addresses elsewhere that nothing is sent to.
+    #[must_use]
+    pub fn with_suppressed(mut self, suppressed: Suppressed) -> Self {
+        self.suppressed = Some(suppressed);
         self
     }
 

@@ -68,7 +68,10 @@ impl Policy {
             {
                 Ok(Decision::Refuse(reply::not_qualified(address)))
             }
-            Resolution::NotLocalDomain => Ok(Decision::Relay(address.clone())),
+            Resolution::NotLocalDomain => match self.check_suppressed(address).await {
+                Some(refusal) => Ok(Decision::Refuse(refusal)),
+                None => Ok(Decision::Relay(address.clone())),
+            },
             Resolution::NoSuchUser => Ok(Decision::Refuse(reply::no_such_user(&address.to_wire()))),
             Resolution::AliasLoop => Ok(Decision::Refuse(reply::alias_loop(address))),
             Resolution::Local(targets) => {

@@ -1,6 +1,6 @@
 //! The replies that decisions are given in.
 
-use bounces::Unproven;
+use bounces::{Entry, Unproven};
 use envelope::{Address, Reply};
 use mailstore::{OverQuota, QuotaOwner, QuotaUnit};
 
@@ -134,6 +134,36 @@ pub fn not_returned(recipient: &Address, why: Unproven) -> Reply {
             Reply::enhanced(550, (5, 1, 1), &text)
         }
     }
+}
+
+/// A tagged sender whose tag is not good, or no more.
+#[must_use]
+pub fn not_tagged(recipient: &Address, why: Unproven) -> Reply {
+    let recipient = recipient.to_wire();
+    let text = match why {
+        Unproven::Forged => format!("<{recipient}>: this tag was not given here"),
+        Unproven::Expired => format!("<{recipient}>: the time of this tag is over"),
+    };
+    Reply::enhanced(550, (5, 7, 1), &text)
+}
+
+pub(crate) fn untagged(recipient: &Address) -> Reply {
+    let text = format!(
+        "<{}>: mail of this user leaves with a tag in its sender, so this notification is about \
+         none of it",
+        recipient.to_wire()
+    );
+    Reply::enhanced(550, (5, 7, 1), &text)
+}
+
+pub(crate) fn suppressed(recipient: &Address, entry: &Entry) -> Reply {
+    let recipient = recipient.to_wire();
+    let text = format!(
+        "<{recipient}>: nothing is sent to this address ({}); an administrator can lift it: \
+         posthouse suppress lift {recipient}",
+        entry.reason
+    );
+    Reply::enhanced(550, (5, 7, 1), &text)
 }
 
 pub(crate) fn only_notifications(recipient: &Address) -> Reply {

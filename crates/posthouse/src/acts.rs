@@ -15,6 +15,7 @@ mod lists;
 mod queue;
 mod route;
 mod send_as;
+mod suppress;
 mod trace;
 mod undelete;
 
@@ -43,6 +44,7 @@ pub(crate) use fsck::{Checking, Fsck};
 pub(crate) use queue::{Acting, Pausing, Reroute, Which};
 pub(crate) use route::Ask as RouteAsk;
 pub(crate) use send_as::SendAs;
+pub(crate) use suppress::{Add as SuppressAdd, List as SuppressList};
 pub(crate) use undelete::Undelete;
 
 /// What an act gives: an answer in JSON or an error for the person who asked.
@@ -102,6 +104,10 @@ impl Acts {
             "door.lists" => Ok(lists::list(store)),
             "ban.list" => Ok(ban::list(store)),
             "ban.lift" => ban::lift(store, read(args)?).await,
+            "suppress.add" => suppress::add(store, read(args)?).await,
+            "suppress.list" => suppress::list(store, read(args)?).await,
+            "suppress.show" => suppress::show(store, read(args)?).await,
+            "suppress.lift" => suppress::lift(store, read(args)?).await,
             "trace" => trace::find(store, read(args)?).await,
             "queue.list" => queue::list(store, read(args)?).await,
             "queue.show" => queue::show(store, read(args)?).await,

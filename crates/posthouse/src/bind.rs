@@ -1,10 +1,12 @@
 //! Ports that one crate declares and another fulfils.
 
+use bounces::{Certainty, Returns, Suppressed};
 use bytes::BytesMut;
 use deliver::{Outcome, Protocol, Reason, Route, TlsPolicy};
 use directory::Directory;
 use dispatch::{
-    BoxFuture, Local, LocalCopy, NotTurned, Routes, Site, SiteLimits, SmartHost, Together, Way,
+    BoxFuture, Local, LocalCopy, NotTurned, Routes, Senders, Site, SiteLimits, SmartHost, Together,
+    Way,
 };
 use engine::{Batch, CommitNo};
 use envelope::{AccountId, Address, Domain, Reply};
@@ -12,7 +14,7 @@ use intake::{Alongside, Intake, Queued};
 use policy::primary::{Known, Primary};
 use policy::rules::{Asked, CurrentRules, DomainWay, Login, Origin, domain_way};
 use queue::{Message, QueueError};
-use queue_model::Party;
+use queue_model::{Cause, Party};
 use runtime::net::Conn;
 use sasl::Credentials;
 use settings::rules::{Question, Rules, SiteRule, Transport, TransportKind, TransportTls};
@@ -228,6 +230,72 @@ pub(crate) fn route_to(transport: &Transport) -> Route {
         },
         tls,
         credentials: usual.credentials,
+    }
+}
+
+/// Our users' senders leave with a tag where that is wished for, and what other servers
+/// refuse of their mail for good is remembered.
+#[derive(Debug)]
+pub(crate) struct SendersByBounces {
+    pub(crate) directory: Directory,
+    /// Where senders are tagged.
+    pub(crate) returns: Option<Returns>,
+    pub(crate) suppressed: Suppressed,
+}
+
+impl SendersByBounces {
+    /// A sender of one of our domains, as a user has it.
+    async fn is_ours(&self, sender: &Address) -> bool {
+        if Returns::has_form(sender) || Returns::has_tag(sender) {
+            return false;
+        }
+        match self.directory.is_local_domain(sender.domain()).await {
+            Ok(ours) => ours,
+            Err(error) => {
+                tracing::warn!(%sender, %error, "it is not known whether a sender is ours");
+                false
+            }
+        }
+    }
+}
+
+impl Senders for SendersByBounces {
+    fn leaves_as<'a>(&'a self, sender: &'a Address) -> BoxFuture<'a, Option<Address>> {
+        Box::pin(async move {
+            let returns = self.returns.as_ref()?;
+            if !self.is_ours(sender).await {
+                return None;
+            }
+            let tagged = returns.maker().await?.tagged(sender);
+            if let Err(why) = &tagged {
+                tracing::info!(%sender, %why, "a sender leaves without its tag");
+            }
+            tagged.ok()
+        })
+    }
+
+    fn refused<'a>(
+        &'a self,
+        sender: &'a Address,
+        recipient: &'a Address,
+        reply: &'a Reply,
+    ) -> BoxFuture<'a, ()> {
+        Box::pin(async move {
+            let cause = Cause::of(reply);
+            if cause != Cause::NoSuchMailbox || !self.is_ours(sender).await {
+                return;
+            }
+            let status = reply.enhanced.map(|s| (s.class, s.subject, s.detail));
+            let certainty = match status {
+                Some((5, 1, 1)) => Certainty::Clear,
+                _ => Certainty::Likely,
+            };
+            let said = reply.to_line();
+            let noted = self.suppressed.refused(recipient, certainty, &said);
+            if let Err(error) = noted.await {
+                tracing::warn!(%recipient, %error, "that an address was refused is not noted");
+            }
+        })
     }
 }
 

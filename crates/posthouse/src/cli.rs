@@ -46,6 +46,9 @@ pub(crate) enum Command {
     /// Addresses and networks that are turned away
     #[command(subcommand)]
     Ban(Ban),
+    /// Addresses elsewhere that nothing is sent to
+    #[command(subcommand)]
+    Suppress(Suppress),
     /// Mail that waits
     #[command(subcommand)]
     Queue(Queue),
@@ -387,6 +390,37 @@ pub(crate) enum Ban {
     Lift {
         /// As `list` shows it; of an address, the ban that it is under
         network: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Suppress {
+    /// Send nothing to an address; who writes to it is refused at once, with the reason
+    Add {
+        /// The address
+        address: String,
+        /// Until when: 90d, 2w, or 2027-01-15T10:15:00Z; without, until it is lifted
+        #[arg(long = "for", value_name = "TIME")]
+        until: Option<String>,
+        /// Why; senders are told
+        #[arg(long, default_value = "suppressed by the operator")]
+        reason: String,
+    },
+    /// List them in their order, a thousand at once
+    List {
+        /// Go on behind this address
+        #[arg(long, value_name = "ADDRESS")]
+        after: Option<String>,
+    },
+    /// Show one of them
+    Show {
+        /// The address
+        address: String,
+    },
+    /// Send to it again
+    Lift {
+        /// The address
+        address: String,
     },
 }
 

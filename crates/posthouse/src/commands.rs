@@ -14,6 +14,7 @@ mod restore;
 mod route;
 pub(crate) mod sendmail;
 mod serve;
+mod suppress;
 mod undelete;
 
 use std::path::Path;
@@ -69,6 +70,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Some(Command::Account(command)) => account::run(&context, command),
         Some(Command::Alias(command)) => alias::run(&context, command),
         Some(Command::Ban(command)) => ban::run(&context, command),
+        Some(Command::Suppress(command)) => suppress::run(&context, command),
         Some(Command::Lists) => context.act(request("door.lists", &json!(null))?),
         Some(Command::Trace { query }) => context.act(request("trace", &Named { name: query })?),
         Some(Command::Queue(command)) => queue::run(&context, command),

@@ -38,6 +38,9 @@ pub(crate) const SENDMAIL_PATIENCE: Duration = Duration::from_secs(600);
 /// Threads of the executor for one command that opens the store itself.
 pub(crate) const COMMAND_WORKERS: usize = 1;
 
+/// Suppressed addresses that are listed at once.
+pub(crate) const SUPPRESSED_LISTED_MAX: usize = 1000;
+
 /// Messages that `queue` reads at once.
 pub(crate) const QUEUE_PAGE: usize = 500;
 

@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 
 use anyhow::{Context as _, anyhow};
 use blobs::Blobs;
-use bounces::Returns;
+use bounces::{Counts, Returns, Suppressed};
 use directory::{Directory, Tokens};
 use engine::SharedEngine;
 use engine::embedded::{EmbeddedEngine, OpenError, Options};
@@ -17,7 +17,7 @@ use policy::rules::CurrentRules;
 use queue::Queue;
 use resolver::Resolver;
 use runtime::Runtime;
-use settings::Settings;
+use settings::{Settings, Suppressing};
 use tokio::sync::Mutex;
 
 use crate::acts::{Acting, BackingUp, Checking};
@@ -35,6 +35,8 @@ pub(crate) struct Store {
     pub(crate) directory: Directory,
     /// Senders that are rewritten, and known again.
     pub(crate) returns: Returns,
+    /// Addresses that nothing is sent to.
+    pub(crate) suppressed: Suppressed,
     /// Who checks bearer tokens, where there is an issuer.
     pub(crate) tokens: Option<Arc<Verifier>>,
     pub(crate) runtime: Runtime,
@@ -90,6 +92,12 @@ impl Store {
         let options = directory_options(settings, runtime, tokens.clone())?;
         let directory = Directory::new(shared.clone(), runtime.clone(), options);
         let returns = Returns::new(shared.clone(), runtime.clone());
+        let counts = match settings.outbound.suppress {
+            Suppressing::Off => Counts::Nothing,
+            Suppressing::Operator => Counts::Operators,
+            Suppressing::All => Counts::All,
+        };
+        let suppressed = Suppressed::new(shared.clone(), runtime.clone(), counts);
         let door = Door::open(settings, &shared, &directory, runtime).await?;
         let store = Self {
             engine,
@@ -98,6 +106,7 @@ impl Store {
             queue,
             directory,
             returns,
+            suppressed,
             tokens,
             runtime: runtime.clone(),
             checking: Arc::default(),

@@ -73,6 +73,13 @@ fn pairs(settings: &Settings, tell: Tell<'_>) {
         );
     }
     let outbound = &settings.outbound;
+    if settings.door.require_tags && !outbound.batv {
+        tell(
+            "door.require_tags",
+            "outbound.batv is off".to_owned(),
+            "without tags on what leaves every notification would be refused: set outbound.batv = true, and this a week later",
+        );
+    }
     if !outbound.smart_host_user.is_empty() && empty(&outbound.smart_host_password_file) {
         tell(
             "outbound.smart_host_user",

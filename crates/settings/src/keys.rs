@@ -12,7 +12,7 @@ use toml_edit::Value;
 
 use crate::kinds::{
     CheckMode, HostPort, Kind, LogFormat, LogLevel, NameList, Network, OutboundMode, Size,
-    TimeOfDay, UserService, Word,
+    Suppressing, TimeOfDay, UserService, Word,
 };
 
 /// One key of the file, as the table defines it.
@@ -178,6 +178,12 @@ keys! {
         /// What an address here sends on elsewhere leaves with a sender of that address's domain (SRS), so that it passes SPF; notifications
         /// to such a sender go on to the one before. Our own users' senders stay.
         srs: bool = true, example false;
+        /// The senders of our users leave with a tag (BATV), so that notifications about mail that they never sent are told apart. Greylisting by
+        /// whole addresses and some lists do not know such senders again.
+        batv: bool = false, example true;
+        /// Addresses that nothing is sent to (`posthouse suppress`): "operator" counts those that people have put there, "all" also what servers refuse
+        /// for good and what complains, for those who send in bulk; "off" counts none.
+        suppress: Suppressing = "operator", example "all";
         /// The MTA-STS policies of other domains are fetched and kept to.
         mta_sts: bool = true, example false;
         /// Connections to other servers at once.
@@ -263,6 +269,9 @@ keys! {
         /// ("|" between several, "-" for a range). Without points a listing counts 10; points below zero are for lists of good senders. A list counts only
         /// while its test entries are as they must be.
         lists: Vec<NameList> = [], example ["zen.spamhaus.org", "bl.example.net=127.0.0.2-127.0.0.9|127.0.1.1*6", "list.dnswl.org*-5"];
+        /// Notifications of strangers are taken for tagged senders only (outbound.batv): users get none about mail that they did not send, nor about
+        /// what they sent from elsewhere.
+        require_tags: bool = false, example true;
         /// Connections in a minute from one address (IPv6: a /64). 0 is no limit, here and below. When most places for sessions are taken, strangers
         /// get a quarter of each, and senders whose mail was good keep theirs.
         connections_per_minute: u64 = 120, example 30, from 0 to 1000000;

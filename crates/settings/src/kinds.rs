@@ -431,6 +431,18 @@ choices! {
 }
 
 choices! {
+    /// Which suppressed addresses count.
+    Suppressing, "\"off\", \"operator\" or \"all\"" {
+        /// None.
+        Off = "off",
+        /// Those that people have put there.
+        Operator = "operator",
+        /// Those that refused for good or complained too.
+        All = "all",
+    }
+}
+
+choices! {
     /// A service that users log in to.
     UserService, "\"submission\", \"submissions\", \"imap\", \"imaps\", \"pop3\" or \"pop3s\"" {
         /// listen.submission.

@@ -30,8 +30,8 @@ pub use keys::{
     Queue, Relay, Resolver, Sendmail, Settings, Smtp, Store, Tls, Trust,
 };
 pub use kinds::{
-    CheckMode, HostPort, LogFormat, LogLevel, NameList, Network, OutboundMode, Size, TimeOfDay,
-    UserService, Word,
+    CheckMode, HostPort, LogFormat, LogLevel, NameList, Network, OutboundMode, Size, Suppressing,
+    TimeOfDay, UserService, Word,
 };
 pub use mistake::{LoadError, Mistake, Mistakes};
 

@@ -147,7 +147,7 @@ impl Session {
                     .as_ref()
                     .map(|p| &p.ruling.origin.sender);
                 if let Some(sender) = sender
-                    && let Some(decision) = policy.check_returned(sender, path).await
+                    && let Some(decision) = policy.check_returned(session, sender, path, size).await
                 {
                     return decision;
                 }

@@ -68,6 +68,7 @@ pub(super) async fn talk(mut conn: Conn, log: &Mutex<Vec<Vec<String>>>) {
                 "354 go\r\n".into()
             }
             (_, "STARTTLS") => "220 go\r\n".into(),
+            (_, "RCPT") if line.contains("<nobody@") => "550 5.1.1 nobody\r\n".into(),
             _ => "250 ok\r\n".into(),
         };
         let ends = line == "STARTTLS";
@@ -118,4 +119,68 @@ async fn after_a_failed_handshake_a_site_gets_clear_text_at_once() {
     let asks_for_tls = |lines: &Vec<String>| lines.iter().any(|line| line == "STARTTLS");
     let asked: Vec<bool> = heard.iter().map(asks_for_tls).collect();
     assert_eq!(asked, [true, false, false]);
+}
+
+/// Tags senders, and remembers what it was told.
+#[derive(Default)]
+struct Tagging(Mutex<Vec<String>>);
+
+impl crate::Senders for Tagging {
+    fn leaves_as<'a>(&'a self, sender: &'a Address) -> BoxFuture<'a, Option<Address>> {
+        let tagged = format!("prvs=1={sender}");
+        Box::pin(async move { Some(address(&tagged)) })
+    }
+
+    fn refused<'a>(
+        &'a self,
+        sender: &'a Address,
+        recipient: &'a Address,
+        reply: &'a Reply,
+    ) -> BoxFuture<'a, ()> {
+        let line = format!("{sender} {recipient} {}", reply.code);
+        Box::pin(async move { self.0.lock().push(line) })
+    }
+}
+
+#[tokio::test]
+async fn senders_leave_with_a_tag_and_refusals_are_told_of_the_sender_as_it_was() {
+    let runtime = Runtime::new();
+    let (port, heard, _server) = broken_tls(&runtime);
+    let ports = deliver::Ports {
+        runtime: runtime.clone(),
+        dns: Arc::new(NoNames),
+        opportunistic: ClientTls::opportunistic().expect("made"),
+        verified: None,
+        gate: None,
+        kept: None,
+        sts: None,
+        options: Arc::new(deliver::Options::new("us.example")),
+    };
+    let senders = Arc::new(Tagging::default());
+    let transport = SmtpTransport::new(
+        ports,
+        Some(SmartHost::new("127.0.0.1", port, None)),
+        Arc::new(crate::NoRoutes),
+    )
+    .with_senders(senders.clone());
+    let mut envelope = Envelope::new(ReversePath::Address(address("ann@us.test")));
+    envelope.recipients = ["bob@there.test", "nobody@there.test"]
+        .map(|to| Recipient::new(address(to)))
+        .to_vec();
+    let message = deliver::MessageBytes(Bytes::from_static(TEXT));
+    let report = transport
+        .deliver(&Site::SmartHost, &envelope, &message)
+        .await;
+    assert!(report.outcomes[0].is_delivered(), "{report:?}");
+    assert_eq!(*senders.0.lock(), ["ann@us.test nobody@there.test 550"]);
+    // Reports have no sender.
+    envelope.reverse_path = ReversePath::Null;
+    transport
+        .deliver(&Site::SmartHost, &envelope, &message)
+        .await;
+    let heard = heard.lock().concat();
+    let mail = |line: &&String| line.starts_with("MAIL");
+    let mails: Vec<_> = heard.iter().filter(mail).collect();
+    assert_eq!(mails, ["MAIL FROM:<prvs=1=ann@us.test>", "MAIL FROM:<>"]);
+    assert_eq!(senders.0.lock().len(), 1);
 }

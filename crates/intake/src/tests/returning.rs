@@ -3,6 +3,7 @@
 
 use super::{MESSAGE, World, address, codes, lmtp, recipients, report, stranger, user};
 use crate::Outcome;
+use bounces::By;
 use queue::Listed;
 use std::time::Duration;
 
@@ -137,4 +138,82 @@ async fn threat_11_only_notifications_to_what_was_sent_go_on() {
     world.runtime.advance(Duration::from_secs(22 * 86_400));
     let refused = line(notify(&world, "", &there).await);
     assert!(refused.starts_with("550 5.1.1 ") && refused.contains("good for 21 days"));
+}
+
+/// Bob's address as it leaves.
+async fn tagged(world: &World, sender: &str) -> String {
+    let maker = world.returns.maker().await.expect("a key");
+    let tagged = maker.tagged(&address(sender)).expect("it fits");
+    tagged.to_string()
+}
+
+#[tokio::test]
+async fn a_tagged_sender_is_what_it_was_before() {
+    let world = world(1).await;
+    let there = tagged(&world, "bob+list@demo.test").await;
+    for from in ["", "postmaster@far.test"] {
+        let outcome = notify(&world, from, &there).await;
+        assert_eq!(codes(&outcome), [250], "{from}");
+    }
+    let inbox = world.inbox(2).await;
+    assert!(inbox[0].contains("Delivered-To: bob@demo.test\r\n"));
+    // In the queue, too.
+    let id = world
+        .intake
+        .submit_generated(report(&there))
+        .await
+        .expect("taken");
+    let listed = world.queue.show(id).await.expect("queued");
+    let (delivered, _) = super::queueing::deliver(&world, &listed).await;
+    assert_eq!((delivered, world.inbox(2).await.len()), (Ok(()), 3));
+    // What is not there, with a tag, is not there.
+    let there = tagged(&world, "nobody@demo.test").await;
+    let outcome = notify(&world, "", &there).await;
+    assert!(outcome.replies[0].to_line().starts_with("550 5.1.1 "));
+}
+
+#[tokio::test]
+async fn threat_11_forged_and_old_tags_are_refused_and_untagged_where_tags_are_required() {
+    let mut world = world(1).await;
+    let there = tagged(&world, "bob@demo.test").await;
+    let line = |outcome: Outcome| outcome.replies[0].to_line();
+    let forged = there.replace("=bob", "=alice");
+    let refused = line(notify(&world, "", &forged).await);
+    assert!(refused.starts_with("550 5.7.1 ") && refused.contains("not given here"));
+    assert_eq!(codes(&notify(&world, "", "bob@demo.test").await), [250]);
+    world.policy = world.policy.with_required_tags();
+    let refused = line(notify(&world, "", "bob@demo.test").await);
+    assert!(refused.starts_with("550 5.7.1 ") && refused.contains("none of it"));
+    assert_eq!(codes(&notify(&world, "", &there).await), [250]);
+    // Only strangers' notifications, and never for roles.
+    let from_ann = notify(&world, "ann@far.test", "bob@demo.test").await;
+    assert_eq!(codes(&from_ann), [250]);
+    let to_role = notify(&world, "", "postmaster@demo.test").await;
+    assert_eq!(codes(&to_role), [250]);
+    let by_lmtp = world.send(lmtp(), "", &["bob@demo.test"], MESSAGE).await;
+    assert_eq!(codes(&by_lmtp), [250]);
+    world.runtime.advance(Duration::from_secs(9 * 86_400));
+    let refused = line(notify(&world, "", &there).await);
+    assert!(refused.contains("the time of this tag is over"));
+}
+
+#[tokio::test]
+async fn nothing_is_sent_to_a_suppressed_address_and_its_sender_hears_why() {
+    let world = world(1).await;
+    let dave = address("dave@away.test");
+    let added = world
+        .suppressed
+        .add(&dave, By::Operator, None, "he is gone");
+    added.await.expect("added");
+    let to = ["Dave@away.test"];
+    let outcome = world.send(user(), "bob@demo.test", &to, MESSAGE).await;
+    let refused = outcome.replies[0].to_line();
+    assert!(refused.starts_with("550 5.7.1 ") && refused.contains("(he is gone)"));
+    assert!(refused.contains("posthouse suppress lift"));
+    let lifted = world.suppressed.lift(&dave).await.expect("works");
+    assert!(lifted.is_some());
+    let outcome = world
+        .send(user(), "bob@demo.test", &["dave@away.test"], MESSAGE)
+        .await;
+    assert_eq!(codes(&outcome), [250]);
 }

@@ -50,7 +50,8 @@ pub(super) async fn route(store: &Store, ask: Ask) -> ActResult {
         store.settings.relay.networks.clone(),
     )
     .with_rules(store.rules.clone())
-    .with_returns(store.returns.clone());
+    .with_returns(store.returns.clone())
+    .with_suppressed(store.suppressed.clone());
     let helo = ask.helo.as_deref().unwrap_or_default();
     let mut origin = Origin::new(&session, helo, &sender);
     origin.ip = ask.from_ip;
@@ -189,7 +190,8 @@ impl Told<'_> {
             }
             None => {
                 let path = ForwardPath::Address(recipient.clone());
-                match policy.check_returned(&origin.sender, &path).await {
+                let returned = policy.check_returned(session, &origin.sender, &path, size);
+                match returned.await {
                     Some(decision) => decision,
                     None => policy.check_recipient(session, &path, size).await,
                 }

@@ -514,3 +514,34 @@ async fn the_queue_is_listed_by_pages_counted_and_acted_on_by_filters() {
     assert_eq!(left["messages"].as_array().unwrap().len(), 1);
     acts.store.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn addresses_are_suppressed_shown_and_lifted() {
+    let folder = tempfile::tempdir().unwrap();
+    let acts = acts(folder.path()).await;
+    let domain = json!({"domain": "demo.test"});
+    run(&acts, "domain.add", domain).await.unwrap();
+    let add = |address| json!({"address": address, "until": "30d", "reason": "gone"});
+    let added = run(&acts, "suppress.add", add("Ann@far.test"))
+        .await
+        .unwrap();
+    assert_eq!(added["address"], "ann@far.test");
+    assert_eq!(added["holds"], true);
+    for wrong in ["ann", "alice@demo.test"] {
+        let refused = run(&acts, "suppress.add", add(wrong)).await.unwrap_err();
+        assert_eq!(refused.kind, FailureKind::Usage, "{wrong}");
+    }
+    let listed = run(&acts, "suppress.list", json!({})).await.unwrap();
+    assert_eq!(listed.as_array().unwrap().len(), 1);
+    let behind = json!({"after": "ann@far.test"});
+    let listed = run(&acts, "suppress.list", behind).await.unwrap();
+    assert_eq!(listed.as_array().unwrap().len(), 0);
+    let who = || json!({"name": "ann@FAR.test"});
+    let shown = run(&acts, "suppress.show", who()).await.unwrap();
+    assert_eq!(shown["reason"], "gone");
+    run(&acts, "suppress.lift", who()).await.unwrap();
+    for act in ["suppress.show", "suppress.lift"] {
+        let refused = run(&acts, act, who()).await.unwrap_err();
+        assert_eq!(refused.kind, FailureKind::NotFound);
+    }
+}

@@ -116,6 +116,9 @@ pub(super) fn keep_records(store: Arc<Store>, trace_for: Duration) -> Task<()> {
                 if let Err(error) = store.queue.expire_ended(trace_for).await {
                     tracing::error!(%error, "old traces of the queue stay for now");
                 }
+                if let Err(error) = store.suppressed.expire().await {
+                    tracing::error!(%error, "suppressed addresses whose time is over stay for now");
+                }
                 if let Some(greylist) = &store.door.greylist
                     && let Err(error) = greylist.expire().await
                 {

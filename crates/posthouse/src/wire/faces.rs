@@ -87,9 +87,15 @@ impl<'a> Faces<'a> {
         .with_domain_limits(domain_limits(&settings.limits))
         .with_rules(store.rules.clone())
         .with_returns(store.returns.clone())
+        .with_suppressed(store.suppressed.clone())
         .with_primary(others.primary.clone())
         .with_trace(store.door.trace.clone())
         .with_checks(door::checks(settings, hostname, store, &others.names));
+        let policy = if settings.door.require_tags {
+            policy.with_required_tags()
+        } else {
+            policy
+        };
         let imap = imap_server::Ports {
             mailstore: store.mailstore.clone(),
             blobs: store.blobs.clone(),

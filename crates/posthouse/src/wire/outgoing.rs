@@ -16,7 +16,7 @@ use sasl::{Credentials, Secret};
 use settings::{OutboundMode, Settings};
 use sts::{Internet, Sts};
 
-use crate::bind::RoutesByRules;
+use crate::bind::{RoutesByRules, SendersByBounces};
 use crate::store::Store;
 
 /// Starts the dispatcher; it ends with the drain.
@@ -51,7 +51,13 @@ pub(super) fn start(
         queue: store.queue.clone(),
         runtime: runtime.clone(),
         transport: Arc::new(
-            SmtpTransport::new(ports, smart_host, Arc::clone(&routes)).with_turned(turned),
+            SmtpTransport::new(ports, smart_host, Arc::clone(&routes))
+                .with_turned(turned)
+                .with_senders(Arc::new(SendersByBounces {
+                    directory: store.directory.clone(),
+                    returns: settings.outbound.batv.then(|| store.returns.clone()),
+                    suppressed: store.suppressed.clone(),
+                })),
         ),
         local,
         routes,

@@ -265,6 +265,13 @@ fn system_key(key: Vec<u8>, value: &[u8]) -> Option<Report> {
             format!("the keys of rewritten senders can't be read: {why}"),
             "notifications to forwards that left so far are refused; the next forward makes a new key",
         )
+    } else if key.starts_with(&bounces::SUPPRESSED_PREFIX) {
+        let why = bounces::check_suppressed(&key, value)?;
+        (
+            Checker::RecordReadable,
+            format!("a suppressed address can't be read: {why}"),
+            "mail is sent to it again",
+        )
     } else if key.starts_with(&mailstore::GROUP_TOLD_PREFIX) {
         let why = mailstore::check_group_told(&key, value)?;
         (

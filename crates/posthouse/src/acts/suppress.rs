@@ -1,0 +1,104 @@
+//! Acts on addresses that nothing is sent to.
+
+use admin::control::{CommandError, FailureKind};
+use bounces::{By, Entry, SuppressError};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::{ActResult, Named, failed, parse_address, usage};
+use crate::limits::SUPPRESSED_LISTED_MAX;
+use crate::moment;
+use crate::store::Store;
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Add {
+    pub(crate) address: String,
+    pub(crate) until: Option<String>,
+    pub(crate) reason: String,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct List {
+    pub(crate) after: Option<String>,
+}
+
+pub(super) async fn add(store: &Store, args: Add) -> ActResult {
+    let address = parse_address(&args.address)?;
+    if store
+        .directory
+        .is_local_domain(address.domain())
+        .await
+        .map_err(failed)?
+    {
+        return Err(usage(format!(
+            "{} is a domain here; the list is about addresses elsewhere",
+            address.domain()
+        )));
+    }
+    let now_ms = store.runtime.now().unix_ms;
+    let until_ms = args.until.as_deref();
+    let until_ms = until_ms.map(|until| moment::parse_to_come(until, now_ms));
+    let until_ms = until_ms.transpose().map_err(usage)?;
+    let suppressed = &store.suppressed;
+    let added = suppressed.add(&address, By::Operator, until_ms, &args.reason);
+    Ok(shown(store, &added.await.map_err(of_list)?))
+}
+
+/// In the order of addresses, a thousand at once; `after` goes on.
+pub(super) async fn list(store: &Store, args: List) -> ActResult {
+    let after = args.after.as_deref().map(parse_address).transpose()?;
+    let after = after.map(|address| address.to_key());
+    let listed = store
+        .suppressed
+        .list(after.as_deref(), SUPPRESSED_LISTED_MAX);
+    let listed = listed.await.map_err(failed)?;
+    Ok(listed.iter().map(|entry| shown(store, entry)).collect())
+}
+
+pub(super) async fn show(store: &Store, args: Named) -> ActResult {
+    let address = parse_address(&args.name)?;
+    let found = store.suppressed.show(&address.to_key()).await;
+    match found.map_err(failed)? {
+        Some(entry) => Ok(shown(store, &entry)),
+        None => Err(not_there(&args.name)),
+    }
+}
+
+pub(super) async fn lift(store: &Store, args: Named) -> ActResult {
+    let address = parse_address(&args.name)?;
+    match store.suppressed.lift(&address).await.map_err(of_list)? {
+        Some(entry) => Ok(shown(store, &entry)),
+        None => Err(not_there(&args.name)),
+    }
+}
+
+fn shown(store: &Store, entry: &Entry) -> Value {
+    json!({
+        "address": entry.address,
+        "by": entry.by.as_str(),
+        "holds": entry.holds(store.runtime.now().unix_ms),
+        "from": observe::rfc3339(entry.from_ms),
+        "until": entry.until_ms.map(observe::rfc3339),
+        "refusals": entry.refusals,
+        "reason": entry.reason,
+    })
+}
+
+fn not_there(address: &str) -> CommandError {
+    CommandError::new(
+        FailureKind::NotFound,
+        format!("{address} is not on the list; `posthouse suppress list` shows who is"),
+    )
+}
+
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "given to `map_err` everywhere"
+)]
+fn of_list(error: SuppressError) -> CommandError {
+    let kind = match &error {
+        SuppressError::TooMany => FailureKind::Conflict,
+        SuppressError::Read(_) | SuppressError::Submit(_) => FailureKind::Failed,
+    };
+    CommandError::new(kind, error.to_string())
+}
