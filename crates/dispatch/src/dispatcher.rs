@@ -19,6 +19,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::attempt::attempt;
 use crate::clock::{Nearing, WallClock};
+use crate::detour::DetourStatus;
 use crate::limiter::{Limiter, PartyStatus, Seat};
 use crate::limits::{
     DRAIN, FORWARD_PAGE, QUESTIONS_MAX, REST, RUNNING_LOCAL_MAX, RUNNING_MAX, RUNNING_PER_SITE_MAX,
@@ -137,10 +138,17 @@ pub struct Dispatcher {
 type Asked = mpsc::Receiver<oneshot::Sender<Vec<SiteStatus>>>;
 
 /// Asks a dispatcher how its sites are. Cheap to clone.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Watch {
     asks: mpsc::Sender<oneshot::Sender<Vec<SiteStatus>>>,
     limiter: Limiter,
+    transport: Arc<dyn Transport>,
+}
+
+impl std::fmt::Debug for Watch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Watch").finish_non_exhaustive()
+    }
 }
 
 impl Watch {
@@ -157,6 +165,12 @@ impl Watch {
         self.limiter.status()
     }
 
+    /// Whom mail goes around, because they refuse us for our reputation.
+    #[must_use]
+    pub fn detours(&self) -> Vec<DetourStatus> {
+        self.transport.detours()
+    }
+
     /// How it is with those that have a site's servers, as far as that is known.
     #[must_use]
     pub fn party_of(&self, site: &crate::Site) -> Option<PartyStatus> {
@@ -170,9 +184,14 @@ impl Dispatcher {
     pub fn new(ports: Ports, options: Options) -> Self {
         let (asks, asked) = mpsc::channel(QUESTIONS_MAX);
         let limiter = ports.limiter.clone();
+        let transport = Arc::clone(&ports.transport);
         Self {
             core: Arc::new(Core { ports, options }),
-            watch: Watch { asks, limiter },
+            watch: Watch {
+                asks,
+                limiter,
+                transport,
+            },
             asked: Mutex::new(Some(asked)),
         }
     }

@@ -25,6 +25,7 @@ mod attempt;
 mod body;
 mod clear;
 mod clock;
+mod detour;
 mod dispatcher;
 mod limiter;
 pub mod limits;
@@ -41,6 +42,7 @@ mod tests;
 mod turned;
 mod wishes;
 
+pub use detour::DetourStatus;
 pub use dispatcher::{Dispatcher, Options, Outbound, Ports, Watch};
 pub use limiter::{LastSignal, Limiter, PartyStatus, SiteLimits};
 pub use ports::{BoxFuture, Local, LocalCopy, NoRoutes, Routes, Senders, Together, Transport, Way};

@@ -8,6 +8,12 @@ pub const RUNNING_MAX: usize = 100;
 pub const RUNNING_PER_SITE_MAX: usize = 10;
 /// Connections at once to whoever stands behind one set of servers, unless an operator says otherwise.
 pub const CONNECTIONS_PER_SITE: u32 = 20;
+/// What refuses us for our reputation is gone around this long before it is tried again.
+pub(crate) const DETOUR_TIME: Duration = Duration::from_secs(24 * 3600);
+/// If nothing was heard of the message that was to see, another one does.
+pub(crate) const DETOUR_PROBED_AGAIN: Duration = Duration::from_secs(3600);
+/// Parties that are gone around.
+pub(crate) const DETOURS_MAX: usize = 10_000;
 /// Parties of which something is known.
 pub(crate) const PARTIES_MAX: usize = 10_000;
 /// What was learned of a party is forgotten when nothing went there for this long.

@@ -10,6 +10,7 @@ use envelope::{Address, Domain, Envelope, Recipient, Reply};
 use queue::{Message, QueueError};
 use queue_model::{Party, QueueId};
 
+use crate::detour::DetourStatus;
 use crate::limiter::SiteLimits;
 use crate::site::Site;
 
@@ -28,6 +29,11 @@ pub trait Transport: Send + Sync {
         envelope: &'a Envelope,
         message: &'a dyn deliver::Message,
     ) -> BoxFuture<'a, Report>;
+
+    /// Whom mail goes around, because they refuse us.
+    fn detours(&self) -> Vec<DetourStatus> {
+        Vec::new()
+    }
 
     /// Whose servers a site has; none where that cannot be said.
     fn party<'a>(&'a self, _: &'a Site) -> BoxFuture<'a, Option<Party>> {
@@ -64,6 +70,16 @@ pub trait Routes: Send + Sync {
     /// The hosts that the operator has named for a site, in the order in which they are
     /// tried; none where they are found by MX.
     fn routes(&self, site: &Site) -> Vec<deliver::Route>;
+
+    /// Whether there is a detour for anybody.
+    fn has_detours(&self) -> bool {
+        false
+    }
+
+    /// The host that takes what a party refuses for our reputation.
+    fn detour(&self, _: &Party) -> Option<deliver::Route> {
+        None
+    }
 
     /// What is allowed with a party; `usual` where nothing else is said of it.
     fn limits(&self, _: &Party, usual: SiteLimits) -> SiteLimits {

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use deliver::{Patience, Report, Route, TlsPolicy};
-use envelope::{Address, Envelope, ReversePath, TlsWish};
-use queue_model::Party;
+use deliver::{Outcome, Patience, Report, Route, TlsPolicy};
+use envelope::{Address, Domain, Envelope, ReversePath, TlsWish};
+use queue_model::{Party, Signal};
 use sasl::Credentials;
 use smtp_proto::client::Protocol;
 
 use crate::clear::ClearSites;
+use crate::detour::{DetourStatus, Detours};
 use crate::ports::{BoxFuture, Routes, Senders, Transport};
 use crate::site::Site;
 use crate::turned::TurnedSites;
@@ -68,6 +69,7 @@ pub struct SmtpTransport {
     turned: TurnedSites,
     clear: ClearSites,
     senders: Option<Arc<dyn Senders>>,
+    detours: Detours,
 }
 
 impl SmtpTransport {
@@ -80,6 +82,7 @@ impl SmtpTransport {
         routes: Arc<dyn Routes>,
     ) -> Self {
         let clear = ClearSites::new(ports.runtime.clone());
+        let detours = Detours::new(ports.runtime.clone());
         Self {
             ports,
             smart_host,
@@ -87,6 +90,7 @@ impl SmtpTransport {
             turned: TurnedSites::default(),
             clear,
             senders: None,
+            detours,
         }
     }
 
@@ -134,7 +138,7 @@ impl SmtpTransport {
             return;
         };
         for (recipient, outcome) in envelope.recipients.iter().zip(&report.outcomes) {
-            if let deliver::Outcome::Permanent(reason) = outcome
+            if let Outcome::Permanent(reason) = outcome
                 && reason.said_by.is_some()
             {
                 let told = senders.refused(sender, &recipient.address, &reason.reply);
@@ -177,10 +181,7 @@ impl SmtpTransport {
                 .await;
         }
         match (site, &self.smart_host) {
-            (Site::Domain(domain), _) => {
-                let tls = self.tls(site, envelope, TlsPolicy::Opportunistic);
-                deliver::deliver_to_domain(&self.ports, domain, tls, envelope, message).await
-            }
+            (Site::Domain(domain), _) => self.to_domain(domain, site, envelope, message).await,
             (Site::Primary(domain), _) => {
                 let tls = self.tls(site, envelope, TlsPolicy::Opportunistic);
                 deliver::deliver_to_primary(&self.ports, domain, tls, envelope, message).await
@@ -194,9 +195,96 @@ impl SmtpTransport {
             // The dispatcher was told of a site that we were not: mail waits.
             (Site::Local | Site::SmartHost | Site::Named(_), _) => {
                 let text = "no way to send this is configured";
-                let outcome = deliver::Outcome::temporary((4, 3, 5), text);
+                let outcome = Outcome::temporary((4, 3, 5), text);
                 Report::all(outcome, envelope.recipients.len())
             }
+        }
+    }
+}
+
+/// The ways to a domain.
+impl SmtpTransport {
+    /// To a domain's own servers, or around them.
+    async fn to_domain(
+        &self,
+        domain: &Domain,
+        site: &Site,
+        envelope: &Envelope,
+        message: &dyn deliver::Message,
+    ) -> Report {
+        let party = match self.routes.has_detours() {
+            true => deliver::party_of(&self.ports, domain).await,
+            false => None,
+        };
+        let detour = party.and_then(|party| {
+            let route = self.routes.detour(&party)?;
+            Some((party, route))
+        });
+        let tls = self.tls(site, envelope, TlsPolicy::Opportunistic);
+        let ports = &self.ports;
+        let Some((party, route)) = detour else {
+            return deliver::deliver_to_domain(ports, domain, tls, envelope, message).await;
+        };
+        if self.detours.goes_around(&party) {
+            return self.around(route, site, envelope, message).await;
+        }
+        let mut report = deliver::deliver_to_domain(ports, domain, tls, envelope, message).await;
+        let is_refused = |place: &usize| is_unwanted(&report.outcomes[*place]);
+        let refused: Vec<usize> = (0..report.outcomes.len()).filter(is_refused).collect();
+        let Some(first) = refused.first() else {
+            let taken = report.outcomes.iter().any(Outcome::is_delivered);
+            if taken && self.detours.accepted(&party) {
+                tracing::info!(%party, "takes our mail again; it goes the direct way");
+            }
+            return report;
+        };
+        let said = report.outcomes[*first].reply().to_line();
+        if self.detours.refused(&party, &said) {
+            let by = &route.host;
+            tracing::warn!(%party, %said, %by, "our mail is not wanted there; it makes a detour");
+        }
+        let recipients = refused.iter().map(|&at| envelope.recipients[at].clone());
+        let rest = Envelope {
+            recipients: recipients.collect(),
+            ..envelope.clone()
+        };
+        let around = self.around(route, site, &rest, message).await;
+        let told = around.outcomes.into_iter().zip(around.reported_there);
+        for (at, (outcome, reported_there)) in refused.into_iter().zip(told) {
+            report.outcomes[at] = outcome;
+            report.reported_there[at] = reported_there;
+        }
+        report.host = around.host;
+        report.address = around.address;
+        report
+    }
+
+    async fn around(
+        &self,
+        mut route: Route,
+        site: &Site,
+        envelope: &Envelope,
+        message: &dyn deliver::Message,
+    ) -> Report {
+        // What is known of the site's TLS says nothing of the relay's.
+        if envelope.tls == TlsWish::Required {
+            route.tls = self.tls(site, envelope, route.tls);
+        }
+        let routes = [route];
+        let patience = Patience::Usual;
+        let mut report =
+            deliver::deliver_to_hosts(&self.ports, &routes, patience, envelope, message).await;
+        report.tls_failed = false;
+        report
+    }
+}
+
+/// A server's own word that it does not like who sends.
+fn is_unwanted(outcome: &Outcome) -> bool {
+    match outcome {
+        Outcome::Delivered(_) => false,
+        Outcome::Temporary(reason) | Outcome::Permanent(reason) => {
+            reason.said_by.is_some() && Signal::of(&reason.reply) == Signal::Reputation
         }
     }
 }
@@ -213,12 +301,16 @@ impl Transport for SmtpTransport {
             let left = left.as_ref().unwrap_or(envelope);
             let report = self.send(site, left, message).await;
             self.tell_refusals(site, envelope, &report).await;
-            let taken = report.outcomes.iter().any(deliver::Outcome::is_delivered);
+            let taken = report.outcomes.iter().any(Outcome::is_delivered);
             if report.tls_failed && !report.tls && taken {
                 self.clear.remember(site);
             }
             report
         })
+    }
+
+    fn detours(&self) -> Vec<DetourStatus> {
+        self.detours.status()
     }
 
     fn party<'a>(&'a self, site: &'a Site) -> BoxFuture<'a, Option<Party>> {
@@ -229,7 +321,12 @@ impl Transport for SmtpTransport {
             }
             match (site, &self.smart_host) {
                 (Site::Domain(domain) | Site::Primary(domain), _) => {
-                    deliver::party_of(&self.ports, domain).await
+                    let party = deliver::party_of(&self.ports, domain).await?;
+                    let gone_around = self.detours.is_known(&party);
+                    match self.routes.detour(&party).filter(|_| gone_around) {
+                        Some(route) => Some(deliver::party_of_route(&route)),
+                        None => Some(party),
+                    }
                 }
                 (Site::SmartHost, Some(relay)) => {
                     Some(deliver::party_of_route(&Route::from(relay.clone())))

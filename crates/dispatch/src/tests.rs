@@ -2,6 +2,7 @@
 
 mod clock;
 mod crash;
+mod detour;
 mod fair;
 mod flow;
 mod learning;

@@ -84,23 +84,38 @@ impl Routes for RoutesByRules {
         known.map(route_to).collect()
     }
 
+    fn has_detours(&self) -> bool {
+        let rules = self.rules.get();
+        rules.sites.iter().any(|site| site.detour.is_some())
+    }
+
+    fn detour(&self, party: &Party) -> Option<Route> {
+        let rules = self.rules.get();
+        let mut sites = rules.sites.iter().filter(|site| fits(site, party));
+        let name = sites.find_map(|site| site.detour.as_ref())?;
+        rules.transports.get(name).map(route_to)
+    }
+
     fn limits(&self, party: &Party, usual: SiteLimits) -> SiteLimits {
         site_limits(&self.rules.get(), party, usual)
     }
 }
 
+/// Whether a rule is about a party.
+fn fits(site: &SiteRule, party: &Party) -> bool {
+    let named = party.hosts().any(|host| {
+        // A pattern has an address in brackets, a transport has it without.
+        let literal = format!("[{host}]");
+        let mut patterns = site.hosts.iter();
+        patterns.any(|pattern| pattern.fits(host) || pattern.fits(&literal))
+    });
+    named || site.hosts.is_empty()
+}
+
 /// What the rules say of a party; for each value the first that fits and has it counts.
 fn site_limits(rules: &Rules, party: &Party, usual: SiteLimits) -> SiteLimits {
-    let fits = |site: &&SiteRule| {
-        party.hosts().any(|host| {
-            // A pattern has an address in brackets, a transport has it without.
-            let literal = format!("[{host}]");
-            let mut patterns = site.hosts.iter();
-            patterns.any(|pattern| pattern.fits(host) || pattern.fits(&literal))
-        })
-    };
     let said = |value: fn(&SiteRule) -> Option<u64>| {
-        let mut sites = rules.sites.iter().filter(fits);
+        let mut sites = rules.sites.iter().filter(|site| fits(site, party));
         sites.find_map(value)
     };
     let small = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);

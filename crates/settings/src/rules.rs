@@ -49,7 +49,7 @@ pub struct Rules {
 /// How much of our mail hosts get at once: `[[site]]`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SiteRule {
-    /// The hosts, by the names that MX records or transports give them.
+    /// The hosts, by the names that MX records or transports give them; without any it is everybody.
     pub hosts: Vec<NamePattern>,
     /// Connections at once.
     pub connections: Option<u64>,
@@ -57,6 +57,8 @@ pub struct SiteRule {
     pub messages_per_connection: Option<u64>,
     /// Messages in a minute; 0 is no limit.
     pub messages_per_minute: Option<u64>,
+    /// The transport that takes what they refuse for our reputation.
+    pub detour: Option<String>,
 }
 
 /// A domain whose mail is taken, kept, and handed to its own server: `[relay_domain."example.net"]`.

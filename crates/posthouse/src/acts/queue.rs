@@ -5,7 +5,7 @@ mod shown;
 use std::sync::Arc;
 
 use admin::control::{CommandError, FailureKind};
-use dispatch::{PartyStatus, SiteStatus};
+use dispatch::{DetourStatus, PartyStatus, SiteStatus};
 use envelope::{Domain, ReversePath};
 use parking_lot::Mutex;
 use queue::{Act, Acted, Filter, Listed, PageMark, QueueError};
@@ -308,7 +308,22 @@ pub(super) async fn stats(store: &Store) -> ActResult {
             let shown = parties.iter().take(QUEUE_STATS_SERVERS);
             shown.map(server).collect::<Vec<_>>()
         }),
+        "detours": store.outgoing.get().map(|watch| {
+            let detours = watch.detours();
+            let shown = detours.iter().take(QUEUE_STATS_SERVERS);
+            shown.map(detour).collect::<Vec<_>>()
+        }),
     }))
+}
+
+/// Who is gone around, and why.
+fn detour(status: &DetourStatus) -> Value {
+    json!({
+        "servers": status.party.as_str(),
+        "since": time(status.since.unix_ms),
+        "tried_again": time(status.until.unix_ms),
+        "said": status.said,
+    })
 }
 
 /// Whose servers mail goes to, and what is known of how much they take.

@@ -105,7 +105,7 @@ fn stats(context: &Context<'_>) -> anyhow::Result<ExitCode> {
     let mut answer = ask::ask(context.config, request("queue.stats", &Value::Null)?)?;
     if !context.json {
         // Without a server nothing is attempted; there are no sites then.
-        for name in ["sites", "servers"] {
+        for name in ["sites", "servers", "detours"] {
             if answer[name].is_null() {
                 answer[name] = json!([]);
             }

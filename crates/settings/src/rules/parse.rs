@@ -233,6 +233,14 @@ impl Rules {
                 }
             }
         }
+        for (index, site) in self.sites.iter().enumerate() {
+            if let Some(name) = &site.detour {
+                let tables = table.get("site").and_then(Item::as_array_of_tables);
+                let own = tables.and_then(|tables| tables.get(index));
+                let at = own.and_then(|table| offset_of(table, "detour"));
+                check(format!("site {}, detour", index + 1), at, name);
+            }
+        }
         for (domain, relay) in &self.relay_domains {
             for name in &relay.via {
                 let tables = table.get("relay_domain").and_then(Item::as_table_like);
@@ -312,11 +320,6 @@ fn transport(mut fields: Fields<'_, '_, '_>) -> Option<Transport> {
 
 fn site(mut fields: Fields<'_, '_, '_>) -> SiteRule {
     let hosts: Vec<_> = fields.take("hosts").unwrap_or_default();
-    if hosts.is_empty() && !fields.has_failed("hosts") {
-        let problem = "its hosts are missing".to_owned();
-        let hint = "such as hosts = \"mx.example.net\", or \".example.net\" for all below it";
-        fields.mistake("hosts", problem, hint);
-    }
     let mut number = |name: &'static str, range: std::ops::RangeInclusive<u64>| {
         let given: Option<u64> = fields.take(name);
         if let Some(given) = given
@@ -334,12 +337,14 @@ fn site(mut fields: Fields<'_, '_, '_>) -> SiteRule {
     let connections = number("connections", SITE_CONNECTIONS);
     let messages_per_connection = number("messages_per_connection", SITE_MESSAGES);
     let messages_per_minute = number("messages_per_minute", SITE_PACE);
+    let detour = fields.take("detour");
     fields.done();
     SiteRule {
         hosts,
         connections,
         messages_per_connection,
         messages_per_minute,
+        detour,
     }
 }
 

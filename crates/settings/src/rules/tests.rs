@@ -318,13 +318,13 @@ fn sites_are_read_and_their_mistakes_told() {
     );
     assert_eq!(second.messages_per_connection, Some(5));
     assert_eq!(second.messages_per_minute, Some(0));
-    let wrong = "[[site]]\nconnections = 0\n[[site]]\nhosts = \"x.test\"\nspeed = 1\n";
+    let wrong = "[[site]]\nconnections = 0\ndetour = \"nowhere\"\n[[site]]\nhosts = \"x.test\"\nspeed = 1\n";
     let mistakes = mistakes(wrong);
     assert_eq!(mistakes.len(), 3, "{mistakes:?}");
     assert!(
         mistakes
             .iter()
-            .any(|mistake| mistake.contains("its hosts are missing"))
+            .any(|mistake| mistake.starts_with("line 3: site 1, detour"))
     );
     assert!(
         mistakes
