@@ -123,6 +123,11 @@ impl Place {
         }))
     }
 
+    /// Whose it is, if another's.
+    pub(crate) fn owner(&self) -> Option<AccountId> {
+        self.other.as_ref().map(|_| self.account.id())
+    }
+
     /// The name by which the user knows it.
     pub(crate) fn shown_name(&self) -> String {
         let prefix = self.other.as_ref().map_or("", |other| &other.prefix);

@@ -56,3 +56,5 @@ pub const NOTIFY_ACCOUNTS_MAX: usize = 32;
 pub const CONTEXTS_MAX: usize = 16;
 /// Messages of one of them whose order is kept.
 pub const CONTEXT_SORTED_MAX: usize = 100_000;
+/// Messages of the smallest batch of UIDBATCHES.
+pub const UID_BATCH_MIN: usize = 500;

@@ -551,7 +551,7 @@ pub(crate) async fn tell_status(
     }
     let form = session.name_form();
     let append_limit = session.config.append_bytes_max;
-    let mailbox = (&*place.mailbox, 0);
+    let mailbox = (&*place.mailbox, 0, place.owner());
     status::write(
         &mut session.out,
         mailbox,

@@ -1,23 +1,56 @@
 //! Ids of mailboxes and emails as clients see them (RFC 8474): a letter and the
-//! number that the account gives once.
+//! number that the account gives once; in another's account that account's in front of it, because
+//! its numbers are the user's own as well.
 //!
 //! All copies of an email in different mailboxes are one email. A copy into a
 //! mailbox that holds the email already is another email, with an id of its own.
 
+use envelope::AccountId;
 use mailbox_model::{EmailId, MailboxId};
 
-/// MAILBOXID
-pub(crate) fn of_mailbox(id: MailboxId) -> String {
-    format!("M{}", id.0)
+fn of(owner: Option<AccountId>, letter: char, number: u64) -> String {
+    match owner {
+        Some(owner) => format!("A{}-{letter}{number}", owner.0),
+        None => format!("{letter}{number}"),
+    }
 }
 
-/// EMAILID
-pub(crate) fn of_email(id: EmailId) -> String {
-    format!("E{}", id.0)
+/// MAILBOXID, of a mailbox of another if an owner is given.
+pub(crate) fn of_mailbox(id: MailboxId, owner: Option<AccountId>) -> String {
+    of(owner, 'M', u64::from(id.0))
+}
+
+/// EMAILID, of an email of another if an owner is given.
+pub(crate) fn of_email(id: EmailId, owner: Option<AccountId>) -> String {
+    of(owner, 'E', id.0)
 }
 
 /// The email of an EMAILID.
-pub(crate) fn email_of(id: &str) -> Option<EmailId> {
-    let email = EmailId(id.strip_prefix('E')?.parse().ok()?);
-    (of_email(email) == id).then_some(email)
+pub(crate) fn email_of(id: &str, owner: Option<AccountId>) -> Option<EmailId> {
+    let (_, number) = id.rsplit_once('E')?;
+    let email = EmailId(number.parse().ok()?);
+    (of_email(email, owner) == id).then_some(email)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn anothers_ids_are_others() {
+        let email = EmailId(7);
+        let (own, other) = (None, Some(AccountId(3)));
+        assert_eq!(of_email(email, own), "E7");
+        assert_eq!(of_email(email, other), "A3-E7");
+        assert_eq!(of_mailbox(MailboxId(2), other), "A3-M2");
+        assert_eq!(email_of("A3-E7", other), Some(email));
+        for (id, owner) in [
+            ("A3-E7", own),
+            ("E7", other),
+            ("A4-E7", other),
+            ("E07", own),
+        ] {
+            assert_eq!(email_of(id, owner), None, "{id}");
+        }
+    }
 }

@@ -153,6 +153,12 @@ impl Selected {
         }
     }
 
+    /// Whose it is, if another's.
+    pub(crate) fn owner(&self) -> Option<AccountId> {
+        let readership = self.readership.as_ref();
+        readership.map(|_| self.account.id())
+    }
+
     /// What the client may do with the mailbox: an owner everything.
     pub(crate) fn rights(&self) -> Rights {
         let readership = self.readership.as_ref();

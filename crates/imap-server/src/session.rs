@@ -10,6 +10,7 @@ use crate::config::{Config, TlsMode};
 use crate::limits;
 use crate::notify::{self, Notify};
 use crate::reply::{Ended, Reply, SyncMode};
+use crate::search::Comparator;
 use crate::selected::{OwnStore, Selected};
 use crate::sessions::Slot;
 use crate::wire::Wire;
@@ -19,6 +20,7 @@ use imap_proto::response::{self, Code, Status};
 use imap_proto::{
     AppendHead, ErrorKind, Event, Framer, LiteralHead, NameForm, ParseError, Tag, parse_command,
 };
+use lang::Lang;
 use mailbox_model::{Mailbox, Uid, UidSet, View};
 use mailstore::Account;
 use observe::SessionGauge;
@@ -38,6 +40,8 @@ pub(crate) struct Enabled {
     pub(crate) uid_only: bool,
     /// UTF-8 in names and addresses (RFC 9755).
     pub(crate) utf8: bool,
+    /// What texts are compared by.
+    pub(crate) comparator: Comparator,
 }
 
 impl Enabled {
@@ -81,6 +85,8 @@ pub(crate) struct Session {
     /// What NOTIFY asked for.
     pub(crate) notify: Option<Box<Notify>>,
     pub(crate) enabled: Enabled,
+    /// Replies are in it.
+    pub(crate) language: Lang,
     pub(crate) failed_logins: u8,
     bad_commands: u8,
     begun: Monotonic,
@@ -110,6 +116,7 @@ impl Session {
             selected: None,
             notify: None,
             enabled: Enabled::default(),
+            language: Lang::En,
             failed_logins: 0,
             bad_commands: 0,
             begun: ports.runtime.monotonic(),
@@ -215,7 +222,7 @@ impl Session {
             tag,
             reply.status,
             reply.code.as_ref(),
-            &reply.text,
+            lang::imap::reply(&reply.text, self.language),
         );
         if reply.status == Status::Bad {
             self.bad_commands += 1;
@@ -237,7 +244,7 @@ impl Session {
             Some(tag),
             reply.status,
             reply.code.as_ref(),
-            &reply.text,
+            lang::imap::reply(&reply.text, self.language),
         );
         // Answers to pipelined commands go out together.
         if self.out.len() >= limits::OUTPUT_BYTES {
@@ -329,6 +336,7 @@ impl Session {
         self.notify = None;
         self.login = None;
         self.enabled = Enabled::default();
+        self.language = Lang::En;
         self.framer.set_unauthenticated();
         let form = self.name_form();
         self.framer.set_form(form);
@@ -398,6 +406,7 @@ impl Session {
 
     /// Says goodbye; the session is over.
     pub(crate) async fn bye(&mut self, text: &str) -> Result<(), Ended> {
+        let text = lang::imap::reply(text, self.language);
         response::untagged_status(&mut self.out, Status::Bye, None, text);
         self.flush().await?;
         Err(Ended)

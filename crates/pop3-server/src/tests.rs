@@ -1,5 +1,7 @@
 //! Dialogues between clients and sessions over the memory engine.
 
+mod counting;
+
 use crate::{Config, Maildrops, Ports, TlsMode, serve};
 use blobs::Blobs;
 use bytes::{Bytes, BytesMut};
@@ -27,7 +29,10 @@ struct World {
 
 impl World {
     async fn new() -> Self {
-        let engine: SharedEngine = Arc::new(MemoryEngine::new(3));
+        Self::over(Arc::new(MemoryEngine::new(3))).await
+    }
+
+    async fn over(engine: SharedEngine) -> Self {
         let runtime = Runtime::for_tests();
         let blobs = Arc::new(Blobs::new(Arc::clone(&engine)));
         let options = directory::Options::for_tests();
@@ -64,6 +69,11 @@ impl World {
     }
 
     async fn deliver(&self, message: &[u8]) {
+        self.deliver_so_many(message, 1).await;
+    }
+
+    /// A message so many times, in one change.
+    async fn deliver_so_many(&self, message: &[u8], count: usize) {
         let account = self.mailstore.account(BOB).await.expect("there");
         let mut writer = self.blobs.writer(account.shard());
         writer.push(message).expect("taken");
@@ -79,7 +89,7 @@ impl World {
         };
         let inbox = account.view().inbox().expect("an inbox").id();
         account
-            .append(inbox, vec![blob], &[email])
+            .append(inbox, vec![blob], &vec![email; count])
             .await
             .expect("appended");
     }
@@ -384,4 +394,36 @@ async fn a_directory_that_is_down_is_sys_temp_and_never_auth() {
             assert!(answer.starts_with("-ERR [SYS/TEMP] "), "{answer}");
         }
     }
+}
+
+/// A client that leaves all on the server looks through it each time: from what is in memory.
+#[tokio::test]
+async fn lists_of_very_many_messages_read_none_of_them() {
+    const MESSAGES: usize = 100_000;
+    let counting = Arc::new(counting::Counting::new());
+    let world = World::over(counting.clone()).await;
+    for _ in 0..MESSAGES / 2000 {
+        world
+            .deliver_so_many(b"Subject: one\r\n\r\nx\r\n", 2000)
+            .await;
+    }
+    let count = world.inbox().await.len();
+    counting.take();
+    let mut client = world.logged_in().await;
+    assert!(
+        client
+            .ask("STAT")
+            .await
+            .starts_with(&format!("+OK {count} "))
+    );
+    for command in ["UIDL", "LIST"] {
+        client.send(command).await;
+        client.line().await;
+        assert_eq!(client.lines().await.len(), count, "{command}");
+    }
+    assert_eq!(counting.take(), 0);
+    // What is read is counted.
+    client.ask("RETR 1").await;
+    client.lines().await;
+    assert!(counting.take() > 0);
 }

@@ -9,7 +9,7 @@ use crate::limits::TAG_BYTES_MAX;
 use crate::list_pattern::ListPattern;
 use crate::mailbox_name::MailboxName;
 use crate::notify::NotifySet;
-use crate::search::{MultiSearchCommand, SearchCommand};
+use crate::search::{MultiSearchCommand, ResultRange, SearchCommand, SearchKey};
 use crate::sequence::{Ranges, SequenceSet};
 use crate::sort::{SortCommand, ThreadCommand};
 use std::fmt;
@@ -101,6 +101,8 @@ pub enum Command {
     Namespace,
     /// GETQUOTA (RFC 9208 §4.1.2): the root's name, which is checked to be nothing.
     GetQuota(Vec<u8>),
+    /// SETQUOTA (RFC 9208 §4.1.1): the root's name, which is checked to be nothing.
+    SetQuota(Vec<u8>),
     /// GETQUOTAROOT (RFC 9208 §4.1.3); the mailbox need not be there.
     GetQuotaRoot(MailboxName),
     /// STATUS
@@ -165,6 +167,17 @@ pub enum Command {
         /// Names in lower case; at least one. Without a value one goes.
         values: Vec<(String, Option<Vec<u8>>)>,
     },
+    /// UIDBATCHES
+    UidBatches {
+        /// Messages of a batch.
+        size: NonZeroU32,
+        /// Which batches; all if none are named.
+        range: Option<ResultRange>,
+    },
+    /// LANGUAGE (RFC 5255 §3.2): ranges in their order; none asks for what there is.
+    Language(Vec<String>),
+    /// COMPARATOR (RFC 5255 §4.7): names with wildcards, in their order; none asks for the one in use.
+    Comparator(Vec<String>),
     /// NOTIFY (RFC 5465); none for NONE.
     Notify(Option<NotifySet>),
     /// CANCELUPDATE (RFC 5267 §4.3.5): the tags of searches.
@@ -276,6 +289,17 @@ pub enum UrlFetchItem {
 }
 
 impl Command {
+    /// The search that is a part of it.
+    pub fn search_key(&mut self) -> Option<&mut SearchKey> {
+        match self {
+            Self::Search(search) => Some(&mut search.key),
+            Self::Sort(sort) => Some(&mut sort.key),
+            Self::Thread(thread) => Some(&mut thread.key),
+            Self::MultiSearch(search) => Some(&mut search.key),
+            _ => None,
+        }
+    }
+
     /// The command's name, for logs and metrics.
     #[must_use]
     pub fn name(&self) -> &'static str {
@@ -298,6 +322,7 @@ impl Command {
             Self::Lsub(_) => "LSUB",
             Self::Namespace => "NAMESPACE",
             Self::GetQuota(_) => "GETQUOTA",
+            Self::SetQuota(_) => "SETQUOTA",
             Self::GetQuotaRoot(_) => "GETQUOTAROOT",
             Self::Status { .. } => "STATUS",
             Self::Idle => "IDLE",
@@ -318,6 +343,9 @@ impl Command {
             Self::Id(_) => "ID",
             Self::GetMetadata(_) => "GETMETADATA",
             Self::SetMetadata { .. } => "SETMETADATA",
+            Self::UidBatches { .. } => "UIDBATCHES",
+            Self::Language(_) => "LANGUAGE",
+            Self::Comparator(_) => "COMPARATOR",
             Self::Notify(_) => "NOTIFY",
             Self::CancelUpdate(_) => "CANCELUPDATE",
             Self::SetAcl { .. } => "SETACL",

@@ -73,6 +73,8 @@ pub enum Code {
     BadCharset,
     /// MAILBOXID (RFC 8474 §4)
     MailboxId(String),
+    /// UNDEFINED-FILTER (RFC 5466 §3.3)
+    UndefinedFilter(String),
     /// BADEVENT (RFC 5465 §8) with the events that there are.
     BadEvent,
     /// NOUPDATE (RFC 5267 §4.3.4): the tag of the search that is not kept up to date.
@@ -130,6 +132,10 @@ impl Code {
     pub const NO_PERM: Self = Self::Plain("NOPERM");
     /// NOTIFICATIONOVERFLOW (RFC 5465 §5.8)
     pub const NOTIFICATION_OVERFLOW: Self = Self::Plain("NOTIFICATIONOVERFLOW");
+    /// TOOSMALL, of UIDBATCHES.
+    pub const TOO_SMALL: Self = Self::Plain("TOOSMALL");
+    /// BADCOMPARATOR (RFC 5255 §4.9)
+    pub const BAD_COMPARATOR: Self = Self::Plain("BADCOMPARATOR");
     /// UIDREQUIRED (RFC 9586 §3)
     pub const UID_REQUIRED: Self = Self::Plain("UIDREQUIRED");
     /// URLMECH with the one mechanism there is (RFC 4467 §8)
@@ -176,6 +182,7 @@ impl Code {
             }
             Self::Capability(names) => put(out, format_args!("CAPABILITY {names}")),
             Self::MailboxId(id) => put(out, format_args!("MAILBOXID ({id})")),
+            Self::UndefinedFilter(name) => put(out, format_args!("UNDEFINED-FILTER {name}")),
             Self::BadEvent => put(out, format_args!("BADEVENT ({})", NotifyEvent::NAMES)),
             Self::NoUpdate(tag) => {
                 out.extend_from_slice(b"NOUPDATE ");

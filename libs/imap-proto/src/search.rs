@@ -160,11 +160,36 @@ pub enum SearchKey {
     EmailId(String),
     /// THREADID
     ThreadId(String),
+    /// FILTER (RFC 5466): the name of a stored search, in lower case.
+    Filter(String),
     /// MODSEQ (RFC 7162 §3.1.5); entry names carry no meaning here.
     ModSeq(u64),
 }
 
 impl SearchKey {
+    /// Reads the value of a stored search: `search-criteria` of RFC 5466.
+    #[must_use]
+    pub fn parse(criteria: &[u8]) -> Option<Self> {
+        crate::parse::stored_criteria(criteria)
+    }
+
+    /// The key with every stored search in it replaced by what `find` has for its name.
+    ///
+    /// # Errors
+    /// The first name that `find` has nothing for.
+    pub fn resolve(self, find: &impl Fn(&str) -> Option<Self>) -> Result<Self, String> {
+        Ok(match self {
+            Self::Filter(name) => find(&name).ok_or(name)?,
+            Self::And(keys) => {
+                let keys = keys.into_iter().map(|key| key.resolve(find));
+                Self::And(keys.collect::<Result<_, _>>()?)
+            }
+            Self::Or(a, b) => Self::Or(Box::new(a.resolve(find)?), Box::new(b.resolve(find)?)),
+            Self::Not(key) => Self::Not(Box::new(key.resolve(find)?)),
+            other => other,
+        })
+    }
+
     /// True when the key or one below it satisfies `test`.
     pub fn any(&self, test: &mut impl FnMut(&Self) -> bool) -> bool {
         test(self)

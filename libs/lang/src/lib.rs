@@ -4,9 +4,10 @@
 //! * [`Text`] – one text in all of them
 //! * [`dsn`] – what delivery reports say
 //! * [`held`] – what a notice says that a user's mail is held
+//! * [`imap`] – what IMAP sessions say in another language than English
 //! * [`quota`] – what a notice says that an account or a domain is nearly full
 //!
-//! Not here: log lines, protocol replies (they are English), the web pages'
+//! Not here: log lines, other protocol replies (they are English), the web pages'
 //! catalogue, and how a text is put into a message.
 //!
 //! Invariants: each text exists in every language; no text holds a control
@@ -16,6 +17,7 @@
 
 pub mod dsn;
 pub mod held;
+pub mod imap;
 pub mod quota;
 
 /// A language that texts exist in.

@@ -54,6 +54,17 @@ impl Role {
         })
     }
 
+    /// The role that mail programs mean by a folder of this name (the whole name, at the top),
+    /// in English and in Chinese, simplified and traditional.
+    #[must_use]
+    pub fn of_name(name: &str) -> Option<Self> {
+        let name = name.to_lowercase();
+        let found = NAMES
+            .iter()
+            .find(|(_, names)| names.contains(&name.as_str()));
+        found.map(|(role, _)| *role)
+    }
+
     /// The role's name in JMAP (RFC 8621 §2).
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -78,5 +89,104 @@ impl Role {
             .iter()
             .find(|row| row.1 == code)
             .map(|row| Some(row.0))
+    }
+}
+
+/// What mail programs call their folders, in small letters.
+const NAMES: [(Role, &[&str]); 5] = [
+    (
+        Role::Archive,
+        &["archive", "archives", "归档", "存档", "封存", "歸檔"],
+    ),
+    (
+        Role::Drafts,
+        &[
+            "draft",
+            "drafts",
+            "草稿",
+            "草稿箱",
+            "草稿夹",
+            "草稿匣",
+            "草稿夾",
+        ],
+    ),
+    (
+        Role::Junk,
+        &[
+            "junk",
+            "junk e-mail",
+            "junk email",
+            "junk mail",
+            "spam",
+            "bulk mail",
+            "垃圾邮件",
+            "垃圾箱",
+            "垃圾郵件",
+            "垃圾信件",
+        ],
+    ),
+    (
+        Role::Sent,
+        &[
+            "sent",
+            "sent items",
+            "sent mail",
+            "sent messages",
+            "sent-mail",
+            "已发送",
+            "已发送邮件",
+            "已发邮件",
+            "发件箱",
+            "寄件備份",
+            "寄件夾",
+            "已傳送郵件",
+            "已寄出",
+        ],
+    ),
+    (
+        Role::Trash,
+        &[
+            "trash",
+            "deleted",
+            "deleted items",
+            "deleted messages",
+            "bin",
+            "已删除",
+            "已删除邮件",
+            "废件箱",
+            "回收站",
+            "已刪除",
+            "刪除的郵件",
+            "垃圾桶",
+        ],
+    ),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folders_of_mail_programs_have_their_use() {
+        for (name, role) in [
+            ("Sent Items", Some(Role::Sent)),
+            ("已发送", Some(Role::Sent)),
+            ("草稿箱", Some(Role::Drafts)),
+            ("垃圾邮件", Some(Role::Junk)),
+            ("Deleted Messages", Some(Role::Trash)),
+            ("已删除", Some(Role::Trash)),
+            ("Archives", Some(Role::Archive)),
+            ("Work", None),
+            ("Work/Sent", None),
+        ] {
+            assert_eq!(Role::of_name(name), role, "{name}");
+        }
+        let all = NAMES.iter().flat_map(|(_, names)| names.iter());
+        let mut once = std::collections::BTreeSet::new();
+        assert!(
+            all.clone().all(|name| once.insert(name)),
+            "a name has one meaning"
+        );
+        assert!(all.clone().all(|name| name.to_lowercase() == **name));
     }
 }

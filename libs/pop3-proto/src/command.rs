@@ -13,6 +13,10 @@ pub(crate) enum Command<'a> {
     Apop(&'a [u8]),
     Stls,
     Capa,
+    /// RFC 6856 §2.
+    Utf8,
+    /// RFC 6856 §3: none asks for the list.
+    Lang(Option<&'a str>),
     Stat,
     List(Option<u64>),
     Uidl(Option<u64>),
@@ -51,6 +55,8 @@ pub(crate) fn parse(line: &[u8]) -> Result<Command<'_>, Fault> {
             .map(Command::Apop),
         b"STLS" => nothing(rest, Command::Stls),
         b"CAPA" => nothing(rest, Command::Capa),
+        b"UTF8" => nothing(rest, Command::Utf8),
+        b"LANG" => lang(rest).map(Command::Lang),
         b"STAT" => nothing(rest, Command::Stat),
         b"RSET" => nothing(rest, Command::Rset),
         b"NOOP" => nothing(rest, Command::Noop),
@@ -127,6 +133,12 @@ fn optional(rest: &[u8]) -> Option<Option<u64>> {
     one(rest).map(Some)
 }
 
+fn lang(rest: &[u8]) -> Option<Option<&str>> {
+    let tag = text(rest)?;
+    let one = !tag.contains(' ');
+    one.then_some(Some(tag).filter(|tag| !tag.is_empty()))
+}
+
 fn one(rest: &[u8]) -> Option<u64> {
     number(text(rest)?)
 }
@@ -161,6 +173,9 @@ mod tests {
             parse(b"UIDL 99999999999999999999999"),
             Ok(Command::Uidl(Some(u64::MAX)))
         );
+        assert_eq!(parse(b"utf8"), Ok(Command::Utf8));
+        assert_eq!(parse(b"LANG"), Ok(Command::Lang(None)));
+        assert_eq!(parse(b"LANG en"), Ok(Command::Lang(Some("en"))));
         assert_eq!(parse(b"AUTH"), Ok(Command::Auth(None)));
         assert_eq!(
             parse(b"AUTH PLAIN ="),
@@ -179,6 +194,8 @@ mod tests {
             b"TOP 1 -2",
             b"DELE 1x",
             b"STAT 1",
+            b"UTF8 1",
+            b"LANG en de",
             b"USER",
             b"USER ",
             b"PASS",

@@ -302,6 +302,7 @@ impl Session {
         match command::parse(line) {
             Ok(Command::Quit) => self.quit(),
             Ok(Command::Capa) => self.capabilities(),
+            Ok(Command::Lang(language)) => self.language(language),
             Ok(command) if self.maildrop.is_some() => self.in_transaction(&command),
             Ok(command) => self.in_authorization(command),
             Err(fault) => {
@@ -321,6 +322,8 @@ impl Session {
     fn in_authorization(&mut self, command: Command<'_>) -> Option<Event> {
         match command {
             Command::Stls => self.start_tls(),
+            // RFC 6856 §2: messages are sent unchanged, asked or not.
+            Command::Utf8 => self.refuse("+OK names and headers may be UTF-8"),
             Command::User(_) | Command::Pass(_) | Command::Apop(_) | Command::Auth(Some(_))
                 if !self.may_log_in() =>
             {
@@ -511,7 +514,15 @@ impl Session {
     /// RFC 2449 §5 and §6.
     fn capabilities(&mut self) -> Option<Event> {
         self.say("+OK");
-        for capability in ["TOP", "UIDL", "RESP-CODES", "AUTH-RESP-CODE", "PIPELINING"] {
+        for capability in [
+            "TOP",
+            "UIDL",
+            "RESP-CODES",
+            "AUTH-RESP-CODE",
+            "PIPELINING",
+            "UTF8 USER",
+            "LANG",
+        ] {
             self.say(capability);
         }
         if self.may_log_in() {
@@ -527,6 +538,30 @@ impl Session {
         self.say("EXPIRE NEVER");
         self.say("IMPLEMENTATION Posthouse");
         self.say(".");
+        None
+    }
+
+    /// RFC 6856 §3. Texts are in English.
+    fn language(&mut self, language: Option<&str>) -> Option<Event> {
+        let is = |tag: &str| language.is_some_and(|wanted| wanted.eq_ignore_ascii_case(tag));
+        match language {
+            None => {
+                self.say("+OK");
+                self.say("i-default English");
+                self.say("en English");
+                self.say(".");
+            }
+            // §3.2: what the server prefers is what it speaks.
+            Some("*") => self.say("+OK i-default"),
+            _ if is("i-default") => self.say("+OK i-default"),
+            _ if is("en")
+                || language
+                    .is_some_and(|wanted| wanted.to_ascii_lowercase().starts_with("en-")) =>
+            {
+                self.say("+OK en");
+            }
+            Some(_) => self.say("-ERR that language is not spoken here"),
+        }
         None
     }
 

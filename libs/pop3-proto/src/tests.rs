@@ -189,7 +189,7 @@ fn capabilities_are_those_of_the_state() {
     );
     assert!(before.ends_with(".\r\n") && before.contains("\r\nSTLS\r\n"));
     assert!(
-        !before.contains("USER") && !before.contains("SASL"),
+        !before.contains("\r\nUSER") && !before.contains("SASL"),
         "{before}"
     );
     assert_eq!(shell.ask("STLS"), "+OK begin TLS\r\n");
@@ -500,4 +500,22 @@ fn scram_ends_with_an_empty_line() {
             .said
             .ends_with("-ERR unknown authentication mechanism\r\n")
     );
+}
+
+#[test]
+fn rfc_6856_utf8_and_languages() {
+    let mut shell = Shell::new(config());
+    assert_eq!(shell.ask("UTF8"), "+OK names and headers may be UTF-8\r\n");
+    assert_eq!(
+        shell.ask("LANG"),
+        "+OK\r\ni-default English\r\nen English\r\n.\r\n"
+    );
+    assert_eq!(shell.ask("LANG EN"), "+OK en\r\n");
+    assert_eq!(shell.ask("LANG en-GB"), "+OK en\r\n");
+    assert_eq!(shell.ask("LANG *"), "+OK i-default\r\n");
+    assert!(shell.ask("LANG uga").starts_with("-ERR "));
+    // §2: not in the transaction state.
+    let mut shell = Shell::logged_in();
+    assert!(shell.ask("UTF8").starts_with("-ERR "));
+    assert_eq!(shell.ask("LANG i-default"), "+OK i-default\r\n");
 }

@@ -16,6 +16,7 @@ pub(crate) async fn run(
     special_use: &[SpecialUse],
 ) -> Executed {
     let mut role = None;
+    let is_own = matches!(session.whose(name).await, Ok(Whose::Own(..)));
     match special_use {
         [] => {}
         [one] => {
@@ -39,6 +40,15 @@ pub(crate) async fn run(
         Err(reply) => return Ok(reply),
     };
     let before = account.view();
+    let owner = Some(account.id()).filter(|_| !is_own);
+    // A folder that a mail program makes for its sent mail is for sent mail, unless another is.
+    role = role.or_else(|| {
+        if !is_own {
+            return None;
+        }
+        let meant = Role::of_name(name.as_str())?;
+        before.role(meant).is_none().then_some(meant)
+    });
     let id = match account.create_mailbox(&name, role).await {
         Ok(id) => id,
         Err(error) => return Ok(store_failed(&error)),
@@ -61,7 +71,7 @@ pub(crate) async fn run(
         }
     }
     // RFC 8474 §4.1
-    Ok(Reply::ok("created").with_code(Code::MailboxId(object_id::of_mailbox(id))))
+    Ok(Reply::ok("created").with_code(Code::MailboxId(object_id::of_mailbox(id, owner))))
 }
 
 /// Where a mailbox may be made, by the owner's name for it, and what it inherits.

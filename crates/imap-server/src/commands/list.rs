@@ -83,7 +83,7 @@ pub(crate) async fn list(session: &mut Session, command: &ListCommand) -> Execut
             let append_limit = session.config.append_bytes_max;
             let unseen = status::unseen(place, items).await.unwrap_or_default();
             let named = (name.as_str(), form);
-            let mailbox = (&*place.mailbox, unseen);
+            let mailbox = (&*place.mailbox, unseen, place.owner());
             status::write(&mut session.out, mailbox, named, items, append_limit);
         }
         if let (Some(place), true) = (&place, with_rights) {

@@ -2,6 +2,7 @@
 //! is shared and what is private differ by their names only.
 
 use crate::access::no_right;
+use crate::commands::filters;
 use crate::limits::OUTPUT_BYTES;
 use crate::reply::{Executed, Reply, store_failed};
 use crate::session::Session;
@@ -106,6 +107,15 @@ pub(crate) async fn set(
     if mailbox.is_none() && values.iter().any(|(name, _)| name.starts_with("/shared")) {
         let text = "what is shared of the server is not yours to set";
         return Ok(Reply::no(Code::NO_PERM, text));
+    }
+    // RFC 5466 §3.1: what is stored as a search is one.
+    let broken = |value: &Option<Vec<u8>>, name: &str| {
+        value
+            .as_ref()
+            .is_some_and(|value| filters::is_broken(name, value))
+    };
+    if mailbox.is_none() && values.iter().any(|(name, value)| broken(value, name)) {
+        return Ok(Reply::no(Code::CANNOT, "that is no search"));
     }
     let changes: Vec<(String, Option<Bytes>)> = values
         .into_iter()

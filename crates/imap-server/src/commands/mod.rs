@@ -4,6 +4,7 @@
 mod acl;
 pub(crate) mod append;
 mod close;
+mod comparator;
 mod compress;
 mod copy;
 mod create;
@@ -11,7 +12,9 @@ mod delete;
 mod enable;
 mod expunge;
 pub(crate) mod fetch;
+mod filters;
 mod idle;
+mod language;
 mod list;
 mod login;
 mod metadata;
@@ -29,6 +32,7 @@ pub(crate) mod status;
 mod store;
 mod subscribe;
 mod thread;
+mod uid_batches;
 mod url;
 
 use crate::capability::capabilities;
@@ -53,6 +57,10 @@ pub(crate) async fn execute(session: &mut Session, tag: &Tag, command: Command) 
         session.bye(&text).await?;
     }
     let may_tell = may_tell(&command);
+    let mut command = command;
+    if let Some(refusal) = filters::resolve(session, &mut command).await {
+        return Ok(refusal);
+    }
     let mut reply = dispatch(session, tag, command).await?;
     reply.sync = reply.sync.min(may_tell);
     Ok(reply)
@@ -121,6 +129,9 @@ async fn dispatch(session: &mut Session, tag: &Tag, command: Command) -> Execute
         Command::SetMetadata { mailbox, values } => {
             metadata::set(session, mailbox.as_ref(), values).await
         }
+        Command::UidBatches { size, range } => Ok(uid_batches::run(session, tag, size, range)),
+        Command::Language(ranges) => Ok(language::run(session, &ranges)),
+        Command::Comparator(orders) => Ok(comparator::run(session, &orders)),
         Command::Notify(set) => notify::run(session, set).await,
         Command::CancelUpdate(tags) => Ok(context::cancel(session, &tags)),
         Command::SetAcl {
@@ -159,6 +170,7 @@ async fn dispatch(session: &mut Session, tag: &Tag, command: Command) -> Execute
         Command::List(list) => list::list(session, &list).await,
         Command::Lsub(pattern) => list::lsub(session, &pattern).await,
         Command::Namespace => Ok(namespace::run(session)),
+        Command::SetQuota(_) => Ok(quota::set()),
         Command::GetQuota(root) => Ok(quota::of_root(session, &root)),
         Command::GetQuotaRoot(mailbox) => quota::of_mailbox(session, &mailbox).await,
         Command::Status { mailbox, items } => status::run(session, &mailbox, &items).await,
@@ -182,7 +194,11 @@ async fn dispatch(session: &mut Session, tag: &Tag, command: Command) -> Execute
 /// The states of RFC 9051 §3, told by what is there.
 fn check_state(session: &Session, command: &Command) -> Option<Reply> {
     match command {
-        Command::Capability | Command::Noop | Command::Logout | Command::Id(_) => None,
+        Command::Capability
+        | Command::Noop
+        | Command::Logout
+        | Command::Id(_)
+        | Command::Language(_) => None,
         Command::StartTls | Command::Login { .. } | Command::Authenticate { .. } => session
             .login
             .is_some()
@@ -198,6 +214,7 @@ fn check_state(session: &Session, command: &Command) -> Option<Reply> {
         | Command::Fetch(_)
         | Command::Store(_)
         | Command::CancelUpdate(_)
+        | Command::UidBatches { .. }
         | Command::Copy { .. }
         | Command::Move { .. } => session
             .selected
@@ -209,8 +226,10 @@ fn check_state(session: &Session, command: &Command) -> Option<Reply> {
 
 /// RFC 9051 §6.1.3: BYE before the tagged response.
 async fn logout(session: &mut Session, tag: &Tag) -> Executed {
-    response::untagged_status(&mut session.out, Status::Bye, None, "goodbye");
-    response::tagged(&mut session.out, Some(tag), Status::Ok, None, "logged out");
+    let text = |text| lang::imap::reply(text, session.language);
+    let (bye, done) = (text("goodbye"), text("logged out"));
+    response::untagged_status(&mut session.out, Status::Bye, None, bye);
+    response::tagged(&mut session.out, Some(tag), Status::Ok, None, done);
     session.flush().await?;
     Err(Ended)
 }

@@ -22,6 +22,11 @@ pub(crate) fn of_root(session: &mut Session, root: &[u8]) -> Reply {
     Reply::ok("that is the quota")
 }
 
+/// RFC 9208 §4.1.1: for who may. Here that is who runs the system, and by other means.
+pub(crate) fn set() -> Reply {
+    Reply::no(Code::NO_PERM, "the operator says what accounts may hold")
+}
+
 /// The mailbox may be one that is not there yet (RFC 9208 §4.1.3).
 pub(crate) async fn of_mailbox(session: &mut Session, mailbox: &MailboxName) -> Executed {
     let own = match session.whose(mailbox).await {

@@ -6,7 +6,7 @@ use crate::commands::fetch::{Unreadable, readable};
 use crate::context::{self, Results};
 use crate::limits::RECORDS_PER_READ;
 use crate::reply::{Ended, Executed, Reply, SyncMode};
-use crate::search::{Content, Facts, Test, compile};
+use crate::search::{Comparator, Content, Facts, Test, compile};
 use crate::selected::Selected;
 use crate::session::Session;
 use imap_proto::mailbox_name::write_name;
@@ -121,6 +121,7 @@ pub(crate) async fn find_among(
         selected,
         &account.view(),
         session.ports.runtime.now(),
+        session.enabled.comparator,
     ));
     let entries = selected.entries().clone();
     let (mut found, undecided) = match among {
@@ -129,7 +130,7 @@ pub(crate) async fn find_among(
             let some = ranks
                 .iter()
                 .filter_map(|&rank| Some((rank, entries.get(rank)?)));
-            decide(some, &test)
+            decide(some, &test, session.enabled.comparator)
         }
     };
     let mut broken = false;
@@ -252,7 +253,8 @@ async fn scan(
     /// More than this is not done on an async worker.
     const INLINE: usize = 10_000;
     let large = entries.len() > INLINE;
-    let work = move || decide(entries.iter().enumerate(), &test);
+    let comparator = session.enabled.comparator;
+    let work = move || decide(entries.iter().enumerate(), &test, comparator);
     if large {
         session.ports.runtime.blocking(work).await
     } else {
@@ -263,6 +265,7 @@ async fn scan(
 fn decide<'a>(
     entries: impl Iterator<Item = (usize, &'a Entry)>,
     test: &Test,
+    comparator: Comparator,
 ) -> (Vec<Candidate>, Vec<Candidate>) {
     let (mut found, mut undecided) = (Vec::new(), Vec::new());
     for (rank, entry) in entries {
@@ -272,6 +275,7 @@ fn decide<'a>(
             entry,
             record: None,
             content: None,
+            comparator,
         };
         match test.eval(facts) {
             Some(true) => found.push((number, entry.clone())),
@@ -293,6 +297,7 @@ async fn look_inside(
     with_body: bool,
 ) -> Option<bool> {
     let (number, entry) = candidate;
+    let comparator = session.enabled.comparator;
     let left_out = |error: &dyn Error| {
         tracing::error!(session = session.id, email = %entry.email, %error, "imap: SEARCH leaves a message out");
     };
@@ -303,6 +308,7 @@ async fn look_inside(
             entry,
             record: Some((&record, digest)),
             content: None,
+            comparator,
         };
         if let Some(decided) = test.eval(facts) {
             return Ok(Look::Decided(decided));
@@ -318,13 +324,14 @@ async fn look_inside(
             return None;
         }
     };
-    let content = match Content::read(account, &record, header_len, parts.as_ref()).await {
-        Ok(content) => content,
-        Err(error) => {
-            left_out(&error);
-            return None;
-        }
-    };
+    let content =
+        match Content::read(account, &record, header_len, parts.as_ref(), comparator).await {
+            Ok(content) => content,
+            Err(error) => {
+                left_out(&error);
+                return None;
+            }
+        };
     // Looking through megabytes of text is not done on an async worker.
     let (test, number, entry) = (Arc::clone(test), *number, entry.clone());
     let work = move || {
@@ -334,6 +341,7 @@ async fn look_inside(
             entry: &entry,
             record: Some((&record, digest)),
             content: Some(&content),
+            comparator,
         };
         Some(test.eval(facts).unwrap_or(false))
     };

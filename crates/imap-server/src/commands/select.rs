@@ -121,7 +121,7 @@ fn describe(session: &mut Session, place: &Place, selected: &Selected, access: A
     let modseq = Code::HighestModSeq(mailbox.highest_modseq().0.max(1));
     response::untagged_status(out, Status::Ok, Some(&modseq), "the newest change");
     // RFC 8474 §4.2
-    let id = Code::MailboxId(object_id::of_mailbox(mailbox.id()));
+    let id = Code::MailboxId(object_id::of_mailbox(mailbox.id(), place.owner()));
     response::untagged_status(out, Status::Ok, Some(&id), "the mailbox's id");
     if rev2 {
         // RFC 9051 §6.3.2: LIST is a required response, and its attributes are accurate.

@@ -8,10 +8,11 @@ use crate::commands::search::{Candidate, Found, Telling, find, keeps, tell};
 use crate::context::{self, Results, SortedResults};
 use crate::limits::RECORDS_PER_READ;
 use crate::reply::Executed;
+use crate::search::Comparator;
 use crate::session::Session;
 use imap_proto::{SortCommand, SortCriterion, SortKey, Tag};
 use mailstore::{Account, Listing};
-use mime::{AddressField, EnvelopeReader, casemap};
+use mime::{AddressField, EnvelopeReader};
 use std::cmp::Ordering;
 use std::sync::Arc;
 
@@ -87,6 +88,7 @@ pub(crate) async fn with_values(
     criteria: &[SortCriterion],
 ) -> (Vec<Sorted>, bool) {
     let mut broken = false;
+    let comparator = session.enabled.comparator;
     let mut sorted: Vec<Sorted> = Vec::with_capacity(messages.len());
     let in_entry = |criterion: &SortCriterion| criterion.key == SortKey::Size;
     if criteria.iter().all(in_entry) {
@@ -102,7 +104,7 @@ pub(crate) async fn with_values(
             for (message, listing) in batch.iter().zip(account.listings(&ids).await) {
                 match readable(listing) {
                     Ok(listing) => {
-                        let values = values(criteria, message.1.size, &listing);
+                        let values = values(criteria, message.1.size, &listing, comparator);
                         sorted.push((values, message.clone()));
                     }
                     Err(Unreadable::Gone) => {}
@@ -133,10 +135,15 @@ fn number(number: u64) -> Value {
     Value::Number(i64::try_from(number).unwrap_or(i64::MAX))
 }
 
-fn values(criteria: &[SortCriterion], size: u64, listing: &Listing) -> Vec<Value> {
+fn values(
+    criteria: &[SortCriterion],
+    size: u64,
+    listing: &Listing,
+    comparator: Comparator,
+) -> Vec<Value> {
     let envelope = EnvelopeReader::read(&listing.envelope);
     let text = |text: Option<String>| {
-        let text = casemap(&text.unwrap_or_default());
+        let text = comparator.fold(&text.unwrap_or_default());
         Value::Text(text.into_boxed_str())
     };
     let mailbox = |field| text(envelope.map(|envelope| envelope.first_mailbox(field)));

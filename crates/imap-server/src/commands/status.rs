@@ -5,6 +5,7 @@ use crate::commands::enable;
 use crate::object_id;
 use crate::reply::{Executed, Reply};
 use crate::session::Session;
+use envelope::AccountId;
 use imap_proto::mailbox_name::write_name;
 use imap_proto::response;
 use imap_proto::{MailboxName, NameForm, StatusItem};
@@ -34,7 +35,7 @@ pub(crate) async fn run(
     let named = (shown.as_str(), form);
     write(
         &mut session.out,
-        (&place.mailbox, unseen),
+        (&place.mailbox, unseen, place.owner()),
         named,
         items,
         append_limit,
@@ -61,7 +62,7 @@ pub(crate) async fn unseen(place: &Place, items: &[StatusItem]) -> Result<u64, R
 /// One untagged STATUS response.
 pub(crate) fn write(
     out: &mut Vec<u8>,
-    (mailbox, unseen): (&Mailbox, u64),
+    (mailbox, unseen, owner): (&Mailbox, u64, Option<AccountId>),
     (name, form): (&str, NameForm),
     items: &[StatusItem],
     append_limit: u64,
@@ -78,7 +79,7 @@ pub(crate) fn write(
         out.push(b' ');
         let number = match item {
             StatusItem::MailboxId => {
-                let id = object_id::of_mailbox(mailbox.id());
+                let id = object_id::of_mailbox(mailbox.id(), owner);
                 out.extend_from_slice(format!("({id})").as_bytes());
                 continue;
             }

@@ -8,11 +8,12 @@ use crate::commands::search::{Candidate, Found, end, find};
 use crate::commands::sort::sent;
 use crate::limits::{HEADER_BYTES_MAX, RECORDS_PER_READ};
 use crate::reply::Executed;
+use crate::search::Comparator;
 use crate::session::Session;
 use imap_proto::thread::{Threaded, by_references, by_subject};
 use imap_proto::{Tag, ThreadAlgorithm, ThreadCommand};
 use mailstore::{Account, EmailRecord, Listing};
-use mime::{EnvelopeReader, HeaderReader, StoredDigest, casemap, message_ids};
+use mime::{EnvelopeReader, HeaderReader, StoredDigest, message_ids};
 use std::sync::Arc;
 
 pub(crate) async fn run(session: &mut Session, tag: &Tag, command: ThreadCommand) -> Executed {
@@ -64,7 +65,10 @@ async fn subjects(
         let ids: Vec<_> = batch.iter().map(|(_, entry)| entry.email).collect();
         for (message, listing) in batch.iter().zip(account.listings(&ids).await) {
             match readable(listing) {
-                Ok(listing) => threaded.push((message.clone(), of_listing(&listing))),
+                Ok(listing) => {
+                    let one = of_listing(&listing, session.enabled.comparator);
+                    threaded.push((message.clone(), one));
+                }
                 Err(Unreadable::Gone) => {}
                 Err(Unreadable::Damaged(why)) => left_out(session, found, message, &why),
             }
@@ -79,14 +83,14 @@ fn left_out(session: &Session, found: &mut Found, (_, entry): &Candidate, why: &
 }
 
 /// All but the references.
-fn of_listing(listing: &Listing) -> Threaded {
+fn of_listing(listing: &Listing, comparator: Comparator) -> Threaded {
     let envelope = EnvelopeReader::read(&listing.envelope);
     let subject = envelope.map(|envelope| envelope.subject());
     let (base, is_reply) = mime::subject::base_subject(&subject.unwrap_or_default());
     Threaded {
         number: 0,
         date: sent(envelope, listing),
-        subject: casemap(&base),
+        subject: comparator.fold(&base),
         is_reply,
         id: String::new(),
         references: Vec::new(),
@@ -110,7 +114,7 @@ async fn references(
                     continue;
                 }
             };
-            match of_record(account, &record).await {
+            match of_record(account, &record, session.enabled.comparator).await {
                 Ok(one) => threaded.push((message.clone(), one)),
                 Err(why) => left_out(session, found, message, &why),
             }
@@ -119,13 +123,17 @@ async fn references(
     threaded
 }
 
-async fn of_record(account: &Account, record: &EmailRecord) -> Result<Threaded, String> {
+async fn of_record(
+    account: &Account,
+    record: &EmailRecord,
+    comparator: Comparator,
+) -> Result<Threaded, String> {
     let digest = StoredDigest::read(&record.digest).map_err(|error| error.to_string())?;
     let listing = Listing {
         received_at: record.received_at,
         envelope: record.digest.slice_ref(digest.envelope),
     };
-    let mut threaded = of_listing(&listing);
+    let mut threaded = of_listing(&listing, comparator);
     let Some(envelope) = EnvelopeReader::read(&listing.envelope) else {
         return Ok(threaded);
     };

@@ -131,6 +131,7 @@ pub(crate) async fn write_item(
     message: &Message<'_>,
     item: &FetchItem,
 ) -> Result<Rendered, Ended> {
+    let login = session.login.as_ref().map(|login| login.account.id());
     let out = &mut session.out;
     let entry = message.entry;
     match item {
@@ -139,7 +140,8 @@ pub(crate) async fn write_item(
         FetchItem::ModSeq => write_modseq(out, entry),
         FetchItem::Rfc822Size => response::write_number(out, entry.size),
         FetchItem::EmailId => {
-            let id = object_id::of_email(entry.email);
+            let owner = Some(message.account.id()).filter(|_| login != Some(message.account.id()));
+            let id = object_id::of_email(entry.email, owner);
             out.extend_from_slice(format!("({id})").as_bytes());
         }
         FetchItem::ThreadId => out.extend_from_slice(b"NIL"),

@@ -1,8 +1,8 @@
 //! A message's own words: its header and its text parts, decoded.
 
+use super::Comparator;
 use crate::limits::{HEADER_BYTES_MAX, SEARCHED_BYTES_MAX};
 use mailstore::{Account, EmailRecord, StoreError};
-use mime::casemap;
 use mime::text::{header_for_search, text_for_search};
 use mime::{PartIndex, PartKind};
 
@@ -21,7 +21,7 @@ pub(crate) struct Content {
 
 impl Content {
     /// Reads what a search needs: the header, and the body if its parts are
-    /// named. Parts that are no text are not read.
+    /// named, folded by the comparator. Parts that are no text are not read.
     ///
     /// # Errors
     /// The body cannot be read.
@@ -30,6 +30,7 @@ impl Content {
         record: &EmailRecord,
         header_len: u64,
         parts: Option<&PartIndex>,
+        comparator: Comparator,
     ) -> Result<Self, StoreError> {
         let prefix = record.prefix.len() as u64;
         let header_end = (header_len + prefix).min(HEADER_BYTES_MAX);
@@ -39,7 +40,7 @@ impl Content {
         };
         content
             .headers
-            .push(casemap(&header_for_search(&content.header)));
+            .push(comparator.fold(&header_for_search(&content.header)));
         let Some(parts) = parts else {
             return Ok(content);
         };
@@ -49,7 +50,7 @@ impl Content {
                 let end = part.header.end.min(part.header.start + HEADER_BYTES_MAX);
                 let range = part.header.start + prefix..end + prefix;
                 let header = account.read_message(record, range).await?;
-                let header = casemap(&header_for_search(&header));
+                let header = comparator.fold(&header_for_search(&header));
                 if is_message(parts, part.parent) {
                     content.inner.push(header);
                 } else {
@@ -65,7 +66,7 @@ impl Content {
             let range = part.body.start + prefix..end + prefix;
             let body = account.read_message(record, range).await?;
             if let Some(text) = text_for_search(part, &body) {
-                content.texts.push(casemap(&text));
+                content.texts.push(comparator.fold(&text));
             }
         }
         Ok(content)

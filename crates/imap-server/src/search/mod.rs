@@ -5,8 +5,10 @@
 //! undecided cost the next step. Substrings are compared by `i;unicode-casemap`
 //! (RFC 5255), on decoded header fields and decoded text parts.
 
+mod comparator;
 mod content;
 
+pub(crate) use comparator::Comparator;
 pub(crate) use content::Content;
 
 use crate::fetch::internal_date;
@@ -16,7 +18,7 @@ use imap_proto::sequence::contains;
 use imap_proto::{Date, SearchKey, SequenceSet};
 use mailbox_model::{EmailId, Entry, Flag, FlagId, Uid, UidSet, View};
 use mailstore::EmailRecord;
-use mime::{CACHED_FIELDS, Field, HeaderReader, StoredDigest, casemap};
+use mime::{CACHED_FIELDS, Field, HeaderReader, StoredDigest};
 use runtime::Timestamp;
 
 /// A search key with its sets, flags and texts made ready.
@@ -66,18 +68,33 @@ pub(crate) struct Facts<'a> {
     pub(crate) entry: &'a Entry,
     pub(crate) record: Option<(&'a EmailRecord, StoredDigest<'a>)>,
     pub(crate) content: Option<&'a Content>,
+    /// The one that the test was made ready for.
+    pub(crate) comparator: Comparator,
 }
 
 /// Makes a key ready for this mailbox.
-pub(crate) fn compile(key: SearchKey, selected: &Selected, view: &View, now: Timestamp) -> Test {
-    let sub = |key| compile(key, selected, view, now);
+pub(crate) fn compile(
+    key: SearchKey,
+    selected: &Selected,
+    view: &View,
+    now: Timestamp,
+    comparator: Comparator,
+) -> Test {
+    let sub = |key| compile(key, selected, view, now, comparator);
+    let casemap = |text: &str| comparator.fold(text);
+    let needle = |text: &str, test: fn(String) -> Test| match text {
+        // The empty string is in every message.
+        "" => Test::Known(true),
+        text => test(comparator.fold(text)),
+    };
     let ago = |seconds: u32| {
         let now = i64::try_from(now.unix_seconds()).unwrap_or(i64::MAX);
         now.saturating_sub(i64::from(seconds))
     };
     match key {
         SearchKey::All => Test::Known(true),
-        SearchKey::Nothing => Test::Known(false),
+        // Stored searches are in the place of their names by now.
+        SearchKey::Nothing | SearchKey::Filter(_) => Test::Known(false),
         SearchKey::And(keys) => Test::And(keys.into_iter().map(sub).collect()),
         SearchKey::Or(a, b) => Test::Or(Box::new(sub(*a)), Box::new(sub(*b))),
         SearchKey::Not(key) => Test::Not(Box::new(sub(*key))),
@@ -116,7 +133,7 @@ pub(crate) fn compile(key: SearchKey, selected: &Selected, view: &View, now: Tim
         SearchKey::Smaller(size) => Test::Smaller(size),
         SearchKey::Older(seconds) => Test::Older(ago(seconds)),
         SearchKey::Younger(seconds) => Test::Younger(ago(seconds)),
-        SearchKey::EmailId(id) => match object_id::email_of(&id) {
+        SearchKey::EmailId(id) => match object_id::email_of(&id, selected.owner()) {
             Some(email) => Test::Email(email),
             None => Test::Known(false),
         },
@@ -124,14 +141,6 @@ pub(crate) fn compile(key: SearchKey, selected: &Selected, view: &View, now: Tim
         SearchKey::ThreadId(_) => Test::Known(false),
         SearchKey::ModSeq(modseq) => Test::ModSeq(modseq),
     }
-}
-
-/// The empty string is in every message.
-fn needle(text: &str, test: fn(String) -> Test) -> Test {
-    if text.is_empty() {
-        return Test::Known(true);
-    }
-    test(casemap(text))
 }
 
 impl Test {
@@ -187,9 +196,12 @@ impl Test {
                 }))
             }
             Self::Address { name, needle } => header(facts, name, |field| {
-                has_text(field, needle) || has_address(field, needle)
+                has_text(field, needle, facts.comparator)
+                    || has_address(field, needle, facts.comparator)
             }),
-            Self::Header { name, needle } => header(facts, name, |field| has_text(field, needle)),
+            Self::Header { name, needle } => header(facts, name, |field| {
+                has_text(field, needle, facts.comparator)
+            }),
             Self::Body(needle) => facts.content.map(|content| content.body_has(needle)),
             Self::Text(needle) => facts.content.map(|content| content.text_has(needle)),
         }
@@ -237,16 +249,19 @@ fn in_cache(digest: &StoredDigest<'_>, name: &str, any: impl Fn(&[u8]) -> bool) 
 }
 
 /// Is the text in the field? An empty text asks for the field alone.
-fn has_text(field: &Field<'_>, needle: &str) -> bool {
-    needle.is_empty() || casemap(&mime::encoded_word::decode(&field.unfolded())).contains(needle)
+fn has_text(field: &Field<'_>, needle: &str, comparator: Comparator) -> bool {
+    let text = || mime::encoded_word::decode(&field.unfolded());
+    needle.is_empty() || comparator.fold(&text()).contains(needle)
 }
 
 /// Is the text in an address as the ENVELOPE has it, without comments and blanks?
 /// RFC 9051 §6.4.4: FROM and its like look at "the envelope structure's field".
-fn has_address(field: &Field<'_>, needle: &str) -> bool {
+fn has_address(field: &Field<'_>, needle: &str, comparator: Comparator) -> bool {
     mime::mailboxes(&mime::parse_addresses(field.value)).any(|mailbox| {
         let (name, address) = (mailbox.name_text(), mailbox.address_text());
-        casemap(&format!("{name} <{address}>")).contains(needle)
+        comparator
+            .fold(&format!("{name} <{address}>"))
+            .contains(needle)
     })
 }
 
@@ -270,6 +285,7 @@ mod tests {
             entry: &entry,
             record: None,
             content: None,
+            comparator: Comparator::default(),
         };
         let body = || Test::Body("x".into());
         assert_eq!(body().eval(facts), None);

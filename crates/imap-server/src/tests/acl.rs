@@ -495,4 +495,20 @@ async fn anothers_mailbox_of_the_same_number_is_another() {
     carol
         .check("FETCH 1 (UID)", &["* 1 FETCH (UID 1)", "OK …"])
         .await;
+    // Nor are its ids (RFC 8474 §3).
+    carol
+        .check("FETCH 1 EMAILID", &["* 1 FETCH (EMAILID (A1-E4))", "OK …"])
+        .await;
+    carol
+        .check("SEARCH EMAILID A1-E4", &["* SEARCH 1", "OK …"])
+        .await;
+    carol
+        .check("SEARCH EMAILID E4", &["* SEARCH", "OK …"])
+        .await;
+    carol
+        .check(
+            "STATUS \"Other Users/bob@demo.test/INBOX\" (MAILBOXID)",
+            &["* STATUS … (MAILBOXID (A1-M1))", "OK …"],
+        )
+        .await;
 }

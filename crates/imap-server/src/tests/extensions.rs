@@ -193,3 +193,102 @@ async fn after_unauthenticate_nobody_is_logged_in() {
         .check("SELECT INBOX (QRESYNC (1 1))", &["BAD …"])
         .await;
 }
+
+/// RFC 5466.
+#[tokio::test]
+async fn stored_searches_are_named_by_filter() {
+    let world = World::new().await;
+    world.fill(3).await;
+    let mut bob = world.bob_in_inbox().await;
+    let value = "OR SUBJECT \\\"message 2\\\" SUBJECT \\\"message 3\\\"";
+    bob.ok(&format!(
+        "SETMETADATA \"\" (/private/filters/values/late \"{value}\")"
+    ))
+    .await;
+    bob.check("SEARCH FILTER Late", &["* SEARCH 2 3", "OK …"])
+        .await;
+    bob.check(
+        "UID SORT (REVERSE SUBJECT) UTF-8 NOT (SUBJECT 3) FILTER late",
+        &["* SORT 2", "OK …"],
+    )
+    .await;
+    bob.check("SEARCH FILTER none", &["NO [UNDEFINED-FILTER none] …"])
+        .await;
+    bob.check("SEARCH FILTER a/b", &["BAD …"]).await;
+    bob.check(
+        "SETMETADATA \"\" (/private/filters/values/bad \"SUBJECT\")",
+        &["NO [CANNOT] …"],
+    )
+    .await;
+    // None names another, and so none itself.
+    bob.ok("SETMETADATA \"\" (/private/filters/values/loop \"FILTER loop\")")
+        .await;
+    bob.check("SEARCH FILTER loop", &["NO [UNDEFINED-FILTER loop] …"])
+        .await;
+}
+
+#[tokio::test]
+async fn batches_cut_a_mailbox_from_its_end() {
+    let world = World::new().await;
+    world.fill(3).await;
+    let mut bob = world.bob_in_inbox().await;
+    for _ in 0..9 {
+        bob.ok("COPY 1:* INBOX").await;
+    }
+    // 3 · 2⁹ messages; one is gone.
+    bob.ok("UID STORE 1500 +FLAGS.SILENT (\\Deleted)").await;
+    bob.ok("EXPUNGE").await;
+    bob.check(
+        "UIDBATCHES 500",
+        &[
+            "* UIDBATCHES (TAG \"…\") 1536:1036,1035:536,535:36,35:1",
+            "OK …",
+        ],
+    )
+    .await;
+    bob.check(
+        "UIDBATCHES 1000 2:5",
+        &["* UIDBATCHES (TAG \"…\") 535:1", "OK …"],
+    )
+    .await;
+    bob.check("UIDBATCHES 499", &["NO [TOOSMALL] …"]).await;
+    bob.check("UIDBATCHES 500 -1:-2", &["BAD …"]).await;
+    bob.ok("SELECT Archive").await;
+    bob.check("UIDBATCHES 500", &["* UIDBATCHES (TAG \"…\")", "OK …"])
+        .await;
+}
+
+/// RFC 5255 §3.
+#[tokio::test]
+async fn replies_are_in_the_language_asked_for() {
+    let world = World::new().await;
+    let mut bob = world.bob().await;
+    bob.check("LANGUAGE", &["* LANGUAGE (en zh-Hans i-default)", "OK …"])
+        .await;
+    bob.check(
+        "LANGUAGE de fr-CA",
+        &["NO [CANNOT] that language is not spoken here"],
+    )
+    .await;
+    bob.check(
+        "LANGUAGE de zh-CN en",
+        &[
+            "* LANGUAGE (zh-Hans)",
+            "* NAMESPACE ((\"\" \"/\")) ((\"Other Users/\" \"/\" \"TRANSLATION\" (\"&UXZO1nUoYjc-/\"))) NIL",
+            "OK 今后以这种语言回复",
+        ],
+    )
+    .await;
+    bob.check("CREATE new", &["OK [MAILBOXID (M7)] 已创建"])
+        .await;
+    bob.check("SELECT nowhere", &["NO [NONEXISTENT] 没有这个邮箱"])
+        .await;
+    // What is not translated stays as it is.
+    bob.check("FETCH", &["BAD …"]).await;
+    bob.check(
+        "LANGUAGE \"default\"",
+        &["* LANGUAGE (i-default)", "* NAMESPACE …", "OK …"],
+    )
+    .await;
+    bob.check("DELETE new", &["OK deleted"]).await;
+}

@@ -384,3 +384,34 @@ async fn status_of_every_item_also_of_the_selected_mailbox() {
     client.check("STATUS inbox ()", &["BAD …"]).await;
     client.check("STATUS inbox (FOO)", &["BAD …"]).await;
 }
+
+/// What mail programs call their folders says what they are for, once.
+#[tokio::test]
+async fn folders_of_mail_programs_get_their_use_where_nobody_has_it() {
+    let world = World::new().await;
+    let mut bob = world.bob().await;
+    bob.ok("CREATE \"Sent Items\"").await;
+    bob.check(
+        "LIST \"\" \"Sent Items\"",
+        &["* LIST (\\HasNoChildren) \"/\" \"Sent Items\"", "OK …"],
+    )
+    .await;
+    bob.ok("DELETE Sent").await;
+    bob.ok("ENABLE IMAP4rev2").await;
+    bob.send("c CREATE {9+}\r\n已发送\r\n").await;
+    assert!(bob.answer("c").await[0].starts_with("OK "));
+    bob.check(
+        "LIST \"\" % RETURN (SPECIAL-USE)",
+        &[
+            "* LIST (\\HasNoChildren \\Archive) \"/\" \"Archive\"",
+            "* LIST (\\HasNoChildren \\Drafts) \"/\" \"Drafts\"",
+            "* LIST (\\HasNoChildren) \"/\" \"INBOX\"",
+            "* LIST (\\HasNoChildren \\Junk) \"/\" \"Junk\"",
+            "* LIST (\\HasNoChildren) \"/\" \"Sent Items\"",
+            "* LIST (\\HasNoChildren \\Trash) \"/\" \"Trash\"",
+            "* LIST (\\HasNoChildren \\Sent) \"/\" \"已发送\"",
+            "OK …",
+        ],
+    )
+    .await;
+}

@@ -283,3 +283,44 @@ async fn sorting_reads_lists_and_threading_no_message() {
     let (emails, pages, bodies) = counting.take();
     assert_eq!((emails, pages, bodies), (300, 0, 0));
 }
+
+/// RFC 5255 §4.7.
+#[tokio::test]
+async fn what_texts_are_compared_by_can_be_chosen() {
+    let world = World::new().await;
+    let mut bob = world.bob_in_inbox().await;
+    for subject in ["b", "A", "\u{e9}", "\u{c9}a"] {
+        let message = format!("Subject: {subject}\r\n\r\nCaf\u{e9}\r\n");
+        bob.append("INBOX", "", &message).await;
+    }
+    bob.check("COMPARATOR", &["* COMPARATOR i;unicode-casemap", "OK …"])
+        .await;
+    bob.check("SEARCH SUBJECT B", &["* SEARCH 1", "OK …"]).await;
+    bob.check("SORT (SUBJECT) UTF-8 ALL", &["* SORT 2 1 3 4", "OK …"])
+        .await;
+    bob.check(
+        "COMPARATOR \"cz;*\" i;*casemap",
+        &[
+            "* COMPARATOR i;unicode-casemap (i;unicode-casemap i;ascii-casemap)",
+            "OK …",
+        ],
+    )
+    .await;
+    bob.check(
+        "COMPARATOR i;octet",
+        &["* COMPARATOR i;octet (i;octet)", "OK …"],
+    )
+    .await;
+    bob.check("COMPARATOR", &["* COMPARATOR i;octet", "OK …"])
+        .await;
+    bob.check("SEARCH SUBJECT B", &["* SEARCH", "OK …"]).await;
+    bob.check("SEARCH BODY CAF", &["* SEARCH", "OK …"]).await;
+    bob.check("SEARCH BODY Caf", &["* SEARCH 1 2 3 4", "OK …"])
+        .await;
+    bob.check("SORT (SUBJECT) UTF-8 ALL", &["* SORT 2 1 4 3", "OK …"])
+        .await;
+    bob.check("COMPARATOR cz;*", &["NO [BADCOMPARATOR] …"])
+        .await;
+    bob.check("COMPARATOR", &["* COMPARATOR i;octet", "OK …"])
+        .await;
+}

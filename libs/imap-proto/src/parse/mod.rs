@@ -20,10 +20,11 @@ mod url;
 pub use append::parse_append_head;
 pub(crate) use append::{Place, first_segment, segment as append_segment};
 pub(crate) use fetch::section;
+pub(crate) use search::stored_criteria;
 
 use crate::command::{Command, Qresync, SelectCommand, SpecialUse, StatusItem, Tag};
 use crate::cursor::{Cursor, Parsed, syntax};
-use crate::limits::ID_PAIRS_MAX;
+use crate::limits::{ID_PAIRS_MAX, WORDS_MAX};
 use crate::mailbox_name::{MailboxName, NameError, NameForm};
 use thiserror::Error;
 
@@ -129,6 +130,7 @@ fn parse_body(cursor: &mut Cursor<'_>, form: NameForm) -> Parsed<Command> {
             cursor.space()?;
             Command::GetQuota(cursor.astring()?.into_owned())
         }
+        ("SETQUOTA", false) => set_quota(cursor)?,
         ("GETQUOTAROOT", false) => Command::GetQuotaRoot(mailbox_argument(cursor, form)?),
         ("STATUS", false) => status(cursor, form)?,
         ("SEARCH", _) => search::search(cursor, uid)?,
@@ -147,6 +149,9 @@ fn parse_body(cursor: &mut Cursor<'_>, form: NameForm) -> Parsed<Command> {
         ("ID", false) => id(cursor)?,
         ("GETMETADATA", false) => metadata::get(cursor, form)?,
         ("SETMETADATA", false) => metadata::set(cursor, form)?,
+        ("UIDBATCHES", false) => uid_batches(cursor)?,
+        ("LANGUAGE", false) => Command::Language(words(cursor)?),
+        ("COMPARATOR", false) => Command::Comparator(words(cursor)?),
         ("NOTIFY", false) => notify::notify(cursor, form)?,
         ("CANCELUPDATE", false) => search::cancel(cursor)?,
         ("SETACL", false) => acl::set(cursor, form)?,
@@ -298,6 +303,54 @@ pub(crate) fn status_item(cursor: &mut Cursor<'_>) -> Parsed<StatusItem> {
         .into_iter()
         .find(|item| item.as_str() == word)
         .ok_or(ErrorKind::Syntax("an unknown item of STATUS"))
+}
+
+/// ```abnf
+/// lang-cmd       = "LANGUAGE" *(SP lang-range-quoted)
+/// comparator-cmd = "COMPARATOR" *(SP comp-order-quoted)
+/// ```
+/// Both may hold `*`.
+fn words(cursor: &mut Cursor<'_>) -> Parsed<Vec<String>> {
+    let mut words = Vec::new();
+    while cursor.take(b' ') {
+        if words.len() >= WORDS_MAX {
+            return syntax("those are too many names");
+        }
+        let of_word = |byte: u8| byte.is_ascii_graphic() && !b"(){%\"\\".contains(&byte);
+        let word = cursor.chars_or_string(of_word)?;
+        words.push(String::from_utf8_lossy(&word).into_owned());
+    }
+    Ok(words)
+}
+
+/// ```abnf
+/// setquota       = "SETQUOTA" SP quota-root-name SP setquota-list
+/// setquota-list  = "(" [setquota-resource *(SP setquota-resource)] ")"
+/// ```
+fn set_quota(cursor: &mut Cursor<'_>) -> Parsed<Command> {
+    cursor.space()?;
+    let root = cursor.astring()?.into_owned();
+    cursor.space()?;
+    cursor.list(true, |cursor| {
+        cursor.word()?;
+        cursor.space()?;
+        cursor.number64()
+    })?;
+    Ok(Command::SetQuota(root))
+}
+
+/// `uidbatches = "UIDBATCHES" SP nz-number [SP nz-number ":" nz-number]`
+fn uid_batches(cursor: &mut Cursor<'_>) -> Parsed<Command> {
+    cursor.space()?;
+    let size = cursor.nz_number()?;
+    let range = match cursor.take(b' ') {
+        true => Some(search::result_range(cursor)?),
+        false => None,
+    };
+    match range {
+        Some(range) if range.from_end => syntax("batches are counted from the newest"),
+        range => Ok(Command::UidBatches { size, range }),
+    }
 }
 
 fn set_and_mailbox(

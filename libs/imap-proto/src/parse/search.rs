@@ -4,7 +4,9 @@ use crate::command::Command;
 use crate::cursor::{Cursor, Parsed, syntax};
 use crate::date::Date;
 use crate::flag::{Flag, SystemFlag};
-use crate::limits::{LIST_ITEMS_MAX, NESTING_DEPTH_MAX, OBJECT_ID_BYTES_MAX};
+use crate::limits::{
+    FILTER_NAME_BYTES_MAX, LIST_ITEMS_MAX, NESTING_DEPTH_MAX, OBJECT_ID_BYTES_MAX,
+};
 use crate::mailbox_name::{MailboxName, NameForm};
 use crate::parse::{ErrorKind, mailbox, sequence};
 use crate::search::{
@@ -266,6 +268,7 @@ fn key(cursor: &mut Cursor<'_>, depth: usize) -> Parsed<SearchKey> {
         "EMAILID" => object_id(cursor).map(SearchKey::EmailId),
         "THREADID" => object_id(cursor).map(SearchKey::ThreadId),
         "MODSEQ" => mod_sequence(cursor),
+        "FILTER" => filter_name(cursor).map(SearchKey::Filter),
         _ => syntax("an unknown search key"),
     }
 }
@@ -292,6 +295,25 @@ fn text(cursor: &mut Cursor<'_>) -> Parsed<String> {
         Ok(text) => Ok(text),
         Err(_) => Err(ErrorKind::BadCharset { saves: false }),
     }
+}
+
+/// `filter-name = 1*<any ATOM-CHAR except "/">`, RFC 5466 §3.2; entries of METADATA are in any case.
+fn filter_name(cursor: &mut Cursor<'_>) -> Parsed<String> {
+    let name = cursor.atom()?;
+    match name.contains('/') || name.len() > FILTER_NAME_BYTES_MAX {
+        true => syntax("a filter's name is an atom without /"),
+        false => Ok(name.to_ascii_lowercase()),
+    }
+}
+
+/// The value of a stored search, as RFC 5466 §3.1 has it.
+pub(crate) fn stored_criteria(criteria: &[u8]) -> Option<SearchKey> {
+    let mut cursor = Cursor::new(criteria);
+    let key = match cursor.take_prefix("CHARSET ") {
+        true => with_charset(&mut cursor, false),
+        false => program(&mut cursor, false),
+    };
+    key.ok().filter(|_| cursor.is_empty())
 }
 
 /// `objectid = 1*255(ALPHA / DIGIT / "_" / "-")`, RFC 8474 §7

@@ -6,6 +6,7 @@ use crate::fetch::{FetchItem, Partial, SectionText};
 use crate::flag::{Flag, SystemFlag};
 use crate::search::{ReturnItem, SearchKey};
 use crate::sequence::SequenceSet;
+use crate::{AclChange, NotifyEvent, NotifyFilter, SearchSource};
 use crate::{AppendHead, AppendPart, LiteralHead, Replaced};
 use crate::{ReturnOption, SelectionOption, StoreAction};
 use proptest::prelude::*;
@@ -611,4 +612,83 @@ proptest! {
         let text = text.join(",");
         prop_assert_eq!(set(&text).to_string(), text);
     }
+}
+
+#[test]
+fn acl_takes_an_identifier_and_letters_with_a_sign() {
+    let set = |change, rights: &[u8]| Command::SetAcl {
+        mailbox: name("INBOX"),
+        identifier: "-smith".to_owned(),
+        change,
+        rights: rights.to_vec(),
+    };
+    assert_eq!(
+        ok("SETACL inbox -smith lrs"),
+        set(AclChange::Replace, b"lrs")
+    );
+    assert_eq!(ok("SETACL inbox -smith +w"), set(AclChange::Add, b"w"));
+    assert_eq!(ok("SETACL inbox -smith \"-\""), set(AclChange::Remove, b""));
+    assert_eq!(ok("GETACL inbox"), Command::GetAcl(name("INBOX")));
+    for wrong in [
+        "SETACL inbox",
+        "SETACL inbox \"\" l",
+        "DELETEACL inbox",
+        "LISTRIGHTS x",
+    ] {
+        assert!(matches!(parse(wrong), Err(ErrorKind::Syntax(_))), "{wrong}");
+    }
+}
+
+#[test]
+fn notify_names_mailboxes_and_events() {
+    let Command::Notify(Some(notify)) = ok(
+        "NOTIFY SET STATUS (selected-delayed (MessageNew (UID FLAGS) MessageExpunge)) (subtree (a b) (mailboxname)) (personal NONE)",
+    ) else {
+        panic!("NOTIFY SET");
+    };
+    assert!(notify.status);
+    let filters: Vec<_> = notify.groups.iter().map(|group| &group.filter).collect();
+    let subtree = SearchSource::Subtree {
+        names: vec![name("a"), name("b")],
+        one_level: false,
+    };
+    assert_eq!(
+        filters,
+        [
+            &NotifyFilter::SelectedDelayed,
+            &NotifyFilter::Others(subtree),
+            &NotifyFilter::Others(SearchSource::Personal)
+        ]
+    );
+    assert_eq!(
+        notify.groups[0].events,
+        [
+            NotifyEvent::MessageNew(vec![FetchItem::Uid, FetchItem::Flags]),
+            NotifyEvent::MessageExpunge
+        ]
+    );
+    assert_eq!(notify.groups[2].events, []);
+    assert_eq!(ok("NOTIFY NONE"), Command::Notify(None));
+    assert!(parse("NOTIFY SET (personal ())").is_err());
+    let many = format!("NOTIFY SET{}", " (personal NONE)".repeat(101));
+    assert!(parse(&many).is_err());
+}
+
+#[test]
+fn stored_searches_are_read_and_resolved() {
+    let Command::Search(search) = ok("SEARCH OR FILTER One NOT FILTER two") else {
+        panic!("SEARCH");
+    };
+    let find = |name: &str| match name {
+        "one" => SearchKey::parse(b"SEEN LARGER 5"),
+        _ => None,
+    };
+    assert_eq!(search.key.clone().resolve(&find), Err("two".to_owned()));
+    let all = |_: &str| Some(SearchKey::All);
+    let resolved = search.key.resolve(&all).expect("both are there");
+    assert!(!resolved.any(&mut |key| matches!(key, SearchKey::Filter(_))));
+    for wrong in [&b""[..], b"SUBJECT", b"SEEN)", b"CHARSET X ALL", b"NO\xff"] {
+        assert_eq!(SearchKey::parse(wrong), None, "{wrong:?}");
+    }
+    assert!(SearchKey::parse(b"CHARSET UTF-8 SUBJECT \"x\"").is_some());
 }
