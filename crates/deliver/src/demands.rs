@@ -9,8 +9,10 @@ use std::net::SocketAddr;
 use envelope::{Domain, Envelope, TlsWish};
 use runtime::tls::ClientTls;
 use sts::Known;
+use tls_policy::reporting::ResultType;
 use tls_policy::{Mode, Tlsa};
 
+use crate::counted::{self, Counted};
 use crate::{Outcome, Ports, Target, TlsPolicy};
 
 /// Why a host must show what it must.
@@ -38,6 +40,7 @@ pub(crate) struct Demands<'a> {
 pub(crate) struct OfHost {
     pub(crate) tls: TlsPolicy,
     pub(crate) demand: Option<Demand>,
+    pub(crate) counted: Option<Counted>,
 }
 
 impl OfHost {
@@ -46,6 +49,7 @@ impl OfHost {
         Self {
             tls: TlsPolicy::Required,
             demand: None,
+            counted: None,
         }
     }
 
@@ -56,6 +60,7 @@ impl OfHost {
             tls: self.tls,
             credentials: None,
             demand: self.demand.clone(),
+            counted: self.counted.clone(),
         }
     }
 }
@@ -73,6 +78,9 @@ impl<'a> Demands<'a> {
             Some(sts) if envelope.tls != TlsWish::NotNeeded => sts.policy(domain).await,
             _ => Known::default(),
         };
+        if let (Some(trouble), None) = (&sts.trouble, &sts.policy) {
+            counted::policy_missing(ports, domain, trouble);
+        }
         Self {
             ports,
             domain,
@@ -98,6 +106,8 @@ impl<'a> Demands<'a> {
             // RFC 7672 §2.1.1: that nothing is known is what an attacker would do.
             let records = records.map_err(|error| {
                 let text = format!("whether {host} has TLSA records cannot be known: {error}");
+                let counted = Counted::by_dane(self.domain, &[]);
+                counted.without_session(self.ports, ResultType::DnssecInvalid, host, &text);
                 Outcome::temporary((4, 7, 5), &text)
             })?;
             if let Some(found) = self.by_dane(host, records)? {
@@ -120,6 +130,7 @@ impl<'a> Demands<'a> {
         Ok(OfHost {
             tls: self.tls,
             demand: None,
+            counted: Some(self.counted_without_demand(host)),
         })
     }
 
@@ -132,6 +143,7 @@ impl<'a> Demands<'a> {
             .into_iter()
             .filter(|record| record.usage().is_some())
             .collect();
+        let counted = Some(Counted::by_dane(self.domain, &usable));
         if usable.is_empty() {
             // RFC 7672 §2.2: there is TLS, and no more is known of it.
             let tls = match self.tls {
@@ -142,7 +154,11 @@ impl<'a> Demands<'a> {
                 certificates: None,
                 by,
             });
-            return Ok(Some(OfHost { tls, demand }));
+            return Ok(Some(OfHost {
+                tls,
+                demand,
+                counted,
+            }));
         }
         // RFC 7672 §3.2.2: the domain's name or the host's.
         let names = [self.domain.to_ascii(), host.to_owned()];
@@ -155,6 +171,7 @@ impl<'a> Demands<'a> {
                 certificates: Some(certificates),
                 by,
             }),
+            counted,
         }))
     }
 
@@ -164,8 +181,10 @@ impl<'a> Demands<'a> {
         };
         let by = format!("the MTA-STS policy {} of {}", self.sts.id, self.domain);
         // RFC 8461 §5: it may be an attacker's.
+        let counted = Counted::by_sts(self.domain, policy);
         if !policy.names(host) {
             let text = format!("{host} is not used: {by} does not name it");
+            counted.without_session(self.ports, ResultType::ValidationFailure, host, NOT_NAMED);
             return Err(Outcome::temporary((4, 7, 0), &text));
         }
         Ok(Some(OfHost {
@@ -174,6 +193,24 @@ impl<'a> Demands<'a> {
                 certificates: None,
                 by,
             }),
+            counted: Some(counted),
         }))
     }
+
+    /// A policy that is tested demands nothing, and is counted as if it did.
+    fn counted_without_demand(&self, host: &str) -> Counted {
+        match &self.sts.policy {
+            Some(policy) if policy.names(host) => Counted::by_sts(self.domain, policy),
+            Some(policy) => {
+                let result = ResultType::ValidationFailure;
+                let counted = Counted::by_sts(self.domain, policy);
+                counted.without_session(self.ports, result, host, NOT_NAMED);
+                Counted::none(self.domain)
+            }
+            None => Counted::none(self.domain),
+        }
+    }
 }
+
+/// Why a host is not used, or would not be, for reports.
+const NOT_NAMED: &str = "the policy does not name this host";

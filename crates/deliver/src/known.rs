@@ -67,6 +67,7 @@ async fn targets_of_domain(ports: &Ports, address: &Address) -> Result<Vec<Targe
             tls: TlsPolicy::Opportunistic,
             credentials: None,
             demand: None,
+            counted: None,
         }));
     }
     Ok(targets)
@@ -87,6 +88,7 @@ async fn targets_of_route(ports: &Ports, route: &Route) -> Result<Vec<Target>, S
         tls: route.tls,
         credentials: route.credentials.clone(),
         demand: None,
+        counted: None,
     });
     let is_other = |target: &Target| check_not_ourselves(&ports.options, target.address).is_ok();
     Ok(targets.filter(is_other).collect())

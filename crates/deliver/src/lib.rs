@@ -22,6 +22,7 @@
 #![forbid(unsafe_code)]
 
 mod connection;
+mod counted;
 mod demands;
 mod destination;
 mod dns;
@@ -41,6 +42,7 @@ mod wishes;
 #[cfg(test)]
 mod tests;
 
+pub use counted::Counted;
 pub use demands::Demand;
 pub use destination::{Refusal, may_reach};
 pub use dns::Dns;
@@ -68,6 +70,7 @@ use runtime::tls::ClientTls;
 use sasl::Credentials;
 use settings::Network;
 use sts::Sts;
+use tls_reports::TlsReports;
 
 /// A future of a port.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -90,6 +93,8 @@ pub struct Ports {
     pub kept: Option<Kept>,
     /// The MTA-STS policies of domains; without, nobody has one.
     pub sts: Option<Sts>,
+    /// Who counts how TLS goes; without, nobody.
+    pub tls_reports: Option<TlsReports>,
     /// How to go about it.
     pub options: Arc<Options>,
 }
@@ -145,6 +150,8 @@ pub struct Target {
     pub credentials: Option<Credentials>,
     /// Who demands it beside the operator.
     pub demand: Option<Demand>,
+    /// What its TLS is counted for; nothing for hosts that the operator named.
+    pub counted: Option<Counted>,
 }
 
 /// A host that the operator named.

@@ -8,6 +8,7 @@ use smtp_proto::client::{Failure, Protocol, Stage, Transaction, Unsupported, Ver
 use tracing::debug;
 
 use crate::connection::{Broken, Connection, Sent};
+use crate::counted;
 use crate::gate::{self, Blame, Heard};
 use crate::kept::Key;
 use crate::limits::{
@@ -333,7 +334,43 @@ impl<'m> Attempt<'m> {
         protocol: Protocol,
         tls: &mut TlsPolicy,
     ) -> Result<Connection, Broken> {
+        if counted::is_tested(ports, target, *tls) {
+            let opened = self
+                .open_once(ports, target, protocol, TlsPolicy::Verified)
+                .await;
+            counted::session(ports, target, opened.as_ref());
+            match opened {
+                Err(Broken::Handshake(_) | Broken::Failure(Failure::NoStartTls)) => {}
+                other => return other,
+            }
+            debug!(host = %target.host, "a policy that is being tested would have failed");
+            return self.open_in_the_end(ports, target, protocol, tls).await;
+        }
         let opened = self.open_once(ports, target, protocol, *tls).await;
+        counted::session(ports, target, opened.as_ref());
+        self.once_more(ports, target, protocol, tls, opened).await
+    }
+
+    async fn open_in_the_end(
+        &mut self,
+        ports: &Ports,
+        target: &Target,
+        protocol: Protocol,
+        tls: &mut TlsPolicy,
+    ) -> Result<Connection, Broken> {
+        let opened = self.open_once(ports, target, protocol, *tls).await;
+        self.once_more(ports, target, protocol, tls, opened).await
+    }
+
+    /// In the clear, where that is allowed and TLS has failed.
+    async fn once_more(
+        &mut self,
+        ports: &Ports,
+        target: &Target,
+        protocol: Protocol,
+        tls: &mut TlsPolicy,
+        opened: Result<Connection, Broken>,
+    ) -> Result<Connection, Broken> {
         if let (Err(Broken::Handshake(error)), TlsPolicy::Opportunistic) = (&opened, *tls) {
             debug!(host = %target.host, %error, "TLS failed, once more in the clear");
             self.report.tls_failed = true;

@@ -5,6 +5,7 @@
 mod demands;
 mod gate;
 mod hosts;
+mod lies;
 mod sessions;
 mod wishes;
 
@@ -98,7 +99,9 @@ async fn play(mut conn: Conn, script: Script, log: &Mutex<Vec<String>>, tls: Opt
         conn.write_all(words.as_bytes()).await.unwrap();
         if handshake {
             match tls {
-                Some(tls) => conn.start_tls(tls).await.unwrap(),
+                // A client may not like the certificate.
+                Some(tls) if conn.start_tls(tls).await.is_err() => return,
+                Some(_) => {}
                 None => {
                     // Behind the client's first words, or it would be an injection.
                     conn.read(&mut input).await.unwrap();
@@ -229,6 +232,7 @@ fn ports(runtime: &Runtime, names: Names, options: Options) -> Ports {
         gate: None,
         kept: None,
         sts: None,
+        tls_reports: None,
         options: Arc::new(options),
     }
 }
@@ -257,6 +261,7 @@ fn target(server: &Server) -> Target {
         tls: TlsPolicy::Opportunistic,
         credentials: None,
         demand: None,
+        counted: None,
     }
 }
 

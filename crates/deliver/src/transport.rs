@@ -153,6 +153,7 @@ async fn try_route(
             tls: route.tls,
             credentials: route.credentials.clone(),
             demand: None,
+            counted: None,
         };
         let next = match check_not_ourselves(&ports.options, target.address) {
             Ok(()) => attempt.try_address(ports, &target, route.protocol).await,

@@ -16,6 +16,7 @@ mod queue;
 mod route;
 mod send_as;
 mod suppress;
+mod tls_report;
 mod trace;
 mod undelete;
 
@@ -45,6 +46,7 @@ pub(crate) use queue::{Acting, Pausing, Reroute, Which};
 pub(crate) use route::Ask as RouteAsk;
 pub(crate) use send_as::SendAs;
 pub(crate) use suppress::{Add as SuppressAdd, List as SuppressList};
+pub(crate) use tls_report::Show as TlsReportShow;
 pub(crate) use undelete::Undelete;
 
 /// What an act gives: an answer in JSON or an error for the person who asked.
@@ -108,6 +110,7 @@ impl Acts {
             "suppress.list" => suppress::list(store, read(args)?).await,
             "suppress.show" => suppress::show(store, read(args)?).await,
             "suppress.lift" => suppress::lift(store, read(args)?).await,
+            "tls_report.show" => tls_report::show(store, read(args)?).await,
             "trace" => trace::find(store, read(args)?).await,
             "queue.list" => queue::list(store, read(args)?).await,
             "queue.show" => queue::show(store, read(args)?).await,

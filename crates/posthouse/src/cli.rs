@@ -49,6 +49,9 @@ pub(crate) enum Command {
     /// Addresses elsewhere that nothing is sent to
     #[command(subcommand)]
     Suppress(Suppress),
+    /// How TLS with other servers went, by day and domain
+    #[command(subcommand)]
+    TlsReport(TlsReport),
     /// Mail that waits
     #[command(subcommand)]
     Queue(Queue),
@@ -421,6 +424,16 @@ pub(crate) enum Suppress {
     Lift {
         /// The address
         address: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TlsReport {
+    /// Show the last week, the oldest day first
+    Show {
+        /// Only this domain
+        #[arg(long)]
+        domain: Option<String>,
     },
 }
 

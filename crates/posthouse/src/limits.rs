@@ -17,6 +17,12 @@ pub(crate) const KEPT_PLACES_PART: usize = 10;
 /// How often refusals are written down.
 pub(crate) const TRACE_FLUSH: Duration = Duration::from_secs(1);
 
+/// How often the counts of TLS sessions are written down.
+pub(crate) const TLS_FLUSH: Duration = Duration::from_secs(60);
+
+/// Days of domains that `tls-report show` shows.
+pub(crate) const TLS_SHOWN_MAX: usize = 10_000;
+
 /// How often what the door no longer needs is removed.
 pub(crate) const DOOR_ROUND: Duration = Duration::from_secs(3600);
 

@@ -18,6 +18,7 @@ use queue::Queue;
 use resolver::Resolver;
 use runtime::Runtime;
 use settings::{Settings, Suppressing};
+use tls_reports::TlsReports;
 use tokio::sync::Mutex;
 
 use crate::acts::{Acting, BackingUp, Checking};
@@ -37,6 +38,8 @@ pub(crate) struct Store {
     pub(crate) returns: Returns,
     /// Addresses that nothing is sent to.
     pub(crate) suppressed: Suppressed,
+    /// How TLS with other servers went.
+    pub(crate) tls_reports: TlsReports,
     /// Who checks bearer tokens, where there is an issuer.
     pub(crate) tokens: Option<Arc<Verifier>>,
     pub(crate) runtime: Runtime,
@@ -107,6 +110,7 @@ impl Store {
             directory,
             returns,
             suppressed,
+            tls_reports: TlsReports::new(shared.clone(), runtime.clone()),
             tokens,
             runtime: runtime.clone(),
             checking: Arc::default(),

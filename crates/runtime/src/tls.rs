@@ -310,6 +310,38 @@ pub fn certificate_fault(error: &io::Error) -> Option<&rustls::CertificateError>
     }
 }
 
+/// What is wrong with a certificate, in the words of TLS reports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CertificateTrouble {
+    /// It is for other names.
+    OtherName,
+    /// Its time is over, or has not come.
+    Expired,
+    /// Nobody that is trusted has signed it, or it was taken back.
+    NotTrusted,
+    /// Something else.
+    Other,
+}
+
+/// What is wrong with the certificate, if that is why a handshake failed.
+#[must_use]
+pub fn certificate_trouble(error: &io::Error) -> Option<CertificateTrouble> {
+    use rustls::CertificateError as Fault;
+    Some(match certificate_fault(error)? {
+        Fault::NotValidForName | Fault::NotValidForNameContext { .. } => {
+            CertificateTrouble::OtherName
+        }
+        Fault::Expired
+        | Fault::ExpiredContext { .. }
+        | Fault::NotValidYet
+        | Fault::NotValidYetContext { .. } => CertificateTrouble::Expired,
+        Fault::UnknownIssuer | Fault::Revoked | Fault::BadSignature => {
+            CertificateTrouble::NotTrusted
+        }
+        _ => CertificateTrouble::Other,
+    })
+}
+
 /// The cryptography used everywhere.
 #[must_use]
 pub fn provider() -> Arc<CryptoProvider> {

@@ -186,6 +186,8 @@ keys! {
         suppress: Suppressing = "operator", example "all";
         /// The MTA-STS policies of other domains are fetched and kept to.
         mta_sts: bool = true, example false;
+        /// How TLS with other servers goes is counted by day and domain, for a week (`posthouse tls-report show`).
+        count_tls: bool = true, example false;
         /// Connections to other servers at once.
         connections: u64 = 100, example 500, from 1 to 10000;
         /// Of these, connections to one site at most: to the servers that a domain shares with others. How many there are within it is learned from how the

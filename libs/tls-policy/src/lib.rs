@@ -4,6 +4,8 @@
 //! * [`Policy`], [`record_id`] – MTA-STS: which hosts are a domain's, and that they
 //!   show good certificates (RFC 8461)
 //!
+//! * [`reporting`] – who wants reports, what is counted for them, the report (RFC 8460)
+//!
 //! Not here: asking for any of it (`resolver`, `sts`), and what is done about it (`deliver`).
 //!
 //! Invariants: a policy that is not understood whole is none; no input makes either
@@ -12,6 +14,7 @@
 #![forbid(unsafe_code)]
 
 pub mod limits;
+pub mod reporting;
 mod sts;
 mod tlsa;
 

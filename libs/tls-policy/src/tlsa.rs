@@ -45,6 +45,14 @@ impl Tlsa {
         }
     }
 
+    /// The record as a zone has it.
+    #[must_use]
+    pub fn to_text(&self) -> String {
+        let data = self.data.iter().map(|byte| format!("{byte:02x}"));
+        let (usage, selector, matching) = (self.usage, self.selector, self.matching);
+        format!("{usage} {selector} {matching} {}", data.collect::<String>())
+    }
+
     /// Whether it is about this certificate: its DER, and that of its SubjectPublicKeyInfo.
     #[must_use]
     pub fn matches(&self, certificate: &[u8], public_key: &[u8]) -> bool {

@@ -9,6 +9,7 @@ use rustls::pki_types::CertificateDer;
 use sha2::{Digest as _, Sha256};
 use sts::{BoxFuture as StsFuture, Source, Sts, Trouble};
 use tls_policy::Tlsa;
+use tls_reports::TlsReports;
 
 const HOST: &str = "mx.example";
 const DOMAIN: &str = "x.example";
@@ -35,6 +36,7 @@ struct Case {
     sts: Option<&'static str>,
     wish: TlsWish,
     policy: TlsPolicy,
+    reports: Option<TlsReports>,
 }
 
 impl Case {
@@ -51,6 +53,7 @@ impl Case {
             sts: None,
             wish: TlsWish::Usual,
             policy: TlsPolicy::Opportunistic,
+            reports: None,
         }
     }
 
@@ -78,6 +81,7 @@ impl Case {
             let engine = Arc::new(engine::MemoryEngine::new(1));
             Sts::new(engine, runtime.clone(), Arc::new(Published(text)))
         });
+        ports.tls_reports = self.reports;
         let domain = Domain::parse(DOMAIN).unwrap();
         let mut envelope = envelope(&["b@x.example"]);
         envelope.tls = self.wish;
@@ -88,6 +92,23 @@ impl Case {
             other => other.reply().to_line(),
         };
         (outcome, server.said())
+    }
+
+    /// What the outcome was, and what was counted: policy, successes, failures.
+    async fn counts(mut self) -> (String, Vec<String>) {
+        let engine = Arc::new(engine::MemoryEngine::new(1));
+        let reports = TlsReports::new(engine, Runtime::new());
+        self.reports = Some(reports.clone());
+        let (outcome, _) = self.deliver().await;
+        let days = reports.show(Some(DOMAIN), 10).await.unwrap();
+        let policies = days.iter().flat_map(|day| &day.counted.policies);
+        let counted = policies.map(|(applied, counted)| {
+            let failed = counted.failures.iter();
+            let failed = failed.map(|(failed, n)| format!(" {n} {}", failed.result.as_str()));
+            let (kind, good) = (applied.kind.as_str(), counted.successful);
+            format!("{kind} {good}{}", failed.collect::<String>())
+        });
+        (outcome, counted.collect())
     }
 
     async fn goes(self, how: &str) {
@@ -313,6 +334,97 @@ async fn rfc_8689_4_2_1_requiretls_wants_a_host_that_is_proved() {
     let mut case = required(Case::new(tls), vec![certificate]);
     case.names.secure = false;
     case.waits("550 5.7.30", "neither DNSSEC nor MTA-STS").await;
+}
+
+const TESTING: &str = "version: STSv1\nmode: testing\nmx: mx.example\nmax_age: 60\n";
+
+#[tokio::test]
+async fn rfc_8460_what_a_tested_policy_would_have_refused_is_counted_and_goes() {
+    let (tls, certificate) = self_signed_for(HOST);
+    let mut case = Case::new(tls);
+    (case.sts, case.roots) = (Some(TESTING), vec![certificate]);
+    let (outcome, counted) = case.counts().await;
+    assert_eq!((&*outcome, &*counted[0]), ("delivered by TLS", "sts 1"));
+
+    let (_, another) = self_signed_for(HOST);
+    for (name, trouble) in [
+        (HOST, "sts 0 1 certificate-not-trusted"),
+        ("elsewhere.example", "sts 0 1 certificate-host-mismatch"),
+    ] {
+        let (tls, certificate) = self_signed_for(name);
+        let mut case = Case::new(tls);
+        let root = if name == HOST {
+            another.clone()
+        } else {
+            certificate
+        };
+        (case.sts, case.roots) = (Some(TESTING), vec![root]);
+        let (outcome, counted) = case.counts().await;
+        assert_eq!(
+            (&*outcome, counted),
+            ("delivered by TLS", vec![trouble.to_owned()])
+        );
+    }
+
+    let (tls, certificate) = self_signed_for(HOST);
+    let mut case = Case::new(tls);
+    (case.sts, case.roots) = (Some(TESTING), vec![certificate]);
+    case.script = willing();
+    let (outcome, counted) = case.counts().await;
+    assert_eq!(outcome, "delivered in the clear");
+    assert_eq!(counted, ["sts 0 1 starttls-not-supported"]);
+
+    let (tls, certificate) = self_signed_for(HOST);
+    let mut case = Case::new(tls);
+    case.sts = Some("version: STSv1\nmode: testing\nmx: *.other.example\nmax_age: 60\n");
+    case.roots = vec![certificate];
+    let (outcome, counted) = case.counts().await;
+    assert_eq!(outcome, "delivered by TLS");
+    assert_eq!(counted, ["sts 0 1 validation-failure", "no-policy-found 1"]);
+}
+
+#[tokio::test]
+async fn rfc_8460_sessions_are_counted_under_the_policy_that_was_applied() {
+    let (tls, _) = self_signed_for(HOST);
+    let (outcome, counted) = Case::new(tls).counts().await;
+    assert_eq!(
+        (&*outcome, &*counted[0]),
+        ("delivered by TLS", "no-policy-found 1")
+    );
+
+    let (tls, _) = self_signed_for(HOST);
+    let mut case = Case::new(tls);
+    case.script = willing();
+    let (outcome, counted) = case.counts().await;
+    assert_eq!(outcome, "delivered in the clear");
+    assert_eq!(counted, ["no-policy-found 0 1 starttls-not-supported"]);
+
+    let (tls, certificate) = self_signed_for(HOST);
+    let records = vec![own(0, &certificate)];
+    let (outcome, counted) = Case::new(tls).with_tlsa(records).counts().await;
+    assert_eq!((&*outcome, &*counted[0]), ("delivered by TLS", "tlsa 1"));
+
+    let (tls, _) = self_signed_for(HOST);
+    let records = vec![own(0, b"another")];
+    let (outcome, counted) = Case::new(tls).with_tlsa(records).counts().await;
+    assert!(outcome.starts_with("451 4.7.5"), "{outcome}");
+    assert_eq!(counted, ["tlsa 0 1 tlsa-invalid"]);
+
+    let (tls, _) = self_signed_for(HOST);
+    let (_, another) = self_signed_for(HOST);
+    let mut case = Case::new(tls);
+    (case.sts, case.roots) = (Some(ENFORCE), vec![another]);
+    let (outcome, counted) = case.counts().await;
+    assert!(outcome.starts_with("451 4.7.5"), "{outcome}");
+    assert_eq!(counted, ["sts 0 1 certificate-not-trusted"]);
+
+    // What is announced and is none.
+    let (tls, _) = self_signed_for(HOST);
+    let mut case = Case::new(tls);
+    case.sts = Some("version: STSv9\n");
+    let (outcome, counted) = case.counts().await;
+    assert_eq!(outcome, "delivered by TLS");
+    assert_eq!(counted, ["sts 0 1 sts-policy-invalid", "no-policy-found 1"]);
 }
 
 /// Whoever asks it has waited for nothing.

@@ -93,7 +93,7 @@ async fn a_verdict_about_a_recipient_is_not_shopped_around() {
         let world = World::new(vec![vec![script], vec![willing()]]);
         let report = world.deliver(two_hosts(), "x.example", |_| {}).await;
         assert_eq!(report.host.as_deref(), Some("one.example"));
-        assert_eq!(codes(&report), [reply[..3].parse().unwrap()]);
+        assert_eq!(codes(&report), [reply[..3].parse::<i32>().unwrap()]);
     }
 }
 

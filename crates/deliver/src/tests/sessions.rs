@@ -210,6 +210,7 @@ async fn threat_06_a_reply_that_drips_runs_into_the_time_out() {
     let to = envelope(&["b@x.example"]);
     let target = Target {
         demand: None,
+        counted: None,
         host: "mx.example".into(),
         address,
         tls: TlsPolicy::Never,

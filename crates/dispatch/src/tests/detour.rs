@@ -136,6 +136,7 @@ async fn what_a_site_refuses_for_our_reputation_makes_a_detour() {
         gate: None,
         kept: None,
         sts: None,
+        tls_reports: None,
         options: Arc::new(options),
     };
     let transport = SmtpTransport::new(ports, None, Arc::new(ByRelay(relay.port)));

@@ -97,6 +97,7 @@ async fn after_a_failed_handshake_a_site_gets_clear_text_at_once() {
         gate: None,
         kept: None,
         sts: None,
+        tls_reports: None,
         options: Arc::new(deliver::Options::new("us.example")),
     };
     let transport = SmtpTransport::new(
@@ -154,6 +155,7 @@ async fn senders_leave_with_a_tag_and_refusals_are_told_of_the_sender_as_it_was(
         gate: None,
         kept: None,
         sts: None,
+        tls_reports: None,
         options: Arc::new(deliver::Options::new("us.example")),
     };
     let senders = Arc::new(Tagging::default());

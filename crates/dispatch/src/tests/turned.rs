@@ -17,6 +17,7 @@ fn running(world: &World) -> (Turning, runtime::Task<Result<(), queue::QueueErro
         gate: None,
         kept: None,
         sts: None,
+        tls_reports: None,
         options: Arc::new(deliver::Options::new("mail.here.test")),
     };
     let sites = TurnedSites::default();

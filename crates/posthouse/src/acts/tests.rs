@@ -545,3 +545,37 @@ async fn addresses_are_suppressed_shown_and_lifted() {
         assert_eq!(refused.kind, FailureKind::NotFound);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tls_sessions_are_shown_by_day_and_domain() {
+    use tls_policy::reporting::{Applied, Failed, ResultType};
+    let folder = tempfile::tempdir().unwrap();
+    let acts = acts(folder.path()).await;
+    let far = Domain::parse("far.test").unwrap();
+    let reports = &acts.store.tls_reports;
+    reports.count(&far, &Applied::none(), Ok(()));
+    let failed = Failed {
+        result: ResultType::CertificateExpired,
+        host: "mx.far.test".into(),
+        address: None,
+        reason: "too old".into(),
+    };
+    reports.count(&far, &Applied::none(), Err(failed));
+    for (args, lines) in [
+        (json!({}), 1),
+        (json!({"domain": "Far.test"}), 1),
+        (json!({"domain": "else.test"}), 0),
+    ] {
+        let shown = run(&acts, "tls_report.show", args).await.unwrap();
+        assert_eq!(shown.as_array().unwrap().len(), lines);
+    }
+    let shown = run(&acts, "tls_report.show", json!({})).await.unwrap();
+    assert_eq!(
+        (&shown[0]["successful"], &shown[0]["failed"]),
+        (&json!(1), &json!(1))
+    );
+    let failures = "1x certificate-expired at mx.far.test: too old";
+    assert_eq!(shown[0]["failures"], failures);
+    let found = run(&acts, "fsck", json!({})).await;
+    assert!(found.is_ok(), "{found:?}");
+}

@@ -11,7 +11,7 @@ use policy::check::{Check, Checks, Names, Options, Penalties, hello, iprev};
 use runtime::{Runtime, Task};
 use settings::{CheckMode, Settings};
 
-use crate::limits::{DOOR_ROUND, LIST_RETRY, LIST_ROUND, TRACE_FLUSH};
+use crate::limits::{DOOR_ROUND, LIST_RETRY, LIST_ROUND, TLS_FLUSH, TRACE_FLUSH};
 use crate::store::Store;
 
 /// The checks that are on, in the order of asking.
@@ -102,8 +102,13 @@ pub(super) fn keep_records(store: Arc<Store>, trace_for: Duration) -> Task<()> {
     runtime.clone().spawn("door", async move {
         let shutdown = runtime.shutdown();
         let mut round = runtime.monotonic();
+        let mut tls_round = round;
         while !shutdown.is_draining() {
             store.door.trace.flush().await;
+            if tls_round <= runtime.monotonic() {
+                tls_round = runtime.monotonic().after(TLS_FLUSH);
+                write_tls_counts(&store).await;
+            }
             if round <= runtime.monotonic() {
                 round = runtime.monotonic().after(DOOR_ROUND);
                 if let Err(error) = store.door.trace.expire(trace_for).await {
@@ -115,6 +120,9 @@ pub(super) fn keep_records(store: Arc<Store>, trace_for: Duration) -> Task<()> {
                 }
                 if let Err(error) = store.queue.expire_ended(trace_for).await {
                     tracing::error!(%error, "old traces of the queue stay for now");
+                }
+                if let Err(error) = store.tls_reports.expire().await {
+                    tracing::error!(%error, "old counts of TLS sessions stay for now");
                 }
                 if let Err(error) = store.suppressed.expire().await {
                     tracing::error!(%error, "suppressed addresses whose time is over stay for now");
@@ -131,7 +139,14 @@ pub(super) fn keep_records(store: Arc<Store>, trace_for: Duration) -> Task<()> {
             }
         }
         store.door.trace.flush().await;
+        write_tls_counts(&store).await;
     })
+}
+
+async fn write_tls_counts(store: &Store) {
+    if let Err(error) = store.tls_reports.flush().await {
+        tracing::error!(%error, "how TLS with other servers went is not written down for now");
+    }
 }
 
 /// Tries the lists now and daily, those that do not count more often; until the drain.

@@ -174,6 +174,7 @@ pub(crate) fn deliver_ports(
         gate: None,
         kept: Some(deliver::Kept::new(runtime)),
         sts,
+        tls_reports: outbound.count_tls.then(|| store.tls_reports.clone()),
         options,
     })
 }

@@ -272,6 +272,13 @@ fn system_key(key: Vec<u8>, value: &[u8]) -> Option<Report> {
             format!("a suppressed address can't be read: {why}"),
             "mail is sent to it again",
         )
+    } else if key.starts_with(&tls_reports::REPORTS_PREFIX) {
+        let why = tls_reports::check_day(&key, value)?;
+        (
+            Checker::RecordReadable,
+            format!("the TLS sessions of a domain's day can't be read: {why}"),
+            "they are counted anew from now on",
+        )
     } else if key.starts_with(&mailstore::GROUP_TOLD_PREFIX) {
         let why = mailstore::check_group_told(&key, value)?;
         (
