@@ -4,7 +4,6 @@
 //! fails. Not here: which server, and what a failure means for recipients.
 
 use std::io;
-use std::net::IpAddr;
 
 use bytes::BytesMut;
 use runtime::Monotonic;
@@ -19,6 +18,7 @@ use thiserror::Error;
 use crate::destination::is_own_connection;
 use crate::gate::{Blame, Heard, Place};
 use crate::limits::{CLOSES_WITHIN, INPUT_BYTES_MAX, QUIT_TIMEOUT};
+use crate::sources::Source;
 use crate::{Message, Ports, Target, TlsPolicy};
 
 /// Why a connection is of no use.
@@ -38,6 +38,8 @@ pub(crate) enum Broken {
     Failure(#[from] Failure),
     #[error("the message cannot be read: {0}")]
     Message(io::Error),
+    #[error("no IPv6 address of ours has a name that leads back to it")]
+    NoSource,
     #[error("there is no place for another connection")]
     NoRoom,
     #[error("certificates cannot be checked: no roots are configured")]
@@ -118,11 +120,14 @@ impl Connection {
             }
             _ => ports.opportunistic.clone(),
         };
-        let source: Option<IpAddr> = match target.address.ip().is_loopback() {
-            true => None,
-            false if target.address.is_ipv4() => options.source_v4,
-            false => options.source_v6,
+        let sources = &options.sources;
+        let chosen = sources.choose(ports, &target.host, target.address.ip());
+        let (source, hello) = match chosen.await {
+            Source::System => (None, None),
+            Source::Address(ip, name) => (Some(ip), name),
+            Source::None => return Err(Broken::NoSource),
         };
+        let hello = hello.as_ref().unwrap_or(&options.hello);
         let mut conn = runtime::net::connect(target.address, source, options.timeouts.connect)
             .await
             .map_err(Broken::Connect)?;
@@ -134,7 +139,7 @@ impl Connection {
             let handshake = conn.connect_tls(&tls, &target.host).await;
             handshake.map_err(Broken::Handshake)?;
         }
-        let mut config = ClientConfig::new(&options.hello);
+        let mut config = ClientConfig::new(hello);
         config.protocol = protocol;
         config.starttls = match tls_policy {
             TlsPolicy::Never | TlsPolicy::Implicit => StartTls::Never,

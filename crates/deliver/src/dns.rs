@@ -1,5 +1,7 @@
 //! The port for names: what `resolver` does, exchangeable in tests.
 
+use std::net::IpAddr;
+
 use envelope::Domain;
 use resolver::{AddressAnswer, MxAnswer, Proved, Resolver, TemporaryError};
 use tls_policy::Tlsa;
@@ -16,6 +18,11 @@ pub trait Dns: Send + Sync {
         &'a self,
         host: &'a str,
     ) -> BoxFuture<'a, Result<AddressAnswer, TemporaryError>>;
+
+    /// The names of an address; by itself none.
+    fn ptr(&self, _: IpAddr) -> BoxFuture<'_, Result<Vec<String>, TemporaryError>> {
+        Box::pin(std::future::ready(Ok(Vec::new())))
+    }
 
     /// [`Dns::mx`], and whether DNSSEC proves that; by itself never.
     fn proved_mx<'a>(
@@ -60,6 +67,10 @@ impl Dns for Resolver {
         host: &'a str,
     ) -> BoxFuture<'a, Result<AddressAnswer, TemporaryError>> {
         Box::pin(Self::addresses(self, host))
+    }
+
+    fn ptr(&self, ip: IpAddr) -> BoxFuture<'_, Result<Vec<String>, TemporaryError>> {
+        Box::pin(Self::ptr(self, ip))
     }
 
     fn proved_mx<'a>(

@@ -34,6 +34,7 @@ mod message;
 mod preview;
 mod report;
 mod smtp;
+mod sources;
 mod timeouts;
 mod transport;
 mod turned;
@@ -54,6 +55,7 @@ pub use preview::{Hop, preview};
 pub use report::{Outcome, Reason, Report};
 pub use smtp::{deliver_lmtp, deliver_smtp};
 pub use smtp_proto::client::Protocol;
+pub use sources::Sources;
 pub use timeouts::Timeouts;
 pub use transport::{
     Patience, deliver_to_domain, deliver_to_hosts, deliver_to_primary, party_of, party_of_route,
@@ -61,7 +63,7 @@ pub use transport::{
 pub use turned::Turned;
 
 use std::future::Future;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -106,10 +108,8 @@ pub struct Options {
     pub hello: String,
     /// The port of other servers; 25 but in tests.
     pub port: u16,
-    /// The IPv4 address to send from.
-    pub source_v4: Option<IpAddr>,
-    /// The IPv6 address to send from.
-    pub source_v6: Option<IpAddr>,
+    /// The addresses to send from.
+    pub sources: Arc<Sources>,
     /// IPv6 is used at all.
     pub use_ipv6: bool,
     /// Private networks that mail may go to (`outbound.allow_networks`).
@@ -127,8 +127,7 @@ impl Options {
         Self {
             hello: hello.to_owned(),
             port: 25,
-            source_v4: None,
-            source_v6: None,
+            sources: Arc::default(),
             use_ipv6: true,
             allow_networks: Vec::new(),
             own_listeners: Vec::new(),

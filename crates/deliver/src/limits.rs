@@ -22,6 +22,10 @@ pub const KEPT_MAX: usize = 256;
 pub const ROOM_ASKED_MAX: usize = 3;
 /// How long a server that has said goodbye may take to close.
 pub const CLOSES_WITHIN: Duration = Duration::from_millis(500);
+/// How long the name of an address of ours is believed.
+pub const SOURCE_NAME_KEPT: Duration = Duration::from_secs(24 * 3600);
+/// When it could not be asked for, how long until it is again.
+pub const SOURCE_ASKED_AGAIN: Duration = Duration::from_secs(600);
 /// MX records of a domain that are looked at, best ones first.
 pub const MX_MAX: usize = 20;
 /// Addresses of one host that are tried.

@@ -626,7 +626,7 @@ fn failure_of(broken: &Broken, host: &str) -> Outcome {
                 _ => Outcome::of_reply(verdict.reply.clone(), host),
             };
         }
-        Broken::Connect(_) | Broken::NoRoom => (4, 4, 1),
+        Broken::Connect(_) | Broken::NoRoom | Broken::NoSource => (4, 4, 1),
         Broken::Ourselves => (4, 4, 6),
         Broken::Timeout(_) | Broken::Lost { .. } => (4, 4, 2),
         Broken::Handshake(_) | Broken::NoRoots => (4, 7, 5),

@@ -7,6 +7,7 @@ mod gate;
 mod hosts;
 mod lies;
 mod sessions;
+mod sources;
 mod wishes;
 
 use std::collections::HashMap;
@@ -121,6 +122,7 @@ struct Names {
     addresses: HashMap<&'static str, Vec<IpAddr>>,
     /// DNSSEC proves all of it.
     secure: bool,
+    ptr: HashMap<IpAddr, &'static str>,
     tlsa: HashMap<&'static str, Result<Vec<Tlsa>, &'static str>>,
 }
 
@@ -168,6 +170,11 @@ impl Dns for Names {
             None => AddressAnswer::NxDomain,
         };
         Box::pin(std::future::ready(Ok(answer)))
+    }
+
+    fn ptr(&self, ip: IpAddr) -> BoxFuture<'_, Result<Vec<String>, TemporaryError>> {
+        let names = self.ptr.get(&ip).map(|name| (*name).to_owned());
+        Box::pin(std::future::ready(Ok(names.into_iter().collect())))
     }
 
     fn proved_mx<'a>(

@@ -91,15 +91,6 @@ fn pairs(settings: &Settings, tell: Tell<'_>) {
 
 /// Values that do not fit, or not to each other.
 fn values(settings: &Settings, tell: Tell<'_>) {
-    let outbound = &settings.outbound;
-    let four = outbound.source_addresses.iter().filter(|a| a.is_ipv4());
-    if four.clone().count() > 1 || outbound.source_addresses.len() - four.count() > 1 {
-        tell(
-            "outbound.source_addresses",
-            "two addresses of one family".to_owned(),
-            "give at most one IPv4 and one IPv6 address",
-        );
-    }
     let oauth = &settings.oauth;
     let host = oauth.issuer.strip_prefix("https://");
     let is_issuer = |host: &str| !host.is_empty() && !host.contains(['?', '#', ' ', '@']);

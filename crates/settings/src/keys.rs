@@ -173,7 +173,8 @@ keys! {
         port: u64 = 25, example 25, from 1 to 65535;
         /// Private or loopback networks that mail may be sent to all the same. Everything else that is not public is refused as a destination.
         allow_networks: Vec<Network> = [], example ["10.0.0.0/8", "127.0.0.0/8"];
-        /// The addresses to send from, at most one of each family. Empty leaves the choice to the system.
+        /// The addresses to send from. Of several of a family each host meets always the same one. EHLO says the name of the address (its PTR, where that
+        /// leads back to it, else hostname); an IPv6 address without such a name is not used. Empty leaves the choice to the system.
         source_addresses: Vec<IpAddr> = [], example ["192.0.2.25", "2001:db8::25"];
         /// What an address here sends on elsewhere leaves with a sender of that address's domain (SRS), so that it passes SPF; notifications
         /// to such a sender go on to the one before. Our own users' senders stay.

@@ -145,12 +145,8 @@ pub(crate) fn deliver_ports(
     let outbound = &settings.outbound;
     let mut options = deliver::Options::new(hostname);
     options.port = u16::try_from(outbound.port).unwrap_or(options.port);
-    let source = |v4: bool| {
-        let mut all = outbound.source_addresses.iter();
-        all.find(|address| address.is_ipv4() == v4).copied()
-    };
-    options.source_v4 = source(true);
-    options.source_v6 = source(false);
+    let sources = deliver::Sources::new(outbound.source_addresses.clone());
+    options.sources = Arc::new(sources);
     options.allow_networks.clone_from(&outbound.allow_networks);
     let listen = &settings.listen;
     options.own_listeners = [&listen.smtp, &listen.submission, &listen.lmtp, &listen.atrn]

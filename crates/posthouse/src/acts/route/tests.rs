@@ -154,7 +154,7 @@ async fn the_way_out_is_told_with_its_transport_and_its_tls() {
         ends,
         [
             "leads to: team@here.test: ann@here.test, by an alias, a role or the catch-all",
-            "leads to: team@here.test: on to x@primary.test, by an alias",
+            "leads to: team@here.test: on to x@primary.test, by an alias, or as the sender before it was rewritten",
             "way: ann@here.test: local, into the mailbox, within the session",
             "way: x@primary.test: to its primary, tried for 14 days",
             "way: x@primary.test: transport primary (lmtp), 127.0.0.1 port 24; TLS where it is offered, with any certificate",
