@@ -19,6 +19,7 @@ use crate::destination::is_own_connection;
 use crate::gate::{Blame, Heard, Place};
 use crate::limits::{CLOSES_WITHIN, INPUT_BYTES_MAX, QUIT_TIMEOUT};
 use crate::sources::Source;
+use crate::transcript::Listener;
 use crate::{Message, Ports, Target, TlsPolicy};
 
 /// Why a connection is of no use.
@@ -99,6 +100,8 @@ pub(crate) struct Connection {
     made: usize,
     /// Free when it is closed.
     place: Option<Place>,
+    /// Somebody looks on.
+    listener: Option<Listener>,
 }
 
 impl Connection {
@@ -128,9 +131,19 @@ impl Connection {
             Source::None => return Err(Broken::NoSource),
         };
         let hello = hello.as_ref().unwrap_or(&options.hello);
-        let mut conn = runtime::net::connect(target.address, source, options.timeouts.connect)
-            .await
-            .map_err(Broken::Connect)?;
+        let listener = ports
+            .transcripts
+            .listener(&ports.runtime, &target.host, target.address);
+        let connected =
+            runtime::net::connect(target.address, source, options.timeouts.connect).await;
+        if let Some(listener) = &listener {
+            let (address, error) = (target.address, connected.as_ref().err());
+            match error {
+                None => listener.happened(&format!("connected to {address}")),
+                Some(error) => listener.happened(&format!("cannot connect to {address}: {error}")),
+            }
+        }
+        let mut conn = connected.map_err(Broken::Connect)?;
         if is_own_connection(options, conn.local_addr(), conn.peer_addr()) {
             return Err(Broken::Ourselves);
         }
@@ -159,6 +172,7 @@ impl Connection {
             line_until: None,
             made: 0,
             place: None,
+            listener,
         }
         .until_ready()
         .await
@@ -186,6 +200,7 @@ impl Connection {
             line_until: None,
             made: 0,
             place: None,
+            listener: None,
         }
         .until_ready()
         .await
@@ -239,6 +254,11 @@ impl Connection {
         transaction: Transaction,
         message: &dyn Message,
     ) -> Result<Sent, Unsupported> {
+        // It may have waited since before somebody began to look.
+        if self.listener.is_none() {
+            let (runtime, at) = (&self.ports.runtime, self.conn.peer_addr());
+            self.listener = self.ports.transcripts.listener(runtime, &self.host, at);
+        }
         self.client.begin(transaction)?;
         self.made += 1;
         let mut maybe_taken = false;
@@ -311,12 +331,18 @@ impl Connection {
             if piece.is_empty() {
                 return Err(Broken::Message(io::ErrorKind::UnexpectedEof.into()));
             }
+            if offset > 0 {
+                self.write_content().await?;
+            }
             offset += piece.len() as u64;
             self.client.push_data(&piece);
-            self.write_output().await?;
         }
+        // The end goes out with the last piece: one packet less, and one wake-up less there.
         self.client.finish_data();
-        self.write_output().await
+        if let Some(listener) = &self.listener {
+            listener.happened(&format!("the message, {offset} octets"));
+        }
+        self.write_content().await
     }
 
     /// The next event that is not the connection's own business.
@@ -330,6 +356,10 @@ impl Connection {
             match event {
                 Some(ClientEvent::StartTls) => {
                     let handshake = self.conn.connect_tls(&self.tls, &self.host).await;
+                    if let Some(listener) = &self.listener {
+                        let how = tls_said(&handshake, &self.conn);
+                        listener.happened(&how);
+                    }
                     handshake.map_err(Broken::Handshake)?;
                     self.client.tls_started();
                 }
@@ -350,8 +380,18 @@ impl Connection {
         // An octet now and then is no sign of life: a line has its time as a whole.
         let until = self.line_until.get_or_insert_with(|| now.after(timeout));
         let timeout = until.since(now);
+        let unread = self.input.len();
         let read = self.conn.read(&mut self.input);
-        match runtime.timeout(timeout, read).await {
+        let read = runtime.timeout(timeout, read).await;
+        if let Some(listener) = &self.listener {
+            match &read {
+                Err(_) => listener.happened("no answer in time"),
+                Ok(Ok(0)) => listener.happened("they have closed the connection"),
+                Ok(Ok(_)) => listener.they_said(&self.input[unread..]),
+                Ok(Err(error)) => listener.happened(&format!("the connection is lost: {error}")),
+            }
+        }
+        match read {
             Err(_) => Err(Broken::Timeout(stage)),
             Ok(Err(error)) => Err(Broken::Lost { stage, error }),
             Ok(Ok(0)) => Err(Broken::lost(stage, io::ErrorKind::UnexpectedEof)),
@@ -362,15 +402,34 @@ impl Connection {
         }
     }
 
+    /// Of the message only its size is told to whoever looks on.
+    async fn write_content(&mut self) -> Result<(), Broken> {
+        let listener = self.listener.take();
+        let written = self.write_output().await;
+        self.listener = listener;
+        written
+    }
+
     async fn write_output(&mut self) -> Result<(), Broken> {
         let output = self.client.take_output();
         if output.is_empty() {
             return Ok(());
         }
         let stage = self.client.stage();
+        if let Some(listener) = &self.listener {
+            listener.we_said(&output, stage);
+        }
         let lost = |error| Broken::Lost { stage, error };
         self.conn.write_all(&output).await.map_err(lost)?;
         self.conn.flush().await.map_err(lost)
+    }
+}
+
+fn tls_said(handshake: &io::Result<()>, conn: &Conn) -> String {
+    match (handshake, conn.tls_info()) {
+        (Ok(()), Some(info)) => format!("TLS: {} {}", info.version, info.cipher),
+        (Ok(()), None) => "TLS".to_owned(),
+        (Err(error), _) => format!("the TLS handshake failed: {error}"),
     }
 }
 

@@ -6,7 +6,7 @@
 //! * [`deliver_smtp`], [`deliver_lmtp`] – to one address and port
 //! * [`Turned`] – a connection that its client has turned round (ATRN)
 //! * [`ask_primary`] – whether a domain's primary knows a recipient
-//! * [`preview`] – where an attempt would go, for people who ask why
+//! * [`preview`] – where an attempt would go, for people who ask why; [`Transcripts`] – what is said there
 //! * [`Report`], [`Outcome`] – what became of each recipient
 //! * [`Gate`] – port: how many connections there may be
 //! * [`Message`], [`Dns`] – ports: the message's octets, names
@@ -36,6 +36,7 @@ mod report;
 mod smtp;
 mod sources;
 mod timeouts;
+mod transcript;
 mod transport;
 mod turned;
 mod wishes;
@@ -57,6 +58,7 @@ pub use smtp::{deliver_lmtp, deliver_smtp};
 pub use smtp_proto::client::Protocol;
 pub use sources::Sources;
 pub use timeouts::Timeouts;
+pub use transcript::{Said, Speaker, Transcripts};
 pub use transport::{
     Patience, deliver_to_domain, deliver_to_hosts, deliver_to_primary, party_of, party_of_route,
 };
@@ -97,6 +99,8 @@ pub struct Ports {
     pub sts: Option<Sts>,
     /// Who counts how TLS goes; without, nobody.
     pub tls_reports: Option<TlsReports>,
+    /// Who looks on.
+    pub transcripts: Transcripts,
     /// How to go about it.
     pub options: Arc<Options>,
 }

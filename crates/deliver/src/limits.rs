@@ -40,3 +40,12 @@ pub const INPUT_BYTES_MAX: usize = 256 << 10;
 pub const QUIT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Octets that are looked at for the header's letters and 8-bit octets.
 pub const PROBE_BYTES: usize = 256 << 10;
+
+/// People who look at transcripts at once.
+pub(crate) const LOOKS_MAX: usize = 8;
+/// Lines that wait for one of them; then the oldest go.
+pub(crate) const LOOK_LINES_MAX: usize = 2000;
+/// Of a line so much is shown.
+pub(crate) const SAID_BYTES_MAX: usize = 500;
+/// Who has not asked for this long looks no more.
+pub(crate) const LOOK_PATIENCE: Duration = Duration::from_secs(10);

@@ -8,6 +8,7 @@ mod hosts;
 mod lies;
 mod sessions;
 mod sources;
+mod transcripts;
 mod wishes;
 
 use std::collections::HashMap;
@@ -232,6 +233,7 @@ fn options() -> Options {
 
 fn ports(runtime: &Runtime, names: Names, options: Options) -> Ports {
     Ports {
+        transcripts: Transcripts::default(),
         runtime: runtime.clone(),
         dns: Arc::new(names),
         opportunistic: ClientTls::opportunistic().unwrap(),

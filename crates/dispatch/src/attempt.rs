@@ -168,11 +168,7 @@ async fn remote(
         recipients,
         ..without_recipients(&lease.message().envelope)
     };
-    let body = Body {
-        queue: &core.ports.queue,
-        shard: lease.shard(),
-        message: lease.message(),
-    };
+    let body = Body(lease);
     let delivering = core.ports.transport.deliver(&unit.site, &envelope, &body);
     let runtime = &core.ports.runtime;
     let report = match runtime.timeout(ATTEMPT_TIMEOUT, delivering).await {

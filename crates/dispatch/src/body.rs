@@ -3,28 +3,23 @@
 use std::io;
 
 use bytes::Bytes;
-use engine::ShardId;
-use queue::{Message, Queue};
+use queue::Lease;
 
 use crate::limits::READ_BYTES;
 use crate::ports::BoxFuture;
 
 /// Prefix and body of a queued message.
-pub(crate) struct Body<'a> {
-    pub(crate) queue: &'a Queue,
-    pub(crate) shard: ShardId,
-    pub(crate) message: &'a Message,
-}
+pub(crate) struct Body<'a>(pub(crate) &'a Lease);
 
 impl deliver::Message for Body<'_> {
     fn size(&self) -> u64 {
-        self.message.size()
+        self.0.message().size()
     }
 
     fn read(&self, offset: u64) -> BoxFuture<'_, io::Result<Bytes>> {
-        let end = end_of_read(self.message.prefix.len() as u64, offset);
+        let end = end_of_read(self.0.message().prefix.len() as u64, offset);
         Box::pin(async move {
-            let read = self.queue.read(self.shard, self.message, offset..end);
+            let read = self.0.read(offset..end);
             read.await.map_err(io::Error::other)
         })
     }

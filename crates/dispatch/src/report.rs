@@ -61,7 +61,7 @@ async fn write(core: &Core, lease: &Lease, told: &[Told]) -> Result<Option<Prepa
         && !secret
         && message.envelope.ret == Some(Ret::Full)
         && message.size() <= RETURNED_MESSAGE_BYTES_MAX as u64;
-    let original = original(core, lease, whole).await;
+    let original = original(lease, whole).await;
     let recipients = recipients(core, lease, told);
     let written = write_report(&Report {
         reporting_mta: &core.options.hostname,
@@ -102,6 +102,7 @@ async fn into_queue(
     let message = NewMessage {
         blob: blob.id,
         blob_size: blob.size,
+        body: blob.bytes().cloned(),
         prefix: Bytes::new(),
         envelope,
         origin: Origin::default(),
@@ -111,17 +112,13 @@ async fn into_queue(
 }
 
 /// The original or its header; when it cannot be read the report goes without it.
-async fn original(core: &Core, lease: &Lease, whole: bool) -> Bytes {
+async fn original(lease: &Lease, whole: bool) -> Bytes {
     let end = if whole {
         u64::MAX
     } else {
         RETURNED_HEADER_BYTES_MAX as u64
     };
-    let read = core
-        .ports
-        .queue
-        .read(lease.shard(), lease.message(), 0..end)
-        .await;
+    let read = lease.read(0..end).await;
     let bytes = read.unwrap_or_else(|error| {
         tracing::warn!(id = %lease.id(), %error, "a report returns nothing of its message");
         Bytes::new()

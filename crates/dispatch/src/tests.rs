@@ -12,6 +12,7 @@ mod refusing;
 mod relay;
 mod reports;
 mod sites;
+mod steps;
 mod transport;
 mod turned;
 mod wishes;
@@ -142,7 +143,9 @@ impl Local for Mailboxes {
             if together.stage(&mut batch).is_err() {
                 return Outcome::temporary((4, 3, 0), "not staged");
             }
-            let ticket = self.engine.submit(batch).expect("taken");
+            let Ok(ticket) = self.engine.submit(batch) else {
+                return Outcome::temporary((4, 3, 0), "not taken");
+            };
             together.submitted(ticket.commit());
             ticket.done().await;
             self.mail
@@ -303,6 +306,7 @@ impl World {
         let mut new = NewMessage {
             blob: blob.id,
             blob_size: blob.size,
+            body: None,
             prefix: Bytes::from_static(b"Received: by here\r\n"),
             envelope,
             origin: Origin {
@@ -331,6 +335,7 @@ impl World {
                 let new = NewMessage {
                     blob: blob.id,
                     blob_size: blob.size,
+                    body: None,
                     prefix: Bytes::new(),
                     envelope: Envelope {
                         recipients: vec![Recipient::new(address(&to(n)))],

@@ -58,6 +58,7 @@ pub struct Batch {
     pub(crate) conditions: Vec<(Vec<u8>, Expect)>,
     pub(crate) writes: Vec<(Vec<u8>, Option<Bytes>)>,
     pub(crate) on_visible: Vec<VisibleFn>,
+    pub(crate) can_wait: bool,
     /// What the writes take: callers ask after every one of thousands.
     bytes: usize,
 }
@@ -95,6 +96,13 @@ impl Batch {
     /// Runs `f` once the commit is durable and visible, in commit order.
     pub fn on_visible(&mut self, f: impl FnOnce(CommitNo) + Send + 'static) {
         self.on_visible.push(Box::new(f));
+    }
+
+    /// Nobody waits for this batch: it shares the sync of the next one that
+    /// somebody waits for, or has its own after
+    /// [`crate::limits::CAN_WAIT`].
+    pub fn can_wait(&mut self) {
+        self.can_wait = true;
     }
 
     /// True when the batch writes nothing.
@@ -287,7 +295,8 @@ pub trait Engine: Send + Sync + fmt::Debug + 'static {
 
     /// Appends one frame of a body (at most [`crate::limits::BODY_FRAME_BYTES_MAX`]
     /// stored bytes) to the shard's journal. It becomes durable no later than
-    /// any batch submitted afterwards. Never waits for a sync; waits (blocking)
+    /// any batch submitted afterwards; by itself only when there are many of
+    /// them, since a short body has its commit right behind it. Never waits for a sync; waits (blocking)
     /// only when the receive buffers are full.
     ///
     /// # Errors

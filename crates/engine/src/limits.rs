@@ -1,5 +1,7 @@
 //! The engine's limits, each with its reason.
 
+use std::time::Duration;
+
 /// Keys and values of one commit: larger work is staged unseen in parts and
 /// shown by one last commit, so that no commit holds up the others.
 pub const BATCH_BYTES_MAX: usize = 1 << 20;
@@ -17,6 +19,14 @@ pub const GROUP_BYTES_MAX: usize = 4 << 20;
 /// Frames that were accepted but are not on the disk yet, unless the options
 /// say otherwise; beyond this `put_body` and `submit` wait for the disk.
 pub const PENDING_BYTES_MAX: usize = 32 << 20;
+
+/// Frames of bodies that are written before any commit asks for it: bodies
+/// that are longer than memory lasts are on the disk before their end is there.
+pub const BODY_BYTES_AHEAD: usize = 512 << 10;
+
+/// How long a commit that nobody waits for is held back: long enough to share
+/// a sync on a busy server, short enough to be durable before a person looks.
+pub const CAN_WAIT: Duration = Duration::from_millis(5);
 
 /// Commits that may be durable in the journal only; bounds replay.
 pub const UNFLUSHED_COMMITS_MAX: u64 = 16_384;

@@ -1,10 +1,10 @@
 //! One shard, one batch: body, mailbox entries, queue entries.
 //!
-//! The body is staged first, on the blocking pool. Then the accounts' lanes are
+//! The body is staged first, a long one on the blocking pool. Then the accounts' lanes are
 //! taken in ascending order, the copies staged, the batch submitted, the lanes
 //! let go; only then do we wait for the disk. A conflict means staging anew.
 
-use crate::limits::{CONFLICTS_MAX, LOCAL_RETRY};
+use crate::limits::{CONFLICTS_MAX, LOCAL_RETRY, STAGE_HERE_BYTES};
 use crate::plan::{Body, Common, LocalCopy, Part, Plan};
 use crate::receiving::of_blob;
 use crate::reply;
@@ -251,6 +251,7 @@ impl Inner {
         let blobs = Arc::clone(&self.ports.blobs);
         let engine = Arc::clone(&self.ports.engine);
         let mut blob = body.blob.clone();
+        let is_short = done_key.is_none() && blob.size <= STAGE_HERE_BYTES;
         let work = move || {
             if let Some(key) = done_key
                 && engine.snapshot(blob.shard()).get(&key)?.is_some()
@@ -261,7 +262,13 @@ impl Inner {
             blobs.stage(&mut batch, &mut blob)?;
             Ok::<_, BlobError>((blob, Some(batch)))
         };
-        let (blob, batch) = self.ports.runtime.blocking(work).await?;
+        // A hop to another thread and back costs more than to compress a few kilobytes;
+        // that the look for the same body meets the disk is rare.
+        let (blob, batch) = if is_short {
+            work()?
+        } else {
+            self.ports.runtime.blocking(work).await?
+        };
         body.blob = blob;
         Ok(batch)
     }
@@ -365,6 +372,7 @@ impl Inner {
         NewMessage {
             blob: body.blob.id,
             blob_size: body.blob.size,
+            body: body.blob.bytes().cloned(),
             prefix,
             envelope,
             origin: common.origin.clone(),

@@ -110,6 +110,7 @@ impl Intake {
         let new = NewMessage {
             blob: staged.blob.id,
             blob_size: staged.blob.size,
+            body: staged.blob.bytes().cloned(),
             prefix: staged.prefix.clone(),
             envelope: staged.envelope.clone(),
             origin: Origin::default(),

@@ -14,6 +14,9 @@ pub const DELIVERED_TO_MAX: usize = 200;
 /// Bytes of the From fields of one submission that are looked at.
 pub const AUTHORS_BYTES_MAX: usize = 16 * 1024;
 
+/// A body up to this size is compressed and staged where its commit is made.
+pub const STAGE_HERE_BYTES: u64 = 32 * 1024;
+
 /// Bytes that are pushed into the body's writer at once on the blocking pool.
 pub const PUSH_BYTES: usize = 256 * 1024;
 

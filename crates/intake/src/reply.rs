@@ -91,6 +91,15 @@ pub(crate) fn no_room() -> Reply {
     )
 }
 
+/// RFC 3463 §3.4: 4.3.1, mail system full.
+pub(crate) fn queue_full() -> Reply {
+    Reply::enhanced(
+        452,
+        (4, 3, 1),
+        "too much mail waits to be sent already, please try again later",
+    )
+}
+
 pub(crate) fn closing() -> Reply {
     Reply::enhanced(
         421,

@@ -50,6 +50,8 @@ pub struct Options {
     pub message_bytes_max: u64,
     /// Received fields after which a message is in a loop.
     pub received_max: usize,
+    /// Messages that may wait in the queue; with more, mail for elsewhere is taken later.
+    pub queued_max: u64,
     /// What an address of ours sends on elsewhere leaves with a sender of ours.
     pub rewrite_forwards: bool,
 }
@@ -93,7 +95,7 @@ impl Intake {
     /// Begins to receive a message, at the start of its data.
     ///
     /// # Errors
-    /// The reply that refuses the data: no room, too large, too many recipients.
+    /// The reply that refuses the data: no room on the disk or in the queue, too large, too many recipients.
     pub fn begin(&self, transaction: Transaction) -> Result<Receiving, Reply> {
         let inner = &self.inner;
         let size = transaction.size_hint.unwrap_or(0);
@@ -102,6 +104,10 @@ impl Intake {
         }
         if !inner.ports.engine.has_room_for(size) {
             return Err(reply::no_room());
+        }
+        let leaves = transaction.decisions.iter().any(Decision::leads_elsewhere);
+        if leaves && inner.ports.queue.count() >= inner.options.queued_max {
+            return Err(reply::queue_full());
         }
         let recipients = &transaction.envelope.recipients;
         let bytes = recipients.iter().map(|recipient| {

@@ -83,6 +83,7 @@ impl Inner {
         let message = NewMessage {
             blob: blob.id,
             blob_size: blob.size,
+            body: blob.bytes().cloned(),
             prefix: bytes::Bytes::new(),
             envelope: written.envelope(to),
             origin: Origin::default(),

@@ -26,6 +26,9 @@ use std::sync::Arc;
 pub(crate) const MESSAGE: &str =
     "From: Bob <bob@demo.test>\r\nMessage-ID: <1@far.test>\r\nSubject: hi\r\n\r\nbody\r\n";
 
+/// With more, nothing is taken for elsewhere.
+const QUEUED_MAX: u64 = 500;
+
 pub(crate) fn address(text: &str) -> Address {
     Address::parse(text).expect("a valid address")
 }
@@ -123,6 +126,7 @@ impl World {
             hostname: "mx.demo.test".into(),
             message_bytes_max: 1 << 20,
             received_max: 50,
+            queued_max: QUEUED_MAX,
             rewrite_forwards: true,
         };
         Self {

@@ -21,6 +21,20 @@ pub enum Decision {
     Refuse(Reply),
 }
 
+impl Decision {
+    /// Some of the mail does not stay here.
+    #[must_use]
+    pub fn leads_elsewhere(&self) -> bool {
+        match self {
+            Self::Relay(_) => true,
+            Self::Local(targets) => targets
+                .iter()
+                .any(|target| matches!(target, Target::Forward(_))),
+            Self::Refuse(_) => false,
+        }
+    }
+}
+
 impl Policy {
     /// Decides about one recipient. `size` is what SIZE= said.
     pub async fn check_recipient(

@@ -18,6 +18,7 @@ mod send_as;
 mod suppress;
 mod tls_report;
 mod trace;
+mod transcript;
 mod undelete;
 
 use std::sync::Arc;
@@ -47,6 +48,7 @@ pub(crate) use route::Ask as RouteAsk;
 pub(crate) use send_as::SendAs;
 pub(crate) use suppress::{Add as SuppressAdd, List as SuppressList};
 pub(crate) use tls_report::Show as TlsReportShow;
+pub(crate) use transcript::Look;
 pub(crate) use undelete::Undelete;
 
 /// What an act gives: an answer in JSON or an error for the person who asked.
@@ -123,6 +125,7 @@ impl Acts {
             "queue.pause" => queue::pause(store, read(args)?).await,
             "queue.resume" => queue::resume(store, read(args)?).await,
             "queue.paused" => queue::paused(store).await,
+            "queue.transcript" => Box::pin(transcript::read(store, read(args)?)).await,
             "queue.progress" => Ok(store.acting.shown()),
             "route" => Box::pin(route::route(store, read(args)?)).await,
             "undelete" => undelete::undelete(store, read(args)?).await,
@@ -145,7 +148,7 @@ impl Commands for Acts {
             let result = self.act(request).await;
             match &result {
                 // Asked again and again.
-                Ok(_) if command.ends_with(".progress") => {}
+                Ok(_) if command.ends_with(".progress") || command == "queue.transcript" => {}
                 Ok(_) => tracing::info!(%command, "command done"),
                 Err(error) => tracing::warn!(%command, %error, "command failed"),
             }

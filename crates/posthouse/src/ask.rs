@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use admin::control::{CallError, Commands as _, Request, call};
 use anyhow::Context as _;
@@ -44,6 +45,30 @@ pub(crate) fn ask_watched(
 /// Carries out acts one after the other; the first that fails ends it.
 pub(crate) fn ask_all(config: Option<&Path>, requests: Vec<Request>) -> anyhow::Result<Vec<Value>> {
     ask_with(config, requests, None)
+}
+
+/// Asks the running server again and again, with a pause between: `next` gets each
+/// answer, the first time none, and gives the next question, until there is none.
+pub(crate) fn ask_repeatedly(
+    config: Option<&Path>,
+    pause: Duration,
+    mut next: impl FnMut(Option<Value>) -> anyhow::Result<Option<Request>>,
+) -> anyhow::Result<()> {
+    let settings = place::load(config)?;
+    let executor =
+        runtime::process::build(Some(COMMAND_WORKERS)).context("cannot start threads")?;
+    let runtime = executor.runtime();
+    let asked = executor.block_on(async {
+        let mut question = next(None)?;
+        while let Some(request) = question {
+            let answer = call(&settings.general.data_dir, &request).await?;
+            runtime.sleep(pause).await;
+            question = next(Some(answer))?;
+        }
+        Ok(())
+    });
+    executor.stop(STOP_TIMEOUT);
+    asked
 }
 
 /// Who wants to know how far an act is.

@@ -17,7 +17,7 @@ use queue::{Message, QueueError};
 use queue_model::{Cause, Party};
 use runtime::net::Conn;
 use sasl::Credentials;
-use settings::rules::{Question, Rules, SiteRule, Transport, TransportKind, TransportTls};
+use settings::rules::{Question, Rules, Server, SiteRule, TransportKind, TransportTls};
 use smtp_server::{TurnRefusal, UrlOctets, UrlRefusal};
 
 /// Which way mail goes, by the rules in force.
@@ -80,7 +80,9 @@ impl Routes for RoutesByRules {
             },
             _ => return Vec::new(),
         };
-        let known = names.iter().filter_map(|name| rules.transports.get(name));
+        let known = names
+            .iter()
+            .filter_map(|name| rules.transports.get(name)?.server());
         known.map(route_to).collect()
     }
 
@@ -93,7 +95,7 @@ impl Routes for RoutesByRules {
         let rules = self.rules.get();
         let mut sites = rules.sites.iter().filter(|site| fits(site, party));
         let name = sites.find_map(|site| site.detour.as_ref())?;
-        rules.transports.get(name).map(route_to)
+        rules.transports.get(name)?.server().map(route_to)
     }
 
     fn limits(&self, party: &Party, usual: SiteLimits) -> SiteLimits {
@@ -162,7 +164,9 @@ impl Primary for PrimaryByDeliver {
             let rules = self.rules.get();
             let relay = rules.relay_domains.get(address.domain());
             let names = relay.map_or(&[][..], |relay| &relay.via);
-            let routes = names.iter().filter_map(|name| rules.transports.get(name));
+            let routes = names
+                .iter()
+                .filter_map(|name| rules.transports.get(name)?.server());
             let mut routes: Vec<Option<Route>> = routes.map(|t| Some(route_to(t))).collect();
             if routes.is_empty() {
                 routes.push(None);
@@ -220,8 +224,8 @@ fn way_of(way: &settings::rules::Way) -> Way {
     }
 }
 
-/// How a transport of the rules file is spoken to.
-pub(crate) fn route_to(transport: &Transport) -> Route {
+/// How a server of the rules file is spoken to.
+pub(crate) fn route_to(transport: &Server) -> Route {
     let credentials = transport.user.as_ref().map(|user| Credentials {
         authorization: None,
         login: user.clone(),
@@ -240,8 +244,8 @@ pub(crate) fn route_to(transport: &Transport) -> Route {
         host: usual.host,
         port: usual.port,
         protocol: match transport.kind {
-            TransportKind::Smtp => Protocol::Smtp,
             TransportKind::Lmtp => Protocol::Lmtp,
+            _ => Protocol::Smtp,
         },
         tls,
         credentials: usual.credentials,

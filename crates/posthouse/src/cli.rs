@@ -467,6 +467,14 @@ pub(crate) enum Queue {
     Resume(Pausing),
     /// List what is paused
     Paused,
+    /// Show what is said to a destination and by it, while it is said; Ctrl-C ends it
+    Transcript {
+        /// A domain, a host, an address, a transport of the rules file, or smart-host
+        of: String,
+        /// End after so many seconds
+        #[arg(long = "for", value_name = "SECONDS")]
+        seconds: Option<u64>,
+    },
 }
 
 /// A listing of the queue.

@@ -147,3 +147,7 @@ pub(crate) const QUOTA_NOTICE_TRIES: u32 = 4;
 
 /// Accounts without keys for SCRAM that `account show` names.
 pub(crate) const NAMED_WITHOUT_SCRAM_MAX: usize = 20;
+
+/// How often new lines of a transcript are asked for.
+pub(crate) const LOOKS_PER_SECOND: u64 = 4;
+pub(crate) const LOOK_PAUSE: Duration = Duration::from_millis(250);

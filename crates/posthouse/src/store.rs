@@ -47,6 +47,8 @@ pub(crate) struct Store {
     pub(crate) acting: Arc<Acting>,
     /// How mail leaves, once it does.
     pub(crate) outgoing: OnceLock<dispatch::Watch>,
+    /// What is said to other servers, for who looks on.
+    pub(crate) transcripts: deliver::Transcripts,
     pub(crate) data_dir: PathBuf,
     pub(crate) places: Places,
     pub(crate) backing_up: Arc<BackingUp>,
@@ -116,6 +118,7 @@ impl Store {
             checking: Arc::default(),
             acting: Arc::default(),
             outgoing: OnceLock::new(),
+            transcripts: deliver::Transcripts::default(),
             data_dir: settings.general.data_dir.clone(),
             places: Places::of(settings)?,
             backing_up: Arc::default(),

@@ -13,6 +13,7 @@ pub(crate) mod outgoing;
 mod proxied;
 mod quota;
 mod reaper;
+mod ways;
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -386,6 +387,10 @@ async fn open_intake(
         hostname: hostname.to_owned(),
         message_bytes_max: settings.limits.message_bytes.0,
         received_max: usize::try_from(settings.smtp.received_max).unwrap_or(usize::MAX),
+        queued_max: match settings.queue.messages_max {
+            0 => u64::MAX,
+            most => most,
+        },
         rewrite_forwards: settings.outbound.srs,
     };
     let intake = Intake::new(ports, options);

@@ -9,13 +9,14 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Weak};
 
 use blobs::Owner;
+use bytes::Bytes;
 use engine::{Batch, CommitNo, Expect, ShardId, SubmitError, Ticket};
 use parking_lot::Mutex;
 use queue_model::QueueId;
 
 use crate::error::QueueError;
 use crate::keys;
-use crate::limits::CONFLICTS_MAX;
+use crate::limits::{CONFLICTS_MAX, FRESH_ENTRY_BYTES};
 use crate::message::Message;
 use crate::progress::Progress;
 use crate::store::{Due, Inner};
@@ -28,6 +29,8 @@ pub(crate) struct Entry {
     pub(crate) shard: ShardId,
     pub(crate) id: QueueId,
     pub(crate) message: Message,
+    /// The body's bytes, of a message that has just come.
+    pub(crate) body: Option<Bytes>,
     pub(crate) tip: tokio::sync::Mutex<Tip>,
     /// Places in the envelope that are being attempted.
     pub(crate) leased: Mutex<HashSet<usize>>,
@@ -48,16 +51,24 @@ impl Entry {
         shard: ShardId,
         id: QueueId,
         (message, tip): (Message, Tip),
+        body: Option<Bytes>,
         live: &Arc<Live>,
     ) -> Self {
         Self {
             shard,
             id,
             message,
+            body,
             tip: tokio::sync::Mutex::new(tip),
             leased: Mutex::default(),
             live: Arc::downgrade(live),
         }
+    }
+
+    /// What it takes in memory, about.
+    pub(crate) fn bytes(&self) -> usize {
+        let body = self.body.as_ref().map_or(0, Bytes::len);
+        FRESH_ENTRY_BYTES + body + self.message.prefix.len()
     }
 
     /// Adds to `batch` what turns the tip into `next`: the record and the
@@ -97,6 +108,7 @@ impl Entry {
         } else {
             batch.put(key, next.encode());
         }
+        inner.fresh.moved_to((shard, id), next);
         // The entry lives until the change is visible: who loads it anew sees the change.
         let (entry, news, count) = (
             Arc::clone(self),
@@ -161,6 +173,14 @@ impl Entry {
 }
 
 impl Tip {
+    pub(crate) fn new(progress: Progress, version: CommitNo) -> Self {
+        Self {
+            progress,
+            version,
+            gone: false,
+        }
+    }
+
     pub(crate) fn moved_to(&mut self, next: Progress, commit: CommitNo) {
         self.gone = next.is_finished();
         self.progress = next;

@@ -25,8 +25,8 @@ use crate::store::{Due, Inner, Line, Queue};
 
 /// Recipients of a message that nobody else may attempt meanwhile.
 pub struct Lease {
-    inner: Arc<Inner>,
-    entry: Arc<Entry>,
+    pub(crate) inner: Arc<Inner>,
+    pub(crate) entry: Arc<Entry>,
     begun_ms: u64,
     /// Places in the envelope and what was known of them, in order.
     recipients: Vec<(usize, RecipientProgress)>,
@@ -98,6 +98,7 @@ impl Queue {
             recipients: lease.recipients.iter().map(|(place, _)| *place).collect(),
         };
         let mut batch = Batch::new();
+        batch.can_wait();
         batch.put(
             keys::intent(due.line.shard, due.id, first as u32),
             intent.encode(),
@@ -280,6 +281,7 @@ impl Drop for Lease {
             && let Some(key) = self.intent_key()
         {
             let mut batch = Batch::new();
+            batch.can_wait();
             batch.delete(key);
             // When this fails the store is closing, and the intent says the truth.
             let _ = self.inner.engine.submit(batch);

@@ -25,9 +25,11 @@
 #![forbid(unsafe_code)]
 
 mod admin;
+mod content;
 mod ended;
 mod entry;
 mod error;
+mod fresh;
 pub mod fsck;
 mod intent;
 pub mod keys;

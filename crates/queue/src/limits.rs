@@ -32,6 +32,15 @@ pub(crate) const PRIORITY_STEP_MS: u64 = 60_000;
 /// Prefix header fields of a message.
 pub const PREFIX_BYTES_MAX: usize = 256 * 1024;
 
+/// Messages that have just come and are kept in memory until their first attempt.
+pub(crate) const FRESH_MAX: usize = 1000;
+
+/// What they take together.
+pub(crate) const FRESH_BYTES_MAX: usize = 8 << 20;
+
+/// What such a message takes beside its body and prefix, about.
+pub(crate) const FRESH_ENTRY_BYTES: usize = 1024;
+
 /// Domains that are remembered as to be tried now; with more it is everything.
 pub(crate) const RETRIED_DOMAINS_MAX: usize = 1000;
 

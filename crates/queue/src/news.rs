@@ -71,6 +71,10 @@ impl News {
     }
 
     pub(crate) fn add(&self, dues: impl IntoIterator<Item = Due>) {
+        let mut dues = dues.into_iter().peekable();
+        if dues.peek().is_none() {
+            return;
+        }
         let mut added = self.added.lock();
         for due in dues {
             added.add(due);

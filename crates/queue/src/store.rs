@@ -1,12 +1,11 @@
 //! The queue over the engine: stage, schedule, load.
 
 use std::collections::hash_map;
-use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use blobs::{BlobId, Blobs, Owner};
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use engine::{Batch, Expect, Order, ShardId, SharedEngine};
 use envelope::{Domain, Envelope, Priority};
 use parking_lot::Mutex;
@@ -15,6 +14,7 @@ use runtime::Runtime;
 
 use crate::entry::{Entry, Live, Tip};
 use crate::error::QueueError;
+use crate::fresh::Fresh;
 use crate::keys;
 use crate::limits::PRIORITY_STEP_MS;
 use crate::message::{Message, Origin};
@@ -37,6 +37,7 @@ pub(crate) struct Inner {
     /// Once it was read.
     pub(crate) paused: Mutex<Option<Arc<Paused>>>,
     live: Arc<Live>,
+    pub(crate) fresh: Arc<Fresh>,
     last_id: AtomicU64,
 }
 
@@ -65,6 +66,9 @@ pub struct NewMessage {
     pub blob: BlobId,
     /// Bytes of the body.
     pub blob_size: u64,
+    /// The body itself where it is in memory: then it need not be read for the
+    /// first attempt.
+    pub body: Option<Bytes>,
     /// Header fields that stand before the body, with CRLF.
     pub prefix: Bytes,
     /// From whom, for whom; at least one recipient.
@@ -193,6 +197,7 @@ impl Queue {
             messages: Arc::default(),
             paused: Mutex::default(),
             live: Arc::default(),
+            fresh: Arc::default(),
             last_id: AtomicU64::new(0),
         };
         Self {
@@ -247,8 +252,26 @@ impl Queue {
             Arc::clone(&self.inner.news),
             Arc::clone(&self.inner.messages),
         );
-        batch.on_visible(move |_| {
+        let is_now = new.start == Start::Now;
+        let (live, fresh) = (Arc::clone(&self.inner.live), Arc::clone(&self.inner.fresh));
+        batch.on_visible(move |version| {
             count.add(1);
+            if is_now {
+                let tip = Tip::new(progress, version);
+                let entry = Entry::new(shard, id, (message, tip), new.body, &live);
+                let entry = Arc::new(entry);
+                let is_first = match live.lock().entry((shard, id)) {
+                    hash_map::Entry::Vacant(place) => {
+                        place.insert(Arc::downgrade(&entry));
+                        true
+                    }
+                    // Somebody who has met it already has an entry of it.
+                    hash_map::Entry::Occupied(_) => false,
+                };
+                if is_first {
+                    fresh.keep(entry);
+                }
+            }
             news.add(dues);
         });
         id
@@ -323,48 +346,6 @@ impl Queue {
     pub fn blobs(&self) -> &Arc<Blobs> {
         &self.inner.blobs
     }
-
-    /// A range of a message as it is sent: prefix and body; what lies behind the end is left out.
-    ///
-    /// # Errors
-    /// The body cannot be read.
-    pub async fn read(
-        &self,
-        shard: ShardId,
-        message: &Message,
-        range: Range<u64>,
-    ) -> Result<Bytes, QueueError> {
-        let blobs = Arc::clone(&self.inner.blobs);
-        let (prefix, blob) = (message.prefix.clone(), message.blob);
-        self.inner
-            .runtime
-            .blocking(move || read(&blobs, shard, &prefix, blob, range))
-            .await
-    }
-}
-
-fn read(
-    blobs: &Blobs,
-    shard: ShardId,
-    prefix: &Bytes,
-    blob: BlobId,
-    range: Range<u64>,
-) -> Result<Bytes, QueueError> {
-    let prefix_len = prefix.len() as u64;
-    let (start, end) = (range.start.min(prefix_len), range.end.min(prefix_len));
-    let head = prefix.slice(start as usize..end.max(start) as usize);
-    let in_blob = range.start.saturating_sub(prefix_len)..range.end.saturating_sub(prefix_len);
-    if in_blob.is_empty() {
-        return Ok(head);
-    }
-    let body = blobs.read(shard, blob, in_blob)?;
-    if head.is_empty() {
-        return Ok(body);
-    }
-    let mut whole = BytesMut::with_capacity(head.len() + body.len());
-    whole.extend_from_slice(&head);
-    whole.extend_from_slice(&body);
-    Ok(whole.freeze())
 }
 
 impl std::fmt::Debug for Queue {
@@ -484,12 +465,12 @@ impl Inner {
         let loaded = self.load(shard, id).await?;
         Ok(match self.live.lock().entry((shard, id)) {
             hash_map::Entry::Occupied(mut place) => place.get().upgrade().unwrap_or_else(|| {
-                let entry = Arc::new(Entry::new(shard, id, loaded, &self.live));
+                let entry = Arc::new(Entry::new(shard, id, loaded, None, &self.live));
                 place.insert(Arc::downgrade(&entry));
                 entry
             }),
             hash_map::Entry::Vacant(place) => {
-                let entry = Arc::new(Entry::new(shard, id, loaded, &self.live));
+                let entry = Arc::new(Entry::new(shard, id, loaded, None, &self.live));
                 place.insert(Arc::downgrade(&entry));
                 entry
             }
@@ -537,14 +518,7 @@ impl Inner {
         if loaded.recipients.len() != message.envelope.recipients.len() {
             return Err(wire::codec::DecodeError::OutOfRange.into());
         }
-        Ok((
-            message,
-            Tip {
-                progress: loaded,
-                version: progress.version,
-                gone: false,
-            },
-        ))
+        Ok((message, Tip::new(loaded, progress.version)))
     }
 
     /// The shard that holds the message.

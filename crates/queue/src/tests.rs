@@ -17,6 +17,8 @@ use runtime::Runtime;
 use crate::{Attempt, Due, Line, NewMessage, Origin, Place, Queue, Settlement, Start};
 
 const SHARD: ShardId = ShardId(1);
+/// The body of every message.
+const BODY: &[u8] = b"Subject: x\r\n\r\nbody\r\n";
 
 struct World {
     engine: SharedEngine,
@@ -67,7 +69,7 @@ impl World {
 
     fn stage(&self, batch: &mut Batch, recipients: &[&str], start: Start) -> QueueId {
         let mut writer = self.blobs.writer(SHARD);
-        writer.push(b"Subject: x\r\n\r\nbody\r\n").expect("written");
+        writer.push(BODY).expect("written");
         let mut blob = writer.finish().expect("finished");
         self.blobs.stage(batch, &mut blob).expect("staged");
         let mut envelope = Envelope::new(ReversePath::Address(address("ann@here.test")));
@@ -78,6 +80,7 @@ impl World {
         let new = NewMessage {
             blob: blob.id,
             blob_size: blob.size,
+            body: blob.bytes().cloned(),
             prefix: Bytes::from_static(b"Received: y\r\n"),
             envelope,
             origin: Origin::default(),

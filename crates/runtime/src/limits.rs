@@ -8,6 +8,9 @@ pub(crate) const LISTEN_BACKLOG: i32 = 1024;
 /// First read of a connection: a command line fits.
 pub(crate) const READ_BYTES_MIN: usize = 2 * 1024;
 
+/// First read of a body: that of most messages is a few of these.
+pub(crate) const READ_BYTES_BODY: usize = 16 * 1024;
+
 /// Largest read: bodies arrive in as few system calls as pays.
 pub(crate) const READ_BYTES_MAX: usize = 64 * 1024;
 

@@ -376,6 +376,9 @@ keys! {
         retry_first: Duration = "5m", example "1m", from 1 to 86400;
         /// The longest wait between two attempts.
         retry_max: Duration = "4h", example "1h", from 1 to 604800;
+        /// Messages that may wait; with more, mail for elsewhere is answered 452 until there are fewer. Mail for people here is not concerned. 0 sets no
+        /// limit: memory does not grow with the queue, and the disk's reserve is kept free in any case.
+        messages_max: u64 = 0, example 1000000, from 0 to 1000000000000;
     }
     /// What the server tells about itself.
     log("log.") Log {

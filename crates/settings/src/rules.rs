@@ -6,7 +6,7 @@
 //!   its line and with the name of the rule it is in.
 //! - [`Rule`]: when it matches ([`When`]) and the one thing it says ([`Action`]), which answers one [`Question`].
 //! - [`SiteRule`]: how much of our mail some hosts get at once.
-//! - [`RelayDomain`]: a domain of another server, whose backup MX we are. [`Transport`]: a host that mail is handed to.
+//! - [`RelayDomain`]: a domain of another server, whose backup MX we are. [`Transport`]: what mail is handed to, a server or a [`Gateway`].
 //!
 //! What is not here: what the rules decide about a message (`policy`), which way mail takes (`dispatch`), keys that the
 //! machine must know at its start ([`crate::Settings`]). docs/policy.md describes the file for people.
@@ -97,9 +97,29 @@ crate::kinds::choices! {
     }
 }
 
-/// A host that mail is handed to: `[transport.partner]`.
+/// What mail is handed to: `[transport.partner]`.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Transport {
+pub enum Transport {
+    /// A server.
+    Server(Server),
+    /// Something that is none.
+    Gateway(Gateway),
+}
+
+impl Transport {
+    /// The server, if it is one.
+    #[must_use]
+    pub fn server(&self) -> Option<&Server> {
+        match self {
+            Self::Server(server) => Some(server),
+            Self::Gateway(_) => None,
+        }
+    }
+}
+
+/// A server that mail is handed to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Server {
     /// What it speaks.
     pub kind: TransportKind,
     /// A name, or an address without brackets.
@@ -116,13 +136,63 @@ pub struct Transport {
     pub tls: Option<TransportTls>,
 }
 
+/// What takes mail and is no server. In paths and arguments `{local}` and `{domain}` are
+/// the recipient's, in arguments also `{recipient}` and `{sender}`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Gateway {
+    /// A program reads it.
+    Program {
+        /// Its path and its arguments. No shell sees them.
+        command: Vec<String>,
+        /// How long it may take.
+        timeout: Duration,
+    },
+    /// A folder in which each message is a file.
+    Maildir(PathBuf),
+    /// A file that messages are appended to, in the form called mboxrd.
+    Mbox(PathBuf),
+    /// A file of SMTP commands that another system reads later.
+    Bsmtp(PathBuf),
+}
+
+impl Gateway {
+    /// What it is called in the file.
+    #[must_use]
+    pub fn kind(&self) -> TransportKind {
+        match self {
+            Self::Program { .. } => TransportKind::Pipe,
+            Self::Maildir(_) => TransportKind::Maildir,
+            Self::Mbox(_) => TransportKind::Mbox,
+            Self::Bsmtp(_) => TransportKind::Bsmtp,
+        }
+    }
+}
+
+/// Where it leads, for people.
+impl fmt::Display for Gateway {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Program { command, .. } => f.write_str(&command.join(" ")),
+            Self::Maildir(path) | Self::Mbox(path) | Self::Bsmtp(path) => path.display().fmt(f),
+        }
+    }
+}
+
 crate::kinds::choices! {
     /// What a transport speaks.
-    TransportKind, "\"smtp\" or \"lmtp\"" {
+    TransportKind, "\"smtp\", \"lmtp\", \"pipe\", \"maildir\", \"mbox\" or \"bsmtp\"" {
         /// SMTP: another server, or a smart host with a login.
         Smtp = "smtp",
         /// LMTP: a server that has the mailboxes.
         Lmtp = "lmtp",
+        /// A program that reads the message.
+        Pipe = "pipe",
+        /// A folder in which each message is a file.
+        Maildir = "maildir",
+        /// A file that messages are appended to.
+        Mbox = "mbox",
+        /// A file of SMTP commands (RFC 2442).
+        Bsmtp = "bsmtp",
     }
 }
 

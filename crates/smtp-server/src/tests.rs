@@ -152,6 +152,7 @@ impl World {
             hostname: "mx.demo.test".into(),
             message_bytes_max: 100_000,
             received_max: 50,
+            queued_max: u64::MAX,
             rewrite_forwards: true,
         };
         let ports = Arc::new(Ports {

@@ -474,6 +474,7 @@ impl Session {
         match begun {
             Ok(receiving) => {
                 self.client.receiving = Some(Box::new(receiving));
+                self.conn.expect_much();
                 self.deadlines.data_begins(self.ports.runtime.monotonic());
                 self.machine.accept();
             }

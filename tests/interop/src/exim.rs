@@ -21,27 +21,40 @@ pub enum Tls {
 #[derive(Debug)]
 pub struct Exim {
     dir: PathBuf,
+    /// The daemon's process.
+    pub pid: u32,
 }
 
 impl Exim {
     /// Starts Exim on `ip`, port 25, as the server of `domain` and all its users.
     pub fn start(world: &mut World, ip: &str, domain: &str, tls: Tls) -> Result<Self> {
+        Self::start_with(world, ip, domain, tls, "")
+    }
+
+    /// As [`Exim::start`], with a router before that which asks the DNS.
+    pub fn start_with(
+        world: &mut World,
+        ip: &str,
+        domain: &str,
+        tls: Tls,
+        router: &str,
+    ) -> Result<Self> {
         let dir = world.folder(&format!("exim-{ip}"))?;
         let d = dir.display().to_string();
-        std::fs::write(dir.join("exim.conf"), conf(&d, ip, domain, tls))?;
+        std::fs::write(dir.join("exim.conf"), conf(&d, ip, domain, tls, router))?;
         world.sh(&format!(
             "mkdir -p {d}/spool {d}/log {d}/mail && chown -R Debian-exim {d}/spool {d}/log {d}/mail && chmod 755 {d} {}",
             world.dir().display()
         ))?;
         world.sh(&format!("ip addr add {ip}/32 dev lo || true"))?;
-        world.start(
+        let pid = world.start(
             "exim",
             Command::new("/usr/sbin/exim4")
                 .args(["-bdf", "-q2s", "-C"])
                 .arg(dir.join("exim.conf")),
         )?;
         wait_for_port(&format!("{ip}:25")).context("Exim does not listen")?;
-        Ok(Self { dir })
+        Ok(Self { dir, pid })
     }
 
     /// Waits until a message with `needle` has come; gives its bytes as Exim stored them.
@@ -61,7 +74,7 @@ impl Exim {
     }
 }
 
-fn conf(d: &str, ip: &str, domain: &str, tls: Tls) -> String {
+fn conf(d: &str, ip: &str, domain: &str, tls: Tls, router: &str) -> String {
     let (offer, avoid) = match tls {
         Tls::Opportunistic => ("*", ":"),
         Tls::Off => (":", "*"),
@@ -75,7 +88,7 @@ fn conf(d: &str, ip: &str, domain: &str, tls: Tls) -> String {
          begin acl\nrcpt:\n  accept hosts = +ours\n  accept domains = +local_domains\n  deny message = relay not permitted\n\
          begin routers\n\
          here:\n  driver = accept\n  domains = +local_domains\n  transport = maildir\n\
-         there:\n  driver = dnslookup\n  transport = remote\n  self = send\n  no_more\n\
+         {router}there:\n  driver = dnslookup\n  transport = remote\n  self = send\n  no_more\n\
          begin transports\n\
          remote:\n  driver = smtp\n  interface = {ip}\n  allow_localhost\n  hosts_avoid_tls = {avoid}\n  message_linelength_limit = 1G\n\
          maildir:\n  driver = appendfile\n  directory = {d}/mail\n  maildir_format\n  user = Debian-exim\n\

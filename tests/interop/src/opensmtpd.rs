@@ -12,16 +12,28 @@ use std::time::Duration;
 #[derive(Debug)]
 pub struct OpenSmtpd {
     mail: PathBuf,
+    /// The parent of its processes.
+    pub pid: u32,
 }
 
 impl OpenSmtpd {
     /// Starts OpenSMTPD on `ip`, port 25, as the server of `domain` and all its
     /// users. It offers no SMTPUTF8: version 6.8 has none.
     pub fn start(world: &mut World, ip: &str, domain: &str) -> Result<Self> {
+        Self::start_with(world, ip, domain, ("", ""))
+    }
+
+    /// As [`OpenSmtpd::start`], with actions and matches before its own.
+    pub fn start_with(
+        world: &mut World,
+        ip: &str,
+        domain: &str,
+        more: (&str, &str),
+    ) -> Result<Self> {
         let dir = world.folder(&format!("opensmtpd-{ip}"))?;
         let d = dir.display().to_string();
         world.certificate(&dir, &format!("mx.{domain}"))?;
-        std::fs::write(dir.join("smtpd.conf"), conf(&d, ip, domain))?;
+        std::fs::write(dir.join("smtpd.conf"), conf(&d, ip, domain, more))?;
         // Its spool, its empty folder and its socket have fixed places: they are
         // laid over those of the machine, for this world alone.
         world.sh(&format!(
@@ -32,7 +44,7 @@ impl OpenSmtpd {
             world.dir().display()
         ))?;
         world.sh(&format!("ip addr add {ip}/32 dev lo || true"))?;
-        world.start(
+        let pid = world.start(
             "opensmtpd",
             Command::new("/usr/sbin/smtpd")
                 .args(["-d", "-f"])
@@ -41,6 +53,7 @@ impl OpenSmtpd {
         wait_for_port(&format!("{ip}:25")).context("OpenSMTPD does not listen")?;
         Ok(Self {
             mail: dir.join("mail"),
+            pid,
         })
     }
 
@@ -53,14 +66,14 @@ impl OpenSmtpd {
     }
 }
 
-fn conf(d: &str, ip: &str, domain: &str) -> String {
+fn conf(d: &str, ip: &str, domain: &str, (actions, matches): (&str, &str)) -> String {
     format!(
         "pki ours cert \"{d}/certificate\"\npki ours key \"{d}/key\"\nsmtp max-message-size \"100M\"\n\
          table all {{ \"@\" = \"opensmtpd\" }}\n\
          listen on {ip} port 25 tls pki ours hostname mx.{domain}\n\
          action \"here\" maildir \"{d}/mail\" virtual <all>\n\
          action \"there\" relay src {ip} helo mx.{domain}\n\
-         match from any for domain \"{domain}\" action \"here\"\n\
+         {actions}{matches}match from any for domain \"{domain}\" action \"here\"\n\
          match from src {{ 127.0.0.1, {ip} }} for any action \"there\"\n"
     )
 }

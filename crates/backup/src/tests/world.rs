@@ -189,6 +189,7 @@ impl World {
         let message = NewMessage {
             blob: body.id,
             blob_size: body.size,
+            body: None,
             prefix: Bytes::new(),
             envelope: Envelope {
                 recipients: vec![Recipient::new(to)],

@@ -129,6 +129,7 @@ async fn what_a_site_refuses_for_our_reputation_makes_a_detour() {
     options.port = site.port;
     options.allow_networks = vec![settings::Network::parse("127.0.0.0/8").expect("a network")];
     let ports = deliver::Ports {
+        transcripts: deliver::Transcripts::default(),
         runtime: runtime.clone(),
         dns: Arc::new(NoNames),
         opportunistic: ClientTls::opportunistic().expect("made"),

@@ -90,6 +90,7 @@ async fn after_a_failed_handshake_a_site_gets_clear_text_at_once() {
     let runtime = Runtime::new();
     let (port, heard, _server) = broken_tls(&runtime);
     let ports = deliver::Ports {
+        transcripts: deliver::Transcripts::default(),
         runtime: runtime.clone(),
         dns: Arc::new(NoNames),
         opportunistic: ClientTls::opportunistic().expect("made"),
@@ -148,6 +149,7 @@ async fn senders_leave_with_a_tag_and_refusals_are_told_of_the_sender_as_it_was(
     let runtime = Runtime::new();
     let (port, heard, _server) = broken_tls(&runtime);
     let ports = deliver::Ports {
+        transcripts: deliver::Transcripts::default(),
         runtime: runtime.clone(),
         dns: Arc::new(NoNames),
         opportunistic: ClientTls::opportunistic().expect("made"),

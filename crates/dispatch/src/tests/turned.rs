@@ -10,6 +10,7 @@ use runtime::tls::ClientTls;
 /// The dispatcher with the real transport, and what turns connections round.
 fn running(world: &World) -> (Turning, runtime::Task<Result<(), queue::QueueError>>) {
     let ports = deliver::Ports {
+        transcripts: deliver::Transcripts::default(),
         runtime: world.runtime.clone(),
         dns: Arc::new(NoNames),
         opportunistic: ClientTls::opportunistic().expect("TLS"),

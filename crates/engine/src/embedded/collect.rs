@@ -195,6 +195,7 @@ impl Core {
         let crc = crc32fast::hash(payload);
         let bytes = FRAME_HEADER + payload.len();
         state.open.append(Kind::Moved, number, payload, crc);
+        state.open.is_awaited = true;
         state.pending_bytes += bytes;
         drop(state);
         self.work.notify_one();

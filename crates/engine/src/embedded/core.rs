@@ -122,6 +122,12 @@ impl State {
         }
     }
 
+    /// There is something to write, and nobody waits for it.
+    pub(crate) fn can_wait(&self) -> bool {
+        let ends = self.closing || self.failed;
+        !ends && self.sealed.is_empty() && !self.open.is_empty() && !self.open.is_urgent()
+    }
+
     /// Completes the open group and begins the next one behind it.
     pub(crate) fn seal(&mut self) -> SealedGroup {
         let at = (Arc::clone(&self.open.image.segment), self.open.image.end());
@@ -215,8 +221,11 @@ impl Core {
         let offset = state.open.append(Kind::Body, 0, frame, crc);
         let segment = u64::from(state.open.image.segment.number());
         state.pending_bytes += FRAME_HEADER + frame.len();
+        let is_urgent = state.open.is_urgent();
         drop(state);
-        self.work.notify_one();
+        if is_urgent {
+            self.work.notify_one();
+        }
         add(&self.counters.frames, 1);
         add(&self.counters.body_bytes, frame.len() as u64);
         Ok(Extent {
@@ -268,15 +277,23 @@ impl Core {
         let group = Arc::clone(&state.open.ticket);
         state.last_ticket = Some(Arc::clone(&group));
         let Batch {
-            writes, on_visible, ..
+            writes,
+            on_visible,
+            can_wait,
+            ..
         } = batch;
+        // A writer that is told of the first one looks again in time.
+        let wakes = !can_wait || state.open.commits.is_empty();
+        state.open.is_awaited |= !can_wait;
         state.open.commits.push(Commit {
             number,
             writes,
             on_visible,
         });
         drop(state);
-        self.work.notify_one();
+        if wakes {
+            self.work.notify_one();
+        }
         add(&self.counters.frames, 1);
         add(&self.counters.commits, 1);
         Ok(Ticket {
@@ -393,6 +410,9 @@ impl Core {
 
     fn wait_for_room(&self, state: &mut MutexGuard<'_, State>) {
         add(&self.counters.stalls, 1);
+        // It may hold back what nobody waits for.
+        state.open.is_awaited = true;
+        self.work.notify_one();
         match &self.on_stall {
             None => self.room.wait(state),
             Some(work) => MutexGuard::unlocked(state, || work()),

@@ -8,7 +8,7 @@ use super::format::{
 use super::segment::{Segment, check_body};
 use crate::body::Extent;
 use crate::contract::ReadError;
-use crate::limits::GROUP_BYTES_MAX;
+use crate::limits::{BODY_BYTES_AHEAD, GROUP_BYTES_MAX};
 use crate::ticket;
 use bytes::Bytes;
 use std::sync::Arc;
@@ -59,6 +59,8 @@ pub(crate) struct OpenGroup {
     pub(crate) image: Image,
     pub(crate) frames: u32,
     pub(crate) commits: Vec<Commit>,
+    /// Somebody waits for one of the commits.
+    pub(crate) is_awaited: bool,
     pub(crate) ticket: Arc<ticket::Group>,
 }
 
@@ -98,6 +100,7 @@ impl OpenGroup {
             },
             frames: 0,
             commits: Vec::new(),
+            is_awaited: false,
             ticket: ticket::Group::new(),
         }
     }
@@ -114,6 +117,11 @@ impl OpenGroup {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.frames == 0
+    }
+
+    /// True when it is to be written now, not when something else is.
+    pub(crate) fn is_urgent(&self) -> bool {
+        self.is_awaited || self.image.buffer.len() >= BODY_BYTES_AHEAD
     }
 
     /// True when a frame with this payload fits into the group as it lies.

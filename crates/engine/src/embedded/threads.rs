@@ -14,7 +14,7 @@ use super::index::Applied;
 use super::options::Options;
 use super::segment::Segment;
 use crate::contract::CommitNo;
-use crate::limits::{BATCH_BYTES_MAX, UNFLUSHED_SEGMENTS_MAX};
+use crate::limits::{BATCH_BYTES_MAX, CAN_WAIT, UNFLUSHED_SEGMENTS_MAX};
 use crate::stats::add;
 use crate::ticket;
 use parking_lot::MutexGuard;
@@ -92,7 +92,7 @@ impl Writer {
     /// this group need not wait until another thread wakes up as well.
     fn is_at_rest(&self) -> bool {
         let state = self.core.state.lock();
-        state.open.is_empty()
+        !state.open.is_urgent()
             && state.sealed.is_empty()
             && self.core.unapplied.load(Ordering::Acquire) == 0
     }
@@ -106,7 +106,12 @@ impl Writer {
 
     fn wait_for_group(&self) -> Option<SealedGroup> {
         let mut state = self.core.state.lock();
+        let mut has_waited = false;
         loop {
+            if state.can_wait() && !has_waited {
+                has_waited = self.core.work.wait_for(&mut state, CAN_WAIT).timed_out();
+                continue;
+            }
             match take(&mut state) {
                 Ok(group) => return Some(group),
                 Err(Step::End) => return None,

@@ -111,6 +111,32 @@ async fn a_user_sends_away_and_the_message_is_made_fit() {
 }
 
 #[tokio::test]
+async fn with_a_full_queue_mail_for_elsewhere_is_taken_later() {
+    let world = World::new(1).await;
+    let send = async |to: &str, n: u64| {
+        let message = format!("From: bob@demo.test\r\nSubject: {n}\r\n\r\nbody\r\n");
+        world.send(user(), "bob@demo.test", &[to], &message).await
+    };
+    for n in 0..QUEUED_MAX {
+        assert!(send("dave@far.test", n).await.is_accepted());
+    }
+    let transaction = world.transaction(user(), "bob@demo.test", &["dave@far.test"]);
+    let refused = world.intake.begin(transaction.await).expect_err("full");
+    assert_eq!(
+        refused.to_line(),
+        "452 4.3.1 too much mail waits to be sent already, please try again later"
+    );
+    assert!(
+        send("alice@demo.test", 0).await.is_accepted(),
+        "it stays here"
+    );
+    let left = world.queued().await[0].id;
+    let acted = world.queue.act(left, queue::Act::Remove).await;
+    acted.expect("removed");
+    assert!(send("dave@far.test", 0).await.is_accepted());
+}
+
+#[tokio::test]
 async fn an_alias_that_leads_elsewhere_forwards_with_its_mark() {
     let world = World::new(1).await;
     let fwd = address("fwd@demo.test");

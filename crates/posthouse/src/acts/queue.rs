@@ -12,6 +12,7 @@ use queue::{Act, Acted, Filter, Listed, PageMark, QueueError};
 use queue_model::QueueId;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use settings::rules::Transport;
 
 use super::{ActResult, failed, optional, parse_address, parse_domain, usage};
 use crate::limits::{
@@ -251,7 +252,13 @@ pub(super) async fn reroute(store: &Store, args: Reroute) -> ActResult {
             return Err(usage("no smart host is set (outbound.smart_host)".into()));
         }
         names => {
+            let alone = !names.contains(',');
             for name in names.split(',').map(str::trim) {
+                if !alone && matches!(rules.transports.get(name), Some(Transport::Gateway(_))) {
+                    return Err(usage(format!(
+                        "{name:?} is no server: only servers can be tried one after the other"
+                    )));
+                }
                 if !rules.transports.contains_key(name) {
                     return Err(usage(format!(
                         "there is no transport {name:?} in the rules file; there are mx, smart-host and usual beside those"

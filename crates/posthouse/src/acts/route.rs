@@ -14,7 +14,7 @@ use queue_model::Party;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use settings::OutboundMode;
-use settings::rules::{Action, Question, Rules, Way};
+use settings::rules::{Action, Question, Rules, Transport, Way};
 
 use super::queue::{server, time};
 use super::{ActResult, CommandError, failed, of_directory, optional, parse_address};
@@ -322,8 +322,22 @@ impl Told<'_> {
         let Some(transport) = self.rules.transports.get(name) else {
             return Err(failed(format!("there is no transport {name:?}")));
         };
-        let kind = transport.kind.as_str();
-        let route = route_to(transport);
+        let server = match transport {
+            Transport::Server(server) => server,
+            Transport::Gateway(gateway) => {
+                let what = format!("transport {name} ({})", gateway.kind().as_str());
+                let leads_to = gateway.to_string();
+                self.say("way", format!("{address}: {what}, {leads_to}"));
+                self.ways.push(json!({
+                    "recipient": address.to_string(),
+                    "transport": what,
+                    "leads_to": leads_to,
+                }));
+                return Ok(());
+            }
+        };
+        let kind = server.kind.as_str();
+        let route = route_to(server);
         let what = format!("transport {name} ({kind})");
         self.by_host(address, place, &what, &route);
         Ok(())

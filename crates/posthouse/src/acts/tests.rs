@@ -440,6 +440,7 @@ async fn put(acts: &Acts, to: &str, reason: &str) {
     let new = ::queue::NewMessage {
         blob: blob.id,
         blob_size: blob.size,
+        body: None,
         prefix: bytes::Bytes::new(),
         envelope,
         origin: ::queue::Origin::default(),

@@ -7,8 +7,9 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::Context;
-use crate::acts::{Pausing, Reroute, Which, request};
+use crate::acts::{Look, Pausing, Reroute, Which, request};
 use crate::cli::{self, Queue};
+use crate::limits::{LOOK_PAUSE, LOOKS_PER_SECOND};
 use crate::{ask, output};
 
 pub(super) fn run(context: &Context<'_>, command: Queue) -> anyhow::Result<ExitCode> {
@@ -30,7 +31,56 @@ pub(super) fn run(context: &Context<'_>, command: Queue) -> anyhow::Result<ExitC
         Queue::Pause(args) => context.act(request("queue.pause", &pausing(args))?),
         Queue::Resume(args) => context.act(request("queue.resume", &pausing(args))?),
         Queue::Paused => context.act(request("queue.paused", &Value::Null)?),
+        Queue::Transcript { of, seconds } => transcript(context, of, seconds),
     }
+}
+
+/// Asks for new lines until the time is over; for programs a line is an object.
+fn transcript(context: &Context<'_>, of: String, seconds: Option<u64>) -> anyhow::Result<ExitCode> {
+    let mut look = Look { of, after: None };
+    let mut left = seconds.map(|seconds| seconds.saturating_mul(LOOKS_PER_SECOND));
+    ask::ask_repeatedly(context.config, LOOK_PAUSE, |answer| {
+        if let Some(answer) = &answer {
+            if look.after.is_none() && !context.json {
+                listening(answer);
+            }
+            for said in values(&answer["lines"]) {
+                output::line(&match context.json {
+                    true => said.to_string(),
+                    false => spoken(said),
+                });
+            }
+            look.after = answer["last"].as_u64().or(look.after);
+        }
+        if left == Some(0) {
+            return Ok(None);
+        }
+        left = left.map(|left| left - 1);
+        request("queue.transcript", &look).map(Some)
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn listening(answer: &Value) {
+    let hosts: Vec<&str> = values(&answer["hosts"]).filter_map(Value::as_str).collect();
+    if !hosts.is_empty() {
+        output::status(&format!("Listening to {}", hosts.join(", ")));
+    }
+}
+
+fn values(list: &Value) -> impl Iterator<Item = &Value> {
+    list.as_array().into_iter().flatten()
+}
+
+fn spoken(said: &Value) -> String {
+    let text = |key: &str| said[key].as_str().unwrap_or_default();
+    let mark = match text("by") {
+        "us" => ">",
+        "them" => "<",
+        _ => "*",
+    };
+    let (at, host, connection) = (text("at"), text("host"), &said["connection"]);
+    format!("{at} {host} #{connection} {mark} {}", text("text"))
 }
 
 fn which(args: cli::Which) -> Which {

@@ -18,6 +18,7 @@ use sts::{Internet, Sts};
 
 use crate::bind::{RoutesByRules, SendersByBounces};
 use crate::store::Store;
+use crate::wire::ways::Ways;
 
 /// Starts the dispatcher; it ends with the drain.
 pub(super) fn start(
@@ -50,15 +51,18 @@ pub(super) fn start(
         engine: store.engine.clone(),
         queue: store.queue.clone(),
         runtime: runtime.clone(),
-        transport: Arc::new(
-            SmtpTransport::new(ports, smart_host, Arc::clone(&routes))
+        transport: Arc::new(Ways {
+            smtp: SmtpTransport::new(ports, smart_host, Arc::clone(&routes))
                 .with_turned(turned)
                 .with_senders(Arc::new(SendersByBounces {
                     directory: store.directory.clone(),
                     returns: settings.outbound.batv.then(|| store.returns.clone()),
                     suppressed: store.suppressed.clone(),
                 })),
-        ),
+            rules: store.rules.clone(),
+            runtime: runtime.clone(),
+            hostname: hostname.to_owned(),
+        }),
         local,
         routes,
         limiter,
@@ -168,6 +172,7 @@ pub(crate) fn deliver_ports(
         opportunistic: ClientTls::opportunistic()?,
         verified,
         gate: None,
+        transcripts: store.transcripts.clone(),
         kept: Some(deliver::Kept::new(runtime)),
         sts,
         tls_reports: outbound.count_tls.then(|| store.tls_reports.clone()),

@@ -44,6 +44,74 @@ async fn a_staged_message_is_due_with_its_commit_and_owns_its_body() {
 }
 
 #[tokio::test]
+async fn what_is_new_is_attempted_from_memory_until_it_waits() {
+    let world = World::new();
+    let id = world.put(&["bob@there.test", "eve@else.test"]).await;
+    let fresh = &world.queue.inner.fresh;
+    assert_eq!(fresh.len(), 1);
+    let due = world.due().await;
+    let there = domain("there.test");
+    let leased = world.queue.lease(&due[0], |d| *d == there).await;
+    let lease = leased.expect("read").expect("free");
+    // Body and records may be anywhere: this is not read from there.
+    assert_eq!(lease.entry.body.as_deref(), Some(BODY));
+    assert_eq!(&lease.read(10..16).await.expect("read")[..], b"y\r\nSub");
+    let done = |place| vec![settled(place, Event::Deliver)];
+    lease
+        .change(done(0), None)
+        .await
+        .expect("a change")
+        .commit()
+        .await
+        .expect("done");
+    drop(lease);
+    assert_eq!(fresh.len(), 1, "the other recipient is still new");
+    let leased = world.queue.lease(&due[1], |_| true).await;
+    let lease = leased.expect("read").expect("free");
+    let waits = vec![settled(
+        1,
+        Event::PutOff {
+            until_ms: u64::MAX / 2,
+        },
+    )];
+    lease
+        .change(waits, None)
+        .await
+        .expect("a change")
+        .commit()
+        .await
+        .expect("put off");
+    assert_eq!(fresh.len(), 0);
+    drop(lease);
+    world.settle().await;
+    let shown = world.queue.show(id).await.expect("there");
+    assert!(shown.progress.recipients[0].state.is_final());
+}
+
+#[tokio::test]
+async fn memory_for_what_is_new_is_bounded() {
+    let world = World::new();
+    let mut batch = Batch::new();
+    for _ in 0..=crate::limits::FRESH_MAX {
+        world.stage(&mut batch, &["bob@there.test"], Start::Now);
+        if batch.size_bytes() > engine::limits::BATCH_BYTES_MAX / 2 {
+            world
+                .engine
+                .submit(std::mem::take(&mut batch))
+                .expect("taken");
+        }
+    }
+    world.engine.submit(batch).expect("taken").done().await;
+    assert_eq!(world.queue.inner.fresh.len(), crate::limits::FRESH_MAX);
+    for due in world.due().await {
+        let leased = world.queue.lease(&due, |_| true).await;
+        let lease = leased.expect("read").expect("free");
+        let whole = lease.read(0..u64::MAX).await.expect("read");
+        assert!(whole.ends_with(BODY));
+    }
+}
+
+#[tokio::test]
 async fn a_lease_keeps_others_away_and_gives_back_what_it_drops() {
     let world = World::new();
     world.put(&["bob@there.test", "eve@else.test"]).await;

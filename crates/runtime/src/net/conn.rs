@@ -111,6 +111,11 @@ impl Conn {
         self.write_timeout = timeout;
     }
 
+    /// More than lines is coming: the next reads are large ones.
+    pub fn expect_much(&mut self) {
+        self.read_bytes = self.read_bytes.max(limits::READ_BYTES_BODY);
+    }
+
     /// Waits for bytes and appends them to `buf`; 0 means that the peer has closed its side.
     /// How much is read at once grows while the peer keeps it full, from 2 KiB to 64 KiB.
     /// An empty `buf` loses its memory while this waits.

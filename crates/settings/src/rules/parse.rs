@@ -1,7 +1,7 @@
 //! From the file's text to [`Rules`], or to the list of all its mistakes.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use envelope::Domain;
@@ -12,8 +12,10 @@ use super::actions::{Deferral, FieldNames, Fields as HeaderFields, Refusal};
 use super::fields::{Fields, Reading, offset_of, table_of};
 use super::patterns::Networks;
 use super::{
-    Action, RelayDomain, Rule, Rules, SiteRule, Transport, TransportKind, Unsure, Verify, Way, When,
+    Action, Gateway, RelayDomain, Rule, Rules, Server, SiteRule, Transport, TransportKind, Unsure,
+    Verify, Way, When,
 };
+use crate::kinds::Word;
 use crate::parse::parse_toml;
 use crate::{HostPort, LoadError, Mistake, Mistakes, Size};
 
@@ -24,6 +26,9 @@ const LIFETIMES: std::ops::RangeInclusive<u64> = 3_600..=365 * 86_400;
 /// How long a primary's word about a recipient is remembered unless the table says so.
 const KNOWN_FOR: Duration = Duration::from_secs(86_400);
 const UNKNOWN_FOR: Duration = Duration::from_secs(900);
+/// How long a program may take unless its table says so, and at most: an attempt ends behind that.
+const PROGRAM_TIMEOUT: Duration = Duration::from_secs(300);
+const PROGRAM_TIMEOUT_MAX: Duration = Duration::from_secs(1200);
 /// Rules in a file: each is looked at for each recipient.
 const RULES_MAX: usize = 1000;
 
@@ -54,13 +59,16 @@ impl Rules {
         let mut rules = Self::parse(&text).map_err(mistaken)?;
         let folder = path.parent().unwrap_or(Path::new("."));
         for (name, transport) in &mut rules.transports {
-            if transport.user.is_none() {
+            let Transport::Server(server) = transport else {
+                continue;
+            };
+            if server.user.is_none() {
                 continue;
             }
-            let file = folder.join(&transport.password_file);
+            let file = folder.join(&server.password_file);
             match std::fs::read_to_string(&file) {
                 Ok(text) if text.lines().next().is_some_and(|line| !line.is_empty()) => {
-                    transport.password = Secret::from(text.lines().next().unwrap_or_default());
+                    server.password = Secret::from(text.lines().next().unwrap_or_default());
                 }
                 Ok(_) => {
                     let mistake = Mistake {
@@ -212,7 +220,12 @@ impl Rules {
 
     /// Names of transports that are used stand in the file.
     fn check_names(&self, table: &dyn TableLike, reading: &mut Reading<'_>) {
-        let mut check = |place: String, at: Option<usize>, name: &str| {
+        let mut check = |place: String, at: Option<usize>, name: &str, alone: bool| {
+            if !alone && matches!(self.transports.get(name), Some(Transport::Gateway(_))) {
+                let problem = format!("{name:?} is no server");
+                let hint = "only servers can be tried one after the other, or be a primary";
+                reading.mistake(at, &place, problem, hint);
+            }
             if !self.transports.contains_key(name) && !has(table, "transport", name) {
                 let problem = format!("there is no [transport.{name}] in this file");
                 reading.mistake(at, &place, problem, "\"mx\", or the name of a transport");
@@ -228,8 +241,9 @@ impl Rules {
                     tables.iter().find(called)
                 });
                 let at = named.and_then(|table| offset_of(table, "via"));
+                let alone = names.len() == 1;
                 for name in names {
-                    check(format!("rule {:?}, via", rule.name), at, name);
+                    check(format!("rule {:?}, via", rule.name), at, name, alone);
                 }
             }
         }
@@ -238,7 +252,7 @@ impl Rules {
                 let tables = table.get("site").and_then(Item::as_array_of_tables);
                 let own = tables.and_then(|tables| tables.get(index));
                 let at = own.and_then(|table| offset_of(table, "detour"));
-                check(format!("site {}, detour", index + 1), at, name);
+                check(format!("site {}, detour", index + 1), at, name, false);
             }
         }
         for (domain, relay) in &self.relay_domains {
@@ -246,7 +260,7 @@ impl Rules {
                 let tables = table.get("relay_domain").and_then(Item::as_table_like);
                 let own = tables.and_then(|tables| tables.get(domain.as_str())?.as_table_like());
                 let at = own.and_then(|table| offset_of(table, "via"));
-                check(format!("relay domain \"{domain}\", via"), at, name);
+                check(format!("relay domain \"{domain}\", via"), at, name, false);
             }
         }
     }
@@ -288,6 +302,48 @@ fn relay_domain(mut fields: Fields<'_, '_, '_>) -> RelayDomain {
 
 fn transport(mut fields: Fields<'_, '_, '_>) -> Option<Transport> {
     let kind = fields.take("kind").unwrap_or(TransportKind::Smtp);
+    match kind {
+        TransportKind::Smtp | TransportKind::Lmtp => server(kind, fields).map(Transport::Server),
+        TransportKind::Pipe => program(fields).map(Transport::Gateway),
+        TransportKind::Maildir => path(fields).map(Gateway::Maildir).map(Transport::Gateway),
+        TransportKind::Mbox => path(fields).map(Gateway::Mbox).map(Transport::Gateway),
+        TransportKind::Bsmtp => path(fields).map(Gateway::Bsmtp).map(Transport::Gateway),
+    }
+}
+
+fn program(mut fields: Fields<'_, '_, '_>) -> Option<Gateway> {
+    let command: Option<Vec<Word>> = fields.take("command");
+    let command: Vec<String> = (command.into_iter().flatten().map(|word| word.0)).collect();
+    let timeout = fields.take("timeout").unwrap_or(PROGRAM_TIMEOUT);
+    let is_named = command.first().is_some_and(|program| {
+        // What a stranger writes never names what is run.
+        program.starts_with('/') && !program.contains('{')
+    });
+    if !is_named && !fields.has_failed("command") {
+        let problem = "it names no program by its whole path".to_owned();
+        let hint = "such as command = [\"/usr/local/bin/tickets\", \"{recipient}\"]";
+        fields.mistake("command", problem, hint);
+    }
+    if timeout.is_zero() || timeout > PROGRAM_TIMEOUT_MAX {
+        let problem = "it is not between a second and 20 minutes".to_owned();
+        fields.mistake("timeout", problem, "such as \"5m\"");
+    }
+    fields.done();
+    Some(Gateway::Program { command, timeout })
+}
+
+fn path(mut fields: Fields<'_, '_, '_>) -> Option<PathBuf> {
+    let path: Option<PathBuf> = fields.take("path");
+    let is_whole = path.as_ref().is_some_and(|path| path.is_absolute());
+    if !is_whole && !fields.has_failed("path") {
+        let problem = "it has no whole path".to_owned();
+        fields.mistake("path", problem, "such as path = \"/srv/archive/{domain}\"");
+    }
+    fields.done();
+    path
+}
+
+fn server(kind: TransportKind, mut fields: Fields<'_, '_, '_>) -> Option<Server> {
     let host: Option<HostPort> = fields.take("host");
     let host = host.and_then(|HostPort(host)| host);
     if host.is_none() && !fields.has_failed("host") {
@@ -295,7 +351,7 @@ fn transport(mut fields: Fields<'_, '_, '_>) -> Option<Transport> {
         fields.mistake("host", problem, "such as host = \"relay.example.net:587\"");
     }
     let user: Option<String> = fields.take("user");
-    let password_file: Option<std::path::PathBuf> = fields.take("password_file");
+    let password_file: Option<PathBuf> = fields.take("password_file");
     if user.is_some() != password_file.is_some() {
         let problem = "user and password_file need each other".to_owned();
         fields.mistake("user", problem, "set both, or neither");
@@ -307,7 +363,7 @@ fn transport(mut fields: Fields<'_, '_, '_>) -> Option<Transport> {
     }
     fields.done();
     let (host, port) = host?;
-    Some(Transport {
+    Some(Server {
         kind,
         host,
         port,

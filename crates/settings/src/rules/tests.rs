@@ -5,8 +5,8 @@ use std::time::Duration;
 use envelope::{Address, Domain, Reply, ReversePath};
 
 use super::{
-    Action, AddressPattern, NamePattern, Question, Rules, TransportKind, TransportTls, UserPattern,
-    Way,
+    Action, AddressPattern, NamePattern, Question, Rules, Transport, TransportKind, TransportTls,
+    UserPattern, Way,
 };
 use crate::Network;
 
@@ -102,13 +102,18 @@ fn rules_are_read_in_their_order_with_everything_that_they_say() {
         hold = "look at it"
     "#;
     let rules = Rules::parse(text).expect("good rules");
-    let partner = &rules.transports["partner"];
+    let partner = rules.transports["partner"].server().expect("a server");
     assert_eq!(
         (partner.host.as_str(), partner.port),
         ("relay.partner.example", 465)
     );
     assert_eq!(partner.tls, Some(TransportTls::Implicit));
-    assert_eq!(rules.transports["dovecot"].kind, TransportKind::Lmtp);
+    assert_eq!(
+        rules.transports["dovecot"]
+            .server()
+            .map(|server| server.kind),
+        Some(TransportKind::Lmtp)
+    );
     let [one, two, three, four, five, six, seven, eight] = &rules.rules[..] else {
         panic!("eight rules: {:?}", rules.rules);
     };
@@ -336,4 +341,66 @@ fn sites_are_read_and_their_mistakes_told() {
             .iter()
             .any(|mistake| mistake.contains("no such key"))
     );
+}
+
+#[test]
+fn gateways_have_whole_paths_and_stand_alone() {
+    let text = r#"
+        [transport.tickets]
+        kind = "pipe"
+        command = ["/usr/bin/tickets", "{recipient}"]
+        timeout = "1m"
+        [transport.archive]
+        kind = "maildir"
+        path = "/srv/{domain}"
+        [[rule]]
+        name = "tickets"
+        when = { domain = "tickets.test" }
+        via = "tickets"
+    "#;
+    let rules = Rules::parse(text).expect("good");
+    let kinds = ["tickets", "archive"].map(|name| match &rules.transports[name] {
+        Transport::Gateway(gateway) => (gateway.kind(), gateway.to_string()),
+        Transport::Server(server) => panic!("{server:?}"),
+    });
+    assert_eq!(
+        kinds[0],
+        (TransportKind::Pipe, "/usr/bin/tickets {recipient}".into())
+    );
+    assert_eq!(kinds[1], (TransportKind::Maildir, "/srv/{domain}".into()));
+    for (more, problem) in [
+        ("[transport.x]\nkind = \"mbox\"", "it has no whole path"),
+        (
+            "[transport.x]\nkind = \"bsmtp\"\npath = \"out\"",
+            "it has no whole path",
+        ),
+        (
+            "[transport.x]\nkind = \"pipe\"",
+            "it names no program by its whole path",
+        ),
+        (
+            "[transport.x]\nkind = \"pipe\"\ncommand = [\"/bin/{local}\"]",
+            "it names no program by its whole path",
+        ),
+        (
+            "[transport.x]\nkind = \"pipe\"\ncommand = [\"/bin/x\"]\ntimeout = \"1h\"",
+            "it is not between a second and 20 minutes",
+        ),
+        (
+            "[[rule]]\nname = \"x\"\nvia = [\"archive\", \"tickets\"]",
+            "\"archive\" is no server",
+        ),
+        (
+            "[relay_domain.\"x.test\"]\nvia = \"archive\"",
+            "\"archive\" is no server",
+        ),
+        (
+            "[transport.x]\nkind = \"maildir\"\npath = \"/x\"\nhost = \"h\"",
+            "there is no such key",
+        ),
+    ] {
+        let mistakes = Rules::parse(&format!("{text}\n{more}")).expect_err(more);
+        let problems: Vec<&str> = mistakes.0.iter().map(|m| m.problem.as_str()).collect();
+        assert!(problems.contains(&problem), "{more}: {problems:?}");
+    }
 }

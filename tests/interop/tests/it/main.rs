@@ -18,6 +18,7 @@ mod everything;
 mod exchange;
 mod flows;
 mod folders;
+mod gateways;
 mod imaptest;
 mod limited;
 mod local;

@@ -100,6 +100,7 @@ impl World {
         let new = NewMessage {
             blob: blob.id,
             blob_size: blob.size,
+            body: None,
             prefix: Bytes::new(),
             envelope,
             origin: Origin::default(),

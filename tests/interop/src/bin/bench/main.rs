@@ -30,7 +30,7 @@ struct Kind {
     run: fn(&mut World) -> Result<()>,
 }
 
-const KINDS: [Kind; 20] = [
+const KINDS: [Kind; 21] = [
     Kind {
         name: "deliver",
         run: sending::deliver,
@@ -42,6 +42,10 @@ const KINDS: [Kind; 20] = [
     Kind {
         name: "relay",
         run: sending::relay,
+    },
+    Kind {
+        name: "relays",
+        run: sending::relays,
     },
     Kind {
         name: "written",

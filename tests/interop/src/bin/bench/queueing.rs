@@ -179,6 +179,7 @@ fn fill(ours: &Posthouse, messages: u64) -> Result<()> {
             let new = NewMessage {
                 blob: blob.id,
                 blob_size: blob.size,
+                body: None,
                 prefix: Default::default(),
                 envelope,
                 origin: Origin::default(),

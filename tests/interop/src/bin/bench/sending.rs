@@ -4,6 +4,8 @@ use crate::measure::{Work, alone, compare, number};
 use crate::servers::{USERS, ours, postfix_and_dovecot};
 use anyhow::{Context as _, Result};
 use interop::dovecot::{Dovecot, Fsync};
+use interop::exim::{self, Exim};
+use interop::opensmtpd::OpenSmtpd;
 use interop::postfix::Postfix;
 use interop::posthouse::{PASSWORD, Posthouse};
 use interop::world::{World, wait_for_port};
@@ -79,6 +81,78 @@ pub(crate) fn relay(world: &mut World) -> Result<()> {
         &Work::new(&work("127.0.0.3:25", ""), &[postfix.pid()]),
         &["per_second", "cpu_s_per_1000", "written_per_byte"],
     )
+}
+
+/// Where the sink listens, as fifty servers.
+fn destination(n: u32) -> String {
+    format!("127.0.1.{}", n + 1)
+}
+
+const DESTINATIONS: u32 = 50;
+
+/// Relay to fifty destinations: ours against Postfix, Exim and OpenSMTPD.
+pub(crate) fn relays(world: &mut World) -> Result<()> {
+    let domains = || (0..DESTINATIONS).map(|n| (format!("d{n}.test"), destination(n)));
+    let (mut ours, _) = ours(world)?;
+    ours.end(world, "TERM")?;
+    let file = ours.dir().join("rules.toml");
+    let rules = domains().map(|(domain, at)| {
+        let name = domain.trim_end_matches(".test");
+        format!(
+            "[transport.{name}]\nhost = \"{at}:2625\"\n[[rule]]\nname = \"{name}\"\n\
+             when = {{ domain = \"{domain}\" }}\nvia = \"{name}\"\n"
+        )
+    });
+    std::fs::write(&file, rules.collect::<String>())?;
+    ours.set("policy.rules", &format!("{:?}", file.display().to_string()))?;
+    ours.set("outbound.mode", "\"direct\"")?;
+    let pid = ours.serve(world)?;
+
+    let maps = domains().map(|(domain, at)| format!(" {{{domain}=smtp:[{at}]:2625}}"));
+    let settings = format!(
+        "transport_maps = inline:{{{} }}\nmynetworks = 127.0.0.0/8\nsmtpd_peername_lookup = no\ndisable_dns_lookups = yes\n\
+         smtp_host_lookup = native\n",
+        maps.collect::<Vec<_>>().join(",")
+    );
+    let postfix = Postfix::start_with(world, "127.0.0.3", "near.test", &[], &settings)?;
+    let routes = domains().map(|(domain, at)| format!("{domain} {at}::2625"));
+    let router = format!(
+        "fifty:\n  driver = manualroute\n  domains = *.test\n  transport = remote\n  self = send\n  route_list = {}\n",
+        routes.collect::<Vec<_>>().join(" ; ")
+    );
+    let exim = Exim::start_with(world, "127.0.0.4", "near.test", exim::Tls::Off, &router)?;
+    let actions = domains()
+        .map(|(domain, at)| format!("action \"to {domain}\" relay host smtp://{at}:2625\n"));
+    let matches = domains().map(|(domain, _)| {
+        format!("match from src {{ 127.0.0.1 }} for domain \"{domain}\" action \"to {domain}\"\n")
+    });
+    let more = (
+        &actions.collect::<String>()[..],
+        &matches.collect::<String>()[..],
+    );
+    let opensmtpd = OpenSmtpd::start_with(world, "127.0.0.5", "near.test", more)?;
+
+    let messages = number("POSTHOUSE_BENCH_MESSAGES", 2000);
+    let work = |addr: &str, pid: u32, more: &str| {
+        let words = format!(
+            "--addr {addr} --connections 16 --messages {messages} --user user0@demo.test --users {DESTINATIONS} relay \
+             --sink 0.0.0.0:2625 --from user0@demo.test --to someone@d{{n}}.test{more}"
+        );
+        Work::new(&words, &[pid])
+    };
+    for (name, at, theirs) in [
+        ("Postfix", "127.0.0.3:25", postfix.pid()),
+        ("Exim", "127.0.0.4:25", exim.pid),
+        ("OpenSMTPD", "127.0.0.5:25", opensmtpd.pid),
+    ] {
+        compare(
+            &format!("relay 10 kB to 50 destinations, {name}"),
+            &work(&ours.addr(587), pid, " --auth"),
+            &work(at, theirs, ""),
+            &["per_second", "cpu_s_per_1000", "written_per_byte"],
+        )?;
+    }
+    Ok(())
 }
 
 /// The accept rate with 100,000 messages in the mailbox against that with few.

@@ -1,0 +1,159 @@
+//! Hands a message to something that is no mail server.
+//!
+//! * [`deliver`] – one message into a program, a Maildir, an mbox, or a file of batch SMTP, for some recipients
+//!
+//! Not here: when, and which message (`dispatch`); servers (`deliver`); the
+//! mailboxes of people here (`intake`).
+//!
+//! Invariants: a recipient counts as delivered when what was written is on stable
+//! storage, or the program has said so; what is not known to be permanent is
+//! temporary; nothing that a stranger wrote becomes a path outside the one that
+//! was named, or an option of a program.
+
+#![forbid(unsafe_code)]
+
+mod append;
+mod bsmtp;
+mod dress;
+mod limits;
+mod maildir;
+mod mbox;
+mod names;
+mod program;
+#[cfg(test)]
+mod tests;
+mod writing;
+
+use std::io;
+
+use deliver::{Message, Outcome, Report};
+use envelope::{EnhancedStatus, Envelope, Recipient, Reply};
+use runtime::Runtime;
+use settings::rules::Gateway;
+
+/// Hands a message to a gateway. `hostname` is ours, `name` the gateway's for reports.
+///
+/// # Cancel safety
+/// When it is dropped, what was written is taken back, and a program is ended.
+pub async fn deliver(
+    runtime: &Runtime,
+    (hostname, name): (&str, &str),
+    gateway: &Gateway,
+    envelope: &Envelope,
+    message: &dyn Message,
+) -> Report {
+    let mut outcomes = Vec::with_capacity(envelope.recipients.len());
+    let handing = Handing {
+        runtime,
+        hostname,
+        envelope,
+        message,
+    };
+    match gateway {
+        Gateway::Bsmtp(path) => {
+            let took = handing.bsmtp(path).await;
+            outcomes.resize(envelope.recipients.len(), outcome(took));
+        }
+        Gateway::Program { command, timeout } if !program::is_for_each(command) => {
+            let took = handing
+                .program((command, *timeout), &envelope.recipients)
+                .await;
+            outcomes.resize(envelope.recipients.len(), outcome(took));
+        }
+        // Each its own, so that nobody learns who else got it.
+        Gateway::Program { command, timeout } => {
+            for recipient in &envelope.recipients {
+                let one = std::slice::from_ref(recipient);
+                let took = handing.program((command, *timeout), one).await;
+                outcomes.push(outcome(took));
+            }
+        }
+        Gateway::Maildir(path) => {
+            for recipient in &envelope.recipients {
+                outcomes.push(outcome(handing.maildir(path, recipient).await));
+            }
+        }
+        Gateway::Mbox(path) => {
+            for recipient in &envelope.recipients {
+                outcomes.push(outcome(handing.mbox(path, recipient).await));
+            }
+        }
+    }
+    Report {
+        host: Some(name.to_owned()),
+        outcomes,
+        ..Report::all(Outcome::temporary((4, 3, 0), ""), envelope.recipients.len())
+    }
+}
+
+/// One message on its way into a gateway.
+struct Handing<'a> {
+    runtime: &'a Runtime,
+    hostname: &'a str,
+    envelope: &'a Envelope,
+    message: &'a dyn Message,
+}
+
+impl Handing<'_> {
+    /// What stands before the message where it comes to its end.
+    fn head(&self, recipient: &Recipient) -> String {
+        // RFC 5321 §4.4: the final delivery keeps the reverse path.
+        let sender = self.envelope.reverse_path.to_string();
+        let sender = sender.trim_matches(['<', '>']);
+        format!(
+            "Return-Path: <{sender}>\r\nDelivered-To: {}\r\n",
+            recipient.address
+        )
+    }
+}
+
+/// Why a gateway has not taken a message.
+#[derive(Debug)]
+enum Refused {
+    /// A file could not be read or written.
+    Io(io::Error),
+    /// In our own words, or the program's.
+    Said(Reply),
+}
+
+impl From<io::Error> for Refused {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+impl Refused {
+    fn permanent(status: (u8, u16, u16), text: &str) -> Self {
+        Self::Said(Reply::enhanced(550, status, text))
+    }
+
+    fn temporary(status: (u8, u16, u16), text: &str) -> Self {
+        Self::Said(Reply::enhanced(451, status, text))
+    }
+}
+
+fn outcome(took: Result<String, Refused>) -> Outcome {
+    let text_of = |reply: &Reply| (reply.enhanced.unwrap_or(UNKNOWN), reply.text());
+    match took {
+        Ok(text) => Outcome::Delivered(Reply::enhanced(250, (2, 0, 0), &text)),
+        // RFC 3463 §3.4: 4.3.1, mail system full; 4.3.0, something else about it.
+        Err(Refused::Io(error)) if error.kind() == io::ErrorKind::StorageFull => {
+            Outcome::temporary((4, 3, 1), &error.to_string())
+        }
+        Err(Refused::Io(error)) => Outcome::temporary((4, 3, 0), &error.to_string()),
+        Err(Refused::Said(reply)) => {
+            let (status, text) = text_of(&reply);
+            let status = (status.class, status.subject, status.detail);
+            match reply.is_permanent() {
+                true => Outcome::permanent(reply.code, status, &text),
+                false => Outcome::temporary(status, &text),
+            }
+        }
+    }
+}
+
+const UNKNOWN: EnhancedStatus = EnhancedStatus {
+    class: 4,
+    subject: 3,
+    detail: 0,
+};

@@ -1,0 +1,13 @@
+//! The gateways' limits, each with its reason.
+
+/// What is told of a program's words in reports: a line, not a log.
+pub(crate) const WORDS_BYTES_MAX: usize = 512;
+
+/// What is read of them at all; the rest of it is thrown away.
+pub(crate) const OUTPUT_BYTES_MAX: u64 = 64 * 1024;
+
+/// How often a file is opened anew because another program has moved it away.
+pub(crate) const MOVED_MAX: u32 = 10;
+
+/// Bytes that are gathered before they are written.
+pub(crate) const WRITE_BYTES: usize = 64 * 1024;

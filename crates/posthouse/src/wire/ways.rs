@@ -1,0 +1,48 @@
+//! The ways out: into a gateway of the rules file, or by SMTP.
+
+use deliver::Report;
+use dispatch::{BoxFuture, Site, SmtpTransport, Transport};
+use envelope::Envelope;
+use policy::rules::CurrentRules;
+use runtime::Runtime;
+use settings::rules::{self, Gateway};
+
+/// Which of the two a site is.
+pub(super) struct Ways {
+    pub(super) smtp: SmtpTransport,
+    pub(super) rules: CurrentRules,
+    pub(super) runtime: Runtime,
+    pub(super) hostname: String,
+}
+
+impl Ways {
+    fn gateway<'a>(&self, site: &'a Site) -> Option<(&'a str, Gateway)> {
+        let Site::Named(names) = site else {
+            return None;
+        };
+        let [name] = &names[..] else {
+            return None;
+        };
+        match self.rules.get().transports.get(name)? {
+            rules::Transport::Gateway(gateway) => Some((name, gateway.clone())),
+            rules::Transport::Server(_) => None,
+        }
+    }
+}
+
+impl Transport for Ways {
+    fn deliver<'a>(
+        &'a self,
+        site: &'a Site,
+        envelope: &'a Envelope,
+        message: &'a dyn deliver::Message,
+    ) -> BoxFuture<'a, Report> {
+        let Some((name, gateway)) = self.gateway(site) else {
+            return self.smtp.deliver(site, envelope, message);
+        };
+        Box::pin(async move {
+            let us = (self.hostname.as_str(), name);
+            gateway::deliver(&self.runtime, us, &gateway, envelope, message).await
+        })
+    }
+}
