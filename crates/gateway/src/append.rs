@@ -3,12 +3,15 @@
 //! They agree by locks: that of `flock`, which also keeps our own attempts apart,
 //! and that of `fcntl`, which older programs take. What is not whole is cut off again.
 
+use std::collections::HashSet;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use rustix::fs::{FlockOperation, fcntl_lock, flock};
 use rustix::io::Errno;
 
@@ -20,21 +23,52 @@ use crate::{Handing, Refused};
 const LOCKED_PAUSE: Duration = Duration::from_millis(200);
 const LOCKED_MAX: u32 = 50;
 
+/// The files that are appended to now. Whoever closes a file loses all locks of
+/// `fcntl` that this process has on it: so nobody opens one that another of us has.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Files(Arc<Mutex<HashSet<PathBuf>>>);
+
+impl Files {
+    /// Nothing if another of us has it.
+    fn take(&self, path: &Path) -> Option<Taken> {
+        let is_free = self.0.lock().insert(path.to_owned());
+        is_free.then(|| Taken {
+            files: self.clone(),
+            path: path.to_owned(),
+        })
+    }
+}
+
+/// Free again when it is dropped.
+struct Taken {
+    files: Files,
+    path: PathBuf,
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        self.files.0.lock().remove(&self.path);
+    }
+}
+
 /// A file with something new behind its end; cut off unless it is finished.
 pub(crate) struct Appending {
     file: File,
-    path: PathBuf,
     start: u64,
     is_done: bool,
+    /// Behind the file: dropped when that is closed.
+    taken: Taken,
 }
 
 impl Handing<'_> {
     /// The file, locked; made if there is none.
     pub(crate) async fn append(&self, path: PathBuf) -> Result<Appending, Refused> {
         for _ in 0..LOCKED_MAX {
-            let path = path.clone();
-            if let Some(appending) = self.runtime.blocking(move || open(&path)).await? {
-                return Ok(appending);
+            if let Some(taken) = self.files.take(&path) {
+                let opened = self.runtime.blocking(move || open(taken)).await?;
+                if let Some(appending) = opened {
+                    return Ok(appending);
+                }
             }
             self.runtime.sleep(LOCKED_PAUSE).await;
         }
@@ -43,8 +77,9 @@ impl Handing<'_> {
     }
 }
 
-/// Nothing if somebody else has it.
-fn open(path: &Path) -> io::Result<Option<Appending>> {
+/// Nothing if another program has it.
+fn open(taken: Taken) -> io::Result<Option<Appending>> {
+    let path = taken.path.as_path();
     for _ in 0..MOVED_MAX {
         let mut options = OpenOptions::new();
         options.read(true).append(true).create(true).mode(0o600);
@@ -67,9 +102,9 @@ fn open(path: &Path) -> io::Result<Option<Appending>> {
             }
             return Ok(Some(Appending {
                 file,
-                path: path.to_owned(),
                 start,
                 is_done: false,
+                taken,
             }));
         }
     }
@@ -95,7 +130,7 @@ impl Appending {
     pub(crate) fn finish(mut self) -> io::Result<PathBuf> {
         self.file.sync_all()?;
         self.is_done = true;
-        Ok(std::mem::take(&mut self.path))
+        Ok(self.taken.path.clone())
     }
 }
 
@@ -114,7 +149,7 @@ impl Drop for Appending {
         if !self.is_done {
             // Nobody else has written behind it: the lock is still ours.
             if let Err(error) = self.file.set_len(self.start) {
-                tracing::error!(path = %self.path.display(), %error, "half a message stays in a file");
+                tracing::error!(path = %self.taken.path.display(), %error, "half a message stays in a file");
             }
         }
     }

@@ -1,6 +1,6 @@
 //! Hands a message to something that is no mail server.
 //!
-//! * [`deliver`] – one message into a program, a Maildir, an mbox, or a file of batch SMTP, for some recipients
+//! * [`Gateways::deliver`] – one message into a program, a Maildir, an mbox, or a file of batch SMTP, for some recipients
 //!
 //! Not here: when, and which message (`dispatch`); servers (`deliver`); the
 //! mailboxes of people here (`intake`).
@@ -30,59 +30,56 @@ use deliver::{Message, Outcome, Report};
 use envelope::{EnhancedStatus, Envelope, Recipient, Reply};
 use runtime::Runtime;
 use settings::rules::Gateway;
+use tokio::sync::Semaphore;
 
-/// Hands a message to a gateway. `hostname` is ours, `name` the gateway's for reports.
-///
-/// # Cancel safety
-/// When it is dropped, what was written is taken back, and a program is ended.
-pub async fn deliver(
-    runtime: &Runtime,
-    (hostname, name): (&str, &str),
-    gateway: &Gateway,
-    envelope: &Envelope,
-    message: &dyn Message,
-) -> Report {
-    let mut outcomes = Vec::with_capacity(envelope.recipients.len());
-    let handing = Handing {
-        runtime,
-        hostname,
-        envelope,
-        message,
-    };
-    match gateway {
-        Gateway::Bsmtp(path) => {
-            let took = handing.bsmtp(path).await;
-            outcomes.resize(envelope.recipients.len(), outcome(took));
-        }
-        Gateway::Program { command, timeout } if !program::is_for_each(command) => {
-            let took = handing
-                .program((command, *timeout), &envelope.recipients)
-                .await;
-            outcomes.resize(envelope.recipients.len(), outcome(took));
-        }
-        // Each its own, so that nobody learns who else got it.
-        Gateway::Program { command, timeout } => {
-            for recipient in &envelope.recipients {
-                let one = std::slice::from_ref(recipient);
-                let took = handing.program((command, *timeout), one).await;
-                outcomes.push(outcome(took));
-            }
-        }
-        Gateway::Maildir(path) => {
-            for recipient in &envelope.recipients {
-                outcomes.push(outcome(handing.maildir(path, recipient).await));
-            }
-        }
-        Gateway::Mbox(path) => {
-            for recipient in &envelope.recipients {
-                outcomes.push(outcome(handing.mbox(path, recipient).await));
-            }
+use crate::append::Files;
+use crate::limits::PROGRAMS_MAX;
+
+/// Hands messages to gateways.
+#[derive(Debug)]
+pub struct Gateways {
+    runtime: Runtime,
+    hostname: String,
+    programs: Semaphore,
+    files: Files,
+}
+
+impl Gateways {
+    /// `hostname` is ours, for what is written.
+    #[must_use]
+    pub fn new(runtime: Runtime, hostname: &str) -> Self {
+        Self {
+            runtime,
+            hostname: hostname.to_owned(),
+            programs: Semaphore::new(PROGRAMS_MAX),
+            files: Files::default(),
         }
     }
-    Report {
-        host: Some(name.to_owned()),
-        outcomes,
-        ..Report::all(Outcome::temporary((4, 3, 0), ""), envelope.recipients.len())
+
+    /// Hands a message to a gateway, which is called `name` in reports.
+    ///
+    /// # Cancel safety
+    /// When it is dropped, what was written is taken back, and a program is ended.
+    pub async fn deliver(
+        &self,
+        name: &str,
+        gateway: &Gateway,
+        envelope: &Envelope,
+        message: &dyn Message,
+    ) -> Report {
+        let handing = Handing {
+            runtime: &self.runtime,
+            hostname: &self.hostname,
+            programs: &self.programs,
+            files: &self.files,
+            envelope,
+            message,
+        };
+        Report {
+            host: Some(name.to_owned()),
+            outcomes: handing.to(gateway).await,
+            ..Report::all(Outcome::temporary((4, 3, 0), ""), envelope.recipients.len())
+        }
     }
 }
 
@@ -90,11 +87,49 @@ pub async fn deliver(
 struct Handing<'a> {
     runtime: &'a Runtime,
     hostname: &'a str,
+    programs: &'a Semaphore,
+    files: &'a Files,
     envelope: &'a Envelope,
     message: &'a dyn Message,
 }
 
 impl Handing<'_> {
+    /// What becomes of each recipient.
+    async fn to(&self, gateway: &Gateway) -> Vec<Outcome> {
+        let mut outcomes = Vec::with_capacity(self.envelope.recipients.len());
+        match gateway {
+            Gateway::Bsmtp(path) => {
+                let took = self.bsmtp(path).await;
+                outcomes.resize(self.envelope.recipients.len(), outcome(took));
+            }
+            Gateway::Program { command, timeout } if !program::is_for_each(command) => {
+                let took = self
+                    .program((command, *timeout), &self.envelope.recipients)
+                    .await;
+                outcomes.resize(self.envelope.recipients.len(), outcome(took));
+            }
+            // Each its own, so that nobody learns who else got it.
+            Gateway::Program { command, timeout } => {
+                for recipient in &self.envelope.recipients {
+                    let one = std::slice::from_ref(recipient);
+                    let took = self.program((command, *timeout), one).await;
+                    outcomes.push(outcome(took));
+                }
+            }
+            Gateway::Maildir(path) => {
+                for recipient in &self.envelope.recipients {
+                    outcomes.push(outcome(self.maildir(path, recipient).await));
+                }
+            }
+            Gateway::Mbox(path) => {
+                for recipient in &self.envelope.recipients {
+                    outcomes.push(outcome(self.mbox(path, recipient).await));
+                }
+            }
+        }
+        outcomes
+    }
+
     /// What stands before the message where it comes to its end.
     fn head(&self, recipient: &Recipient) -> String {
         // RFC 5321 §4.4: the final delivery keeps the reverse path.

@@ -6,6 +6,9 @@ pub(crate) const WORDS_BYTES_MAX: usize = 512;
 /// What is read of them at all; the rest of it is thrown away.
 pub(crate) const OUTPUT_BYTES_MAX: u64 = 64 * 1024;
 
+/// Programs at once: each has two threads of those that wait for the disk too.
+pub(crate) const PROGRAMS_MAX: usize = 16;
+
 /// How often a file is opened anew because another program has moved it away.
 pub(crate) const MOVED_MAX: u32 = 10;
 

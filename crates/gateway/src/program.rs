@@ -37,6 +37,8 @@ impl Handing<'_> {
         let one = recipients.first().filter(|_| is_for_each(command));
         let arguments = names::arguments(command, self.envelope, one)?;
         let environment = self.environment(recipients);
+        // Never closed.
+        let _turn = self.programs.acquire().await;
         let start = move || Running::start(&arguments, environment);
         let (mut running, stdin, words) = match self.runtime.blocking(start).await {
             Ok(started) => started,

@@ -7,11 +7,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::Bytes;
-use deliver::{MessageBytes, Outcome};
+use deliver::{Message, MessageBytes, Outcome};
 use envelope::{Address, Envelope, Recipient, ReversePath};
 use runtime::Runtime;
 use settings::rules::Gateway;
 use tempfile::TempDir;
+
+use crate::Gateways;
 
 const TEXT: &[u8] = b"Subject: x\r\n\r\nhello\r\n.\r\nFrom here\r\n>From there\r\nFro\r\n";
 
@@ -34,15 +36,30 @@ fn envelope(recipients: &[&str]) -> Envelope {
 
 async fn hand(gateway: &Gateway, recipients: &[&str], text: &'static [u8]) -> Vec<Outcome> {
     let message = MessageBytes(Bytes::from_static(text));
-    let runtime = Runtime::new();
-    let us = ("mail.here.test", "there");
-    let report = crate::deliver(&runtime, us, gateway, &envelope(recipients), &message).await;
+    let gateways = Gateways::new(Runtime::new(), "mail.here.test");
+    hand_by(&gateways, gateway, recipients, &message).await
+}
+
+async fn hand_by(
+    gateways: &Gateways,
+    gateway: &Gateway,
+    recipients: &[&str],
+    message: &dyn Message,
+) -> Vec<Outcome> {
+    let to = envelope(recipients);
+    let report = gateways.deliver("there", gateway, &to, message).await;
     assert_eq!(report.host.as_deref(), Some("there"));
     report.outcomes
 }
 
 async fn taken(gateway: &Gateway, recipients: &[&str]) {
-    for outcome in hand(gateway, recipients, TEXT).await {
+    let gateways = Gateways::new(Runtime::new(), "mail.here.test");
+    taken_by(&gateways, gateway, recipients).await;
+}
+
+async fn taken_by(gateways: &Gateways, gateway: &Gateway, recipients: &[&str]) {
+    let message = MessageBytes(Bytes::from_static(TEXT));
+    for outcome in hand_by(gateways, gateway, recipients, &message).await {
         assert!(outcome.is_delivered(), "{outcome:?}");
     }
 }

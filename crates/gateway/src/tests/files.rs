@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::limits::WRITE_BYTES;
+use std::sync::Arc;
 
 fn files(folder: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).expect("a folder");
@@ -107,7 +108,7 @@ async fn what_is_not_whole_is_cut_off_again() {
     /// Its end cannot be read.
     struct Torn;
 
-    impl deliver::Message for Torn {
+    impl Message for Torn {
         fn size(&self) -> u64 {
             3 * WRITE_BYTES as u64
         }
@@ -128,12 +129,11 @@ async fn what_is_not_whole_is_cut_off_again() {
         Gateway::Mbox(mbox.clone()),
         Gateway::Maildir(maildir.clone()),
     ] {
-        let us = ("mail.here.test", "there");
-        let to = envelope(&["bob@there.test"]);
-        let report = crate::deliver(&Runtime::new(), us, &gateway, &to, &Torn).await;
+        let gateways = Gateways::new(Runtime::new(), "mail.here.test");
+        let outcomes = hand_by(&gateways, &gateway, &["bob@there.test"], &Torn).await;
         assert!(
-            matches!(report.outcomes[..], [Outcome::Temporary(_)]),
-            "{report:?}"
+            matches!(outcomes[..], [Outcome::Temporary(_)]),
+            "{outcomes:?}"
         );
     }
     assert_eq!(read(&mbox), "before\n\n");
@@ -148,11 +148,17 @@ async fn attempts_at_once_do_not_mix() {
     let path = folder.path().join("box");
     let gateway = Gateway::Mbox(path.clone());
     let runtime = Runtime::new();
+    let here = Arc::new(Gateways::new(runtime.clone(), "mail.here.test"));
     let tasks: Vec<_> = (0..MANY)
-        .map(|_| {
-            let gateway = gateway.clone();
+        .map(|n| {
+            let (here, gateway) = (Arc::clone(&here), gateway.clone());
             runtime.spawn("a writer", async move {
-                taken(&gateway, &["bob@there.test"]).await;
+                let to = ["bob@there.test"];
+                match n % 2 {
+                    0 => taken_by(&here, &gateway, &to).await,
+                    // As another program would.
+                    _ => taken(&gateway, &to).await,
+                }
             })
         })
         .collect();

@@ -7,6 +7,7 @@ use anyhow::{Context as _, bail};
 use dispatch::{
     Dispatcher, Limiter, Local, Outbound, Routes, SiteLimits, SmartHost, SmtpTransport, TurnedSites,
 };
+use gateway::Gateways;
 use observe::Metrics;
 use queue_model::Schedule;
 use resolver::{Dnssec, Resolver};
@@ -60,8 +61,7 @@ pub(super) fn start(
                     suppressed: store.suppressed.clone(),
                 })),
             rules: store.rules.clone(),
-            runtime: runtime.clone(),
-            hostname: hostname.to_owned(),
+            gateways: Gateways::new(runtime.clone(), hostname),
         }),
         local,
         routes,

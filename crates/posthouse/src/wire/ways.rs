@@ -3,16 +3,15 @@
 use deliver::Report;
 use dispatch::{BoxFuture, Site, SmtpTransport, Transport};
 use envelope::Envelope;
+use gateway::Gateways;
 use policy::rules::CurrentRules;
-use runtime::Runtime;
 use settings::rules::{self, Gateway};
 
 /// Which of the two a site is.
 pub(super) struct Ways {
     pub(super) smtp: SmtpTransport,
     pub(super) rules: CurrentRules,
-    pub(super) runtime: Runtime,
-    pub(super) hostname: String,
+    pub(super) gateways: Gateways,
 }
 
 impl Ways {
@@ -41,8 +40,9 @@ impl Transport for Ways {
             return self.smtp.deliver(site, envelope, message);
         };
         Box::pin(async move {
-            let us = (self.hostname.as_str(), name);
-            gateway::deliver(&self.runtime, us, &gateway, envelope, message).await
+            self.gateways
+                .deliver(name, &gateway, envelope, message)
+                .await
         })
     }
 }

@@ -73,7 +73,13 @@ fn programs_and_files_take_what_rules_give_them() {
         |world| {
             let folder = world.folder("gateways")?;
             let ours = prepare(world, &folder)?;
-            let told = ours.cli(&["route", "alice@demo.test", "x@archive.test"])?;
+            let told = ours.cli(&[
+                "route",
+                "alice@demo.test",
+                "x@archive.test",
+                "--user",
+                "alice@demo.test",
+            ])?;
             ensure!(told.contains("transport archive (maildir), "), "{told}");
             let text = "From: alice@demo.test\r\nSubject: all\r\n\r\nFrom here on\r\n.\r\nend\r\n";
             let to = [
