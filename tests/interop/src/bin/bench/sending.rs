@@ -124,7 +124,7 @@ pub(crate) fn relays(world: &mut World) -> Result<()> {
     let actions = domains()
         .map(|(domain, at)| format!("action \"to {domain}\" relay host smtp://{at}:2625\n"));
     let matches = domains().map(|(domain, _)| {
-        format!("match from src {{ 127.0.0.1 }} for domain \"{domain}\" action \"to {domain}\"\n")
+        format!("match from any for domain \"{domain}\" action \"to {domain}\"\n")
     });
     let more = (
         &actions.collect::<String>()[..],
