@@ -90,6 +90,9 @@ fn destination(n: u32) -> String {
 
 const DESTINATIONS: u32 = 50;
 
+/// OpenSMTPD takes a hundred messages in a session unless told otherwise.
+const MANY_MAILS: &str = "smtp limit max-mails 1000000\n";
+
 /// Relay to fifty destinations: ours against Postfix, Exim and OpenSMTPD.
 pub(crate) fn relays(world: &mut World) -> Result<()> {
     let domains = || (0..DESTINATIONS).map(|n| (format!("d{n}.test"), destination(n)));
@@ -127,7 +130,7 @@ pub(crate) fn relays(world: &mut World) -> Result<()> {
         format!("match from any for domain \"{domain}\" action \"to {domain}\"\n")
     });
     let more = (
-        &actions.collect::<String>()[..],
+        &(MANY_MAILS.to_owned() + &actions.collect::<String>())[..],
         &matches.collect::<String>()[..],
     );
     let opensmtpd = OpenSmtpd::start_with(world, "127.0.0.5", "near.test", more)?;
