@@ -27,7 +27,7 @@ mod writing;
 use std::io;
 
 use deliver::{Message, Outcome, Report};
-use envelope::{EnhancedStatus, Envelope, Recipient, Reply};
+use envelope::{Envelope, Recipient, Reply};
 use runtime::Runtime;
 use settings::rules::Gateway;
 use tokio::sync::Semaphore;
@@ -148,7 +148,7 @@ enum Refused {
     /// A file could not be read or written.
     Io(io::Error),
     /// In our own words, or the program's.
-    Said(Reply),
+    Said(Outcome),
 }
 
 impl From<io::Error> for Refused {
@@ -159,16 +159,15 @@ impl From<io::Error> for Refused {
 
 impl Refused {
     fn permanent(status: (u8, u16, u16), text: &str) -> Self {
-        Self::Said(Reply::enhanced(550, status, text))
+        Self::Said(Outcome::permanent(550, status, text))
     }
 
     fn temporary(status: (u8, u16, u16), text: &str) -> Self {
-        Self::Said(Reply::enhanced(451, status, text))
+        Self::Said(Outcome::temporary(status, text))
     }
 }
 
 fn outcome(took: Result<String, Refused>) -> Outcome {
-    let text_of = |reply: &Reply| (reply.enhanced.unwrap_or(UNKNOWN), reply.text());
     match took {
         Ok(text) => Outcome::Delivered(Reply::enhanced(250, (2, 0, 0), &text)),
         // RFC 3463 §3.4: 4.3.1, mail system full; 4.3.0, something else about it.
@@ -176,19 +175,6 @@ fn outcome(took: Result<String, Refused>) -> Outcome {
             Outcome::temporary((4, 3, 1), &error.to_string())
         }
         Err(Refused::Io(error)) => Outcome::temporary((4, 3, 0), &error.to_string()),
-        Err(Refused::Said(reply)) => {
-            let (status, text) = text_of(&reply);
-            let status = (status.class, status.subject, status.detail);
-            match reply.is_permanent() {
-                true => Outcome::permanent(reply.code, status, &text),
-                false => Outcome::temporary(status, &text),
-            }
-        }
+        Err(Refused::Said(outcome)) => outcome,
     }
 }
-
-const UNKNOWN: EnhancedStatus = EnhancedStatus {
-    class: 4,
-    subject: 3,
-    detail: 0,
-};
