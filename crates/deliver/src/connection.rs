@@ -150,6 +150,7 @@ impl Connection {
         conn.set_write_timeout(options.timeouts.data_block);
         if tls_policy == TlsPolicy::Implicit {
             let handshake = conn.connect_tls(&tls, &target.host).await;
+            tell_tls(listener.as_ref(), &handshake, &conn);
             handshake.map_err(Broken::Handshake)?;
         }
         let mut config = ClientConfig::new(hello);
@@ -356,10 +357,7 @@ impl Connection {
             match event {
                 Some(ClientEvent::StartTls) => {
                     let handshake = self.conn.connect_tls(&self.tls, &self.host).await;
-                    if let Some(listener) = &self.listener {
-                        let how = tls_said(&handshake, &self.conn);
-                        listener.happened(&how);
-                    }
+                    tell_tls(self.listener.as_ref(), &handshake, &self.conn);
                     handshake.map_err(Broken::Handshake)?;
                     self.client.tls_started();
                 }
@@ -425,12 +423,14 @@ impl Connection {
     }
 }
 
-fn tls_said(handshake: &io::Result<()>, conn: &Conn) -> String {
-    match (handshake, conn.tls_info()) {
+/// Whoever looks on hears how a handshake went.
+fn tell_tls(listener: Option<&Listener>, handshake: &io::Result<()>, conn: &Conn) {
+    let Some(listener) = listener else { return };
+    listener.happened(&match (handshake, conn.tls_info()) {
         (Ok(()), Some(info)) => format!("TLS: {} {}", info.version, info.cipher),
         (Ok(()), None) => "TLS".to_owned(),
         (Err(error), _) => format!("the TLS handshake failed: {error}"),
-    }
+    });
 }
 
 fn unexpected(event: ClientEvent) -> Broken {
