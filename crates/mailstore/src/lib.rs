@@ -6,7 +6,8 @@
 //!   [`Account::copy`], [`Account::move_`], [`Account::expunge`], …
 //! - Deliveries stage into a batch of the caller: [`Mailstore::lanes`], then
 //!   [`Lane::stage_deliver`] for each recipient, then [`Lanes::submit`], then the ticket.
-//! - Reading: [`Account::email_records`], [`Account::read_message`], [`Account::open_message`].
+//! - Reading: [`Account::email_records`], [`Account::read_message`], [`Account::open_message`];
+//!   [`Account::reading`] for whoever reads many.
 //! - [`records`]: what backup may know of records.
 //! - Quota: an account's limits and the mark that its owner was told of are in its head;
 //!   [`Mailstore::set_group_limits`] for those that several accounts share;
@@ -51,6 +52,7 @@ mod operations;
 mod past;
 mod quota;
 mod read;
+mod reading;
 mod reap;
 pub mod records;
 mod repair;
@@ -79,6 +81,7 @@ pub use quota::{
     GROUP_TOLD_PREFIX, GroupFinding, GroupMark, GroupUsage, QuotaCrossing, check_group_told,
 };
 pub use read::{MessageReader, ShortBodies};
+pub use reading::EmailReader;
 pub use reap::Reaped;
 pub use repair::RepairError;
 pub use restore::{Act, BroughtBack, Undeleted};

@@ -6,9 +6,9 @@ use crate::email::EmailRecord;
 use crate::error::{RecordError, StoreError};
 use crate::keys;
 use crate::limits::{READ_CHUNK_BYTES, SCAN_RECORDS};
-use blobs::{BlobId, BlobReader, ReadAhead};
+use blobs::{BlobId, BlobReader, Blobs, ReadAhead};
 use bytes::{Bytes, BytesMut};
-use engine::Engine;
+use engine::{Engine, ShardId};
 use envelope::AccountId;
 use mailbox_model::EmailId;
 use std::ops::{ControlFlow, Range};
@@ -18,26 +18,8 @@ impl Account {
     /// The records of emails, in the order of the ids; a bad one is an error of
     /// its own. Nearly a range scan when the ids are dense.
     pub async fn email_records(&self, ids: &[EmailId]) -> Vec<Result<EmailRecord, RecordError>> {
-        let engine = Arc::clone(&self.shared.engine);
-        let (account, ids) = (self.id(), ids.to_vec());
-        let work = move || {
-            let mut records = Vec::with_capacity(ids.len());
-            let read = visit_records(&*engine, account, &ids, |at, record| {
-                let left_out = ids[records.len()..at].iter();
-                records.extend(left_out.map(|&id| Err(RecordError::Missing(id))));
-                let damaged = |error| RecordError::Damaged(ids[at], error);
-                records.push(EmailRecord::read(record).map_err(damaged));
-            });
-            let why = read.err().map(|error| error.to_string());
-            records.extend(ids[records.len()..].iter().map(|&id| {
-                Err(match &why {
-                    None => RecordError::Missing(id),
-                    Some(why) => RecordError::Unreadable(id, why.clone()),
-                })
-            }));
-            records
-        };
-        self.shared.runtime.blocking(work).await
+        let ids = ids.to_vec();
+        self.reading(move |reader| reader.email_records(&ids)).await
     }
 
     /// The record of one email.
@@ -104,14 +86,8 @@ impl Account {
             return ShortBodies::default();
         };
         let (shared, shard) = (Arc::clone(&self.shared), self.shard());
-        let work = move || {
-            let read = shared.blobs.read_short(shard, &blobs);
-            read.unwrap_or_default()
-        };
-        ShortBodies {
-            bodies: self.shared.runtime.blocking(work).await,
-            _room: Some(room),
-        }
+        let work = move || ShortBodies::read(&shared.blobs, shard, &blobs, room);
+        self.shared.runtime.blocking(work).await
     }
 
     /// Opens a message for reading from `range.start` to `range.end` in pieces
@@ -141,6 +117,13 @@ pub struct ShortBodies {
 }
 
 impl ShortBodies {
+    pub(crate) fn read(blobs: &Blobs, shard: ShardId, ids: &[BlobId], room: ReadAhead) -> Self {
+        Self {
+            bodies: blobs.read_short(shard, ids).unwrap_or_default(),
+            _room: Some(room),
+        }
+    }
+
     /// The body of the message at this place of those asked for, if it was read.
     #[must_use]
     pub fn body(&self, at: usize) -> Option<&Bytes> {

@@ -11,19 +11,52 @@ use std::borrow::Cow;
 /// of a text it is a part of the text's.
 #[must_use]
 pub fn casemap(text: &str) -> String {
-    if text.is_ascii() {
-        return text.to_ascii_uppercase();
-    }
-    let nfkd = DecomposingNormalizerBorrowed::new_nfkd();
     let mut out = String::with_capacity(text.len());
+    casemap_into(text, &mut out);
+    out
+}
+
+/// Appends what [`casemap`] gives. Letters of ASCII and Han, which most text is made of, go in
+/// bulk.
+pub fn casemap_into(text: &str, out: &mut String) {
+    let nfkd = DecomposingNormalizerBorrowed::new_nfkd();
     let mut run = String::new();
-    for c in text.chars() {
+    let mut rest = text;
+    while !rest.is_empty() {
+        let plain = rest.bytes().position(|byte| !byte.is_ascii());
+        let (plain, behind) = rest.split_at(plain.unwrap_or(rest.len()));
+        let from = out.len();
+        out.push_str(plain);
+        // A letter of ASCII begins anew whatever stands before it, and what stands behind it
+        // changes nothing of it.
+        out[from..].make_ascii_uppercase();
+        let other = behind.bytes().position(|byte| byte.is_ascii());
+        let (other, behind) = behind.split_at(other.unwrap_or(behind.len()));
+        fold_others(&nfkd, other, &mut run, out);
+        rest = behind;
+    }
+}
+
+/// Text without letters of ASCII.
+fn fold_others(
+    nfkd: &DecomposingNormalizerBorrowed<'_>,
+    text: &str,
+    run: &mut String,
+    out: &mut String,
+) {
+    let mut kept = 0;
+    for (at, c) in text.char_indices() {
         // RFC 5051 works by UnicodeData.txt, where syllables of Hangul have no decomposition;
         // Han has none but for compatibility forms that lie elsewhere.
         if matches!(c, '\u{3400}'..='\u{9fff}' | '\u{ac00}'..='\u{d7a3}') {
-            flush(&nfkd, &mut run, &mut out);
-            out.push(c);
+            if !run.is_empty() {
+                flush(nfkd, run, out);
+                kept = at;
+            }
             continue;
+        }
+        if run.is_empty() {
+            out.push_str(&text[kept..at]);
         }
         let mut upper = c.to_uppercase();
         run.push(match (upper.next(), upper.next()) {
@@ -32,8 +65,11 @@ pub fn casemap(text: &str) -> String {
             _ => c,
         });
     }
-    flush(&nfkd, &mut run, &mut out);
-    out
+    if run.is_empty() {
+        out.push_str(&text[kept..]);
+    } else {
+        flush(nfkd, run, out);
+    }
 }
 
 fn flush(nfkd: &DecomposingNormalizerBorrowed<'_>, run: &mut String, out: &mut String) {
@@ -75,7 +111,44 @@ mod tests {
         assert!(!casemap("각").contains(&casemap("가")));
     }
 
+    /// Letter by letter, as it is defined.
+    fn slowly(text: &str) -> String {
+        let mut mapped = String::new();
+        let nfkd = DecomposingNormalizerBorrowed::new_nfkd();
+        for c in text.chars() {
+            if matches!(c, '\u{ac00}'..='\u{d7a3}') {
+                // No decomposition: a mark of its own class stands for it.
+                mapped.push(c);
+                continue;
+            }
+            let mut upper = c.to_uppercase();
+            mapped.push(match (upper.next(), upper.next()) {
+                (Some(one), None) => one,
+                _ => c,
+            });
+        }
+        let pieces = mapped.split_inclusive(|c| matches!(c, '\u{ac00}'..='\u{d7a3}'));
+        let pieces = pieces.map(|piece| {
+            let syllable = piece
+                .chars()
+                .next_back()
+                .filter(|c| matches!(c, '\u{ac00}'..='\u{d7a3}'));
+            let before = &piece[..piece.len() - syllable.map_or(0, char::len_utf8)];
+            let mut folded = nfkd.normalize(before).to_ascii_uppercase();
+            folded.extend(syllable);
+            folded
+        });
+        pieces.collect()
+    }
+
     proptest! {
+        #[test]
+        fn in_bulk_as_letter_by_letter(
+            text in "([a-zA-Z ]{0,9}|[éßﬁａがｶﾞ\u{301}\u{327}각你好Ǆσ½Å]{0,4}|[\\PC]{0,3}){0,6}",
+        ) {
+            prop_assert_eq!(casemap(&text), slowly(&text));
+        }
+
         #[test]
         fn a_part_is_found_in_the_whole(a: String, b: String, c: String) {
             // A mark that combines may move behind others: between letters it does not.

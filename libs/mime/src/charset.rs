@@ -6,23 +6,35 @@
 use std::borrow::Cow;
 
 use chardetng::{EncodingDetector, Iso2022JpDetection, Utf8Detection};
-use encoding_rs::{Encoding, REPLACEMENT, WINDOWS_1252};
+use encoding_rs::{Encoding, REPLACEMENT, UTF_16BE, UTF_16LE, WINDOWS_1252};
 
 /// Decodes `bytes` by the charset that a message names. A missing charset, or
 /// one that is only ASCII, is guessed where the bytes are not ASCII; an unknown
 /// one is read as Windows-1252. Never fails: what does not decode becomes U+FFFD.
 #[must_use]
 pub fn decode(label: Option<&str>, bytes: &[u8]) -> String {
+    text(label, bytes).into_owned()
+}
+
+/// As [`decode`]; what is UTF-8 already is not copied.
+#[must_use]
+pub fn text<'a>(label: Option<&str>, bytes: &'a [u8]) -> Cow<'a, str> {
     match label.and_then(known) {
-        Some(encoding) => encoding.decode_with_bom_removal(bytes).0.into_owned(),
+        Some(encoding) => encoding.decode_with_bom_removal(bytes).0,
         None => match label {
-            Some(label) if !says_nothing(label) => WINDOWS_1252
-                .decode_without_bom_handling(bytes)
-                .0
-                .into_owned(),
-            _ => guess(bytes).into_owned(),
+            Some(label) if !says_nothing(label) => {
+                WINDOWS_1252.decode_without_bom_handling(bytes).0
+            }
+            _ => guess(bytes),
         },
     }
+}
+
+/// Does every line of a text in that charset decode by itself? Not where a character has two bytes or
+/// four whatever it is.
+pub(crate) fn has_lines(label: Option<&str>) -> bool {
+    let encoding = label.and_then(known);
+    encoding.is_none_or(|encoding| encoding != UTF_16LE && encoding != UTF_16BE)
 }
 
 /// Decodes bytes that name no charset: UTF-8 if they are valid UTF-8, otherwise

@@ -12,18 +12,17 @@ use crate::transfer::{self, Encoding};
 /// guessing. One walk over the value, which looks ahead a bounded way.
 #[must_use]
 pub fn decode(value: &[u8]) -> String {
+    if memchr::memmem::find(value, b"=?").is_none() {
+        return charset::guess(value).into_owned();
+    }
     let mut out = String::with_capacity(value.len());
     let mut run = Run::default();
     let mut rest = value;
     let mut plain_from = 0;
     let mut at = 0;
-    while at < rest.len() {
-        let word = if rest[at..].starts_with(b"=?") {
-            parse_word(&rest[at..])
-        } else {
-            None
-        };
-        let Some(word) = word else {
+    while let Some(found) = memchr::memmem::find(&rest[at..], b"=?") {
+        at += found;
+        let Some(word) = parse_word(&rest[at..]) else {
             at += 1;
             continue;
         };

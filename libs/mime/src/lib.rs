@@ -8,6 +8,7 @@
 //! * [`HeaderReader`], [`header_fields`], [`unfold`] – header blocks
 //! * [`address`], [`date`], [`parameters`], [`encoded_word`] – field values
 //! * [`transfer`], [`charset`], [`text`] – bodies to bytes, bytes to text
+//! * [`TextReader`] – a message's texts as SEARCH looks at them
 //! * [`EnvelopeReader`], [`casemap`], [`message_ids`] – what messages are sorted and threaded by
 //! * [`subject`], [`normalise_line_ends`], [`encode_binary_parts`] – base subjects, line ends and
 //!   binary parts at import; [`BinaryEncoder`], binary parts as they come in
@@ -42,6 +43,7 @@ mod message_ids;
 pub mod parameters;
 mod part;
 mod preview;
+mod searched;
 mod section;
 mod stored;
 mod structure;
@@ -55,7 +57,7 @@ pub mod transfer;
 pub use address::{AddressItem, Mailbox, mailboxes, parse_addresses};
 pub use binary_parts::{StrayNul, encode_binary_parts};
 pub use binary_stream::BinaryEncoder;
-pub use casemap::casemap;
+pub use casemap::{casemap, casemap_into};
 pub use date::{DateTime, format_date, parse_date};
 pub use digest::{CACHED_FIELDS, CachedField, Digest};
 pub use envelope_reader::{AddressField, EnvelopeReader};
@@ -66,6 +68,7 @@ pub use limits::Limits;
 pub use line_ends::normalise_line_ends;
 pub use message_ids::message_ids;
 pub use part::{Disposition, Part, PartIndex, PartKind};
+pub use searched::{Octets, Place, TextForm, TextReader, TextVisitor};
 pub use section::{SectionSpec, SectionText, part_at, section};
 pub use stored::{StoredDigest, StoredFields};
 pub use structure_at::{decoded_structure, structure_at};

@@ -48,6 +48,13 @@ pub const DIGEST_BYTES_FLOOR: usize = 16 * 1_024;
 /// one is a damaged record.
 pub const MESSAGE_BYTES_READ_MAX: u64 = 1 << 40;
 
+/// Bytes of text that SEARCH is given at once; longer texts come in pieces that end where a line does.
+pub const TEXT_PIECE_BYTES: usize = 256 * 1_024;
+/// Bytes of HTML that are searched as they are read too, beside as they are written.
+pub const READ_TEXT_BYTES_MAX: usize = 4 << 20;
+/// Bytes of a part's header that are searched.
+pub const PART_HEADER_BYTES_MAX: u64 = 1 << 20;
+
 /// The bounds that a caller may set lower.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {

@@ -33,10 +33,22 @@ pub fn header_for_search(block: &[u8]) -> String {
     for field in crate::header::HeaderReader::new(block) {
         out.push_str(&String::from_utf8_lossy(field.name));
         out.push_str(": ");
-        out.push_str(&encoded_word::decode(&field.unfolded()));
+        let plain = field.value.trim_ascii();
+        match core::str::from_utf8(plain) {
+            // What most fields are: one line in ASCII.
+            Ok(text) if is_plain(plain) => out.push_str(text),
+            _ => out.push_str(&encoded_word::decode(&field.unfolded())),
+        }
         out.push('\n');
     }
     out
+}
+
+/// One line of ASCII that stands for itself.
+fn is_plain(value: &[u8]) -> bool {
+    value.is_ascii()
+        && memchr::memchr3(b'\r', b'\n', 0, value).is_none()
+        && memchr::memmem::find(value, b"=?").is_none()
 }
 
 /// Drops tags, comments, styles and scripts; undoes common character
@@ -45,7 +57,7 @@ pub fn header_for_search(block: &[u8]) -> String {
 pub fn html_to_text(html: &str) -> String {
     let mut out = String::with_capacity(html.len() / 2);
     let mut rest = html;
-    while let Some(at) = rest.find(['<', '&']) {
+    while let Some(at) = memchr::memchr2(b'<', b'&', rest.as_bytes()) {
         out.push_str(&rest[..at]);
         rest = &rest[at..];
         rest = if rest.starts_with('&') {

@@ -96,13 +96,29 @@ impl Decoder {
         match &mut self.state {
             State::Identity => out.extend_from_slice(piece),
             State::Base64 { bits, count, ended } => {
-                for &byte in piece {
-                    base64_byte(byte, bits, count, ended, out);
+                let mut rest = piece;
+                while !rest.is_empty() {
+                    if *count == 0 {
+                        let before = rest.len();
+                        rest = base64_runs(rest, out);
+                        *ended &= rest.len() == before;
+                    }
+                    if let Some((&byte, behind)) = rest.split_first() {
+                        base64_byte(byte, bits, count, ended, out);
+                        rest = behind;
+                    }
                 }
             }
             State::QuotedPrintable { held } => {
-                for &byte in piece {
-                    quoted_printable_byte(byte, held, out);
+                let mut rest = piece;
+                while !rest.is_empty() {
+                    if held.is_empty() {
+                        rest = quoted_printable_runs(rest, out);
+                    }
+                    if let Some((&byte, behind)) = rest.split_first() {
+                        quoted_printable_byte(byte, held, out);
+                        rest = behind;
+                    }
                 }
             }
         }
@@ -132,6 +148,48 @@ pub fn decode(encoding: Encoding, body: &[u8]) -> Vec<u8> {
     decoder.push(body, &mut out);
     decoder.finish(&mut out);
     out
+}
+
+/// What a character of base64 stands for; [`NO_DIGIT`] for all others.
+const DIGITS: [u8; 256] = {
+    let mut digits = [NO_DIGIT; 256];
+    let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut at = 0;
+    while at < alphabet.len() {
+        digits[alphabet[at] as usize] = at as u8;
+        at += 1;
+    }
+    digits
+};
+const NO_DIGIT: u8 = 0x80;
+
+/// Decodes as many whole groups of four as stand at the beginning, and gives the rest.
+fn base64_runs<'a>(mut rest: &'a [u8], out: &mut Vec<u8>) -> &'a [u8] {
+    /// Characters that are decoded at once: a line has 76.
+    const AT_ONCE: usize = 16;
+    while let Some((chunk, behind)) = rest.split_first_chunk::<AT_ONCE>() {
+        let digits = chunk.map(|byte| DIGITS[usize::from(byte)]);
+        if digits.iter().fold(0, |all, digit| all | digit) & NO_DIGIT != 0 {
+            break;
+        }
+        let mut bytes = [0; AT_ONCE / 4 * 3];
+        for (group, bytes) in digits.chunks_exact(4).zip(bytes.chunks_exact_mut(3)) {
+            bytes[0] = group[0] << 2 | group[1] >> 4;
+            bytes[1] = group[1] << 4 | group[2] >> 2;
+            bytes[2] = group[2] << 6 | group[3];
+        }
+        out.extend_from_slice(&bytes);
+        rest = behind;
+    }
+    while let Some((chunk, behind)) = rest.split_first_chunk::<4>() {
+        let [a, b, c, d] = chunk.map(|byte| DIGITS[usize::from(byte)]);
+        if (a | b | c | d) & NO_DIGIT != 0 {
+            break;
+        }
+        out.extend_from_slice(&[a << 2 | b >> 4, b << 4 | c >> 2, c << 6 | d]);
+        rest = behind;
+    }
+    rest
 }
 
 fn base64_byte(byte: u8, bits: &mut u32, count: &mut u8, ended: &mut bool, out: &mut Vec<u8>) {
@@ -167,6 +225,42 @@ fn base64_tail(bits: u32, count: u8, out: &mut Vec<u8>) {
         3 => out.extend_from_slice(&[(bits >> 10) as u8, (bits >> 2) as u8]),
         _ => {}
     }
+}
+
+/// Passes on what stands for itself, lines without the white space at their ends; gives the
+/// rest, which begins with an escape, or is white space of which nobody knows yet.
+fn quoted_printable_runs<'a>(mut rest: &'a [u8], out: &mut Vec<u8>) -> &'a [u8] {
+    while let Some(at) = memchr::memchr2(b'=', b'\n', rest) {
+        let (run, behind) = rest.split_at(at);
+        if behind.starts_with(b"=") {
+            out.extend_from_slice(run);
+            return behind;
+        }
+        let (line, end) = match run.strip_suffix(b"\r") {
+            Some(line) => (line, &b"\r\n"[..]),
+            None => (run, &b"\n"[..]),
+        };
+        let text = without_blanks(line);
+        if line.len() - text.len() >= HELD_BYTES_MAX {
+            // Not all of it is kept back.
+            break;
+        }
+        out.extend_from_slice(text);
+        out.extend_from_slice(end);
+        rest = &behind[1..];
+    }
+    let line = memchr::memchr2(b'=', b'\n', rest).unwrap_or(rest.len());
+    let line = &rest[..line];
+    let text = without_blanks(line.strip_suffix(b"\r").unwrap_or(line));
+    out.extend_from_slice(text);
+    &rest[text.len()..]
+}
+
+fn without_blanks(mut line: &[u8]) -> &[u8] {
+    while let [text @ .., b' ' | b'\t'] = line {
+        line = text;
+    }
+    line
 }
 
 fn quoted_printable_byte(byte: u8, held: &mut Vec<u8>, out: &mut Vec<u8>) {
@@ -306,7 +400,47 @@ mod tests {
         assert_eq!(quoted_printable(b"a\r\r\n"), "a=0D\r\n");
     }
 
+    /// As `decode`, a byte at a time.
+    fn slowly(encoding: Encoding, body: &[u8]) -> Vec<u8> {
+        let (mut out, mut held) = (Vec::new(), Vec::new());
+        let (mut bits, mut count, mut ended) = (0, 0, false);
+        for &byte in body {
+            match encoding {
+                Encoding::Base64 => base64_byte(byte, &mut bits, &mut count, &mut ended, &mut out),
+                _ => quoted_printable_byte(byte, &mut held, &mut out),
+            }
+        }
+        let state = match encoding {
+            Encoding::Base64 => State::Base64 { bits, count, ended },
+            _ => State::QuotedPrintable { held },
+        };
+        Decoder { state }.finish(&mut out);
+        out
+    }
+
+    #[test]
+    fn more_white_space_than_is_kept_back() {
+        for blanks in [HELD_BYTES_MAX - 1, HELD_BYTES_MAX, HELD_BYTES_MAX + 1] {
+            for end in ["\r\n", "\n", "=\r\n", "\rx", "x", ""] {
+                let text = format!("a{}{end}b", " ".repeat(blanks));
+                let body = text.as_bytes();
+                let encoding = Encoding::QuotedPrintable;
+                assert_eq!(decode(encoding, body), slowly(encoding, body), "{end:?}");
+            }
+        }
+    }
+
     proptest! {
+        #[test]
+        fn in_bulk_as_byte_by_byte(
+            lines in proptest::collection::vec("[A-Za-z0-9+/]{0,80}[=!]{0,2}[ \\t]{0,2}(\r?\n|\r)?(=[0-9A-F]{2})?", 0..12),
+        ) {
+            let body = lines.concat();
+            for encoding in [Encoding::Base64, Encoding::QuotedPrintable] {
+                prop_assert_eq!(decode(encoding, body.as_bytes()), slowly(encoding, body.as_bytes()));
+            }
+        }
+
         #[test]
         fn any_split_decodes_alike(
             pieces in proptest::collection::vec("[A-Za-z0-9=+/ \\t\\r\\n]{0,12}", 0..12),

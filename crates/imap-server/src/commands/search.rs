@@ -4,9 +4,9 @@
 use crate::commands::enable;
 use crate::commands::fetch::{Unreadable, readable};
 use crate::context::{self, Results};
-use crate::limits::RECORDS_PER_READ;
+use crate::limits::{READ_AHEAD_BYTES, RECORDS_PER_READ, SEARCHED_AT_ONCE_BYTES};
 use crate::reply::{Ended, Executed, Reply, SyncMode};
-use crate::search::{Comparator, Content, Facts, Test, compile};
+use crate::search::{Content, Facts, Looker, Query};
 use crate::selected::Selected;
 use crate::session::Session;
 use imap_proto::mailbox_name::write_name;
@@ -15,10 +15,9 @@ use imap_proto::sequence::write_numbers;
 use imap_proto::{NameForm, ResultRange, ReturnItem, SearchCommand, SearchKey, Tag};
 use imbl::Vector;
 use mailbox_model::{Entry, Uid, UidSet};
-use mailstore::{Account, EmailRecord};
-use mime::{PartIndex, StoredDigest};
+use mailstore::{EmailReader, EmailRecord, ShortBodies};
+use mime::StoredDigest;
 use runtime::Monotonic;
-use std::error::Error;
 use std::sync::Arc;
 use wire::codec::DecodeError;
 
@@ -114,9 +113,8 @@ pub(crate) async fn find_among(
     among: Option<&[usize]>,
 ) -> Result<Found, Ended> {
     let asks_modseq = key.any(&mut |key| matches!(key, SearchKey::ModSeq(_)));
-    let with_body = key.any(&mut |key| matches!(key, SearchKey::Body(_) | SearchKey::Text(_)));
     let account = Arc::clone(&selected.account);
-    let test = Arc::new(compile(
+    let query = Arc::new(Query::new(
         key,
         selected,
         &account.view(),
@@ -125,36 +123,35 @@ pub(crate) async fn find_among(
     ));
     let entries = selected.entries().clone();
     let (mut found, undecided) = match among {
-        None => scan(session, entries, Arc::clone(&test)).await,
+        None => scan(session, entries, Arc::clone(&query)).await,
         Some(ranks) => {
             let some = ranks
                 .iter()
                 .filter_map(|&rank| Some((rank, entries.get(rank)?)));
-            decide(some, &test, session.enabled.comparator)
+            decide(some, &query)
         }
     };
     let mut broken = false;
     let mut progress = Progress::new(session, undecided.len());
-    for batch in undecided.chunks(RECORDS_PER_READ) {
-        let ids: Vec<_> = batch.iter().map(|(_, entry)| entry.email).collect();
-        let records = account.email_records(&ids).await;
-        for (candidate, record) in batch.iter().zip(records) {
-            progress.step(session, tag).await?;
-            let matched = match readable(record) {
-                Ok(record) => {
-                    look_inside(session, &account, &test, candidate, record, with_body).await
-                }
-                Err(Unreadable::Gone) => Some(false),
-                Err(Unreadable::Damaged(why)) => {
-                    tracing::error!(session = session.id, email = %candidate.1.email, why, "imap: SEARCH leaves a message out");
-                    None
-                }
-            };
-            broken |= matched.is_none();
-            if matched == Some(true) {
-                found.push(candidate.clone());
-            }
+    let mut rest = undecided.as_slice();
+    // The first are few, so that whoever waits for a quick answer does not wait for many.
+    let mut most = 1;
+    while !rest.is_empty() {
+        progress.tell(session, tag).await?;
+        let (one, behind) = rest.split_at(batch(rest, most));
+        let (other, behind) = behind.split_at(batch(behind, most));
+        let looking = |batch: &[Candidate]| {
+            let (id, query, batch) = (session.id, Arc::clone(&query), batch.to_vec());
+            account.reading(move |reader| look_inside(reader, &query, id, batch))
+        };
+        let (one, other) = tokio::join!(looking(one), looking(other));
+        for looked in [one, other] {
+            found.extend(looked.found);
+            broken |= looked.broken;
         }
+        progress.done += (rest.len() - behind.len()) as u64;
+        rest = behind;
+        most = (most * 2).min(RECORDS_PER_READ);
     }
     found.sort_unstable_by_key(|(number, _)| *number);
     Ok(Found {
@@ -162,6 +159,18 @@ pub(crate) async fn find_among(
         broken,
         asks_modseq,
     })
+}
+
+/// How many of these are looked into next.
+fn batch(candidates: &[Candidate], most: usize) -> usize {
+    let mut bytes = 0;
+    let fits = |(_, entry): &&Candidate| {
+        bytes += entry.size;
+        bytes <= SEARCHED_AT_ONCE_BYTES
+    };
+    let some = &candidates[..candidates.len().min(most)];
+    let count = some.iter().take_while(fits).count();
+    count.max(some.len().min(1))
 }
 
 /// How far a search is (RFC 9585): told now and then, so that its client waits on.
@@ -180,16 +189,14 @@ impl Progress {
         }
     }
 
-    /// One more message is looked at.
-    async fn step(&mut self, session: &mut Session, tag: &Tag) -> Result<(), Ended> {
-        self.done += 1;
+    /// There is more to do.
+    async fn tell(&mut self, session: &mut Session, tag: &Tag) -> Result<(), Ended> {
         let now = session.ports.runtime.monotonic();
-        if now.since(self.told) < session.config.progress_interval || self.done == 1 {
+        if now.since(self.told) < session.config.progress_interval || self.done == 0 {
             return Ok(());
         }
         self.told = now;
-        // This one is not done yet.
-        let code = Code::InProgress(tag.to_string(), self.done - 1, self.goal);
+        let code = Code::InProgress(tag.to_string(), self.done, self.goal);
         response::untagged_status(&mut session.out, Status::Ok, Some(&code), "still searching");
         session.flush().await
     }
@@ -248,13 +255,12 @@ pub(crate) fn end(broken: bool, uid: bool) -> Reply {
 async fn scan(
     session: &Session,
     entries: Vector<Entry>,
-    test: Arc<Test>,
+    query: Arc<Query>,
 ) -> (Vec<Candidate>, Vec<Candidate>) {
     /// More than this is not done on an async worker.
     const INLINE: usize = 10_000;
     let large = entries.len() > INLINE;
-    let comparator = session.enabled.comparator;
-    let work = move || decide(entries.iter().enumerate(), &test, comparator);
+    let work = move || decide(entries.iter().enumerate(), &query);
     if large {
         session.ports.runtime.blocking(work).await
     } else {
@@ -264,8 +270,7 @@ async fn scan(
 
 fn decide<'a>(
     entries: impl Iterator<Item = (usize, &'a Entry)>,
-    test: &Test,
-    comparator: Comparator,
+    query: &Query,
 ) -> (Vec<Candidate>, Vec<Candidate>) {
     let (mut found, mut undecided) = (Vec::new(), Vec::new());
     for (rank, entry) in entries {
@@ -275,9 +280,8 @@ fn decide<'a>(
             entry,
             record: None,
             content: None,
-            comparator,
         };
-        match test.eval(facts) {
+        match query.eval(facts) {
             Some(true) => found.push((number, entry.clone())),
             Some(false) => {}
             None => undecided.push((number, entry.clone())),
@@ -286,73 +290,94 @@ fn decide<'a>(
     (found, undecided)
 }
 
-/// Decides by the record, and by the message where that is not enough. None
-/// when the message cannot be read.
-async fn look_inside(
-    session: &Session,
-    account: &Account,
-    test: &Arc<Test>,
-    candidate: &Candidate,
-    record: EmailRecord,
-    with_body: bool,
-) -> Option<bool> {
-    let (number, entry) = candidate;
-    let comparator = session.enabled.comparator;
-    let left_out = |error: &dyn Error| {
-        tracing::error!(session = session.id, email = %entry.email, %error, "imap: SEARCH leaves a message out");
-    };
-    let looked = (|| {
-        let digest = StoredDigest::read(&record.digest)?;
-        let facts = Facts {
-            number: *number,
-            entry,
-            record: Some((&record, digest)),
-            content: None,
-            comparator,
-        };
-        if let Some(decided) = test.eval(facts) {
-            return Ok(Look::Decided(decided));
-        }
-        let parts = with_body.then(|| digest.parts()).transpose()?;
-        Ok::<_, DecodeError>(Look::Read(digest.header_len, parts))
-    })();
-    let (header_len, parts) = match looked {
-        Ok(Look::Decided(decided)) => return Some(decided),
-        Ok(Look::Read(header_len, parts)) => (header_len, parts),
-        Err(error) => {
-            left_out(&error);
-            return None;
-        }
-    };
-    let content =
-        match Content::read(account, &record, header_len, parts.as_ref(), comparator).await {
-            Ok(content) => content,
-            Err(error) => {
-                left_out(&error);
-                return None;
-            }
-        };
-    // Looking through megabytes of text is not done on an async worker.
-    let (test, number, entry) = (Arc::clone(test), *number, entry.clone());
-    let work = move || {
-        let digest = StoredDigest::read(&record.digest).ok()?;
-        let facts = Facts {
-            number,
-            entry: &entry,
-            record: Some((&record, digest)),
-            content: Some(&content),
-            comparator,
-        };
-        Some(test.eval(facts).unwrap_or(false))
-    };
-    session.ports.runtime.blocking(work).await
+/// What looking into messages gave.
+#[derive(Default)]
+struct Looked {
+    found: Vec<Candidate>,
+    /// Some could not be looked at.
+    broken: bool,
 }
 
-/// What a record tells.
-enum Look {
-    Decided(bool),
-    /// The message must be read: the length of its header, and the parts of its body.
-    Read(u64, Option<PartIndex>),
+impl Looked {
+    fn leave_out(&mut self, session: u64, entry: &Entry, why: &str) {
+        tracing::error!(session, email = %entry.email, why, "imap: SEARCH leaves a message out");
+        self.broken = true;
+    }
+}
+
+/// Decides by the records, and by the messages where those are not enough.
+fn look_inside(
+    reader: &EmailReader,
+    query: &Query,
+    session: u64,
+    candidates: Vec<Candidate>,
+) -> Looked {
+    let mut looked = Looked::default();
+    let ids: Vec<_> = candidates.iter().map(|(_, entry)| entry.email).collect();
+    let mut undecided: Vec<(Candidate, EmailRecord)> = Vec::new();
+    for (candidate, record) in candidates.into_iter().zip(reader.email_records(&ids)) {
+        let record = match readable(record) {
+            Ok(record) => record,
+            Err(Unreadable::Gone) => continue,
+            Err(Unreadable::Damaged(why)) => {
+                looked.leave_out(session, &candidate.1, &why);
+                continue;
+            }
+        };
+        match by_record(query, &candidate, &record, None) {
+            Ok(Some(true)) => looked.found.push(candidate),
+            Ok(Some(false)) => {}
+            Ok(None) => undecided.push((candidate, record)),
+            Err(error) => looked.leave_out(session, &candidate.1, &error.to_string()),
+        }
+    }
+    let mut looker = Looker::default();
+    let mut rest = undecided.into_iter();
+    while !rest.as_slice().is_empty() {
+        let (now, bodies) = read_ahead(reader, rest.as_slice());
+        for (at, (candidate, record)) in rest.by_ref().take(now).enumerate() {
+            let content = looker.look(query, reader, &record, bodies.body(at));
+            let decided = content
+                .and_then(|content| Ok(by_record(query, &candidate, &record, Some(content))?));
+            match decided {
+                Ok(Some(true)) => looked.found.push(candidate),
+                Ok(_) => {}
+                Err(error) => looked.leave_out(session, &candidate.1, &error.to_string()),
+            }
+        }
+    }
+    looked
+}
+
+fn by_record(
+    query: &Query,
+    (number, entry): &Candidate,
+    record: &EmailRecord,
+    content: Option<&Content>,
+) -> Result<Option<bool>, DecodeError> {
+    let digest = StoredDigest::read(&record.digest)?;
+    Ok(query.eval(Facts {
+        number: *number,
+        entry,
+        record: Some((record, digest)),
+        content,
+    }))
+}
+
+/// How many messages are looked into next, and their bodies. A long one is read piece by
+/// piece.
+fn read_ahead(reader: &EmailReader, rest: &[(Candidate, EmailRecord)]) -> (usize, ShortBodies) {
+    let mut bytes = 0;
+    let fits = |(_, record): &&(Candidate, EmailRecord)| {
+        bytes += record.blob_size;
+        bytes <= READ_AHEAD_BYTES
+    };
+    let blobs: Vec<_> = rest.iter().take_while(fits).map(|(_, r)| r.blob).collect();
+    let bytes = rest[..blobs.len()].iter().map(|(_, r)| r.blob_size).sum();
+    match blobs.len() {
+        0 => (1, ShortBodies::default()),
+        now => (now, reader.short_bodies(&blobs, bytes)),
+    }
 }
 
 fn numbers(found: &[Candidate], uid: bool) -> impl Iterator<Item = u32> + Clone + '_ {

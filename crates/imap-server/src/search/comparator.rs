@@ -1,6 +1,6 @@
 //! Which texts are alike (RFC 5255 §4, RFC 4790): what SEARCH, SORT and THREAD compare by.
 
-use mime::casemap;
+use mime::casemap_into;
 
 /// A collation.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -40,10 +40,21 @@ impl Comparator {
 
     /// Texts whose forms are the same are alike.
     pub(crate) fn fold(self, text: &str) -> String {
+        let mut out = String::with_capacity(text.len());
+        self.fold_into(text, &mut out);
+        out
+    }
+
+    /// Appends what [`Comparator::fold`] gives.
+    pub(crate) fn fold_into(self, text: &str, out: &mut String) {
         match self {
-            Self::UnicodeCasemap => casemap(text),
-            Self::AsciiCasemap => text.to_ascii_uppercase(),
-            Self::Octet => text.to_owned(),
+            Self::UnicodeCasemap => casemap_into(text, out),
+            Self::AsciiCasemap => {
+                let from = out.len();
+                out.push_str(text);
+                out[from..].make_ascii_uppercase();
+            }
+            Self::Octet => out.push_str(text),
         }
     }
 }

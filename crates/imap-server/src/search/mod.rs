@@ -9,7 +9,7 @@ mod comparator;
 mod content;
 
 pub(crate) use comparator::Comparator;
-pub(crate) use content::Content;
+pub(crate) use content::{Content, Looker};
 
 use crate::fetch::internal_date;
 use crate::object_id;
@@ -18,8 +18,72 @@ use imap_proto::sequence::contains;
 use imap_proto::{Date, SearchKey, SequenceSet};
 use mailbox_model::{EmailId, Entry, Flag, FlagId, Uid, UidSet, View};
 use mailstore::EmailRecord;
+use memchr::memmem::Finder;
 use mime::{CACHED_FIELDS, Field, HeaderReader, StoredDigest};
 use runtime::Timestamp;
+
+/// A search that is ready: what is tested, and the texts that are looked for in messages.
+#[derive(Debug)]
+pub(crate) struct Query {
+    pub(crate) test: Test,
+    /// What BODY and TEXT look for, each once.
+    pub(crate) needles: Vec<Needle>,
+    pub(crate) comparator: Comparator,
+}
+
+/// A text that BODY or TEXT looks for.
+#[derive(Debug)]
+pub(crate) struct Needle {
+    /// As it is compared.
+    text: String,
+    finder: Finder<'static>,
+    /// BODY looks for it.
+    in_body: bool,
+}
+
+impl Query {
+    /// Makes a key ready for this mailbox.
+    pub(crate) fn new(
+        key: SearchKey,
+        selected: &Selected,
+        view: &View,
+        now: Timestamp,
+        comparator: Comparator,
+    ) -> Self {
+        let mut needles = Vec::new();
+        let test = compile(key, selected, view, now, comparator, &mut needles);
+        Self {
+            test,
+            needles,
+            comparator,
+        }
+    }
+
+    /// Bytes of the longest.
+    fn needle_bytes_max(&self) -> usize {
+        let lengths = self.needles.iter().map(|needle| needle.text.len());
+        lengths.max().unwrap_or(0)
+    }
+
+    /// What the test says of a message, if so much decides.
+    pub(crate) fn eval(&self, facts: Facts<'_>) -> Option<bool> {
+        self.test.eval(facts, self.comparator)
+    }
+}
+
+/// The place of a text among the needles.
+fn place_of(text: String, in_body: bool, needles: &mut Vec<Needle>) -> usize {
+    if let Some(at) = needles.iter().position(|needle| needle.text == text) {
+        needles[at].in_body |= in_body;
+        return at;
+    }
+    needles.push(Needle {
+        finder: Finder::new(text.as_bytes()).into_owned(),
+        text,
+        in_body,
+    });
+    needles.len() - 1
+}
 
 /// A search key with its sets, flags and texts made ready.
 #[derive(Debug)]
@@ -39,8 +103,10 @@ pub(crate) enum Test {
         name: String,
         needle: String,
     },
-    Body(String),
-    Text(String),
+    /// BODY: the place of its needle in [`Query::needles`].
+    Body(usize),
+    /// TEXT, likewise.
+    Text(usize),
     Received(Relation, Date),
     Sent(Relation, Date),
     Larger(u64),
@@ -68,25 +134,18 @@ pub(crate) struct Facts<'a> {
     pub(crate) entry: &'a Entry,
     pub(crate) record: Option<(&'a EmailRecord, StoredDigest<'a>)>,
     pub(crate) content: Option<&'a Content>,
-    /// The one that the test was made ready for.
-    pub(crate) comparator: Comparator,
 }
 
-/// Makes a key ready for this mailbox.
-pub(crate) fn compile(
+fn compile(
     key: SearchKey,
     selected: &Selected,
     view: &View,
     now: Timestamp,
     comparator: Comparator,
+    needles: &mut Vec<Needle>,
 ) -> Test {
-    let sub = |key| compile(key, selected, view, now, comparator);
+    let mut sub = |key| compile(key, selected, view, now, comparator, needles);
     let casemap = |text: &str| comparator.fold(text);
-    let needle = |text: &str, test: fn(String) -> Test| match text {
-        // The empty string is in every message.
-        "" => Test::Known(true),
-        text => test(comparator.fold(text)),
-    };
     let ago = |seconds: u32| {
         let now = i64::try_from(now.unix_seconds()).unwrap_or(i64::MAX);
         now.saturating_sub(i64::from(seconds))
@@ -121,8 +180,10 @@ pub(crate) fn compile(
             name: name.to_ascii_lowercase(),
             needle: casemap(&text),
         },
-        SearchKey::Body(text) => needle(&text, Test::Body),
-        SearchKey::Text(text) => needle(&text, Test::Text),
+        // The empty string is in every message.
+        SearchKey::Body(text) | SearchKey::Text(text) if text.is_empty() => Test::Known(true),
+        SearchKey::Body(text) => Test::Body(place_of(casemap(&text), true, needles)),
+        SearchKey::Text(text) => Test::Text(place_of(casemap(&text), false, needles)),
         SearchKey::Before(day) => Test::Received(Relation::Before, day),
         SearchKey::On(day) => Test::Received(Relation::On, day),
         SearchKey::Since(day) => Test::Received(Relation::Since, day),
@@ -145,13 +206,13 @@ pub(crate) fn compile(
 
 impl Test {
     /// True or false as soon as the facts decide it.
-    pub(crate) fn eval(&self, facts: Facts<'_>) -> Option<bool> {
+    fn eval(&self, facts: Facts<'_>, comparator: Comparator) -> Option<bool> {
         match self {
             Self::Known(known) => Some(*known),
             Self::And(tests) => {
                 let mut all = Some(true);
                 for test in tests {
-                    match test.eval(facts) {
+                    match test.eval(facts, comparator) {
                         Some(true) => {}
                         Some(false) => return Some(false),
                         None => all = None,
@@ -159,12 +220,12 @@ impl Test {
                 }
                 all
             }
-            Self::Or(a, b) => match (a.eval(facts), b.eval(facts)) {
+            Self::Or(a, b) => match (a.eval(facts, comparator), b.eval(facts, comparator)) {
                 (Some(true), _) | (_, Some(true)) => Some(true),
                 (Some(false), Some(false)) => Some(false),
                 _ => None,
             },
-            Self::Not(test) => test.eval(facts).map(|found| !found),
+            Self::Not(test) => test.eval(facts, comparator).map(|found| !found),
             Self::Number(ranges) => Some(contains(ranges, facts.number)),
             Self::Uid(uids) => Some(uids.contains(facts.entry.uid)),
             Self::Flag(flag, set) => Some(facts.entry.has(*flag) == *set),
@@ -196,14 +257,13 @@ impl Test {
                 }))
             }
             Self::Address { name, needle } => header(facts, name, |field| {
-                has_text(field, needle, facts.comparator)
-                    || has_address(field, needle, facts.comparator)
+                has_text(field, needle, comparator) || has_address(field, needle, comparator)
             }),
-            Self::Header { name, needle } => header(facts, name, |field| {
-                has_text(field, needle, facts.comparator)
-            }),
-            Self::Body(needle) => facts.content.map(|content| content.body_has(needle)),
-            Self::Text(needle) => facts.content.map(|content| content.text_has(needle)),
+            Self::Header { name, needle } => {
+                header(facts, name, |field| has_text(field, needle, comparator))
+            }
+            Self::Body(needle) => facts.content.map(|content| content.body_has(*needle)),
+            Self::Text(needle) => facts.content.map(|content| content.text_has(*needle)),
         }
     }
 }
@@ -285,21 +345,21 @@ mod tests {
             entry: &entry,
             record: None,
             content: None,
-            comparator: Comparator::default(),
         };
-        let body = || Test::Body("x".into());
-        assert_eq!(body().eval(facts), None);
+        let eval = |test: Test| test.eval(facts, Comparator::default());
+        let body = || Test::Body(0);
+        assert_eq!(eval(body()), None);
         assert_eq!(
-            Test::And(vec![body(), Test::Larger(100)]).eval(facts),
+            eval(Test::And(vec![body(), Test::Larger(100)])),
             Some(false)
         );
-        assert_eq!(Test::And(vec![body(), Test::Larger(99)]).eval(facts), None);
+        assert_eq!(eval(Test::And(vec![body(), Test::Larger(99)])), None);
         assert_eq!(
-            Test::Or(Box::new(body()), Box::new(Test::Known(true))).eval(facts),
+            eval(Test::Or(Box::new(body()), Box::new(Test::Known(true)))),
             Some(true)
         );
-        assert_eq!(Test::Not(Box::new(body())).eval(facts), None);
-        assert_eq!(Test::ModSeq(3).eval(facts), Some(true));
-        assert_eq!(Test::Flag(FlagId::Seen, false).eval(facts), Some(true));
+        assert_eq!(eval(Test::Not(Box::new(body()))), None);
+        assert_eq!(eval(Test::ModSeq(3)), Some(true));
+        assert_eq!(eval(Test::Flag(FlagId::Seen, false)), Some(true));
     }
 }

@@ -145,7 +145,7 @@ async fn a_preview_is_the_first_words_in_utf_8() {
 #[tokio::test]
 async fn a_long_search_says_how_far_it_is() {
     let world = World::new().await;
-    world.fill(3).await;
+    world.fill(7).await;
     let mut client = world.connect_with(|config| {
         config.plaintext_login = true;
         config.progress_interval = Duration::ZERO;
@@ -157,16 +157,16 @@ async fn a_long_search_says_how_far_it_is() {
         .check(
             "SEARCH BODY body",
             &[
-                "* OK [INPROGRESS (\"t3\" 1 3)] …",
-                "* OK [INPROGRESS (\"t3\" 2 3)] …",
-                "* SEARCH 1 2 3",
+                "* OK [INPROGRESS (\"t3\" 2 7)] …",
+                "* OK [INPROGRESS (\"t3\" 6 7)] …",
+                "* SEARCH 1 2 3 4 5 6 7",
                 "OK …",
             ],
         )
         .await;
     // What entries decide is told at once.
     client
-        .check("SEARCH UNSEEN", &["* SEARCH 1 2 3", "OK …"])
+        .check("SEARCH UNSEEN", &["* SEARCH 1 2 3 4 5 6 7", "OK …"])
         .await;
 }
 

@@ -70,6 +70,105 @@ async fn texts_are_found_as_substrings_in_any_case_decoded() {
         .await;
 }
 
+/// RFC 9051 §6.4.4: "the text … is decoded", whatever it is encoded in.
+#[tokio::test]
+async fn bodies_are_searched_as_they_are_meant() {
+    let world = World::new().await;
+    let mut client = world.bob_in_inbox().await;
+    let parts = |parts: &[&str]| {
+        let parts: String = parts.iter().map(|p| format!("--b\r\n{p}\r\n")).collect();
+        format!("Content-Type: multipart/mixed; boundary=b\r\n\r\n{parts}--b--\r\n")
+    };
+    for message in [
+        // 1: soft line breaks, a character over two lines, an escape in small letters.
+        "Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n\
+         na=C3=AFve ap=\r\nples, =E4=B8=\r\n=AD=e6=96=87 \t\r\nthe end=\r\n".to_owned(),
+        // 2: HTML, as it is written and as it is read.
+        "Content-Type: text/html; charset=iso-8859-1\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n\
+         <p class=3Dfancy>Gr=FCne <b>W</b>iese\r\n&amp; &#20320;&#x597d;</p><!-- hidden -->".to_owned(),
+        // 3: attachments that are text, in other charsets.
+        parts(&[
+            "Content-Type: text/plain\r\n\r\nsee attached",
+            "Content-Type: text/csv; charset=gb18030; name=a.csv\r\nContent-Disposition: attachment\r\n\
+             Content-Transfer-Encoding: base64\r\n\r\nxOO6w8rAvec=",
+            "Content-Type: text/x-log; charset=iso-2022-jp\r\n\r\n\u{1b}$B$3$s$K$A$O\u{1b}(B",
+            "Content-Type: text/plain; charset=utf-16le\r\nContent-Transfer-Encoding: base64\r\n\r\nVwBpAGQAZQA=",
+        ]),
+        // 4: what is no text is not searched, its name is.
+        parts(&[
+            "Content-Type: application/octet-stream; name*=utf-8''%E8%A1%A8.bin\r\n\
+             Content-Transfer-Encoding: base64\r\n\r\nbmFpdmU=",
+            "Content-Type: message/rfc822\r\n\r\nSubject: =?big5?b?pOmlu7t5?=\r\n\r\ncafe\u{301}",
+        ]),
+        // 5: letters of other widths, scripts and cases.
+        "Content-Type: text/plain; charset=utf-8\r\n\r\nＷＩＤＥ ПРИВЕТ ﬁn Straße ﾃｽﾄ 가각".to_owned(),
+    ] {
+        client.append("INBOX", "", &message).await;
+    }
+    for (keys, numbers) in [
+        ("BODY \"apples, 中文\"", "1"),
+        ("BODY \"NAÏVE\"", "1"),
+        ("BODY naive", ""),
+        ("BODY \"nai\"", "1"),
+        ("BODY \"class=fancy\"", "2"),
+        ("BODY \"GRÜNE WIESE & 你好\"", "2"),
+        ("BODY hidden", "2"),
+        ("BODY \"世界\"", "3"),
+        ("BODY \"好世\"", "3"),
+        ("BODY \"にち\"", "3"),
+        ("BODY wide", "3 5"),
+        ("TEXT \"日本語\"", "4"),
+        ("BODY \"CAFÉ\"", "4"),
+        ("BODY \"привет\"", "5"),
+        ("BODY fin", "5"),
+        ("BODY strasse", ""),
+        ("BODY \"テスト\"", "5"),
+        ("BODY \"가각\"", "5"),
+        ("OR BODY \"世界\" NOT TEXT wide", "1 2 3 4"),
+        ("BODY wide TEXT wide NOT BODY \"straße\"", "3"),
+    ] {
+        finds(&mut client, keys, numbers).await;
+    }
+    client
+        .check(
+            "SEARCH BODY {6+}\r\n文\r\nt",
+            &["* SEARCH 1", "OK searched"],
+        )
+        .await;
+}
+
+/// Texts come in pieces: what lies over the end of one is found, and memory for reading ahead or
+/// none makes no difference.
+#[tokio::test]
+async fn long_texts_are_searched_to_their_end() {
+    for ahead in [0, 1 << 20] {
+        let world = World::reading_ahead(ahead).await;
+        let mut client = world.bob_in_inbox().await;
+        let lines: String = (0..40_000).map(|n| format!("line {n} of it\r\n")).collect();
+        let head = "Subject: long\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n";
+        client
+            .append("INBOX", "", &format!("{head}{lines}终"))
+            .await;
+        client.append("INBOX", "", &format!("{head}short")).await;
+        for n in [17_000, 20_000, 39_999] {
+            finds(&mut client, &format!("BODY \"LINE {n} of\""), "1").await;
+        }
+        finds(&mut client, "BODY \"终\"", "1").await;
+        finds(&mut client, "BODY \"line 40000\"", "").await;
+        finds(&mut client, "SUBJECT long NOT BODY line", "2").await;
+        for n in (0..40_000).step_by(997) {
+            let literal = format!("{n} of it\r\nline {} of", n + 1);
+            let command = format!("SEARCH BODY {{{}+}}\r\n{literal}", literal.len());
+            let found = if n + 1 < 40_000 {
+                "* SEARCH 1"
+            } else {
+                "* SEARCH"
+            };
+            client.check(&command, &[found, "OK searched"]).await;
+        }
+    }
+}
+
 #[tokio::test]
 async fn flags_numbers_sizes_and_logic() {
     let world = World::new().await;

@@ -17,6 +17,7 @@ mod queueing;
 mod reading;
 mod resting;
 mod saving;
+mod searching;
 mod sending;
 mod servers;
 mod side;
@@ -30,7 +31,7 @@ struct Kind {
     run: fn(&mut World) -> Result<()>,
 }
 
-const KINDS: [Kind; 21] = [
+const KINDS: [Kind; 22] = [
     Kind {
         name: "deliver",
         run: sending::deliver,
@@ -82,6 +83,10 @@ const KINDS: [Kind; 21] = [
     Kind {
         name: "read",
         run: reading::read,
+    },
+    Kind {
+        name: "search",
+        run: searching::search,
     },
     Kind {
         name: "change",
