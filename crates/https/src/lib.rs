@@ -1,33 +1,34 @@
-//! Small documents of other people's servers: one GET over HTTPS.
+//! Small documents of other people's servers, and what is posted to them.
 //!
 //! * [`Https`] – who asks, and where it may go
-//! * [`Wanted`] – what is asked for, and how much of it is taken
+//! * [`Wanted`], [`Document`] – GET: what is asked for, how much of it is taken, and what came
+//! * [`Posted`], [`Content`], [`Answer`] – POST: what is sent, read as the connection takes it, and
+//!   what was answered
 //!
-//! Not here: what the documents mean (`oauth`, `sts`), and serving any (`admin`).
+//! Not here: what the documents mean (`oauth`, `sts`), what is posted (`tls-reports`,
+//! `gateway`), and serving any (`admin`).
 //!
-//! Invariants: no redirects, no cookies, no clear text, no certificate that is not
-//! good for the name; bounded in time, size and addresses.
+//! Invariants: no redirects, no cookies, no certificate that is not good for the name;
+//! clear text only to this machine, and only for who asks for that; bounded in time, size and addresses.
 
 #![forbid(unsafe_code)]
 
+mod asking;
+mod content;
 mod limits;
+#[cfg(test)]
+mod tests;
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http_body_util::{BodyExt, Empty, Limited};
-use hyper::header::{ACCEPT, CONTENT_TYPE, HOST, USER_AGENT};
-use hyper::{Request, StatusCode, Uri};
-use hyper_util::rt::TokioIo;
-use resolver::{AddressAnswer, Resolver};
+use resolver::Resolver;
 use runtime::Runtime;
-use runtime::net::Conn;
 use runtime::tls::ClientTls;
 use thiserror::Error;
 
-use crate::limits::{ADDRESSES_MAX, CONNECT_TIMEOUT};
+pub use content::{BoxFuture, Content};
 
 /// What is asked for.
 #[derive(Debug, Clone, Copy)]
@@ -51,7 +52,57 @@ pub struct Document {
     pub body: Vec<u8>,
 }
 
-/// Why there is no document.
+/// What is posted.
+#[derive(Debug, Clone, Copy)]
+pub struct Posted<'a> {
+    /// Where to, `https://…`.
+    pub url: &'a str,
+    /// What Content-Type says.
+    pub media_type: &'a str,
+    /// Other fields of the header: names in lower case, values of visible ASCII.
+    pub fields: &'a [(&'a str, String)],
+    /// Octets that are read of the answer's body; the rest is left.
+    pub answer_bytes_max: usize,
+    /// How long all of it may take.
+    pub timeout: Duration,
+}
+
+/// What was answered to a POST, whatever it was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// The status, 200 to 599.
+    pub status: u16,
+    /// How long to wait before another try, if it says so (RFC 9110 §10.2.3); a week at most.
+    pub retry_after: Option<Duration>,
+    /// As [`Document::media_type`].
+    pub media_type: String,
+    /// The beginning of its body.
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    /// It was taken.
+    #[must_use]
+    pub fn is_success(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
+
+    /// The first line of its body that says something, if it is text: for people, without
+    /// control characters, `chars_max` at most.
+    #[must_use]
+    pub fn words(&self, chars_max: usize) -> String {
+        if self.media_type != "text/plain" {
+            return String::new();
+        }
+        let text = String::from_utf8_lossy(&self.body);
+        let mut lines = text.lines().map(str::trim);
+        let line = lines.find(|line| !line.is_empty()).unwrap_or_default();
+        let visible = line.chars().filter(|c| !c.is_control());
+        visible.take(chars_max).collect()
+    }
+}
+
+/// Why there is no document, or no answer.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Failure {
     /// Nobody was reached, or nothing was understood of what came back.
@@ -69,9 +120,10 @@ pub type Reach = Arc<dyn Fn(IpAddr) -> bool + Send + Sync>;
 #[derive(Clone)]
 pub struct Https {
     resolver: Resolver,
-    tls: ClientTls,
+    tls: Option<ClientTls>,
     runtime: Runtime,
     reach: Option<Reach>,
+    clear_here: bool,
 }
 
 impl std::fmt::Debug for Https {
@@ -81,14 +133,16 @@ impl std::fmt::Debug for Https {
 }
 
 impl Https {
-    /// Asks servers whose certificates satisfy `tls`.
+    /// Asks servers whose certificates satisfy `tls`; none where this machine trusts
+    /// nobody, and then https fails.
     #[must_use]
-    pub fn new(resolver: Resolver, tls: ClientTls, runtime: Runtime) -> Self {
+    pub fn new(resolver: Resolver, tls: impl Into<Option<ClientTls>>, runtime: Runtime) -> Self {
         Self {
             resolver,
-            tls,
+            tls: tls.into(),
             runtime,
             reach: None,
+            clear_here: false,
         }
     }
 
@@ -100,6 +154,14 @@ impl Https {
         self
     }
 
+    /// The same that takes `http://` too, for servers on this machine and no other: for
+    /// addresses that the operator chooses.
+    #[must_use]
+    pub fn clear_on_loopback(mut self) -> Self {
+        self.clear_here = true;
+        self
+    }
+
     /// Fetches one document.
     ///
     /// # Errors
@@ -108,77 +170,29 @@ impl Https {
     /// # Cancel safety
     /// May be dropped at any time.
     pub async fn get(&self, wanted: &Wanted<'_>) -> Result<Document, Failure> {
-        let asked = Box::pin(self.request(wanted));
+        let asked = Box::pin(self.fetch(wanted));
         match self.runtime.timeout(wanted.timeout, asked).await {
             Ok(got) => got,
-            Err(_) => Err(other("it takes too long to answer")),
+            Err(_) => Err(Failure::Other("it takes too long to answer".into())),
         }
     }
 
-    async fn request(&self, wanted: &Wanted<'_>) -> Result<Document, Failure> {
-        let uri: Uri = wanted.url.parse().map_err(|_| other("it is no address"))?;
-        if uri.scheme_str() != Some("https") {
-            return Err(other("it is not https"));
+    /// Posts something; an answer of any status is one.
+    ///
+    /// # Errors
+    /// There was no answer. The server may have taken it all the same.
+    ///
+    /// # Cancel safety
+    /// May be dropped at any time; the server may have taken it.
+    pub async fn post(
+        &self,
+        posted: &Posted<'_>,
+        content: &dyn Content,
+    ) -> Result<Answer, Failure> {
+        let asked = Box::pin(self.send(posted, content));
+        match self.runtime.timeout(posted.timeout, asked).await {
+            Ok(answered) => answered,
+            Err(_) => Err(Failure::Other("it takes too long to answer".into())),
         }
-        let host = uri.host().ok_or_else(|| other("it names no host"))?;
-        let host = host.trim_start_matches('[').trim_end_matches(']');
-        let mut conn = self.connect(host, uri.port_u16().unwrap_or(443)).await?;
-        let shaken = Box::pin(conn.connect_tls(&self.tls, host)).await;
-        shaken.map_err(|error| match runtime::tls::certificate_fault(&error) {
-            Some(fault) => Failure::Certificate(fault.to_string()),
-            None => other(error),
-        })?;
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(conn))
-            .await
-            .map_err(other)?;
-        // Aborted when this is over, one way or the other.
-        let _talking = self.runtime.spawn("https", connection);
-        let path = uri.path_and_query().map_or("/", |path| path.as_str());
-        let authority = uri.authority().map_or(host, |authority| authority.as_str());
-        let request = Request::get(path)
-            .header(HOST, authority)
-            .header(ACCEPT, wanted.media_type)
-            .header(USER_AGENT, "posthouse")
-            .body(Empty::<Bytes>::new())
-            .map_err(other)?;
-        let response = sender.send_request(request).await.map_err(other)?;
-        if response.status() != StatusCode::OK {
-            return Err(other(format!("it answers {}", response.status())));
-        }
-        let media_type = response.headers().get(CONTENT_TYPE);
-        let media_type = media_type.and_then(|value| value.to_str().ok());
-        let media_type = media_type.and_then(|value| value.split(';').next());
-        let media_type = media_type.unwrap_or_default().trim().to_ascii_lowercase();
-        let body = Limited::new(response.into_body(), wanted.bytes_max).collect();
-        let body = body.await.map_err(other)?.to_bytes().to_vec();
-        Ok(Document { media_type, body })
     }
-
-    async fn connect(&self, host: &str, port: u16) -> Result<Conn, Failure> {
-        let addresses = match host.parse::<IpAddr>() {
-            Ok(address) => vec![address],
-            Err(_) => match self.resolver.addresses(host).await {
-                Ok(AddressAnswer::Addresses(addresses)) => addresses,
-                Ok(_) => return Err(other(format!("{host} has no address"))),
-                Err(error) => return Err(other(error)),
-            },
-        };
-        let mut last = format!("{host} has no address");
-        for address in addresses.into_iter().take(ADDRESSES_MAX) {
-            if self.reach.as_ref().is_some_and(|may| !may(address)) {
-                last = format!("{host} is at {address}, where nothing is asked for");
-                continue;
-            }
-            let address = SocketAddr::new(address, port);
-            match runtime::net::connect(address, None, CONNECT_TIMEOUT).await {
-                Ok(conn) => return Ok(conn),
-                Err(error) => last = format!("{address}: {error}"),
-            }
-        }
-        Err(other(last))
-    }
-}
-
-fn other(why: impl std::fmt::Display) -> Failure {
-    Failure::Other(why.to_string())
 }

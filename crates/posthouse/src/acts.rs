@@ -47,7 +47,7 @@ pub(crate) use queue::{Acting, Pausing, Reroute, Which};
 pub(crate) use route::Ask as RouteAsk;
 pub(crate) use send_as::SendAs;
 pub(crate) use suppress::{Add as SuppressAdd, List as SuppressList};
-pub(crate) use tls_report::Show as TlsReportShow;
+pub(crate) use tls_report::{Send as TlsReportSend, Show as TlsReportShow};
 pub(crate) use transcript::Look;
 pub(crate) use undelete::Undelete;
 
@@ -113,6 +113,7 @@ impl Acts {
             "suppress.show" => suppress::show(store, read(args)?).await,
             "suppress.lift" => suppress::lift(store, read(args)?).await,
             "tls_report.show" => tls_report::show(store, read(args)?).await,
+            "tls_report.send" => Box::pin(tls_report::send(store, read(args)?)).await,
             "trace" => trace::find(store, read(args)?).await,
             "queue.list" => queue::list(store, read(args)?).await,
             "queue.show" => queue::show(store, read(args)?).await,

@@ -429,11 +429,25 @@ pub(crate) enum Suppress {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum TlsReport {
-    /// Show the last week, the oldest day first
+    /// Show the last week, the oldest day first, and what became of the reports
     Show {
         /// Only this domain
         #[arg(long)]
         domain: Option<String>,
+    },
+    /// Send the reports on a day now, whatever was sent before; of today it is what was counted so far
+    Send {
+        /// The day (UTC), such as 2026-01-15
+        #[arg(long, value_name = "DATE")]
+        day: String,
+        /// Only to this domain
+        #[arg(long)]
+        domain: Option<String>,
+    },
+    /// Read a report that somebody sends about servers here
+    Read {
+        /// The report (JSON, or .json.gz), or the message that brought it; - is standard input
+        file: PathBuf,
     },
 }
 

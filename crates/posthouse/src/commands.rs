@@ -15,6 +15,7 @@ mod route;
 pub(crate) mod sendmail;
 mod serve;
 mod suppress;
+mod tls_report;
 mod undelete;
 
 use std::path::Path;
@@ -23,8 +24,8 @@ use std::process::ExitCode;
 use admin::control::Request;
 use serde_json::json;
 
-use crate::acts::{Named, TlsReportShow, request};
-use crate::cli::{Cli, Command, TlsReport};
+use crate::acts::{Named, request};
+use crate::cli::{Cli, Command};
 use crate::{ask, output};
 
 const NEXT: &str = "\
@@ -70,9 +71,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Some(Command::Account(command)) => account::run(&context, command),
         Some(Command::Alias(command)) => alias::run(&context, command),
         Some(Command::Ban(command)) => ban::run(&context, command),
-        Some(Command::TlsReport(TlsReport::Show { domain })) => {
-            context.act(request("tls_report.show", &TlsReportShow { domain })?)
-        }
+        Some(Command::TlsReport(command)) => tls_report::run(&context, command),
         Some(Command::Suppress(command)) => suppress::run(&context, command),
         Some(Command::Lists) => context.act(request("door.lists", &json!(null))?),
         Some(Command::Trace { query }) => context.act(request("trace", &Named { name: query })?),

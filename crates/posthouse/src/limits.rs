@@ -20,6 +20,15 @@ pub(crate) const TRACE_FLUSH: Duration = Duration::from_secs(1);
 /// How often the counts of TLS sessions are written down.
 pub(crate) const TLS_FLUSH: Duration = Duration::from_secs(60);
 
+/// How often it is looked at what reports are due.
+pub(crate) const REPORTS_ROUND: Duration = Duration::from_secs(60);
+
+/// Domains that `tls-report send` sends to at once: a person waits for it.
+pub(crate) const TLS_SENT_MAX: usize = 100;
+
+/// Bytes of a file that `tls-report read` takes: a message with the largest report.
+pub(crate) const TLS_REPORT_FILE_BYTES_MAX: u64 = 16 << 20;
+
 /// Days of domains that `tls-report show` shows.
 pub(crate) const TLS_SHOWN_MAX: usize = 10_000;
 

@@ -40,6 +40,8 @@ pub(crate) struct Store {
     pub(crate) suppressed: Suppressed,
     /// How TLS with other servers went.
     pub(crate) tls_reports: TlsReports,
+    /// Who sends reports about it, while a server runs and reports are on.
+    pub(crate) tls_sender: OnceLock<tls_reports::Sender>,
     /// Who checks bearer tokens, where there is an issuer.
     pub(crate) tokens: Option<Arc<Verifier>>,
     pub(crate) runtime: Runtime,
@@ -113,6 +115,7 @@ impl Store {
             returns,
             suppressed,
             tls_reports: TlsReports::new(shared.clone(), runtime.clone()),
+            tls_sender: OnceLock::new(),
             tokens,
             runtime: runtime.clone(),
             checking: Arc::default(),

@@ -13,6 +13,7 @@ pub(crate) mod outgoing;
 mod proxied;
 mod quota;
 mod reaper;
+mod reports;
 mod ways;
 
 use std::collections::BTreeMap;
@@ -233,6 +234,9 @@ impl System {
             .transpose()?;
         let dns = outgoing::resolver(settings, &self.runtime)?;
         let ports = outgoing::deliver_ports(settings, &self.hostname, &self.store, dns.clone())?;
+        if let Some(task) = reports::start(settings, &self.hostname, &self.store, &dns, &ports) {
+            self.running.entry("reports").or_default().push(task);
+        }
         let turned = TurnedSites::default();
         let (queue, rules) = (self.store.queue.clone(), self.store.rules.clone());
         let turning = Turning::new(ports.clone(), queue, turned.clone());

@@ -199,6 +199,16 @@ keys! {
         /// Messages to one site in a minute. 0 is no limit.
         messages_per_minute_per_site: u64 = 0, example 600, from 0 to 1000000;
     }
+    /// Reports to other organisations about how mail between us went, for those whose DNS asks for them.
+    reports("reports.") Reports {
+        /// Whom to write to about reports: an address, or a page. It stands in each of them; empty sends none.
+        contact: String = "", example "postmaster@example.org";
+        /// Who reports. Empty is hostname.
+        organisation: String = "", example "Example Ltd";
+        /// Each night: how TLS with a domain's servers went the day before (RFC 8460; needs outbound.count_tls), by HTTPS. By mail none is sent yet:
+        /// those have to be signed. `posthouse tls-report show` says what became of them.
+        tls: bool = true, example false;
+    }
     /// Who may send to anywhere without a login.
     relay("relay.") Relay {
         /// Networks whose mail for elsewhere is taken. Loopback is not among them unless named.

@@ -27,7 +27,7 @@ pub use edit::{EditError, edit, render};
 pub use explain::{explain, names, reference, shown};
 pub use keys::{
     Auth, Delivery, Door, General, Imap, Limits, Listen, Log, Oauth, Outbound, PolicyFile, Pop3,
-    Queue, Relay, Resolver, Sendmail, Settings, Smtp, Store, Tls, Trust,
+    Queue, Relay, Reports, Resolver, Sendmail, Settings, Smtp, Store, Tls, Trust,
 };
 pub use kinds::{
     CheckMode, HostPort, LogFormat, LogLevel, NameList, Network, OutboundMode, Size, Suppressing,

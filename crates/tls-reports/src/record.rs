@@ -34,7 +34,12 @@ pub(crate) fn key(day: u32, domain: &str) -> Vec<u8> {
 }
 
 pub(crate) fn named(key: &[u8]) -> Option<(u32, &str)> {
-    let (day, domain) = key.get(REPORTS_PREFIX.len()..)?.split_first_chunk()?;
+    named_behind(&REPORTS_PREFIX, key)
+}
+
+/// The day and the domain of a key that begins so.
+pub(crate) fn named_behind<'a>(prefix: &[u8; 2], key: &'a [u8]) -> Option<(u32, &'a str)> {
+    let (day, domain) = key.strip_prefix(prefix)?.split_first_chunk()?;
     let domain = core::str::from_utf8(domain)
         .ok()
         .filter(|name| !name.is_empty())?;

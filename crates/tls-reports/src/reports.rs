@@ -13,8 +13,9 @@ use tls_policy::reporting::{Applied, DayOfDomain, Failed};
 
 use crate::limits::{FLUSH_PAGE, KEPT_FOR, PENDING_MAX, RECORDS_MAX, TEXT_CHARS_MAX};
 use crate::record::{REPORTS_PREFIX, day_key, decode, encode, key, named};
+use crate::sent::{SENT_PREFIX, sent_day_key};
 
-const DAY_MS: u64 = 86_400_000;
+pub(crate) const DAY_MS: u64 = 86_400_000;
 
 /// What was counted of one domain on one day.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,8 +33,8 @@ type Pending = HashMap<(u32, String), DayOfDomain>;
 /// The counts of a store. Cheap to clone.
 #[derive(Clone)]
 pub struct TlsReports {
-    engine: SharedEngine,
-    runtime: Runtime,
+    pub(crate) engine: SharedEngine,
+    pub(crate) runtime: Runtime,
     /// What is not on the disk yet.
     pending: Arc<Mutex<Pending>>,
     /// Held while it is written.
@@ -75,7 +76,7 @@ impl TlsReports {
         pending.entry(at).or_default().count(applied, result);
     }
 
-    fn today(&self) -> u32 {
+    pub(crate) fn today(&self) -> u32 {
         u32::try_from(self.runtime.now().unix_ms / DAY_MS).unwrap_or(u32::MAX)
     }
 
@@ -174,13 +175,19 @@ impl TlsReports {
     /// The store cannot be read or does not take it.
     pub async fn expire(&self) -> Result<usize, ExpireError> {
         let kept_days = u32::try_from(KEPT_FOR.as_secs() / 86_400).unwrap_or(u32::MAX);
-        let range = Range {
-            start: REPORTS_PREFIX.to_vec(),
-            end: keys::end_of(&REPORTS_PREFIX),
-            old: day_key(self.today().saturating_sub(kept_days)),
+        let old = self.today().saturating_sub(kept_days);
+        let range = |prefix: [u8; 2], old: Vec<u8>| Range {
+            start: prefix.to_vec(),
+            end: keys::end_of(&prefix),
+            old,
         };
+        let counts = range(REPORTS_PREFIX, day_key(old));
+        let sent = range(SENT_PREFIX, sent_day_key(old));
         let engine = Arc::clone(&self.engine);
-        let work = move || expire(&*engine, &[range], RECORDS_MAX);
+        let work = move || {
+            let counts = expire(&*engine, &[counts], RECORDS_MAX)?;
+            Ok(counts + expire(&*engine, &[sent], RECORDS_MAX)?)
+        };
         self.runtime.blocking(work).await
     }
 }

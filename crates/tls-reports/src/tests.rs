@@ -1,5 +1,7 @@
 //! Days that come and go, over the memory engine.
 
+mod sending;
+
 use std::sync::Arc;
 use std::time::Duration;
 

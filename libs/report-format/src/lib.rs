@@ -5,6 +5,7 @@
 //!   machines, the original's header or the original
 //! * [`read_report`], [`parse_delivery_status`] – what a report says
 //! * [`read_feedback`], [`parse_feedback`] – complaints about what we sent (RFC 5965, 6591)
+//! * [`find_tls_report`] – where a report on TLS lies in a message (RFC 8460)
 //! * [`write_quota_notice`] – that an account or a domain is nearly full
 //! * [`write_held_notice`] – that a user's mail is held
 //!
@@ -27,6 +28,7 @@ mod quota_notice;
 mod report;
 #[cfg(test)]
 mod tests;
+mod tls_report;
 mod words;
 mod write;
 
@@ -35,4 +37,5 @@ pub use feedback::{AuthFailure, Feedback, FeedbackType, parse_feedback, read_fee
 pub use held_notice::{Excess, HeldNotice, write_held_notice};
 pub use quota_notice::{QuotaNotice, QuotaOf, Share, write_quota_notice};
 pub use report::{Action, Original, RecipientReport, Report, WrittenReport};
+pub use tls_report::find_tls_report;
 pub use write::write_report;

@@ -5,15 +5,19 @@
 //!   show good certificates (RFC 8461)
 //!
 //! * [`reporting`] – who wants reports, what is counted for them, the report (RFC 8460)
+//! * [`reading`] – reports of others
+//! * [`packing`] – how reports are compressed
 //!
 //! Not here: asking for any of it (`resolver`, `sts`), and what is done about it (`deliver`).
 //!
-//! Invariants: a policy that is not understood whole is none; no input makes either
-//! parser take more than one walk over it.
+//! Invariants: a policy that is not understood whole is none; no input makes a parser
+//! take more than one walk over it, or more memory than [`limits`] say.
 
 #![forbid(unsafe_code)]
 
 pub mod limits;
+pub mod packing;
+pub mod reading;
 pub mod reporting;
 mod sts;
 mod tlsa;

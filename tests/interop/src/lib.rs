@@ -40,6 +40,7 @@ pub mod postfix;
 pub mod posthouse;
 pub mod smtp;
 pub mod strace;
+pub mod web;
 pub mod world;
 
 pub use anyhow::Result;

@@ -577,6 +577,17 @@ async fn tls_sessions_are_shown_by_day_and_domain() {
     );
     let failures = "1x certificate-expired at mx.far.test: too old";
     assert_eq!(shown[0]["failures"], failures);
+    assert_eq!(shown[0]["report"], "not sent");
+    for (day, kind) in [
+        ("2026-13-01", FailureKind::Usage),
+        ("today", FailureKind::Usage),
+        ("2999-01-01", FailureKind::Usage),
+        // No server runs that sends any.
+        ("2026-01-01", FailureKind::Conflict),
+    ] {
+        let refused = run(&acts, "tls_report.send", json!({"day": day})).await;
+        assert_eq!(refused.unwrap_err().kind, kind, "{day}");
+    }
     let found = run(&acts, "fsck", json!({})).await;
     assert!(found.is_ok(), "{found:?}");
 }

@@ -34,4 +34,5 @@ mod sasl_table;
 mod send_as;
 mod sent;
 mod tls_policy;
+mod tls_reports;
 mod tokens;

@@ -5,6 +5,7 @@ use anyhow::{Result, ensure};
 use interop::dns::{Signed, SignedZones, Zone};
 use interop::postfix::Postfix;
 use interop::posthouse::{Posthouse, contains};
+use interop::web::certificates;
 use interop::world::{Needs, World, run, wait_for, wait_for_port};
 use std::path::Path;
 use std::process::Command;
@@ -142,24 +143,6 @@ server = http.server.ThreadingHTTPServer((sys.argv[1], 443), Text)
 server.socket = context.wrap_socket(server.socket, server_side=True)
 server.serve_forever()
 "#;
-
-/// Certificates of one authority, each in a folder of its own; gives the authority's file.
-fn certificates(world: &World, names: &[(&str, &Path)]) -> Result<String> {
-    let d = world.dir().display().to_string();
-    let curve = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes";
-    world.sh(&format!(
-        "cd {d} && openssl req -x509 {curve} -days 30 -subj /CN=authority -keyout ca.key -out ca.pem 2>/dev/null"
-    ))?;
-    for (name, folder) in names {
-        let f = folder.display();
-        world.sh(&format!(
-            "cd {f} && openssl req {curve} -keyout key -out request -subj /CN=x 2>/dev/null && \
-             printf 'subjectAltName=DNS:{name}\\n' > names && openssl x509 -req -in request -CA {d}/ca.pem \
-             -CAkey {d}/ca.key -CAcreateserial -days 30 -extfile names -out certificate 2>/dev/null"
-        ))?;
-    }
-    Ok(format!("{d}/ca.pem"))
-}
 
 #[test]
 fn an_mta_sts_policy_is_kept_to_as_it_changes() {

@@ -279,6 +279,13 @@ fn system_key(key: Vec<u8>, value: &[u8]) -> Option<Report> {
             format!("the TLS sessions of a domain's day can't be read: {why}"),
             "they are counted anew from now on",
         )
+    } else if key.starts_with(&tls_reports::SENT_PREFIX) {
+        let why = tls_reports::check_sent(&key, value)?;
+        (
+            Checker::RecordReadable,
+            format!("what became of a report on TLS can't be read: {why}"),
+            "it may be sent once more",
+        )
     } else if key.starts_with(&mailstore::GROUP_TOLD_PREFIX) {
         let why = mailstore::check_group_told(&key, value)?;
         (
