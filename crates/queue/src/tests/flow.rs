@@ -15,7 +15,7 @@ async fn a_staged_message_is_due_with_its_commit_and_owns_its_body() {
         Start::Now,
     );
     assert!(world.due().await.is_empty());
-    assert_eq!(world.told(), []);
+    assert_eq!(world.told(), Vec::<u64>::new());
     world.engine.submit(batch).expect("taken").done().await;
     world.queue.news().wait().await;
     let due = world.due().await;
