@@ -476,7 +476,8 @@ impl Running<'_> {
             let Some((last, _)) = pairs.last() else { break };
             start.clone_from(last);
             start.push(0);
-            for (key, value) in &pairs {
+            let left_out = |key: &[u8]| mailstore::records::is_left_out(key);
+            for (key, value) in pairs.iter().filter(|(key, _)| !left_out(key)) {
                 self.needs(key, &value.value, &mut taken)?;
                 if let Some(stretch) = cutter.push(key, &value.value) {
                     self.stretch(&stretch, &mut taken)?;

@@ -43,6 +43,7 @@ pub use config::{Config, TlsMode};
 pub use sessions::Sessions;
 pub use urls::{UrlBody, UrlError, UrlReader, Urls};
 
+use ::search::Search;
 use blobs::Blobs;
 use directory::Logins;
 use imap_proto::response::{self, Status};
@@ -59,6 +60,8 @@ pub struct Ports {
     pub mailstore: Mailstore,
     /// Bodies of messages that APPEND brings.
     pub blobs: Arc<Blobs>,
+    /// The index of texts.
+    pub search: Search,
     /// Logins.
     pub logins: Arc<dyn Logins>,
     /// Clock and tasks.

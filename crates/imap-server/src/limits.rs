@@ -29,12 +29,12 @@ pub const OUTPUT_BYTES: usize = 64 * 1024;
 pub const RECORDS_PER_READ: usize = 512;
 /// Bytes of messages that FETCH reads together, ahead of what it sends.
 pub const READ_AHEAD_BYTES: u64 = 256 * 1024;
-/// Bytes of a message that one SEARCH key of BODY or TEXT looks at.
-pub const SEARCHED_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Bytes of messages that SEARCH looks through at once, two times side by side: a client that went
 /// away costs so much more.
 pub const SEARCHED_AT_ONCE_BYTES: u64 = 4 * 1024 * 1024;
-/// Header bytes that HEADER.FIELDS and SEARCH HEADER look at.
+/// A search of fewer messages does not ask the index.
+pub const INDEX_WORTH: usize = 32;
+/// Header bytes that HEADER.FIELDS looks at.
 pub const HEADER_BYTES_MAX: u64 = 1024 * 1024;
 /// Keywords that FLAGS lists.
 pub const KEYWORDS_LISTED_MAX: usize = 500;

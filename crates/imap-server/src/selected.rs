@@ -12,10 +12,11 @@ use crate::context::Context;
 use envelope::AccountId;
 use imap_proto::SequenceSet;
 use imbl::Vector;
-use mailbox_model::{Entry, Mailbox, MailboxId, ModSeq, Uid, UidSet, UidValidity};
+use mailbox_model::{EmailId, Entry, Mailbox, MailboxId, ModSeq, Uid, UidSet, UidValidity};
 use mailstore::{Account, Rights};
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// A selected mailbox.
 #[derive(Debug, Clone)]
@@ -34,6 +35,9 @@ pub(crate) struct Selected {
     /// Keywords of the account that FLAGS named.
     pub(crate) keywords_told: usize,
     entries: Vector<Entry>,
+    /// The numbers of emails ascend with the UIDs: true up to this UID, zero if that is not known, all ones if
+    /// they do not.
+    ascending: Arc<AtomicU32>,
     /// Flags and arrivals are told up to this change.
     told: ModSeq,
     /// Expunges are told up to this change.
@@ -119,6 +123,7 @@ impl Selected {
             contexts: Vec::new(),
             keywords_told: 0,
             entries: mailbox.entries().clone(),
+            ascending: Arc::default(),
             told: mailbox.highest_modseq(),
             expunges_told: mailbox.highest_modseq(),
         }
@@ -188,6 +193,50 @@ impl Selected {
     pub(crate) fn find(&self, uid: Uid) -> Option<(usize, &Entry)> {
         let rank = self.rank(uid).ok()?;
         self.entries.get(rank).map(|entry| (rank, entry))
+    }
+
+    /// The ranks of emails, which are in order, and of those from a number on. None where the emails are not in
+    /// the order of their numbers, or where that would be no less work than looking at all.
+    pub(crate) fn ranks_of_emails(&self, emails: &[EmailId], from: EmailId) -> Option<Vec<usize>> {
+        if emails.len() > self.entries.len() / 8 || !self.is_ascending() {
+            return None;
+        }
+        let rank = |email: EmailId| {
+            let by_number = |entry: &Entry| entry.email.cmp(&email);
+            self.entries.binary_search_by(by_number)
+        };
+        let mut ranks: Vec<usize> = emails
+            .iter()
+            .filter_map(|&email| rank(email).ok())
+            .collect();
+        let (Ok(first) | Err(first)) = rank(from);
+        ranks.extend(first..self.entries.len());
+        Some(ranks)
+    }
+
+    /// Looks at each entry once in a session's life.
+    fn is_ascending(&self) -> bool {
+        const NO: u32 = u32::MAX;
+        let known = self.ascending.load(Ordering::Relaxed);
+        let Some(last) = self.entries.last().filter(|_| known != NO) else {
+            return false;
+        };
+        if known == last.uid.0 {
+            return true;
+        }
+        // What is known stays so when entries go.
+        let (Ok(behind) | Err(behind)) = self.rank(Uid(known));
+        let from = behind.saturating_sub(1);
+        let entries = self.entries.focus().narrow(from..self.entries.len());
+        let mut before = None;
+        let ascends = entries.into_iter().all(|entry| {
+            let ascends = before.is_none_or(|before| before < entry.email);
+            before = Some(entry.email);
+            ascends
+        });
+        let known = if ascends { last.uid.0 } else { NO };
+        self.ascending.store(known, Ordering::Relaxed);
+        ascends
     }
 
     /// The ranks that a set names, in order. Sets of sequence numbers that name

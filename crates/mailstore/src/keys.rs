@@ -13,6 +13,7 @@
 //! | `i` | page (8) | what lists show of [`crate::limits::LIST_EMAILS`] emails ([`crate::lists`]) |
 //! | `l` | modseq (8) | an entry of the log |
 //! | `n` | – | annotations ([`crate::annotations`]) |
+//! | `s` | what [`crate::records::search_prefix`]'s owner says | the index of texts, which `search` owns |
 //! | `u` | – | what URLs are authorized by ([`crate::access_keys`]) |
 //! | `v` | mailbox (4) · reader's account (8) | what another has read of it ([`crate::seen_by`]) |
 //!
@@ -20,7 +21,7 @@
 //! generation is the modseq of the checkpoint that wrote it: the newest that is
 //! not above the root's counts, an empty value means the part is gone.
 //!
-//! Base and log above the floor are the account; everything under `c` and `i` can
+//! Base and log above the floor are the account; everything under `c`, `i` and `s` can
 //! be thrown away.
 
 use envelope::AccountId;
@@ -34,6 +35,7 @@ const HEAD: u8 = b'h';
 const LIST: u8 = b'i';
 const LOG: u8 = b'l';
 const ANNOTATIONS: u8 = b'n';
+const SEARCH: u8 = b's';
 const ACCESS: u8 = b'u';
 const SEEN_BY: u8 = b'v';
 const KEYWORDS: u8 = b'k';
@@ -137,7 +139,8 @@ pub(crate) fn gaps(account: AccountId) -> Vec<(Vec<u8>, Vec<u8>)> {
         (head_end, key(account, LIST)),
         (key(account, LIST + 1), key(account, LOG)),
         (key(account, LOG + 1), annotations(account)),
-        (annotations_end, access_keys(account)),
+        (annotations_end, search(account)),
+        (key(account, SEARCH + 1), access_keys(account)),
         (access_end, key(account, SEEN_BY)),
         (key(account, SEEN_BY + 1), end),
     ]
@@ -177,6 +180,16 @@ pub(crate) fn annotations(account: AccountId) -> Vec<u8> {
 
 pub(crate) fn access_keys(account: AccountId) -> Vec<u8> {
     key(account, ACCESS)
+}
+
+/// Begins the keys of the index of texts.
+pub(crate) fn search(account: AccountId) -> Vec<u8> {
+    key(account, SEARCH)
+}
+
+/// True for a key of the index of texts.
+pub(crate) fn is_search(key: &[u8]) -> bool {
+    key.first() == Some(&(engine::keys::Space::Account as u8)) && key.get(PREFIX) == Some(&SEARCH)
 }
 
 pub(crate) fn acls(account: AccountId) -> Vec<u8> {

@@ -81,7 +81,7 @@ pub use quota::{
     GROUP_TOLD_PREFIX, GroupFinding, GroupMark, GroupUsage, QuotaCrossing, check_group_told,
 };
 pub use read::{MessageReader, ShortBodies};
-pub use reading::EmailReader;
+pub use reading::{EmailReader, FoundEmail};
 pub use reap::Reaped;
 pub use repair::RepairError;
 pub use restore::{Act, BroughtBack, Undeleted};

@@ -3,15 +3,19 @@
 use crate::account::Account;
 use crate::email::EmailRecord;
 use crate::error::{RecordError, StoreError};
+use crate::keys;
 use crate::limits::READ_CHUNK_BYTES;
 use crate::read::{ShortBodies, visit_records};
 use crate::store::Shared;
 use blobs::{BlobError, BlobId};
-use engine::ShardId;
+use engine::{CommitNo, ShardId};
 use envelope::AccountId;
 use mailbox_model::EmailId;
 use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
+
+/// An email and its record, or why that cannot be read.
+pub type FoundEmail = (EmailId, Result<EmailRecord, RecordError>);
 
 /// Reads one account's emails. Everything may touch the disk.
 #[derive(Debug, Clone)]
@@ -64,6 +68,56 @@ impl EmailReader {
             })
         }));
         records
+    }
+
+    /// Whose they are.
+    #[must_use]
+    pub fn account(&self) -> AccountId {
+        self.account
+    }
+
+    /// The records of the emails from `first` on and below `end` that are there, `limit` at most, in order.
+    ///
+    /// # Errors
+    /// The engine can't be read.
+    pub fn records_between(
+        &self,
+        first: EmailId,
+        end: EmailId,
+        limit: usize,
+    ) -> Result<Vec<FoundEmail>, StoreError> {
+        let mut found = Vec::new();
+        let (start, end) = (
+            keys::email(self.account, first),
+            keys::email(self.account, end),
+        );
+        if limit == 0 || start >= end {
+            return Ok(found);
+        }
+        let snapshot = self.shared.engine.snapshot(self.shard);
+        snapshot.visit(&start, &end, &mut |key, stored| {
+            if let Some(email) = keys::email_of(key) {
+                let damaged = |error| RecordError::Damaged(email, error);
+                found.push((email, EmailRecord::read(stored.value).map_err(damaged)));
+            }
+            match found.len() < limit {
+                true => ControlFlow::Continue(()),
+                false => ControlFlow::Break(()),
+            }
+        })?;
+        Ok(found)
+    }
+
+    /// The key of the account's head and who wrote it last: what is written on the condition that this is so is
+    /// not written beside an account that is gone.
+    ///
+    /// # Errors
+    /// There is no such account; the engine can't be read.
+    pub fn account_head(&self) -> Result<(Vec<u8>, CommitNo), StoreError> {
+        let key = keys::head(self.account);
+        let head = self.shared.engine.snapshot(self.shard).get(&key)?;
+        let head = head.ok_or(StoreError::NoAccount(self.account))?;
+        Ok((key, head.version))
     }
 
     /// As [`Account::read_short_bodies`].

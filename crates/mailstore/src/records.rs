@@ -37,6 +37,19 @@ pub fn body_of(key: &[u8], record: &Bytes) -> Result<Option<BodyUse>, RecordErro
     }))
 }
 
+/// Begins the keys of an account's index of texts, which `search` owns and knows the rest of. All of them can
+/// be thrown away.
+#[must_use]
+pub fn search_prefix(account: AccountId) -> Vec<u8> {
+    keys::search(account)
+}
+
+/// True for a record that is made again by use and that no backup needs.
+#[must_use]
+pub fn is_left_out(key: &[u8]) -> bool {
+    keys::is_search(key)
+}
+
 /// Stands for an account's state: while it stays the same, nothing that counts
 /// has changed in the account's records. None if there is no such account.
 ///

@@ -130,7 +130,39 @@ impl Mailstore {
                 mended.extend(self.repair_emails(account, &findings, &aside).await?);
             }
         }
+        if !mended.is_empty() {
+            self.forget_texts(account).await?;
+        }
         Ok(mended)
+    }
+
+    /// Throws the index of texts away: it may know emails that are others now. It is made again by
+    /// use.
+    async fn forget_texts(&self, account: AccountId) -> Result<(), RepairError> {
+        let shared = Arc::clone(&self.shared);
+        let work = move || {
+            let snapshot = shared
+                .engine
+                .snapshot(shared.engine.shard_of_account(account.0));
+            let start = keys::search(account);
+            let end = engine::keys::end_of(&start);
+            let mut batch = Batch::new();
+            load::for_each(&*snapshot, start, &end, |key, _| {
+                batch.delete(key);
+                if batch.size_bytes() > crate::limits::COMMIT_BYTES_SOFT {
+                    shared.engine.submit(std::mem::take(&mut batch))?;
+                }
+                Ok(())
+            })?;
+            match batch.is_empty() {
+                true => Ok(None),
+                false => Ok::<_, StoreError>(Some(shared.engine.submit(batch)?)),
+            }
+        };
+        if let Some(ticket) = self.shared.runtime.blocking(work).await? {
+            ticket.done().await;
+        }
+        Ok(())
     }
 
     /// Makes the account one that can be opened. Nobody else opens or changes it

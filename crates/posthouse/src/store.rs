@@ -17,6 +17,7 @@ use policy::rules::CurrentRules;
 use queue::Queue;
 use resolver::Resolver;
 use runtime::Runtime;
+use search::Search;
 use settings::{Settings, Suppressing};
 use tls_reports::TlsReports;
 use tokio::sync::Mutex;
@@ -39,6 +40,7 @@ pub(crate) struct Store {
     /// Addresses that nothing is sent to.
     pub(crate) suppressed: Suppressed,
     /// How TLS with other servers went.
+    pub(crate) search: Search,
     pub(crate) tls_reports: TlsReports,
     /// Who sends reports about it, while a server runs and reports are on.
     pub(crate) tls_sender: OnceLock<tls_reports::Sender>,
@@ -114,6 +116,7 @@ impl Store {
             directory,
             returns,
             suppressed,
+            search: Search::new(shared.clone(), runtime.clone(), search::Options::default()),
             tls_reports: TlsReports::new(shared.clone(), runtime.clone()),
             tls_sender: OnceLock::new(),
             tokens,

@@ -68,7 +68,7 @@ pub use limits::Limits;
 pub use line_ends::normalise_line_ends;
 pub use message_ids::message_ids;
 pub use part::{Disposition, Part, PartIndex, PartKind};
-pub use searched::{Octets, Place, TextForm, TextReader, TextVisitor};
+pub use searched::{Fold, Octets, Place, TextForm, TextReader, TextVisitor};
 pub use section::{SectionSpec, SectionText, part_at, section};
 pub use stored::{StoredDigest, StoredFields};
 pub use structure_at::{decoded_structure, structure_at};

@@ -62,11 +62,14 @@ impl Octets for [u8] {
     }
 }
 
+/// Appends what a text is compared as. Of a part of a text it is a part of the text's.
+pub type Fold<'a> = &'a dyn Fn(&str, &mut String);
+
 /// How texts are given.
 #[derive(Clone, Copy)]
 pub struct TextForm<'a> {
-    /// Appends what a text is compared as. Of a part of a text it is a part of the text's.
-    pub fold: &'a dyn Fn(&str, &mut String),
+    /// What they are compared as.
+    pub fold: Fold<'a>,
     /// How many bytes of a folded piece the next begins with again, at least.
     pub overlap: usize,
     /// Octets of text parts that are looked at.

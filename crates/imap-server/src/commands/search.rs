@@ -4,7 +4,7 @@
 use crate::commands::enable;
 use crate::commands::fetch::{Unreadable, readable};
 use crate::context::{self, Results};
-use crate::limits::{READ_AHEAD_BYTES, RECORDS_PER_READ, SEARCHED_AT_ONCE_BYTES};
+use crate::limits::{INDEX_WORTH, READ_AHEAD_BYTES, RECORDS_PER_READ, SEARCHED_AT_ONCE_BYTES};
 use crate::reply::{Ended, Executed, Reply, SyncMode};
 use crate::search::{Content, Facts, Looker, Query};
 use crate::selected::Selected;
@@ -114,15 +114,25 @@ pub(crate) async fn find_among(
 ) -> Result<Found, Ended> {
     let asks_modseq = key.any(&mut |key| matches!(key, SearchKey::ModSeq(_)));
     let account = Arc::clone(&selected.account);
-    let query = Arc::new(Query::new(
+    let mut query = Query::new(
         key,
         selected,
         &account.view(),
         session.ports.runtime.now(),
         session.enabled.comparator,
-    ));
+    );
     let entries = selected.entries().clone();
-    let (mut found, undecided) = match among {
+    let count = among.map_or(entries.len(), <[usize]>::len);
+    let mut narrowed = None;
+    if !query.lookups.is_empty() && count > INDEX_WORTH {
+        let index = &session.ports.search;
+        query.candidates = index.candidates(&account, query.lookups.clone()).await;
+        index.want(&account, query.candidates.covered);
+        narrowed = query.narrowed();
+    }
+    let narrowed = narrowed.and_then(|(emails, from)| selected.ranks_of_emails(&emails, from));
+    let query = Arc::new(query);
+    let (mut found, undecided) = match among.or(narrowed.as_deref()) {
         None => scan(session, entries, Arc::clone(&query)).await,
         Some(ranks) => {
             let some = ranks

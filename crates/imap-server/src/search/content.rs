@@ -2,12 +2,11 @@
 //! decoded. Runs on the blocking pool.
 
 use super::Query;
-use crate::limits::{HEADER_BYTES_MAX, SEARCHED_BYTES_MAX};
+use ::search::TextError;
 use bytes::Bytes;
-use mailstore::{EmailReader, EmailRecord, StoreError};
-use mime::{Octets, PartIndex, Place, StoredDigest, TextForm, TextReader};
-use std::error::Error;
-use std::ops::{ControlFlow, Range};
+use mailstore::{EmailReader, EmailRecord};
+use mime::{Place, TextReader, TextVisitor};
+use std::ops::ControlFlow;
 
 /// What a search knows of a message once it has looked into it.
 #[derive(Debug, Default)]
@@ -54,88 +53,36 @@ impl Looker {
     pub(crate) fn look(
         &mut self,
         query: &Query,
-        reader: &EmailReader,
+        emails: &EmailReader,
         record: &EmailRecord,
         body: Option<&Bytes>,
-    ) -> Result<&Content, Box<dyn Error>> {
-        let digest = StoredDigest::read(&record.digest)?;
-        let octets = Body {
-            reader,
-            record,
-            whole: body,
-        };
-        let header = &mut self.content.header;
-        header.clear();
-        header.extend_from_slice(&record.prefix);
-        octets.visit(0..digest.header_len.min(HEADER_BYTES_MAX), &mut |piece| {
-            header.extend_from_slice(piece);
-            ControlFlow::Continue(())
-        })?;
-        self.content.found.clear();
-        self.content
-            .found
-            .resize(query.needles.len(), Found::default());
-        if query.needles.is_empty() {
-            return Ok(&self.content);
-        }
-        let parts = digest.parts()?;
-        self.look_for(query, &parts, &octets)?;
-        Ok(&self.content)
-    }
-
-    fn look_for(
-        &mut self,
-        query: &Query,
-        parts: &PartIndex,
-        octets: &Body<'_>,
-    ) -> Result<(), StoreError> {
-        let form = TextForm {
-            fold: &|text, out| query.comparator.fold_into(text, out),
-            overlap: query.needle_bytes_max().saturating_sub(1),
-            octets_max: SEARCHED_BYTES_MAX,
-        };
-        let found = &mut self.content.found;
-        let parts = Some((parts, octets));
-        self.texts
-            .visit(&self.content.header, parts, form, &mut |place, text| {
-                let mut open = false;
-                for (needle, found) in query.needles.iter().zip(found.iter_mut()) {
-                    let here = match place {
-                        Place::Header => &mut found.header,
-                        Place::Body => &mut found.body,
-                    };
-                    *here = *here || needle.finder.find(text.as_bytes()).is_some();
-                    open |= !found.body && (needle.in_body || !found.header);
-                }
-                match open {
-                    true => ControlFlow::Continue(()),
-                    false => ControlFlow::Break(()),
-                }
-            })
-    }
-}
-
-/// An email's blob.
-struct Body<'a> {
-    reader: &'a EmailReader,
-    record: &'a EmailRecord,
-    whole: Option<&'a Bytes>,
-}
-
-impl Octets for Body<'_> {
-    type Error = StoreError;
-
-    fn visit(
-        &self,
-        range: Range<u64>,
-        f: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
-    ) -> Result<(), StoreError> {
-        match self.whole {
-            Some(whole) => {
-                let Ok(()) = whole[..].visit(range, f);
-                Ok(())
+    ) -> Result<&Content, TextError> {
+        let Content { header, found } = &mut self.content;
+        found.clear();
+        found.resize(query.needles.len(), Found::default());
+        let mut look = |place: Place, text: &str| {
+            let mut open = false;
+            for (needle, found) in query.needles.iter().zip(found.iter_mut()) {
+                let here = match place {
+                    Place::Header => &mut found.header,
+                    Place::Body => &mut found.body,
+                };
+                *here = *here || needle.finder.find(text.as_bytes()).is_some();
+                open |= !found.body && (needle.in_body || !found.header);
             }
-            None => self.reader.visit_body(self.record, range, f),
-        }
+            match open {
+                true => ControlFlow::Continue(()),
+                false => ControlFlow::Break(()),
+            }
+        };
+        let fold = |text: &str, out: &mut String| query.comparator.fold_into(text, out);
+        let overlap = query.needle_bytes_max().saturating_sub(1);
+        let visit: Option<TextVisitor<'_>> = match query.needles.is_empty() {
+            true => None,
+            false => Some(&mut look),
+        };
+        let email = (emails, record, body);
+        ::search::visit_texts(&mut self.texts, email, (&fold, overlap), header, visit)?;
+        Ok(&self.content)
     }
 }

@@ -14,6 +14,7 @@ pub(crate) use content::{Content, Looker};
 use crate::fetch::internal_date;
 use crate::object_id;
 use crate::selected::Selected;
+use ::search::{Candidates, Lookup, Within};
 use imap_proto::sequence::contains;
 use imap_proto::{Date, SearchKey, SequenceSet};
 use mailbox_model::{EmailId, Entry, Flag, FlagId, Uid, UidSet, View};
@@ -28,7 +29,18 @@ pub(crate) struct Query {
     pub(crate) test: Test,
     /// What BODY and TEXT look for, each once.
     pub(crate) needles: Vec<Needle>,
+    /// What an index is asked.
+    pub(crate) lookups: Vec<Lookup>,
+    /// What it said.
+    pub(crate) candidates: Candidates,
     pub(crate) comparator: Comparator,
+}
+
+/// What is made ready beside the tests.
+struct Ready {
+    needles: Vec<Needle>,
+    lookups: Vec<Lookup>,
+    comparator: Comparator,
 }
 
 /// A text that BODY or TEXT looks for.
@@ -50,13 +62,26 @@ impl Query {
         now: Timestamp,
         comparator: Comparator,
     ) -> Self {
-        let mut needles = Vec::new();
-        let test = compile(key, selected, view, now, comparator, &mut needles);
+        let mut ready = Ready {
+            needles: Vec::new(),
+            lookups: Vec::new(),
+            comparator,
+        };
+        let test = compile(key, selected, view, now, &mut ready);
         Self {
             test,
-            needles,
+            needles: ready.needles,
+            candidates: Candidates::nothing(ready.lookups.len()),
+            lookups: ready.lookups,
             comparator,
         }
+    }
+
+    /// Emails that may match, in order, and those from a number on: all others do not, as the index
+    /// says. None where it does not say that of most.
+    pub(crate) fn narrowed(&self) -> Option<(Vec<EmailId>, EmailId)> {
+        let emails = self.test.narrowed(&self.candidates)?;
+        Some((emails, self.candidates.covered))
     }
 
     /// Bytes of the longest.
@@ -67,22 +92,41 @@ impl Query {
 
     /// What the test says of a message, if so much decides.
     pub(crate) fn eval(&self, facts: Facts<'_>) -> Option<bool> {
-        self.test.eval(facts, self.comparator)
+        self.test.eval(facts, self)
     }
 }
 
-/// The place of a text among the needles.
-fn place_of(text: String, in_body: bool, needles: &mut Vec<Needle>) -> usize {
-    if let Some(at) = needles.iter().position(|needle| needle.text == text) {
-        needles[at].in_body |= in_body;
-        return at;
+impl Ready {
+    /// The place of a text among the needles.
+    fn needle(&mut self, text: &str, in_body: bool) -> usize {
+        let text = self.comparator.fold(text);
+        let needles = &mut self.needles;
+        if let Some(at) = needles.iter().position(|needle| needle.text == text) {
+            needles[at].in_body |= in_body;
+            return at;
+        }
+        needles.push(Needle {
+            finder: Finder::new(text.as_bytes()).into_owned(),
+            text,
+            in_body,
+        });
+        needles.len() - 1
     }
-    needles.push(Needle {
-        finder: Finder::new(text.as_bytes()).into_owned(),
-        text,
-        in_body,
-    });
-    needles.len() - 1
+
+    /// The place of a text among what the index is asked. It folds by `i;unicode-casemap`: of what
+    /// other comparators find it knows the place only where no letter can melt into another.
+    fn lookup(&mut self, text: &str, within: Within) -> Option<usize> {
+        if self.comparator != Comparator::UnicodeCasemap && !text.is_ascii() {
+            return None;
+        }
+        let text = Comparator::UnicodeCasemap.fold(text);
+        let lookup = Lookup { text, within };
+        if let Some(at) = self.lookups.iter().position(|other| *other == lookup) {
+            return Some(at);
+        }
+        self.lookups.push(lookup);
+        Some(self.lookups.len() - 1)
+    }
 }
 
 /// A search key with its sets, flags and texts made ready.
@@ -98,15 +142,25 @@ pub(crate) enum Test {
     Address {
         name: String,
         needle: String,
+        lookup: Option<usize>,
     },
     Header {
         name: String,
         needle: String,
+        /// The place among [`Query::lookups`].
+        lookup: Option<usize>,
     },
-    /// BODY: the place of its needle in [`Query::needles`].
-    Body(usize),
-    /// TEXT, likewise.
-    Text(usize),
+    /// BODY
+    Body {
+        /// The place among [`Query::needles`].
+        needle: usize,
+        lookup: Option<usize>,
+    },
+    /// TEXT
+    Text {
+        needle: usize,
+        lookup: Option<usize>,
+    },
     Received(Relation, Date),
     Sent(Relation, Date),
     Larger(u64),
@@ -141,11 +195,9 @@ fn compile(
     selected: &Selected,
     view: &View,
     now: Timestamp,
-    comparator: Comparator,
-    needles: &mut Vec<Needle>,
+    ready: &mut Ready,
 ) -> Test {
-    let mut sub = |key| compile(key, selected, view, now, comparator, needles);
-    let casemap = |text: &str| comparator.fold(text);
+    let mut sub = |key| compile(key, selected, view, now, ready);
     let ago = |seconds: u32| {
         let now = i64::try_from(now.unix_seconds()).unwrap_or(i64::MAX);
         now.saturating_sub(i64::from(seconds))
@@ -174,16 +226,24 @@ fn compile(
         }
         SearchKey::Address(name, text) => Test::Address {
             name: name.to_ascii_lowercase(),
-            needle: casemap(&text),
+            needle: ready.comparator.fold(&text),
+            lookup: ready.lookup(&text, Within::Header),
         },
         SearchKey::Header(name, text) => Test::Header {
             name: name.to_ascii_lowercase(),
-            needle: casemap(&text),
+            needle: ready.comparator.fold(&text),
+            lookup: ready.lookup(&text, Within::Header),
         },
         // The empty string is in every message.
         SearchKey::Body(text) | SearchKey::Text(text) if text.is_empty() => Test::Known(true),
-        SearchKey::Body(text) => Test::Body(place_of(casemap(&text), true, needles)),
-        SearchKey::Text(text) => Test::Text(place_of(casemap(&text), false, needles)),
+        SearchKey::Body(text) => Test::Body {
+            needle: ready.needle(&text, true),
+            lookup: ready.lookup(&text, Within::Body),
+        },
+        SearchKey::Text(text) => Test::Text {
+            needle: ready.needle(&text, false),
+            lookup: ready.lookup(&text, Within::Text),
+        },
         SearchKey::Before(day) => Test::Received(Relation::Before, day),
         SearchKey::On(day) => Test::Received(Relation::On, day),
         SearchKey::Since(day) => Test::Received(Relation::Since, day),
@@ -206,13 +266,13 @@ fn compile(
 
 impl Test {
     /// True or false as soon as the facts decide it.
-    fn eval(&self, facts: Facts<'_>, comparator: Comparator) -> Option<bool> {
+    fn eval(&self, facts: Facts<'_>, query: &Query) -> Option<bool> {
         match self {
             Self::Known(known) => Some(*known),
             Self::And(tests) => {
                 let mut all = Some(true);
                 for test in tests {
-                    match test.eval(facts, comparator) {
+                    match test.eval(facts, query) {
                         Some(true) => {}
                         Some(false) => return Some(false),
                         None => all = None,
@@ -220,12 +280,12 @@ impl Test {
                 }
                 all
             }
-            Self::Or(a, b) => match (a.eval(facts, comparator), b.eval(facts, comparator)) {
+            Self::Or(a, b) => match (a.eval(facts, query), b.eval(facts, query)) {
                 (Some(true), _) | (_, Some(true)) => Some(true),
                 (Some(false), Some(false)) => Some(false),
                 _ => None,
             },
-            Self::Not(test) => test.eval(facts, comparator).map(|found| !found),
+            Self::Not(test) => test.eval(facts, query).map(|found| !found),
             Self::Number(ranges) => Some(contains(ranges, facts.number)),
             Self::Uid(uids) => Some(uids.contains(facts.entry.uid)),
             Self::Flag(flag, set) => Some(facts.entry.has(*flag) == *set),
@@ -256,14 +316,47 @@ impl Test {
                     relation.holds(sent, *day)
                 }))
             }
-            Self::Address { name, needle } => header(facts, name, |field| {
-                has_text(field, needle, comparator) || has_address(field, needle, comparator)
-            }),
-            Self::Header { name, needle } => {
-                header(facts, name, |field| has_text(field, needle, comparator))
+            Self::Address { lookup, .. }
+            | Self::Header { lookup, .. }
+            | Self::Body { lookup, .. }
+            | Self::Text { lookup, .. }
+                if query.candidates.leaves_out(*lookup, facts.entry.email) =>
+            {
+                Some(false)
             }
-            Self::Body(needle) => facts.content.map(|content| content.body_has(*needle)),
-            Self::Text(needle) => facts.content.map(|content| content.text_has(*needle)),
+            Self::Address { name, needle, .. } => header(facts, name, |field| {
+                has_text(field, needle, query.comparator)
+                    || has_address(field, needle, query.comparator)
+            }),
+            Self::Header { name, needle, .. } => header(facts, name, |field| {
+                has_text(field, needle, query.comparator)
+            }),
+            Self::Body { needle, .. } => facts.content.map(|content| content.body_has(*needle)),
+            Self::Text { needle, .. } => facts.content.map(|content| content.text_has(*needle)),
+        }
+    }
+
+    /// The emails below the index's end that may match, in order; none where it does not tell.
+    fn narrowed(&self, candidates: &Candidates) -> Option<Vec<EmailId>> {
+        match self {
+            Self::Known(false) => Some(Vec::new()),
+            Self::Address { lookup, .. }
+            | Self::Header { lookup, .. }
+            | Self::Body { lookup, .. }
+            | Self::Text { lookup, .. } => candidates.found.get((*lookup)?)?.clone(),
+            Self::And(tests) => {
+                let all = tests.iter().filter_map(|test| test.narrowed(candidates));
+                // The shortest is as good as what they have in common: each is looked at anyway.
+                all.min_by_key(Vec::len)
+            }
+            Self::Or(one, other) => {
+                let mut both = one.narrowed(candidates)?;
+                both.extend(other.narrowed(candidates)?);
+                both.sort_unstable();
+                both.dedup();
+                Some(both)
+            }
+            _ => None,
         }
     }
 }
@@ -346,8 +439,18 @@ mod tests {
             record: None,
             content: None,
         };
-        let eval = |test: Test| test.eval(facts, Comparator::default());
-        let body = || Test::Body(0);
+        let query = Query {
+            test: Test::Known(true),
+            needles: Vec::new(),
+            lookups: Vec::new(),
+            candidates: Candidates::nothing(0),
+            comparator: Comparator::default(),
+        };
+        let eval = |test: Test| test.eval(facts, &query);
+        let body = || Test::Body {
+            needle: 0,
+            lookup: None,
+        };
         assert_eq!(eval(body()), None);
         assert_eq!(
             eval(Test::And(vec![body(), Test::Larger(100)])),

@@ -29,11 +29,12 @@ mod url;
 mod utf8;
 
 use crate::{Config, Ports, Sessions, TlsMode, serve};
+use ::search::Search;
 use blobs::Blobs;
 use bytes::BytesMut;
 use directory::{Directory, NewAccount};
-use engine::{MemoryEngine, SharedEngine};
-use envelope::{Address, Domain};
+use engine::{MemoryEngine, ShardId, SharedEngine};
+use envelope::{AccountId, Address, Domain};
 use mailstore::{Mailstore, QuotaLimits};
 use observe::Metrics;
 use runtime::net::Conn;
@@ -76,6 +77,11 @@ impl World {
         let blobs = Arc::new(blobs);
         let options = directory::Options::for_tests();
         let directory = Directory::new(Arc::clone(&engine), runtime.clone(), options);
+        let search = Search::new(
+            Arc::clone(&engine),
+            runtime.clone(),
+            ::search::Options::default(),
+        );
         let mailstore = Mailstore::new(
             engine,
             Arc::clone(&blobs),
@@ -87,6 +93,7 @@ impl World {
         let ports = Ports {
             mailstore,
             blobs,
+            search,
             logins: Arc::new(directory.clone()),
             runtime: runtime.clone(),
             metrics: Arc::new(Metrics::new()),
@@ -168,6 +175,20 @@ impl World {
         let mut client = self.bob().await;
         client.ok("SELECT INBOX").await;
         client
+    }
+
+    /// The account that is there, where there is one.
+    async fn only_account(&self) -> AccountId {
+        let mut found = Vec::new();
+        for shard in 0..3 {
+            let stored = self
+                .ports
+                .mailstore
+                .stored_accounts(ShardId(shard), AccountId(0), 2);
+            found.extend(stored.await.expect("read"));
+        }
+        assert_eq!(found.len(), 1);
+        found[0]
     }
 
     /// So many messages in the inbox, numbered from 1 in their subjects.

@@ -169,6 +169,85 @@ async fn long_texts_are_searched_to_their_end() {
     }
 }
 
+/// The index never changes an answer, whatever it knows of the messages.
+#[tokio::test]
+async fn the_index_says_what_a_scan_says() {
+    let world = World::new().await;
+    let mut client = world.bob_in_inbox().await;
+    for n in 0..90 {
+        let message = format!(
+            "From: Ann{n} (x) <ann{}@far.test>\r\nSubject: number {n}\r\nMessage-ID: <{n}@load.test>\r\n\
+             Content-Type: text/plain; charset=utf-8\r\n\r\nletter {} of 会议{} é{n}",
+            n % 7,
+            n % 10,
+            ["通知", "纪要", ""][n % 3],
+        );
+        client.append("INBOX", "", &message).await;
+    }
+    const KEYS: [&str; 16] = [
+        "BODY \"letter 7\"",
+        "TEXT \"number 8\"",
+        "BODY \"会议\"",
+        "BODY \"议通\"",
+        "BODY \"议\"",
+        "NOT BODY \"会议纪\"",
+        "OR BODY \"letter 1\" SUBJECT \"ber 33\"",
+        "OR BODY \"letter 1\" UNSEEN",
+        "FROM \"ann3@far\"",
+        "FROM \"ANN1 \"",
+        "HEADER Message-ID \"<77@\"",
+        "HEADER Message-ID \"\"",
+        "BODY \"É4\" UNFLAGGED",
+        "BODY \"e\u{301}4\"",
+        "NOT (BODY \"letter 2\" NOT BODY \"letter\")",
+        "NOT OR TEXT \"通知\" BODY \"letter 5\"",
+    ];
+    let search = &world.ports.search;
+    let bob = world.only_account().await;
+    let mut answers: Vec<Vec<String>> = Vec::new();
+    for round in 0..6 {
+        match round {
+            // The searches of the first round had it built.
+            1 => assert!(search.segments_written() > 0),
+            2 => {
+                let late = "Subject: number 81\r\n\r\nletter 7, later";
+                client.append("INBOX", "", late).await;
+            }
+            // Numbers of emails do not ascend any more.
+            3 => {
+                client.ok("MOVE 10:20 Archive").await;
+                client.ok("SELECT Archive").await;
+                client.ok("MOVE 5:11 INBOX").await;
+                client.ok("SELECT INBOX").await;
+            }
+            4 => {
+                client.ok("STORE 3:30 +FLAGS.SILENT (\\Deleted)").await;
+                client.ok("EXPUNGE").await;
+            }
+            5 => {
+                client.ok("COMPARATOR i;ascii-casemap").await;
+            }
+            _ => {}
+        }
+        let (mut indexed, mut scanned) = (Vec::new(), Vec::new());
+        for keys in KEYS {
+            indexed.extend(client.ok(&format!("UID SEARCH {keys}")).await);
+        }
+        for keys in KEYS {
+            search.settle().await;
+            search.forget(bob).await;
+            scanned.extend(client.ok(&format!("UID SEARCH {keys}")).await);
+        }
+        search.settle().await;
+        assert_eq!(indexed, scanned, "round {round}");
+        answers.push(indexed);
+    }
+    assert_eq!(answers[0], answers[1]);
+    assert_ne!(answers[1], answers[2]);
+    let found = answers[0].iter().filter(|answer| answer.contains(" 7"));
+    assert!(found.count() > 8);
+}
+
 #[tokio::test]
 async fn flags_numbers_sizes_and_logic() {
     let world = World::new().await;

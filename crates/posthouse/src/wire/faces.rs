@@ -99,6 +99,7 @@ impl<'a> Faces<'a> {
         let imap = imap_server::Ports {
             mailstore: store.mailstore.clone(),
             blobs: store.blobs.clone(),
+            search: store.search.clone(),
             logins: Arc::new(store.directory.clone()),
             runtime: runtime.clone(),
             metrics: metrics.clone(),
