@@ -14,6 +14,11 @@ pub trait Message: Send + Sync {
 
     /// Some octets from `offset` on; none at the end.
     fn read(&self, offset: u64) -> BoxFuture<'_, io::Result<Bytes>>;
+
+    /// Its name in the queue, the same at each attempt; none of what is not in one.
+    fn queue_id(&self) -> Option<String> {
+        None
+    }
 }
 
 /// A message in memory: reports, tests.

@@ -1,6 +1,7 @@
 //! What became of a message's recipients.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use envelope::Reply;
 
@@ -24,6 +25,8 @@ pub struct Report {
     /// Nothing was said of the message: there was no place for a connection, or the
     /// server had enough of those that are there. It may go as soon as there is one.
     pub no_room: bool,
+    /// Who was spoken to wants no other attempt with this message before so long.
+    pub retry_after: Option<Duration>,
 }
 
 impl Report {
@@ -38,6 +41,7 @@ impl Report {
             tls: false,
             tls_failed: false,
             no_room: false,
+            retry_after: None,
         }
     }
 }

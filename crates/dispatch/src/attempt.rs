@@ -82,6 +82,7 @@ pub(crate) async fn attempt(
             let how = How {
                 counts: false,
                 not_before_ms,
+                asked_ms: None,
                 host: None,
                 local: false,
             };
@@ -183,6 +184,11 @@ async fn remote(
         return Ok(Seen::NoRoom);
     }
     let seen = seen(&report, seat);
+    let now_ms = runtime.now().unix_ms;
+    let asked_ms = report.retry_after.map(|wait| {
+        let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+        now_ms.saturating_add(wait_ms)
+    });
     let mut outcomes = report.outcomes.into_iter();
     let mut reported_there = report.reported_there.into_iter();
     let missing = || Outcome::temporary((4, 3, 0), "the transport told no outcome");
@@ -196,6 +202,7 @@ async fn remote(
     let how = How {
         counts: true,
         not_before_ms: None,
+        asked_ms,
         host,
         local: false,
     };
@@ -266,6 +273,8 @@ pub(crate) struct How {
     pub(crate) counts: bool,
     /// No attempt was made, and none will be before this time.
     pub(crate) not_before_ms: Option<u64>,
+    /// Whoever was spoken to asked for no other one before this time.
+    pub(crate) asked_ms: Option<u64>,
     /// Whom we spoke to.
     pub(crate) host: Option<String>,
     pub(crate) local: bool,
@@ -306,7 +315,7 @@ pub(crate) async fn settle(
             Verdict::Done => Event::Deliver,
             // Without an attempt there is no step to wait: it goes when the site opens.
             Verdict::Retry { at_ms } => Event::PutOff {
-                until_ms: not_before(lease, how, at_ms, now_ms),
+                until_ms: not_before(core, lease, domain, how, at_ms),
             },
             Verdict::Refused | Verdict::Expired => Event::GiveUp,
         };
@@ -414,9 +423,17 @@ pub(crate) fn verdict(
     wishes::clip(lease.message(), verdict, age.now_ms)
 }
 
-/// When a recipient is attempted again; where none was made, not before the site opens.
-fn not_before(lease: &Lease, how: &How, at_ms: u64, now_ms: u64) -> u64 {
-    let Some(not_before_ms) = how.not_before_ms else {
+/// When a recipient is attempted again; where none was made, not before the site opens; where
+/// somebody asked for a longer wait, not before that is over or the lifetime ends.
+fn not_before(core: &Core, lease: &Lease, domain: &Domain, how: &How, at_ms: u64) -> u64 {
+    let now_ms = core.ports.runtime.now().unix_ms;
+    let lifetime_ms = match lease.message().is_report() {
+        true => core.schedule(domain).report_lifetime_ms,
+        false => core.schedule(domain).lifetime_ms,
+    };
+    let end_ms = lease.message().counts_from_ms().saturating_add(lifetime_ms);
+    let asked_ms = how.asked_ms.map(|asked_ms| asked_ms.min(end_ms).max(at_ms));
+    let Some(not_before_ms) = how.not_before_ms.or(asked_ms) else {
         return at_ms;
     };
     let retry = Verdict::Retry {

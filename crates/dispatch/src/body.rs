@@ -23,6 +23,10 @@ impl deliver::Message for Body<'_> {
             read.await.map_err(io::Error::other)
         })
     }
+
+    fn queue_id(&self) -> Option<String> {
+        Some(self.0.id().to_string())
+    }
 }
 
 /// To the end of a stored chunk, so that none is opened twice.

@@ -28,6 +28,7 @@ pub(crate) async fn deliver(core: &Core, lease: &Lease) -> Result<(), QueueError
     let how = How {
         counts: true,
         not_before_ms: None,
+        asked_ms: None,
         host: Some(Site::Local.to_string()),
         local: true,
     };

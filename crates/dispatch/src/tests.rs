@@ -50,6 +50,7 @@ struct Script {
     answers: Mutex<HashMap<String, Vec<Outcome>>>,
     seen: Mutex<Vec<(String, Vec<String>)>>,
     has_dsn: Mutex<bool>,
+    retry_after: Mutex<Option<Duration>>,
     /// When set, every attempt waits here.
     gate: Mutex<Option<Arc<Gate>>>,
     begun: Gate,
@@ -103,6 +104,7 @@ impl Transport for Script {
                 tls: false,
                 tls_failed: false,
                 no_room: false,
+                retry_after: *self.retry_after.lock(),
             }
         })
     }

@@ -23,6 +23,7 @@ pub(crate) fn overdue(lease: &Lease, now_ms: u64) -> Option<(Vec<Became>, How)> 
     let how = How {
         counts: false,
         not_before_ms: None,
+        asked_ms: None,
         host: None,
         local: false,
     };

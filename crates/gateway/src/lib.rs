@@ -1,12 +1,13 @@
 //! Hands a message to something that is no mail server.
 //!
-//! * [`Gateways::deliver`] – one message into a program, a Maildir, an mbox, or a file of batch SMTP, for some recipients
+//! * [`Gateways::deliver`] – one message into a program, a Maildir, an mbox, a file of batch SMTP, or to a server on the web,
+//!   for some recipients
 //!
 //! Not here: when, and which message (`dispatch`); servers (`deliver`); the
 //! mailboxes of people here (`intake`).
 //!
 //! Invariants: a recipient counts as delivered when what was written is on stable
-//! storage, or the program has said so; what is not known to be permanent is
+//! storage, or the program or the server has said so; what is not known to be permanent is
 //! temporary; nothing that a stranger wrote becomes a path outside the one that
 //! was named, or an option of a program.
 
@@ -22,18 +23,22 @@ mod names;
 mod program;
 #[cfg(test)]
 mod tests;
+mod webhook;
 mod writing;
 
 use std::io;
+use std::time::Duration;
 
 use deliver::{Message, Outcome, Report};
 use envelope::{Envelope, Recipient, Reply};
+use https::Https;
 use runtime::Runtime;
-use settings::rules::Gateway;
+use settings::rules::{Gateway, Webhook};
 use tokio::sync::Semaphore;
 
 use crate::append::Files;
-use crate::limits::PROGRAMS_MAX;
+use crate::limits::{PROGRAMS_MAX, WEBHOOK_BUDGET, WEBHOOKS_MAX};
+use crate::webhook::{Resting, resting};
 
 /// Hands messages to gateways.
 #[derive(Debug)]
@@ -41,7 +46,10 @@ pub struct Gateways {
     runtime: Runtime,
     hostname: String,
     programs: Semaphore,
+    webhooks: Semaphore,
     files: Files,
+    https: Option<Https>,
+    resting: Resting,
 }
 
 impl Gateways {
@@ -52,14 +60,25 @@ impl Gateways {
             runtime,
             hostname: hostname.to_owned(),
             programs: Semaphore::new(PROGRAMS_MAX),
+            webhooks: Semaphore::new(WEBHOOKS_MAX),
             files: Files::default(),
+            https: None,
+            resting: Resting::default(),
         }
+    }
+
+    /// With somebody who posts to servers on the web.
+    #[must_use]
+    pub fn with_https(mut self, https: Https) -> Self {
+        self.https = Some(https);
+        self
     }
 
     /// Hands a message to a gateway, which is called `name` in reports.
     ///
     /// # Cancel safety
-    /// When it is dropped, what was written is taken back, and a program is ended.
+    /// When it is dropped, what was written is taken back, and a program is ended; a server on
+    /// the web may have taken it, and knows its name when it is posted again.
     pub async fn deliver(
         &self,
         name: &str,
@@ -71,13 +90,30 @@ impl Gateways {
             runtime: &self.runtime,
             hostname: &self.hostname,
             programs: &self.programs,
+            webhooks: &self.webhooks,
             files: &self.files,
+            https: self.https.as_ref(),
             envelope,
             message,
         };
+        let mut retry_after = self.resting.left(name, self.runtime.monotonic());
+        let outcomes = match (retry_after, gateway) {
+            (Some(left), _) => vec![resting(left); envelope.recipients.len()],
+            (None, Gateway::Webhook(hook)) => {
+                let (outcomes, wait) = handing.to_webhook(hook).await;
+                if let Some(wait) = wait {
+                    let until = self.runtime.monotonic().after(wait);
+                    self.resting.rest(name, until);
+                }
+                retry_after = wait;
+                outcomes
+            }
+            (None, gateway) => handing.to(gateway).await,
+        };
         Report {
             host: Some(name.to_owned()),
-            outcomes: handing.to(gateway).await,
+            outcomes,
+            retry_after,
             ..Report::all(Outcome::temporary((4, 3, 0), ""), envelope.recipients.len())
         }
     }
@@ -88,7 +124,9 @@ struct Handing<'a> {
     runtime: &'a Runtime,
     hostname: &'a str,
     programs: &'a Semaphore,
+    webhooks: &'a Semaphore,
     files: &'a Files,
+    https: Option<&'a Https>,
     envelope: &'a Envelope,
     message: &'a dyn Message,
 }
@@ -126,8 +164,31 @@ impl Handing<'_> {
                     outcomes.push(outcome(self.mbox(path, recipient).await));
                 }
             }
+            Gateway::Webhook(hook) => return self.to_webhook(hook).await.0,
         }
         outcomes
+    }
+
+    /// The same of a server on the web, and how long it wants to be left alone. An attempt does
+    /// not last for ever: what is left then follows later.
+    async fn to_webhook(&self, hook: &Webhook) -> (Vec<Outcome>, Option<Duration>) {
+        let count = self.envelope.recipients.len();
+        let mut outcomes = Vec::with_capacity(count);
+        let end = self.runtime.monotonic().after(WEBHOOK_BUDGET);
+        for recipient in &self.envelope.recipients {
+            let (took, wait) = self.webhook(hook, recipient).await;
+            outcomes.push(outcome(took));
+            if let Some(wait) = wait {
+                outcomes.resize(count, resting(wait));
+                return (outcomes, Some(wait));
+            }
+            if self.runtime.monotonic() >= end {
+                let why = "the server is slow; the rest follows later";
+                outcomes.resize(count, Outcome::temporary((4, 3, 2), why));
+                break;
+            }
+        }
+        (outcomes, None)
     }
 
     /// What stands before the message where it comes to its end.

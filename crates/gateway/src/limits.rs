@@ -1,5 +1,7 @@
 //! The gateways' limits, each with its reason.
 
+use std::time::Duration;
+
 /// What is told of a program's words in reports: a line, not a log.
 pub(crate) const WORDS_BYTES_MAX: usize = 512;
 
@@ -8,6 +10,15 @@ pub(crate) const OUTPUT_BYTES_MAX: u64 = 64 * 1024;
 
 /// Programs at once: each has two threads of those that wait for the disk too.
 pub(crate) const PROGRAMS_MAX: usize = 16;
+
+/// Messages that are posted at once.
+pub(crate) const WEBHOOKS_MAX: usize = 16;
+
+/// How long the recipients of one message are posted one after the other.
+pub(crate) const WEBHOOK_BUDGET: Duration = Duration::from_secs(300);
+
+/// What is read of a server's answer.
+pub(crate) const ANSWER_BYTES_MAX: usize = 4096;
 
 /// How often a file is opened anew because another program has moved it away.
 pub(crate) const MOVED_MAX: u32 = 10;

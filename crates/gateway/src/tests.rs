@@ -2,6 +2,7 @@
 
 mod files;
 mod programs;
+mod webhooks;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -4,6 +4,7 @@
 //! * [`Wanted`], [`Document`] – GET: what is asked for, how much of it is taken, and what came
 //! * [`Posted`], [`Content`], [`Answer`] – POST: what is sent, read as the connection takes it, and
 //!   what was answered
+//! * [`SigningKey`] – signs what is posted, for receivers that share a secret with us
 //!
 //! Not here: what the documents mean (`oauth`, `sts`), what is posted (`tls-reports`,
 //! `gateway`), and serving any (`admin`).
@@ -16,6 +17,7 @@
 mod asking;
 mod content;
 mod limits;
+mod signature;
 #[cfg(test)]
 mod tests;
 
@@ -29,6 +31,7 @@ use runtime::tls::ClientTls;
 use thiserror::Error;
 
 pub use content::{BoxFuture, Content};
+pub use signature::{Signing, SigningKey, signed_fields};
 
 /// What is asked for.
 #[derive(Debug, Clone, Copy)]

@@ -241,7 +241,7 @@ impl System {
         let (queue, rules) = (self.store.queue.clone(), self.store.rules.clone());
         let turning = Turning::new(ports.clone(), queue, turned.clone());
         let others = Others {
-            names: Arc::new(dns),
+            names: Arc::new(dns.clone()),
             primary: Arc::new(PrimaryByDeliver {
                 rules,
                 ports: ports.clone(),
@@ -289,7 +289,7 @@ impl System {
             &self.store,
             local,
             metrics,
-            (ports, turned),
+            (ports, turned, dns),
         )?;
         self.running
             .entry("dispatcher")

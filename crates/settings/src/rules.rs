@@ -153,6 +153,21 @@ pub enum Gateway {
     Mbox(PathBuf),
     /// A file of SMTP commands that another system reads later.
     Bsmtp(PathBuf),
+    /// A server on the web that it is posted to.
+    Webhook(Webhook),
+}
+
+/// A server on the web that takes what is posted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Webhook {
+    /// `https://…`, or `http://…` on this machine.
+    pub url: String,
+    /// Where the secret is that it shares with us; empty where it shares none.
+    pub secret_file: PathBuf,
+    /// The secret, once [`Rules::load`] has read it.
+    pub secret: Secret,
+    /// How long it may take.
+    pub timeout: Duration,
 }
 
 impl Gateway {
@@ -164,6 +179,7 @@ impl Gateway {
             Self::Maildir(_) => TransportKind::Maildir,
             Self::Mbox(_) => TransportKind::Mbox,
             Self::Bsmtp(_) => TransportKind::Bsmtp,
+            Self::Webhook(_) => TransportKind::Webhook,
         }
     }
 }
@@ -174,13 +190,14 @@ impl fmt::Display for Gateway {
         match self {
             Self::Program { command, .. } => f.write_str(&command.join(" ")),
             Self::Maildir(path) | Self::Mbox(path) | Self::Bsmtp(path) => path.display().fmt(f),
+            Self::Webhook(hook) => f.write_str(&hook.url),
         }
     }
 }
 
 crate::kinds::choices! {
     /// What a transport speaks.
-    TransportKind, "\"smtp\", \"lmtp\", \"pipe\", \"maildir\", \"mbox\" or \"bsmtp\"" {
+    TransportKind, "\"smtp\", \"lmtp\", \"pipe\", \"maildir\", \"mbox\", \"bsmtp\" or \"webhook\"" {
         /// SMTP: another server, or a smart host with a login.
         Smtp = "smtp",
         /// LMTP: a server that has the mailboxes.
@@ -193,6 +210,8 @@ crate::kinds::choices! {
         Mbox = "mbox",
         /// A file of SMTP commands (RFC 2442).
         Bsmtp = "bsmtp",
+        /// A server on the web that it is posted to.
+        Webhook = "webhook",
     }
 }
 

@@ -123,6 +123,12 @@ impl Receiver {
         }
     }
 
+    /// Where the body of a request is, by its number from 1.
+    #[must_use]
+    pub fn body(&self, number: usize) -> PathBuf {
+        self.folder.join(format!("{number}.body"))
+    }
+
     /// Waits until so many requests were taken.
     pub fn wait_for(&self, count: usize) -> Result<Vec<Taken>> {
         wait_for(&format!("{count} requests"), PATIENCE, || {

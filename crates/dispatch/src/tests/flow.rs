@@ -46,6 +46,37 @@ async fn a_4xx_is_tried_again_on_schedule_and_each_wait_is_longer() {
 }
 
 #[tokio::test]
+async fn who_asks_for_a_longer_wait_gets_it_within_the_lifetime() {
+    let world = World::new();
+    *world.script.retry_after.lock() = Some(minutes(120));
+    world.script.says("bob@there.test", &[later(), later()]);
+    let id = world.put("ann@here.test", &["bob@there.test"]).await;
+    let mut dispatcher = world.dispatcher();
+    dispatcher.work().await;
+    world.runtime.advance(minutes(119));
+    dispatcher.work().await;
+    assert_eq!(
+        world.script.take_seen().len(),
+        1,
+        "not before it is asked for"
+    );
+    world.runtime.advance(minutes(2));
+    // Longer than the mail lives.
+    *world.script.retry_after.lock() = Some(minutes(60 * 24 * 7));
+    dispatcher.work().await;
+    assert_eq!(world.script.take_seen().len(), 1);
+    assert_eq!(world.states(id).await, ["deferred"]);
+    world.runtime.advance(minutes(60 * 24 * 5));
+    dispatcher.work().await;
+    assert_eq!(
+        world.script.take_seen().len(),
+        1,
+        "a last attempt at the end"
+    );
+    assert_eq!(world.mail().len(), 1, "and the report");
+}
+
+#[tokio::test]
 async fn each_recipient_has_its_own_outcome() {
     let world = World::new();
     world.script.says("later@there.test", &[later(), yes()]);

@@ -8,6 +8,7 @@ use dispatch::{
     Dispatcher, Limiter, Local, Outbound, Routes, SiteLimits, SmartHost, SmtpTransport, TurnedSites,
 };
 use gateway::Gateways;
+use https::Https;
 use observe::Metrics;
 use queue_model::Schedule;
 use resolver::{Dnssec, Resolver};
@@ -28,7 +29,7 @@ pub(super) fn start(
     store: &Arc<Store>,
     local: Arc<dyn Local>,
     metrics: &Arc<Metrics>,
-    (mut ports, turned): (deliver::Ports, TurnedSites),
+    (mut ports, turned, dns): (deliver::Ports, TurnedSites, Resolver),
 ) -> anyhow::Result<Task<()>> {
     let runtime = &store.runtime;
     let smart_host = smart_host(&settings.outbound)?;
@@ -48,6 +49,8 @@ pub(super) fn start(
         site_limits(&settings.outbound),
     );
     ports.gate = Some(Arc::new(limiter.clone()));
+    // The operator names them: they may be anywhere.
+    let web = Https::new(dns, ports.verified.clone(), runtime.clone()).clear_on_loopback();
     let ports = dispatch::Ports {
         engine: store.engine.clone(),
         queue: store.queue.clone(),
@@ -61,7 +64,7 @@ pub(super) fn start(
                     suppressed: store.suppressed.clone(),
                 })),
             rules: store.rules.clone(),
-            gateways: Gateways::new(runtime.clone(), hostname),
+            gateways: Gateways::new(runtime.clone(), hostname).with_https(web),
         }),
         local,
         routes,

@@ -13,7 +13,7 @@ use super::fields::{Fields, Reading, offset_of, table_of};
 use super::patterns::Networks;
 use super::{
     Action, Gateway, RelayDomain, Rule, Rules, Server, SiteRule, Transport, TransportKind, Unsure,
-    Verify, Way, When,
+    Verify, Way, Webhook, When,
 };
 use crate::kinds::Word;
 use crate::parse::parse_toml;
@@ -29,6 +29,8 @@ const UNKNOWN_FOR: Duration = Duration::from_secs(900);
 /// How long a program may take unless its table says so, and at most: an attempt ends behind that.
 const PROGRAM_TIMEOUT: Duration = Duration::from_secs(300);
 const PROGRAM_TIMEOUT_MAX: Duration = Duration::from_secs(1200);
+/// The same of a server on the web.
+const WEBHOOK_TIMEOUT: Duration = Duration::from_secs(60);
 /// Rules in a file: each is looked at for each recipient.
 const RULES_MAX: usize = 1000;
 
@@ -59,28 +61,19 @@ impl Rules {
         let mut rules = Self::parse(&text).map_err(mistaken)?;
         let folder = path.parent().unwrap_or(Path::new("."));
         for (name, transport) in &mut rules.transports {
-            let Transport::Server(server) = transport else {
-                continue;
+            let (key, file, secret) = match transport {
+                Transport::Server(server) if server.user.is_some() => {
+                    ("password_file", &server.password_file, &mut server.password)
+                }
+                Transport::Gateway(Gateway::Webhook(hook))
+                    if !hook.secret_file.as_os_str().is_empty() =>
+                {
+                    ("secret_file", &hook.secret_file, &mut hook.secret)
+                }
+                _ => continue,
             };
-            if server.user.is_none() {
-                continue;
-            }
-            let file = folder.join(&server.password_file);
-            match std::fs::read_to_string(&file) {
-                Ok(text) if text.lines().next().is_some_and(|line| !line.is_empty()) => {
-                    server.password = Secret::from(text.lines().next().unwrap_or_default());
-                }
-                Ok(_) => {
-                    let mistake = Mistake {
-                        line: None,
-                        key: format!("transport {name:?}, password_file"),
-                        problem: format!("{} holds no password", file.display()),
-                        hint: "its first line is the password".to_owned(),
-                    };
-                    return Err(mistaken(Mistakes(vec![mistake])));
-                }
-                Err(error) => return Err(LoadError::Unreadable { path: file, error }),
-            }
+            let key = format!("transport {name:?}, {key}");
+            *secret = first_line(&key, &folder.join(file), &mistaken)?;
         }
         Ok(rules)
     }
@@ -266,6 +259,28 @@ impl Rules {
     }
 }
 
+/// The secret in the first line of a file.
+fn first_line(
+    key: &str,
+    file: &Path,
+    mistaken: &dyn Fn(Mistakes) -> LoadError,
+) -> Result<Secret, LoadError> {
+    let text = std::fs::read_to_string(file).map_err(|error| LoadError::Unreadable {
+        path: file.to_owned(),
+        error,
+    })?;
+    if let Some(line) = text.lines().next().filter(|line| !line.is_empty()) {
+        return Ok(Secret::from(line));
+    }
+    let mistake = Mistake {
+        line: None,
+        key: key.to_owned(),
+        problem: format!("{} holds no secret", file.display()),
+        hint: "its first line is the password, or the secret".to_owned(),
+    };
+    Err(mistaken(Mistakes(vec![mistake])))
+}
+
 fn has(table: &dyn TableLike, section: &str, name: &str) -> bool {
     let section = table.get(section).and_then(Item::as_table_like);
     section.is_some_and(|section| section.contains_key(name))
@@ -308,6 +323,9 @@ fn transport(mut fields: Fields<'_, '_, '_>) -> Option<Transport> {
         TransportKind::Maildir => path(fields).map(Gateway::Maildir).map(Transport::Gateway),
         TransportKind::Mbox => path(fields).map(Gateway::Mbox).map(Transport::Gateway),
         TransportKind::Bsmtp => path(fields).map(Gateway::Bsmtp).map(Transport::Gateway),
+        TransportKind::Webhook => webhook(fields)
+            .map(Gateway::Webhook)
+            .map(Transport::Gateway),
     }
 }
 
@@ -330,6 +348,57 @@ fn program(mut fields: Fields<'_, '_, '_>) -> Option<Gateway> {
     }
     fields.done();
     Some(Gateway::Program { command, timeout })
+}
+
+fn webhook(mut fields: Fields<'_, '_, '_>) -> Option<Webhook> {
+    let url = web_address(&mut fields);
+    let secret_file: Option<PathBuf> = fields.take("secret_file");
+    let timeout = fields.take("timeout").unwrap_or(WEBHOOK_TIMEOUT);
+    if timeout.is_zero() || timeout > PROGRAM_TIMEOUT_MAX {
+        let problem = "it is not between a second and 20 minutes".to_owned();
+        fields.mistake("timeout", problem, "such as \"1m\"");
+    }
+    fields.done();
+    Some(Webhook {
+        url: url?,
+        secret_file: secret_file.unwrap_or_default(),
+        secret: Secret::default(),
+        timeout,
+    })
+}
+
+/// `url`: https, or http on this machine.
+fn web_address(fields: &mut Fields<'_, '_, '_>) -> Option<String> {
+    let url: Option<String> = fields.take("url");
+    let url = url.unwrap_or_default();
+    let plain = url.bytes().all(|byte| byte.is_ascii_graphic()) && !url.contains('#');
+    let host = |rest: &str| {
+        let authority = rest.split(['/', '?']).next().unwrap_or_default();
+        let host = match authority.strip_prefix('[') {
+            Some(literal) => literal.split(']').next().unwrap_or_default(),
+            None => authority.split(':').next().unwrap_or_default(),
+        };
+        // A name and a password would stand in logs.
+        (!host.is_empty() && !authority.contains('@')).then(|| host.to_owned())
+    };
+    let is_here = |host: &str| {
+        let address = host.parse::<std::net::IpAddr>();
+        host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+    };
+    let good = match url.split_once("://") {
+        Some(("https", rest)) => host(rest).is_some(),
+        Some(("http", rest)) => host(rest).is_some_and(|host| is_here(&host)),
+        _ => false,
+    };
+    if good && plain {
+        return Some(url);
+    }
+    if !fields.has_failed("url") {
+        let problem = "it has no address that begins with https://".to_owned();
+        let hint = "such as url = \"https://app.example.org/mail\"; http:// only on this machine, without a password in it";
+        fields.mistake("url", problem, hint);
+    }
+    None
 }
 
 fn path(mut fields: Fields<'_, '_, '_>) -> Option<PathBuf> {

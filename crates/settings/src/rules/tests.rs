@@ -5,8 +5,8 @@ use std::time::Duration;
 use envelope::{Address, Domain, Reply, ReversePath};
 
 use super::{
-    Action, AddressPattern, NamePattern, Question, Rules, Transport, TransportKind, TransportTls,
-    UserPattern, Way,
+    Action, AddressPattern, Gateway, NamePattern, Question, Rules, Transport, TransportKind,
+    TransportTls, UserPattern, Way,
 };
 use crate::Network;
 
@@ -387,6 +387,26 @@ fn gateways_have_whole_paths_and_stand_alone() {
             "it is not between a second and 20 minutes",
         ),
         (
+            "[transport.x]\nkind = \"webhook\"",
+            "it has no address that begins with https://",
+        ),
+        (
+            "[transport.x]\nkind = \"webhook\"\nurl = \"http://app.test/\"",
+            "it has no address that begins with https://",
+        ),
+        (
+            "[transport.x]\nkind = \"webhook\"\nurl = \"https://u:p@app.test/\"",
+            "it has no address that begins with https://",
+        ),
+        (
+            "[transport.x]\nkind = \"webhook\"\nurl = \"http://127.0.0.1.app.test/\"",
+            "it has no address that begins with https://",
+        ),
+        (
+            "[transport.x]\nkind = \"webhook\"\nurl = \"https://app.test/\"\ntimeout = \"1h\"",
+            "it is not between a second and 20 minutes",
+        ),
+        (
             "[[rule]]\nname = \"x\"\nvia = [\"archive\", \"tickets\"]",
             "\"archive\" is no server",
         ),
@@ -403,4 +423,30 @@ fn gateways_have_whole_paths_and_stand_alone() {
         let problems: Vec<&str> = mistakes.0.iter().map(|m| m.problem.as_str()).collect();
         assert!(problems.contains(&problem), "{more}: {problems:?}");
     }
+}
+
+#[test]
+fn webhooks_are_read_with_their_secrets() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("rules.toml");
+    let text = "[transport.app]\nkind = \"webhook\"\nurl = \"https://app.test/in?x=y\"\nsecret_file = \"secret\"\n\
+                [transport.here]\nkind = \"webhook\"\nurl = \"http://[::1]:8080\"\ntimeout = \"5s\"\n";
+    std::fs::write(&file, text).expect("written");
+    assert!(Rules::load(&file).is_err());
+    std::fs::write(folder.path().join("secret"), "\n").expect("written");
+    let error = Rules::load(&file).expect_err("empty").to_string();
+    assert!(error.contains("transport \"app\", secret_file"), "{error}");
+    std::fs::write(folder.path().join("secret"), "whsec_AAAA\nmore").expect("written");
+    let rules = Rules::load(&file).expect("good");
+    let hooks = ["app", "here"].map(|name| match &rules.transports[name] {
+        Transport::Gateway(Gateway::Webhook(hook)) => hook,
+        other => panic!("{other:?}"),
+    });
+    assert_eq!(hooks[0].secret.expose(), "whsec_AAAA");
+    assert_eq!(hooks[0].timeout, Duration::from_secs(60));
+    assert_eq!(hooks[1].secret.expose(), "");
+    assert_eq!(
+        (hooks[1].url.as_str(), hooks[1].timeout),
+        ("http://[::1]:8080", Duration::from_secs(5))
+    );
 }

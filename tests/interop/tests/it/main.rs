@@ -36,3 +36,4 @@ mod sent;
 mod tls_policy;
 mod tls_reports;
 mod tokens;
+mod webhooks;
