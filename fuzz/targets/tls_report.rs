@@ -2,11 +2,11 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use tls_policy::limits::{
-    DETAILS_READ_MAX, POLICIES_READ_MAX, REPORT_BYTES_MAX, TEXT_READ_CHARS_MAX, TEXTS_READ_MAX,
+use report_format::limits::{
+    DETAILS_READ_MAX, POLICIES_READ_MAX, TLS_REPORT_BYTES_MAX, TEXT_READ_CHARS_MAX, TEXTS_READ_MAX,
 };
-use tls_policy::packing::{pack, unpack};
-use tls_policy::reading::{Received, Text, read};
+use report_format::packing::{pack, unpack};
+use report_format::reading::{Received, Text, read};
 
 fn check_text(text: &Text) {
     assert!(text.0.chars().count() <= TEXT_READ_CHARS_MAX);
@@ -34,7 +34,7 @@ fn check(report: &Received) {
 fuzz_target!(|data: &[u8]| {
     let data = &fuzz::expand(data);
     if let Ok(unpacked) = unpack(data) {
-        assert!(unpacked.len() <= REPORT_BYTES_MAX);
+        assert!(unpacked.len() <= TLS_REPORT_BYTES_MAX);
     }
     let plain = read(data);
     if let Ok(report) = &plain {

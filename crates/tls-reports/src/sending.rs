@@ -13,8 +13,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use engine::expire::ExpireError;
 use engine::{Batch, ReadError, ShardId, keys};
 use parking_lot::Mutex;
+use report_format::packing::pack;
 use runtime::Task;
-use tls_policy::packing::pack;
 use tls_policy::reporting::{About, DayOfDomain, Rua, file_name, report, reporting_addresses};
 
 use crate::limits::{

@@ -5,11 +5,12 @@
 //!   machines, the original's header or the original
 //! * [`read_report`], [`parse_delivery_status`] – what a report says
 //! * [`read_feedback`], [`parse_feedback`] – complaints about what we sent (RFC 5965, 6591)
-//! * [`find_tls_report`] – where a report on TLS lies in a message (RFC 8460)
+//! * [`find_tls_report`], [`reading`], [`packing`] – reports on TLS of others (RFC 8460): where one lies in a
+//!   message, what it says, how it is compressed
 //! * [`write_quota_notice`] – that an account or a domain is nearly full
 //! * [`write_held_notice`] – that a user's mail is held
 //!
-//! Not here: whether anybody is told at all (null senders, NOTIFY, backscatter
+//! Not here: our own reports on TLS (`tls-policy`); whether anybody is told at all (null senders, NOTIFY, backscatter
 //! are the caller's), the clock, random names, signing, sending.
 //!
 //! Invariants: foreign text (replies, host names, ids) never makes a line or a
@@ -24,7 +25,9 @@ mod feedback;
 mod held_notice;
 pub mod limits;
 mod notice;
+pub mod packing;
 mod quota_notice;
+pub mod reading;
 mod report;
 #[cfg(test)]
 mod tests;

@@ -17,3 +17,13 @@ pub const RECIPIENTS_READ_MAX: usize = 1_000;
 pub const FEEDBACK_VALUES_MAX: usize = 100;
 /// The longest line that a message may have, without its end (RFC 5322 §2.1.1).
 pub(crate) const LINE_BYTES_MAX: usize = 998;
+/// Octets of a report on TLS of others, unpacked. Those of large senders have some tens of thousands.
+pub const TLS_REPORT_BYTES_MAX: usize = 4 << 20;
+/// Policies that are read of it.
+pub const POLICIES_READ_MAX: usize = 200;
+/// Failures that are read of each.
+pub const DETAILS_READ_MAX: usize = 500;
+/// Lines or hosts that are read of each.
+pub const TEXTS_READ_MAX: usize = 64;
+/// Characters that are read of any text.
+pub const TEXT_READ_CHARS_MAX: usize = 255;

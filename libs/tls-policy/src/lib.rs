@@ -5,10 +5,8 @@
 //!   show good certificates (RFC 8461)
 //!
 //! * [`reporting`] – who wants reports, what is counted for them, the report (RFC 8460)
-//! * [`reading`] – reports of others
-//! * [`packing`] – how reports are compressed
 //!
-//! Not here: asking for any of it (`resolver`, `sts`), and what is done about it (`deliver`).
+//! Not here: reports of others, and how reports are packed (`report-format`); asking for any of it (`resolver`, `sts`), and what is done about it (`deliver`).
 //!
 //! Invariants: a policy that is not understood whole is none; no input makes a parser
 //! take more than one walk over it, or more memory than [`limits`] say.
@@ -16,8 +14,6 @@
 #![forbid(unsafe_code)]
 
 pub mod limits;
-pub mod packing;
-pub mod reading;
 pub mod reporting;
 mod sts;
 mod tlsa;

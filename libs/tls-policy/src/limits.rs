@@ -14,13 +14,3 @@ pub const RUA_MAX: usize = 10;
 pub const FAILURES_MAX: usize = 64;
 /// Policies that are told apart on one day of a domain.
 pub const POLICIES_MAX: usize = 8;
-/// Octets of a report of others, unpacked. Those of large senders have some tens of thousands.
-pub const REPORT_BYTES_MAX: usize = 4 << 20;
-/// Policies that are read of it.
-pub const POLICIES_READ_MAX: usize = 200;
-/// Failures that are read of each.
-pub const DETAILS_READ_MAX: usize = 500;
-/// Lines or hosts that are read of each.
-pub const TEXTS_READ_MAX: usize = 64;
-/// Characters that are read of any text.
-pub const TEXT_READ_CHARS_MAX: usize = 255;

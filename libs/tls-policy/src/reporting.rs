@@ -1,7 +1,7 @@
 //! TLS reporting: who wants reports (RFC 8460 §3), what is counted (§4.3), and the report
 //! itself (§4.4).
 //!
-//! Not here: counting, keeping and sending (`tls-reports`), compressing.
+//! Not here: counting, keeping and sending (`tls-reports`), compressing and reading (`report-format`).
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;

@@ -6,8 +6,8 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, anyhow, ensure};
 use report_format::find_tls_report;
+use report_format::reading::{self, Detail, Listed, Received, ReceivedPolicy, Text};
 use serde_json::{Value, json};
-use tls_policy::reading::{self, Detail, Listed, Received, ReceivedPolicy, Text};
 
 use super::Context;
 use crate::acts::{TlsReportSend, TlsReportShow, request};
@@ -216,7 +216,7 @@ mod tests {
                 "  1 x odd",
             ]
         );
-        let packed = tls_policy::packing::pack(REPORT);
+        let packed = report_format::packing::pack(REPORT);
         let message = format!("Subject: x\nContent-Type: application/tlsrpt+json\n\n{REPORT}");
         for octets in [&packed[..], message.as_bytes()] {
             let report = report_in(octets).expect("a report");

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use engine::{Engine, MemoryEngine};
 use parking_lot::Mutex;
+use report_format::reading::{Received, read};
 use resolver::TemporaryError;
 use runtime::Runtime;
-use tls_policy::reading::{Received, read};
 use tls_policy::reporting::Applied;
 
 use super::domain;

@@ -1,6 +1,6 @@
 //! Reports travel compressed (RFC 8460 §5.2: gzip, RFC 1952).
 //!
-//! Not here: what is inside (`reporting`, `reading`).
+//! Not here: what is inside (`reading`; ours: `tls-policy`).
 
 use std::io::{Read, Write};
 
@@ -9,7 +9,7 @@ use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 use thiserror::Error;
 
-use crate::limits::REPORT_BYTES_MAX;
+use crate::limits::TLS_REPORT_BYTES_MAX;
 
 /// How a compressed file begins.
 const MAGIC: [u8; 2] = [0x1f, 0x8b];
@@ -21,7 +21,7 @@ pub enum UnpackError {
     #[error("it is damaged: what was compressed cannot be restored")]
     Damaged,
     /// There is more in it than is taken.
-    #[error("it holds more than {REPORT_BYTES_MAX} bytes")]
+    #[error("it holds more than {TLS_REPORT_BYTES_MAX} bytes")]
     TooLarge,
 }
 
@@ -35,24 +35,24 @@ pub fn pack(report: &str) -> Vec<u8> {
     packed.expect("memory takes what is written to it")
 }
 
-/// What was compressed; what never was stays as it is. [`REPORT_BYTES_MAX`] at most, and
+/// What was compressed; what never was stays as it is. [`TLS_REPORT_BYTES_MAX`] at most, and
 /// no more than that is ever in memory.
 ///
 /// # Errors
 /// See [`UnpackError`].
 pub fn unpack(octets: &[u8]) -> Result<Vec<u8>, UnpackError> {
     if !octets.starts_with(&MAGIC) {
-        return match octets.len() <= REPORT_BYTES_MAX {
+        return match octets.len() <= TLS_REPORT_BYTES_MAX {
             true => Ok(octets.to_vec()),
             false => Err(UnpackError::TooLarge),
         };
     }
     let mut unpacked = Vec::new();
     let read = GzDecoder::new(octets)
-        .take(REPORT_BYTES_MAX as u64 + 1)
+        .take(TLS_REPORT_BYTES_MAX as u64 + 1)
         .read_to_end(&mut unpacked);
     match read {
-        Ok(bytes) if bytes > REPORT_BYTES_MAX => Err(UnpackError::TooLarge),
+        Ok(bytes) if bytes > TLS_REPORT_BYTES_MAX => Err(UnpackError::TooLarge),
         Ok(_) => Ok(unpacked),
         Err(_) => Err(UnpackError::Damaged),
     }
@@ -81,15 +81,15 @@ mod tests {
 
     #[test]
     fn threat_16_a_bomb_is_not_inflated() {
-        let blanks = " ".repeat(REPORT_BYTES_MAX);
+        let blanks = " ".repeat(TLS_REPORT_BYTES_MAX);
         assert_eq!(
             unpack(&pack(&blanks)).map(|b| b.len()),
-            Ok(REPORT_BYTES_MAX)
+            Ok(TLS_REPORT_BYTES_MAX)
         );
         let bomb = pack(&format!("{blanks}{blanks}{blanks}"));
-        assert!(bomb.len() < REPORT_BYTES_MAX / 100);
+        assert!(bomb.len() < TLS_REPORT_BYTES_MAX / 100);
         assert_eq!(unpack(&bomb), Err(UnpackError::TooLarge));
-        let plain = vec![b' '; REPORT_BYTES_MAX + 1];
+        let plain = vec![b' '; TLS_REPORT_BYTES_MAX + 1];
         assert_eq!(unpack(&plain), Err(UnpackError::TooLarge));
     }
 }

@@ -1,9 +1,9 @@
 //! Reports of the RFC, of the field, and of people who mean harm.
 
 use super::*;
-use crate::limits::REPORT_BYTES_MAX;
+use crate::limits::TLS_REPORT_BYTES_MAX;
 use crate::packing::pack;
-use crate::reporting::{About, Applied, DayOfDomain, Failed, PolicyType, ResultType, report};
+use tls_policy::reporting::{About, Applied, DayOfDomain, Failed, PolicyType, ResultType, report};
 
 /// RFC 8460 appendix B.
 const EXAMPLE: &str = r#"{
@@ -198,7 +198,7 @@ fn threat_16_a_flood_is_cut_and_counted() {
     // As many as fit: the list is cut while it is read.
     let flood = format!(
         "{{\"policies\":[{}{{}}]}}",
-        "{},".repeat(REPORT_BYTES_MAX / 3 - 20)
+        "{},".repeat(TLS_REPORT_BYTES_MAX / 3 - 20)
     );
     let report = read(flood.as_bytes()).expect("a report");
     assert_eq!(report.policies.items.len(), POLICIES_READ_MAX);
