@@ -20,6 +20,7 @@ mod tls_report;
 mod trace;
 mod transcript;
 mod undelete;
+mod webhook;
 
 use std::sync::Arc;
 
@@ -114,6 +115,8 @@ impl Acts {
             "suppress.lift" => suppress::lift(store, read(args)?).await,
             "tls_report.show" => tls_report::show(store, read(args)?).await,
             "tls_report.send" => Box::pin(tls_report::send(store, read(args)?)).await,
+            "webhook.list" => webhook::list(store),
+            "webhook.test" => Box::pin(webhook::test(store, read(args)?)).await,
             "trace" => trace::find(store, read(args)?).await,
             "queue.list" => queue::list(store, read(args)?).await,
             "queue.show" => queue::show(store, read(args)?).await,

@@ -52,6 +52,9 @@ pub(crate) enum Command {
     /// How TLS with other servers went, by day and domain
     #[command(subcommand)]
     TlsReport(TlsReport),
+    /// Servers on the web that hear what became of mail ([[webhook]] of the rules file)
+    #[command(subcommand)]
+    Webhook(Webhook),
     /// Mail that waits
     #[command(subcommand)]
     Queue(Queue),
@@ -424,6 +427,17 @@ pub(crate) enum Suppress {
     Lift {
         /// The address
         address: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Webhook {
+    /// List them: what waits, what they took, and what went wrong last
+    List,
+    /// Post a test event to one now
+    Test {
+        /// Its name
+        name: String,
     },
 }
 

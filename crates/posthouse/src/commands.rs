@@ -25,7 +25,7 @@ use admin::control::Request;
 use serde_json::json;
 
 use crate::acts::{Named, request};
-use crate::cli::{Cli, Command};
+use crate::cli::{Cli, Command, Webhook};
 use crate::{ask, output};
 
 const NEXT: &str = "\
@@ -72,6 +72,12 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Some(Command::Alias(command)) => alias::run(&context, command),
         Some(Command::Ban(command)) => ban::run(&context, command),
         Some(Command::TlsReport(command)) => tls_report::run(&context, command),
+        Some(Command::Webhook(Webhook::List)) => {
+            context.act(request("webhook.list", &json!(null))?)
+        }
+        Some(Command::Webhook(Webhook::Test { name })) => {
+            context.act(request("webhook.test", &Named { name })?)
+        }
         Some(Command::Suppress(command)) => suppress::run(&context, command),
         Some(Command::Lists) => context.act(request("door.lists", &json!(null))?),
         Some(Command::Trace { query }) => context.act(request("trace", &Named { name: query })?),

@@ -44,6 +44,8 @@ pub(crate) struct Store {
     pub(crate) tls_reports: TlsReports,
     /// Who sends reports about it, while a server runs and reports are on.
     pub(crate) tls_sender: OnceLock<tls_reports::Sender>,
+    /// Who is told what became of mail, while a server runs.
+    pub(crate) webhooks: OnceLock<webhooks::Webhooks>,
     /// Who checks bearer tokens, where there is an issuer.
     pub(crate) tokens: Option<Arc<Verifier>>,
     pub(crate) runtime: Runtime,
@@ -119,6 +121,7 @@ impl Store {
             search: Search::new(shared.clone(), runtime.clone(), search::Options::default()),
             tls_reports: TlsReports::new(shared.clone(), runtime.clone()),
             tls_sender: OnceLock::new(),
+            webhooks: OnceLock::new(),
             tokens,
             runtime: runtime.clone(),
             checking: Arc::default(),

@@ -8,6 +8,7 @@ mod accept;
 mod collection;
 mod door;
 mod faces;
+mod hooks;
 mod listeners;
 pub(crate) mod outgoing;
 mod proxied;
@@ -217,11 +218,11 @@ impl System {
             runtime: runtime.clone(),
             running: BTreeMap::new(),
         };
-        system.start_services(settings, bound, &metrics)?;
+        Box::pin(system.start_services(settings, bound, &metrics)).await?;
         Ok(system)
     }
 
-    fn start_services(
+    async fn start_services(
         &mut self,
         settings: &Settings,
         bound: listeners::Bound,
@@ -234,6 +235,9 @@ impl System {
             .transpose()?;
         let dns = outgoing::resolver(settings, &self.runtime)?;
         let ports = outgoing::deliver_ports(settings, &self.hostname, &self.store, dns.clone())?;
+        let verified = ports.verified.clone();
+        let hooks = hooks::start(&self.store, &dns, verified, metrics).await?;
+        self.running.entry("webhooks").or_default().push(hooks);
         if let Some(task) = reports::start(settings, &self.hostname, &self.store, &dns, &ports) {
             self.running.entry("reports").or_default().push(task);
         }
@@ -326,7 +330,10 @@ impl System {
         let (file, rules) = (self.rules_file.clone(), self.store.rules.clone());
         let reload = move || crate::rules::reload(&file, &rules);
         match self.runtime.blocking(reload).await {
-            Ok(()) => tracing::info!("rules reloaded"),
+            Ok(()) => {
+                hooks::reload(&self.store).await;
+                tracing::info!("rules reloaded");
+            }
             Err(error) => tracing::error!("the rules that are in force stay: {error:#}"),
         }
         let certificates = self.certificates.clone();

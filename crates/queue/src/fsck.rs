@@ -19,6 +19,7 @@ use crate::message::Message;
 use crate::progress::Progress;
 use crate::recover::after;
 use crate::store::Queue;
+use crate::told;
 
 /// Something about the queue that is not as it should be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +44,8 @@ pub enum Finding {
     StrayIntent(Vec<u8>),
     /// A record of how recipients ended can't be read.
     Ended(Vec<u8>, String),
+    /// An outcome that is kept for somebody who wants to hear of it can't be read.
+    Told(Vec<u8>, String),
     /// A note that a message was set aside, and nothing of that message is left.
     StrayAside(QueueId),
 }
@@ -62,6 +65,9 @@ impl fmt::Display for Finding {
             Self::StrayIntent(key) => write!(f, "the attempt {} is nobody's", text(key)),
             Self::Ended(key, why) => {
                 write!(f, "the trace {} is damaged: {why}", text(key))
+            }
+            Self::Told(key, why) => {
+                write!(f, "the outcome {} is damaged: {why}", text(key))
             }
             Self::StrayAside(id) => write!(f, "message {id} was set aside and is gone"),
         }
@@ -85,6 +91,12 @@ impl Finding {
                 Leftover,
                 Repair::SetAside,
                 "`posthouse trace` does not tell how some recipients ended",
+            ),
+            Self::Told(..) => (
+                Checker::RecordReadable,
+                Leftover,
+                Repair::SetAside,
+                "a webhook does not hear what became of some recipients",
             ),
             Self::Message(..) => (
                 Checker::RecordReadable,
@@ -138,6 +150,7 @@ impl Finding {
         match self {
             Self::StrangeKey(key)
             | Self::Ended(key, _)
+            | Self::Told(key, _)
             | Self::NotScheduled(_, key)
             | Self::StrayDue(key)
             | Self::StrayIntent(key) => key.clone(),
@@ -233,6 +246,14 @@ pub(crate) fn check(
                     tell(Finding::Ended(key, error.to_string()));
                 }
             }
+            (keys::TOLD, _) => match told::named(&key) {
+                Some((_, number)) => {
+                    if let Err(error) = told::decode(number, &record.value) {
+                        tell(Finding::Told(key, error.to_string()));
+                    }
+                }
+                None => tell(Finding::StrangeKey(key)),
+            },
             _ => tell(Finding::StrangeKey(key)),
         }
         Ok(())

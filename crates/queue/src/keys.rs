@@ -9,6 +9,7 @@
 //! | `z` paused | domain, text to the end; nothing for everything | version byte, 1; since, varint, ms; in the first shard |
 //! | `x` set aside | id, 8 bytes | version byte, 1; the reason, text to the end |
 //! | `e` ended | id, 8 bytes; time in ms, 8 bytes; first place, 4 bytes | [`crate::Ended`]; stays when the message is gone |
+//! | `w` told | subscriber's name, text; 0; number, 8 bytes | [`crate::Told`]; stays until it was heard |
 //!
 //! All numbers have their high byte first. A message has one `d` key for each
 //! domain of its recipients that have not ended, at the earliest of their times,
@@ -39,6 +40,7 @@ pub(crate) const DUE: u8 = b'd';
 pub(crate) const ASIDE: u8 = b'x';
 pub(crate) const ENDED: u8 = b'e';
 pub(crate) const PAUSED: u8 = b'z';
+pub(crate) const TOLD: u8 = b'w';
 
 pub(crate) fn space(shard: ShardId, kind: u8) -> Vec<u8> {
     let mut key = keys::queue(shard);

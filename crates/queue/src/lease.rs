@@ -22,6 +22,7 @@ use crate::limits::CONFLICTS_MAX;
 use crate::message::Message;
 use crate::progress::{Attempt, Progress, RecipientProgress};
 use crate::store::{Due, Inner, Line, Queue};
+use crate::told::Results;
 
 /// Recipients of a message that nobody else may attempt meanwhile.
 pub struct Lease {
@@ -327,6 +328,16 @@ impl Change<'_> {
         let now_ms = lease.inner.runtime.now().unix_ms;
         let envelope = &lease.entry.message.envelope;
         crate::ended::stage(batch, name, envelope, &self.results, now_ms);
+        let results = Results {
+            shard: lease.entry.shard,
+            id: lease.entry.id,
+            message: &lease.entry.message,
+            next: &self.next,
+            results: &self.results,
+            host: self.attempt.as_ref().map_or("", |attempt| &attempt.site),
+            at_ms: now_ms,
+        };
+        lease.inner.told.stage(batch, &results);
     }
 
     /// True when the message leaves the queue with this change.

@@ -8,6 +8,7 @@
 //!   what became of them, alone or together with a report in one commit
 //! * [`Queue::list`], [`Queue::act`], [`Queue::act_on_all`], [`Queue::stats`], [`Queue::pause`] are the operator's
 //! * [`Queue::ended`] tells how recipients ended, also when the message is gone
+//! * [`Queue::subscribe`] is for those who want to hear of outcomes: [`Queue::told_to`] keeps them until [`Queue::heard`]
 //! * [`Queue::recover`] is called once, before the first lease
 //! * [`Queue::fsck`] checks the records against each other, [`Queue::repair`] mends them
 //!
@@ -45,6 +46,7 @@ mod stats;
 mod store;
 #[cfg(test)]
 mod tests;
+mod told;
 
 pub use admin::{Act, Acted, Filter, Forward, Listed, NoSuchPage, Page, PageMark};
 pub use ended::Ended;
@@ -59,3 +61,4 @@ pub use recover::Recovered;
 pub use repair::RepairError;
 pub use stats::{DomainStats, Stats};
 pub use store::{Due, DuePage, Line, NewMessage, Place, Queue, Start};
+pub use told::{Became, Subscribed, Subscriber, Told, ToldPage, Wants};

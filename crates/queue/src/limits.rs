@@ -16,6 +16,15 @@ pub const ENDED_REASON_BYTES_MAX: usize = 200;
 /// Such records in the store; with more the oldest go.
 pub const ENDED_RECORDS_MAX: usize = 1_000_000;
 
+/// Bytes of addresses and reasons that one commit keeps for a subscriber.
+pub const TOLD_BYTES_MAX: usize = 64 * 1024;
+
+/// Bytes of the reason of each outcome that is kept for subscribers.
+pub const TOLD_REASON_BYTES_MAX: usize = 300;
+
+/// Outcomes that wait for a subscriber; what comes then is not kept for it.
+pub const TOLD_WAITING_MAX: u64 = 100_000;
+
 /// Bytes of one reason.
 pub const REASON_BYTES_MAX: usize = 512;
 

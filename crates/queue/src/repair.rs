@@ -98,6 +98,13 @@ impl Repair<'_> {
                         "a trace that can't be read was set aside",
                     ));
                 }
+                Finding::Told(key, _) => {
+                    self.take_out(key, Some((Checker::RecordReadable, &finding.to_string())))?;
+                    mended.push(told(
+                        Checker::RecordReadable,
+                        "an outcome that can't be read was set aside",
+                    ));
+                }
                 Finding::StrayDue(key) | Finding::StrayIntent(key) => {
                     if self.is_under_way(key) {
                         continue;

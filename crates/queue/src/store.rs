@@ -21,6 +21,7 @@ use crate::message::{Message, Origin};
 use crate::news::News;
 use crate::pause::Paused;
 use crate::progress::Progress;
+use crate::told::Subscriptions;
 
 /// The queue. Cheap to clone.
 #[derive(Clone)]
@@ -38,6 +39,7 @@ pub(crate) struct Inner {
     pub(crate) paused: Mutex<Option<Arc<Paused>>>,
     live: Arc<Live>,
     pub(crate) fresh: Arc<Fresh>,
+    pub(crate) told: Arc<Subscriptions>,
     last_id: AtomicU64,
 }
 
@@ -198,6 +200,7 @@ impl Queue {
             paused: Mutex::default(),
             live: Arc::default(),
             fresh: Arc::default(),
+            told: Arc::default(),
             last_id: AtomicU64::new(0),
         };
         Self {

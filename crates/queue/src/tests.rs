@@ -4,6 +4,7 @@ mod admin;
 mod crash;
 mod flips;
 mod flow;
+mod told;
 
 use std::sync::Arc;
 

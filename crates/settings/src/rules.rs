@@ -6,6 +6,7 @@
 //!   its line and with the name of the rule it is in.
 //! - [`Rule`]: when it matches ([`When`]) and the one thing it says ([`Action`]), which answers one [`Question`].
 //! - [`SiteRule`]: how much of our mail some hosts get at once.
+//! - [`OutcomeHook`]: who hears what became of mail.
 //! - [`RelayDomain`]: a domain of another server, whose backup MX we are. [`Transport`]: what mail is handed to, a server or a [`Gateway`].
 //!
 //! What is not here: what the rules decide about a message (`policy`), which way mail takes (`dispatch`), keys that the
@@ -28,10 +29,12 @@ use std::time::Duration;
 
 use envelope::{Address, Domain, LocalPart, Reply};
 use sasl::Secret;
+use toml_edit::Value;
 
 pub use patterns::{AddressPattern, NamePattern, UserPattern, any_of};
 
 use crate::Network;
+use crate::kinds::{Kind, wrong_type};
 
 /// Everything in the rules file.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -44,6 +47,47 @@ pub struct Rules {
     pub rules: Vec<Rule>,
     /// In the order in which they are asked: for each of its values the first that has it and fits counts.
     pub sites: Vec<SiteRule>,
+    /// Who hears what became of mail.
+    pub webhooks: Vec<OutcomeHook>,
+}
+
+/// A server on the web that hears what became of mail: `[[webhook]]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutcomeHook {
+    /// What people call it: letters, digits, `-` and `_`; no two are called the same.
+    pub name: String,
+    /// Where it is.
+    pub hook: Webhook,
+    /// What it hears of; everything where nothing is named.
+    pub events: Vec<OutcomeEvent>,
+    /// Only of mail of these senders, where some are named.
+    pub sender: Vec<AddressPattern>,
+    /// Only of recipients in these domains, where some are named.
+    pub domain: Vec<NamePattern>,
+}
+
+crate::kinds::choices! {
+    /// What became of a recipient.
+    OutcomeEvent, "\"delivered\", \"deferred\" or \"failed\"" {
+        /// It was delivered.
+        Delivered = "delivered",
+        /// It is tried again.
+        Deferred = "deferred",
+        /// It was given up: refused for good, or its time is over.
+        Failed = "failed",
+    }
+}
+
+impl Kind for Vec<OutcomeEvent> {
+    const EXPECTED: &'static str = "an outcome such as \"failed\", or a list of them";
+
+    fn read(value: &Value) -> Result<Self, String> {
+        if value.is_str() {
+            return OutcomeEvent::read(value).map(|one| vec![one]);
+        }
+        let list = value.as_array().ok_or_else(|| wrong_type(value))?;
+        list.iter().map(OutcomeEvent::read).collect()
+    }
 }
 
 /// How much of our mail hosts get at once: `[[site]]`.

@@ -12,8 +12,8 @@ use super::actions::{Deferral, FieldNames, Fields as HeaderFields, Refusal};
 use super::fields::{Fields, Reading, offset_of, table_of};
 use super::patterns::Networks;
 use super::{
-    Action, Gateway, RelayDomain, Rule, Rules, Server, SiteRule, Transport, TransportKind, Unsure,
-    Verify, Way, Webhook, When,
+    Action, Gateway, OutcomeHook, RelayDomain, Rule, Rules, Server, SiteRule, Transport,
+    TransportKind, Unsure, Verify, Way, Webhook, When,
 };
 use crate::kinds::Word;
 use crate::parse::parse_toml;
@@ -34,6 +34,8 @@ const WEBHOOK_TIMEOUT: Duration = Duration::from_secs(60);
 /// Rules in a file: each is looked at for each recipient.
 const RULES_MAX: usize = 1000;
 
+/// Webhooks in a file: what each hears is written down with every outcome.
+const WEBHOOKS_MAX: usize = 4;
 /// Sites in a file.
 const SITES_MAX: usize = 1000;
 /// What a site's numbers may be.
@@ -41,8 +43,7 @@ const SITE_CONNECTIONS: std::ops::RangeInclusive<u64> = 1..=1000;
 const SITE_MESSAGES: std::ops::RangeInclusive<u64> = 1..=10_000;
 const SITE_PACE: std::ops::RangeInclusive<u64> = 0..=1_000_000;
 
-const TABLES: &str =
-    "there are [[rule]], [[site]], [transport.name] and [relay_domain.\"example.net\"]";
+const TABLES: &str = "there are [[rule]], [[site]], [[webhook]], [transport.name] and [relay_domain.\"example.net\"]";
 
 impl Rules {
     /// Reads the file, and the passwords that it names; their paths count from its folder.
@@ -75,6 +76,12 @@ impl Rules {
             let key = format!("transport {name:?}, {key}");
             *secret = first_line(&key, &folder.join(file), &mistaken)?;
         }
+        for OutcomeHook { name, hook, .. } in &mut rules.webhooks {
+            if !hook.secret_file.as_os_str().is_empty() {
+                let key = format!("webhook {name:?}, secret_file");
+                hook.secret = first_line(&key, &folder.join(&hook.secret_file), &mistaken)?;
+            }
+        }
         Ok(rules)
     }
 
@@ -97,6 +104,7 @@ impl Rules {
                     "transport" => rules.read_transports(at, item, &mut reading),
                     "rule" => rules.read_rules(at, item, &mut reading),
                     "site" => rules.read_sites(at, item, &mut reading),
+                    "webhook" => rules.read_webhooks(at, item, &mut reading),
                     _ => {
                         let problem = "there is no such table".to_owned();
                         reading.mistake(at, name, problem, TABLES);
@@ -208,6 +216,32 @@ impl Rules {
             let place = format!("site {}", index + 1);
             let site = site(Fields::new(place, table, reading));
             self.sites.push(site);
+        }
+    }
+
+    fn read_webhooks(&mut self, at: Option<usize>, item: &Item, reading: &mut Reading<'_>) {
+        let Some(tables) = item.as_array_of_tables() else {
+            let problem = "this is no list of tables".to_owned();
+            reading.mistake(at, "webhook", problem, "each begins with [[webhook]]");
+            return;
+        };
+        if tables.len() > WEBHOOKS_MAX {
+            let problem = format!("there are more than {WEBHOOKS_MAX} webhooks");
+            let hint = "what each hears is written down with every outcome";
+            reading.mistake(at, "webhook", problem, hint);
+            return;
+        }
+        for (index, table) in tables.iter().enumerate() {
+            let place = format!("webhook {}", index + 1);
+            let Some(hook) = outcome_hook(Fields::new(place.clone(), table, reading)) else {
+                continue;
+            };
+            if self.webhooks.iter().any(|known| known.name == hook.name) {
+                let problem = format!("another webhook is called {:?} too", hook.name);
+                let hint = "what waits for a webhook is kept under its name";
+                reading.mistake(offset_of(table, "name"), &place, problem, hint);
+            }
+            self.webhooks.push(hook);
         }
     }
 
@@ -348,6 +382,28 @@ fn program(mut fields: Fields<'_, '_, '_>) -> Option<Gateway> {
     }
     fields.done();
     Some(Gateway::Program { command, timeout })
+}
+
+fn outcome_hook(mut fields: Fields<'_, '_, '_>) -> Option<OutcomeHook> {
+    let name: Option<String> = fields.take("name");
+    let letter = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    let fits = |name: &String| (1..=64).contains(&name.len()) && name.chars().all(letter);
+    let name = name.filter(fits);
+    if name.is_none() && !fields.has_failed("name") {
+        let problem = "it has no name of letters, digits, - and _".to_owned();
+        fields.mistake("name", problem, "such as name = \"crm\"");
+    }
+    let events = fields.take("events").unwrap_or_default();
+    let sender = fields.take("sender").unwrap_or_default();
+    let domain = fields.take("domain").unwrap_or_default();
+    let hook = webhook(fields);
+    Some(OutcomeHook {
+        name: name?,
+        hook: hook?,
+        events,
+        sender,
+        domain,
+    })
 }
 
 fn webhook(mut fields: Fields<'_, '_, '_>) -> Option<Webhook> {

@@ -5,8 +5,8 @@ use std::time::Duration;
 use envelope::{Address, Domain, Reply, ReversePath};
 
 use super::{
-    Action, AddressPattern, Gateway, NamePattern, Question, Rules, Transport, TransportKind,
-    TransportTls, UserPattern, Way,
+    Action, AddressPattern, Gateway, NamePattern, OutcomeEvent, Question, Rules, Transport,
+    TransportKind, TransportTls, UserPattern, Way,
 };
 use crate::Network;
 
@@ -208,7 +208,7 @@ fn every_mistake_is_told_with_its_line_and_its_place() {
     assert_eq!(
         mistakes(text),
         [
-            "line 1: relay_domian: there is no such table; there are [[rule]], [[site]], [transport.name] and [relay_domain.\"example.net\"]",
+            "line 1: relay_domian: there is no such table; there are [[rule]], [[site]], [[webhook]], [transport.name] and [relay_domain.\"example.net\"]",
             "line 2: relay domain \"a..example\": the domain has an empty label; a domain in quotes, such as [relay_domain.\"example.net\"]",
             "line 4: relay domain \"b.example\", lifetme: there is no such key; did you mean lifetime?",
             "line 5: relay domain \"b.example\", etrn: \"here\" is no network; expected an address or a network such as \"192.0.2.0/24\", or a list",
@@ -449,4 +449,50 @@ fn webhooks_are_read_with_their_secrets() {
         (hooks[1].url.as_str(), hooks[1].timeout),
         ("http://[::1]:8080", Duration::from_secs(5))
     );
+}
+
+#[test]
+fn who_hears_of_outcomes_is_read_and_mistakes_told() {
+    let text = "[[webhook]]\nname = \"crm\"\nurl = \"https://app.test/out\"\nevents = [\"delivered\", \"failed\"]\n\
+                sender = \"@here.test\"\ndomain = [\"far.test\", \".far.test\"]\n\
+                [[webhook]]\nname = \"all\"\nurl = \"http://localhost:1/\"\n";
+    let rules = Rules::parse(text).expect("good");
+    let [crm, all] = rules.webhooks.as_slice() else {
+        panic!("{rules:?}");
+    };
+    assert_eq!(crm.events, [OutcomeEvent::Delivered, OutcomeEvent::Failed]);
+    assert!(crm.sender[0].fits(&address("ann@here.test")) && crm.domain[1].fits("a.far.test"));
+    assert!(all.events.is_empty() && all.sender.is_empty() && all.domain.is_empty());
+    for (more, want) in [
+        (
+            "[[webhook]]\nname = \"all\"\nurl = \"https://x.test/\"",
+            "another webhook is called \"all\" too",
+        ),
+        (
+            "[[webhook]]\nname = \"a b\"\nurl = \"https://x.test/\"",
+            "it has no name of letters",
+        ),
+        (
+            "[[webhook]]\nname = \"x\"",
+            "it has no address that begins with https://",
+        ),
+        (
+            "[[webhook]]\nname = \"x\"\nurl = \"https://x.test/\"\nevents = [\"opened\"]",
+            "is none of them",
+        ),
+        (
+            "[[webhook]]\nname = \"x\"\nurl = \"https://x.test/\"\nhost = \"x\"",
+            "there is no such key",
+        ),
+    ] {
+        let mistakes = mistakes(&format!("{text}{more}\n"));
+        assert!(
+            mistakes.iter().any(|mistake| mistake.contains(want)),
+            "{more}: {mistakes:?}"
+        );
+    }
+    let many: String = (0..5)
+        .map(|at| format!("[[webhook]]\nname = \"n{at}\"\nurl = \"https://x.test/\"\n"))
+        .collect();
+    assert!(mistakes(&many)[0].contains("more than 4 webhooks"));
 }

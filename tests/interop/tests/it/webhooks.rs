@@ -102,3 +102,66 @@ fn mail_is_posted_signed_and_refused_with_a_reason() {
         },
     );
 }
+
+#[test]
+fn outcomes_are_told_over_restarts_and_signed() {
+    run(
+        "webhooks::outcomes_are_told_over_restarts_and_signed",
+        Needs::Program("python3"),
+        |world| {
+            let rules = "[[webhook]]\nname = \"crm\"\nurl = \"http://127.0.0.1:8025/out\"\nsecret_file = \"secret\"\n\
+                         [transport.app]\nkind = \"webhook\"\nurl = \"http://127.0.0.1:8026/\"\n\
+                         [[rule]]\nname = \"app\"\nwhen = { domain = \"app.test\" }\nvia = \"app\"\n";
+            let app = Receiver::start(world, "127.0.0.1:8026")?;
+            let mut ours = prepare(world, rules)?;
+            let (code, said) = ours.try_cli(&["webhook", "test", "crm"])?;
+            ensure!(
+                code == Some(1) && said.contains("crm has not taken it"),
+                "{said}"
+            );
+            let (code, _) = ours.try_cli(&["webhook", "test", "nobody"])?;
+            ensure!(code == Some(3));
+
+            // Nobody hears yet; then the plug is pulled.
+            let text = b"From: alice@demo.test\r\nSubject: one\r\n\r\nhello\r\n";
+            app.answer(&json!({"status": 503}))?;
+            ours.submit(world, &["bob@app.test"], text)?;
+            app.wait_for(1)?;
+            wait_for("the outcome to wait", PATIENCE, || {
+                let list = ours.cli(&["webhook", "list", "--json"])?;
+                Ok(list.contains("\"waiting\": 1").then_some(()))
+            })?;
+            ours.kill(world)?;
+            let receiver = Receiver::start(world, "127.0.0.1:8025")?;
+            app.answer(&json!({"status": 200}))?;
+            ours.serve(world)?;
+            ours.cli(&["queue", "retry", "--all"])?;
+            let events = wait_for("both outcomes", PATIENCE, || {
+                let mut events = Vec::new();
+                for (number, taken) in receiver.taken()?.iter().enumerate() {
+                    ensure_signed(world, taken, &receiver.body(number + 1))?;
+                    let body: serde_json::Value = serde_json::from_slice(&taken.body)?;
+                    events.extend(body["events"].as_array().cloned().unwrap_or_default());
+                }
+                let has = |what: &str| events.iter().any(|event| event["event"] == what);
+                Ok((has("deferred") && has("delivered")).then_some(events))
+            })?;
+            ensure!(events[0]["event"] == "deferred", "{events:?}");
+            ensure!(
+                events
+                    .iter()
+                    .all(|event| event["recipient"] == "bob@app.test"),
+                "{events:?}"
+            );
+            let reason = events[0]["reason"].as_str().unwrap_or_default();
+            ensure!(reason.contains("it answers 503"), "{events:?}");
+            let told = ours.cli(&["webhook", "test", "crm"])?;
+            ensure!(told.contains("it answers 200"), "{told}");
+            wait_for("nothing to wait", PATIENCE, || {
+                let list = ours.cli(&["webhook", "list", "--json"])?;
+                Ok(list.contains("\"waiting\": 0").then_some(()))
+            })?;
+            ours.assert_sound()
+        },
+    );
+}
