@@ -219,7 +219,13 @@ async fn look_again(
             });
             let gone = gone.collect::<Vec<_>>();
             let criteria = Arc::clone(&results.criteria);
-            let (values, _) = with_values(session, &selected.account, added, &criteria).await;
+            let (values, _) = with_values(
+                session,
+                &selected.account,
+                (added, &found.scores),
+                &criteria,
+            )
+            .await;
             let new = values.into_iter().map(|one| {
                 let named = vec![name(&one.1)];
                 (results.insert(one), named)

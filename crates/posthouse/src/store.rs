@@ -158,6 +158,7 @@ impl Store {
 
     /// Writes what makes the next start quick, and lets go of the data folder.
     pub(crate) async fn close(&self) {
+        self.search.settle().await;
         self.mailstore.close().await;
         let engine = self.engine.clone();
         self.runtime.blocking(move || engine.close()).await;

@@ -178,7 +178,7 @@ impl Search {
         self.shared.written.load(Ordering::Relaxed)
     }
 
-    /// Waits for what is being built.
+    /// Waits for what is being built; in a drain that is a step at most.
     pub async fn settle(&self) {
         self.shared.tasks.wait().await;
     }
@@ -193,9 +193,13 @@ impl Search {
         let _turn = Arc::clone(&self.shared.building).acquire_owned().await;
         let mut worth = worth;
         let runtime = &self.shared.runtime;
+        let shutdown = runtime.shutdown();
         loop {
-            while self.shared.engine.is_busy() {
+            while self.shared.engine.is_busy() && !shutdown.is_draining() {
                 runtime.sleep(BUSY_PAUSE).await;
+            }
+            if shutdown.is_draining() {
+                return Ok(());
             }
             let before = runtime.monotonic();
             let shared = Arc::clone(&self.shared);
@@ -219,7 +223,11 @@ impl Search {
                     ticket.done().await;
                     if rest_share > 0 {
                         let took = runtime.monotonic().since(before);
-                        runtime.sleep(took * rest_share).await;
+                        tokio::select! {
+                            biased;
+                            () = shutdown.draining() => return Ok(()),
+                            () = runtime.sleep(took * rest_share) => {}
+                        }
                     }
                 }
             }

@@ -27,6 +27,8 @@ pub const TAG_BYTES_MAX: usize = 128;
 pub const NESTING_DEPTH_MAX: usize = 100;
 /// Items of one list: fetch items, flags, patterns, header fields.
 pub const LIST_ITEMS_MAX: usize = 4096;
+/// Texts that one search looks for: each costs a look through every message.
+pub const SEARCH_TEXTS_MAX: usize = 256;
 /// Levels of a part number such as `1.2.3`.
 pub const PART_DEPTH_MAX: usize = 128;
 /// Longest keyword.

@@ -72,6 +72,8 @@ pub enum ReturnItem {
     Update,
     /// CONTEXT (RFC 5267 §4.2): a hint, which changes nothing here.
     Context,
+    /// RELEVANCY (RFC 6203 §4), only with a key that is FUZZY
+    Relevancy,
     /// PARTIAL (RFC 9394 §3.1), never with ALL
     Partial(ResultRange),
 }
@@ -119,6 +121,8 @@ pub enum SearchKey {
     Or(Box<SearchKey>, Box<SearchKey>),
     /// NOT
     Not(Box<SearchKey>),
+    /// FUZZY (RFC 6203): texts are looked for as a person would, in all keys below.
+    Fuzzy(Box<SearchKey>),
     /// A set of sequence numbers.
     Sequence(SequenceSet),
     /// UID
@@ -186,8 +190,29 @@ impl SearchKey {
             }
             Self::Or(a, b) => Self::Or(Box::new(a.resolve(find)?), Box::new(b.resolve(find)?)),
             Self::Not(key) => Self::Not(Box::new(key.resolve(find)?)),
+            Self::Fuzzy(key) => Self::Fuzzy(Box::new(key.resolve(find)?)),
             other => other,
         })
+    }
+
+    /// FUZZY is in it somewhere: there are scores.
+    #[must_use]
+    pub fn is_scored(&self) -> bool {
+        self.any(&mut |key| matches!(key, Self::Fuzzy(_) | Self::Filter(_)))
+    }
+
+    /// How many texts it looks for.
+    #[must_use]
+    pub fn texts(&self) -> usize {
+        let mut count = 0;
+        self.any(&mut |key| {
+            count += usize::from(matches!(
+                key,
+                Self::Address(..) | Self::Header(..) | Self::Body(_) | Self::Text(_)
+            ));
+            false
+        });
+        count
     }
 
     /// True when the key or one below it satisfies `test`.
@@ -196,7 +221,7 @@ impl SearchKey {
             || match self {
                 Self::And(keys) => keys.iter().any(|key| key.any(test)),
                 Self::Or(a, b) => a.any(test) || b.any(test),
-                Self::Not(key) => key.any(test),
+                Self::Not(key) | Self::Fuzzy(key) => key.any(test),
                 _ => false,
             }
     }

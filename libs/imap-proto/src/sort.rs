@@ -39,6 +39,8 @@ pub enum SortKey {
     DisplayTo,
     /// FROM
     From,
+    /// RELEVANCY (RFC 6203 §6): the best match first, only with a key that is FUZZY.
+    Relevancy,
     /// SIZE
     Size,
     /// SUBJECT: the base subject.
@@ -48,13 +50,14 @@ pub enum SortKey {
 }
 
 impl SortKey {
-    pub(crate) const ALL: [(&str, Self); 9] = [
+    pub(crate) const ALL: [(&str, Self); 10] = [
         ("ARRIVAL", Self::Arrival),
         ("CC", Self::Cc),
         ("DATE", Self::Date),
         ("DISPLAYFROM", Self::DisplayFrom),
         ("DISPLAYTO", Self::DisplayTo),
         ("FROM", Self::From),
+        ("RELEVANCY", Self::Relevancy),
         ("SIZE", Self::Size),
         ("SUBJECT", Self::Subject),
         ("TO", Self::To),

@@ -18,17 +18,23 @@ use mailbox_model::{Entry, Uid, UidSet};
 use mailstore::{EmailReader, EmailRecord, ShortBodies};
 use mime::StoredDigest;
 use runtime::Monotonic;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use wire::codec::DecodeError;
 
 /// A message that matches, or may.
 pub(crate) type Candidate = (u32, Entry);
 
+/// From 1 to 100.
+pub(crate) type Scores = BTreeMap<Uid, u32>;
+
 /// What a search found.
 #[derive(Debug, Default)]
 pub(crate) struct Found {
     /// In the order of their numbers.
     pub(crate) messages: Vec<Candidate>,
+    /// Of each how well it fits, if FUZZY is asked for (RFC 6203 §4).
+    pub(crate) scores: Scores,
     /// Some could not be looked at.
     pub(crate) broken: bool,
     /// The mod-sequence is told too (RFC 7162 §3.1.5).
@@ -113,6 +119,7 @@ pub(crate) async fn find_among(
     among: Option<&[usize]>,
 ) -> Result<Found, Ended> {
     let asks_modseq = key.any(&mut |key| matches!(key, SearchKey::ModSeq(_)));
+    let is_scored = key.is_scored();
     let account = Arc::clone(&selected.account);
     let mut query = Query::new(
         key,
@@ -142,6 +149,11 @@ pub(crate) async fn find_among(
         }
     };
     let mut broken = false;
+    // What entries alone decided fits as well as can be.
+    let mut scores: Scores = match is_scored {
+        true => found.iter().map(|(_, entry)| (entry.uid, 100)).collect(),
+        false => Scores::new(),
+    };
     let mut progress = Progress::new(session, undecided.len());
     let mut rest = undecided.as_slice();
     // The first are few, so that whoever waits for a quick answer does not wait for many.
@@ -152,11 +164,12 @@ pub(crate) async fn find_among(
         let (other, behind) = behind.split_at(batch(behind, most));
         let looking = |batch: &[Candidate]| {
             let (id, query, batch) = (session.id, Arc::clone(&query), batch.to_vec());
-            account.reading(move |reader| look_inside(reader, &query, id, batch))
+            account.reading(move |reader| look_inside(reader, &query, (id, is_scored), batch))
         };
         let (one, other) = tokio::join!(looking(one), looking(other));
         for looked in [one, other] {
             found.extend(looked.found);
+            scores.extend(looked.scores);
             broken |= looked.broken;
         }
         progress.done += (rest.len() - behind.len()) as u64;
@@ -166,6 +179,7 @@ pub(crate) async fn find_among(
     found.sort_unstable_by_key(|(number, _)| *number);
     Ok(Found {
         messages: found,
+        scores,
         broken,
         asks_modseq,
     })
@@ -304,6 +318,7 @@ fn decide<'a>(
 #[derive(Default)]
 struct Looked {
     found: Vec<Candidate>,
+    scores: Vec<(Uid, u32)>,
     /// Some could not be looked at.
     broken: bool,
 }
@@ -319,7 +334,7 @@ impl Looked {
 fn look_inside(
     reader: &EmailReader,
     query: &Query,
-    session: u64,
+    (session, is_scored): (u64, bool),
     candidates: Vec<Candidate>,
 ) -> Looked {
     let mut looked = Looked::default();
@@ -335,7 +350,13 @@ fn look_inside(
             }
         };
         match by_record(query, &candidate, &record, None) {
-            Ok(Some(true)) => looked.found.push(candidate),
+            Ok(Some(true)) => {
+                if is_scored {
+                    let score = score(query, &candidate, &record, None);
+                    looked.scores.push((candidate.1.uid, score));
+                }
+                looked.found.push(candidate);
+            }
             Ok(Some(false)) => {}
             Ok(None) => undecided.push((candidate, record)),
             Err(error) => looked.leave_out(session, &candidate.1, &error.to_string()),
@@ -347,8 +368,14 @@ fn look_inside(
         let (now, bodies) = read_ahead(reader, rest.as_slice());
         for (at, (candidate, record)) in rest.by_ref().take(now).enumerate() {
             let content = looker.look(query, reader, &record, bodies.body(at));
-            let decided = content
-                .and_then(|content| Ok(by_record(query, &candidate, &record, Some(content))?));
+            let decided = content.and_then(|content| {
+                let decided = by_record(query, &candidate, &record, Some(content))?;
+                if is_scored && decided == Some(true) {
+                    let score = score(query, &candidate, &record, Some(content));
+                    looked.scores.push((candidate.1.uid, score));
+                }
+                Ok(decided)
+            });
             match decided {
                 Ok(Some(true)) => looked.found.push(candidate),
                 Ok(_) => {}
@@ -372,6 +399,24 @@ fn by_record(
         record: Some((record, digest)),
         content,
     }))
+}
+
+/// How well a message that matches fits.
+fn score(
+    query: &Query,
+    (number, entry): &Candidate,
+    record: &EmailRecord,
+    content: Option<&Content>,
+) -> u32 {
+    let Ok(digest) = StoredDigest::read(&record.digest) else {
+        return 1;
+    };
+    query.score(Facts {
+        number: *number,
+        entry,
+        record: Some((record, digest)),
+        content,
+    })
 }
 
 /// How many messages are looked into next, and their bodies. A long one is read piece by
@@ -454,6 +499,19 @@ fn write_esearch(
         match &messages[range.of(messages.len())] {
             [] => out.extend_from_slice(b"NIL"),
             some => write_numbers(out, numbers(some, uid)),
+        }
+        out.push(b')');
+    }
+    if has(ReturnItem::Relevancy) {
+        // RFC 6203 §4: in the order of the results.
+        let range = partial(returns).map_or(0..messages.len(), |range| range.of(messages.len()));
+        out.extend_from_slice(b" RELEVANCY (");
+        for (at, (_, entry)) in messages[range].iter().enumerate() {
+            if at > 0 {
+                out.push(b' ');
+            }
+            let score = found.scores.get(&entry.uid).copied().unwrap_or(100);
+            response::write_number(out, u64::from(score));
         }
         out.push(b')');
     }

@@ -4,13 +4,14 @@
 //! records nor messages are read where those are there.
 
 use crate::commands::fetch::{Unreadable, readable};
-use crate::commands::search::{Candidate, Found, Telling, find, keeps, tell};
+use crate::commands::search::{Candidate, Found, Scores, Telling, find, keeps, tell};
 use crate::context::{self, Results, SortedResults};
 use crate::limits::RECORDS_PER_READ;
 use crate::reply::Executed;
 use crate::search::Comparator;
 use crate::session::Session;
 use imap_proto::{SortCommand, SortCriterion, SortKey, Tag};
+use mailbox_model::Entry;
 use mailstore::{Account, Listing};
 use mime::{AddressField, EnvelopeReader};
 use std::cmp::Ordering;
@@ -59,7 +60,8 @@ async fn sort(
     };
     let account = Arc::clone(&selected.account);
     let messages = std::mem::take(&mut found.messages);
-    let (mut sorted, broken) = with_values(session, &account, messages, criteria).await;
+    let (mut sorted, broken) =
+        with_values(session, &account, (messages, &found.scores), criteria).await;
     found.broken |= broken;
     let criteria = Arc::clone(criteria);
     let work = move || {
@@ -84,19 +86,25 @@ async fn sort(
 pub(crate) async fn with_values(
     session: &Session,
     account: &Account,
-    messages: Vec<Candidate>,
+    (messages, scores): (Vec<Candidate>, &Scores),
     criteria: &[SortCriterion],
 ) -> (Vec<Sorted>, bool) {
     let mut broken = false;
     let comparator = session.enabled.comparator;
     let mut sorted: Vec<Sorted> = Vec::with_capacity(messages.len());
-    let in_entry = |criterion: &SortCriterion| criterion.key == SortKey::Size;
+    let in_entry = |criterion: &SortCriterion| known(criterion.key, (0, 0)).is_some();
+    // The best match first (RFC 6203 §6).
+    let score = |entry: &Entry| -i64::from(scores.get(&entry.uid).copied().unwrap_or(100));
     if criteria.iter().all(in_entry) {
-        let values = |size: u64| criteria.iter().map(|_| number(size)).collect();
+        let values = |entry: &Entry| {
+            let known =
+                |criterion: &SortCriterion| known(criterion.key, (entry.size, score(entry)));
+            criteria.iter().filter_map(known).collect()
+        };
         sorted.extend(
             messages
                 .into_iter()
-                .map(|message| (values(message.1.size), message)),
+                .map(|message| (values(&message.1), message)),
         );
     } else {
         for batch in messages.chunks(RECORDS_PER_READ) {
@@ -104,7 +112,8 @@ pub(crate) async fn with_values(
             for (message, listing) in batch.iter().zip(account.listings(&ids).await) {
                 match readable(listing) {
                     Ok(listing) => {
-                        let values = values(criteria, message.1.size, &listing, comparator);
+                        let of_entry = (message.1.size, score(&message.1));
+                        let values = values(criteria, of_entry, &listing, comparator);
                         sorted.push((values, message.clone()));
                     }
                     Err(Unreadable::Gone) => {}
@@ -131,13 +140,22 @@ pub(crate) fn compare(criteria: &[SortCriterion], a: &Sorted, b: &Sorted) -> Ord
     order.unwrap_or_else(|| a.1.1.uid.cmp(&b.1.1.uid))
 }
 
+/// What is known without a list: size and score.
+fn known(key: SortKey, (size, score): (u64, i64)) -> Option<Value> {
+    match key {
+        SortKey::Size => Some(number(size)),
+        SortKey::Relevancy => Some(Value::Number(score)),
+        _ => None,
+    }
+}
+
 fn number(number: u64) -> Value {
     Value::Number(i64::try_from(number).unwrap_or(i64::MAX))
 }
 
 fn values(
     criteria: &[SortCriterion],
-    size: u64,
+    of_entry: (u64, i64),
     listing: &Listing,
     comparator: Comparator,
 ) -> Vec<Value> {
@@ -149,7 +167,8 @@ fn values(
     let mailbox = |field| text(envelope.map(|envelope| envelope.first_mailbox(field)));
     let display = |field| text(envelope.map(|envelope| envelope.first_display(field)));
     let one = |criterion: &SortCriterion| match criterion.key {
-        SortKey::Size => number(size),
+        SortKey::Size => number(of_entry.0),
+        SortKey::Relevancy => Value::Number(of_entry.1),
         SortKey::Arrival => Value::Number(listing.received_at.unix_seconds),
         SortKey::Date => Value::Number(sent(envelope, listing)),
         SortKey::From => mailbox(AddressField::From),

@@ -2,6 +2,7 @@
 //! decoded. Runs on the blocking pool.
 
 use super::Query;
+use super::fuzzy::Fit;
 use ::search::TextError;
 use bytes::Bytes;
 use mailstore::{EmailReader, EmailRecord};
@@ -15,6 +16,8 @@ pub(crate) struct Content {
     pub(crate) header: Vec<u8>,
     /// Where each of the query's needles was found.
     found: Vec<Found>,
+    /// How well each of the query's fuzzy texts fits body and header.
+    fits: Vec<(Fit, Fit)>,
 }
 
 /// Where a needle was found; what was not asked for may be left open.
@@ -25,6 +28,16 @@ struct Found {
 }
 
 impl Content {
+    /// From 1 to 100, how well a fuzzy text fits body or, where `header` counts too, header; 0 is no match.
+    pub(super) fn score(&self, query: &Query, fuzzy: usize, header: bool) -> u32 {
+        let (Some(wanted), Some((body, head))) = (query.fuzzies.get(fuzzy), self.fits.get(fuzzy))
+        else {
+            return 0;
+        };
+        let in_header = if header { wanted.score(head) } else { 0 };
+        wanted.score(body).max(in_header)
+    }
+
     /// BODY: the body alone.
     pub(super) fn body_has(&self, needle: usize) -> bool {
         self.found.get(needle).is_some_and(|found| found.body)
@@ -57,11 +70,24 @@ impl Looker {
         record: &EmailRecord,
         body: Option<&Bytes>,
     ) -> Result<&Content, TextError> {
-        let Content { header, found } = &mut self.content;
+        let Content {
+            header,
+            found,
+            fits,
+        } = &mut self.content;
         found.clear();
         found.resize(query.needles.len(), Found::default());
+        fits.clear();
+        fits.resize(query.fuzzies.len(), Default::default());
         let mut look = |place: Place, text: &str| {
-            let mut open = false;
+            // Of these all counts.
+            let mut open = !query.fuzzies.is_empty();
+            for (fuzzy, (body, head)) in query.fuzzies.iter().zip(fits.iter_mut()) {
+                match place {
+                    Place::Header => fuzzy.look(text, head),
+                    Place::Body => fuzzy.look(text, body),
+                }
+            }
             for (needle, found) in query.needles.iter().zip(found.iter_mut()) {
                 let here = match place {
                     Place::Header => &mut found.header,
@@ -77,10 +103,11 @@ impl Looker {
         };
         let fold = |text: &str, out: &mut String| query.comparator.fold_into(text, out);
         let overlap = query.needle_bytes_max().saturating_sub(1);
-        let visit: Option<TextVisitor<'_>> = match query.needles.is_empty() {
-            true => None,
-            false => Some(&mut look),
-        };
+        let visit: Option<TextVisitor<'_>> =
+            match query.needles.is_empty() && query.fuzzies.is_empty() {
+                true => None,
+                false => Some(&mut look),
+            };
         let email = (emails, record, body);
         ::search::visit_texts(&mut self.texts, email, (&fold, overlap), header, visit)?;
         Ok(&self.content)

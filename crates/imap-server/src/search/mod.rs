@@ -7,9 +7,11 @@
 
 mod comparator;
 mod content;
+mod fuzzy;
 
 pub(crate) use comparator::Comparator;
 pub(crate) use content::{Content, Looker};
+use fuzzy::{Fit, Fuzzy};
 
 use crate::fetch::internal_date;
 use crate::object_id;
@@ -29,6 +31,8 @@ pub(crate) struct Query {
     pub(crate) test: Test,
     /// What BODY and TEXT look for, each once.
     pub(crate) needles: Vec<Needle>,
+    /// What FUZZY looks for in bodies and texts.
+    fuzzies: Vec<Fuzzy>,
     /// What an index is asked.
     pub(crate) lookups: Vec<Lookup>,
     /// What it said.
@@ -39,6 +43,9 @@ pub(crate) struct Query {
 /// What is made ready beside the tests.
 struct Ready {
     needles: Vec<Needle>,
+    fuzzies: Vec<Fuzzy>,
+    /// Below FUZZY.
+    is_fuzzy: bool,
     lookups: Vec<Lookup>,
     comparator: Comparator,
 }
@@ -64,6 +71,8 @@ impl Query {
     ) -> Self {
         let mut ready = Ready {
             needles: Vec::new(),
+            fuzzies: Vec::new(),
+            is_fuzzy: false,
             lookups: Vec::new(),
             comparator,
         };
@@ -71,10 +80,16 @@ impl Query {
         Self {
             test,
             needles: ready.needles,
+            fuzzies: ready.fuzzies,
             candidates: Candidates::nothing(ready.lookups.len()),
             lookups: ready.lookups,
             comparator,
         }
+    }
+
+    /// From 1 to 100, how well a message that matches fits what FUZZY asks for (RFC 6203 §4).
+    pub(crate) fn score(&self, facts: Facts<'_>) -> u32 {
+        self.test.score(facts, self).unwrap_or(100).clamp(1, 100)
     }
 
     /// Emails that may match, in order, and those from a number on: all others do not, as the index
@@ -97,6 +112,14 @@ impl Query {
 }
 
 impl Ready {
+    /// The place of a text among those that FUZZY looks for in bodies. RFC 6203 §3: the
+    /// active comparator need not be heeded.
+    fn fuzzy(&mut self, text: &str) -> usize {
+        self.fuzzies
+            .push(Fuzzy::new(&Comparator::UnicodeCasemap.fold(text)));
+        self.fuzzies.len() - 1
+    }
+
     /// The place of a text among the needles.
     fn needle(&mut self, text: &str, in_body: bool) -> usize {
         let text = self.comparator.fold(text);
@@ -161,6 +184,16 @@ pub(crate) enum Test {
         needle: usize,
         lookup: Option<usize>,
     },
+    /// FUZZY BODY and FUZZY TEXT: the place among [`Query::fuzzies`], and whether headers count.
+    FuzzyText {
+        fuzzy: usize,
+        header: bool,
+    },
+    /// FUZZY of a field, of FROM and its like.
+    FuzzyHeader {
+        name: String,
+        fuzzy: Fuzzy,
+    },
     Received(Relation, Date),
     Sent(Relation, Date),
     Larger(u64),
@@ -224,6 +257,20 @@ fn compile(
             // A keyword that nobody ever set is on no message.
             id.map_or(Test::Known(!set), |id| Test::Flag(id, set))
         }
+        SearchKey::Fuzzy(key) => {
+            let above = std::mem::replace(&mut ready.is_fuzzy, true);
+            let test = compile(*key, selected, view, now, ready);
+            ready.is_fuzzy = above;
+            test
+        }
+        SearchKey::Address(name, text) | SearchKey::Header(name, text)
+            if ready.is_fuzzy && !text.is_empty() =>
+        {
+            Test::FuzzyHeader {
+                name: name.to_ascii_lowercase(),
+                fuzzy: Fuzzy::new(&Comparator::UnicodeCasemap.fold(&text)),
+            }
+        }
         SearchKey::Address(name, text) => Test::Address {
             name: name.to_ascii_lowercase(),
             needle: ready.comparator.fold(&text),
@@ -236,6 +283,14 @@ fn compile(
         },
         // The empty string is in every message.
         SearchKey::Body(text) | SearchKey::Text(text) if text.is_empty() => Test::Known(true),
+        SearchKey::Body(text) if ready.is_fuzzy => Test::FuzzyText {
+            fuzzy: ready.fuzzy(&text),
+            header: false,
+        },
+        SearchKey::Text(text) if ready.is_fuzzy => Test::FuzzyText {
+            fuzzy: ready.fuzzy(&text),
+            header: true,
+        },
         SearchKey::Body(text) => Test::Body {
             needle: ready.needle(&text, true),
             lookup: ready.lookup(&text, Within::Body),
@@ -331,8 +386,41 @@ impl Test {
             Self::Header { name, needle, .. } => header(facts, name, |field| {
                 has_text(field, needle, query.comparator)
             }),
+            Self::FuzzyText { .. } | Self::FuzzyHeader { .. } => {
+                self.score(facts, query).map(|score| score > 0)
+            }
             Self::Body { needle, .. } => facts.content.map(|content| content.body_has(*needle)),
             Self::Text { needle, .. } => facts.content.map(|content| content.text_has(*needle)),
+        }
+    }
+
+    /// How well a message fits: 0 does not match, none has no score or is not known.
+    fn score(&self, facts: Facts<'_>, query: &Query) -> Option<u32> {
+        match self {
+            Self::FuzzyText { fuzzy, header } => {
+                let content = facts.content?;
+                Some(content.score(query, *fuzzy, *header))
+            }
+            Self::FuzzyHeader { name, fuzzy } => {
+                let mut fit = Fit::default();
+                let found = header(facts, name, |field| {
+                    let text = mime::encoded_word::decode(&field.unfolded());
+                    fuzzy.look(&Comparator::UnicodeCasemap.fold(&text), &mut fit);
+                    // All fields of that name count.
+                    false
+                });
+                found.map(|_| fuzzy.score(&fit))
+            }
+            // On the average.
+            Self::And(tests) => {
+                let scores: Vec<u32> = tests.iter().filter_map(|t| t.score(facts, query)).collect();
+                let count = u32::try_from(scores.len())
+                    .ok()
+                    .filter(|&count| count > 0)?;
+                Some(scores.iter().sum::<u32>() / count)
+            }
+            Self::Or(a, b) => a.score(facts, query).max(b.score(facts, query)),
+            _ => None,
         }
     }
 
@@ -372,9 +460,9 @@ impl Relation {
 }
 
 /// Does a field of that name satisfy the test?
-fn header(facts: Facts<'_>, name: &str, test: impl Fn(&Field<'_>) -> bool) -> Option<bool> {
+fn header(facts: Facts<'_>, name: &str, mut test: impl FnMut(&Field<'_>) -> bool) -> Option<bool> {
     let (record, digest) = facts.record?;
-    let any = |block: &[u8]| {
+    let mut any = |block: &[u8]| {
         HeaderReader::new(block)
             .filter(|field| field.is(name))
             .any(|field| test(&field))
@@ -384,14 +472,18 @@ fn header(facts: Facts<'_>, name: &str, test: impl Fn(&Field<'_>) -> bool) -> Op
             return Some(true);
         }
         // A cache that is damaged says nothing.
-        if let Some(found) = in_cache(&digest, name, any) {
+        if let Some(found) = in_cache(&digest, name, &mut any) {
             return Some(found);
         }
     }
     facts.content.map(|content| any(&content.header))
 }
 
-fn in_cache(digest: &StoredDigest<'_>, name: &str, any: impl Fn(&[u8]) -> bool) -> Option<bool> {
+fn in_cache(
+    digest: &StoredDigest<'_>,
+    name: &str,
+    any: &mut impl FnMut(&[u8]) -> bool,
+) -> Option<bool> {
     for field in digest.fields().ok()? {
         let (of, raw) = field.ok()?;
         if of == name && any(raw) {
@@ -442,6 +534,7 @@ mod tests {
         let query = Query {
             test: Test::Known(true),
             needles: Vec::new(),
+            fuzzies: Vec::new(),
             lookups: Vec::new(),
             candidates: Candidates::nothing(0),
             comparator: Comparator::default(),

@@ -1,4 +1,4 @@
-//! Bad input: refused in words, bounded, and the next command is heard (THREATS 4, 23).
+//! Bad input: refused in words, bounded, and the next command is heard (THREATS 4, 23, 24).
 
 use super::World;
 use std::time::Duration;
@@ -196,4 +196,60 @@ async fn pass(world: &World, time: Duration) {
     for _ in 0..50 {
         tokio::task::yield_now().await;
     }
+}
+
+#[tokio::test]
+async fn threat_24_a_search_for_very_many_texts_is_refused() {
+    let world = World::new().await;
+    world.fill(2).await;
+    let mut client = world.bob_in_inbox().await;
+    let texts = |count: usize, key: &str| vec![key; count].join(" ");
+    for key in [
+        "BODY x",
+        "SUBJECT x",
+        "FROM x",
+        "NOT TEXT x",
+        "FUZZY TEXT x",
+    ] {
+        let command = format!("SEARCH {}", texts(257, key));
+        let refused = ["BAD too many texts for one search"];
+        client.check(&command, &refused).await;
+        let command = format!("SEARCH OR ({}) ALL", texts(256, key));
+        client
+            .check(&command, &["* SEARCH 1 2", "OK searched"])
+            .await;
+    }
+    // The same text again and again is looked for once, each message read once.
+    let before = world.ports.blobs.read_ahead_bytes_peak();
+    client
+        .check(
+            &format!("SEARCH {}", texts(256, "BODY body")),
+            &["* SEARCH 1 2", "OK searched"],
+        )
+        .await;
+    assert!(world.ports.blobs.read_ahead_bytes_peak() <= before.max(256));
+}
+
+/// Of what a client does not take no more is read than is on its way.
+#[tokio::test]
+async fn threat_24_a_slow_reader_of_a_large_fetch_holds_little() {
+    let world = World::reading_ahead(8 << 20).await;
+    let mut client = world.bob_in_inbox().await;
+    let lines = "a line of some length, again and again\r\n".repeat(2_500);
+    let message = format!("Subject: large\r\n\r\n{lines}");
+    for _ in 0..40 {
+        client.append("INBOX", "", &message).await;
+    }
+    client.send("slow FETCH 1:* (BODY.PEEK[])\r\n").await;
+    // Not a byte is taken until the server has stopped by itself: others are served meanwhile.
+    let mut other = world.bob_in_inbox().await;
+    for _ in 0..20 {
+        other.ok("FETCH 1:40 (FLAGS)").await;
+    }
+    let held = world.ports.blobs.read_ahead_bytes();
+    assert!(held <= 2 * 256 * 1024, "{held}");
+    let answer = client.answer("slow").await;
+    assert_eq!(answer.len(), 41);
+    let peak = world.ports.blobs.read_ahead_bytes_peak();
+    assert!(peak <= 2 * 256 * 1024, "{peak}");
 }

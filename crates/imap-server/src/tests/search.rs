@@ -169,6 +169,86 @@ async fn long_texts_are_searched_to_their_end() {
     }
 }
 
+/// RFC 6203.
+#[tokio::test]
+async fn what_is_like_it_is_found_and_ranked() {
+    let world = World::new().await;
+    let mut client = world.bob_in_inbox().await;
+    for message in [
+        "Subject: Helo\r\n\r\nnothing\r\n",
+        "Subject: other\r\n\r\nhello there\r\n",
+        "Subject: IMAP is broken\r\n\r\nnothing\r\n",
+        "Subject: x\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n关于会议的通知 helo helo helo helo helo helo helo helo\r\n",
+        "Subject: IMAP breaks\r\n\r\nfar from it\r\n",
+    ] {
+        client.append("INBOX", "", message).await;
+    }
+    for (keys, numbers) in [
+        ("FUZZY TEXT \"Helo\"", "1 2 4"),
+        ("TEXT \"Helo\"", "1 4"),
+        ("FUZZY SUBJECT \"IMAP break\"", "5"),
+        ("FUZZY SUBJECT \"broken imap\"", "3"),
+        ("FUZZY BODY \"会议通知\"", "4"),
+        ("BODY \"会议通知\"", ""),
+        // §5: a key that looks for no text is what it is.
+        ("FUZZY ANSWERED", ""),
+        ("FUZZY UNANSWERED 2:3", "2 3"),
+        // §3: of each key by itself.
+        ("FUZZY TEXT \"Helo\" SUBJECT other", "2"),
+        ("FUZZY TEXT \"Helo\" SUBJECT othre", ""),
+        ("FUZZY (TEXT \"Helo\" SUBJECT othre)", "2"),
+        ("NOT FUZZY TEXT helo", "3 5"),
+        ("FUZZY SUBJECT \"\"", "1 2 3 4 5"),
+    ] {
+        finds(&mut client, keys, numbers).await;
+    }
+    let told = client
+        .ok("SEARCH RETURN (RELEVANCY ALL) FUZZY TEXT \"Helo\"")
+        .await;
+    let scores = told[0].split_once(" RELEVANCY (").expect("told").1;
+    let scores: Vec<u32> = scores
+        .trim_end_matches(')')
+        .split(' ')
+        .map(|score| score.parse().expect("a number"))
+        .collect();
+    assert!(told[0].contains(" ALL 1:2,4 RELEVANCY ("), "{told:?}");
+    // One as it is, one with a letter wrong, one again and again.
+    assert!(
+        scores[1] < scores[0] && scores[0] < scores[2] && scores[2] == 100,
+        "{scores:?}"
+    );
+    client
+        .check(
+            "SORT (RELEVANCY) UTF-8 FUZZY TEXT \"Helo\"",
+            &["* SORT 4 1 2", "OK searched"],
+        )
+        .await;
+    client
+        .check(
+            "SORT (REVERSE RELEVANCY SUBJECT) UTF-8 FUZZY TEXT \"Helo\"",
+            &["* SORT 2 1 4", "OK searched"],
+        )
+        .await;
+    let told = client
+        .ok("SORT RETURN (RELEVANCY COUNT) (RELEVANCY) UTF-8 FUZZY TEXT helo")
+        .await;
+    let sorted = format!("RELEVANCY (100 {} {}) COUNT 3", scores[0], scores[1]);
+    assert!(told[0].ends_with(&sorted), "{told:?}");
+    client
+        .check(
+            "SEARCH RETURN (RELEVANCY) FUZZY TEXT zzzz",
+            &["* ESEARCH (TAG …) RELEVANCY ()", "OK searched"],
+        )
+        .await;
+    for command in [
+        "SEARCH RETURN (RELEVANCY ALL) TEXT helo",
+        "SORT (RELEVANCY) UTF-8 TEXT helo",
+        "SEARCH FUZZY",
+    ] {
+        client.check(command, &["BAD …"]).await;
+    }
+}
+
 /// The index never changes an answer, whatever it knows of the messages.
 #[tokio::test]
 async fn the_index_says_what_a_scan_says() {

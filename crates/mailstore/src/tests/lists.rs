@@ -56,7 +56,7 @@ async fn who_lists_first_makes_the_pages_that_are_complete() {
     // A few, and those that are far apart, are worth none.
     for some in [ids(70..=71), vec![EmailId(70), EmailId(180), EmailId(10)]] {
         list(&room, &alice, &some).await;
-        assert_eq!(pages(&room), []);
+        assert_eq!(pages(&room), Vec::<u64>::new());
     }
     list(&room, &alice, &ids(LIST_EMAILS + 9..=LIST_EMAILS + 30)).await;
     assert_eq!(pages(&room), [1]);
@@ -102,7 +102,7 @@ async fn a_page_goes_with_the_first_of_its_emails() {
     assert_eq!(pages(&room), [0, 1, 2], "made again without it");
     room.check(ALICE).await;
     room.store.drop_account(ALICE).await.expect("dropped");
-    assert_eq!(pages(&room), []);
+    assert_eq!(pages(&room), Vec::<u64>::new());
     assert!(room.store.fsck(BOB).await.expect("read").is_empty());
 }
 

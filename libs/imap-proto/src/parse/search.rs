@@ -5,7 +5,7 @@ use crate::cursor::{Cursor, Parsed, syntax};
 use crate::date::Date;
 use crate::flag::{Flag, SystemFlag};
 use crate::limits::{
-    FILTER_NAME_BYTES_MAX, LIST_ITEMS_MAX, NESTING_DEPTH_MAX, OBJECT_ID_BYTES_MAX,
+    FILTER_NAME_BYTES_MAX, LIST_ITEMS_MAX, NESTING_DEPTH_MAX, OBJECT_ID_BYTES_MAX, SEARCH_TEXTS_MAX,
 };
 use crate::mailbox_name::{MailboxName, NameForm};
 use crate::parse::{ErrorKind, mailbox, sequence};
@@ -27,6 +27,7 @@ pub(crate) fn search(cursor: &mut Cursor<'_>, uid: bool) -> Parsed<Command> {
         true => with_charset(cursor, saves)?,
         false => program(cursor, saves)?,
     };
+    check_relevancy(returns.as_deref(), &key)?;
     Ok(Command::Search(SearchCommand {
         uid,
         charset,
@@ -58,6 +59,7 @@ pub(crate) fn several(cursor: &mut Cursor<'_>, form: NameForm) -> Parsed<Command
         true => with_charset(cursor, saves)?,
         false => program(cursor, saves)?,
     };
+    check_relevancy(Some(&returns), &key)?;
     Ok(Command::MultiSearch(MultiSearchCommand {
         sources,
         returns,
@@ -112,6 +114,15 @@ pub(crate) fn saves(returns: Option<&[ReturnItem]>) -> bool {
     returns.is_some_and(|items| items.contains(&ReturnItem::Save))
 }
 
+/// RFC 6203 §4: RELEVANCY "MUST NOT be used unless a FUZZY search key is also given".
+pub(crate) fn check_relevancy(returns: Option<&[ReturnItem]>, key: &SearchKey) -> Parsed<()> {
+    let asks = returns.is_some_and(|returns| returns.contains(&ReturnItem::Relevancy));
+    match asks && !key.is_scored() {
+        true => syntax("RELEVANCY is for searches with FUZZY"),
+        false => Ok(()),
+    }
+}
+
 /// `cancelupdate = "CANCELUPDATE" 1*(SP quoted)`
 pub(super) fn cancel(cursor: &mut Cursor<'_>) -> Parsed<Command> {
     let mut tags = Vec::new();
@@ -136,10 +147,14 @@ pub(crate) fn with_charset(cursor: &mut Cursor<'_>, saves: bool) -> Parsed<Searc
 /// All keys of a command.
 fn program(cursor: &mut Cursor<'_>, saves: bool) -> Parsed<SearchKey> {
     let key = keys(cursor, NESTING_DEPTH_MAX, |cursor| cursor.is_empty());
-    key.map_err(|error| match error {
+    let key = key.map_err(|error| match error {
         ErrorKind::BadCharset { .. } => ErrorKind::BadCharset { saves },
         other => other,
-    })
+    })?;
+    match key.texts() > SEARCH_TEXTS_MAX {
+        true => syntax("too many texts for one search"),
+        false => Ok(key),
+    }
 }
 
 /// ```abnf
@@ -171,6 +186,7 @@ fn return_item(cursor: &mut Cursor<'_>) -> Parsed<ReturnItem> {
         "SAVE" => Ok(ReturnItem::Save),
         "UPDATE" => Ok(ReturnItem::Update),
         "CONTEXT" => Ok(ReturnItem::Context),
+        "RELEVANCY" => Ok(ReturnItem::Relevancy),
         "PARTIAL" => {
             cursor.space()?;
             result_range(cursor).map(ReturnItem::Partial)
@@ -234,6 +250,7 @@ fn key(cursor: &mut Cursor<'_>, depth: usize) -> Parsed<SearchKey> {
         .map_err(|_| ErrorKind::Syntax("an unknown search key, or its argument is missing"))?;
     match word.as_str() {
         "NOT" => Ok(SearchKey::Not(Box::new(key(cursor, depth)?))),
+        "FUZZY" => Ok(SearchKey::Fuzzy(Box::new(key(cursor, depth)?))),
         "OR" => {
             let first = key(cursor, depth)?;
             cursor.space()?;

@@ -16,6 +16,12 @@ pub(crate) fn sort(cursor: &mut Cursor<'_>, uid: bool) -> Parsed<Command> {
     let criteria = cursor.list(false, criterion)?;
     cursor.space()?;
     let key = search::with_charset(cursor, search::saves(returns.as_deref()))?;
+    search::check_relevancy(returns.as_deref(), &key)?;
+    let by_score = |criterion: &SortCriterion| criterion.key == SortKey::Relevancy;
+    if criteria.iter().any(by_score) && !key.is_scored() {
+        // RFC 6203 §6
+        return syntax("RELEVANCY is for searches with FUZZY");
+    }
     Ok(Command::Sort(SortCommand {
         uid,
         returns,

@@ -31,7 +31,7 @@ struct Kind {
     run: fn(&mut World) -> Result<()>,
 }
 
-const KINDS: [Kind; 22] = [
+const KINDS: [Kind; 23] = [
     Kind {
         name: "deliver",
         run: sending::deliver,
@@ -87,6 +87,10 @@ const KINDS: [Kind; 22] = [
     Kind {
         name: "search",
         run: searching::search,
+    },
+    Kind {
+        name: "index",
+        run: searching::index,
     },
     Kind {
         name: "change",
