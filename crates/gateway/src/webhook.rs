@@ -93,7 +93,7 @@ impl Handing<'_> {
         let answered = https.post(&posted, &copy).await;
         answered.map_err(|failure| {
             // RFC 3463 §3.5: 4.4.1, no answer from host.
-            Refused::temporary((4, 4, 1), &format!("{}: {failure}", hook.url))
+            Refused::temporary((4, 4, 1), &format!("{}: {failure}", host_of(&hook.url)))
         })
     }
 
@@ -126,6 +126,12 @@ async fn sign(secret: &str, id: &str, seconds: u64, copy: &Copy<'_>) -> Result<S
         signing.update(&part);
     }
     Ok(signing.finish())
+}
+
+/// Senders read it in the end: what stands behind the host may be a secret.
+fn host_of(url: &str) -> &str {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    rest.split(['/', '?']).next().unwrap_or_default()
 }
 
 /// Visible ASCII as it is, the rest as RFC 3986 §2.1 has it.

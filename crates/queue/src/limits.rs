@@ -19,6 +19,9 @@ pub const ENDED_RECORDS_MAX: usize = 1_000_000;
 /// Bytes of addresses and reasons that one commit keeps for a subscriber.
 pub const TOLD_BYTES_MAX: usize = 64 * 1024;
 
+/// Bytes of a commit beyond which nothing is added for subscribers: whatever else it carries has room.
+pub const TOLD_BATCH_BYTES_MAX: usize = 512 * 1024;
+
 /// Bytes of the reason of each outcome that is kept for subscribers.
 pub const TOLD_REASON_BYTES_MAX: usize = 300;
 

@@ -26,7 +26,9 @@ use wire::codec::{DecodeError, Reader, Writer};
 use crate::error::QueueError;
 use crate::keys;
 use crate::lease::Settlement;
-use crate::limits::{PAGE, TOLD_BYTES_MAX, TOLD_REASON_BYTES_MAX, TOLD_WAITING_MAX};
+use crate::limits::{
+    PAGE, TOLD_BATCH_BYTES_MAX, TOLD_BYTES_MAX, TOLD_REASON_BYTES_MAX, TOLD_WAITING_MAX,
+};
 use crate::message::Message;
 use crate::progress::Progress;
 use crate::store::Queue;
@@ -235,8 +237,13 @@ impl Subscriptions {
             record.text(of.host).text(&sender).varint(count);
             let mut record = record.finish();
             record.extend_from_slice(&each.finish());
-            let number = self.number(of.at_ms);
-            batch.put(key(of.shard, &subscriber.name, number), record);
+            // The outcome itself must fit its commit, or the mail is sent once more.
+            if batch.size_bytes() + record.len() > TOLD_BATCH_BYTES_MAX {
+                dropped += std::mem::take(&mut count);
+            } else {
+                let number = self.number(of.at_ms);
+                batch.put(key(of.shard, &subscriber.name, number), record);
+            }
         }
         if count + dropped > 0 {
             let (this, counts) = (Arc::clone(self), Arc::clone(&subscription.counts));

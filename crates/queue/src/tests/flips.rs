@@ -172,3 +172,18 @@ async fn what_is_set_aside_can_be_sent_by_hand() {
     ));
     assert!(world.queue.show(other).await.is_ok());
 }
+
+#[tokio::test]
+async fn an_outcome_that_cannot_be_read_is_set_aside() {
+    let world = World::new();
+    let mut key = crate::keys::space(SHARD, crate::keys::TOLD);
+    key.extend_from_slice(b"app\0\0\0\0\0\0\0\0\x07");
+    let mut damage = Batch::new();
+    damage.put(key.clone(), &b"\x09"[..]);
+    world.engine.submit(damage).expect("room").done().await;
+    let kept = Arc::new(Kept::default());
+    let mended = world.queue.repair(SHARD, kept.clone()).await.expect("ok");
+    assert_eq!(mended.len(), 1, "{mended:?}");
+    assert_eq!(*kept.0.lock(), [(key, b"\x09".to_vec())]);
+    assert!(world.keys().is_empty());
+}

@@ -213,6 +213,28 @@ async fn too_much_is_not_kept_and_counted() {
 }
 
 #[tokio::test]
+async fn a_commit_that_is_nearly_full_carries_the_outcome_alone() {
+    let world = World::new();
+    subscribe(&world, &["app"]).await;
+    world.put(&["a@there.test"]).await;
+    let due = world.due().await;
+    let leased = world.queue.lease(&due[0], |_| true).await;
+    let lease = leased.expect("read").expect("free");
+    let change = lease.change(vec![settled(0, Event::Deliver)], None).await;
+    let change = change.expect("a change");
+    let mut batch = Batch::new();
+    let much = vec![0; crate::limits::TOLD_BATCH_BYTES_MAX];
+    batch.put(engine::keys::account(SHARD.0.into()), much);
+    change.stage(&mut batch);
+    let ticket = world.engine.submit(batch).expect("it fits");
+    change.submitted(ticket.commit());
+    ticket.done().await;
+    assert_eq!(world.queue.count(), 0);
+    assert!(told(&world, "app").await.is_empty());
+    assert_eq!(waiting(&world), [("app".to_owned(), 0, 1)]);
+}
+
+#[tokio::test]
 async fn a_clock_that_goes_back_changes_no_order() {
     let world = World::new();
     subscribe(&world, &["app"]).await;
