@@ -4,6 +4,7 @@
 //! fails. Not here: which server, and what a failure means for recipients.
 
 use std::io;
+use std::net::SocketAddr;
 
 use bytes::BytesMut;
 use runtime::Monotonic;
@@ -17,7 +18,7 @@ use thiserror::Error;
 
 use crate::destination::is_own_connection;
 use crate::gate::{Blame, Heard, Place};
-use crate::limits::{CLOSES_WITHIN, INPUT_BYTES_MAX, QUIT_TIMEOUT};
+use crate::limits::{CLOSES_WITHIN, HEAD_START, INPUT_BYTES_MAX, QUIT_TIMEOUT};
 use crate::sources::Source;
 use crate::transcript::Listener;
 use crate::{Message, Ports, Target, TlsPolicy};
@@ -105,10 +106,11 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// Connects and goes on until the server is ready for a transaction.
+    /// Connects and goes on until the server is ready for a transaction. Where another
+    /// address of the host was faster, the target has that one then.
     pub(crate) async fn open(
         ports: &Ports,
-        target: &Target,
+        target: &mut Target,
         protocol: Protocol,
         tls_policy: TlsPolicy,
     ) -> Result<Self, Broken> {
@@ -123,27 +125,12 @@ impl Connection {
             }
             _ => ports.opportunistic.clone(),
         };
-        let sources = &options.sources;
-        let chosen = sources.choose(ports, &target.host, target.address.ip());
-        let (source, hello) = match chosen.await {
-            Source::System => (None, None),
-            Source::Address(ip, name) => (Some(ip), name),
-            Source::None => return Err(Broken::NoSource),
-        };
-        let hello = hello.as_ref().unwrap_or(&options.hello);
         let listener = ports
             .transcripts
             .listener(&ports.runtime, &target.host, target.address);
-        let connected =
-            runtime::net::connect(target.address, source, options.timeouts.connect).await;
-        if let Some(listener) = &listener {
-            let (address, error) = (target.address, connected.as_ref().err());
-            match error {
-                None => listener.happened(&format!("connected to {address}")),
-                Some(error) => listener.happened(&format!("cannot connect to {address}: {error}")),
-            }
-        }
-        let mut conn = connected.map_err(Broken::Connect)?;
+        let Connected { conn, hello, .. } = connect(ports, target, listener.as_ref()).await?;
+        let mut conn = conn;
+        let hello = hello.as_ref().unwrap_or(&options.hello);
         if is_own_connection(options, conn.local_addr(), conn.peer_addr()) {
             return Err(Broken::Ourselves);
         }
@@ -421,6 +408,57 @@ impl Connection {
         self.conn.write_all(&output).await.map_err(lost)?;
         self.conn.flush().await.map_err(lost)
     }
+}
+
+struct Connected {
+    conn: Conn,
+    /// What we call ourselves there, where that is not the usual name.
+    hello: Option<String>,
+    address: SocketAddr,
+}
+
+/// To the target's address, or to the other one where the first fails or is slow.
+async fn connect(
+    ports: &Ports,
+    target: &mut Target,
+    listener: Option<&Listener>,
+) -> Result<Connected, Broken> {
+    let to = |address| connect_to(ports, &target.host, address, listener);
+    let first = to(target.address);
+    let connected = match target.other {
+        None => first.await,
+        Some(other) => ports.runtime.race(HEAD_START, first, to(other)).await,
+    }?;
+    if target.address != connected.address {
+        target.other = Some(std::mem::replace(&mut target.address, connected.address));
+    }
+    Ok(connected)
+}
+
+async fn connect_to(
+    ports: &Ports,
+    host: &str,
+    address: SocketAddr,
+    listener: Option<&Listener>,
+) -> Result<Connected, Broken> {
+    let options = &ports.options;
+    let (source, hello) = match options.sources.choose(ports, host, address.ip()).await {
+        Source::System => (None, None),
+        Source::Address(ip, name) => (Some(ip), name),
+        Source::None => return Err(Broken::NoSource),
+    };
+    let connected = runtime::net::connect(address, source, options.timeouts.connect).await;
+    if let Some(listener) = listener {
+        listener.happened(&match connected.as_ref().err() {
+            None => format!("connected to {address}"),
+            Some(error) => format!("cannot connect to {address}: {error}"),
+        });
+    }
+    Ok(Connected {
+        conn: connected.map_err(Broken::Connect)?,
+        hello,
+        address,
+    })
 }
 
 /// Whoever looks on hears how a handshake went.

@@ -61,6 +61,7 @@ impl OfHost {
             credentials: None,
             demand: self.demand.clone(),
             counted: self.counted.clone(),
+            other: None,
         }
     }
 }

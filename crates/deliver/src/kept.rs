@@ -9,7 +9,7 @@
 //! at the gate, which the next attempt takes over, or has for another connection of its own.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
@@ -31,6 +31,7 @@ pub(crate) struct Key {
     demanded_by: Option<String>,
     login: Option<String>,
     party: Option<Party>,
+    sources: Arc<[IpAddr]>,
 }
 
 impl Key {
@@ -39,6 +40,7 @@ impl Key {
         protocol: Protocol,
         tls: TlsPolicy,
         party: Option<&Party>,
+        sources: &Arc<[IpAddr]>,
     ) -> Self {
         Self {
             address: target.address,
@@ -48,6 +50,7 @@ impl Key {
             demanded_by: target.demand.as_ref().map(|demand| demand.by.clone()),
             login: target.credentials.as_ref().map(|who| who.login.clone()),
             party: party.cloned(),
+            sources: Arc::clone(sources),
         }
     }
 }

@@ -43,7 +43,7 @@ pub async fn ask_primary(ports: &Ports, route: Option<&Route>, address: &Address
     };
     let mut why = "it has no address that can be asked".to_owned();
     for target in targets.into_iter().take(ASKED_ADDRESSES_MAX) {
-        match ask(ports, &target, protocol, address).await {
+        match ask(ports, target.clone(), protocol, address).await {
             Ok(Some(verdict)) => return judge(verdict),
             Ok(None) => why = "it cannot take such an address".to_owned(),
             Err(broken) => why = format!("{}: {broken}", target.host),
@@ -68,6 +68,7 @@ async fn targets_of_domain(ports: &Ports, address: &Address) -> Result<Vec<Targe
             credentials: None,
             demand: None,
             counted: None,
+            other: None,
         }));
     }
     Ok(targets)
@@ -89,6 +90,7 @@ async fn targets_of_route(ports: &Ports, route: &Route) -> Result<Vec<Target>, S
         credentials: route.credentials.clone(),
         demand: None,
         counted: None,
+        other: None,
     });
     let is_other = |target: &Target| check_not_ourselves(&ports.options, target.address).is_ok();
     Ok(targets.filter(is_other).collect())
@@ -96,13 +98,14 @@ async fn targets_of_route(ports: &Ports, route: &Route) -> Result<Vec<Target>, S
 
 async fn ask(
     ports: &Ports,
-    target: &Target,
+    mut target: Target,
     protocol: Protocol,
     address: &Address,
 ) -> Result<Option<Verdict>, Broken> {
-    let mut opened = Connection::open(ports, target, protocol, target.tls).await;
-    if matches!(opened, Err(Broken::Handshake(_))) && target.tls == TlsPolicy::Opportunistic {
-        opened = Connection::open(ports, target, protocol, TlsPolicy::Never).await;
+    let tls = target.tls;
+    let mut opened = Connection::open(ports, &mut target, protocol, tls).await;
+    if matches!(opened, Err(Broken::Handshake(_))) && tls == TlsPolicy::Opportunistic {
+        opened = Connection::open(ports, &mut target, protocol, TlsPolicy::Never).await;
     }
     let mut connection = opened?;
     let transaction = Transaction {

@@ -65,7 +65,7 @@ pub use transport::{
 pub use turned::Turned;
 
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -103,6 +103,19 @@ pub struct Ports {
     pub transcripts: Transcripts,
     /// How to go about it.
     pub options: Arc<Options>,
+}
+
+impl Ports {
+    /// The same, sending from these addresses of ours instead of the usual ones.
+    #[must_use]
+    pub fn sending_from(&self, addresses: &Arc<[IpAddr]>) -> Self {
+        let mut options = Options::clone(&self.options);
+        options.sources = Arc::new(options.sources.instead(addresses));
+        Self {
+            options: Arc::new(options),
+            ..self.clone()
+        }
+    }
 }
 
 /// How outgoing delivery goes about it.
@@ -155,6 +168,9 @@ pub struct Target {
     pub demand: Option<Demand>,
     /// What its TLS is counted for; nothing for hosts that the operator named.
     pub counted: Option<Counted>,
+    /// Another address of the host, of the other family: tried too where this one keeps
+    /// silent for a moment (RFC 8305).
+    pub other: Option<SocketAddr>,
 }
 
 /// A host that the operator named.

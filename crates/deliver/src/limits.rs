@@ -22,6 +22,9 @@ pub const KEPT_MAX: usize = 256;
 pub const ROOM_ASKED_MAX: usize = 3;
 /// How long a server that has said goodbye may take to close.
 pub const CLOSES_WITHIN: Duration = Duration::from_millis(500);
+/// How long an address may keep silent before one of the other family is tried beside it
+/// (RFC 8305 §8).
+pub const HEAD_START: Duration = Duration::from_millis(250);
 /// How long the name of an address of ours is believed.
 pub const SOURCE_NAME_KEPT: Duration = Duration::from_secs(24 * 3600);
 /// When it could not be asked for, how long until it is again.

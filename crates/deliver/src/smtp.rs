@@ -1,6 +1,7 @@
 //! One address: connect, deliver to as many recipients as it takes, say goodbye.
 
 use std::collections::HashSet;
+use std::net::SocketAddr;
 
 use envelope::{Address, BodyType, Domain, EnhancedStatus, Envelope, TlsWish};
 use queue_model::Party;
@@ -117,6 +118,8 @@ pub(crate) struct Attempt<'m> {
     party: Option<Party>,
     /// A place was missing, or a server had enough of our connections.
     no_room: bool,
+    /// Addresses that were tried beside others and did not answer either.
+    silent: Vec<SocketAddr>,
     report: Report,
 }
 
@@ -135,6 +138,7 @@ impl<'m> Attempt<'m> {
             waits: false,
             party: None,
             no_room: false,
+            silent: Vec::new(),
             report: Report::all(Outcome::temporary((4, 4, 1), "not tried"), 0),
         }
     }
@@ -185,6 +189,11 @@ impl<'m> Attempt<'m> {
         }
     }
 
+    /// Whether an address was tried beside another, in vain.
+    pub(crate) fn has_been_silent(&self, address: SocketAddr) -> bool {
+        self.silent.contains(&address)
+    }
+
     pub(crate) fn finish(mut self) -> Report {
         let unheard = self.outcomes.iter().all(Option::is_none);
         let is_final = matches!(self.failure, Some(Outcome::Permanent(_)));
@@ -211,9 +220,10 @@ impl<'m> Attempt<'m> {
         self.report.address = Some(target.address);
         self.report.tls = false;
         let mut tls = target.tls;
+        // Another address of the host may turn out to be the better one.
+        let target = &mut target.clone();
         for _ in 0..CONNECTIONS_PER_ADDRESS_MAX {
-            let kept = ports.kept.as_ref();
-            let waited = kept.and_then(|kept| kept.take(&self.key(target, protocol, tls)));
+            let waited = self.take_waiting(ports, target, protocol, tls);
             let had_waited = waited.is_some();
             let opened = match waited {
                 Some(connection) => Ok(connection),
@@ -229,10 +239,14 @@ impl<'m> Attempt<'m> {
                 }
                 Err(broken) => {
                     debug!(host = %target.host, address = %target.address, %broken, "not delivered");
+                    if matches!(broken, Broken::Connect(_)) {
+                        self.silent.extend(target.other);
+                    }
                     self.note(self.failure_to_open(&broken, target));
                     return Next::Another;
                 }
             };
+            self.report.address = Some(target.address);
             self.report.tls = connection.is_tls();
             let now_ms = ports.runtime.now().unix_ms;
             let hop = Hop {
@@ -249,7 +263,7 @@ impl<'m> Attempt<'m> {
             }
             let session = self.send_all(&mut connection, &hop, had_waited).await;
             if session == SessionEnd::Other {
-                let key = self.key(target, protocol, tls);
+                let key = self.key(ports, target, protocol, tls);
                 self.let_go(ports, key, connection).await;
                 break;
             }
@@ -330,7 +344,7 @@ impl<'m> Attempt<'m> {
     async fn open(
         &mut self,
         ports: &Ports,
-        target: &Target,
+        target: &mut Target,
         protocol: Protocol,
         tls: &mut TlsPolicy,
     ) -> Result<Connection, Broken> {
@@ -354,7 +368,7 @@ impl<'m> Attempt<'m> {
     async fn open_in_the_end(
         &mut self,
         ports: &Ports,
-        target: &Target,
+        target: &mut Target,
         protocol: Protocol,
         tls: &mut TlsPolicy,
     ) -> Result<Connection, Broken> {
@@ -366,7 +380,7 @@ impl<'m> Attempt<'m> {
     async fn once_more(
         &mut self,
         ports: &Ports,
-        target: &Target,
+        target: &mut Target,
         protocol: Protocol,
         tls: &mut TlsPolicy,
         opened: Result<Connection, Broken>,
@@ -384,7 +398,7 @@ impl<'m> Attempt<'m> {
     async fn open_once(
         &mut self,
         ports: &Ports,
-        target: &Target,
+        target: &mut Target,
         protocol: Protocol,
         tls: TlsPolicy,
     ) -> Result<Connection, Broken> {
@@ -409,8 +423,31 @@ impl<'m> Attempt<'m> {
         }
     }
 
-    fn key(&self, target: &Target, protocol: Protocol, tls: TlsPolicy) -> Key {
-        Key::of(target, protocol, tls, self.party.as_ref())
+    /// A connection to the target that waits for a message, to whichever of its addresses.
+    fn take_waiting(
+        &self,
+        ports: &Ports,
+        target: &mut Target,
+        protocol: Protocol,
+        tls: TlsPolicy,
+    ) -> Option<Connection> {
+        let kept = ports.kept.as_ref()?;
+        let first = kept.take(&self.key(ports, target, protocol, tls));
+        if first.is_some() || target.other.is_none() {
+            return first;
+        }
+        let mut swapped = target.clone();
+        std::mem::swap(&mut swapped.address, swapped.other.as_mut()?);
+        let second = kept.take(&self.key(ports, &swapped, protocol, tls));
+        if second.is_some() {
+            *target = swapped;
+        }
+        second
+    }
+
+    fn key(&self, ports: &Ports, target: &Target, protocol: Protocol, tls: TlsPolicy) -> Key {
+        let sources = ports.options.sources.addresses();
+        Key::of(target, protocol, tls, self.party.as_ref(), sources)
     }
 
     /// Whether the server may have the message; recipients that it cannot be

@@ -10,6 +10,7 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use parking_lot::Mutex;
 use resolver::{AddressAnswer, TemporaryError};
@@ -21,9 +22,12 @@ use crate::limits::{SOURCE_ASKED_AGAIN, SOURCE_NAME_KEPT};
 /// The addresses that mail is sent from.
 #[derive(Debug, Default)]
 pub struct Sources {
-    addresses: Vec<IpAddr>,
-    names: Mutex<HashMap<IpAddr, (Option<String>, Monotonic)>>,
+    addresses: Arc<[IpAddr]>,
+    names: Arc<Mutex<Names>>,
 }
+
+/// The names of addresses, if they have any, each with the time when it is asked for again.
+type Names = HashMap<IpAddr, (Option<String>, Monotonic)>;
 
 /// Where a connection comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,9 +45,22 @@ impl Sources {
     #[must_use]
     pub fn new(addresses: Vec<IpAddr>) -> Self {
         Self {
-            addresses,
-            names: Mutex::default(),
+            addresses: addresses.into(),
+            names: Arc::default(),
         }
+    }
+
+    /// Others, with what is known of names.
+    pub(crate) fn instead(&self, addresses: &Arc<[IpAddr]>) -> Self {
+        Self {
+            addresses: Arc::clone(addresses),
+            names: Arc::clone(&self.names),
+        }
+    }
+
+    /// All of them.
+    pub(crate) fn addresses(&self) -> &Arc<[IpAddr]> {
+        &self.addresses
     }
 
     /// The one that a host meets.

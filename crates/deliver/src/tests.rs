@@ -271,6 +271,7 @@ fn target(server: &Server) -> Target {
         credentials: None,
         demand: None,
         counted: None,
+        other: None,
     }
 }
 

@@ -154,6 +154,7 @@ async fn try_route(
             credentials: route.credentials.clone(),
             demand: None,
             counted: None,
+            other: None,
         };
         let next = match check_not_ourselves(&ports.options, target.address) {
             Ok(()) => attempt.try_address(ports, &target, route.protocol).await,
@@ -211,15 +212,19 @@ async fn try_hosts(ports: &Ports, demands: &Demands<'_>, hosts: &[Mx], attempt: 
     let mut left = ADDRESSES_MAX;
     for mx in hosts {
         let host = usable_host(ports, demands, mx, attempt).await;
-        for ip in host.addresses {
+        for &ip in &host.addresses {
             if left == 0 {
                 return;
             }
             let address = SocketAddr::new(ip, ports.options.port);
+            if attempt.has_been_silent(address) {
+                continue;
+            }
             let next = match check_public(&ports.options, address) {
                 Ok(()) => {
                     left -= 1;
-                    let target = host.of.target(&mx.host, address);
+                    let mut target = host.of.target(&mx.host, address);
+                    target.other = other_family(ports, ip, &host.addresses);
                     attempt.try_address(ports, &target, Protocol::Smtp).await
                 }
                 Err(Refusal::Ourselves) => Next::Ourselves,
@@ -308,6 +313,13 @@ async fn usable_host(
         }
     };
     Host { addresses, of }
+}
+
+/// The first IPv4 address of a host that has an IPv6 one too.
+fn other_family(ports: &Ports, ip: IpAddr, all: &[IpAddr]) -> Option<SocketAddr> {
+    let others = all.iter().filter(|other| ip.is_ipv6() && other.is_ipv4());
+    let mut addresses = others.map(|&other| SocketAddr::new(other, ports.options.port));
+    addresses.find(|&address| check_public(&ports.options, address).is_ok())
 }
 
 fn no_primary(domain: &Domain) -> Outcome {

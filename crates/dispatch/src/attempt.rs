@@ -20,6 +20,7 @@ use crate::dispatcher::{Core, Outbound};
 use crate::limiter::Seat;
 use crate::limits::{ATTEMPT_TIMEOUT, DEMO_WAIT_MS};
 use crate::local;
+use crate::refused;
 use crate::report::{self, Told};
 use crate::site::Site;
 use crate::sites::{Seen, Unit};
@@ -52,7 +53,12 @@ pub(crate) async fn attempt(
         settle(core, &lease, became, &how).await?;
         return Ok(Seen::Nothing);
     }
-    if unit.site == Site::Local {
+    let is_local = unit.site == Site::Local;
+    if let Some(reply) = refused::refusal(&lease) {
+        refused::refuse(core, &lease, reply, is_local).await?;
+        return Ok(Seen::Nothing);
+    }
+    if is_local {
         local::deliver(core, &lease).await?;
         return Ok(Seen::Up);
     }

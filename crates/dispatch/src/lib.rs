@@ -32,6 +32,7 @@ pub mod limits;
 mod list;
 mod local;
 mod ports;
+mod refused;
 mod report;
 mod scan;
 mod site;
@@ -45,7 +46,9 @@ mod wishes;
 pub use detour::DetourStatus;
 pub use dispatcher::{Dispatcher, Options, Outbound, Ports, Watch};
 pub use limiter::{LastSignal, Limiter, PartyStatus, SiteLimits};
-pub use ports::{BoxFuture, Local, LocalCopy, NoRoutes, Routes, Senders, Together, Transport, Way};
+pub use ports::{
+    Around, BoxFuture, Local, LocalCopy, NoRoutes, Routes, Senders, Together, Transport, Way,
+};
 pub use site::Site;
 pub use sites::SiteStatus;
 pub use smtp::{SmartHost, SmtpTransport};

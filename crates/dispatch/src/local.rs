@@ -74,7 +74,7 @@ pub(crate) async fn deliver(core: &Core, lease: &Lease) -> Result<(), QueueError
 
 /// Into the recipient's Junk, or to where a person sees it. Gives back what is
 /// to be settled as it is: a report of our own that nobody can get.
-async fn set_aside(
+pub(crate) async fn set_aside(
     core: &Core,
     lease: &Lease,
     recipient: &Recipient,

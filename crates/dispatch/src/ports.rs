@@ -1,6 +1,7 @@
 //! What the dispatcher needs others to do.
 
 use std::future::Future;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -71,19 +72,47 @@ pub trait Routes: Send + Sync {
     /// tried; none where they are found by MX.
     fn routes(&self, site: &Site) -> Vec<deliver::Route>;
 
-    /// Whether there is a detour for anybody.
-    fn has_detours(&self) -> bool {
+    /// The addresses that a transport sends from which is nothing else than that.
+    fn sources(&self, _: &str) -> Option<Arc<[IpAddr]>> {
+        None
+    }
+
+    /// Whether how mail goes to a domain depends on whose its servers are.
+    fn depends_on_party(&self) -> bool {
         false
     }
 
-    /// The host that takes what a party refuses for our reputation.
-    fn detour(&self, _: &Party) -> Option<deliver::Route> {
+    /// What the operator demands of a party's TLS.
+    fn tls(&self, _: &Party) -> Option<deliver::TlsPolicy> {
+        None
+    }
+
+    /// What takes mail that a party refuses for our reputation.
+    fn detour(&self, _: &Party) -> Option<Around> {
         None
     }
 
     /// What is allowed with a party; `usual` where nothing else is said of it.
     fn limits(&self, _: &Party, usual: SiteLimits) -> SiteLimits {
         usual
+    }
+}
+
+/// A way around a party that does not like who sends.
+#[derive(Debug, Clone)]
+pub enum Around {
+    /// Over another host.
+    By(deliver::Route),
+    /// To the party itself, from these addresses of ours.
+    From(Arc<[IpAddr]>),
+}
+
+impl std::fmt::Display for Around {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::By(route) => f.write_str(&route.host),
+            Self::From(sources) => write!(f, "{sources:?}"),
+        }
     }
 }
 

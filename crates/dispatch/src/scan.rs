@@ -430,7 +430,7 @@ pub(crate) async fn route(core: &Core, line: &Line) -> Option<Site> {
         return Some(Site::Local);
     }
     if let Some(way) = &line.way {
-        return Some(Site::by_way(way, domain));
+        return Some(sending_from(core, domain, Site::by_way(way, domain)));
     }
     let way = core.ports.routes.way(domain)?;
     Some(site(core, domain, way))
@@ -458,10 +458,23 @@ async fn route_of(core: &Core, due: &Due) -> Site {
 }
 
 fn site(core: &Core, domain: &Domain, way: Way) -> Site {
-    match way {
+    let site = match way {
         Way::Transports(names) => Site::Named(names),
         Way::Primary => Site::Primary(domain.clone()),
         Way::Usual if core.options.outbound == Outbound::SmartHost => Site::SmartHost,
         Way::Usual | Way::Mx => Site::Domain(domain.clone()),
-    }
+    };
+    sending_from(core, domain, site)
+}
+
+/// A transport that only says where connections come from is no place of its own.
+fn sending_from(core: &Core, domain: &Domain, site: Site) -> Site {
+    let sources = match &site {
+        Site::Named(names) => match &names[..] {
+            [name] => core.ports.routes.sources(name),
+            _ => None,
+        },
+        _ => None,
+    };
+    sources.map_or(site, |sources| Site::From(domain.clone(), sources))
 }

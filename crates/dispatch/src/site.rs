@@ -1,5 +1,6 @@
 //! What a site is, and how the ways of mail name it.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use envelope::Domain;
@@ -13,6 +14,8 @@ pub enum Site {
     SmartHost,
     /// A domain's own servers.
     Domain(Domain),
+    /// The same, from these addresses of ours.
+    From(Domain, Arc<[IpAddr]>),
     /// The primary of a domain that we are a backup of.
     Primary(Domain),
     /// Transports of the rules file, tried in this order.
@@ -43,6 +46,10 @@ impl std::fmt::Display for Site {
             Self::Local => f.write_str("local"),
             Self::SmartHost => f.write_str("smart host"),
             Self::Domain(domain) | Self::Primary(domain) => domain.fmt(f),
+            Self::From(domain, sources) => {
+                let sources: Vec<String> = sources.iter().map(IpAddr::to_string).collect();
+                write!(f, "{domain} from {}", sources.join(" or "))
+            }
             Self::Named(names) => write!(f, "transport {}", names.join(", then ")),
         }
     }

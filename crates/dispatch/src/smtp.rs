@@ -10,7 +10,7 @@ use smtp_proto::client::Protocol;
 
 use crate::clear::ClearSites;
 use crate::detour::{DetourStatus, Detours};
-use crate::ports::{BoxFuture, Routes, Senders, Transport};
+use crate::ports::{Around, BoxFuture, Routes, Senders, Transport};
 use crate::site::Site;
 use crate::turned::TurnedSites;
 
@@ -152,7 +152,7 @@ impl SmtpTransport {
         site: &Site,
         envelope: &'a Envelope,
     ) -> Option<(&'a Arc<dyn Senders>, &'a Address)> {
-        let outside = matches!(site, Site::Domain(_) | Site::SmartHost);
+        let outside = matches!(site, Site::Domain(_) | Site::From(..) | Site::SmartHost);
         let senders = self.senders.as_ref().filter(|_| outside)?;
         Some((senders, envelope.reverse_path.address()?))
     }
@@ -181,9 +181,18 @@ impl SmtpTransport {
                 .await;
         }
         match (site, &self.smart_host) {
-            (Site::Domain(domain), _) => self.to_domain(domain, site, envelope, message).await,
+            (Site::Domain(domain), _) => {
+                self.to_domain(&self.ports, domain, site, envelope, message)
+                    .await
+            }
+            (Site::From(domain, sources), _) => {
+                let ports = self.ports.sending_from(sources);
+                self.to_domain(&ports, domain, site, envelope, message)
+                    .await
+            }
             (Site::Primary(domain), _) => {
-                let tls = self.tls(site, envelope, TlsPolicy::Opportunistic);
+                let party = self.asked_party(domain).await;
+                let tls = self.tls(site, envelope, self.demanded(party.as_ref()));
                 deliver::deliver_to_primary(&self.ports, domain, tls, envelope, message).await
             }
             (Site::SmartHost, Some(relay)) => {
@@ -204,29 +213,46 @@ impl SmtpTransport {
 
 /// The ways to a domain.
 impl SmtpTransport {
+    /// Whose servers a domain has, where anything depends on it.
+    async fn asked_party(&self, domain: &Domain) -> Option<Party> {
+        if !self.routes.depends_on_party() {
+            return None;
+        }
+        deliver::party_of(&self.ports, domain).await
+    }
+
+    /// What the operator demands of TLS there.
+    fn demanded(&self, party: Option<&Party>) -> TlsPolicy {
+        let demanded = party.and_then(|party| self.routes.tls(party));
+        demanded.unwrap_or(TlsPolicy::Opportunistic)
+    }
+
     /// To a domain's own servers, or around them.
     async fn to_domain(
         &self,
+        ports: &deliver::Ports,
         domain: &Domain,
         site: &Site,
         envelope: &Envelope,
         message: &dyn deliver::Message,
     ) -> Report {
-        let party = match self.routes.has_detours() {
-            true => deliver::party_of(&self.ports, domain).await,
-            false => None,
-        };
+        let party = self.asked_party(domain).await;
+        let tls = self.tls(site, envelope, self.demanded(party.as_ref()));
         let detour = party.and_then(|party| {
-            let route = self.routes.detour(&party)?;
-            Some((party, route))
+            let around = self.routes.detour(&party)?;
+            Some((party, around))
         });
-        let tls = self.tls(site, envelope, TlsPolicy::Opportunistic);
-        let ports = &self.ports;
-        let Some((party, route)) = detour else {
+        let Some((party, around)) = detour else {
             return deliver::deliver_to_domain(ports, domain, tls, envelope, message).await;
         };
+        let to = Addressed {
+            domain,
+            site,
+            tls,
+            message,
+        };
         if self.detours.goes_around(&party) {
-            return self.around(route, site, envelope, message).await;
+            return self.around(around, to, envelope).await;
         }
         let mut report = deliver::deliver_to_domain(ports, domain, tls, envelope, message).await;
         let is_refused = |place: &usize| is_unwanted(&report.outcomes[*place]);
@@ -240,7 +266,7 @@ impl SmtpTransport {
         };
         let said = report.outcomes[*first].reply().to_line();
         if self.detours.refused(&party, &said) {
-            let by = &route.host;
+            let by = around.to_string();
             tracing::warn!(%party, %said, %by, "our mail is not wanted there; it makes a detour");
         }
         let recipients = refused.iter().map(|&at| envelope.recipients[at].clone());
@@ -248,7 +274,7 @@ impl SmtpTransport {
             recipients: recipients.collect(),
             ..envelope.clone()
         };
-        let around = self.around(route, site, &rest, message).await;
+        let around = self.around(around, to, &rest).await;
         let told = around.outcomes.into_iter().zip(around.reported_there);
         for (at, (outcome, reported_there)) in refused.into_iter().zip(told) {
             report.outcomes[at] = outcome;
@@ -259,24 +285,35 @@ impl SmtpTransport {
         report
     }
 
-    async fn around(
-        &self,
-        mut route: Route,
-        site: &Site,
-        envelope: &Envelope,
-        message: &dyn deliver::Message,
-    ) -> Report {
+    async fn around(&self, around: Around, to: Addressed<'_>, envelope: &Envelope) -> Report {
+        let mut route = match around {
+            Around::By(route) => route,
+            Around::From(sources) => {
+                let ports = self.ports.sending_from(&sources);
+                let (domain, tls) = (to.domain, to.tls);
+                return deliver::deliver_to_domain(&ports, domain, tls, envelope, to.message).await;
+            }
+        };
         // What is known of the site's TLS says nothing of the relay's.
         if envelope.tls == TlsWish::Required {
-            route.tls = self.tls(site, envelope, route.tls);
+            route.tls = self.tls(to.site, envelope, route.tls);
         }
         let routes = [route];
         let patience = Patience::Usual;
         let mut report =
-            deliver::deliver_to_hosts(&self.ports, &routes, patience, envelope, message).await;
+            deliver::deliver_to_hosts(&self.ports, &routes, patience, envelope, to.message).await;
         report.tls_failed = false;
         report
     }
+}
+
+/// Where a message goes, and how, if nothing is in the way.
+#[derive(Clone, Copy)]
+struct Addressed<'a> {
+    domain: &'a Domain,
+    site: &'a Site,
+    tls: TlsPolicy,
+    message: &'a dyn deliver::Message,
 }
 
 /// A server's own word that it does not like who sends.
@@ -320,12 +357,12 @@ impl Transport for SmtpTransport {
                 return Some(deliver::party_of_route(route));
             }
             match (site, &self.smart_host) {
-                (Site::Domain(domain) | Site::Primary(domain), _) => {
+                (Site::Domain(domain) | Site::From(domain, _) | Site::Primary(domain), _) => {
                     let party = deliver::party_of(&self.ports, domain).await?;
                     let gone_around = self.detours.is_known(&party);
                     match self.routes.detour(&party).filter(|_| gone_around) {
-                        Some(route) => Some(deliver::party_of_route(&route)),
-                        None => Some(party),
+                        Some(Around::By(route)) => Some(deliver::party_of_route(&route)),
+                        Some(Around::From(_)) | None => Some(party),
                     }
                 }
                 (Site::SmartHost, Some(relay)) => {

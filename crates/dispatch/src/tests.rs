@@ -8,6 +8,7 @@ mod flow;
 mod learning;
 mod month;
 mod operator;
+mod refused;
 mod refusing;
 mod relay;
 mod reports;
@@ -18,6 +19,7 @@ mod turned;
 mod wishes;
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -201,6 +203,8 @@ struct Ways {
     ways: Mutex<HashMap<String, Way>>,
     /// Ways of senders: where there are any, mail for other domains depends on them.
     by_sender: Mutex<HashMap<String, Way>>,
+    /// Transports that are no more than addresses of ours.
+    sources: Mutex<HashMap<String, Arc<[IpAddr]>>>,
 }
 
 impl Routes for Ways {
@@ -224,6 +228,10 @@ impl Routes for Ways {
 
     fn routes(&self, _: &Site) -> Vec<deliver::Route> {
         Vec::new()
+    }
+
+    fn sources(&self, name: &str) -> Option<Arc<[IpAddr]>> {
+        self.sources.lock().get(name).cloned()
     }
 }
 

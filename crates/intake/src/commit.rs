@@ -295,6 +295,11 @@ impl Inner {
             if let Some(sender) = &copy.sender {
                 new.envelope.reverse_path = ReversePath::Address(sender.clone());
             }
+            if let Some(reply) = &copy.refusal {
+                new.start = Start::Refused {
+                    reply: reply.clone(),
+                };
+            }
             let queued = self.ports.queue.stage(batch, body.blob.shard(), new);
             tracing::debug!(id = %common.id, %queued, "queued");
             went.extend(traced::queued(&copy.recipients, queued));

@@ -1,6 +1,6 @@
 //! What the face tells about a message: the session and the envelope.
 
-use envelope::Envelope;
+use envelope::{Address, Envelope, Recipient};
 use policy::check::Evidence;
 use policy::rules::Shape;
 use policy::{Decision, Role, Session};
@@ -43,6 +43,20 @@ impl Facts {
             return base.to_owned();
         }
         format!("{base}{tls}{login}")
+    }
+}
+
+impl Transaction {
+    /// How many of the recipients the client has named; a rule added those behind them.
+    #[must_use]
+    pub(crate) fn named(&self) -> usize {
+        let all = self.envelope.recipients.len();
+        all.saturating_sub(self.shape.unseen)
+    }
+
+    /// Whether a rule sends it there, and not who sent it.
+    pub(crate) fn is_by_rule(&self, place: usize, recipient: &Recipient, to: &Address) -> bool {
+        recipient.address != *to || place >= self.named()
     }
 }
 

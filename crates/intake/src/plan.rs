@@ -84,6 +84,20 @@ pub(crate) struct QueuedCopy {
     pub(crate) prefix: Bytes,
     /// What it leaves with in the sender's place.
     pub(crate) sender: Option<Address>,
+    /// It is not delivered: its recipients are refused, for this.
+    pub(crate) refusal: Option<Reply>,
+}
+
+impl QueuedCopy {
+    /// As it came, for these.
+    pub(crate) fn new(recipients: Vec<Recipient>, prefix: Bytes) -> Self {
+        Self {
+            recipients,
+            prefix,
+            sender: None,
+            refusal: None,
+        }
+    }
 }
 
 /// What one shard gets.
@@ -96,16 +110,16 @@ pub(crate) struct Part {
 }
 
 impl Part {
-    fn queue(&mut self, recipients: Vec<Recipient>, prefix: Bytes, sender: Option<Address>) {
-        // Copies with the same prefix and sender are one message.
-        let is_same = |copy: &&mut QueuedCopy| copy.prefix == prefix && copy.sender == sender;
+    /// Copies that differ by nothing but their recipients are one message.
+    fn queue(&mut self, copy: QueuedCopy) {
+        let is_same = |known: &&mut QueuedCopy| {
+            known.prefix == copy.prefix
+                && known.sender == copy.sender
+                && known.refusal == copy.refusal
+        };
         match self.queued.iter_mut().find(is_same) {
-            Some(copy) => copy.recipients.extend(recipients),
-            None => self.queued.push(QueuedCopy {
-                recipients,
-                prefix,
-                sender,
-            }),
+            Some(known) => known.recipients.extend(copy.recipients),
+            None => self.queued.push(copy),
         }
     }
 
@@ -116,7 +130,8 @@ impl Part {
                 continue;
             }
             let recipient = led_to(&copy.recipient, &copy.address);
-            self.queue(vec![recipient], Bytes::from(trace.to_owned()), None);
+            let prefix = Bytes::from(trace.to_owned());
+            self.queue(QueuedCopy::new(vec![recipient], prefix));
         }
     }
 
@@ -182,17 +197,17 @@ impl Plan {
             refused: HashMap::new(),
             recipients: envelope.recipients.len(),
         };
-        let mut relayed = Vec::new();
-        let mut budget = Budget::new(body.digest.len());
-        let mut accounts = HashSet::new();
-        let mut forwards = HashSet::new();
-        let mut expanded = Vec::new();
-        for (place, (recipient, decision)) in envelope
-            .recipients
-            .iter()
-            .zip(&transaction.decisions)
-            .enumerate()
-        {
+        let mut route = Route {
+            inner,
+            senders: &known.senders,
+            budget: Budget::new(body.digest.len()),
+            accounts: HashSet::new(),
+            forwards: HashSet::new(),
+            relayed: Vec::new(),
+            expanded: Vec::new(),
+        };
+        let decided = envelope.recipients.iter().zip(&transaction.decisions);
+        for (place, (recipient, decision)) in decided.enumerate() {
             match decision {
                 Decision::Refuse(reply) => {
                     plan.refused.insert(place, reply.clone());
@@ -200,43 +215,23 @@ impl Plan {
                 // What is held is one queue entry, for people here too: where they are
                 // is looked up when its time has come.
                 Decision::Relay(_) | Decision::Local(_) if held => {
-                    if forwards.insert(recipient.address.clone()) {
-                        relayed.push(recipient.clone());
+                    if route.forwards.insert(recipient.address.clone()) {
+                        route.relayed.push(recipient.clone());
                     }
                 }
                 Decision::Relay(address) => {
-                    if forwards.insert(address.clone()) {
-                        relayed.push(led_to(recipient, address));
-                    }
+                    let by_rule = transaction.is_by_rule(place, recipient, address);
+                    plan.relay(&mut route, recipient, address, by_rule);
                 }
-                Decision::Local(targets) => {
-                    if is_loop(filter, recipient, targets) {
-                        plan.refused
-                            .insert(place, reply::delivered_before(&recipient.address));
-                        continue;
-                    }
-                    let mut passed_on = recipient.clone();
-                    if targets.len() > 1 && recipient.notify.on_success() {
-                        // RFC 3461 §5.2.7.3: "expanded" is the last word about it.
-                        passed_on.notify = recipient.notify.without_success();
-                        expanded.push(recipient.clone());
-                    }
-                    for target in targets {
-                        plan.add_target(
-                            inner,
-                            place,
-                            &passed_on,
-                            target,
-                            &known.senders,
-                            &mut budget,
-                            &mut accounts,
-                            &mut forwards,
-                        );
-                    }
+                Decision::Local(targets) if is_loop(filter, recipient, targets) => {
+                    let refusal = reply::delivered_before(&recipient.address);
+                    plan.refused.insert(place, refusal);
                 }
+                Decision::Local(targets) => plan.add_targets(&mut route, place, recipient, targets),
             }
         }
-        let named = plan.recipients.saturating_sub(transaction.shape.unseen);
+        let (mut relayed, mut expanded) = (route.relayed, route.expanded);
+        let named = transaction.named();
         if named < plan.recipients && (0..named).all(|place| plan.refused.contains_key(&place)) {
             // All whom the client named are refused: nobody else gets it either.
             plan.refuse_unseen(named);
@@ -245,7 +240,7 @@ impl Plan {
         }
         if !relayed.is_empty() {
             let prefix = Bytes::from(trace.to_owned());
-            plan.queue(relayed, prefix, None);
+            plan.queue(QueuedCopy::new(relayed, prefix));
         }
         plan.queue_refused(envelope);
         if !expanded.is_empty() {
@@ -257,6 +252,43 @@ impl Plan {
             plan.keep_for_sender(inner, keeper, filter.bcc());
         }
         plan
+    }
+
+    /// For another organisation's server.
+    fn relay(&mut self, route: &mut Route<'_>, from: &Recipient, to: &Address, by_rule: bool) {
+        if !route.forwards.insert(to.clone()) {
+            return;
+        }
+        let recipient = led_to(from, to);
+        match route.senders.by_rule().filter(|_| by_rule) {
+            Some(sender) => {
+                let prefix = Bytes::from(self.common.trace.clone());
+                self.queue(QueuedCopy {
+                    sender: Some(sender),
+                    ..QueuedCopy::new(vec![recipient], prefix)
+                });
+            }
+            None => route.relayed.push(recipient),
+        }
+    }
+
+    /// For people here, or for where their addresses lead.
+    fn add_targets(
+        &mut self,
+        route: &mut Route<'_>,
+        place: usize,
+        recipient: &Recipient,
+        targets: &[Target],
+    ) {
+        let mut passed_on = recipient.clone();
+        if targets.len() > 1 && recipient.notify.on_success() {
+            // RFC 3461 §5.2.7.3: "expanded" is the last word about it.
+            passed_on.notify = recipient.notify.without_success();
+            route.expanded.push(recipient.clone());
+        }
+        for target in targets {
+            self.add_target(route, place, &passed_on, target);
+        }
     }
 
     /// The copy in the sender's own Sent mailbox, with the Bcc that the others do not get.
@@ -286,33 +318,28 @@ impl Plan {
             .extend((named..self.recipients).map(|place| (place, refusal.clone())));
     }
 
-    #[allow(
-        clippy::too_many_arguments,
-        reason = "the loop's state, used here alone"
-    )]
     fn add_target(
         &mut self,
-        inner: &Inner,
+        route: &mut Route<'_>,
         place: usize,
         recipient: &Recipient,
         target: &Target,
-        senders: &Senders,
-        budget: &mut Budget,
-        accounts: &mut HashSet<AccountId>,
-        forwards: &mut HashSet<Address>,
     ) {
         match target {
             Target::Forward(address) => {
-                if forwards.insert(address.clone()) {
+                if route.forwards.insert(address.clone()) {
                     let prefix =
                         prefix::for_forward(&recipient.address, self.common.trace.as_bytes());
-                    let sender = senders.through(recipient.address.domain());
-                    self.queue(vec![led_to(recipient, address)], prefix, sender);
+                    let sender = route.senders.through(recipient.address.domain());
+                    self.queue(QueuedCopy {
+                        sender,
+                        ..QueuedCopy::new(vec![led_to(recipient, address)], prefix)
+                    });
                 }
             }
             Target::Account { id, address, .. } => {
-                let shard = inner.ports.engine.shard_of_account(id.0);
-                if !accounts.insert(*id) {
+                let shard = route.inner.ports.engine.shard_of_account(id.0);
+                if !route.accounts.insert(*id) {
                     let part = self.parts.entry(shard).or_default();
                     if let Some(copy) = part.locals.iter_mut().find(|copy| copy.account == *id) {
                         copy.places.push(place);
@@ -326,9 +353,9 @@ impl Plan {
                     &recipient.address,
                     self.common.trace.as_bytes(),
                 );
-                if !budget.takes(prefix.len()) {
+                if !route.budget.takes(prefix.len()) {
                     let prefix = Bytes::from(self.common.trace.clone());
-                    self.queue(vec![led_to(recipient, address)], prefix, None);
+                    self.queue(QueuedCopy::new(vec![led_to(recipient, address)], prefix));
                     return;
                 }
                 self.parts.entry(shard).or_default().locals.push(LocalCopy {
@@ -346,26 +373,41 @@ impl Plan {
     }
 
     /// With one answer for all, a recipient that is refused beside others that
-    /// are not goes into the queue, which refuses it in a report.
+    /// are not goes into the queue with its refusal, and is refused there.
     fn queue_refused(&mut self, envelope: &Envelope) {
         if self.common.each || self.parts.is_empty() || self.refused.is_empty() {
             return;
         }
         let prefix = Bytes::from(self.common.trace.clone());
-        let mut places: Vec<usize> = self.refused.keys().copied().collect();
-        places.sort_unstable();
-        let recipients = places
-            .iter()
-            .filter_map(|&place| envelope.recipients.get(place).cloned());
-        let recipients = recipients.collect();
-        self.refused.clear();
-        self.queue(recipients, prefix, None);
+        let mut refused: Vec<(usize, Reply)> = self.refused.drain().collect();
+        refused.sort_unstable_by_key(|&(place, _)| place);
+        for (place, refusal) in refused {
+            let recipient = envelope.recipients.get(place).cloned();
+            let recipients = recipient.into_iter().collect();
+            self.queue(QueuedCopy {
+                refusal: Some(refusal),
+                ..QueuedCopy::new(recipients, prefix.clone())
+            });
+        }
     }
 
-    fn queue(&mut self, recipients: Vec<Recipient>, prefix: Bytes, sender: Option<Address>) {
-        let part = self.parts.entry(self.home).or_default();
-        part.queue(recipients, prefix, sender);
+    fn queue(&mut self, copy: QueuedCopy) {
+        self.parts.entry(self.home).or_default().queue(copy);
     }
+}
+
+/// What is known while recipients are looked at, one after the other.
+struct Route<'a> {
+    inner: &'a Inner,
+    senders: &'a Senders,
+    budget: Budget,
+    /// Accounts that have their copy.
+    accounts: HashSet<AccountId>,
+    /// Addresses elsewhere that have theirs.
+    forwards: HashSet<Address>,
+    /// Recipients elsewhere that get it as it came.
+    relayed: Vec<Recipient>,
+    expanded: Vec<Recipient>,
 }
 
 /// What one commit may hold.

@@ -204,11 +204,10 @@ impl Intake {
                     Err(reply) if targets.count == 1 => return Err(reply),
                     Err(reply) => {
                         refusal = Some(reply);
-                        targets.here.queued.push(QueuedCopy {
-                            recipients: vec![led_to(queued.recipient, &address)],
-                            prefix: queued.message.prefix.clone(),
-                            sender: None,
-                        });
+                        let recipient = led_to(queued.recipient, &address);
+                        let prefix = queued.message.prefix.clone();
+                        let copy = QueuedCopy::new(vec![recipient], prefix);
+                        targets.here.queued.push(copy);
                     }
                 }
             }
@@ -344,10 +343,10 @@ impl Inner {
             match target {
                 Target::Forward(_) if aside => {}
                 Target::Forward(address) => {
+                    let prefix = prefix::for_forward(&recipient.address, &message.prefix);
                     targets.here.queued.push(QueuedCopy {
-                        recipients: vec![led_to(&passed_on, address)],
-                        prefix: prefix::for_forward(&recipient.address, &message.prefix),
                         sender: senders.through(recipient.address.domain()),
+                        ..QueuedCopy::new(vec![led_to(&passed_on, address)], prefix)
                     });
                 }
                 Target::Account { id, address, .. } => {

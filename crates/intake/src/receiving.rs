@@ -223,15 +223,35 @@ impl Receiving {
 
     /// How the sender is rewritten, if anything is sent on.
     async fn senders(&self) -> Result<Senders, Reply> {
-        let goes_on = |decision: &Decision| match decision {
-            Decision::Local(targets) => targets.iter().any(|t| matches!(t, Target::Forward(_))),
-            Decision::Relay(_) | Decision::Refuse(_) => false,
+        let transaction = &self.transaction;
+        let decided = || {
+            let recipients = transaction.envelope.recipients.iter();
+            recipients.zip(&transaction.decisions).enumerate()
         };
-        if !self.transaction.decisions.iter().any(goes_on) {
+        let goes_on =
+            |(place, (recipient, decision)): (usize, (&Recipient, &Decision))| match decision {
+                Decision::Local(targets) => targets.iter().any(|t| matches!(t, Target::Forward(_))),
+                Decision::Relay(to) => transaction.is_by_rule(place, recipient, to),
+                Decision::Refuse(_) => false,
+            };
+        if !decided().any(goes_on) {
             return Ok(Senders::kept());
         }
-        let sender = &self.transaction.envelope.reverse_path;
-        self.inner.senders(sender).await
+        let senders = self
+            .inner
+            .senders(&transaction.envelope.reverse_path)
+            .await?;
+        if transaction.shape.sender.is_some() {
+            // A rule has said what it leaves with.
+            return Ok(senders);
+        }
+        for (_, (recipient, _)) in decided() {
+            let domain = recipient.address.domain();
+            if let Ok(true) = self.inner.ports.directory.is_local_domain(domain).await {
+                return Ok(senders.at_home(Some(domain.clone())));
+            }
+        }
+        Ok(senders)
     }
 
     /// The account that submits this, if it has its copy filed here.

@@ -293,10 +293,13 @@ fn decode_part(reader: &mut Reader<'_>, record: &Bytes) -> Result<Part, DecodeEr
     }
     for _ in 0..reader.varint()? {
         let envelope = Envelope::decode(reader.bytes()?)?;
+        let prefix = record.slice_ref(reader.bytes()?);
         part.queued.push(QueuedCopy {
-            prefix: record.slice_ref(reader.bytes()?),
             sender: envelope.reverse_path.address().cloned(),
-            recipients: envelope.recipients,
+            // What is to be refused is in the home part, which this record's own
+            // commit holds: it is not read again.
+            refusal: None,
+            ..QueuedCopy::new(envelope.recipients, prefix)
         });
     }
     Ok(part)
@@ -343,11 +346,10 @@ mod tests {
                 copy(4, QuotaRule::Enforce, MailboxRole::Inbox),
                 copy(5, QuotaRule::Ignore, MailboxRole::Sent),
             ],
-            queued: vec![QueuedCopy {
-                recipients: vec![Recipient::new(bob.clone())],
-                prefix: Bytes::from_static(b"Q"),
-                sender: None,
-            }],
+            queued: vec![QueuedCopy::new(
+                vec![Recipient::new(bob.clone())],
+                Bytes::from_static(b"Q"),
+            )],
             // Told of with the first commit, before anything can break off.
             expanded: Vec::new(),
         };

@@ -15,12 +15,17 @@ use crate::store::Inner;
 pub(crate) struct Senders {
     /// The foreign sender, and who rewrites it.
     foreign: Option<(Address, Maker)>,
+    /// The domain of ours that the message was for.
+    home: Option<Domain>,
 }
 
 impl Senders {
     /// Every sender stays.
     pub(crate) fn kept() -> Self {
-        Self { foreign: None }
+        Self {
+            foreign: None,
+            home: None,
+        }
     }
 
     /// The sender of what goes on through an address of this domain; none if it stays.
@@ -33,6 +38,18 @@ impl Senders {
                 None
             }
         }
+    }
+}
+
+impl Senders {
+    /// For a message that was for this domain of ours.
+    pub(crate) fn at_home(self, home: Option<Domain>) -> Self {
+        Self { home, ..self }
+    }
+
+    /// The sender of what a rule sends elsewhere: another recipient, a copy.
+    pub(crate) fn by_rule(&self) -> Option<Address> {
+        self.through(self.home.as_ref()?)
     }
 }
 
@@ -53,7 +70,10 @@ impl Inner {
             Ok(false) => {
                 let maker = self.ports.returns.maker().await;
                 let foreign = maker.map(|maker| (sender.clone(), maker));
-                Ok(Senders { foreign })
+                Ok(Senders {
+                    foreign,
+                    home: None,
+                })
             }
             Err(error) => {
                 tracing::error!(%error, %sender, "it is not known whether a sender is ours");

@@ -5,8 +5,8 @@ use bytes::BytesMut;
 use deliver::{Outcome, Protocol, Reason, Route, TlsPolicy};
 use directory::Directory;
 use dispatch::{
-    BoxFuture, Local, LocalCopy, NotTurned, Routes, Senders, Site, SiteLimits, SmartHost, Together,
-    Way,
+    Around, BoxFuture, Local, LocalCopy, NotTurned, Routes, Senders, Site, SiteLimits, SmartHost,
+    Together, Way,
 };
 use engine::{Batch, CommitNo};
 use envelope::{AccountId, Address, Domain, Reply};
@@ -17,8 +17,10 @@ use queue::{Message, QueueError};
 use queue_model::{Cause, Party};
 use runtime::net::Conn;
 use sasl::Credentials;
-use settings::rules::{Question, Rules, Server, SiteRule, TransportKind, TransportTls};
+use settings::rules::{Question, Rules, Server, SiteRule, Transport, TransportKind, TransportTls};
 use smtp_server::{TurnRefusal, UrlOctets, UrlRefusal};
+use std::net::IpAddr;
+use std::sync::Arc;
 
 /// Which way mail goes, by the rules in force.
 pub(crate) struct RoutesByRules {
@@ -86,16 +88,32 @@ impl Routes for RoutesByRules {
         known.map(route_to).collect()
     }
 
-    fn has_detours(&self) -> bool {
-        let rules = self.rules.get();
-        rules.sites.iter().any(|site| site.detour.is_some())
+    fn sources(&self, name: &str) -> Option<Arc<[IpAddr]>> {
+        match self.rules.get().transports.get(name)? {
+            Transport::Direct(sources) => Some(sources.as_slice().into()),
+            Transport::Server(_) | Transport::Gateway(_) => None,
+        }
     }
 
-    fn detour(&self, party: &Party) -> Option<Route> {
+    fn depends_on_party(&self) -> bool {
+        let rules = self.rules.get();
+        let mut sites = rules.sites.iter();
+        sites.any(|site| site.detour.is_some() || site.tls.is_some())
+    }
+
+    fn tls(&self, party: &Party) -> Option<TlsPolicy> {
+        site_tls(&self.rules.get(), party)
+    }
+
+    fn detour(&self, party: &Party) -> Option<Around> {
         let rules = self.rules.get();
         let mut sites = rules.sites.iter().filter(|site| fits(site, party));
         let name = sites.find_map(|site| site.detour.as_ref())?;
-        rules.transports.get(name)?.server().map(route_to)
+        match rules.transports.get(name)? {
+            Transport::Server(server) => Some(Around::By(route_to(server))),
+            Transport::Direct(sources) => Some(Around::From(sources.as_slice().into())),
+            Transport::Gateway(_) => None,
+        }
     }
 
     fn limits(&self, party: &Party, usual: SiteLimits) -> SiteLimits {
@@ -112,6 +130,12 @@ fn fits(site: &SiteRule, party: &Party) -> bool {
         patterns.any(|pattern| pattern.fits(host) || pattern.fits(&literal))
     });
     named || site.hosts.is_empty()
+}
+
+/// What the rules demand of a party's TLS.
+pub(crate) fn site_tls(rules: &Rules, party: &Party) -> Option<TlsPolicy> {
+    let mut sites = rules.sites.iter().filter(|site| fits(site, party));
+    sites.find_map(|site| site.tls).map(tls_of)
 }
 
 /// What the rules say of a party; for each value the first that fits and has it counts.
@@ -234,11 +258,7 @@ pub(crate) fn route_to(transport: &Server) -> Route {
     let usual = SmartHost::new(&transport.host, transport.port, credentials);
     let tls = match transport.tls {
         None => usual.tls,
-        Some(TransportTls::Never) => TlsPolicy::Never,
-        Some(TransportTls::Opportunistic) => TlsPolicy::Opportunistic,
-        Some(TransportTls::Required) => TlsPolicy::Required,
-        Some(TransportTls::Verified) => TlsPolicy::Verified,
-        Some(TransportTls::Implicit) => TlsPolicy::Implicit,
+        Some(tls) => tls_of(tls),
     };
     Route {
         host: usual.host,
@@ -249,6 +269,16 @@ pub(crate) fn route_to(transport: &Server) -> Route {
         },
         tls,
         credentials: usual.credentials,
+    }
+}
+
+fn tls_of(tls: TransportTls) -> TlsPolicy {
+    match tls {
+        TransportTls::Never => TlsPolicy::Never,
+        TransportTls::Opportunistic => TlsPolicy::Opportunistic,
+        TransportTls::Required => TlsPolicy::Required,
+        TransportTls::Verified => TlsPolicy::Verified,
+        TransportTls::Implicit => TlsPolicy::Implicit,
     }
 }
 

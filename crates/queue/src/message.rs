@@ -3,7 +3,7 @@
 //! | field | form |
 //! |---|---|
 //! | version | byte, 1 |
-//! | bits | byte: 0 authenticated account present, 1 session present, 2 client address present |
+//! | bits | byte: 0 authenticated account present, 1 session present, 2 client address present, 3 refusal present |
 //! | arrived | varint, ms since 1970 |
 //! | blob | 32 bytes |
 //! | blob size | varint, bytes |
@@ -11,6 +11,7 @@
 //! | account | varint, if present |
 //! | session | text, if present |
 //! | client address | bytes (4 or 16), if present |
+//! | refusal | varint code; byte: enhanced code present; if so its class, subject and detail as varints; text, lines divided by LF; if present |
 //! | envelope | `envelope::Envelope`'s record, to the end |
 
 use std::net::IpAddr;
@@ -18,13 +19,14 @@ use std::net::IpAddr;
 use crate::keys;
 use blobs::{BlobId, Owner};
 use bytes::Bytes;
-use envelope::{AccountId, Envelope, ReversePath};
+use envelope::{AccountId, EnhancedStatus, Envelope, Reply, ReversePath};
 use wire::codec::{DecodeError, Reader, Writer};
 
 const VERSION: u8 = 1;
 const HAS_ACCOUNT: u8 = 1;
 const HAS_SESSION: u8 = 2;
 const HAS_CLIENT: u8 = 4;
+const HAS_REFUSAL: u8 = 8;
 
 /// Where a message came from.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -50,6 +52,9 @@ pub struct Message {
     pub prefix: Bytes,
     /// Where it came from.
     pub origin: Origin,
+    /// Its recipients were refused when the message had been heard, beside others that
+    /// were not: with one answer for all, this is what they were to be told.
+    pub refusal: Option<Reply>,
     /// From whom, for whom.
     pub envelope: Envelope,
 }
@@ -102,6 +107,7 @@ impl Message {
             (origin.account.is_some(), HAS_ACCOUNT),
             (origin.session.is_some(), HAS_SESSION),
             (origin.client_ip.is_some(), HAS_CLIENT),
+            (self.refusal.is_some(), HAS_REFUSAL),
         ];
         let bits = bits
             .iter()
@@ -126,6 +132,9 @@ impl Message {
             Some(IpAddr::V6(ip)) => writer.bytes(&ip.octets()),
             None => &mut writer,
         };
+        if let Some(refusal) = &self.refusal {
+            encode_reply(&mut writer, refusal);
+        }
         writer.raw(&self.envelope.encode());
         writer.finish()
     }
@@ -137,7 +146,7 @@ impl Message {
             other => return Err(DecodeError::Version(other)),
         }
         let bits = reader.u8()?;
-        if bits & !(HAS_ACCOUNT | HAS_SESSION | HAS_CLIENT) != 0 {
+        if bits & !(HAS_ACCOUNT | HAS_SESSION | HAS_CLIENT | HAS_REFUSAL) != 0 {
             return Err(DecodeError::Tag(bits));
         }
         let arrived_ms = reader.varint()?;
@@ -152,6 +161,8 @@ impl Message {
         let session = (bits & HAS_SESSION != 0).then(|| reader.text().map(str::to_owned));
         let session = session.transpose()?;
         let client_ip = (bits & HAS_CLIENT != 0).then(|| decode_ip(&mut reader));
+        let client_ip = client_ip.transpose()?;
+        let refusal = (bits & HAS_REFUSAL != 0).then(|| decode_reply(&mut reader));
         Ok(Self {
             arrived_ms,
             blob: BlobId(blob),
@@ -160,11 +171,40 @@ impl Message {
             origin: Origin {
                 account,
                 session,
-                client_ip: client_ip.transpose()?,
+                client_ip,
             },
+            refusal: refusal.transpose()?,
             envelope: Envelope::decode(reader.rest())?,
         })
     }
+}
+
+fn encode_reply(writer: &mut Writer, reply: &Reply) {
+    writer.varint(reply.code.into());
+    writer.u8(reply.enhanced.is_some().into());
+    if let Some(status) = reply.enhanced {
+        let parts = [status.class.into(), status.subject, status.detail];
+        for part in parts {
+            writer.varint(part.into());
+        }
+    }
+    writer.text(&reply.lines.join("\n"));
+}
+
+fn decode_reply(reader: &mut Reader<'_>) -> Result<Reply, DecodeError> {
+    let number = |reader: &mut Reader<'_>| {
+        u16::try_from(reader.varint()?).map_err(|_| DecodeError::OutOfRange)
+    };
+    let code = number(reader)?;
+    let enhanced = match reader.u8()? {
+        0 => None,
+        1 => {
+            let class = u8::try_from(number(reader)?).map_err(|_| DecodeError::OutOfRange)?;
+            Some(EnhancedStatus::new(class, number(reader)?, number(reader)?))
+        }
+        other => return Err(DecodeError::Tag(other)),
+    };
+    Ok(Reply::new(code, enhanced, reader.text()?))
 }
 
 fn decode_ip(reader: &mut Reader<'_>) -> Result<IpAddr, DecodeError> {
@@ -197,6 +237,7 @@ mod tests {
                 session: Some("s1".into()),
                 client_ip: Some([192, 0, 2, 1].into()),
             },
+            refusal: None,
             envelope,
         }
     }
@@ -213,6 +254,29 @@ mod tests {
         .concat();
         assert_eq!(message.encode(), golden);
         assert_eq!(Message::decode(&golden.into()), Ok(message));
+    }
+
+    #[test]
+    fn with_a_refusal() {
+        let mut message = message();
+        message.origin = Origin::default();
+        message.refusal = Some(Reply::enhanced(552, (5, 3, 4), "too large\nfor bob"));
+        let golden = [
+            &b"\x01\x08\xac\x02"[..],
+            &[7; 32],
+            b"\x80\x01\x06X: y\r\n",
+            b"\xa8\x04\x01\x05\x03\x04\x11too large\nfor bob",
+            b"\x01\x00\x08a@b.test\x01\x08c@d.test\x00",
+        ]
+        .concat();
+        assert_eq!(message.encode(), golden);
+        assert_eq!(Message::decode(&golden.into()), Ok(message.clone()));
+        message.refusal = Some(Reply::new(450, None, "later"));
+        let record = Bytes::from(message.encode());
+        assert_eq!(Message::decode(&record), Ok(message));
+        for end in 0..record.len() {
+            assert!(Message::decode(&record.slice(..end)).is_err(), "{end}");
+        }
     }
 
     #[test]

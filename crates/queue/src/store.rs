@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use blobs::{BlobId, Blobs, Owner};
 use bytes::Bytes;
 use engine::{Batch, Expect, Order, ShardId, SharedEngine};
-use envelope::{Domain, Envelope, Priority};
+use envelope::{Domain, Envelope, Priority, Reply};
 use parking_lot::Mutex;
 use queue_model::{QueueId, State};
 use runtime::Runtime;
@@ -97,6 +97,11 @@ pub enum Start {
     Held {
         /// Why, for people.
         reason: String,
+    },
+    /// At once, to be refused: nothing is sent.
+    Refused {
+        /// What its recipients were to be told.
+        reply: Reply,
     },
 }
 
@@ -217,7 +222,7 @@ impl Queue {
         let id = self.inner.next_id();
         let now_ms = self.inner.runtime.now().unix_ms;
         let (state, reason) = match &new.start {
-            Start::Now => {
+            Start::Now | Start::Refused { .. } => {
                 let due_ms = ahead(now_ms, new.envelope.priority);
                 (State::Todo { due_ms }, None)
             }
@@ -230,12 +235,18 @@ impl Queue {
             Start::Held { reason } => (State::Held, Some(reason.as_str())),
         };
         let progress = Progress::new(new.envelope.recipients.len(), state, reason);
+        let is_now = new.start == Start::Now;
+        let refusal = match new.start {
+            Start::Refused { reply } => Some(reply),
+            _ => None,
+        };
         let message = Message {
             arrived_ms: now_ms,
             blob: new.blob,
             blob_size: new.blob_size,
             prefix: new.prefix,
             origin: new.origin,
+            refusal,
             envelope: new.envelope,
         };
         let key = keys::message(shard, id);
@@ -255,7 +266,6 @@ impl Queue {
             Arc::clone(&self.inner.news),
             Arc::clone(&self.inner.messages),
         );
-        let is_now = new.start == Start::Now;
         let (live, fresh) = (Arc::clone(&self.inner.live), Arc::clone(&self.inner.fresh));
         batch.on_visible(move |version| {
             count.add(1);

@@ -20,6 +20,7 @@ mod dane;
 mod limits;
 pub mod net;
 pub mod process;
+mod race;
 mod random;
 mod shutdown;
 mod task;

@@ -24,6 +24,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -101,6 +102,8 @@ pub struct SiteRule {
     pub messages_per_connection: Option<u64>,
     /// Messages in a minute; 0 is no limit.
     pub messages_per_minute: Option<u64>,
+    /// What is demanded of TLS with them, beside what they demand themselves.
+    pub tls: Option<TransportTls>,
     /// The transport that takes what they refuse for our reputation.
     pub detour: Option<String>,
 }
@@ -148,15 +151,23 @@ pub enum Transport {
     Server(Server),
     /// Something that is none.
     Gateway(Gateway),
+    /// The domain's own servers, from addresses of ours that are not the usual ones.
+    Direct(Vec<IpAddr>),
 }
 
 impl Transport {
+    /// Nothing is tried before or behind it, and it is nobody's primary.
+    #[must_use]
+    pub fn stands_alone(&self) -> bool {
+        self.server().is_none()
+    }
+
     /// The server, if it is one.
     #[must_use]
     pub fn server(&self) -> Option<&Server> {
         match self {
             Self::Server(server) => Some(server),
-            Self::Gateway(_) => None,
+            Self::Gateway(_) | Self::Direct(_) => None,
         }
     }
 }
@@ -241,7 +252,7 @@ impl fmt::Display for Gateway {
 
 crate::kinds::choices! {
     /// What a transport speaks.
-    TransportKind, "\"smtp\", \"lmtp\", \"pipe\", \"maildir\", \"mbox\", \"bsmtp\" or \"webhook\"" {
+    TransportKind, "\"smtp\", \"lmtp\", \"pipe\", \"maildir\", \"mbox\", \"bsmtp\", \"webhook\" or \"mx\"" {
         /// SMTP: another server, or a smart host with a login.
         Smtp = "smtp",
         /// LMTP: a server that has the mailboxes.
@@ -256,6 +267,8 @@ crate::kinds::choices! {
         Bsmtp = "bsmtp",
         /// A server on the web that it is posted to.
         Webhook = "webhook",
+        /// SMTP with the domain's own servers, from addresses that are named.
+        Mx = "mx",
     }
 }
 

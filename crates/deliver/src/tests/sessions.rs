@@ -211,6 +211,7 @@ async fn threat_06_a_reply_that_drips_runs_into_the_time_out() {
     let target = Target {
         demand: None,
         counted: None,
+        other: None,
         host: "mx.example".into(),
         address,
         tls: TlsPolicy::Never,
@@ -573,7 +574,8 @@ async fn nobody_takes_the_connection_of_another_demand_or_login() {
     let key = |change: fn(&mut Target)| {
         let mut target = target(&server);
         change(&mut target);
-        kept::Key::of(&target, Protocol::Smtp, target.tls, None)
+        let sources = Arc::from([]);
+        kept::Key::of(&target, Protocol::Smtp, target.tls, None, &sources)
     };
     let usual = key(|_| {});
     assert_eq!(usual, key(|_| {}));

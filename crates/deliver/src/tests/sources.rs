@@ -76,6 +76,27 @@ async fn a_host_meets_the_same_of_several_addresses_and_hosts_are_spread() {
     assert_eq!(met.len(), 4);
 }
 
+/// Mail that goes from other addresses knows their names as well.
+#[tokio::test]
+async fn rules_choose_other_addresses_and_their_names_are_asked_for_once() {
+    let runtime = Runtime::for_tests();
+    let usual = ports(&runtime, names(), options());
+    let others: Arc<[IpAddr]> = [ip("192.0.2.1")].into();
+    let sending = usual.sending_from(&others);
+    let to = ip("192.0.2.99");
+    let choose = async |ports: &Ports| {
+        let sources = &ports.options.sources;
+        sources.choose(ports, "mx.example", to).await
+    };
+    let named = Source::Address(ip("192.0.2.1"), Some("a.us.example".into()));
+    assert_eq!(choose(&usual).await, Source::System);
+    assert_eq!(choose(&sending).await, named);
+    // Another message finds the name known, though nobody answers any more.
+    let mut silent = ports(&runtime, Names::default(), options());
+    silent.options = Arc::clone(&usual.options);
+    assert_eq!(choose(&silent.sending_from(&others)).await, named);
+}
+
 /// A name that is gone is noticed the next day, not before.
 #[tokio::test]
 async fn names_are_asked_for_once_a_day() {

@@ -10,7 +10,9 @@ use runtime::tls::ClientTls;
 
 use super::transport::NoNames;
 use super::*;
-use crate::SmtpTransport;
+use deliver::TlsPolicy;
+
+use crate::{Around, SmtpTransport};
 
 const BLOCKED: &str = "554 5.7.1 blocked using zen.spamhaus.org";
 
@@ -86,10 +88,10 @@ async fn talk(mut conn: Conn, taken: &AtomicUsize, refuses: &AtomicBool) {
     }
 }
 
-/// Everybody's detour is a host on loopback.
-struct ByRelay(u16);
+/// Everybody's detour is this one.
+struct By(Around, TlsPolicy);
 
-impl Routes for ByRelay {
+impl Routes for By {
     fn relay_lifetime_ms(&self, _: &Domain) -> Option<u64> {
         None
     }
@@ -106,29 +108,35 @@ impl Routes for ByRelay {
         Vec::new()
     }
 
-    fn has_detours(&self) -> bool {
+    fn depends_on_party(&self) -> bool {
         true
     }
 
-    fn detour(&self, _: &Party) -> Option<deliver::Route> {
-        Some(deliver::Route {
-            host: "127.0.0.1".into(),
-            port: self.0,
-            protocol: deliver::Protocol::Smtp,
-            tls: deliver::TlsPolicy::Never,
-            credentials: None,
-        })
+    fn tls(&self, _: &Party) -> Option<TlsPolicy> {
+        Some(self.1)
+    }
+
+    fn detour(&self, _: &Party) -> Option<Around> {
+        Some(self.0.clone())
     }
 }
 
-#[tokio::test]
-async fn what_a_site_refuses_for_our_reputation_makes_a_detour() {
-    let runtime = Runtime::new();
-    let (site, relay) = (There::start(&runtime, true), There::start(&runtime, false));
+/// A host on loopback.
+fn over(port: u16) -> Around {
+    Around::By(deliver::Route {
+        host: "127.0.0.1".into(),
+        port,
+        protocol: deliver::Protocol::Smtp,
+        tls: TlsPolicy::Never,
+        credentials: None,
+    })
+}
+
+fn ports_to(runtime: &Runtime, port: u16) -> deliver::Ports {
     let mut options = deliver::Options::new("us.example");
-    options.port = site.port;
+    options.port = port;
     options.allow_networks = vec![settings::Network::parse("127.0.0.0/8").expect("a network")];
-    let ports = deliver::Ports {
+    deliver::Ports {
         transcripts: deliver::Transcripts::default(),
         runtime: runtime.clone(),
         dns: Arc::new(NoNames),
@@ -139,20 +147,33 @@ async fn what_a_site_refuses_for_our_reputation_makes_a_detour() {
         sts: None,
         tls_reports: None,
         options: Arc::new(options),
-    };
-    let transport = SmtpTransport::new(ports, None, Arc::new(ByRelay(relay.port)));
-    let there = Site::Domain(Domain::parse_or_literal("[127.0.0.1]").expect("an address"));
-    let send = async |to: &[&str]| {
-        let mut envelope = Envelope::new(ReversePath::Null);
-        envelope.recipients = to
-            .iter()
-            .map(|to| Recipient::new(address(&format!("{to}@[127.0.0.1]"))))
-            .collect();
-        let message = deliver::MessageBytes(Bytes::from_static(TEXT));
-        let report = transport.deliver(&there, &envelope, &message).await;
-        let codes = report.outcomes.iter().map(|outcome| outcome.reply().code);
-        codes.collect::<Vec<u16>>()
-    };
+    }
+}
+
+fn loopback() -> Site {
+    Site::Domain(Domain::parse_or_literal("[127.0.0.1]").expect("an address"))
+}
+
+async fn send(transport: &SmtpTransport, site: &Site, to: &[&str]) -> Vec<u16> {
+    let mut envelope = Envelope::new(ReversePath::Null);
+    envelope.recipients = to
+        .iter()
+        .map(|to| Recipient::new(address(&format!("{to}@[127.0.0.1]"))))
+        .collect();
+    let message = deliver::MessageBytes(Bytes::from_static(TEXT));
+    let report = transport.deliver(site, &envelope, &message).await;
+    let codes = report.outcomes.iter().map(|outcome| outcome.reply().code);
+    codes.collect()
+}
+
+#[tokio::test]
+async fn what_a_site_refuses_for_our_reputation_makes_a_detour() {
+    let runtime = Runtime::new();
+    let (site, relay) = (There::start(&runtime, true), There::start(&runtime, false));
+    let routes = By(over(relay.port), TlsPolicy::Opportunistic);
+    let transport = SmtpTransport::new(ports_to(&runtime, site.port), None, Arc::new(routes));
+    let there = loopback();
+    let send = async |to: &[&str]| send(&transport, &there, to).await;
     // Only what is about us makes it: a mailbox that is not there is not asked for elsewhere.
     assert_eq!(send(&["nobody"]).await, [550]);
     assert!(transport.detours().is_empty());
@@ -166,4 +187,40 @@ async fn what_a_site_refuses_for_our_reputation_makes_a_detour() {
     assert_eq!((site.take_count(), relay.take_count()), (0, 1));
     let party = transport.party(&there).await;
     assert_eq!(party, Some(Party::of_host("127.0.0.1", relay.port)));
+}
+
+/// The same servers may like another address of ours.
+#[tokio::test]
+async fn a_detour_may_be_another_address_of_ours() {
+    let runtime = Runtime::new();
+    let site = There::start(&runtime, true);
+    // To loopback the system chooses the address; what is asked for twice is seen.
+    let sources: Arc<[IpAddr]> = [[127, 0, 0, 9].into()].into();
+    let routes = By(Around::From(sources), TlsPolicy::Opportunistic);
+    let transport = SmtpTransport::new(ports_to(&runtime, site.port), None, Arc::new(routes));
+    assert_eq!(send(&transport, &loopback(), &["bob"]).await, [550]);
+    assert_eq!(transport.detours().len(), 1);
+    site.refuses.store(false, Ordering::Release);
+    assert_eq!(send(&transport, &loopback(), &["bob"]).await, [250]);
+    let party = transport.party(&loopback()).await;
+    assert_eq!(party, transport.party(&loopback()).await);
+    assert_eq!(transport.detours().len(), 1, "it goes on");
+}
+
+#[tokio::test]
+async fn what_the_operator_demands_of_a_sites_tls_is_demanded() {
+    let runtime = Runtime::new();
+    let site = There::start(&runtime, false);
+    for (tls, code) in [
+        (TlsPolicy::Opportunistic, 250),
+        (TlsPolicy::Required, 400),
+        (TlsPolicy::Verified, 400),
+    ] {
+        let routes = By(over(1), tls);
+        let ports = ports_to(&runtime, site.port);
+        let transport = SmtpTransport::new(ports, None, Arc::new(routes));
+        let said = send(&transport, &loopback(), &["bob"]).await;
+        assert_eq!(said[0] / 100, code / 100, "{tls:?}: {said:?}");
+    }
+    assert_eq!(site.take_count(), 1, "in the clear to nobody who may not");
 }

@@ -126,3 +126,40 @@ async fn the_dispatcher_tells_how_its_sites_are() {
     ran.expect("recovered");
     assert_eq!(watch.sites().await, None);
 }
+
+/// By a rule or by a person: it is the domain's own site, and not that of the usual mail.
+#[tokio::test]
+async fn a_way_that_is_no_more_than_addresses_of_ours_leads_to_the_domains_own_servers() {
+    let world = World::new();
+    let sources: Arc<[IpAddr]> = [[192, 0, 2, 8].into()].into();
+    let bulk = ("bulk".to_owned(), sources);
+    world.routes.sources.lock().extend([bulk]);
+    let way = Way::Transports(["bulk".to_owned()].into());
+    let by_rule = ("rule.test".to_owned(), way);
+    world.routes.ways.lock().extend([by_rule]);
+    world.put("ann@here.test", &["bob@rule.test"]).await;
+    world.put("ann@here.test", &["bob@person.test"]).await;
+    world.put("ann@here.test", &["bob@usual.test"]).await;
+    let filter = Filter {
+        domain: Some(domain("person.test")),
+        ..Filter::default()
+    };
+    let reroute = Act::Reroute(Some("bulk".into()));
+    let acted = world.queue.act_on_all(&filter, reroute).await;
+    assert_eq!(acted.expect("read").changed, 1);
+    world.dispatcher().work().await;
+    let mut sites: Vec<String> = world
+        .script
+        .take_seen()
+        .into_iter()
+        .map(|(site, _)| site)
+        .collect();
+    sites.sort();
+    let want = [
+        "person.test from 192.0.2.8",
+        "rule.test from 192.0.2.8",
+        "usual.test",
+    ];
+    assert_eq!(sites, want);
+    assert_eq!(world.queue_keys(), 0);
+}

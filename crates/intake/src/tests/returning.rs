@@ -4,6 +4,8 @@
 use super::{MESSAGE, World, address, codes, lmtp, recipients, report, stranger, user};
 use crate::Outcome;
 use bounces::By;
+use envelope::Recipient;
+use policy::Decision;
 use queue::Listed;
 use std::time::Duration;
 
@@ -34,6 +36,45 @@ async fn forwarded(world: &World, from: &str) -> String {
         .iter()
         .rfind(|listed| recipients(listed) == ["dave@away.test"]);
     sender(forward.expect("sent on"))
+}
+
+/// What a rule sends elsewhere, in place of the recipient or beside them, is a forward too.
+#[tokio::test]
+async fn what_a_rule_sends_on_leaves_with_a_sender_of_ours() {
+    let world = world(1).await;
+    let send = async |facts, from: &str, rewritten: bool| {
+        let to = ["bob@demo.test"];
+        let mut transaction = world.transaction(facts, from, &to).await;
+        if rewritten {
+            transaction.decisions[0] = Decision::Relay(address("bob@away.test"));
+        } else {
+            let copy = address("archive@away.test");
+            let recipient = Recipient::new(copy.clone());
+            transaction.envelope.recipients.push(recipient);
+            transaction.decisions.push(Decision::Relay(copy));
+            transaction.shape.unseen = 1;
+        }
+        let mut receiving = world.intake.begin(transaction).expect("taken");
+        receiving.push(MESSAGE.as_bytes()).await;
+        assert!(receiving.finish().await.is_accepted());
+        sender(world.queued().await.last().expect("sent on"))
+    };
+    for rewritten in [true, false] {
+        let leaves_as = send(stranger(), "ann@far.test", rewritten).await;
+        assert!(leaves_as.starts_with("SRS0="), "{leaves_as}");
+        assert!(leaves_as.ends_with("=far.test=ann@demo.test"));
+        let own = send(user(), "bob@demo.test", rewritten).await;
+        assert_eq!(own, "bob@demo.test");
+    }
+    // What a user sends elsewhere is not.
+    let outcome = world
+        .send(user(), "bob@demo.test", &["x@away.test"], MESSAGE)
+        .await;
+    assert!(outcome.is_accepted());
+    assert_eq!(
+        sender(world.queued().await.last().expect("sent")),
+        "bob@demo.test"
+    );
 }
 
 async fn notify(world: &World, from: &str, to: &str) -> Outcome {

@@ -254,7 +254,8 @@ pub(super) async fn reroute(store: &Store, args: Reroute) -> ActResult {
         names => {
             let alone = !names.contains(',');
             for name in names.split(',').map(str::trim) {
-                if !alone && matches!(rules.transports.get(name), Some(Transport::Gateway(_))) {
+                let stands_alone = |transport: &Transport| transport.stands_alone();
+                if !alone && rules.transports.get(name).is_some_and(stands_alone) {
                     return Err(usage(format!(
                         "{name:?} is no server: only servers can be tried one after the other"
                     )));

@@ -18,7 +18,7 @@ use settings::rules::{Action, Question, Rules, Transport, Way};
 
 use super::queue::{server, time};
 use super::{ActResult, CommandError, failed, of_directory, optional, parse_address};
-use crate::bind::route_to;
+use crate::bind::{route_to, site_tls};
 use crate::place;
 use crate::store::Store;
 use crate::wire::outgoing;
@@ -273,8 +273,8 @@ impl Told<'_> {
                 self.say("verify", text);
             }
             return match relay.via.as_slice() {
-                [] => self.by_mx(address, Patience::Primary).await,
-                names => self.by_transports(address, names),
+                [] => self.by_mx(address, Patience::Primary, &[]).await,
+                names => self.by_transports(address, names).await,
             };
         }
         let asked = Asked {
@@ -294,9 +294,11 @@ impl Told<'_> {
                     .push(json!({"recipient": address.to_string(), "transport": "hold"}));
                 Ok(())
             }
-            (Some(Action::Via(Way::Transports(names))), _) => self.by_transports(address, &names),
+            (Some(Action::Via(Way::Transports(names))), _) => {
+                self.by_transports(address, &names).await
+            }
             (Some(Action::Via(Way::Mx)), _) | (None, None) => {
-                self.by_mx(address, Patience::Usual).await
+                self.by_mx(address, Patience::Usual, &[]).await
             }
             (_, Some(host)) => {
                 self.by_host(address, 0, "smart host", &host.into());
@@ -306,24 +308,32 @@ impl Told<'_> {
         }
     }
 
-    fn by_transports(&mut self, address: &Address, names: &[String]) -> Result<(), CommandError> {
+    async fn by_transports(
+        &mut self,
+        address: &Address,
+        names: &[String],
+    ) -> Result<(), CommandError> {
         for (at, name) in names.iter().enumerate() {
-            self.by_transport(address, name, at)?;
+            self.by_transport(address, name, at).await?;
         }
         Ok(())
     }
 
-    fn by_transport(
+    async fn by_transport(
         &mut self,
         address: &Address,
         name: &str,
         place: usize,
     ) -> Result<(), CommandError> {
-        let Some(transport) = self.rules.transports.get(name) else {
+        let rules = std::sync::Arc::clone(&self.rules);
+        let Some(transport) = rules.transports.get(name) else {
             return Err(failed(format!("there is no transport {name:?}")));
         };
         let server = match transport {
             Transport::Server(server) => server,
+            Transport::Direct(sources) => {
+                return self.by_mx(address, Patience::Usual, sources).await;
+            }
             Transport::Gateway(gateway) => {
                 let what = format!("transport {name} ({})", gateway.kind().as_str());
                 let leads_to = gateway.to_string();
@@ -396,7 +406,13 @@ impl Told<'_> {
         server(&status)
     }
 
-    async fn by_mx(&mut self, address: &Address, patience: Patience) -> Result<(), CommandError> {
+    /// By the domain's own servers, from these addresses or the usual ones.
+    async fn by_mx(
+        &mut self,
+        address: &Address,
+        patience: Patience,
+        sources: &[IpAddr],
+    ) -> Result<(), CommandError> {
         let (store, domain) = (self.store, address.domain());
         let settings = &store.settings;
         let wrong = |error: anyhow::Error| failed(format!("{error:#}"));
@@ -404,13 +420,21 @@ impl Told<'_> {
         let hostname = place::hostname(settings);
         let ports = outgoing::deliver_ports(settings, &hostname, store, dns);
         let ports = ports.map_err(wrong)?;
-        let tls = tls_said(TlsPolicy::Opportunistic);
+        let party = deliver::party_of(&ports, domain).await;
+        let demanded = party
+            .as_ref()
+            .and_then(|party| site_tls(&self.rules, party));
+        let tls = tls_said(demanded.unwrap_or(TlsPolicy::Opportunistic));
+        let sources: Vec<String> = sources.iter().map(IpAddr::to_string).collect();
+        let from = match sources.as_slice() {
+            [] => String::new(),
+            some => format!(", from {}", some.join(" or ")),
+        };
         self.say(
             "way",
-            format!("{address}: by the MX of {domain}; TLS {tls}"),
+            format!("{address}: by the MX of {domain}{from}; TLS {tls}"),
         );
         let mut hosts = Vec::new();
-        let party = deliver::party_of(&ports, domain).await;
         match deliver::preview(&ports, domain, patience).await {
             Ok(hops) => {
                 for hop in hops {
@@ -448,6 +472,7 @@ impl Told<'_> {
             "transport": "mx",
             "hosts": hosts,
             "tls": tls,
+            "source_addresses": sources,
             "servers": servers,
         }));
         Ok(())

@@ -24,7 +24,7 @@ impl Ways {
         };
         match self.rules.get().transports.get(name)? {
             rules::Transport::Gateway(gateway) => Some((name, gateway.clone())),
-            rules::Transport::Server(_) => None,
+            rules::Transport::Server(_) | rules::Transport::Direct(_) => None,
         }
     }
 }

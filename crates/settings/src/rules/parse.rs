@@ -1,6 +1,7 @@
 //! From the file's text to [`Rules`], or to the list of all its mistakes.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use super::fields::{Fields, Reading, offset_of, table_of};
 use super::patterns::Networks;
 use super::{
     Action, Gateway, OutcomeHook, RelayDomain, Rule, Rules, Server, SiteRule, Transport,
-    TransportKind, Unsure, Verify, Way, Webhook, When,
+    TransportKind, TransportTls, Unsure, Verify, Way, Webhook, When,
 };
 use crate::kinds::Word;
 use crate::parse::parse_toml;
@@ -248,7 +249,11 @@ impl Rules {
     /// Names of transports that are used stand in the file.
     fn check_names(&self, table: &dyn TableLike, reading: &mut Reading<'_>) {
         let mut check = |place: String, at: Option<usize>, name: &str, alone: bool| {
-            if !alone && matches!(self.transports.get(name), Some(Transport::Gateway(_))) {
+            let stands_alone = self
+                .transports
+                .get(name)
+                .is_some_and(Transport::stands_alone);
+            if !alone && stands_alone {
                 let problem = format!("{name:?} is no server");
                 let hint = "only servers can be tried one after the other, or be a primary";
                 reading.mistake(at, &place, problem, hint);
@@ -279,7 +284,8 @@ impl Rules {
                 let tables = table.get("site").and_then(Item::as_array_of_tables);
                 let own = tables.and_then(|tables| tables.get(index));
                 let at = own.and_then(|table| offset_of(table, "detour"));
-                check(format!("site {}, detour", index + 1), at, name, false);
+                let is_direct = matches!(self.transports.get(name), Some(Transport::Direct(_)));
+                check(format!("site {}, detour", index + 1), at, name, is_direct);
             }
         }
         for (domain, relay) in &self.relay_domains {
@@ -353,6 +359,7 @@ fn transport(mut fields: Fields<'_, '_, '_>) -> Option<Transport> {
     let kind = fields.take("kind").unwrap_or(TransportKind::Smtp);
     match kind {
         TransportKind::Smtp | TransportKind::Lmtp => server(kind, fields).map(Transport::Server),
+        TransportKind::Mx => addresses(fields).map(Transport::Direct),
         TransportKind::Pipe => program(fields).map(Transport::Gateway),
         TransportKind::Maildir => path(fields).map(Gateway::Maildir).map(Transport::Gateway),
         TransportKind::Mbox => path(fields).map(Gateway::Mbox).map(Transport::Gateway),
@@ -468,6 +475,28 @@ fn path(mut fields: Fields<'_, '_, '_>) -> Option<PathBuf> {
     path
 }
 
+/// Addresses of this machine.
+fn addresses(mut fields: Fields<'_, '_, '_>) -> Option<Vec<IpAddr>> {
+    let given: Option<Vec<Word>> = fields.take("source_addresses");
+    let mut addresses = Vec::new();
+    for Word(text) in given.iter().flatten() {
+        match text.parse::<IpAddr>() {
+            Ok(ip) if !ip.is_unspecified() && !ip.is_multicast() => addresses.push(ip),
+            _ => {
+                let problem = format!("{text:?} is no address of one machine");
+                fields.mistake("source_addresses", problem, "such as \"192.0.2.8\"");
+            }
+        }
+    }
+    if given.is_none_or(|given| given.is_empty()) && !fields.has_failed("source_addresses") {
+        let problem = "it names no address to send from".to_owned();
+        let hint = "such as source_addresses = [\"192.0.2.8\", \"2001:db8::8\"]";
+        fields.mistake("source_addresses", problem, hint);
+    }
+    fields.done();
+    Some(addresses)
+}
+
 fn server(kind: TransportKind, mut fields: Fields<'_, '_, '_>) -> Option<Server> {
     let host: Option<HostPort> = fields.take("host");
     let host = host.and_then(|HostPort(host)| host);
@@ -518,6 +547,11 @@ fn site(mut fields: Fields<'_, '_, '_>) -> SiteRule {
     let connections = number("connections", SITE_CONNECTIONS);
     let messages_per_connection = number("messages_per_connection", SITE_MESSAGES);
     let messages_per_minute = number("messages_per_minute", SITE_PACE);
+    let tls = fields.take("tls");
+    if tls == Some(TransportTls::Implicit) {
+        let problem = "port 25 has no TLS from the first octet".to_owned();
+        fields.mistake("tls", problem, "opportunistic, required, verified or never");
+    }
     let detour = fields.take("detour");
     fields.done();
     SiteRule {
@@ -525,6 +559,7 @@ fn site(mut fields: Fields<'_, '_, '_>) -> SiteRule {
         connections,
         messages_per_connection,
         messages_per_minute,
+        tls,
         detour,
     }
 }

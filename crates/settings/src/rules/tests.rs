@@ -309,6 +309,41 @@ fn mistakes_in_rules_name_the_rule() {
 }
 
 #[test]
+fn a_transport_may_be_no_more_than_addresses_to_send_from() {
+    let text = "[transport.bulk]\nkind = \"mx\"\nsource_addresses = [\"192.0.2.8\", \"2001:db8::8\"]\n\
+                [[site]]\ndetour = \"bulk\"\ntls = \"required\"\n\
+                [[rule]]\nname = \"news\"\nwhen = { sender = \"@news.test\" }\nvia = \"bulk\"\n";
+    let rules = Rules::parse(text).expect("good rules");
+    let Transport::Direct(sources) = &rules.transports["bulk"] else {
+        panic!("{rules:?}");
+    };
+    assert_eq!(sources.len(), 2);
+    assert_eq!(rules.sites[0].tls, Some(TransportTls::Required));
+    for (text, want) in [
+        (
+            "[transport.x]\nkind = \"mx\"\n",
+            "it names no address to send from",
+        ),
+        (
+            "[transport.x]\nkind = \"mx\"\nsource_addresses = [\"0.0.0.0\"]\n",
+            "\"0.0.0.0\" is no address of one machine",
+        ),
+        ("[[site]]\ntls = \"implicit\"\n", "port 25 has no TLS"),
+        (
+            "[transport.x]\nkind = \"mx\"\nsource_addresses = \"192.0.2.8\"\n[transport.y]\nhost = \"y.test\"\n\
+             [[rule]]\nname = \"r\"\nvia = [\"y\", \"x\"]\n",
+            "\"x\" is no server",
+        ),
+    ] {
+        let mistakes = mistakes(text);
+        assert!(
+            mistakes.len() == 1 && mistakes[0].contains(want),
+            "{mistakes:?}"
+        );
+    }
+}
+
+#[test]
 fn sites_are_read_and_their_mistakes_told() {
     let text = "[[site]]\nhosts = [\"mx.example.net\", \".big.example\"]\nconnections = 3\n\
                 [[site]]\nhosts = \".big.example\"\nmessages_per_connection = 5\nmessages_per_minute = 0\n";
@@ -361,7 +396,7 @@ fn gateways_have_whole_paths_and_stand_alone() {
     let rules = Rules::parse(text).expect("good");
     let kinds = ["tickets", "archive"].map(|name| match &rules.transports[name] {
         Transport::Gateway(gateway) => (gateway.kind(), gateway.to_string()),
-        Transport::Server(server) => panic!("{server:?}"),
+        other => panic!("{other:?}"),
     });
     assert_eq!(
         kinds[0],

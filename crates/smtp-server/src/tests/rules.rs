@@ -1,6 +1,7 @@
 //! The operator's rules, seen from the protocol.
 
 use super::*;
+use envelope::Reply;
 use queue::Filter;
 use settings::rules::Rules;
 
@@ -123,7 +124,7 @@ async fn size_is_asked_at_rcpt_and_again_when_it_is_known() {
         ])
         .await;
     assert_eq!(world.inbox(2).await.len(), 1);
-    // With one answer for all, one who may have it has it.
+    // With an answer for each, one who may have it has it.
     client
         .dialogue(&[
             ("MAIL FROM:<x@far.test> PRDR", "250"),
@@ -133,10 +134,10 @@ async fn size_is_asked_at_rcpt_and_again_when_it_is_known() {
             (&large, "353"),
         ])
         .await;
-    let large = client.hear().await;
+    let first = client.hear().await;
     assert!(
-        large.starts_with("552 5.3.4 too large for bob (id "),
-        "{large}"
+        first.starts_with("552 5.3.4 too large for bob (id "),
+        "{first}"
     );
     assert!(client.hear().await.starts_with("250"));
     assert!(client.hear().await.starts_with("250"));
@@ -144,6 +145,31 @@ async fn size_is_asked_at_rcpt_and_again_when_it_is_known() {
         (world.inbox(1).await.len(), world.inbox(2).await.len()),
         (1, 1)
     );
+    // With one answer for all as well: the refusal goes into the queue, with what it says.
+    client
+        .dialogue(&[
+            ("RSET", "250"),
+            ("MAIL FROM:<x@far.test>", "250"),
+            ("RCPT TO:<bob@demo.test>", "250"),
+            ("RCPT TO:<alice@demo.test>", "250"),
+            ("DATA", "354"),
+            (&large, "250"),
+        ])
+        .await;
+    assert_eq!(
+        (world.inbox(1).await.len(), world.inbox(2).await.len()),
+        (2, 1)
+    );
+    let page = world.queue.list(&Filter::default(), None, 10).await;
+    let queued = page.unwrap().messages;
+    assert_eq!(queued.len(), 1);
+    let message = &queued[0].message;
+    assert_eq!(
+        message.envelope.recipients[0].address.to_string(),
+        "bob@demo.test"
+    );
+    let refusal = message.refusal.as_ref().map(Reply::to_line);
+    assert_eq!(refusal.as_deref(), Some("552 5.3.4 too large for bob"));
 }
 
 #[tokio::test]

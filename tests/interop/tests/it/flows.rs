@@ -314,6 +314,53 @@ fn lmtp_answers_for_each_recipient() {
     );
 }
 
+/// With one answer for all, the client cannot be told that one of them may not have it.
+#[test]
+fn who_may_not_have_what_others_may_is_refused_behind_the_door() {
+    run(
+        "flows::who_may_not_have_what_others_may_is_refused_behind_the_door",
+        Needs::Peers,
+        |world| {
+            let mut ours = Posthouse::init(world, "127.0.0.10", "demo.test", &["alice", "bob"])?;
+            let file = ours.dir().join("rules.toml");
+            let rule = "[[rule]]\nname = \"small for bob\"\n\
+                        when = { recipient = \"bob@demo.test\", larger_than = 1000 }\n\
+                        refuse = \"552 5.3.4 too large for bob\"\n";
+            std::fs::write(&file, rule)?;
+            ours.set("policy.rules", &format!("{:?}", file.display().to_string()))?;
+            ours.serve(world)?;
+            let to = ["alice@demo.test", "bob@demo.test"];
+            let long = format!("Subject: long one\r\n\r\n{}", "a line\r\n".repeat(300));
+            let mut client = smtp::Client::connect(&ours.addr(25))?;
+            client.expect("EHLO client.test", 250)?;
+            let (code, text) = client.send("x@far.test", &to, long.as_bytes())?;
+            ensure!(code == 250, "{text}");
+            ours.wait_for_mail("alice@demo.test", "Subject: long one")?;
+            let mut imap = imap::Client::login(&ours.addr(143), "bob@demo.test", PASSWORD)?;
+            let junk = wait_for("Bob's Junk", Duration::from_secs(30), || {
+                let junk = imap.messages("Junk")?;
+                Ok((!junk.is_empty()).then_some(junk))
+            })?;
+            let reason = b"\r\nX-Posthouse-Refused: too large for bob\r\n";
+            ensure!(contains(&junk[0], reason), "{:?}", junk[0]);
+            // Our own user is told. Swaks says no size at MAIL.
+            #[rustfmt::skip]
+            let args = [
+                "--server", "127.0.0.10", "--port", "587", "--tls", "--auth", "PLAIN",
+                "--auth-user", "alice@demo.test", "--auth-password", PASSWORD,
+                "--from", "alice@demo.test", "--to", "alice@demo.test,bob@demo.test",
+                "--body", &"a line\n".repeat(300),
+            ];
+            world.output("swaks", args)?;
+            let told = ours.wait_for_mail("alice@demo.test", "Action: failed")?;
+            let why = b"Diagnostic-Code: smtp; 552 5.3.4 too large for bob";
+            ensure!(contains(&told, why), "{}", String::from_utf8_lossy(&told));
+            ensure!(imap.messages("INBOX")?.is_empty(), "Bob has neither");
+            ours.assert_sound()
+        },
+    );
+}
+
 #[test]
 fn a_full_domain_is_refused_by_name_and_its_postmaster_told_once() {
     run(

@@ -74,6 +74,7 @@ pub(super) fn whole(listed: &Listed) -> Value {
         "sender": sender(listed),
         "session": origin.session,
         "client": origin.client_ip.map(|ip| ip.to_string()),
+        "refusal": listed.message.refusal.as_ref().map(envelope::Reply::to_line),
         "recipients": recipients,
         "ways": ways,
         "attempts": attempts,
