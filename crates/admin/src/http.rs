@@ -4,9 +4,10 @@
 //! machine alone: numbers tell strangers more than they should know.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
 use axum::Router;
@@ -23,6 +24,7 @@ use runtime::{Runtime, Shutdown, Sleep, Tasks};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
+use crate::api::Api;
 use crate::limits;
 
 const PAGE: &str = include_str!("page.html");
@@ -34,11 +36,12 @@ struct Site {
     shutdown: Shutdown,
 }
 
-/// Serves HTTP on `listener`, under TLS when given, until the shutdown signal.
+/// Serves HTTP on `listener`, under TLS when given, until the shutdown signal; with the API, if there is one.
 pub async fn serve(
     listener: Listener,
     tls: Option<ServerTls>,
     metrics: Arc<Metrics>,
+    api: Option<Api>,
     runtime: Runtime,
 ) {
     let shutdown = runtime.shutdown();
@@ -47,13 +50,15 @@ pub async fn serve(
         shutdown: shutdown.clone(),
     };
     let local = listener.local_addr();
+    let is_tls = tls.is_some();
     let (sender, receiver) = mpsc::channel(limits::HTTP_WAITING_MAX);
     let accepting = runtime.spawn(
         "http accept",
         accept(listener, tls, runtime.clone(), sender),
     );
     let door = Door { receiver, local };
-    let service = router(site).into_make_service_with_connect_info::<Peer>();
+    let service = router(site, api.map(|api| crate::api::router(api, is_tls)))
+        .into_make_service_with_connect_info::<Peer>();
     let drained = {
         let shutdown = shutdown.clone();
         async move { shutdown.draining().await }
@@ -65,12 +70,16 @@ pub async fn serve(
     drop(accepting);
 }
 
-fn router(site: Site) -> Router {
-    Router::new()
+fn router(site: Site, api: Option<Router<Site>>) -> Router {
+    let router = Router::new()
         .route("/", get(page))
         .route("/healthz", get(health))
-        .route("/metrics", get(metrics))
-        .with_state(site)
+        .route("/metrics", get(metrics));
+    match api {
+        Some(api) => router.merge(api),
+        None => router,
+    }
+    .with_state(site)
 }
 
 async fn page() -> Response {
@@ -95,7 +104,7 @@ async fn health(State(site): State<Site>) -> (StatusCode, &'static str) {
 }
 
 async fn metrics(State(site): State<Site>, ConnectInfo(peer): ConnectInfo<Peer>) -> Response {
-    if !peer.0.ip().is_loopback() {
+    if !peer.ip().is_loopback() {
         return StatusCode::NOT_FOUND.into_response();
     }
     let kind = [(
@@ -165,12 +174,40 @@ impl axum::serve::Listener for Door {
 }
 
 /// Who asks.
-#[derive(Clone, Copy)]
-struct Peer(SocketAddr);
+#[derive(Clone)]
+pub(crate) struct Peer {
+    address: SocketAddr,
+    /// Requests that are being answered: meanwhile silence is no idleness.
+    busy: Arc<AtomicUsize>,
+}
+
+impl Peer {
+    pub(crate) fn ip(&self) -> IpAddr {
+        self.address.ip()
+    }
+
+    /// While this lives, the connection is not closed for silence.
+    pub(crate) fn busy(&self) -> Busy {
+        self.busy.fetch_add(1, Ordering::AcqRel);
+        Busy(Arc::clone(&self.busy))
+    }
+}
+
+/// Somebody waits for a long answer.
+pub(crate) struct Busy(Arc<AtomicUsize>);
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
 
 impl Connected<IncomingStream<'_, Door>> for Peer {
     fn connect_info(stream: IncomingStream<'_, Door>) -> Self {
-        Self(*stream.remote_addr())
+        Self {
+            address: *stream.remote_addr(),
+            busy: Arc::clone(&stream.io().busy),
+        }
     }
 }
 
@@ -179,6 +216,7 @@ struct Visit {
     conn: Conn,
     runtime: Runtime,
     idle: Pin<Box<Sleep>>,
+    busy: Arc<AtomicUsize>,
     _place: OwnedSemaphorePermit,
 }
 
@@ -189,6 +227,7 @@ impl Visit {
             conn,
             runtime,
             idle,
+            busy: Arc::default(),
             _place: place,
         }
     }
@@ -202,10 +241,13 @@ impl Visit {
             self.idle.set(self.runtime.sleep(limits::HTTP_IDLE));
             return result;
         }
-        self.idle
-            .as_mut()
-            .poll(cx)
-            .map(|()| Err(io::ErrorKind::TimedOut.into()))
+        while self.idle.as_mut().poll(cx).is_ready() {
+            if self.busy.load(Ordering::Acquire) == 0 {
+                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            }
+            self.idle.set(self.runtime.sleep(limits::HTTP_IDLE));
+        }
+        Poll::Pending
     }
 }
 

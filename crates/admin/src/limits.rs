@@ -5,6 +5,12 @@ use std::time::Duration;
 /// The longest request line on the control socket.
 pub(crate) const REQUEST_BYTES_MAX: usize = 4 * 1024 * 1024;
 
+/// The longest login and password together, in base64, that the API looks at.
+pub(crate) const API_LOGIN_BYTES_MAX: usize = 2048;
+
+/// What a client that is turned away for too many logins is told to wait, in seconds.
+pub(crate) const API_RETRY_SECONDS: u16 = 60;
+
 /// The longest answer that the command line takes.
 pub(crate) const RESPONSE_BYTES_MAX: usize = 256 * 1024 * 1024;
 

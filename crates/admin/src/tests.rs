@@ -7,11 +7,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
+use directory::{Directory, NewAccount};
+use engine::{MemoryEngine, SharedEngine};
+use envelope::{Address, Domain};
 use observe::Metrics;
-use runtime::Runtime;
 use runtime::net::{Listener, connect};
+use runtime::{Runtime, Task};
+use sasl::Secret;
 use serde_json::{Value, json};
 
+use crate::api::Api;
 use crate::control::{
     Answer, CallError, CommandError, Commands, Control, FailureKind, Request, call,
 };
@@ -105,7 +110,7 @@ async fn the_http_service_tells_what_this_is_and_how_it_is() {
     metrics.login("imap", true);
     let serving = runtime.spawn(
         "http",
-        crate::http::serve(listener, None, metrics, runtime.clone()),
+        crate::http::serve(listener, None, metrics, None, runtime.clone()),
     );
     let page = get(address, "/").await;
     assert!(page.starts_with("HTTP/1.1 200"));
@@ -115,5 +120,160 @@ async fn the_http_service_tells_what_this_is_and_how_it_is() {
     assert!(metrics.contains("posthouse_logins_total{protocol=\"imap\",result=\"ok\"} 1"));
     assert!(get(address, "/else").await.starts_with("HTTP/1.1 404"));
     runtime.shutdown().drain();
+    serving.join().await.unwrap();
+}
+
+/// Two accounts: `root@demo.test` administers, `bob@demo.test` does not.
+async fn people(runtime: &Runtime) -> Directory {
+    let engine: SharedEngine = Arc::new(MemoryEngine::new(1));
+    let options = directory::Options::for_tests();
+    let directory = Directory::new(engine, runtime.clone(), options);
+    let domain = Domain::parse("demo.test").unwrap();
+    directory.domain_add(&domain, None).await.unwrap();
+    for name in ["root@demo.test", "bob@demo.test"] {
+        let address = Address::parse(name).unwrap();
+        let mut new = NewAccount::new(address, Some(Secret::from("demo")));
+        new.admin = name.starts_with("root");
+        directory.account_add(new, &|_, _| Ok(())).await.unwrap();
+    }
+    directory
+}
+
+struct Asking {
+    address: std::net::SocketAddr,
+    runtime: Runtime,
+    _serving: Option<Task<()>>,
+}
+
+impl Asking {
+    async fn start() -> Self {
+        let runtime = Runtime::new();
+        let listener = Listener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = listener.local_addr();
+        let api = Api {
+            logins: Arc::new(people(&runtime).await),
+            commands: Arc::new(Echo),
+        };
+        let metrics = Arc::new(Metrics::new());
+        let serving = crate::http::serve(listener, None, metrics, Some(api), runtime.clone());
+        let _serving = Some(runtime.spawn("http", serving));
+        Self {
+            address,
+            runtime,
+            _serving,
+        }
+    }
+
+    /// The status and the body.
+    async fn post(&self, path: &str, headers: &str, body: &str) -> (u16, Value) {
+        let patience = Duration::from_secs(5);
+        let mut conn = connect(self.address, None, patience).await.unwrap();
+        let ask = format!(
+            "POST {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n{headers}content-length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        conn.write_all(ask.as_bytes()).await.unwrap();
+        let mut buf = BytesMut::new();
+        while conn.read(&mut buf).await.unwrap() > 0 {}
+        let text = String::from_utf8(buf.to_vec()).unwrap();
+        let status = text[9..12].parse().unwrap();
+        let body = text.split_once("\r\n\r\n").unwrap().1;
+        if status == 401 {
+            assert!(text.contains("www-authenticate: Basic realm"), "{text}");
+        }
+        (status, serde_json::from_str(body).unwrap_or(Value::Null))
+    }
+}
+
+impl Drop for Asking {
+    fn drop(&mut self) {
+        self.runtime.shutdown().drain();
+    }
+}
+
+fn basic(login: &str, password: &str) -> String {
+    let encoded = wire::base64::encode(format!("{login}:{password}").as_bytes());
+    format!("authorization: Basic {encoded}\r\n")
+}
+
+const JSON: &str = "content-type: application/json\r\n";
+
+#[tokio::test]
+async fn administrators_ask_over_http_as_over_the_socket() {
+    let asking = Asking::start().await;
+    let root = basic("root@demo.test", "demo");
+    let headers = format!("{root}{JSON}");
+    let answer = asking
+        .post("/api/v1/acts/echo", &headers, r#"{"a": 1}"#)
+        .await;
+    assert_eq!(answer, (200, json!({"ok": {"a": 1}})));
+    // Without arguments there is nothing to say about their kind.
+    let answer = asking.post("/api/v1/acts/echo", &root, "").await;
+    assert_eq!(answer, (200, json!({"ok": {}})));
+    let (status, body) = asking.post("/api/v1/acts/nothing", &root, "").await;
+    assert_eq!((status, &body["error"]["kind"]), (404, &json!("not-found")));
+    assert_eq!(body["error"]["message"], "there is no nothing");
+    for (kind, body, want) in [
+        ("", "{}", 415),
+        ("content-type: text/plain\r\n", "{}", 415),
+        (JSON, "[1]", 400),
+        (JSON, "{", 400),
+    ] {
+        let headers = format!("{root}{kind}");
+        let (status, body) = asking.post("/api/v1/acts/echo", &headers, body).await;
+        assert_eq!((status, &body["error"]["kind"]), (want, &json!("usage")));
+    }
+}
+
+#[tokio::test]
+async fn nobody_else_asks_over_http() {
+    let asking = Asking::start().await;
+    let root = basic("root@demo.test", "demo");
+    for (headers, want) in [
+        (String::new(), 401),
+        (basic("root@demo.test", "wrong"), 401),
+        (basic("nobody@demo.test", "demo"), 401),
+        ("authorization: Basic !!!\r\n".to_owned(), 401),
+        ("authorization: Bearer x\r\n".to_owned(), 401),
+        (
+            format!("authorization: Basic {}\r\n", "A".repeat(4000)),
+            401,
+        ),
+        (basic("bob@demo.test", "demo"), 403),
+        // A page in the administrator's browser.
+        (format!("{root}origin: https://evil.test\r\n"), 403),
+    ] {
+        let (status, body) = asking.post("/api/v1/acts/echo", &headers, "").await;
+        assert_eq!(status, want, "{headers} {body}");
+        assert!(body.get("ok").is_none());
+    }
+    // Too many wrong passwords end it for everybody at that address, the right one too.
+    let mut last = 0;
+    for n in 0..200 {
+        let headers = basic("root@demo.test", &format!("guess{n}"));
+        last = asking.post("/api/v1/acts/echo", &headers, "").await.0;
+        if last == 429 {
+            break;
+        }
+    }
+    assert_eq!(last, 429);
+}
+
+#[tokio::test]
+async fn without_the_setting_there_is_no_api() {
+    let runtime = Runtime::for_tests();
+    let listener = Listener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = listener.local_addr();
+    let metrics = Arc::new(Metrics::new());
+    let serving = crate::http::serve(listener, None, metrics, None, runtime.clone());
+    let serving = runtime.spawn("http", serving);
+    let asking = Asking {
+        address,
+        runtime: runtime.clone(),
+        _serving: None,
+    };
+    let root = basic("root@demo.test", "demo");
+    assert_eq!(asking.post("/api/v1/acts/echo", &root, "").await.0, 404);
+    drop(asking);
     serving.join().await.unwrap();
 }

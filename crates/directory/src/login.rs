@@ -95,6 +95,8 @@ pub enum Service {
     Pop3,
     /// Sending: submission.
     Smtp,
+    /// Administering, over HTTP.
+    Api,
 }
 
 /// Who asks.

@@ -161,6 +161,24 @@ impl Commands for Acts {
     }
 }
 
+/// What may be asked for from elsewhere: what names files of this machine, or repairs
+/// them, belongs to who sits at it.
+pub(crate) struct RemoteActs(pub(crate) Acts);
+
+impl Commands for RemoteActs {
+    fn run(&self, request: Request) -> Answer<'_> {
+        let stays = ["backup.", "fsck"];
+        if stays.iter().any(|name| request.command.starts_with(name)) {
+            let text = format!(
+                "{} is for the command line on the machine itself",
+                request.command
+            );
+            return Box::pin(std::future::ready(Err(usage(text))));
+        }
+        self.0.run(request)
+    }
+}
+
 /// A request with typed arguments.
 pub(crate) fn request<T: Serialize>(command: &str, args: &T) -> anyhow::Result<Request> {
     Ok(Request {

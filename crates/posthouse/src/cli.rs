@@ -302,7 +302,7 @@ pub(crate) enum AppPassword {
         address: String,
         /// What it is called, such as "phone"
         label: String,
-        /// What it is good for: imap, pop3, smtp; all unless said
+        /// What it is good for: imap, pop3, smtp, api (administering over HTTP, docs/api.md); the first three unless said
         #[arg(long = "for", value_name = "SERVICES", value_delimiter = ',')]
         services: Vec<String>,
         /// Until when: 90d, 2w, or 2027-01-15T10:15:00Z; for ever unless said

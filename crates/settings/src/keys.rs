@@ -141,6 +141,11 @@ keys! {
         /// The same as listen.http under TLS.
         https: Vec<SocketAddr> = [], example ["0.0.0.0:443"];
     }
+    /// The HTTP API on listen.https and listen.http: docs/api.md.
+    api("api.") Api {
+        /// Accounts that may administer the system may do so over HTTP: over TLS, or from this machine.
+        enabled: bool = false, example true;
+    }
     /// Certificates. They are read again on SIGHUP and when the files change; sessions that run are not disturbed.
     tls("tls.") Tls {
         /// PEM file with the certificate and its chain. Empty makes a self-signed one in the data folder on first start.

@@ -49,7 +49,7 @@ pub struct AppPasswords(pub Vec<AppPassword>);
 const VERSION: u8 = 2;
 const VERSION_1: u8 = 1;
 
-const SERVICES: [Service; 3] = [Service::Imap, Service::Pop3, Service::Smtp];
+const SERVICES: [Service; 4] = [Service::Imap, Service::Pop3, Service::Smtp, Service::Api];
 
 impl AppPasswords {
     /// The SCRAM keys of the first that has any.

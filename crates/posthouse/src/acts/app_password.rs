@@ -26,17 +26,19 @@ pub(crate) struct Remove {
     pub(crate) label: String,
 }
 
-const SERVICES: [(&str, Service); 3] = [
+const SERVICES: [(&str, Service); 4] = [
     ("imap", Service::Imap),
     ("pop3", Service::Pop3),
     ("smtp", Service::Smtp),
+    ("api", Service::Api),
 ];
 
 /// The password stands in the answer, and nowhere else ever again.
 pub(super) async fn add(store: &Store, args: Add) -> ActResult {
     let address = parse_address(&args.address)?;
     let services = if args.services.is_empty() {
-        SERVICES.map(|(_, service)| service).to_vec()
+        // To administer is asked for by name.
+        vec![Service::Imap, Service::Pop3, Service::Smtp]
     } else {
         let services = args.services.iter().map(|word| service(word));
         services.collect::<Result<_, _>>()?

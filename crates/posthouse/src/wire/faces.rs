@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use admin::api::Api;
 use intake::Intake;
 use observe::Metrics;
 use policy::Policy;
@@ -15,6 +16,7 @@ use smtp_server::Role;
 
 use super::accept::Hall;
 use super::door;
+use crate::acts::{Acts, RemoteActs};
 use crate::bind::UrlsByImap;
 use crate::store::Store;
 
@@ -30,6 +32,8 @@ pub(super) struct Faces<'a> {
     pub(super) tls: &'a ServerTls,
     /// Where client certificates are asked for.
     asking: Option<&'a ServerTls>,
+    /// The HTTP API, if it is on.
+    api: Option<Api>,
     halls: Halls,
     imap: Arc<imap_server::Ports>,
     pop3: Arc<pop3_server::Ports>,
@@ -115,6 +119,10 @@ impl<'a> Faces<'a> {
             metrics,
             tls,
             asking: None,
+            api: settings.api.enabled.then(|| Api {
+                logins: Arc::new(store.directory.clone()),
+                commands: Arc::new(RemoteActs(Acts::new(store.clone()))),
+            }),
             halls: Halls {
                 smtp: hall("smtp", SMTP_REFUSAL).telling_of_a_crowd(&store.door.crowd),
                 lmtp: hall("lmtp", SMTP_REFUSAL),
@@ -189,7 +197,7 @@ impl<'a> Faces<'a> {
 
     fn http(&self, listener: Listener, tls: Option<ServerTls>) -> Task<()> {
         let (metrics, runtime) = (self.metrics.clone(), self.runtime.clone());
-        let serving = admin::http::serve(listener, tls, metrics, runtime);
+        let serving = admin::http::serve(listener, tls, metrics, self.api.clone(), runtime);
         self.runtime.spawn("http", serving)
     }
 

@@ -1,0 +1,192 @@
+//! The HTTP API: the acts of the command line, for other programs (docs/api.md).
+//!
+//! `POST /api/v1/acts/NAME` with the act's arguments as a JSON object is answered as over the
+//! control socket, `{"ok": …}` or `{"error": {…}}`, with a status that says the same. Who asks
+//! is an account that may administer the system, by Basic authentication (RFC 7617), over TLS
+//! or from this machine.
+//!
+//! Not here: what the acts do ([`Commands`]), who may log in (`directory`).
+//!
+//! Invariants: nothing is carried out for who has not logged in; a page in somebody's browser
+//! cannot ask on their behalf; a login that is wrong here counts as one that is wrong anywhere.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::extract::{ConnectInfo, DefaultBodyLimit, Path, State};
+use axum::http::{HeaderMap, HeaderName, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use axum::{Json, Router};
+use directory::{AuthFailure, Caller, Identity, Logins, Service, Verdict};
+use sasl::{Credentials, Question, Secret};
+use serde_json::{Value, json};
+
+use crate::control::{CommandError, Commands, FailureKind, Request};
+use crate::http::Peer;
+use crate::limits;
+
+/// Who lets in, and who carries out.
+#[derive(Clone)]
+pub struct Api {
+    /// Who may log in.
+    pub logins: Arc<dyn Logins>,
+    /// Who carries out commands.
+    pub commands: Arc<dyn Commands>,
+}
+
+#[derive(Clone)]
+struct Door {
+    api: Api,
+    tls: bool,
+}
+
+/// The API's part of the service.
+pub(crate) fn router<S: Clone + Send + Sync + 'static>(api: Api, tls: bool) -> Router<S> {
+    Router::new()
+        .route("/api/v1/acts/{name}", post(act))
+        .layer(DefaultBodyLimit::max(limits::REQUEST_BYTES_MAX))
+        .with_state(Door { api, tls })
+}
+
+async fn act(
+    State(door): State<Door>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    Path(command): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let who = match admitted(&door, peer.ip(), &headers).await {
+        Ok(who) => who,
+        Err(refusal) => return refusal,
+    };
+    let args = match arguments(&headers, &body) {
+        Ok(args) => args,
+        Err(refusal) => return refusal,
+    };
+    tracing::info!(%command, account = %who.address, client = %peer.ip(), "asked for over HTTP");
+    let _busy = peer.busy();
+    match door.api.commands.run(Request { command, args }).await {
+        Ok(value) => Json(json!({ "ok": value })).into_response(),
+        Err(error) => failed(status_of(error.kind), &error),
+    }
+}
+
+/// Who asks, if they may.
+async fn admitted(door: &Door, peer: IpAddr, headers: &HeaderMap) -> Result<Identity, Response> {
+    let forbidden = |text| refusal(StatusCode::FORBIDDEN, FailureKind::Usage, text);
+    if !door.tls && !peer.is_loopback() {
+        return Err(forbidden(
+            "passwords are taken over TLS only, or from this machine: use listen.https",
+        ));
+    }
+    // A browser that knows a password sends it along whoever made the page.
+    if headers.contains_key(header::ORIGIN) {
+        return Err(forbidden("this API is for programs, not for web pages"));
+    }
+    let Some(credentials) = credentials(headers) else {
+        return Err(challenge("log in: Basic authentication is needed"));
+    };
+    let caller = Caller {
+        service: Service::Api,
+        peer,
+    };
+    let login = credentials.login.clone();
+    let question = Question::Password(credentials);
+    let failure = match door.api.logins.answer(&question, caller).await {
+        Ok(Verdict::Granted(who, _)) if who.admin => return Ok(who),
+        Ok(Verdict::Granted(..)) => {
+            tracing::warn!(%login, client = %peer, "no administrator asks over HTTP");
+            return Err(forbidden("this account may not administer the system"));
+        }
+        Ok(Verdict::Refused(failure, _)) | Err(failure) => failure,
+        Ok(Verdict::GoOn(_)) => AuthFailure::Invalid,
+    };
+    tracing::info!(%login, client = %peer, reason = %failure, "login over HTTP refused");
+    let text = failure.to_string();
+    Err(match failure {
+        AuthFailure::Banned { .. } | AuthFailure::Busy => {
+            let mut response = refusal(StatusCode::TOO_MANY_REQUESTS, FailureKind::Failed, &text);
+            let wait = limits::API_RETRY_SECONDS.into();
+            response.headers_mut().insert(header::RETRY_AFTER, wait);
+            response
+        }
+        AuthFailure::Temporary(_) => {
+            refusal(StatusCode::SERVICE_UNAVAILABLE, FailureKind::Failed, &text)
+        }
+        _ => challenge(&text),
+    })
+}
+
+/// RFC 7617 §2: the password begins behind the first colon.
+fn credentials(headers: &HeaderMap) -> Option<Credentials> {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, encoded) = value.split_once(' ')?;
+    if !scheme.eq_ignore_ascii_case("basic") || encoded.len() > limits::API_LOGIN_BYTES_MAX {
+        return None;
+    }
+    let decoded = wire::base64::decode(encoded.trim().as_bytes())?;
+    let text = String::from_utf8(decoded).ok()?;
+    let (login, password) = text.split_once(':')?;
+    Some(Credentials {
+        authorization: None,
+        login: login.to_owned(),
+        password: Secret::from(password),
+    })
+}
+
+/// The arguments: a JSON object, or nothing.
+fn arguments(headers: &HeaderMap, body: &Bytes) -> Result<Value, Response> {
+    if body.is_empty() {
+        return Ok(json!({}));
+    }
+    let kind = headers.get(header::CONTENT_TYPE);
+    let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default().trim();
+    if !kind.eq_ignore_ascii_case("application/json") {
+        let text = "say Content-Type: application/json";
+        return Err(refusal(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            FailureKind::Usage,
+            text,
+        ));
+    }
+    match serde_json::from_slice(body) {
+        Ok(args @ Value::Object(_)) => Ok(args),
+        Ok(_) => Err(refusal(
+            StatusCode::BAD_REQUEST,
+            FailureKind::Usage,
+            "the arguments are an object",
+        )),
+        Err(error) => {
+            let text = format!("this is not JSON: {error}");
+            Err(refusal(StatusCode::BAD_REQUEST, FailureKind::Usage, &text))
+        }
+    }
+}
+
+fn status_of(kind: FailureKind) -> StatusCode {
+    match kind {
+        FailureKind::Usage => StatusCode::BAD_REQUEST,
+        FailureKind::NotFound => StatusCode::NOT_FOUND,
+        FailureKind::Conflict => StatusCode::CONFLICT,
+        FailureKind::Failed => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+fn challenge(text: &str) -> Response {
+    let mut response = refusal(StatusCode::UNAUTHORIZED, FailureKind::Usage, text);
+    let how = header::HeaderValue::from_static("Basic realm=\"posthouse\", charset=\"UTF-8\"");
+    response.headers_mut().insert(header::WWW_AUTHENTICATE, how);
+    response
+}
+
+fn refusal(status: StatusCode, kind: FailureKind, text: &str) -> Response {
+    failed(status, &CommandError::new(kind, text))
+}
+
+fn failed(status: StatusCode, error: &CommandError) -> Response {
+    const HEADERS: [(HeaderName, &str); 1] = [(header::CACHE_CONTROL, "no-store")];
+    (status, HEADERS, Json(json!({ "error": error }))).into_response()
+}
