@@ -13,12 +13,12 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{ConnectInfo, DefaultBodyLimit, Path, State};
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
-use axum::{Json, Router};
 use directory::{AuthFailure, Caller, Identity, Logins, Service, Verdict};
 use sasl::{Credentials, Question, Secret};
 use serde_json::{Value, json};
@@ -68,7 +68,7 @@ async fn act(
     tracing::info!(%command, account = %who.address, client = %peer.ip(), "asked for over HTTP");
     let _busy = peer.busy();
     match door.api.commands.run(Request { command, args }).await {
-        Ok(value) => Json(json!({ "ok": value })).into_response(),
+        Ok(value) => answer(StatusCode::OK, &json!({ "ok": value })),
         Err(error) => failed(status_of(error.kind), &error),
     }
 }
@@ -187,6 +187,13 @@ fn refusal(status: StatusCode, kind: FailureKind, text: &str) -> Response {
 }
 
 fn failed(status: StatusCode, error: &CommandError) -> Response {
-    const HEADERS: [(HeaderName, &str); 1] = [(header::CACHE_CONTROL, "no-store")];
-    (status, HEADERS, Json(json!({ "error": error }))).into_response()
+    answer(status, &json!({ "error": error }))
+}
+
+fn answer(status: StatusCode, value: &Value) -> Response {
+    const HEADERS: [(HeaderName, &str); 2] = [
+        (header::CONTENT_TYPE, "application/json"),
+        (header::CACHE_CONTROL, "no-store"),
+    ];
+    (status, HEADERS, value.to_string()).into_response()
 }

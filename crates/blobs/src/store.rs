@@ -91,6 +91,7 @@ impl Blobs {
             holds: Arc::clone(&self.holds),
             budget: Arc::clone(&self.budget),
             shard,
+            compresses: true,
         })
     }
 

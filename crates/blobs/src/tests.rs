@@ -8,7 +8,7 @@ use crate::fsck::{Finding, fsck};
 use crate::limits::CHUNK_BYTES;
 use crate::link::record_key;
 use crate::record::{Encoding, Record};
-use crate::{BlobError, BlobId, Blobs, Owner, StagedBlob};
+use crate::{BlobError, BlobId, BlobWriter, Blobs, Owner, StagedBlob};
 use engine::{Batch, MemoryEngine, ShardId, SharedEngine, SubmitError};
 use envelope::AccountId;
 use proptest::prelude::*;
@@ -257,4 +257,31 @@ proptest! {
         let lens: Vec<u32> = blob.chunks.iter().map(|chunk| chunk.len).collect();
         prop_assert_eq!(lens, vec![CHUNK_BYTES as u32, 300_000 - CHUNK_BYTES as u32]);
     }
+}
+
+/// The same message, whichever way it came: one blob, and what is stored is read.
+#[test]
+fn what_only_passes_through_is_not_compressed_and_is_the_same_blob() {
+    let engine: SharedEngine = Arc::new(MemoryEngine::new(1));
+    let blobs = Blobs::new(Arc::clone(&engine));
+    let shard = ShardId(0);
+    let text = b"the same line again and again\r\n".repeat(300);
+    let finish = |writer: BlobWriter| {
+        let mut writer = writer;
+        writer.push(&text).expect("pushed");
+        writer.finish().expect("finished")
+    };
+    let mut passing = finish(blobs.writer(shard).in_passing());
+    let mut usual = finish(blobs.writer(shard));
+    assert_eq!(passing.id, usual.id);
+    usual.put_pending().expect("put");
+    assert_eq!(usual.chunks[0].encoding, Encoding::Zstd);
+    let mut batch = Batch::new();
+    blobs.stage(&mut batch, &mut passing).expect("staged");
+    assert_eq!(passing.chunks[0].encoding, Encoding::Plain);
+    blobs.link(&mut batch, shard, passing.id, OWNER);
+    engine.submit(batch).expect("taken").done_blocking();
+    let mut reader = blobs.open(shard, usual.id).expect("there");
+    let read = reader.next_chunk().expect("read").expect("a chunk");
+    assert_eq!(read[..], text[..]);
 }

@@ -11,7 +11,7 @@ use crate::compress::Pool;
 use crate::holds::{Hold, Holds};
 use crate::id::BlobId;
 use crate::limits::CHUNKS_MAX;
-use crate::record::Chunk;
+use crate::record::{Chunk, Encoding};
 use crate::store::BlobError;
 use bytes::Bytes;
 use engine::{ShardId, SharedEngine, SubmitError};
@@ -37,6 +37,8 @@ pub(crate) struct Sink {
     pub(crate) holds: Arc<Holds>,
     pub(crate) budget: Arc<Budget>,
     pub(crate) shard: ShardId,
+    /// Chunks are compressed where it pays.
+    pub(crate) compresses: bool,
 }
 
 impl Sink {
@@ -50,7 +52,11 @@ impl Sink {
             *hold = Some(self.holds.take(&*self.engine, self.shard));
         }
         let put = |encoding, stored: &[u8]| (encoding, self.engine.put_body(self.shard, stored));
-        let (encoding, extent) = self.pool.compress(plain, put);
+        let (encoding, extent) = if self.compresses {
+            self.pool.compress(plain, put)
+        } else {
+            put(Encoding::Plain, plain)
+        };
         let extent = extent?;
         Ok(Chunk {
             encoding,
@@ -71,6 +77,14 @@ impl BlobWriter {
             chunks: Vec::new(),
             hold: None,
         }
+    }
+
+    /// The message only passes through: to compress it costs more than the bytes it takes up
+    /// until it has left.
+    #[must_use]
+    pub fn in_passing(mut self) -> Self {
+        self.sink.compresses = false;
+        self
     }
 
     /// Takes the next bytes. May wait (blocking) for the journal when more

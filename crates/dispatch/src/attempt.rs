@@ -44,7 +44,12 @@ pub(crate) async fn attempt(
     let Ok(seat) = seated(core, unit, seat).await else {
         return Ok(Seen::NoRoom);
     };
-    let wants = |domain: &_| unit.dues.iter().any(|due| due.line.domain == *domain);
+    // One that a person has sent another way meanwhile is not here any more.
+    let wants = |domain: &Domain, way: Option<&str>| {
+        let lines = unit.dues.iter().map(|due| &due.line);
+        let mut of_domain = lines.filter(|line| line.domain == *domain);
+        of_domain.any(|line| line.way.as_deref() == way)
+    };
     let Some(lease) = core.ports.queue.lease(&unit.dues[0], wants).await? else {
         return Ok(Seen::Nothing);
     };

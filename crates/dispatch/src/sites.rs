@@ -18,7 +18,6 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
-use engine::ShardId;
 use envelope::Domain;
 use queue::{Due, Line, Place};
 use queue_model::{Party, QueueId, Schedule};
@@ -35,10 +34,10 @@ use crate::scan::Part;
 use crate::site::Site;
 
 /// An entry of the schedule, without its time.
-type Key = (ShardId, QueueId, Domain);
+type Key = (QueueId, Line);
 
 fn key(due: &Due) -> Key {
-    (due.line.shard, due.id, due.line.domain.clone())
+    (due.id, due.line.clone())
 }
 
 /// What is done with an entry that is known.

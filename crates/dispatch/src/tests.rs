@@ -368,6 +368,16 @@ impl World {
         self.engine.submit(batch).expect("taken").done().await;
     }
 
+    /// Attempts that are under way have their intents on the disk.
+    async fn last(&self) {
+        // The writer gets its turn: it begins to wait, and then time passes for it.
+        for _ in 0..20 {
+            self.runtime.blocking(std::thread::yield_now).await;
+            self.runtime.advance(queue::limits::INTENT_AFTER);
+        }
+        self.settle().await;
+    }
+
     async fn show(&self, id: QueueId) -> Listed {
         self.queue.show(id).await.expect("in the queue")
     }

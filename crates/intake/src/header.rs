@@ -135,6 +135,11 @@ impl HeaderFilter {
         &self.bcc
     }
 
+    /// It came with a Message-ID.
+    pub(crate) fn has_message_id(&self) -> bool {
+        self.has_message_id
+    }
+
     /// Received fields so far.
     pub(crate) fn received(&self) -> usize {
         self.received

@@ -26,8 +26,8 @@ const COPY_BYTES: usize = 512;
 #[derive(Debug)]
 pub(crate) struct Body {
     pub(crate) blob: StagedBlob,
+    /// Of the message's parts; empty where nobody here gets it.
     pub(crate) digest: Bytes,
-    pub(crate) message_id: Option<String>,
     pub(crate) received_at: InternalDate,
     /// The header's beginning, when somebody is told of a success.
     pub(crate) header: Bytes,

@@ -463,7 +463,6 @@ impl Inner {
         Ok(Body {
             blob,
             digest: stored.digest.clone(),
-            message_id: None,
             received_at: internal_date(self.now()),
             header,
             traced: None,

@@ -47,12 +47,15 @@ pub struct Receiving {
 
 struct Sinks {
     writer: BlobWriter,
-    indexer: Box<Indexer>,
+    /// For mailboxes; what only leaves needs none.
+    indexer: Option<Box<Indexer>>,
 }
 
 impl Sinks {
     fn push(&mut self, bytes: &[u8]) -> Result<(), BlobError> {
-        self.indexer.push(bytes);
+        if let Some(indexer) = &mut self.indexer {
+            indexer.push(bytes);
+        }
         self.writer.push(bytes)
     }
 }
@@ -81,9 +84,17 @@ impl Receiving {
         let filter = HeaderFilter::new(missing).without(&transaction.shape.remove);
         let recipients = &transaction.envelope.recipients;
         let kept = recipients.iter().any(|r| r.notify.on_success());
-        let sinks = Sinks {
-            writer: inner.ports.blobs.writer(shard),
-            indexer: Box::new(Indexer::new(Limits::default())),
+        let writer = inner.ports.blobs.writer(shard);
+        let sinks = if stays_here(&transaction) {
+            Sinks {
+                writer,
+                indexer: Some(Box::new(Indexer::new(Limits::default()))),
+            }
+        } else {
+            Sinks {
+                writer: writer.in_passing(),
+                indexer: None,
+            }
         };
         Self {
             inner,
@@ -164,8 +175,9 @@ impl Receiving {
         self.ask_about_size();
         let facts = &self.transaction.facts;
         let envelope = &self.transaction.envelope;
-        let fingerprint =
-            resend::fingerprint(facts, envelope, body.message_id.as_deref(), body.blob.id);
+        // A message without a Message-ID of its own is never taken for a resend.
+        let is_named = self.filter.has_message_id();
+        let fingerprint = is_named.then(|| resend::fingerprint(facts, envelope, body.blob.id));
         if let Some(first) = fingerprint.and_then(|print| self.inner.resends.find(&print)) {
             tracing::info!(session = %facts.session_id, id = %first, "the same message again");
             let mut outcome = Outcome::all(first.clone(), recipients, reply::accepted(&first));
@@ -299,23 +311,19 @@ impl Receiving {
             return Err(reply::local_trouble());
         };
         let finish = move || {
-            let digest = sinks.indexer.finish();
-            let encoded = Bytes::from(digest.encode());
-            sinks
-                .writer
-                .finish()
-                .map(|blob| (blob, encoded, digest.message_id))
+            let digest = sinks.indexer.map(|indexer| indexer.finish().encode());
+            let blob = sinks.writer.finish()?;
+            Ok((blob, Bytes::from(digest.unwrap_or_default())))
         };
         let finished = if self.size < PUSH_BYTES as u64 {
             finish()
         } else {
             self.inner.ports.runtime.blocking(finish).await
         };
-        let (blob, digest, message_id) = finished.map_err(|error| of_blob(&error))?;
+        let (blob, digest) = finished.map_err(|error: BlobError| of_blob(&error))?;
         Ok(Body {
             blob,
             digest,
-            message_id,
             received_at: internal_date(self.at),
             header: self.kept.take().unwrap_or_default().into(),
             traced: Some(Box::new(self.traced())),
@@ -453,6 +461,17 @@ impl Receiving {
             if outcome.is_accepted() { "message accepted" } else { "message refused" }
         );
     }
+}
+
+/// Some of it may get into a mailbox here.
+fn stays_here(transaction: &Transaction) -> bool {
+    let is_account = |target: &Target| matches!(target, Target::Account { .. });
+    let stays = |decision: &Decision| match decision {
+        Decision::Local(targets) => targets.iter().any(is_account),
+        Decision::Relay(_) | Decision::Refuse(_) => false,
+    };
+    // A user may have a copy filed in Sent.
+    transaction.facts.session.identity.is_some() || transaction.decisions.iter().any(stays)
 }
 
 /// The recipients as the log names them.

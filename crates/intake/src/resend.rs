@@ -1,6 +1,6 @@
 //! The same message again, because the client lost our reply.
 //!
-//! Same door, client (account, or address), envelope, Message-ID and body within an
+//! Same door, client (account, or address), envelope and body (with its Message-ID) within an
 //! hour: answered 250 without a second copy. A message without a Message-ID is
 //! never taken for a resend. In memory only: after a restart a resend makes a
 //! second copy, which is better than none.
@@ -37,14 +37,8 @@ impl Resends {
     }
 }
 
-/// What is the same when a message is sent again; `None` if it has no Message-ID.
-pub(crate) fn fingerprint(
-    facts: &Facts,
-    envelope: &Envelope,
-    message_id: Option<&str>,
-    blob: BlobId,
-) -> Option<[u8; 32]> {
-    let message_id = message_id?;
+/// What is the same when a message is sent again; the Message-ID is a part of the body.
+pub(crate) fn fingerprint(facts: &Facts, envelope: &Envelope, blob: BlobId) -> [u8; 32] {
     let mut hasher = blake3::Hasher::new();
     hasher.update(&[facts.session.role as u8]);
     match &facts.session.identity {
@@ -58,9 +52,9 @@ pub(crate) fn fingerprint(
                 .as_bytes(),
         ),
     };
-    for field in [&envelope.encode()[..], message_id.as_bytes(), &blob.0] {
+    for field in [&envelope.encode()[..], &blob.0] {
         hasher.update(&(field.len() as u64).to_be_bytes());
         hasher.update(field);
     }
-    Some(*hasher.finalize().as_bytes())
+    *hasher.finalize().as_bytes()
 }

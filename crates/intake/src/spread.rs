@@ -171,7 +171,6 @@ impl Inner {
             let mut body = Body {
                 blob,
                 digest: record.digest.clone(),
-                message_id: None,
                 received_at: record.received_at,
                 header,
                 traced: None,

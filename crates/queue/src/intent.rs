@@ -6,7 +6,7 @@
 //! | begun | varint, ms since 1970 |
 //! | recipients | varint count, then places in the envelope as varints |
 //!
-//! It goes with the outcome's commit. One that is found at the start belongs to
+//! Written when the attempt lasts ([`crate::limits::INTENT_AFTER`]); it goes with the outcome's commit. One that is found at the start belongs to
 //! an attempt that the server's end cut off: nobody knows how it ended, so it
 //! is made again. Nothing waits for the intent to be durable: one that is lost
 //! in a crash means an attempt that is made again without being counted.

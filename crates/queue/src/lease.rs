@@ -1,6 +1,6 @@
 //! Claims on recipients, and what became of them.
 //!
-//! A lease is a claim in this process and an intent on the disk. It ends with a
+//! A lease is a claim in this process and, when it lasts, an intent on the disk. It ends with a
 //! [`Change`] that covers its recipients, or when it is dropped: then they are
 //! due as before. When the process ends in between, [`Queue::recover`] finds
 //! the intent. A lease that several nodes could hold needs a fencing token and
@@ -14,6 +14,7 @@ use engine::{Batch, CommitNo, Expect, ShardId, SubmitError};
 use envelope::{Domain, Recipient};
 use queue_model::{Event, IllegalEvent, QueueId, State};
 
+use crate::begun::Noted;
 use crate::entry::{Entry, Tip};
 use crate::error::QueueError;
 use crate::intent::Intent;
@@ -33,6 +34,7 @@ pub struct Lease {
     recipients: Vec<(usize, RecipientProgress)>,
     /// The ways that a person has given the message's domains.
     ways: BTreeMap<Domain, Arc<str>>,
+    intent: Noted,
     /// How many results were submitted.
     settled: AtomicUsize,
 }
@@ -54,7 +56,7 @@ pub struct Settlement {
 
 impl Queue {
     /// Claims those recipients of a due message that `wants` names by their
-    /// domains, whose time has come and that nobody else has claimed. Nothing
+    /// domains and by the way that a person has given these, whose time has come and that nobody else has claimed. Nothing
     /// when there is none; that is no error, the schedule that was read may be old.
     ///
     /// A message whose record cannot be read is reported and set aside.
@@ -64,7 +66,7 @@ impl Queue {
     pub async fn lease(
         &self,
         due: &Due,
-        wants: impl Fn(&Domain) -> bool,
+        wants: impl Fn(&Domain, Option<&str>) -> bool,
     ) -> Result<Option<Lease>, QueueError> {
         let entry = match self.inner.entry(due.line.shard, due.id).await {
             Ok(entry) => entry,
@@ -81,32 +83,23 @@ impl Queue {
         let now_ms = self.inner.runtime.now().unix_ms;
         let tip = entry.tip.lock().await;
         let recipients = claim(&entry, &tip, now_ms, wants);
-        let Some(&(first, _)) = recipients.first() else {
+        if recipients.is_empty() {
             return Ok(None);
+        }
+        let intent = Intent {
+            id: due.id,
+            begun_ms: now_ms,
+            recipients: recipients.iter().map(|(place, _)| *place).collect(),
         };
-        // From here on the claim is given back when anything fails.
-        let lease = Lease {
+        Ok(Some(Lease {
             inner: Arc::clone(&self.inner),
             entry: Arc::clone(&entry),
             begun_ms: now_ms,
             recipients,
             ways: tip.progress.ways.clone(),
+            intent: self.inner.begun.note(due.line.shard, &intent),
             settled: AtomicUsize::new(0),
-        };
-        let intent = Intent {
-            id: due.id,
-            begun_ms: now_ms,
-            recipients: lease.recipients.iter().map(|(place, _)| *place).collect(),
-        };
-        let mut batch = Batch::new();
-        batch.can_wait();
-        batch.put(
-            keys::intent(due.line.shard, due.id, first as u32),
-            intent.encode(),
-        );
-        self.inner.engine.submit(batch)?;
-        drop(tip);
-        Ok(Some(lease))
+        }))
     }
 }
 
@@ -114,11 +107,12 @@ fn claim(
     entry: &Entry,
     tip: &Tip,
     now_ms: u64,
-    wants: impl Fn(&Domain) -> bool,
+    wants: impl Fn(&Domain, Option<&str>) -> bool,
 ) -> Vec<(usize, RecipientProgress)> {
     if tip.gone {
         return Vec::new();
     }
+    let way_of = |domain: &Domain| tip.progress.ways.get(domain).map(AsRef::as_ref);
     let mut leased = entry.leased.lock();
     let recipients = entry
         .message
@@ -130,7 +124,10 @@ fn claim(
         .enumerate()
         .filter(|(place, (recipient, progress))| {
             progress.state.apply(Event::Lease { now_ms }).is_ok()
-                && wants(recipient.address.domain())
+                && wants(
+                    recipient.address.domain(),
+                    way_of(recipient.address.domain()),
+                )
                 && leased.insert(*place)
         })
         .map(|(place, (_, progress))| (place, progress.clone()))
@@ -261,11 +258,6 @@ impl Lease {
         };
         earliest.into_iter().filter_map(due).collect()
     }
-
-    fn intent_key(&self) -> Option<Vec<u8>> {
-        let (first, _) = self.recipients.first()?;
-        Some(keys::intent(self.entry.shard, self.entry.id, *first as u32))
-    }
 }
 
 /// Given back: the recipients are due as before.
@@ -279,7 +271,7 @@ impl Drop for Lease {
         }
         let settled = self.settled.load(Ordering::Acquire);
         if settled == 0
-            && let Some(key) = self.intent_key()
+            && let Some(key) = self.intent.over()
         {
             let mut batch = Batch::new();
             batch.can_wait();
@@ -321,7 +313,7 @@ impl Change<'_> {
         lease
             .entry
             .stage(&lease.inner, &self.tip, &self.next, batch);
-        if let Some(key) = lease.intent_key() {
+        if let Some(key) = lease.intent.over() {
             batch.delete(key);
         }
         let name = (lease.entry.shard, lease.entry.id);

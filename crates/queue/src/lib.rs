@@ -26,6 +26,7 @@
 #![forbid(unsafe_code)]
 
 mod admin;
+mod begun;
 mod content;
 mod ended;
 mod entry;

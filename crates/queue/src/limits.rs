@@ -1,5 +1,7 @@
 //! Every limit of this crate.
 
+use std::time::Duration;
+
 /// Attempts that a message's history keeps.
 pub const HISTORY_MAX: usize = 20;
 
@@ -76,6 +78,9 @@ pub(crate) const PAGE: usize = 256;
 
 /// How often a change is staged again when another commit came before it.
 pub(crate) const CONFLICTS_MAX: u32 = 100;
+
+/// How long an attempt lasts before its intent is written.
+pub const INTENT_AFTER: Duration = Duration::from_millis(5);
 
 /// Interrupted attempts in a row that are repeated at once.
 pub(crate) const INTERRUPTED_FREE: u32 = 3;

@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 use queue_model::{QueueId, State};
 use runtime::Runtime;
 
+use crate::begun::Begun;
 use crate::entry::{Entry, Live, Tip};
 use crate::error::QueueError;
 use crate::fresh::Fresh;
@@ -38,6 +39,7 @@ pub(crate) struct Inner {
     /// Once it was read.
     pub(crate) paused: Mutex<Option<Arc<Paused>>>,
     live: Arc<Live>,
+    pub(crate) begun: Begun,
     pub(crate) fresh: Arc<Fresh>,
     pub(crate) told: Arc<Subscriptions>,
     last_id: AtomicU64,
@@ -198,6 +200,7 @@ impl Queue {
     pub fn new(engine: SharedEngine, blobs: Arc<Blobs>, runtime: Runtime) -> Self {
         let inner = Inner {
             news: Arc::default(),
+            begun: Begun::new(Arc::clone(&engine), runtime.clone()),
             engine,
             blobs,
             runtime,

@@ -97,6 +97,16 @@ impl World {
         self.engine.submit(batch).expect("taken").done().await;
     }
 
+    /// Attempts that are under way have their intents on the disk.
+    async fn last(&self) {
+        // The writer gets its turn: it begins to wait, and then time passes for it.
+        for _ in 0..20 {
+            self.runtime.blocking(std::thread::yield_now).await;
+            self.runtime.advance(crate::limits::INTENT_AFTER);
+        }
+        self.settle().await;
+    }
+
     /// What is due in all lines, in order of time.
     async fn due(&self) -> Vec<Due> {
         let mut all = Vec::new();

@@ -1,6 +1,7 @@
 //! Turns, closed sites, full lists.
 
 use super::*;
+use engine::ShardId;
 use std::time::Duration;
 
 const ROOM: Most<'_> = Most {

@@ -12,7 +12,7 @@ async fn an_attempt_that_was_cut_off_by_a_crash_is_made_once_more() {
     dispatcher.turn().await.expect("read");
     world.script.begun.notified().await;
     assert_eq!(world.states(id).await, ["leased"]);
-    world.settle().await;
+    world.last().await;
     // Nothing runs on, nothing is given back: as after a power cut.
     std::mem::forget(dispatcher);
     let after = world.restarted();

@@ -198,7 +198,7 @@ async fn a_detour_may_be_another_address_of_ours() {
     let sources: Arc<[IpAddr]> = [[127, 0, 0, 9].into()].into();
     let routes = By(Around::From(sources), TlsPolicy::Opportunistic);
     let transport = SmtpTransport::new(ports_to(&runtime, site.port), None, Arc::new(routes));
-    assert_eq!(send(&transport, &loopback(), &["bob"]).await, [550]);
+    assert_eq!(send(&transport, &loopback(), &["bob"]).await, [554]);
     assert_eq!(transport.detours().len(), 1);
     site.refuses.store(false, Ordering::Release);
     assert_eq!(send(&transport, &loopback(), &["bob"]).await, [250]);

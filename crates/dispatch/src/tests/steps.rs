@@ -173,7 +173,8 @@ async fn the_power_fails_before_each_commit_in_turn() {
         }
         cut += 1;
     }
-    // Intents, ends, the local copy, the report and its copy: each was cut.
-    assert!(cut >= 6, "{cut} commits");
+    // Ends, the local copy, the report and its copy: each was cut. What is over at once
+    // has no intent.
+    assert!(cut >= 4, "{cut} commits");
     assert!(windows.values().all(|times| *times >= 1), "{windows:?}");
 }

@@ -88,7 +88,6 @@ async fn a_crash_between_the_shards_is_made_good_at_the_start() {
     let blob = writer.finish().expect("finished");
     let mut body = crate::plan::Body {
         digest: mime::digest(MESSAGE.as_bytes()).encode().into(),
-        message_id: None,
         received_at: Default::default(),
         blob,
         header: bytes::Bytes::new(),

@@ -150,7 +150,7 @@ async fn what_is_being_attempted_is_left_alone() {
     let there = domain("there.test");
     let lease = world
         .queue
-        .lease(&due[0], |d| *d == there)
+        .lease(&due[0], |d, _| *d == there)
         .await
         .expect("read")
         .expect("free");
@@ -286,7 +286,9 @@ async fn another_way_is_durable_and_goes_with_the_message() {
     assert_eq!((ways[0].0.as_str(), &**ways[0].1), ("there.test", "relay"));
     let due = world.due().await;
     let rerouted = due.iter().find(|due| due.line.way.is_some()).expect("due");
-    let lease = world.queue.lease(rerouted, |d| *d == domain("there.test"));
+    let lease = world
+        .queue
+        .lease(rerouted, |d, _| *d == domain("there.test"));
     drop(lease.await.expect("read").expect("free"));
     let told = world.queue.news().take_added().dues;
     assert!(told.contains(rerouted), "{told:?}");

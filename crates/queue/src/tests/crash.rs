@@ -10,11 +10,11 @@ async fn an_attempt_that_was_cut_off_is_made_once_more() {
     let there = domain("there.test");
     let lease = world
         .queue
-        .lease(&due[0], |d| *d == there)
+        .lease(&due[0], |d, _| *d == there)
         .await
         .expect("read")
         .expect("free");
-    world.settle().await;
+    world.last().await;
     std::mem::forget(lease);
     let world = world.restarted();
     let recovered = world.queue.recover().await.expect("recovered");
@@ -31,6 +31,53 @@ async fn an_attempt_that_was_cut_off_is_made_once_more() {
     assert_eq!(again.interrupted, 0, "the intent is gone");
 }
 
+/// What is over before its intent was to be written leaves no trace of one.
+#[tokio::test]
+async fn an_attempt_that_is_short_writes_no_intent_and_one_that_lasts_takes_it_back() {
+    for (lasts, commits) in [(false, 1), (true, 2)] {
+        let world = World::new();
+        world.put(&["bob@there.test"]).await;
+        let due = world.due().await;
+        let all = |_: &Domain, _: Option<&str>| true;
+        let before = world.engine.stats().commits;
+        let lease = world.queue.lease(&due[0], all).await.expect("read");
+        let lease = lease.expect("free");
+        if lasts {
+            world.last().await;
+        }
+        let settled = vec![settled(0, Event::Deliver)];
+        let change = lease.change(settled, None).await.expect("legal");
+        change.commit().await.expect("committed");
+        drop(lease);
+        let marks = u64::from(lasts);
+        let made = world.engine.stats().commits - before - marks;
+        assert_eq!(made, commits, "lasts: {lasts}");
+        // Time passes: nothing comes after the end.
+        world.last().await;
+        assert_eq!(world.keys(), Vec::<Vec<u8>>::new());
+    }
+}
+
+/// A lease that is given back without an outcome, before and behind its intent.
+#[tokio::test]
+async fn a_lease_that_is_given_back_leaves_no_intent() {
+    for lasts in [false, true] {
+        let world = World::new();
+        world.put(&["bob@there.test"]).await;
+        let due = world.due().await;
+        let all = |_: &Domain, _: Option<&str>| true;
+        let lease = world.queue.lease(&due[0], all).await.expect("read");
+        if lasts {
+            world.last().await;
+        }
+        drop(lease.expect("free"));
+        world.last().await;
+        let world = world.restarted();
+        let recovered = world.queue.recover().await.expect("recovered");
+        assert_eq!((recovered.messages, recovered.interrupted), (1, 0));
+    }
+}
+
 #[tokio::test]
 async fn an_outcome_that_is_durable_is_not_attempted_again() {
     let world = World::new();
@@ -39,7 +86,7 @@ async fn an_outcome_that_is_durable_is_not_attempted_again() {
     let there = domain("there.test");
     let lease = world
         .queue
-        .lease(&due[0], |d| *d == there)
+        .lease(&due[0], |d, _| *d == there)
         .await
         .expect("read")
         .expect("free");
@@ -68,7 +115,7 @@ async fn a_change_that_was_not_committed_leaves_everything_as_it_was() {
     let due = world.due().await;
     let lease = world
         .queue
-        .lease(&due[0], |_| true)
+        .lease(&due[0], |_, _| true)
         .await
         .expect("read")
         .expect("free");
@@ -91,7 +138,7 @@ async fn a_commit_whose_caller_vanished_is_seen_by_the_next() {
     let due = world.due().await;
     let lease = world
         .queue
-        .lease(&due[0], |_| true)
+        .lease(&due[0], |_, _| true)
         .await
         .expect("read")
         .expect("free");
@@ -130,7 +177,11 @@ async fn one_damaged_record_is_set_aside_and_the_rest_goes_on() {
         let world = world.restarted();
         world.queue.recover().await.expect("recovered");
         for due in world.due().await {
-            let lease = world.queue.lease(&due, |_| true).await.expect("no error");
+            let lease = world
+                .queue
+                .lease(&due, |_, _| true)
+                .await
+                .expect("no error");
             assert_eq!(lease.is_some(), due.id == good);
         }
         world.settle().await;
@@ -181,7 +232,7 @@ async fn keys_of_the_schedule_that_lead_nowhere_are_removed() {
         assert!(
             world
                 .queue
-                .lease(&due, |_| true)
+                .lease(&due, |_, _| true)
                 .await
                 .expect("no error")
                 .is_none()

@@ -59,7 +59,7 @@ async fn busy() -> (World, QueueId, QueueId) {
     let due = world.due().await;
     let lease = world
         .queue
-        .lease(&due[0], |_| true)
+        .lease(&due[0], |_, _| true)
         .await
         .expect("read")
         .expect("due");
@@ -75,11 +75,11 @@ async fn busy() -> (World, QueueId, QueueId) {
     let due = world.due().await;
     let lease = world
         .queue
-        .lease(&due[0], |_| true)
+        .lease(&due[0], |_, _| true)
         .await
         .expect("read")
         .expect("due");
-    world.settle().await;
+    world.last().await;
     // The process ends in the middle of the attempt.
     std::mem::forget(lease);
     let other = world.put(&["c@z.test"]).await;

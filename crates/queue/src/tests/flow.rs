@@ -51,7 +51,7 @@ async fn what_is_new_is_attempted_from_memory_until_it_waits() {
     assert_eq!(fresh.len(), 1);
     let due = world.due().await;
     let there = domain("there.test");
-    let leased = world.queue.lease(&due[0], |d| *d == there).await;
+    let leased = world.queue.lease(&due[0], |d, _| *d == there).await;
     let lease = leased.expect("read").expect("free");
     // Body and records may be anywhere: this is not read from there.
     assert_eq!(lease.entry.body.as_deref(), Some(BODY));
@@ -66,7 +66,7 @@ async fn what_is_new_is_attempted_from_memory_until_it_waits() {
         .expect("done");
     drop(lease);
     assert_eq!(fresh.len(), 1, "the other recipient is still new");
-    let leased = world.queue.lease(&due[1], |_| true).await;
+    let leased = world.queue.lease(&due[1], |_, _| true).await;
     let lease = leased.expect("read").expect("free");
     let waits = vec![settled(
         1,
@@ -104,7 +104,7 @@ async fn memory_for_what_is_new_is_bounded() {
     world.engine.submit(batch).expect("taken").done().await;
     assert_eq!(world.queue.inner.fresh.len(), crate::limits::FRESH_MAX);
     for due in world.due().await {
-        let leased = world.queue.lease(&due, |_| true).await;
+        let leased = world.queue.lease(&due, |_, _| true).await;
         let lease = leased.expect("read").expect("free");
         let whole = lease.read(0..u64::MAX).await.expect("read");
         assert!(whole.ends_with(BODY));
@@ -120,7 +120,7 @@ async fn a_lease_keeps_others_away_and_gives_back_what_it_drops() {
     let there = domain("there.test");
     let lease = world
         .queue
-        .lease(&due[0], |d| *d == there)
+        .lease(&due[0], |d, _| *d == there)
         .await
         .expect("read")
         .expect("free");
@@ -129,14 +129,14 @@ async fn a_lease_keeps_others_away_and_gives_back_what_it_drops() {
     assert!(
         world
             .queue
-            .lease(&due[0], |d| *d == there)
+            .lease(&due[0], |d, _| *d == there)
             .await
             .expect("read")
             .is_none()
     );
     let other = world
         .queue
-        .lease(&due[0], |_| true)
+        .lease(&due[0], |_, _| true)
         .await
         .expect("read")
         .expect("the other");
@@ -150,7 +150,7 @@ async fn a_lease_keeps_others_away_and_gives_back_what_it_drops() {
     assert!(
         world
             .queue
-            .lease(&due[0], |_| true)
+            .lease(&due[0], |_, _| true)
             .await
             .expect("read")
             .is_some()
@@ -167,7 +167,7 @@ async fn outcomes_move_the_schedule_and_the_last_ends_the_message() {
     let due = world.due().await;
     let lease = world
         .queue
-        .lease(&due[0], |_| true)
+        .lease(&due[0], |_, _| true)
         .await
         .expect("read")
         .expect("free");
@@ -221,7 +221,7 @@ async fn outcomes_move_the_schedule_and_the_last_ends_the_message() {
     let due = world.due().await;
     let lease = world
         .queue
-        .lease(&due[0], |_| true)
+        .lease(&due[0], |_, _| true)
         .await
         .expect("read")
         .expect("free");
@@ -244,7 +244,7 @@ async fn outcomes_move_the_schedule_and_the_last_ends_the_message() {
     assert!(
         world
             .queue
-            .lease(&due[0], |_| true)
+            .lease(&due[0], |_, _| true)
             .await
             .expect("read")
             .is_none()
@@ -258,7 +258,7 @@ async fn a_report_goes_into_the_queue_with_the_outcome_that_caused_it() {
     let due = world.due().await;
     let lease = world
         .queue
-        .lease(&due[0], |_| true)
+        .lease(&due[0], |_, _| true)
         .await
         .expect("read")
         .expect("free");
@@ -284,7 +284,7 @@ async fn results_of_others_recipients_are_refused() {
     let there = domain("there.test");
     let lease = world
         .queue
-        .lease(&due[0], |d| *d == there)
+        .lease(&due[0], |d, _| *d == there)
         .await
         .expect("read")
         .expect("free");

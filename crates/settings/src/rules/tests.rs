@@ -330,7 +330,7 @@ fn a_transport_may_be_no_more_than_addresses_to_send_from() {
         ),
         ("[[site]]\ntls = \"implicit\"\n", "port 25 has no TLS"),
         (
-            "[transport.x]\nkind = \"mx\"\nsource_addresses = \"192.0.2.8\"\n[transport.y]\nhost = \"y.test\"\n\
+            "[transport.x]\nkind = \"mx\"\nsource_addresses = [\"192.0.2.8\"]\n[transport.y]\nhost = \"y.test:25\"\n\
              [[rule]]\nname = \"r\"\nvia = [\"y\", \"x\"]\n",
             "\"x\" is no server",
         ),

@@ -210,7 +210,7 @@ async fn rfc_1985_etrn_starts_the_queue_of_a_domain_for_those_who_may_relay() {
         let pages = world.queue.due(lines, u64::MAX - 1, 10).await.unwrap();
         let mut due = pages.iter().flat_map(|page| &page.entries);
         let due = due.find(|due| due.id == listed.id).unwrap();
-        let lease = world.queue.lease(due, |_| true).await.unwrap().unwrap();
+        let lease = world.queue.lease(due, |_, _| true).await.unwrap().unwrap();
         let settlement = queue::Settlement {
             place: 0,
             event: queue_model::Event::PutOff {
