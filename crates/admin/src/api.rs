@@ -59,11 +59,11 @@ async fn act(
 ) -> Response {
     let who = match admitted(&door, peer.ip(), &headers).await {
         Ok(who) => who,
-        Err(refusal) => return refusal,
+        Err(refusal) => return *refusal,
     };
     let args = match arguments(&headers, &body) {
         Ok(args) => args,
-        Err(refusal) => return refusal,
+        Err(refusal) => return *refusal,
     };
     tracing::info!(%command, account = %who.address, client = %peer.ip(), "asked for over HTTP");
     let _busy = peer.busy();
@@ -74,7 +74,11 @@ async fn act(
 }
 
 /// Who asks, if they may.
-async fn admitted(door: &Door, peer: IpAddr, headers: &HeaderMap) -> Result<Identity, Response> {
+async fn admitted(
+    door: &Door,
+    peer: IpAddr,
+    headers: &HeaderMap,
+) -> Result<Identity, Box<Response>> {
     let forbidden = |text| refusal(StatusCode::FORBIDDEN, FailureKind::Usage, text);
     if !door.tls && !peer.is_loopback() {
         return Err(forbidden(
@@ -137,7 +141,7 @@ fn credentials(headers: &HeaderMap) -> Option<Credentials> {
 }
 
 /// The arguments: a JSON object, or nothing.
-fn arguments(headers: &HeaderMap, body: &Bytes) -> Result<Value, Response> {
+fn arguments(headers: &HeaderMap, body: &Bytes) -> Result<Value, Box<Response>> {
     if body.is_empty() {
         return Ok(json!({}));
     }
@@ -175,15 +179,15 @@ fn status_of(kind: FailureKind) -> StatusCode {
     }
 }
 
-fn challenge(text: &str) -> Response {
+fn challenge(text: &str) -> Box<Response> {
     let mut response = refusal(StatusCode::UNAUTHORIZED, FailureKind::Usage, text);
     let how = header::HeaderValue::from_static("Basic realm=\"posthouse\", charset=\"UTF-8\"");
     response.headers_mut().insert(header::WWW_AUTHENTICATE, how);
     response
 }
 
-fn refusal(status: StatusCode, kind: FailureKind, text: &str) -> Response {
-    failed(status, &CommandError::new(kind, text))
+fn refusal(status: StatusCode, kind: FailureKind, text: &str) -> Box<Response> {
+    Box::new(failed(status, &CommandError::new(kind, text)))
 }
 
 fn failed(status: StatusCode, error: &CommandError) -> Response {

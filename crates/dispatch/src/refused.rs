@@ -37,6 +37,7 @@ pub(crate) async fn refuse(
     let how = How {
         counts: false,
         not_before_ms: None,
+        asked_ms: None,
         host: None,
         local,
     };

@@ -18,7 +18,6 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
-use envelope::Domain;
 use queue::{Due, Line, Place};
 use queue_model::{Party, QueueId, Schedule};
 use runtime::{Monotonic, Timestamp};

@@ -167,7 +167,7 @@ impl World {
         let due = due
             .into_iter()
             .find_map(|page| page.entries.into_iter().next());
-        let lease = self.queue.lease(&due.expect("due"), |_| true).await;
+        let lease = self.queue.lease(&due.expect("due"), |_, _| true).await;
         let lease = lease.expect("read").expect("free");
         let settled = results.into_iter().map(|(place, event)| Settlement {
             place,

@@ -2,6 +2,7 @@
 
 use super::*;
 use engine::ShardId;
+use envelope::Domain;
 use std::time::Duration;
 
 const ROOM: Most<'_> = Most {

@@ -21,7 +21,7 @@ async fn subscribe(world: &World, names: &[&str]) {
 /// An attempt with these results.
 async fn settle(world: &World, results: Vec<Settlement>) {
     let due = world.due().await;
-    let leased = world.queue.lease(&due[0], |_| true).await;
+    let leased = world.queue.lease(&due[0], |_, _| true).await;
     let lease = leased.expect("read").expect("free");
     let now_ms = world.runtime.now().unix_ms;
     let change = lease.change(results, Some(attempt(now_ms))).await;

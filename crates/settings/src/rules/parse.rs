@@ -445,7 +445,7 @@ fn web_address(fields: &mut Fields<'_, '_, '_>) -> Option<String> {
         (!host.is_empty() && !authority.contains('@')).then(|| host.to_owned())
     };
     let is_here = |host: &str| {
-        let address = host.parse::<std::net::IpAddr>();
+        let address = host.parse::<IpAddr>();
         host == "localhost" || address.is_ok_and(|address| address.is_loopback())
     };
     let good = match url.split_once("://") {
