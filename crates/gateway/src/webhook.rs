@@ -147,7 +147,8 @@ fn visible(text: &str) -> String {
     out
 }
 
-/// 2xx has taken it; 4xx never will, but for those that speak of the moment; all else may later.
+/// 2xx has taken it; what speaks of this message never will. All else may later: 401 and 404
+/// are what a deployment gone wrong answers, and that must not cost mail.
 fn verdict(answer: &Answer) -> Result<String, Refused> {
     let words = answer.words(WORDS_BYTES_MAX);
     let words = match words.as_str() {
@@ -162,9 +163,10 @@ fn verdict(answer: &Answer) -> Result<String, Refused> {
     let status = match answer.status {
         // RFC 9110 §15.5.9; RFC 8470 §5.2; RFC 6585 §4
         408 | 425 | 429 => return Err(Refused::temporary((4, 3, 2), &text)),
-        401 | 403 => (5, 7, 1),
         413 => (5, 3, 4),
-        400..=499 => (5, 3, 0),
+        415 => (5, 6, 1),
+        // RFC 9110 §15.5.1, §15.5.11, §15.5.21
+        400 | 410 | 422 => (5, 3, 0),
         _ => return Err(Refused::temporary((4, 3, 0), &text)),
     };
     Err(Refused::permanent(status, &text))

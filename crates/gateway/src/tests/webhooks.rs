@@ -180,7 +180,9 @@ async fn its_status_says_what_becomes_of_the_message() {
         ("204 No Content", 250, "2.0.0"),
         ("301 Moved", 451, "4.3.0 it answers 301"),
         ("400 Bad", 550, "5.3.0 it answers 400"),
-        ("403 No", 550, "5.7.1 it answers 403"),
+        ("401 Who", 451, "4.3.0 it answers 401"),
+        ("403 No", 451, "4.3.0 it answers 403"),
+        ("404 Where", 451, "4.3.0 it answers 404"),
         ("408 Slow", 451, "4.3.2 it answers 408"),
         ("413 Large", 550, "5.3.4 it answers 413"),
         (
