@@ -34,6 +34,9 @@ pub struct Receiving {
     at: DateTime,
     shard: ShardId,
     filter: HeaderFilter,
+    /// The account that submits this, if it has its copy filed here.
+    keeper: Option<Account>,
+    has_begun: bool,
     /// Gone while they are on the blocking pool, and after a fault.
     sinks: Option<Sinks>,
     /// Bytes for the sinks that wait for company.
@@ -84,17 +87,9 @@ impl Receiving {
         let filter = HeaderFilter::new(missing).without(&transaction.shape.remove);
         let recipients = &transaction.envelope.recipients;
         let kept = recipients.iter().any(|r| r.notify.on_success());
-        let writer = inner.ports.blobs.writer(shard);
-        let sinks = if stays_here(&transaction) {
-            Sinks {
-                writer,
-                indexer: Some(Box::new(Indexer::new(Limits::default()))),
-            }
-        } else {
-            Sinks {
-                writer: writer.in_passing(),
-                indexer: None,
-            }
+        let sinks = Sinks {
+            writer: inner.ports.blobs.writer(shard),
+            indexer: Some(Box::new(Indexer::new(Limits::default()))),
         };
         Self {
             inner,
@@ -103,6 +98,8 @@ impl Receiving {
             at,
             shard,
             filter,
+            keeper: None,
+            has_begun: false,
             sinks: Some(sinks),
             pending: Vec::new(),
             scratch: Vec::new(),
@@ -132,6 +129,9 @@ impl Receiving {
         if self.fault.is_some() {
             return;
         }
+        if !self.has_begun {
+            self.begin().await;
+        }
         self.size += piece.len() as u64;
         if self.size > self.inner.options.message_bytes_max {
             return self.fail(reply::too_large(self.inner.options.message_bytes_max));
@@ -148,6 +148,21 @@ impl Receiving {
         self.write(body).await;
     }
 
+    /// Finds out, before its first octets, whether any of it stays here.
+    async fn begin(&mut self) {
+        self.has_begun = true;
+        self.keeper = self.find_keeper().await;
+        if self.keeper.is_some() || stays_here(&self.transaction.decisions) {
+            return;
+        }
+        if let Some(sinks) = self.sinks.take() {
+            self.sinks = Some(Sinks {
+                writer: sinks.writer.in_passing(),
+                indexer: None,
+            });
+        }
+    }
+
     /// Ends the message: makes it durable and says what became of it.
     ///
     /// # Cancel safety
@@ -161,6 +176,9 @@ impl Receiving {
     async fn conclude(&mut self) -> Outcome {
         let recipients = self.transaction.envelope.recipients.len();
         let until = self.inner.ports.runtime.monotonic().after(WORK_TIME);
+        if !self.has_begun {
+            self.begin().await;
+        }
         let body = match self.end_body().await {
             Ok(body) => body,
             Err(reply) => return Outcome::all(self.id(), recipients, reply),
@@ -197,7 +215,7 @@ impl Receiving {
         }
         let known = match self.senders().await {
             Ok(senders) => Known {
-                keeper: self.keeper().await,
+                keeper: self.keeper.take(),
                 senders,
             },
             Err(reply) => return Outcome::all(id, recipients, reply),
@@ -266,8 +284,7 @@ impl Receiving {
         Ok(senders)
     }
 
-    /// The account that submits this, if it has its copy filed here.
-    async fn keeper(&self) -> Option<Account> {
+    async fn find_keeper(&self) -> Option<Account> {
         let session = &self.transaction.facts.session;
         let who = session.identity.as_ref()?;
         if session.role != Role::Submission {
@@ -464,14 +481,13 @@ impl Receiving {
 }
 
 /// Some of it may get into a mailbox here.
-fn stays_here(transaction: &Transaction) -> bool {
+fn stays_here(decisions: &[Decision]) -> bool {
     let is_account = |target: &Target| matches!(target, Target::Account { .. });
     let stays = |decision: &Decision| match decision {
         Decision::Local(targets) => targets.iter().any(is_account),
         Decision::Relay(_) | Decision::Refuse(_) => false,
     };
-    // A user may have a copy filed in Sent.
-    transaction.facts.session.identity.is_some() || transaction.decisions.iter().any(stays)
+    decisions.iter().any(stays)
 }
 
 /// The recipients as the log names them.

@@ -218,7 +218,7 @@ async fn a_commit_that_is_nearly_full_carries_the_outcome_alone() {
     subscribe(&world, &["app"]).await;
     world.put(&["a@there.test"]).await;
     let due = world.due().await;
-    let leased = world.queue.lease(&due[0], |_| true).await;
+    let leased = world.queue.lease(&due[0], |_, _| true).await;
     let lease = leased.expect("read").expect("free");
     let change = lease.change(vec![settled(0, Event::Deliver)], None).await;
     let change = change.expect("a change");
