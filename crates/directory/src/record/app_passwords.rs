@@ -180,8 +180,8 @@ mod tests {
         assert_eq!(AppPasswords::decode(&of_version_1), Ok(without.clone()));
         assert_eq!(AppPasswords::decode(&without.encode()), Ok(without));
         let mut strange = golden.to_vec();
-        strange[8] = 8;
-        assert_eq!(AppPasswords::decode(&strange), Err(DecodeError::Tag(8)));
+        strange[8] = 16;
+        assert_eq!(AppPasswords::decode(&strange), Err(DecodeError::Tag(16)));
         assert_eq!(AppPasswords::decode(&[2, 0]), Err(DecodeError::OutOfRange));
         assert_eq!(AppPasswords::decode(&[3]), Err(DecodeError::Version(3)));
     }

@@ -353,7 +353,7 @@ fn who_may_not_have_what_others_may_is_refused_behind_the_door() {
             ];
             world.output("swaks", args)?;
             let told = ours.wait_for_mail("alice@demo.test", "Action: failed")?;
-            let why = b"Diagnostic-Code: smtp; 552 5.3.4 too large for bob";
+            let why = b"Status: 5.3.4\r\nDiagnostic-Code: x-posthouse; too large for bob";
             ensure!(contains(&told, why), "{}", String::from_utf8_lossy(&told));
             ensure!(imap.messages("INBOX")?.is_empty(), "Bob has neither");
             ours.assert_sound()
