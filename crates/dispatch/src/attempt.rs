@@ -72,14 +72,10 @@ pub(crate) async fn attempt(
         (Outbound::Demo, _) => Some(demo(core, &lease)),
         (_, Some(until)) => {
             let text = format!("{} could not be reached lately", unit.site);
-            let schedule = core.schedule(&unit.dues[0].line.domain);
+            let domain = &unit.dues[0].line.domain;
             let age_ms = now_ms.saturating_sub(lease.message().counts_from_ms());
-            let patience_ms = schedule.patience_ms(age_ms, core.seed());
-            let is_report = lease.message().is_report();
-            let end_ms = lease
-                .message()
-                .counts_from_ms()
-                .saturating_add(schedule.lifetime_ms(is_report));
+            let patience_ms = core.schedule(domain).patience_ms(age_ms, core.seed());
+            let end_ms = core.ends_ms(lease.message(), domain);
             // When the site opens before, it is brought forward. At the end of its
             // time it is looked at, whatever the site.
             let not_before_ms = now_ms + patience_ms;
@@ -91,11 +87,8 @@ pub(crate) async fn attempt(
                 .map(|(place, ..)| Became::here(place, outcome.clone()))
                 .collect();
             let how = How {
-                counts: false,
                 not_before_ms,
-                asked_ms: None,
-                host: None,
-                local: false,
+                ..How::without_attempt(false)
             };
             settle(core, &lease, became, &how).await?;
             return Ok(Seen::Nothing);
@@ -291,6 +284,19 @@ pub(crate) struct How {
     pub(crate) local: bool,
 }
 
+impl How {
+    /// Nobody was spoken to; the recipients are people here or elsewhere.
+    pub(crate) fn without_attempt(local: bool) -> Self {
+        Self {
+            counts: false,
+            not_before_ms: None,
+            asked_ms: None,
+            host: None,
+            local,
+        }
+    }
+}
+
 /// Judges the outcomes, tells the sender what is to be told, commits.
 pub(crate) async fn settle(
     core: &Core,
@@ -438,12 +444,10 @@ pub(crate) fn verdict(
 /// somebody asked for a longer wait, not before that is over or the lifetime ends.
 fn not_before(core: &Core, lease: &Lease, domain: &Domain, how: &How, at_ms: u64) -> u64 {
     let now_ms = core.ports.runtime.now().unix_ms;
-    let lifetime_ms = match lease.message().is_report() {
-        true => core.schedule(domain).report_lifetime_ms,
-        false => core.schedule(domain).lifetime_ms,
-    };
-    let end_ms = lease.message().counts_from_ms().saturating_add(lifetime_ms);
-    let asked_ms = how.asked_ms.map(|asked_ms| asked_ms.min(end_ms).max(at_ms));
+    let asked_ms = how.asked_ms.map(|asked_ms| {
+        let end_ms = core.ends_ms(lease.message(), domain);
+        asked_ms.min(end_ms).max(at_ms)
+    });
     let Some(not_before_ms) = how.not_before_ms.or(asked_ms) else {
         return at_ms;
     };

@@ -12,7 +12,7 @@ use engine::SharedEngine;
 use envelope::Domain;
 use observe::Metrics;
 use parking_lot::Mutex;
-use queue::{Forward, Queue, QueueError, Retried};
+use queue::{Forward, Message, Queue, QueueError, Retried};
 use queue_model::Schedule;
 use runtime::{Monotonic, Runtime, Shutdown, Task};
 use tokio::sync::{mpsc, oneshot};
@@ -120,6 +120,12 @@ impl Core {
             },
             None => usual,
         }
+    }
+
+    /// When a message for a domain is given up, in milliseconds since 1970.
+    pub(crate) fn ends_ms(&self, message: &Message, domain: &Domain) -> u64 {
+        let lifetime_ms = self.schedule(domain).lifetime_ms(message.is_report());
+        message.counts_from_ms().saturating_add(lifetime_ms)
     }
 
     pub(crate) fn seed(&self) -> u64 {

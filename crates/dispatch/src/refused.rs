@@ -34,13 +34,7 @@ pub(crate) async fn refuse(
         reply: reply.clone(),
         said_by: None,
     });
-    let how = How {
-        counts: false,
-        not_before_ms: None,
-        asked_ms: None,
-        host: None,
-        local,
-    };
+    let how = How::without_attempt(local);
     let places = lease.recipients().map(|(place, ..)| place);
     if lease.message().origin.account.is_some() {
         let became = places.map(|place| Became::here(place, outcome.clone()));

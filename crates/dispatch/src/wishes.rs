@@ -20,14 +20,7 @@ pub(crate) fn overdue(lease: &Lease, now_ms: u64) -> Option<(Vec<Became>, How)> 
         .recipients()
         .map(|(place, ..)| Became::here(place, too_late()))
         .collect();
-    let how = How {
-        counts: false,
-        not_before_ms: None,
-        asked_ms: None,
-        host: None,
-        local: false,
-    };
-    Some((became, how))
+    Some((became, How::without_attempt(false)))
 }
 
 /// The outcome, unless it is a delay past the deadline.

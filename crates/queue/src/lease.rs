@@ -56,7 +56,8 @@ pub struct Settlement {
 
 impl Queue {
     /// Claims those recipients of a due message that `wants` names by their
-    /// domains and by the way that a person has given these, whose time has come and that nobody else has claimed. Nothing
+    /// domains and by the way that a person has given these, whose time has come and
+    /// that nobody else has claimed. Nothing
     /// when there is none; that is no error, the schedule that was read may be old.
     ///
     /// A message whose record cannot be read is reported and set aside.
@@ -112,7 +113,10 @@ fn claim(
     if tip.gone {
         return Vec::new();
     }
-    let way_of = |domain: &Domain| tip.progress.ways.get(domain).map(AsRef::as_ref);
+    let wants_of = |domain: &Domain| {
+        let way = tip.progress.ways.get(domain);
+        wants(domain, way.map(AsRef::as_ref))
+    };
     let mut leased = entry.leased.lock();
     let recipients = entry
         .message
@@ -124,10 +128,7 @@ fn claim(
         .enumerate()
         .filter(|(place, (recipient, progress))| {
             progress.state.apply(Event::Lease { now_ms }).is_ok()
-                && wants(
-                    recipient.address.domain(),
-                    way_of(recipient.address.domain()),
-                )
+                && wants_of(recipient.address.domain())
                 && leased.insert(*place)
         })
         .map(|(place, (_, progress))| (place, progress.clone()))

@@ -591,3 +591,33 @@ async fn tls_sessions_are_shown_by_day_and_domain() {
     let found = run(&acts, "fsck", json!({})).await;
     assert!(found.is_ok(), "{found:?}");
 }
+
+/// What names files of the machine, or mends them, is refused with where it is done instead.
+#[tokio::test(flavor = "multi_thread")]
+async fn from_elsewhere_everything_is_asked_for_but_what_belongs_to_the_machine() {
+    let folder = tempfile::tempdir().unwrap();
+    let acts = RemoteActs(acts(folder.path()).await);
+    let ask = |command: &str| {
+        acts.run(Request {
+            command: command.to_owned(),
+            args: json!({}),
+        })
+    };
+    for command in [
+        "backup.run",
+        "backup.restore_mail",
+        "backup.progress",
+        "fsck",
+        "fsck.progress",
+    ] {
+        let refused = ask(command).await.unwrap_err();
+        assert_eq!(refused.kind, FailureKind::Usage);
+        let text = format!("{command} is for the command line on the machine itself");
+        assert_eq!(refused.message, text);
+    }
+    assert_eq!(ask("queue.paused").await.unwrap(), json!([]));
+    assert_eq!(
+        ask("queue.nothing").await.unwrap_err().kind,
+        FailureKind::Usage
+    );
+}
