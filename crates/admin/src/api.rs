@@ -1,14 +1,21 @@
-//! The HTTP API: the acts of the command line, for other programs (docs/api.md).
+//! The HTTP API, for other programs (docs/api.md): the acts of the command line, and the queue
+//! as a queue of messages (`work`, `events`, `messages`).
 //!
 //! `POST /api/v1/acts/NAME` with the act's arguments as a JSON object is answered as over the
 //! control socket, `{"ok": …}` or `{"error": {…}}`, with a status that says the same. Who asks
 //! is an account that may administer the system, by Basic authentication (RFC 7617), over TLS
 //! or from this machine.
 //!
-//! Not here: what the acts do ([`Commands`]), who may log in (`directory`).
+//! Not here: what the acts do ([`Commands`]), who may log in (`directory`), what becomes of
+//! messages (`gateway`, `webhooks`, `smtp-server`).
 //!
 //! Invariants: nothing is carried out for who has not logged in; a page in somebody's browser
 //! cannot ask on their behalf; a login that is wrong here counts as one that is wrong anywhere.
+
+mod events;
+mod messages;
+mod octets;
+mod work;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -18,22 +25,33 @@ use axum::body::Bytes;
 use axum::extract::{ConnectInfo, DefaultBodyLimit, Path, State};
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::post;
+use axum::routing::{get, post};
 use directory::{AuthFailure, Caller, Identity, Logins, Service, Verdict};
+use gateway::Workers;
 use sasl::{Credentials, Question, Secret};
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use webhooks::Webhooks;
+
+pub use messages::{BoxFuture, NotSubmitted, Submissions, Submitted};
 
 use crate::control::{CommandError, Commands, FailureKind, Request};
 use crate::http::Peer;
 use crate::limits;
 
-/// Who lets in, and who carries out.
+/// Who lets in, and who does what is asked.
 #[derive(Clone)]
 pub struct Api {
     /// Who may log in.
     pub logins: Arc<dyn Logins>,
     /// Who carries out commands.
     pub commands: Arc<dyn Commands>,
+    /// Where workers come for messages.
+    pub workers: Workers,
+    /// Who hears what became of mail.
+    pub webhooks: Webhooks,
+    /// Where messages go in.
+    pub submissions: Arc<dyn Submissions>,
 }
 
 #[derive(Clone)]
@@ -46,6 +64,12 @@ struct Door {
 pub(crate) fn router<S: Clone + Send + Sync + 'static>(api: Api, tls: bool) -> Router<S> {
     Router::new()
         .route("/api/v1/acts/{name}", post(act))
+        .route("/api/v1/messages", post(messages::submit))
+        .route("/api/v1/events/{subscription}", post(events::fetch))
+        .route("/api/v1/work/{transport}", post(work::claim))
+        .route("/api/v1/claims/{claim}/message", get(work::message))
+        .route("/api/v1/claims/{claim}/extend", post(work::extend))
+        .route("/api/v1/claims/{claim}/settle", post(work::settle))
         .layer(DefaultBodyLimit::max(limits::REQUEST_BYTES_MAX))
         .with_state(Door { api, tls })
 }
@@ -68,17 +92,28 @@ async fn act(
     tracing::info!(%command, account = %who.address, client = %peer.ip(), "asked for over HTTP");
     let _busy = peer.busy();
     match door.api.commands.run(Request { command, args }).await {
-        Ok(value) => answer(StatusCode::OK, &json!({ "ok": value })),
+        Ok(value) => granted(&value),
         Err(error) => failed(status_of(error.kind), &error),
     }
 }
 
-/// Who asks, if they may.
+/// An administrator who asks.
 async fn admitted(
     door: &Door,
     peer: IpAddr,
     headers: &HeaderMap,
 ) -> Result<Identity, Box<Response>> {
+    let who = known(door, peer, headers).await?;
+    if who.admin {
+        return Ok(who);
+    }
+    tracing::warn!(account = %who.address, client = %peer, "no administrator asks over HTTP");
+    let text = "this account may not administer the system";
+    Err(refusal(StatusCode::FORBIDDEN, FailureKind::Usage, text))
+}
+
+/// Somebody with an account who asks.
+async fn known(door: &Door, peer: IpAddr, headers: &HeaderMap) -> Result<Identity, Box<Response>> {
     let forbidden = |text| refusal(StatusCode::FORBIDDEN, FailureKind::Usage, text);
     if !door.tls && !peer.is_loopback() {
         return Err(forbidden(
@@ -99,11 +134,7 @@ async fn admitted(
     let login = credentials.login.clone();
     let question = Question::Password(credentials);
     let failure = match door.api.logins.answer(&question, caller).await {
-        Ok(Verdict::Granted(who, _)) if who.admin => return Ok(who),
-        Ok(Verdict::Granted(..)) => {
-            tracing::warn!(%login, client = %peer, "no administrator asks over HTTP");
-            return Err(forbidden("this account may not administer the system"));
-        }
+        Ok(Verdict::Granted(who, _)) => return Ok(who),
         Ok(Verdict::Refused(failure, _)) | Err(failure) => failure,
         Ok(Verdict::GoOn(_)) => AuthFailure::Invalid,
     };
@@ -170,6 +201,15 @@ fn arguments(headers: &HeaderMap, body: &Bytes) -> Result<Value, Box<Response>> 
     }
 }
 
+/// The arguments of a question that knows its own.
+fn read<T: DeserializeOwned>(headers: &HeaderMap, body: &Bytes) -> Result<T, Box<Response>> {
+    let args = arguments(headers, body)?;
+    serde_json::from_value(args).map_err(|error| {
+        let text = error.to_string();
+        refusal(StatusCode::BAD_REQUEST, FailureKind::Usage, &text)
+    })
+}
+
 fn status_of(kind: FailureKind) -> StatusCode {
     match kind {
         FailureKind::Usage => StatusCode::BAD_REQUEST,
@@ -184,6 +224,10 @@ fn challenge(text: &str) -> Box<Response> {
     let how = header::HeaderValue::from_static("Basic realm=\"posthouse\", charset=\"UTF-8\"");
     response.headers_mut().insert(header::WWW_AUTHENTICATE, how);
     response
+}
+
+fn granted(value: &Value) -> Response {
+    answer(StatusCode::OK, &json!({ "ok": value }))
 }
 
 fn refusal(status: StatusCode, kind: FailureKind, text: &str) -> Box<Response> {

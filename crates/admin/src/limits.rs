@@ -28,3 +28,24 @@ pub(crate) const HTTP_IDLE: Duration = Duration::from_secs(30);
 
 /// Handshaken connections that wait for the HTTP library.
 pub(crate) const HTTP_WAITING_MAX: usize = 16;
+
+/// The longest that a question waits for something to come.
+pub(crate) const API_WAIT_MAX: Duration = Duration::from_secs(60);
+
+/// The longest query of a message that is submitted: its recipients.
+pub(crate) const QUERY_BYTES_MAX: usize = 256 * 1024;
+
+/// Recipients of one.
+pub(crate) const RECIPIENTS_MAX: usize = 1000;
+
+/// Events that are asked for at once unless somebody says how many.
+pub(crate) const EVENTS: usize = 100;
+
+/// How long a worker has a message unless it says otherwise.
+pub(crate) const LEASE: Duration = Duration::from_secs(60);
+
+/// How long it can have it at once: who needs longer says so in time.
+pub(crate) const LEASE_MAX: Duration = Duration::from_secs(900);
+
+/// The longest that a worker can put a message off: a week.
+pub(crate) const DEFERRED_MAX: Duration = Duration::from_secs(7 * 24 * 3600);

@@ -27,6 +27,7 @@ use crate::limits::{
 };
 use crate::ports::{Local, Routes, Transport};
 use crate::scan::{self, Scanner};
+use crate::site::Site;
 use crate::sites::{Most, Seen, SiteStatus, Sites, Unit};
 
 /// What the dispatcher works with.
@@ -140,13 +141,21 @@ pub struct Dispatcher {
     asked: Mutex<Option<Asked>>,
 }
 
+/// What the loop is asked.
+enum Question {
+    /// How the sites are.
+    Sites(oneshot::Sender<Vec<SiteStatus>>),
+    /// Whether a site that was down is up: it says so itself.
+    Knock(Site),
+}
+
 /// Questions to the loop.
-type Asked = mpsc::Receiver<oneshot::Sender<Vec<SiteStatus>>>;
+type Asked = mpsc::Receiver<Question>;
 
 /// Asks a dispatcher how its sites are. Cheap to clone.
 #[derive(Clone)]
 pub struct Watch {
-    asks: mpsc::Sender<oneshot::Sender<Vec<SiteStatus>>>,
+    asks: mpsc::Sender<Question>,
     limiter: Limiter,
     transport: Arc<dyn Transport>,
 }
@@ -161,8 +170,14 @@ impl Watch {
     /// How the sites are that have work, or were down; nothing when the dispatcher does not run.
     pub async fn sites(&self) -> Option<Vec<SiteStatus>> {
         let (sender, receiver) = oneshot::channel();
-        self.asks.send(sender).await.ok()?;
+        self.asks.send(Question::Sites(sender)).await.ok()?;
         receiver.await.ok()
+    }
+
+    /// A site says that it takes mail: what was put off because it was down is due now.
+    pub fn knock(&self, site: Site) {
+        // Where very much is asked already, or the dispatcher has ended, it goes at its time.
+        let _ = self.asks.try_send(Question::Knock(site));
     }
 
     /// How it is with those whose servers mail goes to, the busiest first.
@@ -179,7 +194,7 @@ impl Watch {
 
     /// How it is with those that have a site's servers, as far as that is known.
     #[must_use]
-    pub fn party_of(&self, site: &crate::Site) -> Option<PartyStatus> {
+    pub fn party_of(&self, site: &Site) -> Option<PartyStatus> {
         self.limiter.status_of(&self.limiter.party_of(site)?)
     }
 }
@@ -278,7 +293,7 @@ impl Drop for Telling {
 }
 
 /// The next question; never one when nobody can ask.
-async fn question(asked: &mut Option<Asked>) -> Option<oneshot::Sender<Vec<SiteStatus>>> {
+async fn question(asked: &mut Option<Asked>) -> Option<Question> {
     match asked {
         Some(asked) => asked.recv().await,
         None => std::future::pending().await,
@@ -361,7 +376,7 @@ impl Loop {
             self.end(ended);
         }
         while let Some(Ok(question)) = self.asked.as_mut().map(mpsc::Receiver::try_recv) {
-            self.answer(question);
+            self.answer(question).await;
         }
         self.wake_resting();
         self.look_at_the_clock().await?;
@@ -449,7 +464,7 @@ impl Loop {
                     }
                     self.start();
                 }
-                Some(question) = question(&mut self.asked) => self.answer(question),
+                Some(question) = question(&mut self.asked) => self.answer(question).await,
                 () = queue.news().wait() => return,
                 () = &mut sleep => return,
                 () = shutdown.draining() => return,
@@ -457,10 +472,20 @@ impl Loop {
         }
     }
 
-    fn answer(&self, question: oneshot::Sender<Vec<SiteStatus>>) {
-        let now = self.core.ports.runtime.monotonic();
-        // Whoever has asked may have gone.
-        let _ = question.send(self.sites.status(now));
+    async fn answer(&mut self, question: Question) {
+        let runtime = &self.core.ports.runtime;
+        match question {
+            Question::Sites(asker) => {
+                // Whoever has asked may have gone.
+                let _ = asker.send(self.sites.status(runtime.monotonic()));
+            }
+            Question::Knock(site) => {
+                let lines = self.scanner.lines_to(&self.core, &site).await;
+                self.sites.forget_failures_of(&site);
+                self.sites
+                    .bring_forward(&site, lines, runtime.now().unix_ms);
+            }
+        }
     }
 
     /// There is more in the schedule, and room for it.

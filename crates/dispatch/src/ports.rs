@@ -32,14 +32,10 @@ pub trait Transport: Send + Sync {
     ) -> BoxFuture<'a, Report>;
 
     /// Whom mail goes around, because they refuse us.
-    fn detours(&self) -> Vec<DetourStatus> {
-        Vec::new()
-    }
+    fn detours(&self) -> Vec<DetourStatus>;
 
     /// Whose servers a site has; none where that cannot be said.
-    fn party<'a>(&'a self, _: &'a Site) -> BoxFuture<'a, Option<Party>> {
-        Box::pin(std::future::ready(None))
-    }
+    fn party<'a>(&'a self, site: &'a Site) -> BoxFuture<'a, Option<Party>>;
 }
 
 /// What is done about the senders of what leaves, and who hears what became of it.

@@ -135,6 +135,19 @@ impl Scanner {
         self.parts.iter().filter_map(of_site).collect()
     }
 
+    /// The lines that lead to a site, those too that were never read.
+    pub(crate) async fn lines_to(&mut self, core: &Core, site: &Site) -> Vec<Line> {
+        for ((line, only), reading) in &mut self.parts {
+            if reading.site.is_none() {
+                reading.site = match only {
+                    Some(only) => Some(only.clone()),
+                    None => route(core, line).await,
+                };
+            }
+        }
+        self.lines_of(site)
+    }
+
     /// Offers what is new and what is due now, as far as there is room.
     pub(crate) async fn scan(&mut self, core: &Core, sites: &mut Sites) -> Result<(), QueueError> {
         let mut routes = Routed::default();

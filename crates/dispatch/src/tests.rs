@@ -31,14 +31,14 @@ use envelope::{AccountId, Address, Domain, Envelope, Notify, Recipient, Reply, R
 use observe::Metrics;
 use parking_lot::Mutex;
 use queue::{Listed, NewMessage, Origin, Queue, Start};
-use queue_model::QueueId;
+use queue_model::{Party, QueueId};
 use runtime::Runtime;
 use tokio::sync::Notify as Gate;
 
 use crate::dispatcher::{Core, Loop};
 use crate::{
-    BoxFuture, Limiter, Local, LocalCopy, Options, Outbound, Ports, Routes, Site, SiteLimits,
-    Together, Transport, Way,
+    BoxFuture, DetourStatus, Limiter, Local, LocalCopy, Options, Outbound, Ports, Routes, Site,
+    SiteLimits, Together, Transport, Way,
 };
 
 const SHARD: ShardId = ShardId(1);
@@ -109,6 +109,14 @@ impl Transport for Script {
                 retry_after: *self.retry_after.lock(),
             }
         })
+    }
+
+    fn detours(&self) -> Vec<DetourStatus> {
+        Vec::new()
+    }
+
+    fn party<'a>(&'a self, _: &'a Site) -> BoxFuture<'a, Option<Party>> {
+        Box::pin(std::future::ready(None))
     }
 }
 

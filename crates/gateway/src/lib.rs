@@ -1,13 +1,14 @@
 //! Hands a message to something that is no mail server.
 //!
-//! * [`Gateways::deliver`] – one message into a program, a Maildir, an mbox, a file of batch SMTP, or to a server on the web,
-//!   for some recipients
+//! * [`Gateways::deliver`] – one message into a program, a Maildir, an mbox, a file of batch SMTP, to a server on the web, or
+//!   to a worker that comes for it, for some recipients
+//! * [`Workers`] – where workers ask; [`Transports`] – the port: which transports there are
 //!
 //! Not here: when, and which message (`dispatch`); servers (`deliver`); the
 //! mailboxes of people here (`intake`).
 //!
 //! Invariants: a recipient counts as delivered when what was written is on stable
-//! storage, or the program or the server has said so; what is not known to be permanent is
+//! storage, or the program, the server or the worker has said so; what is not known to be permanent is
 //! temporary; nothing that a stranger wrote becomes a path outside the one that
 //! was named, or an option of a program.
 
@@ -24,7 +25,10 @@ mod program;
 #[cfg(test)]
 mod tests;
 mod webhook;
+mod workers;
 mod writing;
+
+pub use workers::{Said, Settled, Transports, Verdict, Work, WorkError, Workers};
 
 use std::io;
 use std::time::Duration;
@@ -50,6 +54,7 @@ pub struct Gateways {
     files: Files,
     https: Option<Https>,
     resting: Resting,
+    workers: Option<Workers>,
 }
 
 impl Gateways {
@@ -64,7 +69,15 @@ impl Gateways {
             files: Files::default(),
             https: None,
             resting: Resting::default(),
+            workers: None,
         }
+    }
+
+    /// With desks that workers come to.
+    #[must_use]
+    pub fn with_workers(mut self, workers: Workers) -> Self {
+        self.workers = Some(workers);
+        self
     }
 
     /// With somebody who posts to servers on the web.
@@ -86,6 +99,17 @@ impl Gateways {
         envelope: &Envelope,
         message: &dyn Message,
     ) -> Report {
+        let recipients = envelope.recipients.len();
+        if let (Gateway::Worker, Some(workers)) = (gateway, &self.workers) {
+            let handed = workers.hand(name, envelope, message).await;
+            return Report {
+                host: Some(name.to_owned()),
+                outcomes: handed.outcomes,
+                retry_after: handed.retry_after,
+                no_room: handed.no_room,
+                ..Report::all(Outcome::temporary((4, 3, 0), ""), recipients)
+            };
+        }
         let handing = Handing {
             runtime: &self.runtime,
             hostname: &self.hostname,
@@ -98,7 +122,7 @@ impl Gateways {
         };
         let mut retry_after = self.resting.left(name, self.runtime.monotonic());
         let outcomes = match (retry_after, gateway) {
-            (Some(left), _) => vec![resting(left); envelope.recipients.len()],
+            (Some(left), _) => vec![resting(left); recipients],
             (None, Gateway::Webhook(hook)) => {
                 let (outcomes, wait) = handing.to_webhook(hook).await;
                 if let Some(wait) = wait {
@@ -114,7 +138,7 @@ impl Gateways {
             host: Some(name.to_owned()),
             outcomes,
             retry_after,
-            ..Report::all(Outcome::temporary((4, 3, 0), ""), envelope.recipients.len())
+            ..Report::all(Outcome::temporary((4, 3, 0), ""), recipients)
         }
     }
 }
@@ -165,6 +189,10 @@ impl Handing<'_> {
                 }
             }
             Gateway::Webhook(hook) => return self.to_webhook(hook).await.0,
+            Gateway::Worker => {
+                let outcome = Outcome::temporary((4, 3, 5), "no workers are asked here");
+                outcomes.resize(self.envelope.recipients.len(), outcome);
+            }
         }
         outcomes
     }

@@ -3,6 +3,7 @@
 mod files;
 mod programs;
 mod webhooks;
+mod workers;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

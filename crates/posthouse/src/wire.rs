@@ -5,6 +5,7 @@
 //! sessions end at their next safe point, deliveries record their outcomes, checkpoints, index, lock.
 
 mod accept;
+mod api;
 mod collection;
 mod door;
 mod faces;
@@ -27,6 +28,7 @@ use admin::control::Control;
 use anyhow::Context as _;
 use certs::Certificates;
 use dispatch::{TurnedSites, Turning};
+use gateway::Workers;
 use intake::Intake;
 use observe::Metrics;
 use runtime::net::UnixListener;
@@ -41,6 +43,7 @@ use crate::limits::{DRAIN_TIMEOUT, STOP_TIMEOUT};
 use crate::memory;
 use crate::place;
 use crate::store::Store;
+use api::TransportsByRules;
 use faces::{Faces, Others};
 
 /// Whether the log is kept to what is wrong.
@@ -236,8 +239,10 @@ impl System {
         let dns = outgoing::resolver(settings, &self.runtime)?;
         let ports = outgoing::deliver_ports(settings, &self.hostname, &self.store, dns.clone())?;
         let verified = ports.verified.clone();
-        let hooks = hooks::start(&self.store, &dns, verified, metrics).await?;
-        self.running.entry("webhooks").or_default().push(hooks);
+        let (webhooks, telling) = hooks::start(&self.store, &dns, verified, metrics).await?;
+        self.running.entry("webhooks").or_default().push(telling);
+        let transports = Arc::new(TransportsByRules(self.store.clone()));
+        let workers = Workers::new(self.runtime.clone(), transports);
         if let Some(task) = reports::start(settings, &self.hostname, &self.store, &dns, &ports) {
             self.running.entry("reports").or_default().push(task);
         }
@@ -262,6 +267,11 @@ impl System {
             &others,
         )
         .with_certificates(asking.as_ref());
+        let faces = if settings.api.enabled {
+            faces.with_api(&self.store, workers.clone(), webhooks)
+        } else {
+            faces
+        };
         let keeping = door::keep_records(self.store.clone(), settings.door.trace_for);
         self.running.entry("door").or_default().push(keeping);
         if let Some(tokens) = self.store.tokens.clone() {
@@ -294,6 +304,7 @@ impl System {
             local,
             metrics,
             (ports, turned, dns),
+            workers,
         )?;
         self.running
             .entry("dispatcher")

@@ -6,7 +6,7 @@
 //!   its line and with the name of the rule it is in.
 //! - [`Rule`]: when it matches ([`When`]) and the one thing it says ([`Action`]), which answers one [`Question`].
 //! - [`SiteRule`]: how much of our mail some hosts get at once.
-//! - [`OutcomeHook`]: who hears what became of mail.
+//! - [`Subscriber`]: who hears what became of mail.
 //! - [`RelayDomain`]: a domain of another server, whose backup MX we are. [`Transport`]: what mail is handed to, a server or a [`Gateway`].
 //!
 //! What is not here: what the rules decide about a message (`policy`), which way mail takes (`dispatch`), keys that the
@@ -49,16 +49,16 @@ pub struct Rules {
     /// In the order in which they are asked: for each of its values the first that has it and fits counts.
     pub sites: Vec<SiteRule>,
     /// Who hears what became of mail.
-    pub webhooks: Vec<OutcomeHook>,
+    pub subscribers: Vec<Subscriber>,
 }
 
-/// A server on the web that hears what became of mail: `[[webhook]]`.
+/// Who hears what became of mail: `[[webhook]]`, which is told, or `[[subscription]]`, which asks.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OutcomeHook {
+pub struct Subscriber {
     /// What people call it: letters, digits, `-` and `_`; no two are called the same.
     pub name: String,
-    /// Where it is.
-    pub hook: Webhook,
+    /// Where it is told; none where it asks over the HTTP API.
+    pub hook: Option<Webhook>,
     /// What it hears of; everything where nothing is named.
     pub events: Vec<OutcomeEvent>,
     /// Only of mail of these senders, where some are named.
@@ -210,6 +210,8 @@ pub enum Gateway {
     Bsmtp(PathBuf),
     /// A server on the web that it is posted to.
     Webhook(Webhook),
+    /// Programs that come for it over the HTTP API.
+    Worker,
 }
 
 /// A server on the web that takes what is posted.
@@ -235,6 +237,7 @@ impl Gateway {
             Self::Mbox(_) => TransportKind::Mbox,
             Self::Bsmtp(_) => TransportKind::Bsmtp,
             Self::Webhook(_) => TransportKind::Webhook,
+            Self::Worker => TransportKind::Worker,
         }
     }
 }
@@ -246,13 +249,14 @@ impl fmt::Display for Gateway {
             Self::Program { command, .. } => f.write_str(&command.join(" ")),
             Self::Maildir(path) | Self::Mbox(path) | Self::Bsmtp(path) => path.display().fmt(f),
             Self::Webhook(hook) => f.write_str(&hook.url),
+            Self::Worker => f.write_str("workers that ask for it"),
         }
     }
 }
 
 crate::kinds::choices! {
     /// What a transport speaks.
-    TransportKind, "\"smtp\", \"lmtp\", \"pipe\", \"maildir\", \"mbox\", \"bsmtp\", \"webhook\" or \"mx\"" {
+    TransportKind, "\"smtp\", \"lmtp\", \"pipe\", \"maildir\", \"mbox\", \"bsmtp\", \"webhook\", \"worker\" or \"mx\"" {
         /// SMTP: another server, or a smart host with a login.
         Smtp = "smtp",
         /// LMTP: a server that has the mailboxes.
@@ -267,6 +271,8 @@ crate::kinds::choices! {
         Bsmtp = "bsmtp",
         /// A server on the web that it is posted to.
         Webhook = "webhook",
+        /// Programs that come for it over the HTTP API.
+        Worker = "worker",
         /// SMTP with the domain's own servers, from addresses that are named.
         Mx = "mx",
     }

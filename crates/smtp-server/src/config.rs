@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use directory::Identity;
 use envelope::Domain;
 use runtime::tls::ServerTls;
 use settings::Network;
@@ -36,6 +37,8 @@ pub struct Config {
     pub(crate) xclient: Vec<Network>,
     /// The user of this machine that the session is with.
     pub(crate) local_user: Option<String>,
+    /// Who has logged in before it began.
+    pub(crate) identity: Option<Identity>,
 }
 
 impl Config {
@@ -75,6 +78,7 @@ impl Config {
             idle_timeout: limits::IDLE_TIMEOUT,
             xclient: Vec::new(),
             local_user: None,
+            identity: None,
         }
     }
 
@@ -126,6 +130,17 @@ impl Config {
     #[must_use]
     pub fn for_local_user(mut self, user: &str) -> Self {
         self.local_user = Some(user.to_owned());
+        self.change(|protocol| {
+            protocol.auth = AuthOffer::Never;
+            protocol.auth_required = false;
+            protocol.burl = false;
+        })
+    }
+
+    /// Submission by somebody who has logged in elsewhere.
+    #[must_use]
+    pub(crate) fn for_account(mut self, identity: Identity) -> Self {
+        self.identity = Some(identity);
         self.change(|protocol| {
             protocol.auth = AuthOffer::Never;
             protocol.auth_required = false;

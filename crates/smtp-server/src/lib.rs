@@ -3,7 +3,7 @@
 //! A tour: [`serve`] runs one connection with the [`Ports`] it may use and its
 //! listener's [`Config`]. `session` reads, waits and writes; `transaction` turns
 //! the events of `smtp_proto`'s machine into questions to `policy`, `directory`
-//! and `intake`, and their answers into replies; `inquiry` answers VRFY and
+//! and `intake`, and their answers into replies; `submit` is a session in memory, for messages that come in other ways; `inquiry` answers VRFY and
 //! EXPN; `burl` takes messages by URL; `ruling` asks the operator's rules about a transaction; `deadline` says how long a client may take.
 //!
 //! Not here: the protocol (`smtp_proto`), who may send what to whom (`policy`),
@@ -24,6 +24,7 @@ mod inquiry;
 pub mod limits;
 mod ruling;
 mod session;
+mod submit;
 #[cfg(test)]
 mod tests;
 mod transaction;
@@ -33,6 +34,7 @@ pub use burl::{UrlOctets, UrlRefusal, Urls};
 pub use config::{Config, TlsMode};
 pub use etrn::Etrn;
 pub use smtp_proto::server::Role;
+pub use submit::{Submission, SubmitError, Submitted};
 
 use std::io;
 use std::net::IpAddr;

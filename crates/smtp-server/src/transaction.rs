@@ -79,7 +79,7 @@ impl Client {
                 role,
                 client_ip: conn.peer_addr().ip(),
                 server_ip: conn.local_addr().ip(),
-                identity: None,
+                identity: config.identity.clone(),
                 local_user: config.local_user.clone(),
             },
             session_id: session_id(runtime),

@@ -15,7 +15,7 @@ pub(crate) fn test(hook: &str, id: &str, now_ms: u64) -> String {
     json!({"webhook": hook, "events": [event]}).to_string()
 }
 
-fn event(told: &Told) -> Value {
+pub(crate) fn event(told: &Told) -> Value {
     let mut event = json!({
         "id": format!("{}-{}-{:x}", told.id, told.place, told.number),
         "event": told.became.as_str(),

@@ -1,7 +1,8 @@
-//! Tells servers on the web what became of mail: `[[webhook]]` of the rules file.
+//! Tells programs what became of mail: `[[webhook]]` and `[[subscription]]` of the rules file.
 //!
 //! * [`Webhooks::set`] – who hears of what, from the rules
 //! * [`Webhooks::run`] – posts what waits, until the drain
+//! * [`Webhooks::fetch`] – what waits for one that asks
 //! * [`Webhooks::list`], [`Webhooks::test`] – the operator's
 //! * [`Poster`] – the port: who posts
 //!
@@ -14,6 +15,7 @@
 #![forbid(unsafe_code)]
 
 mod body;
+mod fetching;
 mod limits;
 mod posting;
 #[cfg(test)]
@@ -28,10 +30,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use https::{Answer, Failure, Https, Posted};
 use parking_lot::Mutex;
-use queue::{Became, Queue, QueueError, Subscriber};
+use queue::{Became, Queue, QueueError};
 use runtime::{Monotonic, Runtime};
-use settings::rules::{AddressPattern, OutcomeEvent, OutcomeHook};
+use settings::rules::{AddressPattern, OutcomeEvent, Subscriber};
 use tokio::sync::Notify;
+
+pub use fetching::{FetchError, Fetched};
 
 /// A future of a port.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -72,12 +76,14 @@ struct Inner {
     hooks: Mutex<HashMap<String, Hook>>,
     /// A hook has become free, or another one is there.
     changed: Notify,
+    /// There may be something for one that asks.
+    news: Notify,
 }
 
 /// One of them, and how it does.
 #[derive(Clone)]
 struct Hook {
-    rule: Arc<OutcomeHook>,
+    rule: Arc<Subscriber>,
     is_busy: bool,
     /// It is left alone until then.
     rests_until: Option<Monotonic>,
@@ -87,6 +93,8 @@ struct Hook {
     page: usize,
     told: u64,
     trouble: Option<Trouble>,
+    /// What one that asks has in hand.
+    in_hand: Arc<fetching::InHand>,
 }
 
 /// What went wrong last.
@@ -103,8 +111,8 @@ pub struct Trouble {
 pub struct Status {
     /// Its name.
     pub name: String,
-    /// Where it is.
-    pub url: String,
+    /// Where it is; none of one that asks.
+    pub url: Option<String>,
     /// Outcomes that wait for it.
     pub waiting: u64,
     /// Outcomes that it took since the start.
@@ -134,6 +142,7 @@ impl Webhooks {
                 runtime,
                 hooks: Mutex::default(),
                 changed: Notify::new(),
+                news: Notify::new(),
             }),
         }
     }
@@ -142,7 +151,7 @@ impl Webhooks {
     ///
     /// # Errors
     /// The store cannot be read, or does not take it; then all is as before.
-    pub async fn set(&self, rules: &[OutcomeHook]) -> Result<(), QueueError> {
+    pub async fn set(&self, rules: &[Subscriber]) -> Result<(), QueueError> {
         let subscribers = rules.iter().map(subscriber).collect();
         self.inner.queue.subscribe(subscribers).await?;
         let mut hooks = self.inner.hooks.lock();
@@ -164,6 +173,7 @@ impl Webhooks {
                     page: limits::PAGE,
                     told: 0,
                     trouble: None,
+                    in_hand: Arc::default(),
                 },
             };
             hooks.insert(rule.name.clone(), hook);
@@ -183,7 +193,7 @@ impl Webhooks {
             let known = subscribed.iter().find(|one| one.name == *name);
             Status {
                 name: name.clone(),
-                url: hook.rule.hook.url.clone(),
+                url: hook.rule.hook.as_ref().map(|hook| hook.url.clone()),
                 waiting: known.map_or(0, |known| known.waiting),
                 told: hook.told,
                 dropped: known.map_or(0, |known| known.dropped),
@@ -205,9 +215,9 @@ impl Webhooks {
 }
 
 /// What the queue keeps for a hook.
-fn subscriber(rule: &OutcomeHook) -> Subscriber {
+fn subscriber(rule: &Subscriber) -> queue::Subscriber {
     let wanted = rule.clone();
-    Subscriber {
+    queue::Subscriber {
         name: rule.name.clone(),
         wants: Arc::new(move |became, sender, recipient| {
             let event = match became {

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use https::{Answer, Posted, SigningKey, signed_fields};
 use queue::ToldPage;
 use runtime::Task;
-use settings::rules::OutcomeHook;
+use settings::rules::{Subscriber, Webhook};
 
 use crate::body;
 use crate::limits::{ANSWER_BYTES_MAX, PAGE, PAUSE, PAUSE_MAX, ROUND, WORDS_CHARS_MAX};
@@ -30,7 +30,7 @@ impl Webhooks {
             running.retain(|task| !task.is_finished());
             let wait = self.start_due(&mut running);
             tokio::select! {
-                () = inner.queue.told_news() => {}
+                () = inner.queue.told_news() => inner.news.notify_waiters(),
                 () = inner.changed.notified() => {}
                 () = inner.runtime.sleep(wait) => {}
                 () = shutdown.draining() => {}
@@ -48,7 +48,7 @@ impl Webhooks {
             let Some(hook) = hooks.get_mut(&known.name) else {
                 continue;
             };
-            if hook.is_busy || known.waiting == 0 {
+            if hook.rule.hook.is_none() || hook.is_busy || known.waiting == 0 {
                 continue;
             }
             if let Some(until) = hook.rests_until.filter(|until| *until > now) {
@@ -85,7 +85,11 @@ impl Webhooks {
             if page.is_empty() {
                 break;
             }
-            went_well = self.tell(&hook.rule, page).await;
+            // It may ask for what it hears by now.
+            let Some(to) = &hook.rule.hook else {
+                break;
+            };
+            went_well = self.tell(&hook.rule, to, page).await;
         }
         if let Some(hook) = inner.hooks.lock().get_mut(name) {
             hook.is_busy = false;
@@ -94,13 +98,13 @@ impl Webhooks {
     }
 
     /// True if it was taken, and is removed.
-    async fn tell(&self, rule: &OutcomeHook, page: ToldPage) -> bool {
+    async fn tell(&self, rule: &Subscriber, to: &Webhook, page: ToldPage) -> bool {
         let name = &rule.name;
         let count = page.told.len();
         if let (Some(first), Some(last)) = (page.told.first(), page.told.last()) {
             let id = format!("{name}-{:x}-{:x}-{count}", first.number, last.number);
             let body = body::outcomes(name, &page.told);
-            if let Err(refused) = self.post(rule, &id, body).await {
+            if let Err(refused) = self.post(to, &id, body).await {
                 if let Some(hook) = self.inner.hooks.lock().get_mut(name) {
                     hook.page = count;
                 }
@@ -150,10 +154,14 @@ impl Webhooks {
     /// May be dropped at any time.
     pub async fn test(&self, name: &str) -> Option<Result<String, String>> {
         let hook = self.inner.hooks.lock().get(name).cloned()?;
+        let Some(to) = &hook.rule.hook else {
+            let why = "it is a subscription: it asks for what it hears";
+            return Some(Err(why.to_owned()));
+        };
         let runtime = &self.inner.runtime;
         let id = format!("test-{:016x}", runtime.random_u64());
         let body = body::test(name, &id, runtime.now().unix_ms);
-        let answered = self.post(&hook.rule, &id, body).await;
+        let answered = self.post(to, &id, body).await;
         Some(
             answered
                 .map(|answer| said(&answer))
@@ -161,10 +169,10 @@ impl Webhooks {
         )
     }
 
-    async fn post(&self, rule: &OutcomeHook, id: &str, body: String) -> Result<Answer, Refused> {
+    async fn post(&self, to: &Webhook, id: &str, body: String) -> Result<Answer, Refused> {
         let seconds = self.inner.runtime.now().unix_seconds();
         let refused = |why: String| Refused { why, wait: None };
-        let signature = match rule.hook.secret.expose() {
+        let signature = match to.secret.expose() {
             "" => None,
             secret => {
                 let key = SigningKey::parse(secret);
@@ -176,11 +184,11 @@ impl Webhooks {
         };
         let fields = signed_fields(id, seconds, signature);
         let posted = Posted {
-            url: &rule.hook.url,
+            url: &to.url,
             media_type: "application/json",
             fields: &fields,
             answer_bytes_max: ANSWER_BYTES_MAX,
-            timeout: rule.hook.timeout,
+            timeout: to.timeout,
         };
         let body = Bytes::from(body);
         let answered = Arc::clone(&self.inner.poster);

@@ -14,9 +14,9 @@ use queue::{NewMessage, Origin, Place, Queue, Settlement, Start};
 use queue_model::Event;
 use runtime::{Runtime, Task};
 use serde_json::Value;
-use settings::rules::{OutcomeHook, Rules};
+use settings::rules::{Rules, Subscriber};
 
-use crate::{BoxFuture, Poster, Status, Webhooks};
+use crate::{BoxFuture, FetchError, Fetched, Poster, Status, Webhooks};
 
 const SHARD: ShardId = ShardId(1);
 
@@ -88,8 +88,8 @@ struct World {
     running: Task<()>,
 }
 
-fn rules(text: &str) -> Vec<OutcomeHook> {
-    Rules::parse(text).expect("good rules").webhooks
+fn rules(text: &str) -> Vec<Subscriber> {
+    Rules::parse(text).expect("good rules").subscribers
 }
 
 const ONE: &str = "[[webhook]]\nname = \"app\"\nurl = \"https://app.test/\"\n";
@@ -392,11 +392,17 @@ async fn who_asks_for_a_longer_pause_gets_it_and_other_rules_count_at_once() {
     assert!(world.webhooks.list().is_empty());
 }
 
+/// The first one's.
+fn secret(hooks: &mut [Subscriber], secret: &str) {
+    let hook = hooks[0].hook.as_mut().expect("it is told");
+    hook.secret = secret.into();
+}
+
 #[tokio::test(start_paused = true)]
 async fn it_is_signed_and_a_test_says_what_was_answered() {
     let world = World::new("").await;
     let mut hooks = rules(ONE);
-    hooks[0].hook.secret = "plain secret".into();
+    secret(&mut hooks, "plain secret");
     world.webhooks.set(&hooks).await.expect("works");
     assert_eq!(world.webhooks.test("none").await, None);
     assert_eq!(
@@ -415,10 +421,85 @@ async fn it_is_signed_and_a_test_says_what_was_answered() {
         world.webhooks.test("app").await,
         Some(Err("nobody is there".into()))
     );
-    hooks[0].hook.secret = "whsec_!".into();
+    secret(&mut hooks, "whsec_!");
     world.webhooks.set(&hooks).await.expect("works");
     assert_eq!(
         world.webhooks.test("app").await,
         Some(Err("its secret is none".into()))
     );
+}
+
+/// Recipients and what became of them.
+fn told(fetched: &Fetched) -> Vec<String> {
+    let line = |event: &Value| format!("{} {}", event["recipient"], event["event"]);
+    let lines = fetched.events.iter().map(line);
+    lines.map(|line| line.replace('"', "")).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_asks_gets_each_page_until_it_has_heard_it() {
+    const MINE: &str = "[[subscription]]\nname = \"mine\"\n";
+    let world = World::new(MINE).await;
+    let fetch = |heard: Option<String>, wait| {
+        let webhooks = world.webhooks.clone();
+        async move { webhooks.fetch("mine", heard.as_deref(), (1, wait)).await }
+    };
+    let begun = world.runtime.monotonic();
+    let none = fetch(None, SECOND).await.expect("asked");
+    assert_eq!((none.page, none.events.len()), (None, 0));
+    assert!(world.runtime.monotonic().since(begun) >= SECOND);
+    // What comes meanwhile is there at once.
+    let coming = async {
+        world.attempt(&[("bea@far.test", Event::Deliver)]).await;
+        world.attempt(&[("cid@far.test", Event::GiveUp)]).await;
+    };
+    let (first, ()) = tokio::join!(fetch(None, 60 * SECOND), coming);
+    let first = first.expect("asked");
+    assert_eq!(told(&first), ["bea@far.test delivered"]);
+    assert!(world.runtime.monotonic().since(begun) < 10 * SECOND);
+    assert_eq!(fetch(None, SECOND).await.expect("asked"), first);
+    let strange = fetch(Some("strange".into()), SECOND).await;
+    assert!(
+        matches!(strange, Err(FetchError::NotInHand(_))),
+        "{strange:?}"
+    );
+    let second = fetch(first.page.clone(), SECOND).await.expect("asked");
+    assert_eq!(told(&second), ["cid@far.test failed"]);
+    // It says so again when the answer was lost.
+    let again = fetch(first.page, SECOND).await.expect("asked");
+    assert_eq!(again, second);
+    let status = world.status("mine");
+    assert_eq!((status.waiting, status.told, status.url), (1, 1, None));
+    // After a restart the page has another name, and says the same.
+    let world = world.restarted(MINE).await;
+    let webhooks = &world.webhooks;
+    let lost = webhooks.fetch("mine", second.page.as_deref(), (1, SECOND));
+    assert!(matches!(lost.await, Err(FetchError::NotInHand(_))));
+    let same = webhooks
+        .fetch("mine", None, (9, SECOND))
+        .await
+        .expect("asked");
+    assert_eq!(same.events, second.events);
+    let heard = webhooks.fetch("mine", same.page.as_deref(), (9, SECOND));
+    assert_eq!(heard.await.expect("asked").page, None);
+    assert_eq!(world.status("mine").waiting, 0);
+    let nobody = webhooks.fetch("nobody", None, (9, SECOND)).await;
+    assert!(matches!(nobody, Err(FetchError::NoSubscription(_))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_is_told_cannot_ask_nor_the_other_way_round() {
+    let text = format!("{ONE}[[subscription]]\nname = \"mine\"\n");
+    let world = World::new(&text).await;
+    let asked = world.webhooks.fetch("app", None, (9, SECOND)).await;
+    assert!(matches!(asked, Err(FetchError::NoSubscription(_))));
+    world.attempt(&[("bea@far.test", Event::Deliver)]).await;
+    world.pass(120 * SECOND).await;
+    assert_eq!(world.heard(APP), ["bea@far.test delivered"]);
+    assert_eq!(
+        (world.status("mine").waiting, world.web.posts.lock().len()),
+        (1, 1)
+    );
+    let tested = world.webhooks.test("mine").await.expect("there");
+    assert!(tested.is_err_and(|why| why.contains("subscription")));
 }

@@ -115,3 +115,33 @@ async fn a_new_message_wakes_the_loop() {
     assert_eq!(world.script.take_seen().len(), 3);
     assert_eq!(world.queue_keys(), 0);
 }
+
+/// What was put off while nobody was there is due when somebody says that he is.
+#[tokio::test]
+async fn a_site_that_says_it_is_there_gets_what_was_put_off() {
+    let world = World::new();
+    let id = world.put("ann@here.test", &["bob@there.test"]).await;
+    world.script.says("bob@there.test", &[unreachable(), yes()]);
+    let dispatcher = Dispatcher::new(world.ports(), world.options());
+    let watch = dispatcher.watch();
+    let shutdown = world.runtime.shutdown();
+    let running = async {
+        world.script.begun.notified().await;
+        let site = loop {
+            let sites = watch.sites().await.expect("it runs");
+            let mut closed = sites.into_iter().filter(|site| site.closed_until.is_some());
+            if let Some(closed) = closed.next() {
+                break closed.site;
+            }
+        };
+        assert_eq!(world.states(id).await, ["deferred"]);
+        world.runtime.advance(Duration::from_secs(1));
+        watch.knock(site);
+        world.script.begun.notified().await;
+        shutdown.drain();
+    };
+    let (ran, ()) = tokio::join!(dispatcher.run(world.runtime.shutdown()), running);
+    ran.expect("recovered");
+    assert_eq!(world.script.take_seen().len(), 2);
+    assert_eq!(world.queue_keys(), 0);
+}

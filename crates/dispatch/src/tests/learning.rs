@@ -118,6 +118,10 @@ impl Transport for Servers {
     fn party<'a>(&'a self, site: &'a Site) -> BoxFuture<'a, Option<Party>> {
         Box::pin(std::future::ready(Some(self.of(site))))
     }
+
+    fn detours(&self) -> Vec<DetourStatus> {
+        Vec::new()
+    }
 }
 
 /// The queue, and servers that its mail goes to.

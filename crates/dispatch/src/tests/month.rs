@@ -274,6 +274,10 @@ impl Transport for World30 {
         let party = Party::of_host(organisation(&site.to_string()), 25);
         Box::pin(std::future::ready(Some(party)))
     }
+
+    fn detours(&self) -> Vec<DetourStatus> {
+        Vec::new()
+    }
 }
 
 /// One message of the month.

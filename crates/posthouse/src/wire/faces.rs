@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use admin::api::Api;
+use gateway::Workers;
 use intake::Intake;
 use observe::Metrics;
 use policy::Policy;
@@ -12,9 +13,11 @@ use runtime::net::{Conn, Listener, UnixListener};
 use runtime::tls::ServerTls;
 use runtime::{Runtime, Task};
 use settings::Settings;
-use smtp_server::Role;
+use smtp_server::{Role, Submission};
+use webhooks::Webhooks;
 
 use super::accept::Hall;
+use super::api::SubmissionsBySmtp;
 use super::door;
 use crate::acts::{Acts, RemoteActs};
 use crate::bind::UrlsByImap;
@@ -119,10 +122,7 @@ impl<'a> Faces<'a> {
             metrics,
             tls,
             asking: None,
-            api: settings.api.enabled.then(|| Api {
-                logins: Arc::new(store.directory.clone()),
-                commands: Arc::new(RemoteActs(Acts::new(store.clone()))),
-            }),
+            api: None,
             halls: Halls {
                 smtp: hall("smtp", SMTP_REFUSAL).telling_of_a_crowd(&store.door.crowd),
                 lmtp: hall("lmtp", SMTP_REFUSAL),
@@ -170,6 +170,26 @@ impl<'a> Faces<'a> {
         self
     }
 
+    /// With the HTTP API.
+    pub(super) fn with_api(
+        mut self,
+        store: &Arc<Store>,
+        workers: Workers,
+        webhooks: Webhooks,
+    ) -> Self {
+        let mode = smtp_server::TlsMode::None;
+        let config = self.smtp_config(Role::Submission, mode);
+        let submission = Submission::new(self.smtp.clone(), config);
+        self.api = Some(Api {
+            logins: Arc::new(store.directory.clone()),
+            commands: Arc::new(RemoteActs(Acts::new(store.clone()))),
+            workers,
+            webhooks,
+            submissions: Arc::new(SubmissionsBySmtp(submission)),
+        });
+        self
+    }
+
     /// Starts the service that a listener is for.
     pub(super) fn start(&self, name: &'static str, listener: Listener) -> Task<()> {
         match name {
@@ -209,11 +229,8 @@ impl<'a> Faces<'a> {
             (Door::Plain, Role::Lmtp) => smtp_server::TlsMode::None,
             (Door::Plain, _) => smtp_server::TlsMode::StartTls(tls),
         };
-        let (limits, idle_timeout) = (&self.settings.limits, self.settings.smtp.idle_timeout);
-        let recipients = usize::try_from(limits.recipients).unwrap_or(usize::MAX);
-        let far = smtp_server::Config::new(role, self.hostname, mode)
-            .with_limits(limits.message_bytes.0, recipients)
-            .with_idle_timeout(idle_timeout)
+        let far = self
+            .smtp_config(role, mode)
             .with_xclient(&self.settings.trust.xclient);
         let far = if name == "atrn" { far.for_atrn() } else { far };
         let near = if self.settings.auth.plaintext_on_loopback {
@@ -240,14 +257,17 @@ impl<'a> Faces<'a> {
         self.runtime.spawn("smtp", serving)
     }
 
-    /// Starts taking mail from programs of this machine.
-    pub(super) fn start_local(&self, listener: UnixListener) -> Task<()> {
+    fn smtp_config(&self, role: Role, mode: smtp_server::TlsMode) -> smtp_server::Config {
         let limits = &self.settings.limits;
         let recipients = usize::try_from(limits.recipients).unwrap_or(usize::MAX);
-        let mode = smtp_server::TlsMode::None;
-        let config = smtp_server::Config::new(Role::Submission, self.hostname, mode)
+        smtp_server::Config::new(role, self.hostname, mode)
             .with_limits(limits.message_bytes.0, recipients)
-            .with_idle_timeout(self.settings.smtp.idle_timeout);
+            .with_idle_timeout(self.settings.smtp.idle_timeout)
+    }
+
+    /// Starts taking mail from programs of this machine.
+    pub(super) fn start_local(&self, listener: UnixListener) -> Task<()> {
+        let config = self.smtp_config(Role::Submission, smtp_server::TlsMode::None);
         let ports = self.smtp.clone();
         let hall = self.halls.submission.clone();
         let serving = hall.receive_local(listener, move |conn, seat, user| {

@@ -18,12 +18,12 @@ pub(super) async fn start(
     dns: &Resolver,
     verified: Option<runtime::tls::ClientTls>,
     metrics: &Metrics,
-) -> anyhow::Result<Task<()>> {
+) -> anyhow::Result<(Webhooks, Task<()>)> {
     let runtime = store.runtime.clone();
     // The operator names them: they may be anywhere.
     let web = Https::new(dns.clone(), verified, runtime.clone()).clear_on_loopback();
     let webhooks = Webhooks::new(store.queue.clone(), Arc::new(web), runtime);
-    let set = webhooks.set(&store.rules.get().webhooks).await;
+    let set = webhooks.set(&store.rules.get().subscribers).await;
     set.context("cannot read what waits for webhooks")?;
     let counted = webhooks.clone();
     metrics.watch_counter(
@@ -33,8 +33,9 @@ pub(super) async fn start(
     );
     // A store has one server.
     let _ = store.webhooks.set(webhooks.clone());
-    let running = async move { webhooks.run().await };
-    Ok(store.runtime.spawn("webhooks", running))
+    let telling = webhooks.clone();
+    let running = async move { telling.run().await };
+    Ok((webhooks, store.runtime.spawn("webhooks", running)))
 }
 
 /// Others may be in the rules now.
@@ -42,7 +43,7 @@ pub(super) async fn reload(store: &Store) {
     let Some(webhooks) = store.webhooks.get() else {
         return;
     };
-    if let Err(error) = webhooks.set(&store.rules.get().webhooks).await {
+    if let Err(error) = webhooks.set(&store.rules.get().subscribers).await {
         tracing::error!(%error, "the webhooks that were in force stay");
     }
 }

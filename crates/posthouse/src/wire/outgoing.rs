@@ -7,7 +7,7 @@ use anyhow::{Context as _, bail};
 use dispatch::{
     Dispatcher, Limiter, Local, Outbound, Routes, SiteLimits, SmartHost, SmtpTransport, TurnedSites,
 };
-use gateway::Gateways;
+use gateway::{Gateways, Workers};
 use https::Https;
 use observe::Metrics;
 use queue_model::Schedule;
@@ -30,6 +30,7 @@ pub(super) fn start(
     local: Arc<dyn Local>,
     metrics: &Arc<Metrics>,
     (mut ports, turned, dns): (deliver::Ports, TurnedSites, Resolver),
+    workers: Workers,
 ) -> anyhow::Result<Task<()>> {
     let runtime = &store.runtime;
     let smart_host = smart_host(&settings.outbound)?;
@@ -64,7 +65,9 @@ pub(super) fn start(
                     suppressed: store.suppressed.clone(),
                 })),
             rules: store.rules.clone(),
-            gateways: Gateways::new(runtime.clone(), hostname).with_https(web),
+            gateways: Gateways::new(runtime.clone(), hostname)
+                .with_https(web)
+                .with_workers(workers),
         }),
         local,
         routes,

@@ -1,10 +1,11 @@
 //! The ways out: into a gateway of the rules file, or by SMTP.
 
 use deliver::Report;
-use dispatch::{BoxFuture, Site, SmtpTransport, Transport};
+use dispatch::{BoxFuture, DetourStatus, Site, SmtpTransport, Transport};
 use envelope::Envelope;
 use gateway::Gateways;
 use policy::rules::CurrentRules;
+use queue_model::Party;
 use settings::rules::{self, Gateway};
 
 /// Which of the two a site is.
@@ -44,5 +45,16 @@ impl Transport for Ways {
                 .deliver(name, &gateway, envelope, message)
                 .await
         })
+    }
+
+    fn detours(&self) -> Vec<DetourStatus> {
+        self.smtp.detours()
+    }
+
+    fn party<'a>(&'a self, site: &'a Site) -> BoxFuture<'a, Option<Party>> {
+        match self.gateway(site) {
+            Some(_) => Box::pin(std::future::ready(None)),
+            None => self.smtp.party(site),
+        }
     }
 }

@@ -63,7 +63,7 @@ impl Conn {
         }
     }
 
-    /// Two ends of one connection in memory, for tests: what one writes the other reads.
+    /// Two ends of one connection in memory: what one writes the other reads.
     #[must_use]
     pub fn pair() -> (Self, Self) {
         Self::pair_between(NOWHERE, NOWHERE)

@@ -13,7 +13,7 @@ use super::actions::{Deferral, FieldNames, Fields as HeaderFields, Refusal};
 use super::fields::{Fields, Reading, offset_of, table_of};
 use super::patterns::Networks;
 use super::{
-    Action, Gateway, OutcomeHook, RelayDomain, Rule, Rules, Server, SiteRule, Transport,
+    Action, Gateway, RelayDomain, Rule, Rules, Server, SiteRule, Subscriber, Transport,
     TransportKind, TransportTls, Unsure, Verify, Way, Webhook, When,
 };
 use crate::kinds::Word;
@@ -36,7 +36,7 @@ const WEBHOOK_TIMEOUT: Duration = Duration::from_secs(60);
 const RULES_MAX: usize = 1000;
 
 /// Webhooks in a file: what each hears is written down with every outcome.
-const WEBHOOKS_MAX: usize = 4;
+const SUBSCRIBERS_MAX: usize = 4;
 /// Sites in a file.
 const SITES_MAX: usize = 1000;
 /// What a site's numbers may be.
@@ -44,7 +44,7 @@ const SITE_CONNECTIONS: std::ops::RangeInclusive<u64> = 1..=1000;
 const SITE_MESSAGES: std::ops::RangeInclusive<u64> = 1..=10_000;
 const SITE_PACE: std::ops::RangeInclusive<u64> = 0..=1_000_000;
 
-const TABLES: &str = "there are [[rule]], [[site]], [[webhook]], [transport.name] and [relay_domain.\"example.net\"]";
+const TABLES: &str = "there are [[rule]], [[site]], [[webhook]], [[subscription]], [transport.name] and [relay_domain.\"example.net\"]";
 
 impl Rules {
     /// Reads the file, and the passwords that it names; their paths count from its folder.
@@ -77,7 +77,10 @@ impl Rules {
             let key = format!("transport {name:?}, {key}");
             *secret = first_line(&key, &folder.join(file), &mistaken)?;
         }
-        for OutcomeHook { name, hook, .. } in &mut rules.webhooks {
+        for Subscriber { name, hook, .. } in &mut rules.subscribers {
+            let Some(hook) = hook else {
+                continue;
+            };
             if !hook.secret_file.as_os_str().is_empty() {
                 let key = format!("webhook {name:?}, secret_file");
                 hook.secret = first_line(&key, &folder.join(&hook.secret_file), &mistaken)?;
@@ -105,7 +108,9 @@ impl Rules {
                     "transport" => rules.read_transports(at, item, &mut reading),
                     "rule" => rules.read_rules(at, item, &mut reading),
                     "site" => rules.read_sites(at, item, &mut reading),
-                    "webhook" => rules.read_webhooks(at, item, &mut reading),
+                    "webhook" | "subscription" => {
+                        rules.read_subscribers((name, at), item, &mut reading);
+                    }
                     _ => {
                         let problem = "there is no such table".to_owned();
                         reading.mistake(at, name, problem, TABLES);
@@ -220,29 +225,39 @@ impl Rules {
         }
     }
 
-    fn read_webhooks(&mut self, at: Option<usize>, item: &Item, reading: &mut Reading<'_>) {
+    /// `[[webhook]]` and `[[subscription]]`.
+    fn read_subscribers(
+        &mut self,
+        (kind, at): (&str, Option<usize>),
+        item: &Item,
+        reading: &mut Reading<'_>,
+    ) {
         let Some(tables) = item.as_array_of_tables() else {
             let problem = "this is no list of tables".to_owned();
-            reading.mistake(at, "webhook", problem, "each begins with [[webhook]]");
+            let hint = format!("each begins with [[{kind}]]");
+            reading.mistake(at, kind, problem, &hint);
             return;
         };
-        if tables.len() > WEBHOOKS_MAX {
-            let problem = format!("there are more than {WEBHOOKS_MAX} webhooks");
+        if self.subscribers.len() + tables.len() > SUBSCRIBERS_MAX {
+            let problem =
+                format!("there are more than {SUBSCRIBERS_MAX} webhooks and subscriptions");
             let hint = "what each hears is written down with every outcome";
-            reading.mistake(at, "webhook", problem, hint);
+            reading.mistake(at, kind, problem, hint);
             return;
         }
         for (index, table) in tables.iter().enumerate() {
-            let place = format!("webhook {}", index + 1);
-            let Some(hook) = outcome_hook(Fields::new(place.clone(), table, reading)) else {
+            let place = format!("{kind} {}", index + 1);
+            let is_told = kind == "webhook";
+            let fields = Fields::new(place.clone(), table, reading);
+            let Some(new) = subscriber(fields, is_told) else {
                 continue;
             };
-            if self.webhooks.iter().any(|known| known.name == hook.name) {
-                let problem = format!("another webhook is called {:?} too", hook.name);
-                let hint = "what waits for a webhook is kept under its name";
+            if self.subscribers.iter().any(|known| known.name == new.name) {
+                let problem = format!("another one is called {:?} too", new.name);
+                let hint = "what waits for a webhook or a subscription is kept under its name";
                 reading.mistake(offset_of(table, "name"), &place, problem, hint);
             }
-            self.webhooks.push(hook);
+            self.subscribers.push(new);
         }
     }
 
@@ -367,6 +382,10 @@ fn transport(mut fields: Fields<'_, '_, '_>) -> Option<Transport> {
         TransportKind::Webhook => webhook(fields)
             .map(Gateway::Webhook)
             .map(Transport::Gateway),
+        TransportKind::Worker => {
+            fields.done();
+            Some(Transport::Gateway(Gateway::Worker))
+        }
     }
 }
 
@@ -391,7 +410,7 @@ fn program(mut fields: Fields<'_, '_, '_>) -> Option<Gateway> {
     Some(Gateway::Program { command, timeout })
 }
 
-fn outcome_hook(mut fields: Fields<'_, '_, '_>) -> Option<OutcomeHook> {
+fn subscriber(mut fields: Fields<'_, '_, '_>, is_told: bool) -> Option<Subscriber> {
     let name: Option<String> = fields.take("name");
     let letter = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
     let fits = |name: &String| (1..=64).contains(&name.len()) && name.chars().all(letter);
@@ -403,10 +422,15 @@ fn outcome_hook(mut fields: Fields<'_, '_, '_>) -> Option<OutcomeHook> {
     let events = fields.take("events").unwrap_or_default();
     let sender = fields.take("sender").unwrap_or_default();
     let domain = fields.take("domain").unwrap_or_default();
-    let hook = webhook(fields);
-    Some(OutcomeHook {
+    let hook = if is_told {
+        Some(webhook(fields)?)
+    } else {
+        fields.done();
+        None
+    };
+    Some(Subscriber {
         name: name?,
-        hook: hook?,
+        hook,
         events,
         sender,
         domain,

@@ -208,7 +208,7 @@ fn every_mistake_is_told_with_its_line_and_its_place() {
     assert_eq!(
         mistakes(text),
         [
-            "line 1: relay_domian: there is no such table; there are [[rule]], [[site]], [[webhook]], [transport.name] and [relay_domain.\"example.net\"]",
+            "line 1: relay_domian: there is no such table; there are [[rule]], [[site]], [[webhook]], [[subscription]], [transport.name] and [relay_domain.\"example.net\"]",
             "line 2: relay domain \"a..example\": the domain has an empty label; a domain in quotes, such as [relay_domain.\"example.net\"]",
             "line 4: relay domain \"b.example\", lifetme: there is no such key; did you mean lifetime?",
             "line 5: relay domain \"b.example\", etrn: \"here\" is no network; expected an address or a network such as \"192.0.2.0/24\", or a list",
@@ -388,13 +388,15 @@ fn gateways_have_whole_paths_and_stand_alone() {
         [transport.archive]
         kind = "maildir"
         path = "/srv/{domain}"
+        [transport.build]
+        kind = "worker"
         [[rule]]
         name = "tickets"
         when = { domain = "tickets.test" }
         via = "tickets"
     "#;
     let rules = Rules::parse(text).expect("good");
-    let kinds = ["tickets", "archive"].map(|name| match &rules.transports[name] {
+    let kinds = ["tickets", "archive", "build"].map(|name| match &rules.transports[name] {
         Transport::Gateway(gateway) => (gateway.kind(), gateway.to_string()),
         other => panic!("{other:?}"),
     });
@@ -403,8 +405,13 @@ fn gateways_have_whole_paths_and_stand_alone() {
         (TransportKind::Pipe, "/usr/bin/tickets {recipient}".into())
     );
     assert_eq!(kinds[1], (TransportKind::Maildir, "/srv/{domain}".into()));
+    assert_eq!(kinds[2].0, TransportKind::Worker);
     for (more, problem) in [
         ("[transport.x]\nkind = \"mbox\"", "it has no whole path"),
+        (
+            "[transport.x]\nkind = \"worker\"\npath = \"/x\"",
+            "there is no such key",
+        ),
         (
             "[transport.x]\nkind = \"bsmtp\"\npath = \"out\"",
             "it has no whole path",
@@ -490,22 +497,33 @@ fn webhooks_are_read_with_their_secrets() {
 fn who_hears_of_outcomes_is_read_and_mistakes_told() {
     let text = "[[webhook]]\nname = \"crm\"\nurl = \"https://app.test/out\"\nevents = [\"delivered\", \"failed\"]\n\
                 sender = \"@here.test\"\ndomain = [\"far.test\", \".far.test\"]\n\
-                [[webhook]]\nname = \"all\"\nurl = \"http://localhost:1/\"\n";
+                [[webhook]]\nname = \"all\"\nurl = \"http://localhost:1/\"\n\
+                [[subscription]]\nname = \"mine\"\nevents = \"failed\"\n";
     let rules = Rules::parse(text).expect("good");
-    let [crm, all] = rules.webhooks.as_slice() else {
+    let [crm, all, mine] = rules.subscribers.as_slice() else {
         panic!("{rules:?}");
     };
     assert_eq!(crm.events, [OutcomeEvent::Delivered, OutcomeEvent::Failed]);
     assert!(crm.sender[0].fits(&address("ann@here.test")) && crm.domain[1].fits("a.far.test"));
+    assert!(all.hook.is_some() && mine.hook.is_none());
+    assert_eq!((mine.name.as_str(), mine.events.len()), ("mine", 1));
     assert!(all.events.is_empty() && all.sender.is_empty() && all.domain.is_empty());
     for (more, want) in [
         (
             "[[webhook]]\nname = \"all\"\nurl = \"https://x.test/\"",
-            "another webhook is called \"all\" too",
+            "another one is called \"all\" too",
         ),
         (
             "[[webhook]]\nname = \"a b\"\nurl = \"https://x.test/\"",
             "it has no name of letters",
+        ),
+        (
+            "[[subscription]]\nname = \"all\"",
+            "another one is called \"all\" too",
+        ),
+        (
+            "[[subscription]]\nname = \"x\"\nurl = \"https://x.test/\"",
+            "there is no such key",
         ),
         (
             "[[webhook]]\nname = \"x\"",
@@ -529,5 +547,5 @@ fn who_hears_of_outcomes_is_read_and_mistakes_told() {
     let many: String = (0..5)
         .map(|at| format!("[[webhook]]\nname = \"n{at}\"\nurl = \"https://x.test/\"\n"))
         .collect();
-    assert!(mistakes(&many)[0].contains("more than 4 webhooks"));
+    assert!(mistakes(&many)[0].contains("more than 4 webhooks and subscriptions"));
 }
