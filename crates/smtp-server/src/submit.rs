@@ -161,9 +161,10 @@ impl Speaking {
 
     async fn next(&mut self) -> Result<ClientEvent, SubmitError> {
         loop {
+            let event = self.client.next_event(&mut self.input);
             let output = self.client.take_output();
             self.write(&output).await?;
-            if let Some(event) = self.client.next_event(&mut self.input) {
+            if let Some(event) = event {
                 return Ok(event);
             }
             let read = self.conn.read(&mut self.input).await;

@@ -10,6 +10,7 @@ mod down;
 mod relay;
 mod rules;
 mod submission;
+mod submit;
 mod threats;
 mod wishes;
 

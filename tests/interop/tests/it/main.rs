@@ -7,6 +7,7 @@
     clippy::print_stderr
 )]
 
+mod api;
 mod backup;
 mod bad_input;
 mod by_url;
