@@ -23,7 +23,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{ConnectInfo, DefaultBodyLimit, Path, State};
-use axum::http::{HeaderMap, HeaderName, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use directory::{AuthFailure, Caller, Identity, Logins, Service, Verdict};
@@ -66,7 +66,7 @@ pub(crate) fn router<S: Clone + Send + Sync + 'static>(api: Api, tls: bool) -> R
         .route("/api/v1/acts/{name}", post(act))
         .route("/api/v1/messages", post(messages::submit))
         .route("/api/v1/events/{subscription}", post(events::fetch))
-        .route("/api/v1/work/{transport}", post(work::claim))
+        .route("/api/v1/claims", post(work::claim))
         .route("/api/v1/claims/{claim}/message", get(work::message))
         .route("/api/v1/claims/{claim}/extend", post(work::extend))
         .route("/api/v1/claims/{claim}/settle", post(work::settle))
@@ -80,29 +80,19 @@ async fn act(
     Path(command): Path<String>,
     headers: HeaderMap,
     body: Bytes,
-) -> Response {
-    let who = match admitted(&door, peer.ip(), &headers).await {
-        Ok(who) => who,
-        Err(refusal) => return *refusal,
-    };
-    let args = match arguments(&headers, &body) {
-        Ok(args) => args,
-        Err(refusal) => return *refusal,
-    };
+) -> Result<Response, Refusal> {
+    let who = admitted(&door, peer.ip(), &headers).await?;
+    let args = arguments(&headers, &body)?;
     tracing::info!(%command, account = %who.address, client = %peer.ip(), "asked for over HTTP");
     let _busy = peer.busy();
     match door.api.commands.run(Request { command, args }).await {
-        Ok(value) => granted(&value),
-        Err(error) => failed(status_of(error.kind), &error),
+        Ok(value) => Ok(granted(&value)),
+        Err(error) => Err(Refusal::of(status_of(error.kind), &error)),
     }
 }
 
 /// An administrator who asks.
-async fn admitted(
-    door: &Door,
-    peer: IpAddr,
-    headers: &HeaderMap,
-) -> Result<Identity, Box<Response>> {
+async fn admitted(door: &Door, peer: IpAddr, headers: &HeaderMap) -> Result<Identity, Refusal> {
     let who = known(door, peer, headers).await?;
     if who.admin {
         return Ok(who);
@@ -112,8 +102,23 @@ async fn admitted(
     Err(refusal(StatusCode::FORBIDDEN, FailureKind::Usage, text))
 }
 
+/// An administrator's question, and who asks.
+async fn asked<T: DeserializeOwned>(
+    door: &Door,
+    peer: &Peer,
+    headers: &HeaderMap,
+    body: &Bytes,
+) -> Result<(Identity, T), Refusal> {
+    let who = admitted(door, peer.ip(), headers).await?;
+    let asked = serde_json::from_value(arguments(headers, body)?).map_err(|error| {
+        let text = error.to_string();
+        refusal(StatusCode::BAD_REQUEST, FailureKind::Usage, &text)
+    })?;
+    Ok((who, asked))
+}
+
 /// Somebody with an account who asks.
-async fn known(door: &Door, peer: IpAddr, headers: &HeaderMap) -> Result<Identity, Box<Response>> {
+async fn known(door: &Door, peer: IpAddr, headers: &HeaderMap) -> Result<Identity, Refusal> {
     let forbidden = |text| refusal(StatusCode::FORBIDDEN, FailureKind::Usage, text);
     if !door.tls && !peer.is_loopback() {
         return Err(forbidden(
@@ -142,10 +147,8 @@ async fn known(door: &Door, peer: IpAddr, headers: &HeaderMap) -> Result<Identit
     let text = failure.to_string();
     Err(match failure {
         AuthFailure::Banned { .. } | AuthFailure::Busy => {
-            let mut response = refusal(StatusCode::TOO_MANY_REQUESTS, FailureKind::Failed, &text);
-            let wait = limits::API_RETRY_SECONDS.into();
-            response.headers_mut().insert(header::RETRY_AFTER, wait);
-            response
+            let refusal = refusal(StatusCode::TOO_MANY_REQUESTS, FailureKind::Failed, &text);
+            refusal.with(header::RETRY_AFTER, limits::API_RETRY_SECONDS.into())
         }
         AuthFailure::Temporary(_) => {
             refusal(StatusCode::SERVICE_UNAVAILABLE, FailureKind::Failed, &text)
@@ -172,7 +175,7 @@ fn credentials(headers: &HeaderMap) -> Option<Credentials> {
 }
 
 /// The arguments: a JSON object, or nothing.
-fn arguments(headers: &HeaderMap, body: &Bytes) -> Result<Value, Box<Response>> {
+fn arguments(headers: &HeaderMap, body: &Bytes) -> Result<Value, Refusal> {
     if body.is_empty() {
         return Ok(json!({}));
     }
@@ -201,15 +204,6 @@ fn arguments(headers: &HeaderMap, body: &Bytes) -> Result<Value, Box<Response>> 
     }
 }
 
-/// The arguments of a question that knows its own.
-fn read<T: DeserializeOwned>(headers: &HeaderMap, body: &Bytes) -> Result<T, Box<Response>> {
-    let args = arguments(headers, body)?;
-    serde_json::from_value(args).map_err(|error| {
-        let text = error.to_string();
-        refusal(StatusCode::BAD_REQUEST, FailureKind::Usage, &text)
-    })
-}
-
 fn status_of(kind: FailureKind) -> StatusCode {
     match kind {
         FailureKind::Usage => StatusCode::BAD_REQUEST,
@@ -219,23 +213,38 @@ fn status_of(kind: FailureKind) -> StatusCode {
     }
 }
 
-fn challenge(text: &str) -> Box<Response> {
-    let mut response = refusal(StatusCode::UNAUTHORIZED, FailureKind::Usage, text);
-    let how = header::HeaderValue::from_static("Basic realm=\"posthouse\", charset=\"UTF-8\"");
-    response.headers_mut().insert(header::WWW_AUTHENTICATE, how);
-    response
+fn challenge(text: &str) -> Refusal {
+    let how = HeaderValue::from_static("Basic realm=\"posthouse\", charset=\"UTF-8\"");
+    let refusal = refusal(StatusCode::UNAUTHORIZED, FailureKind::Usage, text);
+    refusal.with(header::WWW_AUTHENTICATE, how)
 }
 
 fn granted(value: &Value) -> Response {
     answer(StatusCode::OK, &json!({ "ok": value }))
 }
 
-fn refusal(status: StatusCode, kind: FailureKind, text: &str) -> Box<Response> {
-    Box::new(failed(status, &CommandError::new(kind, text)))
+/// An answer that says no.
+struct Refusal(Box<Response>);
+
+impl Refusal {
+    fn of(status: StatusCode, error: &CommandError) -> Self {
+        Self(Box::new(answer(status, &json!({ "error": error }))))
+    }
+
+    fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.0.headers_mut().insert(name, value);
+        self
+    }
 }
 
-fn failed(status: StatusCode, error: &CommandError) -> Response {
-    answer(status, &json!({ "error": error }))
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        *self.0
+    }
+}
+
+fn refusal(status: StatusCode, kind: FailureKind, text: &str) -> Refusal {
+    Refusal::of(status, &CommandError::new(kind, text))
 }
 
 fn answer(status: StatusCode, value: &Value) -> Response {

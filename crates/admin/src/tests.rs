@@ -396,7 +396,9 @@ impl Asking {
 #[tokio::test]
 async fn a_worker_gets_a_message_and_says_what_became_of_it() {
     let asking = Asking::start().await;
-    let none = asking.root("/api/v1/work/tickets", &json!({})).await;
+    let none = asking
+        .root("/api/v1/claims", &json!({"transport": "tickets"}))
+        .await;
     assert_eq!(none, (200, json!({"ok": null})));
     let gateways = Gateways::new(asking.runtime.clone(), "mail.demo.test");
     let gateways = gateways.with_workers(asking.workers.clone().unwrap());
@@ -409,8 +411,9 @@ async fn a_worker_gets_a_message_and_says_what_became_of_it() {
         envelope.recipients.push(Recipient::new(to));
     }
     let working = async {
-        let ask = json!({"wait_seconds": 5, "lease_seconds": 30, "worker": "w1"});
-        let (status, work) = asking.root("/api/v1/work/tickets", &ask).await;
+        let ask =
+            json!({"transport": "tickets", "wait_seconds": 5, "lease_seconds": 30, "worker": "w1"});
+        let (status, work) = asking.root("/api/v1/claims", &ask).await;
         assert_eq!(
             (status, &work["ok"]["sender"]),
             (200, &json!("ann@demo.test"))
@@ -471,17 +474,20 @@ async fn a_worker_gets_a_message_and_says_what_became_of_it() {
         (again.0, &again.1["error"]["kind"]),
         (404, &json!("not-found"))
     );
-    let nowhere = asking.root("/api/v1/work/nowhere", &json!({})).await;
+    let nowhere = asking
+        .root("/api/v1/claims", &json!({"transport": "nowhere"}))
+        .await;
     assert_eq!(nowhere.0, 404);
     for wrong in [
-        json!({"lease_seconds": 0}),
-        json!({"lease_seconds": 901}),
-        json!({"x": 1}),
+        json!({"transport": "tickets", "lease_seconds": 0}),
+        json!({"transport": "tickets", "lease_seconds": 901}),
+        json!({"transport": "tickets", "x": 1}),
+        json!({}),
     ] {
-        assert_eq!(asking.root("/api/v1/work/tickets", &wrong).await.0, 400);
+        assert_eq!(asking.root("/api/v1/claims", &wrong).await.0, 400);
     }
     let bob = format!("{}{JSON}", basic("bob@demo.test", "demo"));
-    assert_eq!(asking.post("/api/v1/work/tickets", &bob, "{}").await.0, 403);
+    assert_eq!(asking.post("/api/v1/claims", &bob, "{}").await.0, 403);
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::json;
 use webhooks::FetchError;
 
-use super::{Door, admitted, granted, read, refusal};
+use super::{Door, Refusal, asked, granted, refusal};
 use crate::control::FailureKind;
 use crate::http::Peer;
 use crate::limits::{API_WAIT_MAX, EVENTS};
@@ -31,30 +31,24 @@ pub(super) async fn fetch(
     Path(name): Path<String>,
     headers: HeaderMap,
     body: Bytes,
-) -> Response {
-    if let Err(refusal) = admitted(&door, peer.ip(), &headers).await {
-        return *refusal;
-    }
-    let asked: Fetching = match read(&headers, &body) {
-        Ok(asked) => asked,
-        Err(refusal) => return *refusal,
-    };
+) -> Result<Response, Refusal> {
+    let (_, asked): (_, Fetching) = asked(&door, &peer, &headers, &body).await?;
     let wait = Duration::from_secs(asked.wait_seconds).min(API_WAIT_MAX);
     let max = asked.max.unwrap_or(EVENTS);
     let _busy = peer.busy();
     let webhooks = &door.api.webhooks;
-    match webhooks
-        .fetch(&name, asked.heard.as_deref(), (max, wait))
-        .await
-    {
-        Ok(fetched) => granted(&json!({ "page": fetched.page, "events": fetched.events })),
+    let heard = asked.heard.as_deref();
+    match webhooks.fetch(&name, heard, (max, wait)).await {
+        Ok(fetched) => Ok(granted(
+            &json!({ "page": fetched.page, "events": fetched.events }),
+        )),
         Err(error) => {
             let (status, kind) = match &error {
                 FetchError::NoSubscription(_) => (StatusCode::NOT_FOUND, FailureKind::NotFound),
                 FetchError::NotInHand(_) => (StatusCode::CONFLICT, FailureKind::Conflict),
                 FetchError::Store(_) => (StatusCode::INTERNAL_SERVER_ERROR, FailureKind::Failed),
             };
-            *refusal(status, kind, &error.to_string())
+            Err(refusal(status, kind, &error.to_string()))
         }
     }
 }

@@ -18,7 +18,7 @@ use http_body::Body as _;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
-use super::{Door, answer, granted, known, refusal};
+use super::{Door, Refusal, answer, granted, known, refusal};
 use crate::control::FailureKind;
 use crate::http::Peer;
 use crate::limits::{QUERY_BYTES_MAX, RECIPIENTS_MAX};
@@ -70,11 +70,8 @@ pub(super) async fn submit(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
     body: Body,
-) -> Response {
-    let identity = match known(&door, peer.ip(), &headers).await {
-        Ok(identity) => identity,
-        Err(refusal) => return *refusal,
-    };
+) -> Result<Response, Refusal> {
+    let identity = known(&door, peer.ip(), &headers).await?;
     let kind = headers.get(header::CONTENT_TYPE);
     let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     let kind = kind.split(';').next().unwrap_or_default().trim();
@@ -84,12 +81,11 @@ pub(super) async fn submit(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             "say Content-Type: message/rfc822",
         );
-        return *refusal(status, FailureKind::Usage, text);
+        return Err(refusal(status, FailureKind::Usage, text));
     }
-    let submitted = match way(&query.unwrap_or_default(), identity, peer.ip()) {
-        Ok(submitted) => submitted,
-        Err(text) => return *refusal(StatusCode::BAD_REQUEST, FailureKind::Usage, &text),
-    };
+    let submitted = way(&query.unwrap_or_default(), identity, peer.ip());
+    let submitted =
+        submitted.map_err(|text| refusal(StatusCode::BAD_REQUEST, FailureKind::Usage, &text))?;
     let recipients = submitted.recipients.clone();
     let account = submitted.identity.address.clone();
     let _busy = peer.busy();
@@ -99,14 +95,18 @@ pub(super) async fn submit(
     match said {
         Ok(replies) => {
             tracing::info!(%account, client = %peer.ip(), "a message was put in over HTTP");
-            told(&recipients, &replies)
+            Ok(told(&recipients, &replies))
         }
-        Err(NotSubmitted::Refused(text)) => {
-            *refusal(StatusCode::UNPROCESSABLE_ENTITY, FailureKind::Usage, &text)
-        }
-        Err(NotSubmitted::Later(text)) => {
-            *refusal(StatusCode::SERVICE_UNAVAILABLE, FailureKind::Failed, &text)
-        }
+        Err(NotSubmitted::Refused(text)) => Err(refusal(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            FailureKind::Usage,
+            &text,
+        )),
+        Err(NotSubmitted::Later(text)) => Err(refusal(
+            StatusCode::SERVICE_UNAVAILABLE,
+            FailureKind::Failed,
+            &text,
+        )),
     }
 }
 

@@ -14,7 +14,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::octets::Octets;
-use super::{Door, admitted, granted, read, refusal};
+use super::{Door, Refusal, admitted, asked, granted, refusal};
 use crate::control::FailureKind;
 use crate::http::Peer;
 use crate::limits::{API_WAIT_MAX, DEFERRED_MAX, LEASE, LEASE_MAX};
@@ -22,6 +22,7 @@ use crate::limits::{API_WAIT_MAX, DEFERRED_MAX, LEASE, LEASE_MAX};
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Claiming {
+    transport: String,
     #[serde(default)]
     wait_seconds: u64,
     lease_seconds: Option<u64>,
@@ -68,22 +69,11 @@ enum Word {
 pub(super) async fn claim(
     State(door): State<Door>,
     ConnectInfo(peer): ConnectInfo<Peer>,
-    Path(transport): Path<String>,
     headers: HeaderMap,
     body: Bytes,
-) -> Response {
-    let who = match admitted(&door, peer.ip(), &headers).await {
-        Ok(who) => who,
-        Err(refusal) => return *refusal,
-    };
-    let asked: Claiming = match read(&headers, &body) {
-        Ok(asked) => asked,
-        Err(refusal) => return *refusal,
-    };
-    let lease = match lease(asked.lease_seconds) {
-        Ok(lease) => lease,
-        Err(refusal) => return *refusal,
-    };
+) -> Result<Response, Refusal> {
+    let (who, asked): (_, Claiming) = asked(&door, &peer, &headers, &body).await?;
+    let lease = lease(asked.lease_seconds)?;
     let worker = match asked.worker.as_str() {
         "" => who.address.to_string(),
         named => named.to_owned(),
@@ -91,21 +81,20 @@ pub(super) async fn claim(
     let wait = Duration::from_secs(asked.wait_seconds).min(API_WAIT_MAX);
     let _busy = peer.busy();
     let workers = &door.api.workers;
-    match workers.claim(&transport, &worker, (wait, lease)).await {
-        Ok(None) => granted(&json!(null)),
-        Ok(Some(work)) => {
-            tracing::info!(id = work.message, transport, worker, "claimed");
-            granted(&json!({
-                "claim": work.claim,
-                "message": work.message,
-                "sender": work.sender,
-                "recipients": work.recipients,
-                "size": work.size,
-                "lease_seconds": work.lease.as_secs(),
-            }))
-        }
-        Err(error) => failed(&error),
-    }
+    let claiming = workers.claim(&asked.transport, &worker, (wait, lease));
+    let Some(work) = claiming.await.map_err(|error| refused(&error))? else {
+        return Ok(granted(&json!(null)));
+    };
+    let transport = asked.transport;
+    tracing::info!(id = work.message, transport, worker, "claimed");
+    Ok(granted(&json!({
+        "claim": work.claim,
+        "message": work.message,
+        "sender": work.sender,
+        "recipients": work.recipients,
+        "size": work.size,
+        "lease_seconds": work.lease.as_secs(),
+    })))
 }
 
 pub(super) async fn message(
@@ -113,21 +102,16 @@ pub(super) async fn message(
     ConnectInfo(peer): ConnectInfo<Peer>,
     Path(claim): Path<String>,
     headers: HeaderMap,
-) -> Response {
-    if let Err(refusal) = admitted(&door, peer.ip(), &headers).await {
-        return *refusal;
-    }
-    let workers = door.api.workers.clone();
-    let size = match workers.size(&claim) {
-        Ok(size) => size,
-        Err(error) => return failed(&error),
-    };
-    let octets = Octets::new(workers, claim, size, peer.busy());
+) -> Result<Response, Refusal> {
     const HEADERS: [(header::HeaderName, &str); 2] = [
         (header::CONTENT_TYPE, "message/rfc822"),
         (header::CACHE_CONTROL, "no-store"),
     ];
-    (HEADERS, Body::new(octets)).into_response()
+    admitted(&door, peer.ip(), &headers).await?;
+    let workers = door.api.workers.clone();
+    let size = workers.size(&claim).map_err(|error| refused(&error))?;
+    let octets = Octets::new(workers, claim, size, peer.busy());
+    Ok((HEADERS, Body::new(octets)).into_response())
 }
 
 pub(super) async fn extend(
@@ -136,19 +120,11 @@ pub(super) async fn extend(
     Path(claim): Path<String>,
     headers: HeaderMap,
     body: Bytes,
-) -> Response {
-    if let Err(refusal) = admitted(&door, peer.ip(), &headers).await {
-        return *refusal;
-    }
-    let lease = read(&headers, &body).and_then(|asked: Extending| lease(asked.lease_seconds));
-    let lease = match lease {
-        Ok(lease) => lease,
-        Err(refusal) => return *refusal,
-    };
-    match door.api.workers.extend(&claim, lease).await {
-        Ok(lease) => granted(&json!({ "lease_seconds": lease.as_secs() })),
-        Err(error) => failed(&error),
-    }
+) -> Result<Response, Refusal> {
+    let (_, asked): (_, Extending) = asked(&door, &peer, &headers, &body).await?;
+    let extending = door.api.workers.extend(&claim, lease(asked.lease_seconds)?);
+    let lease = extending.await.map_err(|error| refused(&error))?;
+    Ok(granted(&json!({ "lease_seconds": lease.as_secs() })))
 }
 
 pub(super) async fn settle(
@@ -157,22 +133,14 @@ pub(super) async fn settle(
     Path(claim): Path<String>,
     headers: HeaderMap,
     body: Bytes,
-) -> Response {
-    if let Err(refusal) = admitted(&door, peer.ip(), &headers).await {
-        return *refusal;
-    }
-    let settled = read(&headers, &body).and_then(|said: Settling| settled(said));
-    let settled = match settled {
-        Ok(settled) => settled,
-        Err(refusal) => return *refusal,
-    };
-    match door.api.workers.settle(&claim, settled).await {
-        Ok(()) => granted(&json!({})),
-        Err(error) => failed(&error),
-    }
+) -> Result<Response, Refusal> {
+    let (_, said): (_, Settling) = asked(&door, &peer, &headers, &body).await?;
+    let settling = door.api.workers.settle(&claim, settled(said)?);
+    settling.await.map_err(|error| refused(&error))?;
+    Ok(granted(&json!({})))
 }
 
-fn lease(seconds: Option<u64>) -> Result<Duration, Box<Response>> {
+fn lease(seconds: Option<u64>) -> Result<Duration, Refusal> {
     let lease = seconds.map_or(LEASE, Duration::from_secs);
     if lease.is_zero() || lease > LEASE_MAX {
         let most = LEASE_MAX.as_secs();
@@ -181,7 +149,7 @@ fn lease(seconds: Option<u64>) -> Result<Duration, Box<Response>> {
     Ok(lease)
 }
 
-fn settled(said: Settling) -> Result<Settled, Box<Response>> {
+fn settled(said: Settling) -> Result<Settled, Refusal> {
     let others = said.outcome.map(|outcome| {
         verdict(&OfOne {
             outcome,
@@ -200,7 +168,7 @@ fn settled(said: Settling) -> Result<Settled, Box<Response>> {
     })
 }
 
-fn verdict(said: &OfOne) -> Result<Said, Box<Response>> {
+fn verdict(said: &OfOne) -> Result<Said, Refusal> {
     let verdict = match (said.outcome, said.retry_seconds, said.status.as_deref()) {
         (Word::Delivered, None, None) => Verdict::Delivered,
         (Word::Deferred, seconds, None) => {
@@ -232,11 +200,11 @@ fn failure(status: &str) -> Option<(u16, u16)> {
     Some((number(subject)?, number(detail)?))
 }
 
-fn usage(text: &str) -> Box<Response> {
+fn usage(text: &str) -> Refusal {
     refusal(StatusCode::BAD_REQUEST, FailureKind::Usage, text)
 }
 
-fn failed(error: &WorkError) -> Response {
+fn refused(error: &WorkError) -> Refusal {
     let (status, kind) = match error {
         WorkError::NoTransport(_) | WorkError::Over => {
             (StatusCode::NOT_FOUND, FailureKind::NotFound)
@@ -247,5 +215,5 @@ fn failed(error: &WorkError) -> Response {
         }
         WorkError::Unreadable(_) => (StatusCode::INTERNAL_SERVER_ERROR, FailureKind::Failed),
     };
-    *refusal(status, kind, &error.to_string())
+    refusal(status, kind, &error.to_string())
 }

@@ -123,8 +123,8 @@ fn programs_put_in_take_out_and_hear_over_a_crash() {
                 let list = ours.cli(&["queue", "list", "--json"])?;
                 Ok(list.contains("no worker has asked for it").then_some(()))
             })?;
-            let claiming = json!({"wait_seconds": 20, "worker": "w1"});
-            let work = program.done("/api/v1/work/build", &claiming)?;
+            let claiming = json!({"transport": "build", "wait_seconds": 20, "worker": "w1"});
+            let work = program.done("/api/v1/claims", &claiming)?;
             ensure!(work["recipients"] == json!(["bob@work.test"]), "{work}");
             let claim = work["claim"].as_str().context("a claim")?.to_owned();
             let (status, octets) = program.curl(&format!("/api/v1/claims/{claim}/message"), &[])?;
@@ -142,7 +142,7 @@ fn programs_put_in_take_out_and_hear_over_a_crash() {
             let said = json!({"outcome": "delivered", "text": "ticket 17"});
             ensure!(program.ask(&settle, &said)?.0 == 404);
             ours.cli(&["queue", "retry", "--all"])?;
-            let same = program.done("/api/v1/work/build", &claiming)?;
+            let same = program.done("/api/v1/claims", &claiming)?;
             ensure!(same["message"] == work["message"], "{same}");
             let claim = same["claim"].as_str().context("a claim")?;
             program.done(&format!("/api/v1/claims/{claim}/settle"), &said)?;
@@ -166,7 +166,7 @@ fn programs_put_in_take_out_and_hear_over_a_crash() {
             // A refusal comes back to who has put it in.
             let (status, _) = program.put("recipient=eve@work.test")?;
             ensure!(status == 200);
-            let work = program.done("/api/v1/work/build", &claiming)?;
+            let work = program.done("/api/v1/claims", &claiming)?;
             let claim = work["claim"].as_str().context("a claim")?;
             let said = json!({"outcome": "failed", "status": "5.1.1", "text": "no such project"});
             program.done(&format!("/api/v1/claims/{claim}/settle"), &said)?;
