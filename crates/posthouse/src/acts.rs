@@ -47,7 +47,9 @@ pub(crate) use fsck::{Checking, Fsck};
 pub(crate) use queue::{Acting, Pausing, Reroute, Which};
 pub(crate) use route::Ask as RouteAsk;
 pub(crate) use send_as::SendAs;
-pub(crate) use suppress::{Add as SuppressAdd, List as SuppressList};
+pub(crate) use suppress::{
+    Add as SuppressAdd, Complaint as SuppressComplaint, List as SuppressList,
+};
 pub(crate) use tls_report::{Send as TlsReportSend, Show as TlsReportShow};
 pub(crate) use transcript::Look;
 pub(crate) use undelete::Undelete;
@@ -110,6 +112,7 @@ impl Acts {
             "ban.list" => Ok(ban::list(store)),
             "ban.lift" => ban::lift(store, read(args)?).await,
             "suppress.add" => suppress::add(store, read(args)?).await,
+            "suppress.complaint" => suppress::complaint(store, read(args)?).await,
             "suppress.list" => suppress::list(store, read(args)?).await,
             "suppress.show" => suppress::show(store, read(args)?).await,
             "suppress.lift" => suppress::lift(store, read(args)?).await,

@@ -428,6 +428,12 @@ pub(crate) enum Suppress {
         /// The address
         address: String,
     },
+    /// Put there whoever a complaint names: a feedback report (ARF, RFC 5965) as a message. A rule may hand such mail to this command
+    Report {
+        /// A file with the message, or - for standard input
+        #[arg(default_value = "-")]
+        file: PathBuf,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -18,10 +18,12 @@ mod suppress;
 mod tls_report;
 mod undelete;
 
+use std::io::Read as _;
 use std::path::Path;
 use std::process::ExitCode;
 
 use admin::control::Request;
+use anyhow::{Context as _, ensure};
 use serde_json::json;
 
 use crate::acts::{Named, request};
@@ -51,6 +53,26 @@ impl Context<'_> {
         output::result(&answer, self.json);
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// A file, or standard input where it is `-`: a report that a stranger has sent.
+fn read_file(file: &Path, bytes_max: u64) -> anyhow::Result<Vec<u8>> {
+    let mut octets = Vec::new();
+    let bound = bytes_max.saturating_add(1);
+    let read = if file.as_os_str() == "-" {
+        let input = std::io::stdin().lock();
+        input.take(bound).read_to_end(&mut octets)
+    } else {
+        let opened = std::fs::File::open(file);
+        opened.and_then(|file| file.take(bound).read_to_end(&mut octets))
+    };
+    read.with_context(|| format!("cannot read {}", file.display()))?;
+    let name = file.display();
+    ensure!(
+        octets.len() as u64 <= bytes_max,
+        "{name} is larger than any report ({bytes_max} bytes)"
+    );
+    Ok(octets)
 }
 
 /// Carries out the command line.

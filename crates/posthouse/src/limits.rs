@@ -26,6 +26,12 @@ pub(crate) const REPORTS_ROUND: Duration = Duration::from_secs(60);
 /// Domains that `tls-report send` sends to at once: a person waits for it.
 pub(crate) const TLS_SENT_MAX: usize = 100;
 
+/// Bytes of a message that `suppress report` takes: a report and what it is about.
+pub(crate) const COMPLAINT_BYTES_MAX: u64 = 16 << 20;
+
+/// Addresses of one report that are put on the list.
+pub(crate) const COMPLAINERS_MAX: usize = 100;
+
 /// Bytes of a file that `tls-report read` takes: a message with the largest report.
 pub(crate) const TLS_REPORT_FILE_BYTES_MAX: u64 = 16 << 20;
 

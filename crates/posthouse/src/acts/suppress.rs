@@ -2,11 +2,12 @@
 
 use admin::control::{CommandError, FailureKind};
 use bounces::{By, Entry, SuppressError};
+use envelope::Address;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{ActResult, Named, failed, parse_address, usage};
-use crate::limits::SUPPRESSED_LISTED_MAX;
+use crate::limits::{COMPLAINERS_MAX, SUPPRESSED_LISTED_MAX};
 use crate::moment;
 use crate::store::Store;
 
@@ -20,6 +21,13 @@ pub(crate) struct Add {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct List {
     pub(crate) after: Option<String>,
+}
+
+/// Who has complained, as a report says.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Complaint {
+    pub(crate) addresses: Vec<String>,
+    pub(crate) reason: String,
 }
 
 pub(super) async fn add(store: &Store, args: Add) -> ActResult {
@@ -42,6 +50,38 @@ pub(super) async fn add(store: &Store, args: Add) -> ActResult {
     let suppressed = &store.suppressed;
     let added = suppressed.add(&address, By::Operator, until_ms, &args.reason);
     Ok(shown(store, &added.await.map_err(of_list)?))
+}
+
+/// Those that are no addresses of elsewhere are passed over: the report is a stranger's. What a
+/// person has put there stays.
+pub(super) async fn complaint(store: &Store, args: Complaint) -> ActResult {
+    let mut added = Vec::new();
+    for text in args.addresses.iter().take(COMPLAINERS_MAX) {
+        let Ok(address) = Address::parse(text) else {
+            continue;
+        };
+        let domain = address.domain();
+        if store
+            .directory
+            .is_local_domain(domain)
+            .await
+            .map_err(failed)?
+        {
+            continue;
+        }
+        let suppressed = &store.suppressed;
+        let known = suppressed.show(&address.to_key()).await.map_err(failed)?;
+        let by_person = known.filter(|entry| entry.by == By::Operator);
+        let entry = match by_person {
+            Some(entry) => entry,
+            None => {
+                let adding = suppressed.add(&address, By::Complaint, None, &args.reason);
+                adding.await.map_err(of_list)?
+            }
+        };
+        added.push(shown(store, &entry));
+    }
+    Ok(Value::Array(added))
 }
 
 /// In the order of addresses, a thousand at once; `after` goes on.

@@ -532,6 +532,18 @@ async fn addresses_are_suppressed_shown_and_lifted() {
         let refused = run(&acts, "suppress.add", add(wrong)).await.unwrap_err();
         assert_eq!(refused.kind, FailureKind::Usage, "{wrong}");
     }
+    let complaint = json!({"addresses": ["Bea@far.test", "ann@far.test", "x", "alice@demo.test"],
+        "reason": "a complaint, reported by x"});
+    let made = run(&acts, "suppress.complaint", complaint).await.unwrap();
+    let made: Vec<_> = made
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| &one["by"])
+        .collect();
+    assert_eq!(made, ["complaint", "operator"]);
+    let bea = json!({"name": "bea@far.test"});
+    run(&acts, "suppress.lift", bea).await.unwrap();
     let listed = run(&acts, "suppress.list", json!({})).await.unwrap();
     assert_eq!(listed.as_array().unwrap().len(), 1);
     let behind = json!({"after": "ann@far.test"});

@@ -1,10 +1,9 @@
 //! `posthouse tls-report`.
 
-use std::io::Read as _;
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::{Context as _, anyhow, ensure};
+use anyhow::{Context as _, anyhow};
 use report_format::find_tls_report;
 use report_format::reading::{self, Detail, Listed, Received, ReceivedPolicy, Text};
 use serde_json::{Value, json};
@@ -28,7 +27,7 @@ pub(super) fn run(context: &Context<'_>, command: TlsReport) -> anyhow::Result<E
 /// Needs no server and no store: it is a stranger's file.
 fn read(context: &Context<'_>, file: &Path) -> anyhow::Result<ExitCode> {
     let name = file.display();
-    let octets = take(file).with_context(|| format!("cannot read {name}"))?;
+    let octets = super::read_file(file, TLS_REPORT_FILE_BYTES_MAX)?;
     let report = report_in(&octets).with_context(|| name.to_string())?;
     if context.json {
         output::result(&for_machines(&report), true);
@@ -38,26 +37,6 @@ fn read(context: &Context<'_>, file: &Path) -> anyhow::Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
-}
-
-fn take(file: &Path) -> anyhow::Result<Vec<u8>> {
-    let mut octets = Vec::new();
-    let bound = TLS_REPORT_FILE_BYTES_MAX + 1;
-    if file.as_os_str() == "-" {
-        std::io::stdin()
-            .lock()
-            .take(bound)
-            .read_to_end(&mut octets)?;
-    } else {
-        std::fs::File::open(file)?
-            .take(bound)
-            .read_to_end(&mut octets)?;
-    }
-    ensure!(
-        octets.len() as u64 <= TLS_REPORT_FILE_BYTES_MAX,
-        "it is larger than any report ({TLS_REPORT_FILE_BYTES_MAX} bytes)"
-    );
-    Ok(octets)
 }
 
 /// The report that a file is, or that a message brings.
