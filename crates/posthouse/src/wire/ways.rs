@@ -58,3 +58,42 @@ impl Transport for Ways {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::sync::Arc;
+
+    use dispatch::{NoRoutes, SmartHost};
+    use envelope::Domain;
+    use runtime::Runtime;
+    use settings::rules::Rules;
+
+    use super::*;
+    use crate::acts::testing;
+    use crate::wire::outgoing;
+
+    /// Without it, attempts take messages in hand before there is a seat for them.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn whose_servers_a_site_has_is_known_but_for_gateways() {
+        let folder = tempfile::tempdir().unwrap();
+        let runtime = Runtime::for_tests();
+        let acts = testing::acts(folder.path(), &runtime).await;
+        let store = &acts.store;
+        let dns = outgoing::resolver(&store.settings, &runtime).unwrap();
+        let ports = outgoing::deliver_ports(&store.settings, "mx.demo.test", store, dns).unwrap();
+        let relay = SmartHost::new("127.0.0.9", 25, None);
+        let rules = Rules::parse("[transport.build]\nkind = \"worker\"\n").unwrap();
+        let ways = Ways {
+            smtp: SmtpTransport::new(ports, Some(relay), Arc::new(NoRoutes)),
+            rules: CurrentRules::new(rules),
+            gateways: Gateways::new(runtime, "mx.demo.test"),
+        };
+        let party = ways.party(&Site::SmartHost).await;
+        assert!(party.is_some_and(|party| party.as_str().contains("127.0.0.9")));
+        let build = Site::by_way("build", &Domain::parse("x.test").unwrap());
+        assert_eq!(ways.party(&build).await, None);
+        store.close().await;
+    }
+}

@@ -297,3 +297,53 @@ fn fetchmail_fetches_a_relay_domains_mail_by_atrn() {
         },
     );
 }
+
+/// Addresses that are no loopback's, in a network of the test's own.
+const ADDRESSES: &str = "ip addr add 192.0.2.8/32 dev lo && ip link add silent type veth peer name nobody && ip link set silent up && ip link set nobody up && \
+                         ip addr add 2001:db8:1::1/64 dev silent nodad";
+
+#[test]
+fn a_rule_chooses_our_address_and_a_silent_family_holds_nothing_up() {
+    run(
+        "routes::a_rule_chooses_our_address_and_a_silent_family_holds_nothing_up",
+        Needs::Peers,
+        |world| {
+            // What is sent to the IPv6 address goes nowhere, and nobody says so.
+            world.sh(ADDRESSES)?;
+            let far = "@ MX 10 mx\nmx A 198.51.100.3\nmx AAAA 2001:db8:1::99";
+            let near = "@ MX 10 mx\nmx A 127.0.0.2";
+            dns::start(world, &[("near.test", near), ("far.test", far)])?;
+            let there = Postfix::start(world, "198.51.100.3", "far.test", &["bea"])?;
+            let mut ours = Posthouse::init(world, "127.0.0.2", "near.test", &["ann", "news"])?;
+            let rules = ours.dir().join("rules.toml");
+            let text = "[transport.bulk]\nkind = \"mx\"\nsource_addresses = [\"192.0.2.8\"]\n\
+                        [[rule]]\nname = \"news\"\nwhen = { sender = \"news@near.test\" }\nvia = \"bulk\"\n";
+            std::fs::write(&rules, text)?;
+            let file = format!("{:?}", rules.display().to_string());
+            ours.set("policy.rules", &file)?;
+            let networks = "[\"198.51.100.0/24\", \"2001:db8::/32\"]";
+            ours.set("outbound.allow_networks", networks)?;
+            ours.serve(world)?;
+            let clients = || {
+                let log = there.log();
+                let clients = log.split(": client=unknown[").skip(1);
+                let ip = |rest: &str| rest.split(']').next().unwrap_or_default().to_owned();
+                clients.map(ip).collect::<Vec<_>>()
+            };
+            let to = ["bea@far.test"];
+            let text = b"From: news@near.test\r\n\r\nhello\r\n";
+            ours.submit_as(world, "news@near.test", &to, text)?;
+            wait_for("the news", PATIENCE, || {
+                Ok((clients() == ["192.0.2.8"]).then_some(()))
+            })?;
+            let text = b"From: ann@near.test\r\n\r\nhello\r\n";
+            ours.submit_as(world, "ann@near.test", &to, text)?;
+            // A connection is given up after longer than this.
+            wait_for("ann's mail", Duration::from_secs(15), || {
+                Ok((clients().len() == 2).then_some(()))
+            })?;
+            ensure!(clients()[1] != "192.0.2.8", "{:?}", clients());
+            ours.assert_sound()
+        },
+    );
+}

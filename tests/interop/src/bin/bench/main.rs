@@ -12,6 +12,7 @@ mod changing;
 mod door;
 mod large;
 mod limiting;
+mod limits;
 mod measure;
 mod queueing;
 mod reading;
@@ -31,7 +32,7 @@ struct Kind {
     run: fn(&mut World) -> Result<()>,
 }
 
-const KINDS: [Kind; 23] = [
+const KINDS: [Kind; 24] = [
     Kind {
         name: "deliver",
         run: sending::deliver,
@@ -47,6 +48,10 @@ const KINDS: [Kind; 23] = [
     Kind {
         name: "relays",
         run: sending::relays,
+    },
+    Kind {
+        name: "relay-large",
+        run: sending::relay_large,
     },
     Kind {
         name: "written",

@@ -1,6 +1,7 @@
 //! Mail that comes in and goes on.
 
-use crate::measure::{Work, alone, compare, number};
+use crate::limits;
+use crate::measure::{Work, alone, alternate, compare, number};
 use crate::servers::{USERS, ours, postfix_and_dovecot};
 use anyhow::{Context as _, Result};
 use interop::dovecot::{Dovecot, Fsync};
@@ -60,12 +61,42 @@ pub(crate) fn lmtp(world: &mut World) -> Result<()> {
     )
 }
 
-/// Submission to relay to a sink: ours against Postfix, each with the sink as smart host.
-pub(crate) fn relay(world: &mut World) -> Result<()> {
+/// Ours with the sink as smart host.
+fn relaying(world: &mut World) -> Result<(Posthouse, u32)> {
     let (mut ours, _) = ours(world)?;
     ours.end(world, "TERM")?;
     ours.set("outbound.smart_host", "\"127.0.0.1:2625\"")?;
     let pid = ours.serve(world)?;
+    Ok((ours, pid))
+}
+
+/// Relay of large messages against what the disk and the loopback can do. Each octet is written
+/// once, and goes over the loopback twice.
+pub(crate) fn relay_large(world: &mut World) -> Result<()> {
+    const SIZE: f64 = 100_000.0;
+    let (ours, pid) = relaying(world)?;
+    let messages = number("POSTHOUSE_BENCH_MESSAGES", 2000);
+    let words = format!(
+        "--addr {} --connections 16 --messages {messages} --size {SIZE} --user user0@demo.test relay --from user0@demo.test --to someone@far.test --auth",
+        ours.addr(587)
+    );
+    let work = Work::new(&words, &[pid]);
+    let through = |times: f64| {
+        let measured = work.measure()?;
+        let messages = measured["per_second"].as_f64().context("a rate")?;
+        Ok(json!({ "mb_per_second": messages * SIZE * times / 1e6 }))
+    };
+    let dir = world.folder("written")?;
+    let figures = ["mb_per_second"];
+    let what = "relay 100 kB, 16 connections: octets written, against the disk";
+    alternate(what, &figures, || through(1.0), || limits::disk(&dir))?;
+    let what = "the same: octets over the loopback, against one stream";
+    alternate(what, &figures, || through(2.0), limits::loopback)
+}
+
+/// Submission to relay to a sink: ours against Postfix, each with the sink as smart host.
+pub(crate) fn relay(world: &mut World) -> Result<()> {
+    let (ours, pid) = relaying(world)?;
     let settings = "relayhost = [127.0.0.1]:2625\nmynetworks = 127.0.0.0/8\nsmtpd_peername_lookup = no\ndisable_dns_lookups = yes\n\
                     smtp_host_lookup = native\ndefault_destination_concurrency_limit = 20\n";
     let postfix = Postfix::start_with(world, "127.0.0.3", "near.test", &[], settings)?;
@@ -136,22 +167,23 @@ pub(crate) fn relays(world: &mut World) -> Result<()> {
     let opensmtpd = OpenSmtpd::start_with(world, "127.0.0.5", "near.test", more)?;
 
     let messages = number("POSTHOUSE_BENCH_MESSAGES", 2000);
-    let work = |addr: &str, pid: u32, more: &str| {
+    let work = |addr: &str, messages: u64, pid: u32, more: &str| {
         let words = format!(
             "--addr {addr} --connections 16 --messages {messages} --user user0@demo.test --users {DESTINATIONS} relay \
              --sink 0.0.0.0:2625 --from user0@demo.test --to someone@d{{n}}.test{more}"
         );
         Work::new(&words, &[pid])
     };
-    for (name, at, theirs) in [
-        ("Postfix", "127.0.0.3:25", postfix.pid()),
-        ("Exim", "127.0.0.4:25", exim.pid),
-        ("OpenSMTPD", "127.0.0.5:25", opensmtpd.pid),
+    // The last one opens a connection to a destination once in seconds.
+    for (name, at, messages, theirs) in [
+        ("Postfix", "127.0.0.3:25", messages, postfix.pid()),
+        ("Exim", "127.0.0.4:25", messages, exim.pid),
+        ("OpenSMTPD", "127.0.0.5:25", messages / 10, opensmtpd.pid),
     ] {
         compare(
             &format!("relay 10 kB to 50 destinations, {name}"),
-            &work(&ours.addr(587), pid, " --auth"),
-            &work(at, theirs, ""),
+            &work(&ours.addr(587), messages, pid, " --auth"),
+            &work(at, messages, theirs, ""),
             &["per_second", "cpu_s_per_1000", "written_per_byte"],
         )?;
     }
