@@ -43,6 +43,10 @@ pub const SITE_BYTES_MAX: usize = 255;
 /// its priority.
 pub(crate) const PRIORITY_STEP_MS: u64 = 60_000;
 
+/// How much later than it did a message seems to have come, for each step below the usual: enough
+/// to let those of the moment by, too little to be missed where nobody waits.
+pub(crate) const PRIORITY_BEHIND_MS: u64 = 1000;
+
 /// Prefix header fields of a message.
 pub const PREFIX_BYTES_MAX: usize = 256 * 1024;
 

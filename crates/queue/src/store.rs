@@ -17,7 +17,7 @@ use crate::entry::{Entry, Live, Tip};
 use crate::error::QueueError;
 use crate::fresh::Fresh;
 use crate::keys;
-use crate::limits::PRIORITY_STEP_MS;
+use crate::limits::{PRIORITY_BEHIND_MS, PRIORITY_STEP_MS};
 use crate::message::{Message, Origin};
 use crate::news::News;
 use crate::pause::Paused;
@@ -188,10 +188,15 @@ pub struct DuePage {
 
 /// RFC 6710: a message of a higher priority goes as if it had waited for some
 /// time already, so that it is before others where many wait, and nobody waits
-/// for ever behind it.
+/// for ever behind it; one of a lower priority lets others of the moment go first.
 fn ahead(now_ms: u64, priority: Option<Priority>) -> u64 {
-    let steps = priority.map_or(0, |priority| u64::try_from(priority.get()).unwrap_or(0));
-    now_ms.saturating_sub(steps * PRIORITY_STEP_MS)
+    let steps = priority.map_or(0, Priority::get);
+    let many = u64::from(steps.unsigned_abs());
+    if steps < 0 {
+        now_ms.saturating_add(many * PRIORITY_BEHIND_MS)
+    } else {
+        now_ms.saturating_sub(many * PRIORITY_STEP_MS)
+    }
 }
 
 impl Queue {

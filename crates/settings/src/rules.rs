@@ -28,7 +28,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use envelope::{Address, Domain, LocalPart, Reply};
+use envelope::{Address, Domain, LocalPart, Priority, Reply};
 use sasl::Secret;
 use toml_edit::Value;
 
@@ -349,6 +349,8 @@ pub enum Action {
     RemoveHeader(Vec<String>),
     /// Who else gets it, unseen.
     Bcc(Vec<Address>),
+    /// How far ahead of others it goes, or behind.
+    Priority(Priority),
 }
 
 /// What is asked about a message. For each question the first rule that matches and answers it counts.
@@ -368,6 +370,8 @@ pub enum Question {
     RemoveHeader,
     /// Who else? [`Action::Bcc`].
     Bcc,
+    /// How soon? [`Action::Priority`].
+    Priority,
 }
 
 impl Action {
@@ -382,6 +386,7 @@ impl Action {
             Self::AddHeader(_) => Question::AddHeader,
             Self::RemoveHeader(_) => Question::RemoveHeader,
             Self::Bcc(_) => Question::Bcc,
+            Self::Priority(_) => Question::Priority,
         }
     }
 }
@@ -399,13 +404,14 @@ impl Action {
 
 impl Question {
     /// All of them, in the order in which they come up.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Verdict,
         Self::Recipient,
         Self::Sender,
         Self::AddHeader,
         Self::RemoveHeader,
         Self::Bcc,
+        Self::Priority,
         Self::Way,
     ];
 
@@ -417,6 +423,7 @@ impl Question {
             Self::Way => "way",
             Self::Sender => "sender",
             Self::Recipient => "recipient",
+            Self::Priority => "priority",
             Self::AddHeader => "add_header",
             Self::RemoveHeader => "remove_header",
             Self::Bcc => "bcc",

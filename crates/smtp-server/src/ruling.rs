@@ -183,6 +183,9 @@ impl Session {
         if let Some(sender) = &shape.sender {
             pending.envelope.reverse_path = sender.clone();
         }
+        if shape.priority.is_some() {
+            pending.envelope.priority = shape.priority;
+        }
         for address in &shape.bcc {
             let key = address.to_key();
             let recipients = &pending.envelope.recipients;

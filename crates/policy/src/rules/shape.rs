@@ -3,7 +3,7 @@
 //! Header, sender and unseen recipients are one for all recipients of a message:
 //! a rule about them counts when it matches for one recipient at least.
 
-use envelope::{Address, ReversePath};
+use envelope::{Address, Priority, ReversePath};
 use settings::rules::{Action, Question, Rule, Rules};
 
 use super::{Asked, Origin, Sized, first};
@@ -19,6 +19,8 @@ pub struct Shape {
     pub remove: Vec<String>,
     /// Who else gets it.
     pub bcc: Vec<Address>,
+    /// How far ahead of others it goes, whatever was asked for.
+    pub priority: Option<Priority>,
     /// How many recipients, the last ones, are unseen: nobody is answered about them.
     pub unseen: usize,
     /// The names of the rules that had a say, for the trace.
@@ -54,6 +56,9 @@ pub fn shape(rules: &Rules, origin: &Origin, recipients: &[Address], size: Optio
     }
     if let Some(Action::Bcc(addresses)) = ask(Question::Bcc).map(&mut then) {
         shape.bcc = addresses;
+    }
+    if let Some(Action::Priority(priority)) = ask(Question::Priority).map(&mut then) {
+        shape.priority = Some(priority);
     }
     shape.rules = said;
     shape

@@ -509,6 +509,7 @@ fn said(action: &Action) -> String {
             let all: Vec<String> = addresses.iter().map(ToString::to_string).collect();
             format!("also to {}", all.join(", "))
         }
+        Action::Priority(priority) => format!("priority {priority}"),
     }
 }
 

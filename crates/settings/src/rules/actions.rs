@@ -1,6 +1,6 @@
 //! What a rule says, as it is written: replies, addresses, header fields.
 
-use envelope::{Address, Domain, EnhancedStatus, LocalPart, Reply};
+use envelope::{Address, Domain, EnhancedStatus, LocalPart, Priority, Reply};
 use toml_edit::Value;
 
 use super::patterns::one_or_more;
@@ -21,6 +21,17 @@ pub(super) struct Refusal(pub(super) Reply);
 pub(super) struct Deferral(pub(super) Reply);
 pub(super) struct Fields(pub(super) Vec<String>);
 pub(super) struct FieldNames(pub(super) Vec<String>);
+pub(super) struct Rank(pub(super) Priority);
+
+impl Kind for Rank {
+    const EXPECTED: &'static str = "a number from -9 to 9";
+
+    fn read(value: &Value) -> Result<Self, String> {
+        let number = value.as_integer().ok_or_else(|| wrong_type(value))?;
+        let small = i8::try_from(number).ok().and_then(Priority::new);
+        small.map(Self).ok_or_else(|| format!("{number} is none"))
+    }
+}
 
 impl Kind for Refusal {
     const EXPECTED: &'static str = "a text, or with codes before it: \"550 5.7.1 not from there\"";

@@ -9,7 +9,7 @@ use envelope::Domain;
 use sasl::Secret;
 use toml_edit::{Item, TableLike};
 
-use super::actions::{Deferral, FieldNames, Fields as HeaderFields, Refusal};
+use super::actions::{Deferral, FieldNames, Fields as HeaderFields, Rank, Refusal};
 use super::fields::{Fields, Reading, offset_of, table_of};
 use super::patterns::Networks;
 use super::{
@@ -589,7 +589,7 @@ fn site(mut fields: Fields<'_, '_, '_>) -> SiteRule {
 }
 
 /// What a rule can say, as it is written; one of them in each.
-const ACTIONS: &str = "allow, refuse, defer, hold, via, rewrite_sender, rewrite_recipient, add_header, remove_header or bcc";
+const ACTIONS: &str = "allow, refuse, defer, hold, via, rewrite_sender, rewrite_recipient, add_header, remove_header, bcc or priority";
 
 fn rule(mut fields: Fields<'_, '_, '_>) -> Option<Rule> {
     let name: Option<String> = fields.take("name");
@@ -636,6 +636,9 @@ fn rule(mut fields: Fields<'_, '_, '_>) -> Option<Rule> {
         .take("remove_header")
         .map(|FieldNames(all)| Action::RemoveHeader(all)));
     add(fields.take("bcc").map(Action::Bcc));
+    add(fields
+        .take("priority")
+        .map(|Rank(priority)| Action::Priority(priority)));
     let action = match actions.as_slice() {
         [Ok(action)] => Some(action.clone()),
         [Err((key, problem, hint))] => {

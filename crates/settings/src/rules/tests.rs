@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use envelope::{Address, Domain, Reply, ReversePath};
+use envelope::{Address, Domain, Priority, Reply, ReversePath};
 
 use super::{
     Action, AddressPattern, Gateway, NamePattern, OutcomeEvent, Question, Rules, Transport,
@@ -100,6 +100,9 @@ fn rules_are_read_in_their_order_with_everything_that_they_say() {
         name = "eight"
         when.user = false
         hold = "look at it"
+        [[rule]]
+        name = "nine"
+        priority = -3
     "#;
     let rules = Rules::parse(text).expect("good rules");
     let partner = rules.transports["partner"].server().expect("a server");
@@ -114,9 +117,13 @@ fn rules_are_read_in_their_order_with_everything_that_they_say() {
             .map(|server| server.kind),
         Some(TransportKind::Lmtp)
     );
-    let [one, two, three, four, five, six, seven, eight] = &rules.rules[..] else {
-        panic!("eight rules: {:?}", rules.rules);
+    let [one, two, three, four, five, six, seven, eight, nine] = &rules.rules[..] else {
+        panic!("nine rules: {:?}", rules.rules);
     };
+    assert_eq!(
+        Some(&nine.then),
+        Priority::new(-3).map(Action::Priority).as_ref()
+    );
     assert_eq!(
         one.then,
         Action::Refuse(Reply::enhanced(550, (5, 7, 1), "no mail from there"))
@@ -233,11 +240,11 @@ fn mistakes_in_rules_name_the_rule() {
         ),
         (
             rule(""),
-            "line 2: rule 1 \"a rule\", name: it has no action; say one of allow, refuse, defer, hold, via, rewrite_sender, rewrite_recipient, add_header, remove_header or bcc",
+            "line 2: rule 1 \"a rule\", name: it has no action; say one of allow, refuse, defer, hold, via, rewrite_sender, rewrite_recipient, add_header, remove_header, bcc or priority",
         ),
         (
             rule("allow = true\nhold = \"x\""),
-            "line 2: rule 1 \"a rule\", name: it has more than one action; say one of allow, refuse, defer, hold, via, rewrite_sender, rewrite_recipient, add_header, remove_header or bcc",
+            "line 2: rule 1 \"a rule\", name: it has more than one action; say one of allow, refuse, defer, hold, via, rewrite_sender, rewrite_recipient, add_header, remove_header, bcc or priority",
         ),
         (
             rule("allow = false"),

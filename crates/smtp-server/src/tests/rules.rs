@@ -452,3 +452,32 @@ async fn rules_know_who_logged_in() {
     .await;
     send("alice@demo.test", "x@elsewhere.test", "250").await;
 }
+
+#[tokio::test]
+async fn a_rule_says_how_soon_mail_goes_whatever_was_asked_for() {
+    let world = World::new().await;
+    world.rule(
+        r#"
+        [[rule]]
+        name = "news can wait"
+        when = { sender = "alice@demo.test" }
+        priority = -3
+        "#,
+    );
+    let mut client = submission::logged_in(&world).await;
+    client
+        .dialogue(&[
+            ("MAIL FROM:<alice@demo.test> MT-PRIORITY=3", "250"),
+            ("RCPT TO:<x@far.test>", "250"),
+            DATA[0],
+            ("From: alice@demo.test\r\n\r\nhi\r\n.", "250"),
+        ])
+        .await;
+    let page = world
+        .queue
+        .list(&Filter::default(), None, 10)
+        .await
+        .unwrap();
+    let priority = page.messages[0].message.envelope.priority;
+    assert_eq!(priority, envelope::Priority::new(-3));
+}
