@@ -221,6 +221,15 @@ impl Directory {
         Ok(record.map(|record| record.address))
     }
 
+    /// Whether an account may administer the system; none that is disabled may.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn is_admin(&self, account: AccountId) -> Result<bool, DirectoryError> {
+        let record = self.inner.account_record(account).await?;
+        Ok(record.is_some_and(|record| record.admin && !record.disabled))
+    }
+
     /// Did somebody log in well from this address (IPv6: its /64) within a month?
     #[must_use]
     pub fn is_known_address(&self, peer: IpAddr) -> bool {

@@ -70,6 +70,13 @@ pub trait Logins: fmt::Debug + Send + Sync {
         &self,
         account: AccountId,
     ) -> BoxFuture<'_, Result<Option<Address>, DirectoryError>>;
+
+    /// Whether an account may administer the system, now: a session may be older than
+    /// that.
+    ///
+    /// # Errors
+    /// The directory cannot say.
+    fn is_admin(&self, account: AccountId) -> BoxFuture<'_, Result<bool, DirectoryError>>;
 }
 
 impl Logins for Directory {
@@ -97,6 +104,10 @@ impl Logins for Directory {
         account: AccountId,
     ) -> BoxFuture<'_, Result<Option<Address>, DirectoryError>> {
         Box::pin(Self::address_of(self, account))
+    }
+
+    fn is_admin(&self, account: AccountId) -> BoxFuture<'_, Result<bool, DirectoryError>> {
+        Box::pin(Self::is_admin(self, account))
     }
 }
 
@@ -127,6 +138,10 @@ impl Logins for Unreachable {
     }
 
     fn address_of(&self, _: AccountId) -> BoxFuture<'_, Result<Option<Address>, DirectoryError>> {
+        Box::pin(async { Err(DirectoryError::Unreachable) })
+    }
+
+    fn is_admin(&self, _: AccountId) -> BoxFuture<'_, Result<bool, DirectoryError>> {
         Box::pin(async { Err(DirectoryError::Unreachable) })
     }
 }

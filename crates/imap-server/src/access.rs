@@ -301,7 +301,7 @@ impl Session {
     }
 }
 
-fn directory_failed(error: &directory::DirectoryError) -> Reply {
+pub(crate) fn directory_failed(error: &directory::DirectoryError) -> Reply {
     tracing::error!(%error, "imap: whose a mailbox is cannot be said");
     Reply::no(Code::UNAVAILABLE, "that is not possible at the moment")
 }

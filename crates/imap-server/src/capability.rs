@@ -11,13 +11,15 @@ const AFTER_LOGIN: &str = "LITERAL+ IDLE NAMESPACE CHILDREN UIDPLUS UNSELECT MOV
 
 /// The capabilities of this session in its present state, in one line.
 pub(crate) fn capabilities(session: &Session) -> String {
-    if session.login.is_some() {
+    if let Some(login) = &session.login {
         let limit = session.config.append_bytes_max;
         let compress = match session.conn.is_compressed() {
             true => "",
             false => " COMPRESS=DEFLATE",
         };
-        return format!("{ALWAYS} {AFTER_LOGIN}{compress} APPENDLIMIT={limit}");
+        // RFC 9208 §3.1.5: for those whose SETQUOTA is more than known.
+        let quota_set = if login.admin { " QUOTASET" } else { "" };
+        return format!("{ALWAYS} {AFTER_LOGIN}{compress}{quota_set} APPENDLIMIT={limit}");
     }
     let mut names = format!("{ALWAYS} {BEFORE_LOGIN}");
     if session.may_start_tls() {

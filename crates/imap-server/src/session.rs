@@ -16,6 +16,7 @@ use crate::sessions::Slot;
 use crate::wire::Wire;
 use crate::{Ports, context, fetch};
 use bytes::{Buf as _, BytesMut};
+use directory::Identity;
 use imap_proto::response::{self, Code, Status};
 use imap_proto::{
     AppendHead, ErrorKind, Event, Framer, LiteralHead, NameForm, ParseError, Tag, parse_command,
@@ -57,14 +58,18 @@ pub(crate) struct Login {
     pub(crate) account: Arc<Account>,
     /// The domain of its primary address, in lower case.
     pub(crate) domain: Arc<str>,
+    /// It may administer the system, as of the login.
+    pub(crate) admin: bool,
     _slot: Slot,
 }
 
 impl Login {
-    pub(crate) fn new(account: Arc<Account>, domain: Arc<str>, slot: Slot) -> Self {
+    pub(crate) fn new(account: Arc<Account>, identity: &Identity, slot: Slot) -> Self {
         Self {
             account,
-            domain,
+            domain: identity.address.domain().as_str().to_lowercase().into(),
+            // A device's password is for mail alone.
+            admin: identity.admin && identity.app_password.is_none(),
             _slot: slot,
         }
     }

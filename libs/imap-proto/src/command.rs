@@ -101,8 +101,13 @@ pub enum Command {
     Namespace,
     /// GETQUOTA (RFC 9208 §4.1.2): the root's name, which is checked to be nothing.
     GetQuota(Vec<u8>),
-    /// SETQUOTA (RFC 9208 §4.1.1): the root's name, which is checked to be nothing.
-    SetQuota(Vec<u8>),
+    /// SETQUOTA (RFC 9208 §4.1.1).
+    SetQuota {
+        /// The root's name, which is checked to be nothing.
+        root: Vec<u8>,
+        /// Resources in capitals, not checked to be any, with their limits.
+        limits: Vec<(String, u64)>,
+    },
     /// GETQUOTAROOT (RFC 9208 §4.1.3); the mailbox need not be there.
     GetQuotaRoot(MailboxName),
     /// STATUS
@@ -322,7 +327,7 @@ impl Command {
             Self::Lsub(_) => "LSUB",
             Self::Namespace => "NAMESPACE",
             Self::GetQuota(_) => "GETQUOTA",
-            Self::SetQuota(_) => "SETQUOTA",
+            Self::SetQuota { .. } => "SETQUOTA",
             Self::GetQuotaRoot(_) => "GETQUOTAROOT",
             Self::Status { .. } => "STATUS",
             Self::Idle => "IDLE",

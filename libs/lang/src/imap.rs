@@ -37,6 +37,10 @@ const ZH_HANS: &[(&str, &str)] = &[
     ("that is what there is", "以上是全部内容"),
     ("that is all", "完毕"),
     ("that is the quota", "这是配额"),
+    ("there is no such quota root", "没有这个配额根"),
+    ("administrators set quotas", "只有管理员可以设置配额"),
+    ("there is no quota of that resource", "没有这种资源的配额"),
+    ("no quota can be that large", "配额不能这么大"),
     ("there is no such mailbox", "没有这个邮箱"),
     (
         "there is no such mailbox; create it first",

@@ -146,8 +146,7 @@ async fn finish(session: &mut Session, identity: Identity) -> Executed {
     };
     let app_password = identity.app_password.as_deref();
     tracing::info!(session = session.id, peer = %session.conn.peer_addr(), user = %identity.address, account = %identity.account, app_password, tls = session.conn.is_tls(), "imap: login");
-    let domain = identity.address.domain().as_str().to_lowercase().into();
-    session.login = Some(Login::new(account, domain, slot));
+    session.login = Some(Login::new(account, &identity, slot));
     session.framer.set_authenticated();
     let code = Code::Capability(capabilities(session));
     Ok(Reply::ok("welcome")

@@ -458,11 +458,6 @@ async fn without_limits_there_is_a_root_and_nothing_in_it() {
             &["* QUOTAROOT \"INBOX\" \"\"", "* QUOTA \"\" ()", "OK …"],
         )
         .await;
-    for set in ["(STORAGE 512)", "()"] {
-        let command = format!("SETQUOTA \"\" {set}");
-        client.check(&command, &["NO [NOPERM] …"]).await;
-    }
-    client.check("SETQUOTA \"\" (STORAGE)", &["BAD …"]).await;
 }
 
 #[tokio::test]

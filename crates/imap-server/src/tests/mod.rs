@@ -19,6 +19,7 @@ mod metadata;
 mod multisearch;
 mod notify;
 mod qresync;
+mod quota;
 mod rev2;
 mod search;
 mod sort;

@@ -326,17 +326,18 @@ fn words(cursor: &mut Cursor<'_>) -> Parsed<Vec<String>> {
 /// ```abnf
 /// setquota       = "SETQUOTA" SP quota-root-name SP setquota-list
 /// setquota-list  = "(" [setquota-resource *(SP setquota-resource)] ")"
+/// setquota-resource = resource-name SP resource-limit
 /// ```
 fn set_quota(cursor: &mut Cursor<'_>) -> Parsed<Command> {
     cursor.space()?;
     let root = cursor.astring()?.into_owned();
     cursor.space()?;
-    cursor.list(true, |cursor| {
-        cursor.word()?;
+    let limits = cursor.list(true, |cursor| {
+        let resource = cursor.word()?;
         cursor.space()?;
-        cursor.number64()
+        Ok((resource, cursor.number64()?))
     })?;
-    Ok(Command::SetQuota(root))
+    Ok(Command::SetQuota { root, limits })
 }
 
 /// `uidbatches = "UIDBATCHES" SP nz-number [SP nz-number ":" nz-number]`

@@ -62,6 +62,26 @@ fn quota_roots_are_astrings_and_mailboxes_need_not_be_there() {
         Command::GetQuotaRoot(name("new/one"))
     );
     assert!(parse("GETQUOTA").is_err() && parse("GETQUOTA a b").is_err());
+    let set = |root: &[u8], limits: &[(&str, u64)]| Command::SetQuota {
+        root: root.to_vec(),
+        limits: limits.iter().map(|(r, n)| ((*r).to_owned(), *n)).collect(),
+    };
+    assert_eq!(ok("SETQUOTA \"\" ()"), set(b"", &[]));
+    assert_eq!(
+        ok("setquota a@b.test (storage 512 MESSAGE 9223372036854775807)"),
+        set(
+            b"a@b.test",
+            &[("STORAGE", 512), ("MESSAGE", i64::MAX as u64)]
+        )
+    );
+    for wrong in [
+        "(STORAGE)",
+        "(STORAGE -1)",
+        "(STORAGE 9223372036854775808)",
+        "STORAGE 1",
+    ] {
+        assert!(parse(&format!("SETQUOTA \"\" {wrong}")).is_err(), "{wrong}");
+    }
 }
 
 #[test]
