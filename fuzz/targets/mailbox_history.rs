@@ -54,10 +54,12 @@ fn draft(view: &View, [kind, a, b, c]: [u8; 4]) -> Option<Draft> {
                 Arrival {
                     flags: &first,
                     size: 1 + u64::from(c),
+                    dated: c & 1 != 0,
                 },
                 Arrival {
                     flags: &second,
                     size: 7,
+                    dated: false,
                 },
             ];
             Some(
@@ -125,7 +127,7 @@ fn held(view: &View) -> String {
     let mailboxes = view.mailboxes().map(|mailbox| {
         let entry = |entry: &Entry| {
             let keywords: Vec<_> = entry.keywords.iter().collect();
-            (entry.uid, entry.email, entry.size, entry.deleted, keywords)
+            (entry.uid, entry.email, entry.size(), entry.deleted, keywords)
         };
         (
             (

@@ -8,7 +8,9 @@ use crate::email::NewEmail;
 use crate::error::{RecordError, StoreError};
 use crate::head::{Floor, Head, OverQuota, QuotaLimits, QuotaMark, QuotaOwner, Terms};
 use crate::keys;
-use crate::limits::{COMMIT_BYTES_SOFT, PREFIX_BYTES_MAX, RENEWED_BYTES_INLINE};
+use crate::limits::{
+    COMMIT_BYTES_SOFT, PREFIX_BYTES_MAX, RECEIVED_AGO_MAX_SECONDS, RENEWED_BYTES_INLINE,
+};
 use crate::load::Tip;
 use crate::quota::Reservation;
 use crate::read;
@@ -166,11 +168,15 @@ impl Lane {
             let owner = QuotaOwner::Account;
             return Err(StoreError::OverQuota(OverQuota { owner, unit }));
         }
+        let now = self.account.shared.runtime.now().unix_seconds();
+        let now = i64::try_from(now).unwrap_or(i64::MAX);
         let arrivals: Vec<Arrival<'_>> = emails
             .iter()
             .map(|email| Arrival {
                 flags: &email.flags,
                 size: email.size(),
+                dated: !(0..=RECEIVED_AGO_MAX_SECONDS)
+                    .contains(&now.saturating_sub(email.received_at.unix_seconds)),
             })
             .collect();
         let staged = stage::stage_deliver(&self.view, mailbox, &arrivals)?;

@@ -20,6 +20,9 @@ pub const EXPUNGE_PER_CHANGE: usize = mailbox_model::limits::EMAILS_PER_CHANGE_M
 pub const PREFIX_BYTES_MAX: usize = 64 << 10;
 /// Bytes that a message is streamed in.
 pub const READ_CHUNK_BYTES: u64 = 256 << 10;
+/// An email whose internal date is not longer ago than this was saved at that date: it
+/// takes so long from the first octet to the mailbox.
+pub const RECEIVED_AGO_MAX_SECONDS: i64 = 10;
 /// Keywords in one record of the table.
 pub const KEYWORDS_PER_RECORD: usize = 256;
 /// Entries that must be old enough before the log is cut for their sake alone;

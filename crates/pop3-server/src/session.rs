@@ -259,7 +259,7 @@ impl Session {
         let kept = inbox.entries().iter().filter(|entry| !entry.deleted);
         let messages = kept.map(|entry| Message {
             uid: entry.uid.0,
-            size: entry.size,
+            size: entry.size(),
         });
         let maildrop = Maildrop::new(inbox.uid_validity().0, messages);
         let app_password = identity.app_password.as_deref();

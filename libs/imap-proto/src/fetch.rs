@@ -53,6 +53,8 @@ pub enum FetchItem {
     ThreadId,
     /// PREVIEW (RFC 8970), LAZY or not
     Preview,
+    /// SAVEDATE (RFC 8514 §4.2)
+    SaveDate,
     /// `BODY[...]`
     BodySection {
         /// BODY.PEEK: `\Seen` is not set.
@@ -143,6 +145,7 @@ impl FetchItem {
             Self::EmailId => "EMAILID",
             Self::ThreadId => "THREADID",
             Self::Preview => "PREVIEW",
+            Self::SaveDate => "SAVEDATE",
             Self::BodySection {
                 section, partial, ..
             } => {

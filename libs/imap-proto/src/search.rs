@@ -152,6 +152,14 @@ pub enum SearchKey {
     SentOn(Date),
     /// SENTSINCE
     SentSince(Date),
+    /// SAVEDBEFORE (RFC 8514 §4.3): came into the mailbox earlier than this day.
+    SavedBefore(Date),
+    /// SAVEDON
+    SavedOn(Date),
+    /// SAVEDSINCE
+    SavedSince(Date),
+    /// SAVEDATESUPPORTED
+    SaveDateSupported,
     /// LARGER
     Larger(u64),
     /// SMALLER

@@ -14,6 +14,7 @@ use crate::limits::PAGE_UIDS;
 use crate::mailbox::{Counters, Entry, ExpungeLog, Mailbox};
 use crate::name::MailboxName;
 use crate::recent::RecentChanges;
+use crate::saved::Saved;
 use crate::seen::SeenBelow;
 use crate::uidset::UidSet;
 use crate::view::{Copy, View};
@@ -112,10 +113,19 @@ pub fn apply_noting(
     let mut applier = Applier {
         view,
         modseq: entry.modseq,
+        saved: if entry.dates {
+            Saved::at_ms(entry.at_ms)
+        } else {
+            Saved::UNKNOWN
+        },
         effects,
     };
     match &entry.change {
-        Change::Deliver { mailbox, items } => applier.deliver(*mailbox, items),
+        Change::Deliver {
+            mailbox,
+            items,
+            dated,
+        } => applier.deliver(*mailbox, items, dated),
         Change::Flags { mailbox, edits } => applier.flags(*mailbox, edits),
         Change::Copy(transfer) => applier.copy(transfer, KeepSource::Yes),
         Change::Move { transfer, .. } => applier.copy(transfer, KeepSource::No),
@@ -160,11 +170,13 @@ enum KeepSource {
 struct Applier<'a> {
     view: &'a mut View,
     modseq: ModSeq,
+    /// Of the copies that come.
+    saved: Saved,
     effects: &'a mut Effects,
 }
 
 impl Applier<'_> {
-    fn deliver(&mut self, id: MailboxId, items: &[Item]) -> Result<(), ApplyError> {
+    fn deliver(&mut self, id: MailboxId, items: &[Item], dated: &UidSet) -> Result<(), ApplyError> {
         for item in items {
             for &keyword in item.keywords.others() {
                 self.check_keyword(keyword)?;
@@ -173,8 +185,12 @@ impl Applier<'_> {
             self.view.usage.bytes += item.size;
             self.view.usage.emails += 1;
         }
-        let modseq = self.modseq;
-        let entries = items.iter().map(|item| Entry::from_item(item, modseq));
+        let (modseq, saved) = (self.modseq, self.saved);
+        let entries = items.iter().map(|item| {
+            let received = saved != Saved::UNKNOWN && !dated.contains(item.uid);
+            let saved = if received { Saved::RECEIVED } else { saved };
+            Entry::from_item(item, modseq, saved)
+        });
         self.append(id, entries.collect())
     }
 
@@ -208,7 +224,7 @@ impl Applier<'_> {
                     self.view.usage.emails += 1;
                 }
             }
-            entries.push(Entry::from_item(item, self.modseq));
+            entries.push(Entry::from_item(item, self.modseq, self.saved));
         }
         self.append(id, entries)
     }
@@ -220,7 +236,7 @@ impl Applier<'_> {
         let same = found.is_some_and(|(_, entry)| {
             entry.email == item.email
                 && entry.keywords == item.keywords
-                && entry.size == item.size
+                && entry.size() == item.size
                 && !self
                     .view
                     .copies(other.mailbox, entry)
@@ -370,6 +386,7 @@ impl Applier<'_> {
                 uid: next_uid,
                 deleted: false,
                 modseq: self.modseq,
+                saved: self.saved,
                 ..original.clone()
             };
             if renewed.contains(original.uid) {
@@ -377,7 +394,7 @@ impl Applier<'_> {
                 next_email = next_email.next();
                 self.take_email_id(copy.email)?;
                 self.effects.renewed.push((original.email, copy.email));
-                self.view.usage.bytes += copy.size;
+                self.view.usage.bytes += copy.size();
                 self.view.usage.emails += 1;
             } else if from == to {
                 return Err(ApplyError::Entries(*to));
@@ -424,7 +441,7 @@ impl Applier<'_> {
             if self.view.unshare(entry.email, copy) {
                 // Copies of damaged pages may differ in size: never below zero.
                 let usage = &mut self.view.usage;
-                usage.bytes = usage.bytes.saturating_sub(entry.size);
+                usage.bytes = usage.bytes.saturating_sub(entry.size());
                 usage.emails = usage.emails.saturating_sub(1);
                 self.effects.destroyed.push(entry.email);
             }

@@ -21,6 +21,9 @@ pub struct LogEntry {
     pub at_ms: u64,
     /// Keywords that this change adds to the account's table, in order.
     pub new_keywords: Vec<Arc<str>>,
+    /// Copies that come by it have a save date. Entries of versions 1 and 2 of the record
+    /// give none, so that folding them gives what pages of their time hold.
+    pub dates: bool,
     /// What changed.
     pub change: Change,
 }
@@ -42,6 +45,7 @@ impl Draft {
             modseq,
             at_ms,
             new_keywords: self.new_keywords,
+            dates: true,
             change: self.change,
         }
     }
@@ -65,6 +69,8 @@ pub enum Change {
         mailbox: MailboxId,
         /// The emails in order of UID.
         items: Vec<Item>,
+        /// Those whose internal date is another than the moment of the change.
+        dated: UidSet,
     },
     /// Flags are set and cleared.
     Flags {

@@ -2,7 +2,7 @@
 //!
 //! | field | form |
 //! |---|---|
-//! | version | byte, 2; 1 is read too |
+//! | version | byte, 3; 1 and 2 are read too |
 //! | modseq | varint |
 //! | at, Unix ms | varint |
 //! | new keywords | varint count, then texts |
@@ -15,6 +15,10 @@
 //! bits (1 Seen, 2 Answered, 4 Flagged, 8 Draft, 16 Deleted, 32 keywords
 //! follow), keywords as varint count and varints, size as varint. One that comes
 //! back has bit 64 if mailbox and UID of another copy follow it, both varints.
+//!
+//! What a delivery brings has its internal date for a save date, unless its kind is the one
+//! that names which have another; copies that other changes bring have the moment of the
+//! change. Entries of versions 1 and 2 are the same but give no save dates.
 //!
 //! Version 1 lacks the emails that a move renewed and the names that a rename
 //! found subscribed, and its moves may name UIDs that were not there: some of its
@@ -33,7 +37,9 @@ use crate::view::Copy;
 use std::sync::Arc;
 use wire::codec::{DecodeError, Reader, Writer};
 
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
+/// Gives no save dates; still read.
+const VERSION_2: u8 = 2;
 /// The first, which is still read.
 const VERSION_1: u8 = 1;
 
@@ -53,6 +59,7 @@ mod tag {
     pub(super) const RESTORE: u8 = 12;
     pub(super) const RAISED: u8 = 13;
     pub(super) const TOUCHED: u8 = 14;
+    pub(super) const DELIVER_DATED: u8 = 15;
 }
 
 impl LogEntry {
@@ -60,7 +67,8 @@ impl LogEntry {
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Writer::new();
-        out.u8(VERSION).varint(self.modseq.0).varint(self.at_ms);
+        let version = if self.dates { VERSION } else { VERSION_2 };
+        out.u8(version).varint(self.modseq.0).varint(self.at_ms);
         out.varint(self.new_keywords.len() as u64);
         for name in &self.new_keywords {
             out.text(name);
@@ -76,7 +84,7 @@ impl LogEntry {
     pub fn decode(record: &[u8]) -> Result<Self, DecodeError> {
         let mut input = Reader::new(record);
         let version = input.u8()?;
-        if !matches!(version, VERSION_1 | VERSION) {
+        if !matches!(version, VERSION_1 | VERSION_2 | VERSION) {
             return Err(DecodeError::Version(version));
         }
         let modseq = ModSeq(input.varint()?);
@@ -88,6 +96,7 @@ impl LogEntry {
             modseq,
             at_ms,
             new_keywords,
+            dates: version == VERSION,
             change,
         })
     }
@@ -95,9 +104,20 @@ impl LogEntry {
 
 fn write_change(out: &mut Writer, change: &Change) {
     match change {
-        Change::Deliver { mailbox, items } => {
-            out.u8(tag::DELIVER).varint(u64::from(mailbox.0));
+        Change::Deliver {
+            mailbox,
+            items,
+            dated,
+        } => {
+            let tag = match dated.is_empty() {
+                true => tag::DELIVER,
+                false => tag::DELIVER_DATED,
+            };
+            out.u8(tag).varint(u64::from(mailbox.0));
             write_items(out, items);
+            if !dated.is_empty() {
+                dated.write(out);
+            }
         }
         Change::Flags { mailbox, edits } => {
             out.u8(tag::FLAGS).varint(u64::from(mailbox.0));
@@ -195,6 +215,12 @@ fn read_change(input: &mut Reader<'_>, version: u8) -> Result<Change, DecodeErro
         tag::DELIVER => Change::Deliver {
             mailbox: MailboxId(input.varint32()?),
             items: read_items(input)?,
+            dated: UidSet::new(),
+        },
+        tag::DELIVER_DATED if version == VERSION => Change::Deliver {
+            mailbox: MailboxId(input.varint32()?),
+            items: read_items(input)?,
+            dated: UidSet::read(input)?,
         },
         tag::FLAGS => Change::Flags {
             mailbox: MailboxId(input.varint32()?),
@@ -387,6 +413,8 @@ const BIT_DELETED: u8 = 16;
 const BIT_OTHERS: u8 = 32;
 /// A bit that the caller of [`write_item`] may use.
 pub(crate) const BIT_CALLER: u8 = 64;
+/// Of pages: a save date follows.
+pub(crate) const BIT_SAVED: u8 = 128;
 
 pub(crate) fn write_item(out: &mut Writer, state: &mut ItemState, item: &Item, extra: u8) {
     out.varint(u64::from(item.uid.0 - state.uid));
@@ -413,11 +441,13 @@ pub(crate) fn write_item(out: &mut Writer, state: &mut ItemState, item: &Item, e
     };
 }
 
-/// Reads an item and the caller's bit.
+/// Reads an item, and of the bits that callers may use those that are set; others
+/// than the `allowed` are an error.
 pub(crate) fn read_item(
     input: &mut Reader<'_>,
     state: &mut ItemState,
-) -> Result<(Item, bool), DecodeError> {
+    allowed: u8,
+) -> Result<(Item, u8), DecodeError> {
     let gap = input.varint32()?;
     let uid = state.uid.checked_add(gap).ok_or(DecodeError::OutOfRange)?;
     if gap == 0 {
@@ -425,7 +455,8 @@ pub(crate) fn read_item(
     }
     let email = state.email.wrapping_add(unzigzag(input.varint()?) as u64);
     let bits = input.u8()?;
-    if bits & 0x80 != 0 {
+    let extra = bits & (BIT_CALLER | BIT_SAVED);
+    if extra & !allowed != 0 {
         return Err(DecodeError::Tag(bits));
     }
     let others = if bits & BIT_OTHERS == 0 {
@@ -450,7 +481,7 @@ pub(crate) fn read_item(
         deleted: bits & BIT_DELETED != 0,
         size,
     };
-    Ok((item, bits & BIT_CALLER != 0))
+    Ok((item, extra))
 }
 
 fn write_items(out: &mut Writer, items: &[Item]) {
@@ -466,10 +497,7 @@ fn read_items(input: &mut Reader<'_>) -> Result<Vec<Item>, DecodeError> {
     let mut state = ItemState::default();
     let mut items = Vec::new();
     for _ in 0..count {
-        let (item, extra) = read_item(input, &mut state)?;
-        if extra {
-            return Err(DecodeError::Tag(BIT_CALLER));
-        }
+        let (item, _) = read_item(input, &mut state, 0)?;
         items.push(item);
     }
     Ok(items)
@@ -493,8 +521,8 @@ fn read_restored(input: &mut Reader<'_>) -> Result<Vec<Restored>, DecodeError> {
     let mut state = ItemState::default();
     let mut items = Vec::new();
     for _ in 0..count {
-        let (item, has_others) = read_item(input, &mut state)?;
-        let beside = if has_others {
+        let (item, extra) = read_item(input, &mut state, BIT_CALLER)?;
+        let beside = if extra != 0 {
             Some(Copy {
                 mailbox: MailboxId(input.varint32()?),
                 uid: Uid(input.varint32()?),

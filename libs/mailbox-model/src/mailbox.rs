@@ -11,10 +11,12 @@ use crate::limits::{EXPUNGED_RANGES_KEPT_MAX, EXPUNGES_KEPT_MAX};
 use crate::name::MailboxName;
 use crate::recent::RecentChanges;
 use crate::role::Role;
+use crate::saved::Saved;
 use crate::seen::SeenBelow;
 use crate::uidset::UidSet;
 use crate::weight::KeywordSums;
 use imbl::Vector;
+use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -31,21 +33,52 @@ pub struct Entry {
     pub email: EmailId,
     /// The last change of the keywords or of `deleted`.
     pub modseq: ModSeq,
-    /// Octets of the message as shown (RFC822.SIZE).
-    pub size: u64,
+    /// When this copy came here.
+    pub saved: Saved,
+    pub(crate) size: Size,
+}
+
+/// Octets below 2^48: eight bytes would make an entry 56 bytes large instead of 48.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Size([u8; 6]);
+
+impl Size {
+    pub(crate) fn new(octets: u64) -> Self {
+        let [a, b, c, d, e, f, ..] = octets.min((1 << 48) - 1).to_le_bytes();
+        Self([a, b, c, d, e, f])
+    }
+
+    fn get(self) -> u64 {
+        let [a, b, c, d, e, f] = self.0;
+        u64::from_le_bytes([a, b, c, d, e, f, 0, 0])
+    }
+}
+
+impl fmt::Debug for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.get().fmt(f)
+    }
 }
 
 impl Entry {
     /// The entry of a copy that came by this change.
-    pub(crate) fn from_item(item: &Item, modseq: ModSeq) -> Self {
+    #[must_use]
+    pub fn from_item(item: &Item, modseq: ModSeq, saved: Saved) -> Self {
         Self {
             uid: item.uid,
             deleted: item.deleted,
             keywords: item.keywords.clone(),
             email: item.email,
             modseq,
-            size: item.size,
+            saved,
+            size: Size::new(item.size),
         }
+    }
+
+    /// Octets of the message as shown (RFC822.SIZE).
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.size.get()
     }
 
     /// True if the flag is set, `\Deleted` included.
@@ -98,14 +131,14 @@ impl Counters {
         self.messages += 1;
         self.unseen += u64::from(!entry.keywords.is_seen());
         self.deleted += u64::from(entry.deleted);
-        self.size_bytes += entry.size;
+        self.size_bytes += entry.size();
     }
 
     pub(crate) fn subtract(&mut self, entry: &Entry) {
         self.messages -= 1;
         self.unseen -= u64::from(!entry.keywords.is_seen());
         self.deleted -= u64::from(entry.deleted);
-        self.size_bytes -= entry.size;
+        self.size_bytes -= entry.size();
     }
 }
 

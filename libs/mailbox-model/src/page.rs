@@ -1,12 +1,15 @@
 //! The records of a checkpoint: root, mailboxes, pages of entries.
 //!
-//! All three begin with a version byte, 1. Numbers are varints unless said.
+//! All three begin with a version byte: 1, that of a page 2. Numbers are varints unless said.
 //!
 //! | record | fields |
 //! |---|---|
 //! | root | modseq · next email · next mailbox · next UIDVALIDITY · bytes used · emails used · keywords in the table · count and names of subscriptions to names without a mailbox |
 //! | mailbox | name · role byte · subscribed byte · UIDVALIDITY · UIDNEXT · highest modseq · messages · unseen · deleted · size · expunge floor · count and (modseq, UID set) of expunges |
-//! | page | count, then for each entry an item (see the log entry's record; bit 64: the email has other copies) and its modseq minus the one before as zigzag |
+//! | page | count, then for each entry an item (see the log entry's record; bit 64: the email has other copies; bit 128: a save date follows), its modseq minus the one before as zigzag, and its save date (see `saved.rs`) |
+//!
+//! An entry without bit 128 was saved when it was received. Version 1 of a page has no such
+//! bit, and its entries have no save date.
 //!
 //! A page holds the entries of one mailbox whose UIDs have the same quotient by
 //! [`PAGE_UIDS`]: its place does not depend on what is expunged before it.
@@ -14,14 +17,15 @@
 use crate::apply::page_of;
 use crate::change::Item;
 use crate::codec::{
-    BIT_CALLER, ItemState, read_bool, read_item, read_list, read_name, read_role, unzigzag,
-    write_item, zigzag,
+    BIT_CALLER, BIT_SAVED, ItemState, read_bool, read_item, read_list, read_name, read_role,
+    unzigzag, write_item, zigzag,
 };
 use crate::ids::{EmailId, MailboxId, ModSeq, Uid, UidValidity};
 use crate::limits::PAGE_UIDS;
 use crate::mailbox::{Counters, Entry, ExpungeLog, Expunged, Mailbox};
 use crate::recent::RecentChanges;
 use crate::role::Role;
+use crate::saved::Saved;
 use crate::seen::SeenBelow;
 use crate::uidset::UidSet;
 use crate::view::{Copy, Usage, View};
@@ -33,6 +37,9 @@ use thiserror::Error;
 use wire::codec::{DecodeError, Reader, Writer};
 
 const VERSION: u8 = 1;
+const PAGE_VERSION: u8 = 2;
+/// The first, which is still read.
+const PAGE_VERSION_1: u8 = 1;
 
 /// A checkpoint's records do not make a view.
 #[derive(Debug, Error, Clone, Copy, PartialEq, Eq)]
@@ -111,15 +118,21 @@ pub fn encode_page(view: &View, id: MailboxId, page: u32) -> Option<Vec<u8>> {
         return None;
     }
     let mut out = Writer::new();
-    out.u8(VERSION).varint(ranks.len() as u64);
+    out.u8(PAGE_VERSION).varint(ranks.len() as u64);
     let mut state = ItemState::default();
-    let mut modseq = 0u64;
+    let (mut modseq, mut saved) = (0u64, 0u32);
     for (_, entry) in mailbox.range(ranks) {
         let shared = view.shared.contains_key(&entry.email);
-        let extra = if shared { BIT_CALLER } else { 0 };
+        let mut extra = if shared { BIT_CALLER } else { 0 };
+        if entry.saved != Saved::RECEIVED {
+            extra |= BIT_SAVED;
+        }
         write_item(&mut out, &mut state, &Item::from(entry), extra);
         out.varint(zigzag(entry.modseq.0.wrapping_sub(modseq) as i64));
         modseq = entry.modseq.0;
+        if entry.saved != Saved::RECEIVED {
+            entry.saved.write(&mut out, &mut saved);
+        }
     }
     Some(out.finish())
 }
@@ -261,14 +274,26 @@ impl ViewBuilder {
     /// # Errors
     /// The record does not decode or does not fit.
     pub fn page(&mut self, id: MailboxId, page: u32, record: &[u8]) -> Result<(), BuildError> {
-        let mut input = versioned(record)?;
+        let mut input = Reader::new(record);
+        let allowed = match input.u8()? {
+            PAGE_VERSION => BIT_CALLER | BIT_SAVED,
+            PAGE_VERSION_1 => BIT_CALLER,
+            other => return Err(DecodeError::Version(other).into()),
+        };
+        let undated = allowed & BIT_SAVED == 0;
         let count = input.varint()?;
         let mailbox = self.view.mailbox_mut(id).ok_or(BuildError::Page(id))?;
         let mut state = ItemState::default();
-        let mut modseq = 0u64;
+        let (mut modseq, mut second) = (0u64, 0u32);
         for _ in 0..count {
-            let (item, shared) = read_item(&mut input, &mut state)?;
+            let (item, extra) = read_item(&mut input, &mut state, allowed)?;
+            let shared = extra & BIT_CALLER != 0;
             modseq = modseq.wrapping_add(unzigzag(input.varint()?) as u64);
+            let saved = match extra & BIT_SAVED {
+                0 if undated => Saved::UNKNOWN,
+                0 => Saved::RECEIVED,
+                _ => Saved::read(&mut input, &mut second)?,
+            };
             let in_order = mailbox
                 .entries
                 .last()
@@ -292,15 +317,7 @@ impl ViewBuilder {
                 self.usage.bytes += item.size;
                 self.usage.emails += 1;
             }
-            let entry = Entry {
-                uid: item.uid,
-                deleted: item.deleted,
-                keywords: item.keywords,
-                email: item.email,
-                modseq: ModSeq(modseq),
-                size: item.size,
-            };
-            mailbox.put_last(entry);
+            mailbox.put_last(Entry::from_item(&item, ModSeq(modseq), saved));
         }
         input.finish()?;
         Ok(())
@@ -385,7 +402,7 @@ impl ViewBuilder {
         for mailbox in view.mailboxes.values() {
             for entry in &mailbox.entries {
                 let place = emails.entry(entry.email).or_default();
-                place.0 = entry.size;
+                place.0 = entry.size();
                 place.1.push(Copy {
                     mailbox: mailbox.id,
                     uid: entry.uid,

@@ -6,8 +6,8 @@
 //! and usage.
 //!
 //! What never goes back: the account's modseq, its next ids and UIDVALIDITY, the
-//! keyword table, and of a mailbox UIDNEXT, HIGHESTMODSEQ, its entries' modseqs
-//! and the expunges it remembers. So what comes out is a picture of the past to
+//! keyword table, and of a mailbox UIDNEXT, HIGHESTMODSEQ, its entries' modseqs and
+//! save dates and the expunges it remembers. So what comes out is a picture of the past to
 //! read and to compare with; shown to a client it would give UIDs again that
 //! were gone. The way back into the living account is a new change
 //! ([`Change::Restore`]).
@@ -17,6 +17,7 @@ use crate::ids::{EmailId, MailboxId, ModSeq, Uid};
 use crate::mailbox::{Counters, Entry, ExpungeLog, Mailbox};
 use crate::name::MailboxName;
 use crate::recent::RecentChanges;
+use crate::saved::Saved;
 use crate::seen::SeenBelow;
 use crate::uidset::UidSet;
 use crate::view::{Copy, View};
@@ -101,7 +102,7 @@ impl Rewind {
         }
         self.at = ModSeq(entry.modseq.0.saturating_sub(1));
         match &entry.change {
-            Change::Deliver { mailbox, items } => self.take_items(*mailbox, items.iter()),
+            Change::Deliver { mailbox, items, .. } => self.take_items(*mailbox, items.iter()),
             Change::Restore { mailbox, items } => {
                 let items = items.iter().map(|Restored { item, .. }| item);
                 self.take_items(*mailbox, items)
@@ -196,7 +197,7 @@ impl Rewind {
         let other = other.and_then(|copies| copies.iter().copied().find(|&copy| copy != gone));
         if self.view.unshare(entry.email, gone) {
             let usage = &mut self.view.usage;
-            usage.bytes = usage.bytes.saturating_sub(entry.size);
+            usage.bytes = usage.bytes.saturating_sub(entry.size());
             usage.emails = usage.emails.saturating_sub(1);
         }
         if let Some(places) = &mut self.places {
@@ -210,7 +211,10 @@ impl Rewind {
     /// Puts back copies that went.
     fn put_items(&mut self, id: MailboxId, items: &[Item]) -> Result<(), UndoError> {
         let modseq = self.view.modseq;
-        let entries = items.iter().map(|item| Entry::from_item(item, modseq));
+        let saved = Saved::UNKNOWN;
+        let entries = items
+            .iter()
+            .map(|item| Entry::from_item(item, modseq, saved));
         self.put(id, entries.collect())
     }
 
@@ -227,7 +231,7 @@ impl Rewind {
             match places.get(&entry.email) {
                 Some(&first) => self.view.share(entry.email, first, added),
                 None => {
-                    self.view.usage.bytes += entry.size;
+                    self.view.usage.bytes += entry.size();
                     self.view.usage.emails += 1;
                     places.insert(entry.email, added);
                 }
@@ -319,6 +323,7 @@ impl Rewind {
                 uid,
                 email,
                 deleted: deleted.contains(uid),
+                saved: Saved::UNKNOWN,
                 ..copy
             });
         }

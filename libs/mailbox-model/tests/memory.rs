@@ -19,6 +19,7 @@ fn account(messages: usize) -> (View, MailboxId) {
     let arrival = Arrival {
         flags: &[],
         size: 10_000,
+        dated: false,
     };
     let mut left = messages;
     while left > 0 {

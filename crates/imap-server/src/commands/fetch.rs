@@ -297,7 +297,7 @@ async fn read_ahead(account: &Account, ready: &[Ready], opens: bool) -> (usize, 
     }
     let mut bytes = 0;
     let fits = |ready: &&Ready| {
-        bytes += ready.entry.size;
+        bytes += ready.entry.size();
         bytes <= READ_AHEAD_BYTES
     };
     // A long one is opened by itself, piece by piece.
@@ -311,7 +311,7 @@ async fn read_ahead(account: &Account, ready: &[Ready], opens: bool) -> (usize, 
         return (ready.len().min(1), ShortBodies::default());
     }
     let now = blobs.len();
-    let bytes = ready.iter().take(now).map(|ready| ready.entry.size).sum();
+    let bytes = ready.iter().take(now).map(|ready| ready.entry.size()).sum();
     (now, account.read_short_bodies(blobs, bytes).await)
 }
 

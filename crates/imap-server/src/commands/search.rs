@@ -189,7 +189,7 @@ pub(crate) async fn find_among(
 fn batch(candidates: &[Candidate], most: usize) -> usize {
     let mut bytes = 0;
     let fits = |(_, entry): &&Candidate| {
-        bytes += entry.size;
+        bytes += entry.size();
         bytes <= SEARCHED_AT_ONCE_BYTES
     };
     let some = &candidates[..candidates.len().min(most)];

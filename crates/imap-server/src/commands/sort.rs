@@ -98,7 +98,7 @@ pub(crate) async fn with_values(
     if criteria.iter().all(in_entry) {
         let values = |entry: &Entry| {
             let known =
-                |criterion: &SortCriterion| known(criterion.key, (entry.size, score(entry)));
+                |criterion: &SortCriterion| known(criterion.key, (entry.size(), score(entry)));
             criteria.iter().filter_map(known).collect()
         };
         sorted.extend(
@@ -112,7 +112,7 @@ pub(crate) async fn with_values(
             for (message, listing) in batch.iter().zip(account.listings(&ids).await) {
                 match readable(listing) {
                     Ok(listing) => {
-                        let of_entry = (message.1.size, score(&message.1));
+                        let of_entry = (message.1.size(), score(&message.1));
                         let values = values(criteria, of_entry, &listing, comparator);
                         sorted.push((values, message.clone()));
                     }

@@ -92,7 +92,7 @@ pub(crate) fn write(
             StatusItem::DeletedStorage if counters.deleted == 0 => 0,
             StatusItem::DeletedStorage => {
                 let deleted = mailbox.entries().iter().filter(|entry| entry.deleted);
-                deleted.map(|entry| entry.size).sum()
+                deleted.map(|entry| entry.size()).sum()
             }
             StatusItem::Size => counters.size_bytes,
             StatusItem::Recent => 0,

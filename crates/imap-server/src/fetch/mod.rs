@@ -19,7 +19,7 @@ use crate::session::{Enabled, Session};
 use bytes::Bytes;
 use imap_proto::response;
 use imap_proto::{DateTime, FetchItem, SectionText};
-use mailbox_model::{Entry, Uid, View};
+use mailbox_model::{Entry, Saved, SavedAt, Uid, View};
 use mailstore::{Account, EmailRecord, InternalDate, Listing};
 use mime::StoredDigest;
 use std::sync::Arc;
@@ -64,7 +64,11 @@ pub(crate) fn is_in_entry(item: &FetchItem) -> bool {
 
 /// Items that are answered from the entry and what lists show.
 pub(crate) fn is_in_list(item: &FetchItem) -> bool {
-    is_in_entry(item) || matches!(item, FetchItem::Envelope | FetchItem::InternalDate)
+    is_in_entry(item)
+        || matches!(
+            item,
+            FetchItem::Envelope | FetchItem::InternalDate | FetchItem::SaveDate
+        )
 }
 
 /// Items that open the message.
@@ -138,17 +142,22 @@ pub(crate) async fn write_item(
         FetchItem::Flags => write_flags(out, message.view, entry),
         FetchItem::Uid => response::write_number(out, u64::from(entry.uid.0)),
         FetchItem::ModSeq => write_modseq(out, entry),
-        FetchItem::Rfc822Size => response::write_number(out, entry.size),
+        FetchItem::Rfc822Size => response::write_number(out, entry.size()),
         FetchItem::EmailId => {
             let owner = Some(message.account.id()).filter(|_| login != Some(message.account.id()));
             let id = object_id::of_email(entry.email, owner);
             out.extend_from_slice(format!("({id})").as_bytes());
         }
         FetchItem::ThreadId => out.extend_from_slice(b"NIL"),
+        FetchItem::SaveDate if let SavedAt::Second(second) = entry.saved.get() => {
+            save_date(second).write(out);
+        }
+        // RFC 8514 §4.2: NIL where there is none.
+        FetchItem::SaveDate if entry.saved == Saved::UNKNOWN => out.extend_from_slice(b"NIL"),
         FetchItem::Envelope if let Some(listing) = message.listing => {
             write_envelope(out, &listing.envelope, session.enabled);
         }
-        FetchItem::InternalDate if let Some(listing) = message.listing => {
+        FetchItem::InternalDate | FetchItem::SaveDate if let Some(listing) = message.listing => {
             internal_date(listing.received_at).write(out);
         }
         _ => {
@@ -163,7 +172,9 @@ pub(crate) async fn write_item(
                 FetchItem::BodyStructure => {
                     return write_structure(session, message, digest.body_structure());
                 }
-                FetchItem::InternalDate => internal_date(record.received_at).write(out),
+                FetchItem::InternalDate | FetchItem::SaveDate => {
+                    internal_date(record.received_at).write(out);
+                }
                 FetchItem::Binary { part, partial, .. } => {
                     return binary::write(session, message, part, *partial).await;
                 }
@@ -225,6 +236,14 @@ fn write_preview(
             Ok(Rendered::Broken)
         }
     }
+}
+
+/// A second in which a copy was saved, in UTC.
+pub(crate) fn save_date(second: u32) -> DateTime {
+    internal_date(InternalDate {
+        unix_seconds: second.into(),
+        zone_minutes: 0,
+    })
 }
 
 /// INTERNALDATE.

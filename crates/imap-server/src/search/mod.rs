@@ -13,13 +13,13 @@ pub(crate) use comparator::Comparator;
 pub(crate) use content::{Content, Looker};
 use fuzzy::{Fit, Fuzzy};
 
-use crate::fetch::internal_date;
+use crate::fetch::{internal_date, save_date};
 use crate::object_id;
 use crate::selected::Selected;
 use ::search::{Candidates, Lookup, Within};
 use imap_proto::sequence::contains;
 use imap_proto::{Date, SearchKey, SequenceSet};
-use mailbox_model::{EmailId, Entry, Flag, FlagId, Uid, UidSet, View};
+use mailbox_model::{EmailId, Entry, Flag, FlagId, SavedAt, Uid, UidSet, View};
 use mailstore::EmailRecord;
 use memchr::memmem::Finder;
 use mime::{CACHED_FIELDS, Field, HeaderReader, StoredDigest};
@@ -196,6 +196,7 @@ pub(crate) enum Test {
     },
     Received(Relation, Date),
     Sent(Relation, Date),
+    Saved(Relation, Date),
     Larger(u64),
     Smaller(u64),
     ModSeq(u64),
@@ -236,7 +237,7 @@ fn compile(
         now.saturating_sub(i64::from(seconds))
     };
     match key {
-        SearchKey::All => Test::Known(true),
+        SearchKey::All | SearchKey::SaveDateSupported => Test::Known(true),
         // Stored searches are in the place of their names by now.
         SearchKey::Nothing | SearchKey::Filter(_) => Test::Known(false),
         SearchKey::And(keys) => Test::And(keys.into_iter().map(sub).collect()),
@@ -305,6 +306,9 @@ fn compile(
         SearchKey::SentBefore(day) => Test::Sent(Relation::Before, day),
         SearchKey::SentOn(day) => Test::Sent(Relation::On, day),
         SearchKey::SentSince(day) => Test::Sent(Relation::Since, day),
+        SearchKey::SavedBefore(day) => Test::Saved(Relation::Before, day),
+        SearchKey::SavedOn(day) => Test::Saved(Relation::On, day),
+        SearchKey::SavedSince(day) => Test::Saved(Relation::Since, day),
         SearchKey::Larger(size) => Test::Larger(size),
         SearchKey::Smaller(size) => Test::Smaller(size),
         SearchKey::Older(seconds) => Test::Older(ago(seconds)),
@@ -344,8 +348,8 @@ impl Test {
             Self::Number(ranges) => Some(contains(ranges, facts.number)),
             Self::Uid(uids) => Some(uids.contains(facts.entry.uid)),
             Self::Flag(flag, set) => Some(facts.entry.has(*flag) == *set),
-            Self::Larger(size) => Some(facts.entry.size > *size),
-            Self::Smaller(size) => Some(facts.entry.size < *size),
+            Self::Larger(size) => Some(facts.entry.size() > *size),
+            Self::Smaller(size) => Some(facts.entry.size() < *size),
             Self::ModSeq(modseq) => Some(facts.entry.modseq.0 >= *modseq),
             Self::Email(email) => Some(facts.entry.email == *email),
             // RFC 5032 §3: by the second, in no zone.
@@ -360,6 +364,16 @@ impl Test {
             Self::Received(relation, day) => {
                 let (record, _) = facts.record?;
                 Some(relation.holds(internal_date(record.received_at).local_date(), *day))
+            }
+            Self::Saved(relation, day) => {
+                let saved = match facts.entry.saved.get() {
+                    SavedAt::Second(second) => save_date(second),
+                    // RFC 8514 §4.3: where there is no save date the internal date counts.
+                    SavedAt::Received | SavedAt::Unknown => {
+                        internal_date(facts.record?.0.received_at)
+                    }
+                };
+                Some(relation.holds(saved.local_date(), *day))
             }
             Self::Sent(relation, day) => {
                 let (_, digest) = facts.record?;
@@ -513,18 +527,18 @@ fn has_address(field: &Field<'_>, needle: &str, comparator: Comparator) -> bool 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use mailbox_model::{Keywords, ModSeq};
+    use mailbox_model::{Item, Keywords, ModSeq, Saved};
 
     #[test]
     fn what_is_not_known_yet_is_asked_for_only_where_it_decides() {
-        let entry = Entry {
+        let item = Item {
             uid: Uid(5),
             deleted: false,
             keywords: Keywords::none(),
             email: EmailId(1),
-            modseq: ModSeq(3),
             size: 100,
         };
+        let entry = Entry::from_item(&item, ModSeq(3), Saved::RECEIVED);
         let facts = Facts {
             number: 1,
             entry: &entry,

@@ -1,4 +1,4 @@
-//! Small extensions: WITHIN, APPENDLIMIT, OBJECTID, PREVIEW, UNAUTHENTICATE.
+//! Small extensions: WITHIN, APPENDLIMIT, OBJECTID, PREVIEW, SAVEDATE, UNAUTHENTICATE.
 
 use super::World;
 use std::time::Duration;
@@ -29,6 +29,58 @@ async fn older_and_younger_count_seconds() {
     for bad in ["OLDER 0", "YOUNGER -1", "OLDER", "YOUNGER 4294967296"] {
         client.check(&format!("SEARCH {bad}"), &["BAD …"]).await;
     }
+}
+
+/// RFC 8514.
+#[tokio::test]
+async fn when_a_message_came_into_its_mailbox_is_told_and_searched() {
+    let world = World::new().await;
+    let mut client = world.bob_in_inbox().await;
+    client.append("INBOX", "", "Subject: 1\r\n\r\n").await;
+    let dated = "\"01-Feb-2020 12:00:00 +0100\" ";
+    client.append("INBOX", dated, "Subject: 2\r\n\r\n").await;
+    let new_year = "SAVEDATE \" 1-Jan-2026 00:00:00 +0000\"";
+    client
+        .check(
+            "FETCH 1:2 (SAVEDATE UID)",
+            &[
+                &format!("* 1 FETCH ({new_year} UID 1)"),
+                &format!("* 2 FETCH ({new_year} UID 2)"),
+                "OK …",
+            ],
+        )
+        .await;
+    // A day and more later they are somewhere else.
+    world.runtime.advance(Duration::from_secs(86_400 + 61));
+    let mut client = world.bob_in_inbox().await;
+    client.ok("COPY 1:2 Archive").await;
+    client.ok("MOVE 2 Trash").await;
+    for (mailbox, key, found) in [
+        ("INBOX", "SAVEDON 1-Jan-2026", "* SEARCH 1"),
+        ("INBOX", "SAVEDSINCE 2-Jan-2026", "* SEARCH"),
+        ("INBOX", "SAVEDATESUPPORTED", "* SEARCH 1"),
+        ("Archive", "SAVEDON 1-Jan-2026", "* SEARCH"),
+        ("Archive", "SAVEDON 2-Jan-2026", "* SEARCH 1 2"),
+        ("Archive", "SAVEDBEFORE 3-Jan-2026", "* SEARCH 1 2"),
+        ("Archive", "SAVEDBEFORE 2-Jan-2026", "* SEARCH"),
+        ("Archive", "SAVEDSINCE 2-Jan-2026", "* SEARCH 1 2"),
+        ("Archive", "ON 1-Jan-2026", "* SEARCH 1"),
+        ("Trash", "SAVEDON 2-Jan-2026", "* SEARCH 1"),
+    ] {
+        client.ok(&format!("SELECT {mailbox}")).await;
+        client
+            .check(&format!("SEARCH {key}"), &[found, "OK …"])
+            .await;
+    }
+    client
+        .check(
+            "FETCH 1 (INTERNALDATE SAVEDATE BODY.PEEK[])",
+            &[
+                "* 1 FETCH (INTERNALDATE \" 1-Feb-2020 12:00:00 +0100\" SAVEDATE \" 2-Jan-2026 00:01:01 +0000\" BODY[] …",
+                "OK …",
+            ],
+        )
+        .await;
 }
 
 /// RFC 7889.

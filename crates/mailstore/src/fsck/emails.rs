@@ -83,7 +83,7 @@ fn expected(view: &View) -> Peekable<IntoIter<Expected>> {
             email: entry.email,
             mailbox: mailbox.id(),
             uid: entry.uid,
-            size: entry.size,
+            size: entry.size(),
         }));
     }
     all.sort_unstable();

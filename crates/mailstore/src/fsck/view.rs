@@ -21,7 +21,7 @@ pub fn check_view(view: &View) -> Vec<Finding> {
         if !given || !validities.insert(validity) {
             findings.push(Finding::UidValidity(mailbox.id()));
         }
-        emails.extend(mailbox.entries().iter().map(|e| (e.email, e.size)));
+        emails.extend(mailbox.entries().iter().map(|e| (e.email, e.size())));
     }
     emails.sort_unstable();
     emails.dedup_by_key(|(email, _)| *email);
@@ -43,7 +43,7 @@ fn check_entries(mailbox: &Mailbox, findings: &mut Vec<Finding>) {
         sums.messages += 1;
         sums.unseen += u64::from(!entry.keywords.is_seen());
         sums.deleted += u64::from(entry.deleted);
-        sums.size_bytes += entry.size;
+        sums.size_bytes += entry.size();
         if entry.uid <= last || entry.uid >= mailbox.uid_next() {
             findings.push(Finding::UidOrder(mailbox.id(), entry.uid));
         }

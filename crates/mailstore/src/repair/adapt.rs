@@ -74,10 +74,15 @@ fn largest_keyword(change: &Change) -> Option<KeywordId> {
 fn candidates(view: &View, change: &Change) -> Vec<Change> {
     let mut all = vec![change.clone()];
     match change {
-        Change::Deliver { mailbox, items } => {
+        Change::Deliver {
+            mailbox,
+            items,
+            dated,
+        } => {
             all.push(Change::Deliver {
                 mailbox: *mailbox,
                 items: arriving(view, *mailbox, items),
+                dated: dated.clone(),
             });
         }
         Change::Flags { mailbox, edits } => {

@@ -200,7 +200,7 @@ impl Planner {
                 .filter(|entry| emails.binary_search(&entry.email).is_ok());
             for entry in of_these {
                 let place = shown.entry(entry.email).or_default();
-                place.0 = entry.size;
+                place.0 = entry.size();
                 place.1.push(Shown {
                     mailbox: mailbox.id(),
                     uid: entry.uid,

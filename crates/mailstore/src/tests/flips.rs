@@ -162,6 +162,7 @@ async fn every_byte_of_an_account() {
     let expected = shown(&room.account(ALICE).await).await;
     assert_eq!(expected.len(), 6);
     let of_bob = room.account(BOB).await.view();
+    let whole = room.account(ALICE).await.view();
     let (mut flips, mut silent) = (0, BTreeMap::<u8, u32>::new());
     for (key, value) in &mine {
         for at in 0..value.len() {
@@ -171,10 +172,12 @@ async fn every_byte_of_an_account() {
             damage.put(key.clone(), flipped);
             room.engine.submit(damage).expect("room").done().await;
             let what = format!("byte {at} of {}", key.escape_ascii());
+            // That an email has other copies may be said of one that has none any more.
+            let is_same = key[9] == b'c' && room.reopened().account(ALICE).await.view() == whole;
             let named = mended(&room, &expected, key, &what).await;
             assert_eq!(room.reopened().account(BOB).await.view(), of_bob, "{what}");
             flips += 1;
-            if !named {
+            if !named && !is_same {
                 *silent.entry(key[9]).or_default() += 1;
             }
             restore(&room, &before).await;

@@ -43,7 +43,7 @@ async fn what_is_appended_is_read_back_byte_for_byte() {
     let record = alice.email_record(entry.email).await.expect("there");
     let whole = [b"Delivered-To: me\r\n", &text[..]].concat();
     assert_eq!(
-        (entry.size, record.size()),
+        (entry.size(), record.size()),
         (whole.len() as u64, whole.len() as u64)
     );
     for (from, to) in [

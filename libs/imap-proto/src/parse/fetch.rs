@@ -81,6 +81,7 @@ pub(crate) fn item_or_macro(cursor: &mut Cursor<'_>) -> Parsed<Vec<FetchItem>> {
         b"MODSEQ" => FetchItem::ModSeq,
         b"EMAILID" => FetchItem::EmailId,
         b"THREADID" => FetchItem::ThreadId,
+        b"SAVEDATE" => FetchItem::SaveDate,
         // RFC 8970 §4.1: LAZY changes nothing where the preview is always at hand.
         b"PREVIEW" => {
             if cursor.take_prefix(" (") {

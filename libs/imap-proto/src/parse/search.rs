@@ -243,6 +243,7 @@ fn key(cursor: &mut Cursor<'_>, depth: usize) -> Parsed<SearchKey> {
         "ALL" | "OLD" => return Ok(SearchKey::All),
         // No message is ever recent here: RFC 9051 dropped the flag.
         "RECENT" | "NEW" => return Ok(SearchKey::Nothing),
+        "SAVEDATESUPPORTED" => return Ok(SearchKey::SaveDateSupported),
         _ => {}
     }
     cursor
@@ -277,6 +278,9 @@ fn key(cursor: &mut Cursor<'_>, depth: usize) -> Parsed<SearchKey> {
         "SENTBEFORE" => date(cursor).map(SearchKey::SentBefore),
         "SENTON" => date(cursor).map(SearchKey::SentOn),
         "SENTSINCE" => date(cursor).map(SearchKey::SentSince),
+        "SAVEDBEFORE" => date(cursor).map(SearchKey::SavedBefore),
+        "SAVEDON" => date(cursor).map(SearchKey::SavedOn),
+        "SAVEDSINCE" => date(cursor).map(SearchKey::SavedSince),
         "LARGER" => cursor.number64().map(SearchKey::Larger),
         "SMALLER" => cursor.number64().map(SearchKey::Smaller),
         // RFC 5032 §3: nz-number

@@ -405,6 +405,18 @@ fn search_keys_nest_and_combine() {
         other => panic!("{other:?}"),
     };
     assert_eq!(search("SEARCH ALL").key, SearchKey::All);
+    let day = Date::from_civil(2026, 1, 2).expect("a day");
+    for (word, key) in [
+        ("SAVEDBEFORE", SearchKey::SavedBefore(day)),
+        ("SavedOn", SearchKey::SavedOn(day)),
+        ("SAVEDSINCE", SearchKey::SavedSince(day)),
+    ] {
+        assert_eq!(search(&format!("SEARCH {word} 2-Jan-2026")).key, key);
+    }
+    assert_eq!(
+        search("SEARCH SAVEDATESUPPORTED").key,
+        SearchKey::SaveDateSupported
+    );
     assert_eq!(
         search("SEARCH FLAGGED SINCE 1-Feb-1994 NOT FROM \"Smith\"").key,
         SearchKey::And(vec![

@@ -325,7 +325,7 @@ impl Difference {
                     None => self.restores.entry(to).or_default().push(Wanted {
                         email: place.email,
                         keywords: place.entry.keywords.clone(),
-                        size: place.entry.size,
+                        size: place.entry.size(),
                     }),
                 },
             }

@@ -20,6 +20,8 @@ pub struct Arrival<'a> {
     pub flags: &'a [Flag],
     /// Octets of the message as shown.
     pub size: u64,
+    /// Its internal date is another than the moment of its arrival.
+    pub dated: bool,
 }
 
 /// What a delivery comes to.
@@ -46,6 +48,7 @@ pub fn stage_deliver(
     let mut email = view.next_email();
     let mut uid = target.uid_next();
     let mut items = Vec::with_capacity(arrivals.len());
+    let mut dated = UidSet::new();
     for arrival in arrivals {
         let (keywords, deleted) = numbering.keywords(arrival.flags)?;
         items.push(Item {
@@ -55,13 +58,20 @@ pub fn stage_deliver(
             deleted,
             size: arrival.size,
         });
+        if arrival.dated {
+            dated.push(uid);
+        }
         email = email.next();
         uid = uid.next();
     }
     let emails = items.iter().map(|item| (item.email, item.uid)).collect();
     let draft = Draft {
         new_keywords: numbering.new_keywords,
-        change: Change::Deliver { mailbox, items },
+        change: Change::Deliver {
+            mailbox,
+            items,
+            dated,
+        },
     };
     Ok(DeliverStaged { draft, emails })
 }
@@ -275,7 +285,7 @@ impl From<&Entry> for Item {
             email: entry.email,
             keywords: entry.keywords.clone(),
             deleted: entry.deleted,
-            size: entry.size,
+            size: entry.size(),
         }
     }
 }

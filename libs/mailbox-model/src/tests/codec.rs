@@ -1,10 +1,10 @@
 //! Golden bytes: what a release wrote must be read for ever.
 
 use super::world::{World, name};
-use crate::page::{encode_mailbox, encode_page, encode_root};
+use crate::page::{BuildError, ViewBuilder, encode_mailbox, encode_page, encode_root};
 use crate::{
     Change, Copy, EmailId, Flag, FlagEdit, FlagId, Item, KeywordId, Keywords, LogEntry, MailboxId,
-    ModSeq, NewMailbox, Raise, Renamed, Restored, Role, Transfer, Uid, UidSet, UidValidity,
+    ModSeq, NewMailbox, Raise, Renamed, Restored, Role, Saved, Transfer, Uid, UidSet, UidValidity,
 };
 use wire::codec::DecodeError;
 
@@ -51,8 +51,17 @@ fn goldens() -> Vec<(Change, &'static [u8])> {
             Change::Deliver {
                 mailbox: MailboxId(1),
                 items: vec![item()],
+                dated: UidSet::new(),
             },
             &[1, 1, 1, 3, 18, 0x31, 1, 2, 0xac, 2],
+        ),
+        (
+            Change::Deliver {
+                mailbox: MailboxId(1),
+                items: vec![item()],
+                dated: UidSet::one(Uid(3)),
+            },
+            &[15, 1, 1, 3, 18, 0x31, 1, 2, 0xac, 2, 1, 3, 0],
         ),
         (
             Change::Flags {
@@ -172,9 +181,10 @@ fn log_entries_are_these_bytes() {
             modseq: ModSeq(300),
             at_ms: 5,
             new_keywords: vec!["$Junk".into()],
+            dates: true,
             change,
         };
-        let mut bytes = b"\x02\xac\x02\x05\x01\x05$Junk".to_vec();
+        let mut bytes = b"\x03\xac\x02\x05\x01\x05$Junk".to_vec();
         bytes.extend_from_slice(golden);
         assert_eq!(entry.encode(), bytes, "{entry:?}");
         assert_eq!(LogEntry::decode(&bytes), Ok(entry));
@@ -214,6 +224,7 @@ fn entries_of_version_1_are_read() {
             Change::Deliver {
                 mailbox: MailboxId(1),
                 items: vec![item()],
+                dated: UidSet::new(),
             },
             &[1, 1, 1, 3, 18, 0x31, 1, 2, 0xac, 2],
         ),
@@ -223,8 +234,23 @@ fn entries_of_version_1_are_read() {
         bytes.extend_from_slice(golden);
         let entry = LogEntry::decode(&bytes).expect("version 1 is read");
         assert_eq!((entry.modseq, entry.at_ms), (ModSeq(7), 5));
-        assert_eq!(entry.change, change);
+        assert_eq!((entry.dates, entry.change), (false, change));
     }
+}
+
+/// What version 2 wrote: everything, without save dates.
+#[test]
+fn entries_of_version_2_are_read_and_written_again_as_they_are() {
+    let of_version_2 = |(change, _): &(Change, &[u8])| !matches!(change, Change::Deliver { dated, .. } if !dated.is_empty());
+    for (change, golden) in goldens().into_iter().filter(of_version_2) {
+        let mut bytes = b"\x02\x07\x05\x00".to_vec();
+        bytes.extend_from_slice(golden);
+        let entry = LogEntry::decode(&bytes).expect("version 2 is read");
+        assert_eq!((entry.dates, &entry.change), (false, &change));
+        assert_eq!(entry.encode(), bytes);
+    }
+    let dated = [2, 7, 5, 0, 15, 1, 1, 3, 18, 0x11, 1, 1, 3, 0];
+    assert_eq!(LogEntry::decode(&dated), Err(DecodeError::Tag(15)));
 }
 
 // Found by the fuzzer `mailbox_record`.
@@ -266,7 +292,37 @@ fn checkpoint_records_are_these_bytes() {
     );
     assert_eq!(
         encode_page(&world.view, inbox, 0).expect("there"),
-        [1, 1, 1, 2, 0x61, 1, 0, 0xac, 2, 6]
+        [2, 1, 1, 2, 0x61, 1, 0, 0xac, 2, 6]
     );
+    let copied = encode_page(&world.view, archive, 0).expect("there");
+    // The fifth change was the copy, in second 6.
+    assert_eq!(copied, [2, 1, 1, 2, 0xe1, 1, 0, 0xac, 2, 10, 13]);
     assert_eq!(encode_page(&world.view, inbox, 1), None);
+}
+
+/// Pages of version 1 have no save dates; written again they say that there are none.
+#[test]
+fn pages_of_version_1_are_read() {
+    let mut world = World::new();
+    let inbox = world.id("INBOX");
+    world.deliver(inbox, &[], 300);
+    let saved = |page: &[u8]| {
+        let mut builder = ViewBuilder::new(&encode_root(&world.view)).expect("the root");
+        for mailbox in world.view.mailboxes() {
+            let record = encode_mailbox(&world.view, mailbox.id()).expect("there");
+            builder.mailbox(mailbox.id(), &record).expect("a mailbox");
+        }
+        builder.page(inbox, 0, page)?;
+        let view = builder.finish()?;
+        let entry = view.mailbox(inbox).and_then(|inbox| inbox.at(0));
+        Ok::<_, BuildError>((entry.expect("there").saved, encode_page(&view, inbox, 0)))
+    };
+    let new = vec![2, 1, 1, 2, 0, 0xac, 2, 6];
+    assert_eq!(saved(&new), Ok((Saved::RECEIVED, Some(new.clone()))));
+    let unknown = vec![2, 1, 1, 2, 0x80, 0xac, 2, 6, 0];
+    let read = Ok((Saved::UNKNOWN, Some(unknown.clone())));
+    assert_eq!(saved(&[1, 1, 1, 2, 0, 0xac, 2, 6]), read);
+    assert_eq!(saved(&unknown), read);
+    let early = saved(&[1, 1, 1, 2, 0x80, 0xac, 2, 6, 0]);
+    assert_eq!(early, Err(BuildError::Decode(DecodeError::Tag(0x80))));
 }

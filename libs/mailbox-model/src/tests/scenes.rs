@@ -78,7 +78,8 @@ fn a_mailbox_copied_into_itself_does_not_double_for_ever() {
         let arrivals = vec![
             Arrival {
                 flags: &[],
-                size: 1
+                size: 1,
+                dated: false,
             };
             RENEWED_PER_CHANGE_MAX
         ];
@@ -387,6 +388,7 @@ impl World {
         let arrival = Arrival {
             flags: &[],
             size: 1,
+            dated: false,
         };
         let staged = stage_deliver(&self.view, to, &[arrival]).expect("room");
         self.apply_fast(staged.draft);

@@ -44,7 +44,8 @@ impl World {
 
     /// Numbers, applies, and checks everything.
     pub(super) fn commit(&mut self, draft: Draft) -> Effects {
-        let entry = draft.into_entry(self.view.modseq().next(), 1_000);
+        let modseq = self.view.modseq().next();
+        let entry = draft.into_entry(modseq, 1_000 + modseq.0 * 1_000);
         let decoded = LogEntry::decode(&entry.encode()).expect("it decodes");
         assert_eq!(decoded, entry);
         let before = self.view.clone();
@@ -85,7 +86,12 @@ impl World {
     }
 
     pub(super) fn deliver(&mut self, to: MailboxId, flags: &[Flag], size: u64) -> Uid {
-        let staged = stage_deliver(&self.view, to, &[Arrival { flags, size }]).expect("room");
+        let arrival = Arrival {
+            flags,
+            size,
+            dated: size % 3 == 2,
+        };
+        let staged = stage_deliver(&self.view, to, &[arrival]).expect("room");
         self.commit(staged.draft);
         staged.emails[0].1
     }
@@ -292,7 +298,7 @@ pub(super) fn check_view(view: &View) {
     for (email, copies) in &emails {
         assert!(*email < view.next_email());
         usage.emails += 1;
-        usage.bytes += copies[0].1.size;
+        usage.bytes += copies[0].1.size();
         let places: BTreeSet<_> = copies.iter().map(|(mailbox, _)| *mailbox).collect();
         assert_eq!(places.len(), copies.len(), "twice in one mailbox");
         assert!(
