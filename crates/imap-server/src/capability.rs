@@ -19,7 +19,12 @@ pub(crate) fn capabilities(session: &Session) -> String {
         };
         // RFC 9208 §3.1.5: for those whose SETQUOTA is more than known.
         let quota_set = if login.admin { " QUOTASET" } else { "" };
-        return format!("{ALWAYS} {AFTER_LOGIN}{compress}{quota_set} APPENDLIMIT={limit}");
+        let mut names = format!("{ALWAYS} {AFTER_LOGIN}{compress}{quota_set} APPENDLIMIT={limit}");
+        if let Some(limit) = session.config.message_limit {
+            names.push(' ');
+            names.push_str(&limit.capability());
+        }
+        return names;
     }
     let mut names = format!("{ALWAYS} {BEFORE_LOGIN}");
     if session.may_start_tls() {

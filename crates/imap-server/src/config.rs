@@ -1,6 +1,7 @@
 //! What the wiring decides about a listener's sessions.
 
 use crate::limits;
+use crate::message_limit::MessageLimit;
 use runtime::tls::ServerTls;
 use std::time::Duration;
 
@@ -26,6 +27,8 @@ pub struct Config {
     pub plaintext_login: bool,
     /// Largest message of APPEND.
     pub append_bytes_max: u64,
+    /// How many messages one command works on.
+    pub message_limit: Option<MessageLimit>,
     /// Silence that ends a session after login.
     pub idle_timeout: Duration,
     /// How often a long search says how far it is.
@@ -41,6 +44,7 @@ impl Config {
             tls,
             plaintext_login: false,
             append_bytes_max: imap_proto::limits::APPEND_BYTES_MAX,
+            message_limit: None,
             idle_timeout: limits::IDLE_AFTER_LOGIN,
             progress_interval: limits::PROGRESS_INTERVAL,
         }

@@ -27,6 +27,7 @@ mod context;
 mod fetch;
 pub mod limits;
 mod list;
+mod message_limit;
 mod notify;
 mod object_id;
 mod reply;
@@ -40,6 +41,7 @@ mod urls;
 mod wire;
 
 pub use config::{Config, TlsMode};
+pub use message_limit::MessageLimit;
 pub use sessions::Sessions;
 pub use urls::{UrlBody, UrlError, UrlReader, Urls};
 

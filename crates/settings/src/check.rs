@@ -72,6 +72,14 @@ fn pairs(settings: &Settings, tell: Tell<'_>) {
             "a login by token needs both",
         );
     }
+    let imap = &settings.imap;
+    if imap.message_limit > 0 && imap.save_limit > 0 {
+        tell(
+            "imap.save_limit",
+            "imap.message_limit is set".to_owned(),
+            "imap.message_limit is for COPY and APPEND too: set one of the two",
+        );
+    }
     let outbound = &settings.outbound;
     if settings.door.require_tags && !outbound.batv {
         tell(

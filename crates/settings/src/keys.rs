@@ -368,6 +368,11 @@ keys! {
         idle_timeout: Duration = "30m", example "45m", from 60 to 86400;
         /// Sessions of one user at once.
         sessions_per_user: u64 = 100, example 20, from 1 to 100000;
+        /// The most messages that one command works on (RFC 9738, MESSAGELIMIT): FETCH, STORE, SEARCH and UID EXPUNGE do the newest
+        /// so many and say so, COPY, MOVE and APPEND of more are refused. Mail programs that do not know of it see less than there is. 0 is no limit.
+        message_limit: u64 = 0, example 100000, from 0 to 1000000000;
+        /// The same for COPY and APPEND alone (SAVELIMIT). 0 is no limit.
+        save_limit: u64 = 0, example 10000, from 0 to 1000000000;
     }
     /// POP3.
     pop3("pop3.") Pop3 {

@@ -145,6 +145,17 @@ fn editing_keeps_comments_and_refuses_what_is_wrong() {
 }
 
 #[test]
+fn one_limit_on_messages_is_set() {
+    let one = Settings::parse("[imap]\nmessage_limit = 1000\n").expect("good");
+    assert_eq!((one.imap.message_limit, one.imap.save_limit), (1000, 0));
+    let both = Settings::parse("[imap]\nmessage_limit = 1000\nsave_limit = 500\n");
+    let mistakes = both.unwrap_err().0;
+    assert_eq!(mistakes.len(), 1);
+    assert_eq!(mistakes[0].key, "imap.save_limit");
+    assert_eq!(mistakes[0].line, Some(3));
+}
+
+#[test]
 fn tokens_need_an_issuer_and_an_audience() {
     let wrong = |text: &str| {
         let mistakes = Settings::parse(&format!("[oauth]\n{text}\n"))

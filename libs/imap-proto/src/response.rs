@@ -55,6 +55,8 @@ pub enum Code {
     PermanentFlags(Vec<Flag>, bool),
     /// APPENDUID: validity and UIDs.
     AppendUid(u32, Vec<u32>),
+    /// MESSAGELIMIT (RFC 9738 §3): the limit, and the lowest UID that was worked on.
+    MessageLimit(u32, Option<u32>),
     /// METADATA LONGENTRIES (RFC 5464 §4.2.1): the size of the longest that was left out.
     MetadataLongEntries(u64),
     /// METADATA MAXSIZE (RFC 5464 §4.3)
@@ -156,6 +158,10 @@ impl Code {
             Self::AppendUid(validity, uids) => {
                 put(out, format_args!("APPENDUID {validity} "));
                 sequence::write_numbers(out, uids.iter().copied());
+            }
+            Self::MessageLimit(max, None) => put(out, format_args!("MESSAGELIMIT {max}")),
+            Self::MessageLimit(max, Some(uid)) => {
+                put(out, format_args!("MESSAGELIMIT {max} {uid}"));
             }
             Self::MetadataLongEntries(n) => put(out, format_args!("METADATA LONGENTRIES {n}")),
             Self::MetadataMaxSize(n) => put(out, format_args!("METADATA MAXSIZE {n}")),

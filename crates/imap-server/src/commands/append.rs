@@ -161,6 +161,7 @@ impl Appending {
                     if self.replaced.is_some() && !self.whole.is_empty() {
                         return Err(Reply::bad("REPLACE takes one message"));
                     }
+                    session.check_saves(self.whole.len() + 1)?;
                     let flags = flags.iter().filter_map(|flag| Flag::parse(flag.as_str()));
                     // RFC 4314 §4: what may not be set is left out.
                     let may = |flag: &Flag| self.reader.is_none_or(|(_, no)| !no.names(flag));

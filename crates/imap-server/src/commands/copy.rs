@@ -30,6 +30,9 @@ pub(crate) async fn copy(
         Ok(work) => work,
         Err(reply) => return Ok(reply),
     };
+    if let Err(reply) = session.check_saves(work.count()) {
+        return Ok(reply);
+    }
     let done = match work.is_within_one_account() {
         true => {
             let (from, to) = (work.from, work.target.mailbox.id());
@@ -74,6 +77,9 @@ pub(crate) async fn move_(
         Ok(work) => work,
         Err(reply) => return Ok(reply),
     };
+    if let Err(reply) = session.check_moves(work.count()) {
+        return Ok(reply);
+    }
     let moved = match work.is_within_one_account() {
         true => {
             let (from, to) = (work.from, work.target.mailbox.id());
@@ -138,6 +144,10 @@ impl Work {
             entries: entries.collect(),
             target,
         })
+    }
+
+    fn count(&self) -> usize {
+        usize::try_from(self.uids.len()).unwrap_or(usize::MAX)
     }
 
     fn is_within_one_account(&self) -> bool {

@@ -3,7 +3,9 @@
 use crate::commands::{enable, qresync, store};
 use crate::fetch::{Message, Rendered, is_in_entry, is_in_list, opens_message, write_message};
 use crate::limits::{OUTPUT_BYTES, READ_AHEAD_BYTES, RECORDS_PER_READ};
+use crate::message_limit::keep_last;
 use crate::reply::{Ended, Executed, Reply, SyncMode};
+use crate::selected::Selected;
 use crate::session::Session;
 use imap_proto::response::{self, Code, Status};
 use imap_proto::{FetchCommand, FetchItem, ResultRange};
@@ -54,6 +56,12 @@ pub(crate) async fn run(session: &mut Session, command: FetchCommand) -> Execute
         Some(range) => some_of(&ranks, range),
         None => ranks,
     };
+    let (ranks, lowest) = limited(
+        session.messages_max(),
+        selected,
+        ranks,
+        command.changed_since,
+    );
     let account = Arc::clone(&selected.account);
     let (mailbox, read_only) = (selected.id, selected.read_only);
     let reader = selected
@@ -91,7 +99,31 @@ pub(crate) async fn run(session: &mut Session, command: FetchCommand) -> Execute
     } else {
         SyncMode::WithoutExpunge
     };
-    Ok(reply(&outcome).with_sync(mode))
+    let reply = session.limited(reply(&outcome), lowest);
+    Ok(reply.with_sync(mode))
+}
+
+/// RFC 9738: the last messages that would be answered, and the first of them if that is not all.
+fn limited(
+    max: Option<u32>,
+    selected: &Selected,
+    mut ranks: Vec<Range<usize>>,
+    changed_since: Option<u64>,
+) -> (Vec<Range<usize>>, Option<Uid>) {
+    let Some(max) = max else {
+        return (ranks, None);
+    };
+    if let Some(since) = changed_since {
+        let entries = selected.entries();
+        let changed = |rank: &usize| entries.get(*rank).is_some_and(|e| e.modseq.0 > since);
+        let changed = ranks.into_iter().flatten().filter(changed);
+        ranks = changed.map(|rank| rank..rank + 1).collect();
+    }
+    let cut = keep_last(&mut ranks, max);
+    let lowest = ranks.first().filter(|_| cut);
+    let lowest = lowest.and_then(|range| selected.entries().get(range.start));
+    let lowest = lowest.map(|entry| entry.uid);
+    (ranks, lowest)
 }
 
 /// Tells items of messages that nobody asked for (MessageNew of NOTIFY). It sets no flag.

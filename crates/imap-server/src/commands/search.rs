@@ -56,10 +56,11 @@ pub(crate) async fn run(session: &mut Session, tag: &Tag, command: SearchCommand
         return Ok(Reply::bad("searches are in UTF-8, without CHARSET"));
     }
     let kept = keeps(command.returns.as_deref()).then(|| command.key.clone());
-    let found = match find(session, tag, command.key).await? {
+    let mut found = match find(session, tag, command.key).await? {
         Ok(found) => found,
         Err(reply) => return Ok(reply),
     };
+    let lowest = limit(session, &mut found, command.returns.as_deref());
     let returns = command.returns.or_else(|| {
         // RFC 9051 §6.4.4: IMAP4rev2 answers with ESEARCH always.
         session.enabled.rev2.then(|| vec![ReturnItem::All])
@@ -70,12 +71,25 @@ pub(crate) async fn run(session: &mut Session, tag: &Tag, command: SearchCommand
         uid: command.uid,
     };
     let reply = tell(session, &found, telling, returns.as_deref());
+    let reply = session.limited(reply, lowest);
     if let Some(key) = kept {
         let uids = found.messages.iter().map(|(_, entry)| entry.uid);
         let results = Results::InOrder(uids.collect());
         context::keep(session, tag, command.uid, key, results);
     }
     Ok(reply)
+}
+
+/// RFC 9738 §3: of what is listed the last so many; gives the first of them if that is not all.
+fn limit(session: &Session, found: &mut Found, returns: Option<&[ReturnItem]>) -> Option<Uid> {
+    if returns.is_some_and(|returns| !returns.contains(&ReturnItem::All)) {
+        return None;
+    }
+    let max = usize::try_from(session.messages_max()?).ok()?;
+    let left = found.messages.len().saturating_sub(max);
+    found.messages.drain(..left);
+    let (_, lowest) = found.messages.first().filter(|_| left > 0)?;
+    Some(lowest.uid)
 }
 
 /// UPDATE was asked for.

@@ -3,6 +3,7 @@
 use crate::access::no_right;
 use crate::commands::enable;
 use crate::fetch::write_modseq_update;
+use crate::message_limit::keep_last;
 use crate::reply::{Executed, Reply, SyncMode, store_failed};
 use crate::selected::OwnStore;
 use crate::session::Session;
@@ -24,10 +25,14 @@ pub(crate) async fn run(session: &mut Session, command: StoreCommand) -> Execute
             "the mailbox was opened by EXAMINE",
         ));
     }
-    let Ok(ranks) = selected.ranks(&command.set, command.uid) else {
+    let Ok(mut ranks) = selected.ranks(&command.set, command.uid) else {
         return Ok(Reply::bad("there is no message of that number"));
     };
+    // RFC 9738 §3
+    let max = session.messages_max();
+    let cut = max.is_some_and(|max| keep_last(&mut ranks, max));
     let uids = selected.uids(&ranks);
+    let lowest = uids.iter().next().filter(|_| cut);
     let flags: Vec<Flag> = command
         .flags
         .iter()
@@ -111,7 +116,7 @@ pub(crate) async fn run(session: &mut Session, command: StoreCommand) -> Execute
     if !modified.is_empty() {
         reply = reply.with_code(Code::Modified(modified));
     }
-    Ok(reply)
+    Ok(session.limited(reply, lowest))
 }
 
 /// The flags that a reader's rights leave as they are (RFC 4314 §4).

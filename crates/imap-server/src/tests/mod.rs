@@ -14,6 +14,7 @@ mod fetch;
 mod limits;
 mod login;
 mod mailboxes;
+mod message_limit;
 mod messages;
 mod metadata;
 mod multisearch;

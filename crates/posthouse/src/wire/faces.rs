@@ -314,6 +314,7 @@ impl<'a> Faces<'a> {
             config.plaintext_login = plaintext_login;
             config.append_bytes_max = self.settings.limits.message_bytes.0;
             config.idle_timeout = self.settings.imap.idle_timeout;
+            config.message_limit = message_limit(&self.settings.imap);
             Arc::new(config)
         };
         let config = ByPeer {
@@ -331,6 +332,13 @@ impl<'a> Faces<'a> {
                 });
         self.runtime.spawn("imap", serving)
     }
+}
+
+/// Only one of the two is set.
+fn message_limit(imap: &settings::Imap) -> Option<imap_server::MessageLimit> {
+    let small = |limit: u64| u32::try_from(limit).ok().filter(|limit| *limit > 0);
+    let all = small(imap.message_limit).map(imap_server::MessageLimit::Commands);
+    all.or_else(|| small(imap.save_limit).map(imap_server::MessageLimit::Saves))
 }
 
 fn sending_limits(limits: &settings::Limits) -> policy::SendingLimits {
