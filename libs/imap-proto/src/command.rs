@@ -570,7 +570,7 @@ impl StatusItem {
     }
 }
 
-/// The uses of RFC 6154 §2.
+/// The uses of RFC 6154 §2 and of later registrations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum SpecialUse {
     /// `\All`
@@ -587,10 +587,18 @@ pub enum SpecialUse {
     Sent,
     /// `\Trash`
     Trash,
+    /// `\Important` (RFC 8457)
+    Important,
+    /// `\Snoozed` (draft-ietf-mailmaint-messageflag-mailboxattribute, as the next two)
+    Snoozed,
+    /// `\Scheduled`
+    Scheduled,
+    /// `\Memos`
+    Memos,
 }
 
 impl SpecialUse {
-    pub(crate) const ALL_USES: [Self; 7] = [
+    pub(crate) const ALL_USES: [Self; 11] = [
         Self::All,
         Self::Archive,
         Self::Drafts,
@@ -598,6 +606,10 @@ impl SpecialUse {
         Self::Junk,
         Self::Sent,
         Self::Trash,
+        Self::Important,
+        Self::Snoozed,
+        Self::Scheduled,
+        Self::Memos,
     ];
 
     /// Its attribute on the wire.
@@ -611,6 +623,10 @@ impl SpecialUse {
             Self::Junk => "\\Junk",
             Self::Sent => "\\Sent",
             Self::Trash => "\\Trash",
+            Self::Important => "\\Important",
+            Self::Snoozed => "\\Snoozed",
+            Self::Scheduled => "\\Scheduled",
+            Self::Memos => "\\Memos",
         }
     }
 }

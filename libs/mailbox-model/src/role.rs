@@ -1,4 +1,5 @@
-//! What a mailbox is for: the special uses of RFC 6154 and the inbox.
+//! What a mailbox is for: the special uses of RFC 6154, RFC 8457 and IANA's registry of mailbox
+//! attributes (draft-ietf-mailmaint-messageflag-mailboxattribute), and the inbox.
 
 /// A mailbox's special use; at most one mailbox of an account has each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -17,11 +18,17 @@ pub enum Role {
     Trash,
     /// Important mail (RFC 8457).
     Important,
+    /// Mail that was put off, and comes back by itself.
+    Snoozed,
+    /// Messages that are to be sent later.
+    Scheduled,
+    /// Notes on other messages.
+    Memos,
 }
 
 impl Role {
     /// Every role with the byte that stands for it in records.
-    const TABLE: [(Self, u8, &'static str); 7] = [
+    const TABLE: [(Self, u8, &'static str); 10] = [
         (Self::Inbox, 1, "inbox"),
         (Self::Archive, 2, "archive"),
         (Self::Drafts, 3, "drafts"),
@@ -29,6 +36,9 @@ impl Role {
         (Self::Sent, 5, "sent"),
         (Self::Trash, 6, "trash"),
         (Self::Important, 7, "important"),
+        (Self::Snoozed, 8, "snoozed"),
+        (Self::Scheduled, 9, "scheduled"),
+        (Self::Memos, 10, "memos"),
     ];
 
     /// The attribute in LIST, or none for the inbox. RFC 6154 §2
@@ -42,6 +52,9 @@ impl Role {
             Self::Sent => Some("\\Sent"),
             Self::Trash => Some("\\Trash"),
             Self::Important => Some("\\Important"),
+            Self::Snoozed => Some("\\Snoozed"),
+            Self::Scheduled => Some("\\Scheduled"),
+            Self::Memos => Some("\\Memos"),
         }
     }
 
@@ -165,6 +178,20 @@ const NAMES: [(Role, &[&str]); 5] = [
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_role_is_found_by_its_byte_and_its_attribute() {
+        for (role, code, _) in Role::TABLE {
+            assert_eq!(Role::from_code(code), Some(Some(role)));
+            assert_eq!(Role::code(Some(role)), code);
+            let found = role.attribute().and_then(Role::from_attribute);
+            assert_eq!(found, Some(role).filter(|role| *role != Role::Inbox));
+        }
+        assert_eq!(
+            (Role::from_code(0), Role::from_code(11)),
+            (Some(None), None)
+        );
+    }
 
     #[test]
     fn folders_of_mail_programs_have_their_use() {

@@ -185,6 +185,36 @@ async fn create_for_a_special_use() {
         .await;
 }
 
+/// RFC 8457 §3, and the registered attributes.
+#[tokio::test]
+async fn mailboxes_may_be_for_what_is_important_put_off_scheduled_or_noted() {
+    let world = World::new().await;
+    let mut client = world.bob().await;
+    for (name, use_) in [
+        ("a", "\\Important"),
+        ("b", "\\Snoozed"),
+        ("c", "\\Scheduled"),
+        ("d", "\\memos"),
+    ] {
+        client.ok(&format!("CREATE {name} (USE ({use_}))")).await;
+    }
+    client
+        .check(
+            "LIST (SPECIAL-USE) \"\" (a b c d)",
+            &[
+                "* LIST (\\HasNoChildren \\Important) \"/\" \"a\"",
+                "* LIST (\\HasNoChildren \\Snoozed) \"/\" \"b\"",
+                "* LIST (\\HasNoChildren \\Scheduled) \"/\" \"c\"",
+                "* LIST (\\HasNoChildren \\Memos) \"/\" \"d\"",
+                "OK …",
+            ],
+        )
+        .await;
+    client
+        .check("CREATE e (USE (\\Memos))", &["NO [USEATTR] …"])
+        .await;
+}
+
 #[tokio::test]
 async fn subscriptions_outlive_their_mailboxes() {
     let world = World::new().await;

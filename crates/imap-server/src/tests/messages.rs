@@ -2,6 +2,50 @@
 
 use super::World;
 
+/// RFC 8457 §2 and IANA's registry: what is importance, muting, notes, and Apple's colours of flags.
+#[tokio::test]
+async fn registered_keywords_are_kept_and_found() {
+    const REGISTERED: [&str; 10] = [
+        "$Important",
+        "$Muted",
+        "$Followed",
+        "$Memo",
+        "$HasMemo",
+        "$Notify",
+        "$MailFlagBit0",
+        "$MailFlagBit1",
+        "$MailFlagBit2",
+        "$Forwarded",
+    ];
+    let world = World::new().await;
+    world.fill(2).await;
+    let mut client = world.bob_in_inbox().await;
+    let all = REGISTERED.join(" ");
+    client
+        .check(
+            &format!("STORE 2 FLAGS (\\Flagged {all})"),
+            &[
+                "* FLAGS (…)",
+                &format!("* 2 FETCH (…FLAGS (\\Flagged {all})…)"),
+                "OK …",
+            ],
+        )
+        .await;
+    for keyword in REGISTERED {
+        // In whatever case.
+        let key = format!("SEARCH KEYWORD {}", keyword.to_lowercase());
+        client.check(&key, &["* SEARCH 2", "OK …"]).await;
+    }
+    client.ok("COPY 2 Archive").await;
+    client.ok("EXAMINE Archive").await;
+    client
+        .check(
+            "FETCH 1 FLAGS",
+            &[&format!("* 1 FETCH (FLAGS (\\Flagged {all}))"), "OK …"],
+        )
+        .await;
+}
+
 #[tokio::test]
 async fn select_tells_all_that_it_must() {
     let world = World::new().await;
