@@ -138,6 +138,7 @@ fuzz_target!(|data: &[u8]| {
         tls,
         plaintext_login: knob & 2 != 0,
         timestamp: (knob & 4 != 0).then(|| "<1.2@pop.example>".to_owned()),
+        expire_days: (knob & 8 != 0).then_some(30),
     };
     let whole = run(&config, knob, [data.as_slice()]);
     fuzz::assert_lines(&whole.out);

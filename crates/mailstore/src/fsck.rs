@@ -32,6 +32,7 @@ use crate::head::Head;
 use crate::keys::{self, Chain};
 use crate::limits::FINDINGS_MAX;
 use crate::load::{base_view, checkpoint_view, for_each};
+use crate::retrieved::Retrieved;
 use crate::seen_by;
 use blobs::{BlobId, Blobs};
 use engine::{Engine, ReadError, ShardId, Snapshot};
@@ -191,6 +192,11 @@ pub(crate) fn check_keys(
         && let Err(error) = Acls::decode(&stored.value)
     {
         findings.push(Finding::Acls(error.to_string()));
+    }
+    if let Some(stored) = snapshot.get(&keys::retrieved(account))?
+        && let Err(error) = Retrieved::decode(&stored.value)
+    {
+        findings.push(Finding::Retrieved(error.to_string()));
     }
     let (start, end) = keys::seen_by_all(account);
     for_each(snapshot, start, &end, |key, stored| {

@@ -13,6 +13,7 @@
 //! | `i` | page (8) | what lists show of [`crate::limits::LIST_EMAILS`] emails ([`crate::lists`]) |
 //! | `l` | modseq (8) | an entry of the log |
 //! | `n` | – | annotations ([`crate::annotations`]) |
+//! | `r` | – | what was retrieved of the inbox, and when ([`crate::retrieved`]) |
 //! | `s` | what [`crate::records::search_prefix`]'s owner says | the index of texts, which `search` owns |
 //! | `u` | – | what URLs are authorized by ([`crate::access_keys`]) |
 //! | `v` | mailbox (4) · reader's account (8) | what another has read of it ([`crate::seen_by`]) |
@@ -35,6 +36,7 @@ const HEAD: u8 = b'h';
 const LIST: u8 = b'i';
 const LOG: u8 = b'l';
 const ANNOTATIONS: u8 = b'n';
+const RETRIEVED: u8 = b'r';
 const SEARCH: u8 = b's';
 const ACCESS: u8 = b'u';
 const SEEN_BY: u8 = b'v';
@@ -129,6 +131,8 @@ pub(crate) fn gaps(account: AccountId) -> Vec<(Vec<u8>, Vec<u8>)> {
     annotations_end.push(0);
     let mut access_end = access_keys(account);
     access_end.push(0);
+    let mut retrieved_end = retrieved(account);
+    retrieved_end.push(0);
     let mut acls_end = acls(account);
     acls_end.push(0);
     vec![
@@ -139,7 +143,8 @@ pub(crate) fn gaps(account: AccountId) -> Vec<(Vec<u8>, Vec<u8>)> {
         (head_end, key(account, LIST)),
         (key(account, LIST + 1), key(account, LOG)),
         (key(account, LOG + 1), annotations(account)),
-        (annotations_end, search(account)),
+        (annotations_end, retrieved(account)),
+        (retrieved_end, search(account)),
         (key(account, SEARCH + 1), access_keys(account)),
         (access_end, key(account, SEEN_BY)),
         (key(account, SEEN_BY + 1), end),
@@ -176,6 +181,10 @@ pub(crate) fn list(account: AccountId, page: u64) -> Vec<u8> {
 
 pub(crate) fn annotations(account: AccountId) -> Vec<u8> {
     key(account, ANNOTATIONS)
+}
+
+pub(crate) fn retrieved(account: AccountId) -> Vec<u8> {
+    key(account, RETRIEVED)
 }
 
 pub(crate) fn access_keys(account: AccountId) -> Vec<u8> {

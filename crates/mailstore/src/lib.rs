@@ -57,6 +57,7 @@ mod reap;
 pub mod records;
 mod repair;
 mod restore;
+mod retrieved;
 mod seen_by;
 mod store;
 

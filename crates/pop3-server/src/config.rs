@@ -28,6 +28,11 @@ pub struct Config {
     pub idle_timeout: Duration,
     /// RETR marks the message `\Seen`.
     pub retrieve_marks_seen: bool,
+    /// The days after which mail that was retrieved goes, with a QUIT (RFC 2449 §6.7); `None`
+    /// for never.
+    pub expire_days: Option<u32>,
+    /// After so much silence a session loses the maildrop to the next login.
+    pub take_over_after: Duration,
 }
 
 impl Config {
@@ -40,6 +45,8 @@ impl Config {
             plaintext_login: false,
             idle_timeout: limits::IDLE_AFTER_LOGIN,
             retrieve_marks_seen: true,
+            expire_days: None,
+            take_over_after: limits::TAKE_OVER_AFTER,
         }
     }
 }

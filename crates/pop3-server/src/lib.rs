@@ -11,7 +11,7 @@
 //! given again.
 //!
 //! Invariants: nothing is removed but by QUIT; the lock keeps out other POP3
-//! sessions of the account only, never IMAP or deliveries; a message streams in
+//! sessions of the account only, never IMAP or deliveries, and a session that lost it does nothing more; a message streams in
 //! pieces, whatever its size; between commands a session holds no buffers.
 
 #![forbid(unsafe_code)]

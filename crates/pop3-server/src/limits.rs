@@ -9,6 +9,13 @@ pub const LOGIN_TIMEOUT: Duration = Duration::from_secs(120);
 /// is free then.
 pub const IDLE_AFTER_LOGIN: Duration = Duration::from_secs(600);
 
+/// Silence after which a session loses the maildrop to the next login, unless configured:
+/// a client that changed networks comes back at once, and its first connection hangs.
+pub const TAKE_OVER_AFTER: Duration = Duration::from_secs(60);
+
+/// What a session that lost its maildrop is told must be written in this time.
+pub const FAREWELL_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// A command line must be complete this long after its first byte.
 pub const COMMAND_TIMEOUT: Duration = Duration::from_secs(60);
 

@@ -2,7 +2,7 @@
 
 use crate::Ports;
 use crate::config::{Config, TlsMode};
-use crate::limits::{COMMAND_TIMEOUT, LOGIN_TIMEOUT, SEEN_TOGETHER};
+use crate::limits::{COMMAND_TIMEOUT, FAREWELL_TIMEOUT, LOGIN_TIMEOUT, SEEN_TOGETHER};
 use crate::maildrops::Lock;
 use bytes::BytesMut;
 use directory::{AuthFailure, Caller, Identity, Service, Verdict};
@@ -48,7 +48,9 @@ struct Login {
     inbox: MailboxId,
     /// Fetched and not yet marked.
     seen: Vec<u32>,
-    _lock: Lock,
+    /// Retrieved and not yet noted, where mail expires.
+    retrieved: Vec<u32>,
+    lock: Lock,
 }
 
 impl Session {
@@ -69,6 +71,7 @@ impl Session {
             tls,
             plaintext_login: config.plaintext_login,
             timestamp,
+            expire_days: config.expire_days,
         });
         protocol.set_offer(offer);
         Self {
@@ -91,6 +94,7 @@ impl Session {
         // What there was to say has been said.
         let _ = self.converse().await;
         Box::pin(self.mark_seen()).await;
+        Box::pin(self.note_retrieved()).await;
         // Free before the client can know of the end and come back.
         self.login = None;
         tracing::debug!(session = self.id, "pop3: session ends");
@@ -169,18 +173,46 @@ impl Session {
             until.since(now)
         };
         let shutdown = runtime.shutdown();
+        let lock = self.login.as_ref().map(|login| &login.lock);
+        if let Some(lock) = lock {
+            lock.rest(now);
+        }
+        let lost = async {
+            match lock {
+                Some(lock) => lock.lost().await,
+                None => std::future::pending().await,
+            }
+        };
         let read = tokio::select! {
             read = self.conn.read(&mut self.input) => read.unwrap_or(0),
             // RFC 1939 §3: the autologout removes nothing and says nothing.
             () = runtime.sleep(patience) => 0,
             () = shutdown.draining() => 0,
+            () = lost => 0,
         };
+        if lock.is_some_and(|lock| !lock.resume()) {
+            return self.say_farewell().await;
+        }
         if read == 0 {
             return Err(Ended);
         }
         self.protocol.handle_input(&self.input);
         self.input.clear();
         Ok(())
+    }
+
+    /// Another session of the account has the maildrop: this one does nothing more.
+    async fn say_farewell(&mut self) -> Result<(), Ended> {
+        tracing::info!(session = self.id, peer = %self.conn.peer_addr(), "pop3: another session took the maildrop over");
+        const TEXT: &[u8] =
+            b"-ERR [SYS/TEMP] another session took the maildrop over; nothing was removed\r\n";
+        let runtime = self.ports.runtime.clone();
+        tokio::select! {
+            // Nobody may be there any more.
+            _ = self.write(TEXT) => {}
+            () = runtime.sleep(FAREWELL_TIMEOUT) => {}
+        }
+        Err(Ended)
     }
 
     async fn start_tls(&mut self) -> Result<(), Ended> {
@@ -239,7 +271,9 @@ impl Session {
 
     /// Takes the maildrop's lock and what the inbox holds now.
     async fn open(&mut self, identity: Identity) {
-        let Some(lock) = self.ports.maildrops.lock(identity.account) else {
+        let now = self.ports.runtime.monotonic();
+        let patience = self.config.take_over_after;
+        let Some(lock) = self.ports.maildrops.lock(identity.account, now, patience) else {
             let text = "another POP3 session has the maildrop";
             return self.protocol.refuse_login(LoginRefusal::InUse, text);
         };
@@ -268,7 +302,8 @@ impl Session {
             inbox: inbox.id(),
             account,
             seen: Vec::new(),
-            _lock: lock,
+            retrieved: Vec::new(),
+            lock,
         });
         self.protocol.accept_login(maildrop);
     }
@@ -312,8 +347,17 @@ impl Session {
         stuffer.finish(&mut out);
         self.write(&out).await?;
         self.protocol.message_ended();
-        if fetch.lines.is_none() && self.config.retrieve_marks_seen {
-            self.note_seen(fetch.uid).await;
+        if fetch.lines.is_none() {
+            if let Some(login) = self
+                .login
+                .as_mut()
+                .filter(|_| self.config.expire_days.is_some())
+            {
+                login.retrieved.push(fetch.uid);
+            }
+            if self.config.retrieve_marks_seen {
+                self.note_seen(fetch.uid).await;
+            }
         }
         Ok(())
     }
@@ -364,16 +408,54 @@ impl Session {
         }
     }
 
-    /// QUIT: removes what was marked; true when all of it is gone for good.
+    /// Notes what was retrieved today; a failure makes it stay longer.
+    async fn note_retrieved(&mut self) {
+        let Some(login) = &mut self.login else {
+            return;
+        };
+        if login.retrieved.is_empty() {
+            return;
+        }
+        let retrieved = uid_set(&std::mem::take(&mut login.retrieved));
+        let today = days(self.ports.runtime.now().unix_seconds());
+        if let Err(error) = login.account.note_retrieved(&retrieved, today).await {
+            tracing::warn!(session = self.id, %error, "pop3: what was retrieved is not noted");
+        }
+    }
+
+    /// RFC 2449 §6.7: what was retrieved long enough ago.
+    async fn expired(&self) -> UidSet {
+        let (Some(login), Some(kept)) = (&self.login, self.config.expire_days) else {
+            return UidSet::new();
+        };
+        // A whole day more, so that no hour of the last one is missing.
+        let today = days(self.ports.runtime.now().unix_seconds());
+        let Some(until) = today.checked_sub(kept.saturating_add(1)) else {
+            return UidSet::new();
+        };
+        match login.account.retrieved_until(until).await {
+            Ok(expired) => expired,
+            Err(error) => {
+                tracing::warn!(session = self.id, %error, "pop3: it is not known what is to expire");
+                UidSet::new()
+            }
+        }
+    }
+
+    /// QUIT: removes what was marked, and what is to expire; true when what was marked is
+    /// gone for good.
     async fn update(&mut self, uids: &[u32]) -> bool {
         self.mark_seen().await;
+        self.note_retrieved().await;
+        let expired = self.expired().await;
         let Some(login) = self.login.take() else {
             return uids.is_empty();
         };
-        if uids.is_empty() {
+        if uids.is_empty() && expired.is_empty() {
             return true;
         }
-        let set = uid_set(uids);
+        let marked = uids.iter().map(|&uid| (Uid(uid), Uid(uid)));
+        let set = UidSet::from_ranges(marked.chain(expired.ranges()));
         let expunged = login
             .account
             .expunge(login.inbox, Expunging::Exactly(&set))
@@ -386,6 +468,11 @@ impl Session {
             }
         }
     }
+}
+
+/// Whole days of Unix time.
+fn days(unix_seconds: u64) -> u32 {
+    u32::try_from(unix_seconds / 86_400).unwrap_or(u32::MAX)
 }
 
 fn uid_set(uids: &[u32]) -> UidSet {

@@ -366,6 +366,117 @@ async fn silence_ends_the_session_and_frees_the_maildrop() {
     world.logged_in().await;
 }
 
+/// A client whose connection is dead comes back before its first session's time is over.
+#[tokio::test]
+async fn a_session_that_hangs_loses_the_maildrop_to_the_next() {
+    let world = World::new().await;
+    world.deliver(b"Subject: x\r\n\r\n").await;
+    let mut first = world.logged_in().await;
+    assert_eq!(first.ask("DELE 1").await, "+OK message 1 deleted");
+    world.runtime.advance(Duration::from_secs(59));
+    let mut second = world.connect();
+    second.line().await;
+    second.ask("USER bob").await;
+    let refused = second.ask("PASS pass word").await;
+    assert!(refused.starts_with("-ERR [IN-USE] "), "{refused}");
+    // A sign of life begins the minute anew.
+    assert_eq!(first.ask("NOOP").await, "+OK");
+    world.runtime.advance(Duration::from_secs(59));
+    second.ask("USER bob").await;
+    let refused = second.ask("PASS pass word").await;
+    assert!(refused.starts_with("-ERR [IN-USE] "), "{refused}");
+    world.runtime.advance(Duration::from_secs(1));
+    let mut third = world.logged_in().await;
+    assert_eq!(
+        first.line().await,
+        "-ERR [SYS/TEMP] another session took the maildrop over; nothing was removed"
+    );
+    assert_eq!(first.line().await, "");
+    assert_eq!(world.inbox().await.len(), 1);
+    // The end of the first does not free what is the third's.
+    let refused = {
+        second.ask("USER bob").await;
+        second.ask("PASS pass word").await
+    };
+    assert!(refused.starts_with("-ERR [IN-USE] "), "{refused}");
+    assert_eq!(third.ask("STAT").await, "+OK 1 41");
+    assert_eq!(third.ask("QUIT").await, "+OK bye");
+    third.line().await;
+    world.logged_in().await;
+}
+
+/// What comes just as the maildrop is taken over is not obeyed.
+#[tokio::test]
+async fn a_quit_after_the_takeover_removes_nothing() {
+    let world = World::new().await;
+    world.deliver(b"Subject: x\r\n\r\n").await;
+    let mut first = world.logged_in().await;
+    assert_eq!(first.ask("DELE 1").await, "+OK message 1 deleted");
+    world.runtime.advance(Duration::from_secs(60));
+    // Both are there before the first session wakes.
+    let account = world.mailstore.account(BOB).await.expect("there").id();
+    let now = world.runtime.monotonic();
+    let lock = world
+        .ports
+        .maildrops
+        .lock(account, now, Duration::from_secs(60));
+    assert!(lock.is_some());
+    first.send("QUIT").await;
+    assert!(first.line().await.starts_with("-ERR [SYS/TEMP] "));
+    assert_eq!(first.line().await, "");
+    assert_eq!(world.inbox().await.len(), 1);
+}
+
+/// RFC 2449 §6.7.
+#[tokio::test]
+async fn retrieved_mail_expires_with_a_later_quit() {
+    const DAY: Duration = Duration::from_secs(86_400);
+    let world = World::new().await;
+    for subject in ["one", "two", "three"] {
+        let message = format!("Subject: {subject}\r\n\r\n");
+        world.deliver(message.as_bytes()).await;
+    }
+    let session = async |commands: &[&str]| {
+        let mut client = world.connect_with(|config| {
+            config.plaintext_login = true;
+            config.expire_days = Some(2);
+        });
+        client.line().await;
+        client.send("USER bob\r\nPASS pass word").await;
+        for command in commands {
+            client.send(command).await;
+        }
+        let mut said = Vec::new();
+        loop {
+            let line = client.line().await;
+            if line.is_empty() && said.last().is_some_and(|last| last == "+OK bye") {
+                return said;
+            }
+            said.push(line);
+            assert!(said.len() < 100, "{said:?}");
+        }
+    };
+    let said = session(&["CAPA", "RETR 1", "TOP 2 0", "QUIT"]).await;
+    assert!(said.contains(&"EXPIRE 2".to_owned()), "{said:?}");
+    let there = async || {
+        let inbox = world.inbox().await;
+        inbox.into_iter().map(|(uid, _)| uid).collect::<Vec<_>>()
+    };
+    assert_eq!(there().await, [1, 2, 3]);
+    // Retrieved again it keeps its day; the third begins one.
+    world.runtime.advance(DAY);
+    session(&["RETR 1", "RETR 3", "QUIT"]).await;
+    world.runtime.advance(DAY);
+    session(&["QUIT"]).await;
+    assert_eq!(there().await, [1, 2, 3]);
+    world.runtime.advance(DAY);
+    session(&["QUIT"]).await;
+    assert_eq!(there().await, [2, 3]);
+    world.runtime.advance(DAY);
+    session(&["DELE 1", "QUIT"]).await;
+    assert_eq!(there().await, Vec::<u32>::new());
+}
+
 #[tokio::test]
 async fn another_protocol_gets_no_answer() {
     let world = World::new().await;

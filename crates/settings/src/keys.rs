@@ -380,6 +380,11 @@ keys! {
         idle_timeout: Duration = "10m", example "10m", from 60 to 86400;
         /// RETR marks a message as seen.
         retrieve_marks_seen: bool = true, example false;
+        /// Mail that was retrieved (RETR) goes so many days later, with the next session that ends by QUIT; mail programs are told (EXPIRE).
+        /// It can be brought back as any deleted mail. 0 is never.
+        expire_days: u64 = 0, example 30, from 0 to 36500;
+        /// A session in which the client said nothing for this long loses the maildrop to the next login; it is told so, and removes nothing.
+        take_over_after: Duration = "1m", example "5m", from 10 to 86400;
     }
     /// Local delivery.
     delivery("delivery.") Delivery {

@@ -36,6 +36,8 @@ pub struct Config {
     /// What APOP makes a digest of, of the form `<…@…>` and never given twice;
     /// `None` where there is no APOP.
     pub timestamp: Option<String>,
+    /// RFC 2449 §6.7: for so many days at least mail stays that was retrieved; `None` for ever.
+    pub expire_days: Option<u32>,
 }
 
 #[derive(Debug)]
@@ -535,7 +537,10 @@ impl Session {
         if self.config.tls == TlsState::Offered && self.maildrop.is_none() {
             self.say("STLS");
         }
-        self.say("EXPIRE NEVER");
+        match self.config.expire_days {
+            Some(days) => self.say(&format!("EXPIRE {days}")),
+            None => self.say("EXPIRE NEVER"),
+        }
         self.say("IMPLEMENTATION Posthouse");
         self.say(".");
         None

@@ -12,6 +12,7 @@ fn config() -> Config {
         tls: TlsState::Offered,
         plaintext_login: true,
         timestamp: None,
+        expire_days: None,
     }
 }
 
@@ -200,6 +201,18 @@ fn capabilities_are_those_of_the_state() {
     );
     assert!(!after.contains("STLS"), "{after}");
     assert_eq!(shell.ask("STLS"), "-ERR TLS is on already\r\n");
+}
+
+#[test]
+fn rfc_2449_section_6_7_expire() {
+    for (expire_days, told) in [(None, "EXPIRE NEVER"), (Some(30), "EXPIRE 30")] {
+        let mut shell = Shell::new(Config {
+            expire_days,
+            ..config()
+        });
+        let said = shell.ask("CAPA");
+        assert!(said.contains(&format!("\r\n{told}\r\n")), "{said}");
+    }
 }
 
 #[test]

@@ -61,6 +61,8 @@ pub enum Finding {
     AccessKeys(String),
     /// The record of annotations does not decode.
     Annotations(String),
+    /// The record of what was retrieved does not decode.
+    Retrieved(String),
     /// The record of who may do what does not decode.
     Acls(String),
     /// A record of what a reader has read does not decode.
@@ -120,6 +122,7 @@ impl fmt::Display for Finding {
             }
             Self::List(page, why) => write!(f, "page {page} of the lists is wrong: {why}"),
             Self::Annotations(why) => write!(f, "the annotations are damaged: {why}"),
+            Self::Retrieved(why) => write!(f, "what was retrieved by POP3 is damaged: {why}"),
             Self::Acls(why) => write!(f, "who may do what with the mailboxes is damaged: {why}"),
             Self::SeenBy(_, why) => write!(f, "what another has read is damaged: {why}"),
             Self::AccessKeys(why) => write!(f, "the keys of URLs are damaged: {why}"),
@@ -271,6 +274,12 @@ impl Finding {
                 Repair::SetAside,
                 "notes that mail programs keep of mailboxes can't be read or made; a repair begins anew",
             ),
+            Self::Retrieved(_) => (
+                Checker::RecordReadable,
+                Wrong,
+                Repair::SetAside,
+                "retrieved mail does not expire; after a repair its time begins with the next retrieval",
+            ),
             Self::StrangeKey(_) => (
                 Checker::KeyKnown,
                 Leftover,
@@ -314,6 +323,7 @@ impl Finding {
             Self::List(page, _) => keys::list(account, *page),
             Self::AccessKeys(_) => keys::access_keys(account),
             Self::Annotations(_) => keys::annotations(account),
+            Self::Retrieved(_) => keys::retrieved(account),
             Self::Acls(_) => keys::acls(account),
             Self::SeenBy(key, _) | Self::StrangeKey(key) => key.clone(),
             Self::Counters(_)

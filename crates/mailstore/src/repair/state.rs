@@ -97,6 +97,10 @@ fn strange_keys(
                 let key = keys::annotations(repair.account);
                 (Checker::RecordReadable, key)
             }
+            Finding::Retrieved(_) => {
+                let key = keys::retrieved(repair.account);
+                (Checker::RecordReadable, key)
+            }
             Finding::Acls(_) => (Checker::RecordReadable, keys::acls(repair.account)),
             Finding::SeenBy(key, _) => (Checker::RecordReadable, key.clone()),
             _ => continue,

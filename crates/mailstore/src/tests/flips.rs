@@ -331,6 +331,7 @@ async fn damaged_records_beside_the_state_are_set_aside() {
         keys::access_keys(ALICE),
         keys::annotations(ALICE),
         keys::acls(ALICE),
+        keys::retrieved(ALICE),
         keys::seen_by(ALICE, inbox, BOB),
     ] {
         damage.put(key, &b"\x09"[..]);
@@ -338,7 +339,8 @@ async fn damaged_records_beside_the_state_are_set_aside() {
     room.engine.submit(damage).expect("room").done().await;
     let cold = room.reopened();
     let found = cold.store.fsck(ALICE).await.expect("it can be read");
-    assert_eq!(found.len(), 4, "{found:?}");
+    assert_eq!(found.len(), 5, "{found:?}");
+    assert!(cold.account(ALICE).await.retrieved_until(9).await.is_err());
     let alice = cold.account(ALICE).await;
     assert!(alice.acls().await.is_err());
     assert!(alice.seen_by(inbox, BOB).await.is_err());
@@ -347,8 +349,8 @@ async fn damaged_records_beside_the_state_are_set_aside() {
     let kept = Arc::new(Kept::default());
     let limits = QuotaLimits::default();
     let repaired = cold.store.repair(ALICE, limits, kept.clone()).await;
-    assert_eq!(repaired.expect("repaired").len(), 4);
-    assert_eq!(kept.0.lock().len(), 4);
+    assert_eq!(repaired.expect("repaired").len(), 5);
+    assert_eq!(kept.0.lock().len(), 5);
     room.reopened().check(ALICE).await;
     assert_eq!(alice.access_key(inbox).await.expect("read"), None);
     let second = alice.make_access_key(inbox).await.expect("made");

@@ -288,6 +288,9 @@ impl<'a> Faces<'a> {
             config.plaintext_login = plaintext_login;
             config.idle_timeout = self.settings.pop3.idle_timeout;
             config.retrieve_marks_seen = self.settings.pop3.retrieve_marks_seen;
+            let expire_days = u32::try_from(self.settings.pop3.expire_days).ok();
+            config.expire_days = expire_days.filter(|days| *days > 0);
+            config.take_over_after = self.settings.pop3.take_over_after;
             Arc::new(config)
         };
         let config = ByPeer {
