@@ -33,6 +33,8 @@ pub struct Account {
     pub admin: bool,
     /// What it submits is filed in its Sent mailbox.
     pub saves_sent: bool,
+    /// It is several people's: what they see of it is in the shared namespace.
+    pub shared: bool,
     /// When it was added, in milliseconds since 1970.
     pub created_ms: u64,
 }
@@ -45,6 +47,7 @@ impl Account {
             disabled: record.disabled,
             admin: record.admin,
             saves_sent: record.saves_sent,
+            shared: record.shared,
             created_ms: record.created_ms,
         }
     }
@@ -89,6 +92,8 @@ pub enum AccountChange {
     Admin(bool),
     /// What it submits is filed in its Sent mailbox or not.
     SavesSent(bool),
+    /// Several people's or not.
+    Shared(bool),
 }
 
 /// Stages what `mailstore` has to say to a new or removed account. Called anew
@@ -190,6 +195,7 @@ impl Directory {
                 AccountChange::Disabled(disabled) => record.disabled = *disabled,
                 AccountChange::Admin(admin) => record.admin = *admin,
                 AccountChange::SavesSent(saves) => record.saves_sent = *saves,
+                AccountChange::Shared(shared) => record.shared = *shared,
             }
             let mut batch = Batch::new();
             let mut changes = Changes::new(&mut batch);
@@ -322,6 +328,7 @@ impl Inner {
                 address: new.address.clone(),
                 disabled: false,
                 saves_sent: false,
+                shared: false,
                 admin: new.admin,
                 created_ms: self.runtime.now().unix_ms,
                 reserved: (0, 0),

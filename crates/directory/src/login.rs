@@ -39,6 +39,15 @@ pub struct Identity {
     pub app_password: Option<String>,
 }
 
+/// Whose mailboxes an account's are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Owner {
+    /// The account's primary address.
+    pub address: Address,
+    /// It is several people's.
+    pub shared: bool,
+}
+
 /// Why a login was refused. The text is for the client.
 #[derive(Debug, Error)]
 pub enum AuthFailure {
@@ -219,6 +228,19 @@ impl Directory {
         let record = self.inner.account_record(account).await?;
         let record = record.filter(|record| !record.disabled);
         Ok(record.map(|record| record.address))
+    }
+
+    /// Whose mailboxes an account's are, unless it is disabled.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn owner_of(&self, account: AccountId) -> Result<Option<Owner>, DirectoryError> {
+        let record = self.inner.account_record(account).await?;
+        let record = record.filter(|record| !record.disabled);
+        Ok(record.map(|record| Owner {
+            address: record.address,
+            shared: record.shared,
+        }))
     }
 
     /// Whether an account may administer the system; none that is disabled may.

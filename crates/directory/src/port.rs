@@ -6,7 +6,7 @@
 //! always is.
 
 use crate::error::DirectoryError;
-use crate::login::{AuthFailure, Caller, Verdict};
+use crate::login::{AuthFailure, Caller, Owner, Verdict};
 use crate::store::Directory;
 use envelope::{AccountId, Address};
 use sasl::{Binding, Offer, Question};
@@ -71,6 +71,13 @@ pub trait Logins: fmt::Debug + Send + Sync {
         account: AccountId,
     ) -> BoxFuture<'_, Result<Option<Address>, DirectoryError>>;
 
+    /// Whose mailboxes those of an account are that may be used: for those with whom it
+    /// shares them.
+    ///
+    /// # Errors
+    /// The directory cannot say.
+    fn owner_of(&self, account: AccountId) -> BoxFuture<'_, Result<Option<Owner>, DirectoryError>>;
+
     /// Whether an account may administer the system, now: a session may be older than
     /// that.
     ///
@@ -106,6 +113,10 @@ impl Logins for Directory {
         Box::pin(Self::address_of(self, account))
     }
 
+    fn owner_of(&self, account: AccountId) -> BoxFuture<'_, Result<Option<Owner>, DirectoryError>> {
+        Box::pin(Self::owner_of(self, account))
+    }
+
     fn is_admin(&self, account: AccountId) -> BoxFuture<'_, Result<bool, DirectoryError>> {
         Box::pin(Self::is_admin(self, account))
     }
@@ -138,6 +149,10 @@ impl Logins for Unreachable {
     }
 
     fn address_of(&self, _: AccountId) -> BoxFuture<'_, Result<Option<Address>, DirectoryError>> {
+        Box::pin(async { Err(DirectoryError::Unreachable) })
+    }
+
+    fn owner_of(&self, _: AccountId) -> BoxFuture<'_, Result<Option<Owner>, DirectoryError>> {
         Box::pin(async { Err(DirectoryError::Unreachable) })
     }
 

@@ -103,6 +103,7 @@ impl Directory {
             disabled: true,
             admin: false,
             saves_sent: false,
+            shared: false,
             created_ms: inner.runtime.now().unix_ms,
             reserved: (0, 0),
         };
@@ -242,6 +243,7 @@ impl Repair<'_> {
             disabled: false,
             admin: false,
             saves_sent: false,
+            shared: false,
             created_ms: self.inner.runtime.now().unix_ms,
             reserved: (0, 0),
         };

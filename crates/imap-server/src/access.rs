@@ -2,7 +2,8 @@
 //!
 //! A user's own mailboxes have plain names and all rights. Others' are below
 //! [`OTHERS`]: `Other Users/alice@example.org/Folder`, by the owner's primary address with `%`
-//! and `/` as `%25` and `%2F`. A name is looked for among the user's own mailboxes first, so that
+//! and `/` as `%25` and `%2F`; those of an account that the operator marked as several people's are below
+//! [`SHARED`]. A name is looked for among the user's own mailboxes first, so that
 //! nothing that was there goes out of sight.
 //!
 //! Invariants: rights in another's mailbox are read from the owner's record for each command,
@@ -21,6 +22,18 @@ use std::sync::Arc;
 
 /// The namespace of other users' mailboxes, without the separator behind it.
 pub(crate) const OTHERS: &str = "Other Users";
+
+/// The namespace of shared accounts' mailboxes. Unlike the other it is only there for those who
+/// see something in it: others may have a folder of that name.
+pub(crate) const SHARED: &str = "Shared";
+
+/// True for a name that another's mailbox may have.
+pub(crate) fn is_below_others(name: &str) -> bool {
+    [OTHERS, SHARED].into_iter().any(|namespace| {
+        let below = name.strip_prefix(namespace);
+        below.is_some_and(|below| below.is_empty() || below.starts_with('/'))
+    })
+}
 
 /// What a user without the right for it is told.
 pub(crate) fn no_right() -> Reply {
@@ -41,9 +54,15 @@ pub(crate) struct Other {
     pub(crate) prefix: String,
     reader: AccountId,
     domain: Arc<str>,
+    shared: bool,
 }
 
 impl Other {
+    /// It is in the shared namespace.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.shared
+    }
+
     /// Who looks at it.
     pub(crate) fn reader(&self) -> AccountId {
         self.reader
@@ -153,26 +172,28 @@ impl Session {
         let Ok(own) = MailboxName::parse(name.as_str()) else {
             return Ok(Whose::Nobody);
         };
-        let below = own.as_str().strip_prefix(OTHERS);
-        let below = below.filter(|below| below.is_empty() || below.starts_with('/'));
-        let Some(below) = below else {
-            return Ok(Whose::Own(Arc::clone(&login.account), own));
-        };
         let view = login.account.view();
-        if view.mailbox_named(&own).is_some() || view.has_children(&own) {
+        let is_own = !is_below_others(own.as_str())
+            || view.mailbox_named(&own).is_some()
+            || view.has_children(&own);
+        if is_own {
             return Ok(Whose::Own(Arc::clone(&login.account), own));
         }
-        let below = below.strip_prefix('/');
-        let Some((owner, rest)) = below.and_then(|below| below.split_once('/')) else {
-            return Ok(Whose::Nobody);
+        let shared = !own.as_str().starts_with(OTHERS);
+        let mut levels = own.as_str().splitn(3, '/').skip(1);
+        let found = match (levels.next(), levels.next().map(MailboxName::parse)) {
+            (Some(owner), Some(Ok(rest))) => {
+                let other = self.other_named(&address_of(owner)).await?;
+                let other = other.filter(|other| other.shared == shared);
+                other.map(|other| Whose::Other(other, rest))
+            }
+            _ => None,
         };
-        let (Some(other), Ok(rest)) = (
-            self.other_named(&address_of(owner)).await?,
-            MailboxName::parse(rest),
-        ) else {
-            return Ok(Whose::Nobody);
-        };
-        Ok(Whose::Other(other, rest))
+        Ok(match found {
+            Some(found) => found,
+            None if shared => Whose::Own(Arc::clone(&login.account), own),
+            None => Whose::Nobody,
+        })
     }
 
     /// A mailbox in which the user has any of the rights wanted.
@@ -233,10 +254,11 @@ impl Session {
         else {
             return Ok(None);
         };
-        let address = self.ports.logins.address_of(owner).await;
-        let Some(address) = address.map_err(|error| directory_failed(&error))? else {
+        let found = self.ports.logins.owner_of(owner).await;
+        let Some(found) = found.map_err(|error| directory_failed(&error))? else {
             return Ok(None);
         };
+        let namespace = if found.shared { SHARED } else { OTHERS };
         let account = match self.ports.mailstore.account(owner).await {
             Ok(account) => account,
             Err(mailstore::StoreError::NoAccount(_)) => return Ok(None),
@@ -245,12 +267,13 @@ impl Session {
         let acls = account.acls().await.map_err(|error| store_failed(&error))?;
         let view = account.view();
         let other = Other {
-            prefix: format!("{OTHERS}/{}/", level_of(&address.to_string())),
+            prefix: format!("{namespace}/{}/", level_of(&found.address.to_string())),
             account,
             view,
             acls: Arc::new(acls),
             reader: login.account.id(),
             domain: Arc::clone(&login.domain),
+            shared: found.shared,
         };
         let names = other.view.names();
         let mut mailboxes = names.values().filter_map(|id| *id);

@@ -13,7 +13,7 @@
 //!
 //! Others' mailboxes are watched where they are named or subscribed, while they may be seen.
 
-use crate::access::{Other, Place};
+use crate::access::{Other, Place, is_below_others};
 use crate::commands::{fetch, status};
 use crate::limits::{NOTIFY_CHANGES_MAX, OUTPUT_BYTES};
 use crate::list::{of_mailbox, of_others_mailbox, write_list_head};
@@ -424,7 +424,7 @@ impl Notify {
         let come = come.filter(|name| !old.view.is_subscribed(name));
         for name in gone.chain(come) {
             let own = new.view.mailbox_named(name);
-            let is_own = !name.as_str().starts_with(crate::access::OTHERS) || own.is_some();
+            let is_own = !is_below_others(name.as_str()) || own.is_some();
             // A subscription that goes was one.
             let subscribed = |view| Named {
                 own: is_own,

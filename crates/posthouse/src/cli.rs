@@ -232,6 +232,9 @@ pub(crate) enum Account {
         /// File what it submits in its Sent mailbox, for programs that do not do so themselves
         #[arg(long, value_name = "ON|OFF", value_parser = on_or_off)]
         save_sent: Option<bool>,
+        /// It is several people's: whom it gives rights to its mailboxes finds them below Shared/, not Other Users/
+        #[arg(long, value_name = "ON|OFF", value_parser = on_or_off)]
+        shared: Option<bool>,
         /// It may administer the system
         #[arg(long, value_name = "ON|OFF", value_parser = on_or_off)]
         admin: Option<bool>,

@@ -25,6 +25,15 @@ pub fn other_users(lang: Lang) -> &'static str {
     }
 }
 
+/// The namespace of shared accounts' mailboxes, for display.
+#[must_use]
+pub fn shared(lang: Lang) -> &'static str {
+    match lang {
+        Lang::En => "Shared",
+        Lang::ZhHans => "共享",
+    }
+}
+
 const ZH_HANS: &[(&str, &str)] = &[
     ("log in first", "请先登录"),
     ("select a mailbox first", "请先选择邮箱"),

@@ -3,7 +3,7 @@
 //! | field | form |
 //! |---|---|
 //! | version | byte, 1 |
-//! | bits | byte: 0 disabled, 1 administrator of the system, 2 what it submits is filed in Sent |
+//! | bits | byte: 0 disabled, 1 administrator of the system, 2 what it submits is filed in Sent, 3 shared |
 //! | address | text: the primary address as it was given |
 //! | created | varint, milliseconds since 1970 |
 //! | reserved | two varints: they were the quota, which is in the account's head (`mailstore`) alone |
@@ -32,6 +32,8 @@ pub struct AccountRecord {
     pub admin: bool,
     /// What it submits is filed in its Sent mailbox.
     pub saves_sent: bool,
+    /// It is several people's, not one's: what they see of it is in the shared namespace.
+    pub shared: bool,
     /// When it was added, in milliseconds since 1970.
     pub created_ms: u64,
     /// Not used: kept as it was read. The account's head has what it may hold.
@@ -47,7 +49,8 @@ impl AccountRecord {
             .u8(1)
             .u8(u8::from(self.disabled)
                 | u8::from(self.admin) << 1
-                | u8::from(self.saves_sent) << 2)
+                | u8::from(self.saves_sent) << 2
+                | u8::from(self.shared) << 3)
             .text(&self.address.to_string())
             .varint(self.created_ms)
             .varint(self.reserved.0)
@@ -63,7 +66,7 @@ impl AccountRecord {
         let mut reader = Reader::new(record);
         version(&mut reader, 1)?;
         let bits = reader.u8()?;
-        if bits & !7 != 0 {
+        if bits & !15 != 0 {
             return Err(DecodeError::Tag(bits));
         }
         let address = parse_address(&mut reader)?;
@@ -75,6 +78,7 @@ impl AccountRecord {
             disabled: bits & 1 != 0,
             admin: bits & 2 != 0,
             saves_sent: bits & 4 != 0,
+            shared: bits & 8 != 0,
             created_ms,
             reserved,
         })
@@ -92,10 +96,19 @@ mod tests {
             disabled: false,
             admin: true,
             saves_sent: true,
+            shared: false,
             created_ms: 5,
             reserved: (128, 0),
         };
         assert_eq!(record.encode(), b"\x01\x06\x07Bob@b.c\x05\x80\x01\x00");
-        assert_eq!(AccountRecord::decode(&record.encode()), Ok(record));
+        assert_eq!(AccountRecord::decode(&record.encode()), Ok(record.clone()));
+        let shared = AccountRecord {
+            admin: false,
+            saves_sent: false,
+            shared: true,
+            ..record
+        };
+        assert_eq!(shared.encode(), b"\x01\x08\x07Bob@b.c\x05\x80\x01\x00");
+        assert_eq!(AccountRecord::decode(&shared.encode()), Ok(shared));
     }
 }

@@ -6,7 +6,7 @@ use crate::session::Session;
 use imap_proto::response::{self, Code};
 use lang::Lang;
 
-pub(crate) fn run(session: &mut Session, ranges: &[String]) -> Reply {
+pub(crate) async fn run(session: &mut Session, ranges: &[String]) -> Reply {
     if ranges.is_empty() {
         let tags = Lang::ALL.map(Lang::tag).join(" ");
         response::untagged(
@@ -27,8 +27,10 @@ pub(crate) fn run(session: &mut Session, ranges: &[String]) -> Reply {
     session.language = lang;
     response::untagged(&mut session.out, format_args!("LANGUAGE ({tag})"));
     // RFC 5255 §3.3: names of namespaces are translated with it.
-    if session.login.is_some() {
-        namespace::write(session);
+    if session.login.is_some()
+        && let Err(reply) = namespace::write(session).await
+    {
+        return reply;
     }
     Reply::ok("replies are in it from now on")
 }

@@ -130,7 +130,7 @@ async fn dispatch(session: &mut Session, tag: &Tag, command: Command) -> Execute
             metadata::set(session, mailbox.as_ref(), values).await
         }
         Command::UidBatches { size, range } => Ok(uid_batches::run(session, tag, size, range)),
-        Command::Language(ranges) => Ok(language::run(session, &ranges)),
+        Command::Language(ranges) => Ok(language::run(session, &ranges).await),
         Command::Comparator(orders) => Ok(comparator::run(session, &orders)),
         Command::Notify(set) => notify::run(session, set).await,
         Command::CancelUpdate(tags) => Ok(context::cancel(session, &tags)),
@@ -169,7 +169,7 @@ async fn dispatch(session: &mut Session, tag: &Tag, command: Command) -> Execute
         Command::Unsubscribe(mailbox) => subscribe::unsubscribe(session, &mailbox).await,
         Command::List(list) => list::list(session, &list).await,
         Command::Lsub(pattern) => list::lsub(session, &pattern).await,
-        Command::Namespace => Ok(namespace::run(session)),
+        Command::Namespace => namespace::run(session).await,
         Command::SetQuota { root, limits } => quota::set(session, &root, &limits).await,
         Command::GetQuota(root) => quota::of_root(session, &root).await,
         Command::GetQuotaRoot(mailbox) => quota::of_mailbox(session, &mailbox).await,

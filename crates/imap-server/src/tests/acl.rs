@@ -1,7 +1,8 @@
 //! ACL (RFC 4314), LIST-MYRIGHTS (RFC 8440) and mailboxes of others.
 
 use super::{Client, World};
-use envelope::Domain;
+use directory::AccountChange;
+use envelope::{Address, Domain};
 use mailstore::QuotaLimits;
 
 const WORK: &str = "\"Other Users/bob@demo.test/Work\"";
@@ -18,6 +19,15 @@ async fn world() -> (World, Client, Client) {
     }
     let carol = world.login("carol").await;
     (world, bob, carol)
+}
+
+impl World {
+    async fn is_shared(&self, name: &str, shared: bool) {
+        let address = Address::parse(&format!("{name}@demo.test")).expect("valid");
+        let change = AccountChange::Shared(shared);
+        let changed = self.directory.account_change(&address, change).await;
+        changed.expect("changed");
+    }
 }
 
 async fn give(bob: &mut Client, rights: &str) {
@@ -509,6 +519,64 @@ async fn anothers_mailbox_of_the_same_number_is_another() {
         .check(
             "STATUS \"Other Users/bob@demo.test/INBOX\" (MAILBOXID)",
             &["* STATUS … (MAILBOXID (A1-M1))", "OK …"],
+        )
+        .await;
+}
+
+/// RFC 2342: what an account shares that the operator marked is in the shared namespace.
+#[tokio::test]
+async fn a_shared_accounts_mailboxes_are_in_the_shared_namespace() {
+    let (world, mut bob, mut carol) = world().await;
+    world.account("dave").await;
+    give(&mut bob, "lrsi").await;
+    world.is_shared("bob", true).await;
+    let shared = "\"Shared/bob@demo.test/Work\"";
+    carol
+        .check(
+            "NAMESPACE",
+            &[
+                "* NAMESPACE ((\"\" \"/\")) ((\"Other Users/\" \"/\")) ((\"Shared/\" \"/\"))",
+                "OK those are the namespaces",
+            ],
+        )
+        .await;
+    carol
+        .check(
+            "LIST \"\" \"Shared/*\" RETURN (MYRIGHTS)",
+            &[
+                "* LIST (\\NonExistent…) \"/\" \"Shared/bob@demo.test\"",
+                &format!("* LIST (\\HasNoChildren) \"/\" {shared}"),
+                &format!("* MYRIGHTS {shared} lrsi"),
+                "OK …",
+            ],
+        )
+        .await;
+    carol.ok(&format!("SELECT {shared}")).await;
+    carol.ok("UNSELECT").await;
+    carol
+        .check(&format!("SELECT {WORK}"), &["NO [NONEXISTENT] …"])
+        .await;
+    // Who sees nothing there has no such namespace, and may have a folder of that name.
+    let mut dave = world.login("dave").await;
+    dave.check(
+        "NAMESPACE",
+        &[
+            "* NAMESPACE ((\"\" \"/\")) ((\"Other Users/\" \"/\")) NIL",
+            "OK …",
+        ],
+    )
+    .await;
+    dave.check(&format!("SELECT {shared}"), &["NO [NONEXISTENT] …"])
+        .await;
+    dave.ok("CREATE Shared/plans").await;
+    dave.ok("SELECT Shared/plans").await;
+    // As it was.
+    world.is_shared("bob", false).await;
+    carol.ok(&format!("SELECT {WORK}")).await;
+    carol
+        .check(
+            &format!("STATUS {shared} (MESSAGES)"),
+            &["NO [NONEXISTENT] …"],
         )
         .await;
 }

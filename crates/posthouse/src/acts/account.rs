@@ -48,6 +48,8 @@ pub(crate) struct Passwd {
 pub(crate) struct Change {
     pub(crate) address: String,
     pub(crate) save_sent: Option<bool>,
+    #[serde(default)]
+    pub(crate) shared: Option<bool>,
     pub(crate) admin: Option<bool>,
     pub(crate) disabled: Option<bool>,
 }
@@ -172,6 +174,7 @@ fn parse_hash(text: &str) -> Result<Imported, CommandError> {
 pub(super) async fn change_of(store: &Store, args: Change) -> ActResult {
     let changes = [
         args.save_sent.map(AccountChange::SavesSent),
+        args.shared.map(AccountChange::Shared),
         args.admin.map(AccountChange::Admin),
         args.disabled.map(AccountChange::Disabled),
     ];
@@ -179,7 +182,7 @@ pub(super) async fn change_of(store: &Store, args: Change) -> ActResult {
     for one in changes.into_iter().flatten() {
         shown = Some(change(store, &args.address, one).await?);
     }
-    let nothing = "nothing to change is named: --save-sent, --admin or --disabled";
+    let nothing = "nothing to change is named: --save-sent, --shared, --admin or --disabled";
     shown.ok_or_else(|| usage(nothing.into()))
 }
 
@@ -286,6 +289,7 @@ fn shown(account: &Account, limits: QuotaLimits) -> Value {
         "admin": account.admin,
         "disabled": account.disabled,
         "saves_sent": account.saves_sent,
+        "shared": account.shared,
         "quota_bytes": limits.bytes,
         "quota_messages": limits.emails,
     })

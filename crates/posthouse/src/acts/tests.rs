@@ -31,6 +31,9 @@ async fn domains_accounts_and_aliases_are_kept() {
     let quota = json!({"address": "alice@example.org", "bytes": 1000, "messages": null});
     let changed = run(&acts, "account.quota", quota).await.unwrap();
     assert_eq!(changed["quota_bytes"], 1000);
+    let shared = json!({"address": "alice@example.org", "shared": true});
+    let changed = run(&acts, "account.change", shared).await.unwrap();
+    assert_eq!(changed["shared"], true);
     let shown = run(&acts, "account.show", json!({"name": "alice@example.org"}))
         .await
         .unwrap();

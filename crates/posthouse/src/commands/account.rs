@@ -55,6 +55,7 @@ pub(super) fn run(context: &Context<'_>, command: Account) -> anyhow::Result<Exi
         Account::Change {
             address,
             save_sent,
+            shared,
             admin,
             disabled,
         } => request(
@@ -62,6 +63,7 @@ pub(super) fn run(context: &Context<'_>, command: Account) -> anyhow::Result<Exi
             &AccountChange {
                 address,
                 save_sent,
+                shared,
                 admin,
                 disabled,
             },
