@@ -45,11 +45,13 @@ pub enum Checker {
     IndexIsJournal,
     /// The journal can be read from its beginning to its end.
     JournalWhole,
+    /// The index of texts can be read and has all its blocks.
+    SearchIndexWhole,
 }
 
 impl Checker {
     /// All of them, in the order of the table in `docs/internals/checks.md`.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::AcknowledgedMailPresent,
         Self::NoDuplicate,
         Self::UidModseqGrow,
@@ -66,6 +68,7 @@ impl Checker {
         Self::DirectoryAgrees,
         Self::IndexIsJournal,
         Self::JournalWhole,
+        Self::SearchIndexWhole,
     ];
 
     /// The name, as scripts see it; never changes.
@@ -88,6 +91,7 @@ impl Checker {
             Self::DirectoryAgrees => "directory-agrees",
             Self::IndexIsJournal => "index-is-journal",
             Self::JournalWhole => "journal-whole",
+            Self::SearchIndexWhole => "search-index-whole",
         }
     }
 }

@@ -55,6 +55,29 @@ impl Repair<'_> {
         let aside = Arc::clone(&self.aside);
         let mended = self.store.mailstore.repair(id, limits, aside).await;
         self.mended.extend(mended.map_err(failed)?);
+        self.index(id).await
+    }
+
+    /// The index of texts can be thrown away and made again, whatever is wrong with it.
+    async fn index(&mut self, id: AccountId) -> Result<(), CommandError> {
+        let store = self.store;
+        if store.search.check(id).await.map_err(failed)?.is_empty() {
+            return Ok(());
+        }
+        store.search.forget(id).await;
+        let built = match store.mailstore.account(id).await {
+            Ok(account) => store.search.build(&account).await.is_ok(),
+            Err(_) => false,
+        };
+        let what = match built {
+            true => "the index of texts was thrown away and built again",
+            false => "the index of texts was thrown away; searches build it again",
+        };
+        self.mended.push(Mended {
+            checker: Checker::SearchIndexWhole,
+            account: Some(id.0),
+            what: what.to_owned(),
+        });
         Ok(())
     }
 

@@ -134,7 +134,22 @@ pub(super) async fn account(
     for finding in store.mailstore.fsck(id).await.map_err(failed)? {
         found.add(finding.report(id), address.as_deref());
     }
+    for what in store.search.check(id).await.map_err(failed)? {
+        found.add(wrong_index(id, &what), address.as_deref());
+    }
     Ok(())
+}
+
+fn wrong_index(id: AccountId, what: &str) -> Report {
+    Report {
+        checker: Checker::SearchIndexWhole,
+        severity: Severity::Wrong,
+        repair: Repair::Rebuild,
+        account: Some(id.0),
+        key: Some(mailstore::records::search_prefix(id)),
+        what: format!("the index of texts is damaged: {what}"),
+        means: "searches for texts are slow, or miss messages; the messages themselves are whole",
+    }
 }
 
 /// What the accounts of a domain hold together, against what the limits are measured by.

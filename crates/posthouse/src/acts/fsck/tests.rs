@@ -241,6 +241,45 @@ async fn every_kind_of_record_is_named_and_repaired_while_others_are_served() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_broken_index_of_texts_is_found_and_built_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = World::new(folder.path()).await;
+    let shown = world
+        .act("account.show", json!({"name": "alice@here.test"}))
+        .await;
+    let id = envelope::AccountId(shown["id"].as_u64().unwrap());
+    let account = world.store.mailstore.account(id).await.unwrap();
+    world.store.search.build(&account).await.unwrap();
+    assert_eq!(world.fsck(false).await["findings"], json!([]));
+    let prefix = mailstore::records::search_prefix(id);
+    let of_index = |pairs: BTreeMap<Vec<u8>, Bytes>| {
+        let mut pairs = pairs;
+        pairs.retain(|key, _| key.starts_with(&prefix));
+        pairs
+    };
+    let whole = of_index(world.pairs());
+    // The head, and a block.
+    assert!(whole.len() >= 2, "{}", whole.len());
+    for (key, value) in &whole {
+        for damage in [Some(&value[..value.len() - 1]), Some(&b"\x7f"[..])] {
+            world.write(key.clone(), damage).await;
+            let found = world.fsck(false).await;
+            let findings = found["findings"].as_array().unwrap();
+            assert!(!findings.is_empty());
+            for finding in findings {
+                assert_eq!(finding["checker"], "search-index-whole", "{finding}");
+                assert_eq!(finding["account"], "alice@here.test");
+            }
+            let repaired = world.fsck(true).await;
+            assert_eq!(repaired["findings"], json!([]), "{found} {repaired}");
+            assert_eq!(repaired["repaired"].as_array().unwrap().len(), 1);
+            assert_eq!(of_index(world.pairs()), whole);
+        }
+    }
+    world.store.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn keys_of_nobody_are_told_and_set_aside() {
     let folder = tempfile::tempdir().unwrap();
     let world = World::new(folder.path()).await;
