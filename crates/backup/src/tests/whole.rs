@@ -61,6 +61,43 @@ fn everything_comes_back_from_a_folder_encrypted() {
     comes_back(World::in_folder(folder.path()), Some(&secret()));
 }
 
+/// The index of texts is made of the mail: it need not be kept, and what changes in it changes
+/// no account.
+#[test]
+fn the_index_of_texts_is_left_out() {
+    let (world, people) = World::in_memory().populated();
+    let folder = tempfile::tempdir().expect("a folder");
+    let target = Folder::new(folder.path().to_owned());
+    let write_index = |value: &[u8]| {
+        for &id in &people {
+            let prefix = mailstore::records::search_prefix(id);
+            let mut batch = engine::Batch::new();
+            batch.put([&prefix[..], b"h"].concat(), value.to_vec());
+            for block in 0..50u32 {
+                let number = block.to_be_bytes();
+                let key = [&prefix[..], b"t", &number].concat();
+                batch.put(key, vec![7; 2000]);
+            }
+            let ticket = world.engine.submit(batch).expect("room");
+            world.runtime.block_on(ticket.done());
+        }
+    };
+    write_index(b"head");
+    let first = world.back_up(&target).expect("backed up");
+    let mut expected = world.everything();
+    let with_index = expected.len();
+    expected.retain(|key, _| !mailstore::records::is_left_out(key));
+    assert_eq!(with_index, expected.len() + people.len() * 51);
+    let fresh = restored(&world, folder.path(), None);
+    super::world::assert_same(&fresh.everything(), &expected, "restored");
+    fresh.assert_sound(&people);
+    write_index(b"another head");
+    let again = world.back_up(&target).expect("backed up");
+    let added = again.progress.added;
+    assert_eq!((again.progress.unchanged, added.stretches), (4, 0));
+    assert!(first.progress.added.bytes > added.bytes);
+}
+
 #[test]
 fn the_second_run_writes_what_is_new_and_no_more() {
     let (world, people) = World::in_memory().populated();

@@ -29,6 +29,7 @@ mod uid_only;
 mod updates;
 mod url;
 mod utf8;
+mod waking;
 
 use crate::{Config, Ports, Sessions, TlsMode, serve};
 use ::search::Search;
