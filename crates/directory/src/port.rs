@@ -78,6 +78,25 @@ pub trait Logins: fmt::Debug + Send + Sync {
     /// The directory cannot say.
     fn owner_of(&self, account: AccountId) -> BoxFuture<'_, Result<Option<Owner>, DirectoryError>>;
 
+    /// The group that an address names, as it is kept: see [`Directory::group_of`].
+    ///
+    /// # Errors
+    /// The directory cannot say.
+    fn group_of<'a>(
+        &'a self,
+        address: &'a str,
+    ) -> BoxFuture<'a, Result<Option<String>, DirectoryError>>;
+
+    /// Whether an account belongs to a group, now.
+    ///
+    /// # Errors
+    /// The directory cannot say.
+    fn is_member<'a>(
+        &'a self,
+        account: AccountId,
+        group: &'a str,
+    ) -> BoxFuture<'a, Result<bool, DirectoryError>>;
+
     /// Whether an account may administer the system, now: a session may be older than
     /// that.
     ///
@@ -117,6 +136,21 @@ impl Logins for Directory {
         Box::pin(Self::owner_of(self, account))
     }
 
+    fn group_of<'a>(
+        &'a self,
+        address: &'a str,
+    ) -> BoxFuture<'a, Result<Option<String>, DirectoryError>> {
+        Box::pin(Self::group_of(self, address))
+    }
+
+    fn is_member<'a>(
+        &'a self,
+        account: AccountId,
+        group: &'a str,
+    ) -> BoxFuture<'a, Result<bool, DirectoryError>> {
+        Box::pin(Self::is_member(self, account, group))
+    }
+
     fn is_admin(&self, account: AccountId) -> BoxFuture<'_, Result<bool, DirectoryError>> {
         Box::pin(Self::is_admin(self, account))
     }
@@ -153,6 +187,18 @@ impl Logins for Unreachable {
     }
 
     fn owner_of(&self, _: AccountId) -> BoxFuture<'_, Result<Option<Owner>, DirectoryError>> {
+        Box::pin(async { Err(DirectoryError::Unreachable) })
+    }
+
+    fn group_of<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<Option<String>, DirectoryError>> {
+        Box::pin(async { Err(DirectoryError::Unreachable) })
+    }
+
+    fn is_member<'a>(
+        &'a self,
+        _: AccountId,
+        _: &'a str,
+    ) -> BoxFuture<'a, Result<bool, DirectoryError>> {
         Box::pin(async { Err(DirectoryError::Unreachable) })
     }
 

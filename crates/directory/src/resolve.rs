@@ -116,6 +116,51 @@ impl Directory {
         };
         Ok(leads || self.inner.is_granted(account, address).await?)
     }
+
+    /// The address of the group that an address names, folded: every alias is the group of the
+    /// accounts of its domain to which it leads.
+    ///
+    /// # Errors
+    /// As [`Directory::resolve`].
+    pub async fn group_of(&self, address: &str) -> Result<Option<String>, DirectoryError> {
+        let Ok(address) = Address::parse(address) else {
+            return Ok(None);
+        };
+        let (domain, local) = (address.domain(), address.local().to_key());
+        match self.inner.address_record(domain, &local).await? {
+            Some(AddressRecord::Alias(_)) => {}
+            Some(AddressRecord::Account(_)) | None => return Ok(None),
+        }
+        let folded = LocalPart::from_content(&local)
+            .ok()
+            .and_then(|local| Address::new(local, domain.clone()).ok());
+        Ok(folded.map(|folded| folded.to_string()))
+    }
+
+    /// Whether an account belongs to a group.
+    ///
+    /// # Errors
+    /// As [`Directory::resolve`].
+    pub async fn is_member(&self, account: AccountId, group: &str) -> Result<bool, DirectoryError> {
+        let Ok(address) = Address::parse(group) else {
+            return Ok(false);
+        };
+        // What the domain's catch-all takes is no group.
+        let local = address.local().to_key();
+        let record = self.inner.address_record(address.domain(), &local).await?;
+        if !matches!(record, Some(AddressRecord::Alias(_))) {
+            return Ok(false);
+        }
+        let Resolution::Local(targets) = self.inner.resolve(&address).await? else {
+            return Ok(false);
+        };
+        Ok(targets.iter().any(|target| match target {
+            Target::Account {
+                id, address: own, ..
+            } => *id == account && own.domain() == address.domain(),
+            Target::Forward(_) => false,
+        }))
+    }
 }
 
 impl Inner {

@@ -17,7 +17,8 @@ use crate::session::Session;
 use envelope::AccountId;
 use imap_proto::response::Code;
 use mailbox_model::{Mailbox, MailboxId, MailboxName, View};
-use mailstore::{Account, Acls, Rights};
+use mailstore::{Account, Acls, Reader, Rights};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// The namespace of other users' mailboxes, without the separator behind it.
@@ -52,8 +53,7 @@ pub(crate) struct Other {
     pub(crate) acls: Arc<Acls>,
     /// What its names begin with, the separator too.
     pub(crate) prefix: String,
-    reader: AccountId,
-    domain: Arc<str>,
+    reader: Reader,
     shared: bool,
 }
 
@@ -65,11 +65,11 @@ impl Other {
 
     /// Who looks at it.
     pub(crate) fn reader(&self) -> AccountId {
-        self.reader
+        self.reader.account
     }
 
     pub(crate) fn rights(&self, mailbox: MailboxId) -> Rights {
-        self.acls.rights_of(mailbox, self.reader, &self.domain)
+        self.acls.rights_of(mailbox, &self.reader)
     }
 
     /// Its mailboxes that the user may see in lists, by the names that he knows.
@@ -132,10 +132,13 @@ impl Place {
         let Some(other) = &self.other else {
             return Ok(None);
         };
-        let seen = self.account.seen_by(self.mailbox.id(), other.reader).await;
+        let seen = self
+            .account
+            .seen_by(self.mailbox.id(), other.reader())
+            .await;
         Ok(Some(Readership {
-            reader: other.reader,
-            domain: Arc::clone(&other.domain),
+            reader: other.reader(),
+            domain: Arc::clone(&other.reader.domain),
             prefix: other.prefix.clone(),
             rights: self.rights,
             seen: seen.map_err(|error| store_failed(&error))?,
@@ -266,13 +269,14 @@ impl Session {
         };
         let acls = account.acls().await.map_err(|error| store_failed(&error))?;
         let view = account.view();
+        let reader = self.reader_of(&acls, login.account.id(), &login.domain);
+        let reader = reader.await?;
         let other = Other {
             prefix: format!("{namespace}/{}/", level_of(&found.address.to_string())),
             account,
             view,
             acls: Arc::new(acls),
-            reader: login.account.id(),
-            domain: Arc::clone(&login.domain),
+            reader,
             shared: found.shared,
         };
         let names = other.view.names();
@@ -303,21 +307,52 @@ impl Session {
         Ok(others)
     }
 
+    /// As whom an account is looked for in ACLs: with the groups that they name and it belongs to, now.
+    async fn reader_of(
+        &self,
+        acls: &Acls,
+        account: AccountId,
+        domain: &Arc<str>,
+    ) -> Result<Reader, Reply> {
+        let mut groups = BTreeSet::new();
+        for group in acls.groups() {
+            // Decision 25: groups are for those of their domain.
+            if group.rsplit_once('@').is_none_or(|(_, of)| of != &**domain) {
+                continue;
+            }
+            let member = self.ports.logins.is_member(account, group).await;
+            if member.map_err(|error| directory_failed(&error))? {
+                groups.insert(group.to_owned());
+            }
+        }
+        Ok(Reader {
+            account,
+            domain: Arc::clone(domain),
+            groups: Arc::new(groups),
+        })
+    }
+
     /// Looks again what the user may do in the selected mailbox, where it is another's.
     ///
     /// # Errors
     /// It may not be read any more, or that can't be said.
     pub(crate) async fn look_again(&mut self) -> Result<(), Reply> {
-        let Some(selected) = &mut self.selected else {
+        let Some(selected) = &self.selected else {
             return Ok(());
         };
         let (account, mailbox) = (Arc::clone(&selected.account), selected.id);
-        let Some(readership) = &mut selected.readership else {
+        let Some(readership) = &selected.readership else {
             return Ok(());
         };
+        let (reader, domain) = (readership.reader, Arc::clone(&readership.domain));
         let acls = account.acls().await.map_err(|error| store_failed(&error))?;
-        readership.rights = acls.rights_of(mailbox, readership.reader, &readership.domain);
-        match readership.rights.has(Rights::READ) {
+        let reader = self.reader_of(&acls, reader, &domain).await?;
+        let rights = acls.rights_of(mailbox, &reader);
+        let selected = self.selected.as_mut();
+        if let Some(readership) = selected.and_then(|selected| selected.readership.as_mut()) {
+            readership.rights = rights;
+        }
+        match rights.has(Rights::READ) {
             true => Ok(()),
             false => Err(no_right()),
         }

@@ -5,8 +5,8 @@
 //! | `A` account `a` | version 1 · how many mailboxes follow · each, in order: its number · how many entries follow · each, in order: who · rights, a varint of bits |
 //! | `S` `h` who · account (8 bytes) | nothing: where to look for what is shared with somebody ([`shares`]) |
 //!
-//! *Who* is a byte (1 an account, 2 all accounts of a domain; 128 added for rights that are
-//! taken away) and the account as varint, or the domain as text.
+//! *Who* is a byte (1 an account, 2 all accounts of a domain, 3 a group of a domain; 128 added for
+//! rights that are taken away) and the account as varint, or the domain or group as text.
 //!
 //! The first record is the truth, and is read each time it is asked: nobody acts on rights that
 //! he had. The second kind may say too much but not too little: it is written before a
@@ -23,17 +23,18 @@ pub use shares::{SHARES_PREFIX, check_share};
 use crate::account::Account;
 use crate::error::StoreError;
 use crate::keys;
-use crate::limits::{ACL_BYTES_MAX, ACL_ENTRIES_MAX, CONFLICT_RETRIES};
+use crate::limits::{ACL_BYTES_MAX, ACL_ENTRIES_MAX, ACL_GROUPS_MAX, CONFLICT_RETRIES};
 use engine::{Batch, Engine, Expect, SubmitError, Versioned};
 use envelope::AccountId;
 use mailbox_model::MailboxId;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use wire::codec::{DecodeError, Reader, Writer};
+use wire::codec::{self, DecodeError, Writer};
 
 const VERSION: u8 = 1;
 const ACCOUNT: u8 = 1;
 const DOMAIN: u8 = 2;
+const GROUP: u8 = 3;
 const NEGATIVE: u8 = 128;
 
 /// To whom rights are given.
@@ -43,6 +44,29 @@ pub enum Who {
     Account(AccountId),
     /// All accounts of a domain, in lower case.
     Domain(String),
+    /// The accounts of a domain to which an alias of it leads: the alias's address, folded.
+    Group(String),
+}
+
+/// As whom somebody is looked for.
+#[derive(Debug, Clone)]
+pub struct Reader {
+    /// The account.
+    pub account: AccountId,
+    /// Its domain, in lower case.
+    pub domain: Arc<str>,
+    /// The groups that it is a member of, among those that are named.
+    pub groups: Arc<BTreeSet<String>>,
+}
+
+impl Reader {
+    fn is(&self, who: &Who) -> bool {
+        match who {
+            Who::Account(account) => *account == self.account,
+            Who::Domain(domain) => **domain == *self.domain,
+            Who::Group(group) => self.groups.contains(group),
+        }
+    }
 }
 
 /// An entry's name: who, and whether its rights are given or taken away.
@@ -81,17 +105,13 @@ impl Acl {
         }
     }
 
-    /// What an account of a domain may do: all that it and its domain are given, less what is
-    /// taken from either (RFC 4314 §2).
+    /// What somebody may do: all that his account, his groups and his domain are given, less what is
+    /// taken from any of them (RFC 4314 §2).
     #[must_use]
-    pub fn rights_of(&self, account: AccountId, domain: &str) -> Rights {
+    pub fn rights_of(&self, reader: &Reader) -> Rights {
         let (mut given, mut taken) = (Rights::NONE, Rights::NONE);
         for (name, rights) in &self.entries {
-            let meant = match &name.who {
-                Who::Account(id) => *id == account,
-                Who::Domain(name) => name == domain,
-            };
-            match (meant, name.negative) {
+            match (reader.is(&name.who), name.negative) {
                 (false, _) => {}
                 (true, false) => given = given | *rights,
                 (true, true) => taken = taken | *rights,
@@ -120,9 +140,20 @@ impl Acls {
 
     /// What somebody may do with a mailbox.
     #[must_use]
-    pub fn rights_of(&self, mailbox: MailboxId, account: AccountId, domain: &str) -> Rights {
+    pub fn rights_of(&self, mailbox: MailboxId, reader: &Reader) -> Rights {
         let acl = self.all.get(&mailbox);
-        acl.map_or(Rights::NONE, |acl| acl.rights_of(account, domain))
+        acl.map_or(Rights::NONE, |acl| acl.rights_of(reader))
+    }
+
+    /// The groups that are named, by their addresses.
+    #[must_use]
+    pub fn groups(&self) -> BTreeSet<&str> {
+        let names = self.all.values().flat_map(|acl| acl.entries.keys());
+        let groups = names.filter_map(|name| match &name.who {
+            Who::Group(group) => Some(group.as_str()),
+            Who::Account(_) | Who::Domain(_) => None,
+        });
+        groups.collect()
     }
 
     /// Everybody who is given anything.
@@ -134,7 +165,8 @@ impl Acls {
 
     fn check(&self, record: &[u8]) -> Result<(), AclLimit> {
         let entries: usize = self.all.values().map(|acl| acl.entries.len()).sum();
-        match entries <= ACL_ENTRIES_MAX && record.len() <= ACL_BYTES_MAX {
+        let few = entries <= ACL_ENTRIES_MAX && self.groups().len() <= ACL_GROUPS_MAX;
+        match few && record.len() <= ACL_BYTES_MAX {
             true => Ok(()),
             false => Err(AclLimit),
         }
@@ -151,6 +183,7 @@ impl Acls {
                 match &name.who {
                     Who::Account(account) => out.u8(ACCOUNT | negative).varint(account.0),
                     Who::Domain(domain) => out.u8(DOMAIN | negative).text(domain),
+                    Who::Group(group) => out.u8(GROUP | negative).text(group),
                 };
                 out.varint(u64::from(rights.bits()));
             }
@@ -159,7 +192,7 @@ impl Acls {
     }
 
     pub(crate) fn decode(record: &[u8]) -> Result<Self, DecodeError> {
-        let mut input = Reader::new(record);
+        let mut input = codec::Reader::new(record);
         match input.u8()? {
             VERSION => {}
             other => return Err(DecodeError::Version(other)),
@@ -173,6 +206,7 @@ impl Acls {
                 let who = match kind & !NEGATIVE {
                     ACCOUNT => Who::Account(AccountId(input.varint()?)),
                     DOMAIN => Who::Domain(input.text()?.to_owned()),
+                    GROUP => Who::Group(input.text()?.to_owned()),
                     _ => return Err(DecodeError::Tag(kind)),
                 };
                 let negative = kind & NEGATIVE != 0;
@@ -296,6 +330,7 @@ mod tests {
         acl.set(name(domain(), false), Rights::LOOKUP | Rights::READ);
         acl.set(name(domain(), true), Rights::WRITE);
         acl.set(name(Who::Account(AccountId(7)), true), Rights::READ);
+        acl.set(name(Who::Group("g@a.test".into()), false), Rights::INSERT);
         let mut acls = Acls::default();
         acls.all.insert(MailboxId(2), acl);
         acls
@@ -303,8 +338,8 @@ mod tests {
 
     #[test]
     fn the_record_is_these_bytes_and_reads_back() {
-        let mut golden = vec![1, 1, 2, 4, 129, 7, 2, 1, 0xac, 2, 16, 2, 6];
-        golden.extend(b"a.test\x03\x82\x06a.test\x08");
+        let mut golden = vec![1, 1, 2, 5, 129, 7, 2, 1, 0xac, 2, 16, 2, 6];
+        golden.extend(b"a.test\x03\x82\x06a.test\x08\x03\x08g@a.test\x10");
         assert_eq!(sample().encode(), golden);
         assert_eq!(Acls::decode(&golden), Ok(sample()));
         for len in 0..golden.len() {
@@ -312,7 +347,7 @@ mod tests {
         }
         for bad in [
             vec![2, 0],
-            vec![1, 1, 2, 1, 3, 1, 1],
+            vec![1, 1, 2, 1, 4, 1, 1],
             vec![1, 1, 2, 1, 1, 1, 0],
             vec![1, 1, 2, 2, 1, 1, 1, 1, 1, 1],
             vec![1, 2, 2, 0, 2, 0],
@@ -325,14 +360,27 @@ mod tests {
     #[test]
     fn what_is_taken_counts_over_what_is_given() {
         let acls = sample();
-        let of = |account, domain| acls.rights_of(MailboxId(2), AccountId(account), domain);
+        let of_member = |account, domain: &str, groups: &[&str]| {
+            let reader = Reader {
+                account: AccountId(account),
+                domain: domain.into(),
+                groups: Arc::new(groups.iter().map(|group| (*group).to_owned()).collect()),
+            };
+            acls.rights_of(MailboxId(2), &reader)
+        };
+        let of = |account, domain| of_member(account, domain, &[]);
+        let member = of_member(1, "a.test", &["g@a.test", "h@a.test"]);
+        assert_eq!(member, Rights::LOOKUP | Rights::READ | Rights::INSERT);
+        assert_eq!(of_member(1, "b.test", &["h@a.test"]), Rights::NONE);
         assert_eq!(of(1, "b.test"), Rights::NONE);
         assert_eq!(of(1, "a.test"), Rights::LOOKUP | Rights::READ);
         assert_eq!(of(7, "a.test"), Rights::LOOKUP);
         assert_eq!(of(300, "b.test"), Rights::INSERT);
-        assert_eq!(
-            acls.rights_of(MailboxId(1), AccountId(300), ""),
-            Rights::NONE
-        );
+        let everybody = Reader {
+            account: AccountId(300),
+            domain: "a.test".into(),
+            groups: Arc::default(),
+        };
+        assert_eq!(acls.rights_of(MailboxId(1), &everybody), Rights::NONE);
     }
 }

@@ -43,6 +43,8 @@ pub const ANNOTATIONS_BYTES_MAX: usize = 256 * 1024;
 pub const ANNOTATIONS_MAX: usize = 1000;
 /// Entries of all of an account's mailboxes that say who else may do what.
 pub const ACL_ENTRIES_MAX: usize = 4000;
+/// Groups that they name: whoever looks asks the directory of each.
+pub const ACL_GROUPS_MAX: usize = 100;
 /// The record that holds them.
 pub const ACL_BYTES_MAX: usize = 256 * 1024;
 /// Accounts that share something with one account, or with one domain, and are looked at.

@@ -1,7 +1,8 @@
 //! SETACL, DELETEACL, GETACL, LISTRIGHTS and MYRIGHTS (RFC 4314 §3).
 //!
-//! Identifiers are login names of accounts, shown as their primary addresses, and `anyone`: all
-//! accounts of the owner's domain. With `-` in front an entry takes rights away. The owner has all
+//! Identifiers are login names of accounts, shown as their primary addresses, aliases of the owner's
+//! domain, which stand for the accounts of the domain to which they lead, and `anyone`: all accounts of
+//! the owner's domain. With `-` in front an entry takes rights away. The owner has all
 //! rights, always.
 
 use crate::access::Place;
@@ -85,6 +86,7 @@ pub(crate) async fn get(session: &mut Session, name: &MailboxName) -> Executed {
         let who = match &entry.who {
             Who::Account(account) => address(session, *account).await,
             Who::Domain(_) => Some(ANYONE.to_owned()),
+            Who::Group(group) => Some(group.clone()),
         };
         // Of an account that is gone or disabled nothing is told.
         if let Some(who) = who {
@@ -180,13 +182,26 @@ async fn found(
     let unknown = || Reply::no(Code::NON_EXISTENT, "there is nobody of that name");
     let logins = &session.ports.logins;
     let said = |_| Reply::no(Code::UNAVAILABLE, "that is not possible at the moment");
-    let who = if who == ANYONE {
+    let domain = async || {
         let address = logins.address_of(owner).await.map_err(said)?;
         let domain = address.ok_or_else(unknown)?.domain().to_string();
-        Who::Domain(domain.to_lowercase())
+        Ok::<_, Reply>(domain.to_lowercase())
+    };
+    let who = if who == ANYONE {
+        Who::Domain(domain().await?)
+    } else if let Some(account) = logins.account_of(who).await.map_err(said)? {
+        Who::Account(account)
     } else {
-        let account = logins.account_of(who).await.map_err(said)?;
-        Who::Account(account.ok_or_else(unknown)?)
+        let group = logins
+            .group_of(who)
+            .await
+            .map_err(said)?
+            .ok_or_else(unknown)?;
+        let of = group.rsplit_once('@').map(|(_, domain)| domain.to_owned());
+        match of == Some(domain().await?) {
+            true => Who::Group(group),
+            false => return Err(unknown()),
+        }
     };
     let named = match who {
         Who::Account(account) if account == owner => Named::Owner,

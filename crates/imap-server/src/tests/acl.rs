@@ -580,3 +580,55 @@ async fn a_shared_accounts_mailboxes_are_in_the_shared_namespace() {
         )
         .await;
 }
+
+/// An alias of the domain stands for the accounts to which it leads.
+#[tokio::test]
+async fn a_group_is_an_alias_and_who_leaves_it_loses_its_rights() {
+    let (world, mut bob, mut carol) = world().await;
+    for name in ["dave", "eve"] {
+        world.account(name).await;
+    }
+    let address = |name: &str| Address::parse(&format!("{name}@demo.test")).expect("valid");
+    let team = [address("carol"), address("dave")];
+    let added = world.directory.alias_add(&address("team"), &team).await;
+    added.expect("added");
+    bob.check("SETACL Work Team@demo.test lr", &["OK …"]).await;
+    bob.check("SETACL Work -team@demo.test w", &["OK …"]).await;
+    bob.check("SETACL Work carol@demo.test w", &["OK …"]).await;
+    bob.check(
+        "GETACL Work",
+        &[
+            "* ACL \"Work\" bob@demo.test … carol@demo.test w team@demo.test lr -team@demo.test w",
+            "OK …",
+        ],
+    )
+    .await;
+    for nobody in ["teem@demo.test", "team@far.test"] {
+        let command = format!("SETACL Work {nobody} lr");
+        bob.check(&command, &["NO [NONEXISTENT] …"]).await;
+    }
+    let mine = format!("* MYRIGHTS {WORK} lr");
+    let mut dave = world.login("dave").await;
+    let mut eve = world.login("eve").await;
+    for member in [&mut carol, &mut dave] {
+        // What is taken from the group is taken from its member.
+        member
+            .check(&format!("MYRIGHTS {WORK}"), &[&mine, "OK …"])
+            .await;
+        let listed = member.ok("LIST \"\" \"Other Users/*\"").await;
+        assert!(listed.iter().any(|line| line.ends_with(WORK)), "{listed:?}");
+    }
+    assert_eq!(eve.ok("LIST \"\" \"Other Users/*\"").await, [""; 0]);
+    eve.check(&format!("SELECT {WORK}"), &["NO [NONEXISTENT] …"])
+        .await;
+    dave.ok(&format!("SELECT {WORK}")).await;
+    let removed = world.directory.alias_remove(&address("team")).await;
+    removed.expect("removed");
+    // The end of a right counts from the next command on.
+    dave.send("x NOOP\r\n").await;
+    dave.hears_bye("* BYE the selected mailbox cannot be used: …")
+        .await;
+    carol
+        .check(&format!("SELECT {WORK}"), &["NO [NONEXISTENT] …"])
+        .await;
+}

@@ -1,7 +1,8 @@
 //! Where to look for what is shared with somebody: keys of the system's space.
 //!
-//! `S` `h` · a byte, 1 an account and 2 a domain · the account (8 bytes) or the domain's name
-//! and a 0 · the owner (8 bytes). The value is empty.
+//! `S` `h` · a byte, 1 an account, 2 a domain, 3 a group · the account (8 bytes), or the domain's name
+//! and a 0, or the domain's name, a 0, the group's local part and a 0 · the owner (8 bytes). The value is empty.
+//! Groups are found by their domain: who is a member of one is for the directory to say.
 //!
 //! A key without a right behind it costs one look into the owner's record; it is left where
 //! an account was deleted.
@@ -32,8 +33,19 @@ fn prefix(who: &Who) -> Vec<u8> {
             key.extend_from_slice(domain.as_bytes());
             key.push(0);
         }
+        Who::Group(group) => {
+            let (local, domain) = group.rsplit_once('@').unwrap_or((group, ""));
+            key.extend(groups_of(domain));
+            key.extend_from_slice(local.as_bytes());
+            key.push(0);
+        }
     }
     key
+}
+
+/// Begins what is said of a domain's groups.
+fn groups_of(domain: &str) -> Vec<u8> {
+    [&[super::GROUP][..], domain.as_bytes(), &[0]].concat()
 }
 
 fn key(who: &Who, owner: AccountId) -> Vec<u8> {
@@ -52,6 +64,13 @@ pub fn check_share(key: &[u8], value: &[u8]) -> Option<String> {
             let name = rest.len().checked_sub(9).and_then(|len| rest.get(..=len));
             name.and_then(<[u8]>::split_last)
                 .is_some_and(|(end, name)| *end == 0 && !name.is_empty() && !name.contains(&0))
+        }
+        Some((&super::GROUP, rest)) => {
+            let name = rest.len().checked_sub(8).and_then(|len| rest.get(..len));
+            let mut parts = name.unwrap_or_default().split(|byte| *byte == 0);
+            let filled = |part: Option<&[u8]>| part.is_some_and(|part| !part.is_empty());
+            let both = filled(parts.next()) && filled(parts.next());
+            both && parts.next() == Some(&[][..]) && parts.next().is_none()
         }
         _ => false,
     };
@@ -99,6 +118,7 @@ impl Mailstore {
         let prefixes = [
             prefix(&Who::Account(account)),
             prefix(&Who::Domain(domain.to_owned())),
+            [&SHARES_PREFIX[..], &groups_of(domain)].concat(),
         ];
         let work = move || {
             let mut owners = Vec::new();
@@ -110,8 +130,8 @@ impl Mailstore {
                 let snapshot = engine.snapshot(shard);
                 let found = snapshot.scan(&start, &end, Order::Ascending, SHARING_ACCOUNTS_MAX)?;
                 let owner = |key: &[u8]| {
-                    let id = key.get(start.len()..)?.try_into().ok()?;
-                    Some(AccountId(u64::from_be_bytes(id)))
+                    let id = key.get(start.len()..)?.last_chunk()?;
+                    Some(AccountId(u64::from_be_bytes(*id)))
                 };
                 owners.extend(found.iter().filter_map(|(key, _)| owner(key)));
             }
@@ -131,12 +151,17 @@ mod tests {
 
     #[test]
     fn keys_are_checked() {
-        for who in [Who::Account(AccountId(7)), Who::Domain("a.test".into())] {
+        for who in [
+            Who::Account(AccountId(7)),
+            Who::Domain("a.test".into()),
+            Who::Group("g@a.test".into()),
+        ] {
             let key = key(&who, AccountId(9));
             assert_eq!(check_share(&key, b""), None);
             assert!(check_share(&key, b"x").is_some());
             assert!(check_share(&key[..key.len() - 1], b"").is_some());
         }
+        assert!(check_share(b"Sh\x04", b"").is_some());
         assert!(check_share(b"Sh\x03", b"").is_some());
         assert!(check_share(b"Sh", b"").is_some());
     }
