@@ -1,6 +1,12 @@
 //! Small extensions: WITHIN, APPENDLIMIT, OBJECTID, PREVIEW, SAVEDATE, UNAUTHENTICATE.
 
 use super::World;
+use crate::Sessions;
+use blobs::Blobs;
+use engine::{Batch, MemoryEngine, Order, SharedEngine};
+use mailbox_model::LogEntry;
+use mailstore::{Mailstore, QuotaLimits};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// RFC 5032.
@@ -77,6 +83,53 @@ async fn when_a_message_came_into_its_mailbox_is_told_and_searched() {
             "FETCH 1 (INTERNALDATE SAVEDATE BODY.PEEK[])",
             &[
                 "* 1 FETCH (INTERNALDATE \" 1-Feb-2020 12:00:00 +0100\" SAVEDATE \" 2-Jan-2026 00:01:01 +0000\" BODY[] …",
+                "OK …",
+            ],
+        )
+        .await;
+}
+
+/// RFC 8514 §4.2, §4.3: NIL, and the internal date counts.
+#[tokio::test]
+async fn what_was_there_before_there_were_save_dates_has_none() {
+    let engine: SharedEngine = Arc::new(MemoryEngine::new(3));
+    let blobs = Blobs::new(Arc::clone(&engine));
+    let (quota, sessions) = (QuotaLimits::default(), Sessions::default());
+    let mut world = World::over(Arc::clone(&engine), blobs, quota, sessions).await;
+    world.fill(1).await;
+    // As an older program wrote it.
+    let id = world.only_account().await;
+    let start = [engine::keys::account(id.0), b"l".to_vec()].concat();
+    let end = engine::keys::end_of(&start);
+    let snapshot = engine.snapshot(engine.shard_of_account(id.0));
+    let log = snapshot.scan(&start, &end, Order::Ascending, 10);
+    let mut batch = Batch::new();
+    for (key, stored) in log.expect("read") {
+        let mut entry = LogEntry::decode(&stored.value).expect("sound");
+        entry.dates = false;
+        batch.put(key, entry.encode());
+    }
+    engine.submit(batch).expect("room").done().await;
+    let ports = Arc::make_mut(&mut world.ports);
+    let blobs = Arc::clone(&ports.blobs);
+    ports.mailstore = Mailstore::new(engine, blobs, world.runtime.clone(), Default::default());
+    let mut client = world.bob_in_inbox().await;
+    client
+        .check(
+            "FETCH 1 (UID SAVEDATE)",
+            &["* 1 FETCH (UID 1 SAVEDATE NIL)", "OK …"],
+        )
+        .await;
+    client
+        .check("SEARCH SAVEDON 1-Jan-2026", &["* SEARCH 1", "OK …"])
+        .await;
+    client.ok("MOVE 1 Archive").await;
+    client.ok("SELECT Archive").await;
+    client
+        .check(
+            "FETCH 1 SAVEDATE",
+            &[
+                "* 1 FETCH (SAVEDATE \" 1-Jan-2026 00:00:00 +0000\")",
                 "OK …",
             ],
         )

@@ -70,6 +70,12 @@ fn a_copy_where_the_email_is_already_is_a_new_email() {
     assert_eq!(world.entries("INBOX")[0].uid, Uid(3));
 }
 
+/// Everything is multiplied by it: a million messages are a million of them.
+#[test]
+fn an_entry_takes_48_bytes() {
+    assert_eq!(size_of::<crate::Entry>(), 48);
+}
+
 #[test]
 fn a_mailbox_copied_into_itself_does_not_double_for_ever() {
     let mut view = World::new().view;
