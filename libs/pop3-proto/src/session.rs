@@ -534,7 +534,8 @@ impl Session {
                 self.say(&format!("SASL {}", offer.names("")));
             }
         }
-        if self.config.tls == TlsState::Offered && self.maildrop.is_none() {
+        // RFC 2449 §5: what there is before the login is told after it too.
+        if self.config.tls == TlsState::Offered {
             self.say("STLS");
         }
         match self.config.expire_days {

@@ -203,6 +203,40 @@ fn capabilities_are_those_of_the_state() {
     assert_eq!(shell.ask("STLS"), "-ERR TLS is on already\r\n");
 }
 
+/// RFC 2449 §5.
+#[test]
+fn what_is_offered_before_the_login_is_told_after_it() {
+    let mut shell = Shell::new(config());
+    let before = shell.ask("CAPA");
+    assert!(before.contains("\r\nSTLS\r\n"), "{before}");
+    shell.send(b"USER bob\r\nPASS secret\r\n");
+    assert_eq!(shell.ask("CAPA"), before);
+}
+
+/// RFC 1939 §3.
+#[test]
+fn every_command_is_refused_in_the_wrong_state() {
+    let mut shell = Shell::new(config());
+    for line in [
+        "STAT", "LIST", "UIDL", "RETR 1", "TOP 1 0", "DELE 1", "RSET", "NOOP",
+    ] {
+        assert_eq!(shell.ask(line), "-ERR log in first\r\n", "{line}");
+    }
+    let mut shell = Shell::logged_in();
+    for line in [
+        "USER bob",
+        "PASS secret",
+        "APOP bob 0",
+        "AUTH",
+        "AUTH PLAIN",
+        "STLS",
+        "UTF8",
+    ] {
+        let answer = shell.ask(line);
+        assert_eq!(answer, "-ERR you are logged in already\r\n", "{line}");
+    }
+}
+
 #[test]
 fn rfc_2449_section_6_7_expire() {
     for (expire_days, told) in [(None, "EXPIRE NEVER"), (Some(30), "EXPIRE 30")] {
