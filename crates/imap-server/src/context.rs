@@ -89,12 +89,22 @@ impl Results {
     }
 }
 
+/// RFC 5267 §4.3: a tag stands for one search that is kept up to date.
+pub(crate) fn check_tag(session: &Session, tag: &Tag) -> Result<(), Reply> {
+    let mut contexts = session.selected.iter().flat_map(|s| &s.contexts);
+    match contexts.any(|context| context.tag == *tag) {
+        true => Err(Reply::bad(
+            "that tag is another search's, which is kept up to date",
+        )),
+        false => Ok(()),
+    }
+}
+
 /// Keeps a search up to date from now on, or says that it is not.
 pub(crate) fn keep(session: &mut Session, tag: &Tag, uid: bool, key: SearchKey, results: Results) {
     let Some(selected) = &mut session.selected else {
         return;
     };
-    selected.contexts.retain(|context| context.tag != *tag);
     let sorted = match &results {
         Results::InOrder(_) => 0,
         Results::Sorted(results) => results.sorted.len(),

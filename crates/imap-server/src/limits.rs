@@ -63,5 +63,9 @@ pub const NOTIFY_ACCOUNTS_MAX: usize = 32;
 pub const CONTEXTS_MAX: usize = 16;
 /// Messages of one of them whose order is kept.
 pub const CONTEXT_SORTED_MAX: usize = 100_000;
+/// How many stored searches may stand behind each other (RFC 5466 §3.1: at least three).
+pub const FILTER_PASSES_MAX: usize = 3;
+/// Octets of stored searches that one search takes in, each as often as it is named.
+pub const FILTER_BYTES_MAX: usize = 256 * 1024;
 /// Messages of the smallest batch of UIDBATCHES.
 pub const UID_BATCH_MIN: usize = 500;

@@ -546,7 +546,8 @@ pub(crate) async fn tell_status(
         StatusItem::UidNext,
         StatusItem::UidValidity,
     ];
-    if events.contains(&NotifyEvent::FlagChange) {
+    // RFC 5465 §5.2, §5.3: and where mod-sequences are in use.
+    if events.contains(&NotifyEvent::FlagChange) || session.enabled.condstore {
         items.push(StatusItem::HighestModSeq);
     }
     let form = session.name_form();

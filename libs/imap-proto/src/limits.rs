@@ -57,6 +57,8 @@ pub const OBJECT_ID_BYTES_MAX: usize = 255;
 pub const ACL_IDENTIFIER_BYTES_MAX: usize = 330;
 /// Groups of events of one NOTIFY.
 pub const NOTIFY_GROUPS_MAX: usize = 100;
+/// Mailboxes that they name: each is compared with every mailbox that changes.
+pub const NOTIFY_NAMES_MAX: usize = 1000;
 /// The name of a stored search (RFC 5466).
 pub const FILTER_NAME_BYTES_MAX: usize = 128;
 /// Names of one COMPARATOR or LANGUAGE.

@@ -98,6 +98,8 @@ struct Appending {
     reader: Option<(AccountId, Untouched)>,
     /// REPLACE: what goes in the same change.
     replaced: Option<(MailboxId, Uid)>,
+    /// The user may not read the mailbox: its UIDs are not told.
+    hidden: bool,
     whole: Vec<(Message, Asked)>,
     /// Octets of the whole ones.
     bytes: u64,
@@ -144,6 +146,7 @@ impl Appending {
             mailbox: place.mailbox.id(),
             reader,
             replaced,
+            hidden: !place.rights.has(Rights::READ),
             whole: Vec::new(),
             bytes: 0,
             digests: 0,
@@ -297,8 +300,11 @@ impl Appending {
             return Ok(match done {
                 Ok(done) => {
                     note_read(session, (&account, mailbox, reader), &done, &read).await;
-                    let uids = done.emails.iter().map(|(_, uid)| uid.0).collect();
-                    Reply::ok("appended").with_code(Code::AppendUid(done.uid_validity.0, uids))
+                    let reply = Reply::ok("appended");
+                    match self.hidden {
+                        true => reply,
+                        false => reply.with_code(append_uid(&done)),
+                    }
                 }
                 Err(error) => store_failed(&error),
             });
@@ -310,9 +316,9 @@ impl Appending {
             Ok(Some(done)) => {
                 note_read(session, (&account, mailbox, reader), &done, &read).await;
                 // RFC 8508 §3.4: told before the EXPUNGE.
-                let uids = done.emails.iter().map(|(_, uid)| uid.0).collect();
-                let code = Code::AppendUid(done.uid_validity.0, uids);
-                response::untagged_status(&mut session.out, Status::Ok, Some(&code), "it is there");
+                let code = Some(append_uid(&done)).filter(|_| !self.hidden);
+                let out = &mut session.out;
+                response::untagged_status(out, Status::Ok, code.as_ref(), "it is there");
                 session.sync(SyncMode::Everything, OwnStore::None).await?;
                 qresync::with_state(session, Reply::ok("replaced")).await
             }
@@ -354,6 +360,12 @@ async fn note_read(
     if let Err(error) = mark_seen(account, mailbox, Some(reader), &uids).await {
         tracing::warn!(session = session.id, %error, "imap: \\Seen is not kept");
     }
+}
+
+/// RFC 9051 §6.3.12: for who may read the mailbox.
+fn append_uid(done: &Appended) -> Code {
+    let uids = done.emails.iter().map(|(_, uid)| uid.0).collect();
+    Code::AppendUid(done.uid_validity.0, uids)
 }
 
 pub(crate) fn try_create() -> Reply {

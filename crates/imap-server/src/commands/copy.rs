@@ -46,9 +46,10 @@ pub(crate) async fn copy(
         Err(reply) => return Ok(reply),
     };
     work.keep_seen(session, &done).await;
-    Ok(match code(&done) {
+    Ok(match work.code(&done) {
         Some(code) => Reply::ok("copied").with_code(code),
-        None => Reply::ok("there was nothing to copy"),
+        None if done.uids.is_empty() => Reply::ok("there was nothing to copy"),
+        None => Reply::ok("copied"),
     })
 }
 
@@ -94,7 +95,7 @@ pub(crate) async fn move_(
     };
     work.keep_seen(session, &done).await;
     // RFC 6851 §4.3: COPYUID goes out before the expunges, untagged.
-    if let Some(code) = code(&done) {
+    if let Some(code) = work.code(&done) {
         response::untagged_status(&mut session.out, Status::Ok, Some(&code), "moved");
     }
     session.sync(SyncMode::Everything, OwnStore::None).await?;
@@ -270,12 +271,13 @@ impl Work {
             tracing::warn!(session = session.id, %error, "imap: \\Seen is not kept");
         }
     }
-}
 
-fn code(done: &Transferred) -> Option<Code> {
-    if done.uids.is_empty() {
-        return None;
+    /// RFC 9051 §6.4.7: the UIDs of a mailbox are for who may read it.
+    fn code(&self, done: &Transferred) -> Option<Code> {
+        if done.uids.is_empty() || !self.target.rights.has(Rights::READ) {
+            return None;
+        }
+        let (from, to) = done.uids.iter().map(|(from, to)| (from.0, to.0)).unzip();
+        Some(Code::CopyUid(done.uid_validity.0, from, to))
     }
-    let (from, to) = done.uids.iter().map(|(from, to)| (from.0, to.0)).unzip();
-    Some(Code::CopyUid(done.uid_validity.0, from, to))
 }

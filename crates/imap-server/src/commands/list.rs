@@ -57,7 +57,19 @@ pub(crate) async fn list(session: &mut Session, command: &ListCommand) -> Execut
         if !matches_any(&command.patterns, name) || !is_listed(listed, command, has_child_info) {
             continue;
         }
-        let attributes = listed.attributes(with_subscribed, command.extended);
+        // RFC 9051 §6.3.9.8, example 11: STATUS is not for those told only because of their children.
+        let place = match listed.is_selected(&command.selection) {
+            true => place_of(session, &view, listed),
+            false => None,
+        };
+        let mut attributes = listed.attributes(with_subscribed, command.extended);
+        let may_read = place
+            .as_ref()
+            .is_some_and(|place| place.rights.has(Rights::READ));
+        if status_items.is_some() && place.is_some() && !may_read {
+            // RFC 5819 §2
+            attributes.insert(0, "\\NoSelect");
+        }
         write_list_head(&mut session.out, "LIST", &attributes, name.as_str(), form);
         if has_child_info {
             // RFC 9051 §6.3.9.6: the option of the selection that a child satisfies.
@@ -71,15 +83,7 @@ pub(crate) async fn list(session: &mut Session, command: &ListCommand) -> Execut
             session.out.extend_from_slice(b"\"))");
         }
         session.out.extend_from_slice(b"\r\n");
-        // RFC 9051 §6.3.9.8, example 11: not for those told only because of their children.
-        let place = match listed.is_selected(&command.selection) {
-            true => place_of(session, &view, listed),
-            false => None,
-        };
-        if let (Some(items), Some(place)) = (status_items, &place)
-            // RFC 5819 §2: not for those whose status the user may not have.
-            && place.rights.has(Rights::READ)
-        {
+        if let (Some(items), Some(place), true) = (status_items, &place, may_read) {
             let append_limit = session.config.append_bytes_max;
             let unseen = status::unseen(place, items).await.unwrap_or_default();
             let named = (name.as_str(), form);
@@ -144,7 +148,13 @@ fn child_info(
     }
     for (name, listed) in names {
         if listed.is_selected(&command.selection) && !matches_any(&command.patterns, name) {
-            parents.extend(name.ancestors());
+            let mut above = name.parent();
+            while let Some(parent) = above {
+                above = parent.parent();
+                if !parents.insert(parent) {
+                    break;
+                }
+            }
         }
     }
     parents
@@ -156,13 +166,16 @@ pub(crate) async fn lsub(session: &mut Session, pattern: &ListPattern) -> Execut
         return Ok(Reply::bad("log in first"));
     };
     let mut told: BTreeMap<MailboxName, bool> = BTreeMap::new();
+    let mut parents = BTreeSet::new();
     for name in view.subscriptions() {
         if pattern.matches(name.as_str()) {
             told.insert(name.clone(), true);
             continue;
         }
         // RFC 3501 §6.3.9: with %, a parent is told for a subscribed name below it.
-        for parent in name.ancestors() {
+        let mut above = name.parent();
+        while let Some(parent) = above.filter(|name| parents.insert(name.clone())) {
+            above = parent.parent();
             if pattern.matches(parent.as_str()) {
                 told.entry(parent).or_insert(false);
             }

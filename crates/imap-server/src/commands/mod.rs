@@ -56,25 +56,27 @@ pub(crate) async fn execute(session: &mut Session, tag: &Tag, command: Command) 
         let text = format!("the selected mailbox cannot be used: {}", reply.text);
         session.bye(&text).await?;
     }
-    let may_tell = may_tell(&command);
     let mut command = command;
     if let Some(refusal) = filters::resolve(session, &mut command).await {
         return Ok(refusal);
     }
+    let may_tell = may_tell(&command);
     let mut reply = dispatch(session, tag, command).await?;
     reply.sync = reply.sync.min(may_tell);
     Ok(reply)
 }
 
 /// RFC 9051 §7.5.1: no EXPUNGE "while responding to a FETCH, STORE, or SEARCH
-/// command" by number, however it ends: the numbers of the next would be others.
+/// command" by number, however it ends: the numbers of the next would be others. RFC 7162
+/// §3.2.10.2: nor for a UID SEARCH that names numbers.
 fn may_tell(command: &Command) -> SyncMode {
     let by_number = match command {
         Command::Fetch(fetch) => !fetch.uid,
         Command::Store(store) => !store.uid,
-        Command::Search(search) => !search.uid,
-        Command::Sort(sort) => !sort.uid,
-        Command::Thread(thread) => !thread.uid,
+        Command::Search(search) => !search.uid || in_key(&search.key),
+        Command::Sort(sort) => !sort.uid || in_key(&sort.key),
+        Command::Thread(thread) => !thread.uid || in_key(&thread.key),
+        Command::MultiSearch(search) => in_key(&search.key),
         _ => false,
     };
     if by_number {
@@ -89,11 +91,13 @@ pub(crate) fn uid_required() -> Reply {
     Reply::bad("messages have UIDs only").with_code(Code::UID_REQUIRED)
 }
 
+/// The search names sequence numbers.
+fn in_key(key: &SearchKey) -> bool {
+    key.any(&mut |key| matches!(key, SearchKey::Sequence(set) if *set != SequenceSet::Saved))
+}
+
 /// The command takes, or is answered in, sequence numbers.
 fn names_numbers(command: &Command) -> bool {
-    let in_key = |key: &SearchKey| {
-        key.any(&mut |key| matches!(key, SearchKey::Sequence(set) if *set != SequenceSet::Saved))
-    };
     match command {
         Command::Fetch(fetch) => !fetch.uid,
         Command::Store(store) => !store.uid,

@@ -1,11 +1,14 @@
 //! NOTIFY (RFC 5465 §3). What is told from then on is `notify`'s.
 
+use crate::access::Other;
 use crate::limits::{NOTIFY_ACCOUNTS_MAX, OUTPUT_BYTES};
+use crate::list::write_list_line;
 use crate::notify::{Named, Notify, tell_status};
 use crate::reply::{Executed, Reply, store_failed};
 use crate::session::Session;
 use imap_proto::response::Code;
 use imap_proto::{NotifyEvent, NotifyFilter, NotifySet, SearchSource};
+use mailstore::Rights;
 use std::sync::Arc;
 
 pub(crate) async fn run(session: &mut Session, set: Option<NotifySet>) -> Executed {
@@ -67,7 +70,7 @@ pub(crate) async fn run(session: &mut Session, set: Option<NotifySet>) -> Execut
                     account: Arc::clone(&account),
                     view: Arc::clone(&view),
                     mailbox: Arc::clone(mailbox),
-                    rights: mailstore::Rights::ALL,
+                    rights: Rights::ALL,
                     other: None,
                 };
                 tell_status(session, &place, &name, events).await;
@@ -91,6 +94,9 @@ pub(crate) async fn run(session: &mut Session, set: Option<NotifySet>) -> Execut
             }
         }
     }
+    for other in &others {
+        tell_no_access(session, other, |name| notify.events_of(name, named(false)));
+    }
     let mut notify = notify.with_others(others);
     if notify.wants_annotations() {
         match account.annotations().await {
@@ -100,6 +106,21 @@ pub(crate) async fn run(session: &mut Session, set: Option<NotifySet>) -> Execut
     }
     session.notify = Some(Box::new(notify));
     Ok(Reply::ok("that is told from now on"))
+}
+
+/// RFC 5465 §3.1: mailboxes that the user may list, and of whose messages he may not hear.
+fn tell_no_access<'a>(
+    session: &mut Session,
+    other: &Other,
+    events_of: impl Fn(&str) -> &'a [NotifyEvent],
+) {
+    let form = session.name_form();
+    for (name, id) in other.listed() {
+        let name = name.as_str();
+        if of_messages(events_of(name)) && !other.rights(id).has(Rights::READ) {
+            write_list_line(&mut session.out, "LIST", &["\\NoAccess"], name, form);
+        }
+    }
 }
 
 fn of_messages(events: &[NotifyEvent]) -> bool {

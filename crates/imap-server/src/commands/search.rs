@@ -56,6 +56,9 @@ pub(crate) async fn run(session: &mut Session, tag: &Tag, command: SearchCommand
         return Ok(Reply::bad("searches are in UTF-8, without CHARSET"));
     }
     let kept = keeps(command.returns.as_deref()).then(|| command.key.clone());
+    if let (Some(_), Err(reply)) = (&kept, context::check_tag(session, tag)) {
+        return Ok(reply);
+    }
     let mut found = match find(session, tag, command.key).await? {
         Ok(found) => found,
         Err(reply) => return Ok(reply),

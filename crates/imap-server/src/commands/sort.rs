@@ -29,6 +29,9 @@ pub(crate) type Sorted = (Vec<Value>, Candidate);
 
 pub(crate) async fn run(session: &mut Session, tag: &Tag, command: SortCommand) -> Executed {
     let kept = keeps(command.returns.as_deref()).then(|| command.key.clone());
+    if let (Some(_), Err(reply)) = (&kept, context::check_tag(session, tag)) {
+        return Ok(reply);
+    }
     let mut found = match find(session, tag, command.key).await? {
         Ok(found) => found,
         Err(reply) => return Ok(reply),

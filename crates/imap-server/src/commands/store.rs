@@ -110,7 +110,8 @@ pub(crate) async fn run(session: &mut Session, command: StoreCommand) -> Execute
     };
     session.sync(mode, own).await?;
     if command.silent && session.enabled.condstore {
-        tell_modseqs(session, &uids, stored.modseq);
+        let of_all = since.is_some();
+        tell_modseqs(session, &changed, stored.modseq, of_all);
     }
     let mut reply = Reply::ok("stored").with_sync(SyncMode::Nothing);
     if !modified.is_empty() {
@@ -185,15 +186,16 @@ fn is_expected(action: FlagAction, named: &[FlagId], told: &Entry, now: &Entry) 
         .all(|flag| now.has(flag) == wanted(flag))
 }
 
-/// RFC 7162 §3.1.3: the new mod-sequence is told even when the flags are not.
-fn tell_modseqs(session: &mut Session, uids: &UidSet, modseq: Option<ModSeq>) {
-    let (Some(selected), Some(modseq)) = (&session.selected, modseq) else {
+/// RFC 7162 §3.1.3: the new mod-sequence is told even when the flags are not; after a
+/// conditional STORE that of every message for which it went well, changed by it or not.
+fn tell_modseqs(session: &mut Session, uids: &UidSet, modseq: Option<ModSeq>, of_all: bool) {
+    let Some(selected) = &session.selected else {
         return;
     };
     let changed: Vec<usize> = uids
         .iter()
         .filter_map(|uid| selected.find(uid))
-        .filter(|(_, entry)| entry.modseq == modseq)
+        .filter(|(_, entry)| of_all || Some(entry.modseq) == modseq)
         .map(|(rank, _)| rank)
         .collect();
     for rank in changed {

@@ -98,6 +98,8 @@ async fn what_cannot_be_given_is_refused() {
     bob.check("DELETEACL Work bob@demo.test", &["NO [CANNOT] …"])
         .await;
     bob.check("SETACL Work", &["BAD …"]).await;
+    // RFC 4314 §3
+    bob.check("SETACL Work \"\" lr", &["BAD …"]).await;
 }
 
 /// RFC 4314 §6: who has no right learns nothing, by whatever command.
@@ -198,7 +200,7 @@ async fn others_mailboxes_are_listed_with_status_and_rights() {
                 "* LIST (\\HasChildren) \"/\" \"Other Users/bob@demo.test/Work\"",
                 "* STATUS \"Other Users/bob@demo.test/Work\" (MESSAGES 3 UNSEEN 3)",
                 "* MYRIGHTS \"Other Users/bob@demo.test/Work\" lr",
-                "* LIST (\\HasNoChildren) \"/\" \"Other Users/bob@demo.test/Work/Deep\"",
+                "* LIST (\\NoSelect \\HasNoChildren) \"/\" \"Other Users/bob@demo.test/Work/Deep\"",
                 "* MYRIGHTS \"Other Users/bob@demo.test/Work/Deep\" l",
                 "OK …",
             ],
@@ -628,7 +630,60 @@ async fn a_group_is_an_alias_and_who_leaves_it_loses_its_rights() {
     dave.send("x NOOP\r\n").await;
     dave.hears_bye("* BYE the selected mailbox cannot be used: …")
         .await;
+}
+
+/// RFC 9051 §6.3.12, §6.4.7: who may put messages in and not look learns no UIDs.
+#[tokio::test]
+async fn who_may_only_put_messages_in_is_told_no_uids() {
+    let (_world, mut bob, mut carol) = world().await;
+    give(&mut bob, "li").await;
+    carol
+        .check(&format!("APPEND {WORK} {{3+}}\r\na: "), &["OK appended"])
+        .await;
+    for subject in ["one", "two"] {
+        let message = format!("Subject: {subject}\r\n\r\n");
+        carol.append("INBOX", "", &message).await;
+    }
+    carol.ok("SELECT INBOX").await;
+    carol.check(&format!("COPY 1 {WORK}"), &["OK copied"]).await;
+    carol
+        .check(&format!("MOVE 1 {WORK}"), &["* 1 EXPUNGE", "OK moved"])
+        .await;
+    bob.check(
+        "STATUS Work (MESSAGES)",
+        &["* STATUS \"Work\" (MESSAGES 6)", "OK …"],
+    )
+    .await;
+}
+
+/// RFC 4314 §4: DELETE takes the rights along.
+#[tokio::test]
+async fn rights_end_with_their_mailbox() {
+    let (_world, mut bob, mut carol) = world().await;
+    give(&mut bob, "lr").await;
+    bob.ok("DELETE Work").await;
+    bob.ok("CREATE Work").await;
+    bob.check(
+        "GETACL Work",
+        &["* ACL \"Work\" bob@demo.test lrswipkxteacd", "OK …"],
+    )
+    .await;
     carol
         .check(&format!("SELECT {WORK}"), &["NO [NONEXISTENT] …"])
         .await;
+}
+
+/// RFC 4314 §4: CLOSE without `e` is no failure, and expunges nothing.
+#[tokio::test]
+async fn closing_without_the_right_expunges_nothing() {
+    let (_world, mut bob, mut carol) = world().await;
+    give(&mut bob, "lrt").await;
+    carol.ok(&format!("SELECT {WORK}")).await;
+    carol.ok("STORE 1 +FLAGS.SILENT (\\Deleted)").await;
+    carol.check("CLOSE", &["OK closed"]).await;
+    bob.check(
+        "STATUS Work (MESSAGES DELETED)",
+        &["* STATUS \"Work\" (MESSAGES 3 DELETED 1)", "OK …"],
+    )
+    .await;
 }

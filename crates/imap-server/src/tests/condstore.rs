@@ -181,3 +181,43 @@ async fn search_by_mod_sequence() {
         )
         .await;
 }
+
+/// RFC 7162 §3.1.3: of each message for which it went well, though nothing was to do.
+#[tokio::test]
+async fn a_conditional_store_that_changes_nothing_tells_mod_sequences_all_the_same() {
+    let world = World::new().await;
+    world.fill(2).await;
+    let mut client = world.bob_in_inbox().await;
+    client.ok("ENABLE CONDSTORE").await;
+    client.ok("STORE 1 +FLAGS.SILENT (\\Seen)").await;
+    let now = highest(&mut client).await;
+    let told = format!("* 1 FETCH (UID 1 MODSEQ ({now}))");
+    client
+        .check(
+            &format!("STORE 1 (UNCHANGEDSINCE {now}) +FLAGS.SILENT (\\Seen)"),
+            &[&told, "OK stored"],
+        )
+        .await;
+    client
+        .check("STORE 1 +FLAGS.SILENT (\\Seen)", &["OK stored"])
+        .await;
+}
+
+/// RFC 7162 §3.2.4.
+#[tokio::test]
+async fn what_reading_changes_is_told_with_uid_and_mod_sequence() {
+    let world = World::new().await;
+    world.fill(1).await;
+    let mut client = world.bob_in_inbox().await;
+    client.ok("ENABLE CONDSTORE").await;
+    client
+        .check(
+            "FETCH 1 BODY[TEXT]",
+            &[
+                "* 1 FETCH (BODY[TEXT] …)",
+                "* 1 FETCH (UID 1 FLAGS (\\Seen) MODSEQ (…))",
+                "OK …",
+            ],
+        )
+        .await;
+}

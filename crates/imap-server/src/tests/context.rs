@@ -134,3 +134,29 @@ async fn so_many_are_kept_and_no_more() {
     bob.send("x SEARCH RETURN (UPDATE COUNT) ALL\r\n").await;
     assert_eq!(bob.answer("x").await.len(), 2);
 }
+
+/// RFC 5267 §4.3: the tag of a search that is kept up to date is taken; any other may come
+/// again (RFC 9051 §2.2.1).
+#[tokio::test]
+async fn a_tag_stands_for_one_search_that_is_kept() {
+    let world = World::new().await;
+    world.fill(2).await;
+    let mut bob = world.bob_in_inbox().await;
+    for _ in 0..2 {
+        bob.send("x SEARCH ALL\r\n").await;
+        assert_eq!(bob.answer("x").await, ["* SEARCH 1 2", "OK searched"]);
+    }
+    bob.send("x SEARCH RETURN (UPDATE COUNT) ALL\r\n").await;
+    assert_eq!(bob.answer("x").await.len(), 2);
+    for again in [
+        "SEARCH RETURN (UPDATE) ALL",
+        "UID SORT RETURN (UPDATE) (SIZE) UTF-8 ALL",
+    ] {
+        bob.send(format!("x {again}\r\n")).await;
+        let answer = bob.answer("x").await;
+        assert!(answer[0].starts_with("BAD "), "{answer:?}");
+    }
+    bob.ok("CANCELUPDATE \"x\"").await;
+    bob.send("x SEARCH RETURN (UPDATE COUNT) ALL\r\n").await;
+    assert_eq!(bob.answer("x").await.len(), 2);
+}

@@ -279,6 +279,7 @@ async fn a_long_search_says_how_far_it_is() {
 #[tokio::test]
 async fn after_unauthenticate_nobody_is_logged_in() {
     let world = World::new().await;
+    world.fill(1).await;
     let mut client = world.bob().await;
     client.ok("ENABLE QRESYNC IMAP4rev2").await;
     client.ok("SELECT INBOX").await;
@@ -296,6 +297,13 @@ async fn after_unauthenticate_nobody_is_logged_in() {
     // What was enabled is not.
     client
         .check("SELECT INBOX (QRESYNC (1 1))", &["BAD …"])
+        .await;
+    client.ok("SELECT INBOX").await;
+    client
+        .check(
+            "STORE 1 +FLAGS (\\Seen)",
+            &["* 1 FETCH (UID 1 FLAGS (\\Seen))", "OK …"],
+        )
         .await;
 }
 
@@ -396,4 +404,35 @@ async fn replies_are_in_the_language_asked_for() {
     )
     .await;
     bob.check("DELETE new", &["OK deleted"]).await;
+}
+
+/// RFC 5466 §3.1: three times over at least, and never without end.
+#[tokio::test]
+async fn stored_searches_may_name_others() {
+    let world = World::new().await;
+    world.fill(3).await;
+    let mut bob = world.bob_in_inbox().await;
+    for (name, value) in [
+        ("a", "FILTER b".to_owned()),
+        ("b", "OR FILTER c 1".to_owned()),
+        ("c", "SUBJECT 3".to_owned()),
+        ("d", "FILTER a".to_owned()),
+        ("x", ["FILTER y"; 1000].join(" ")),
+        ("y", ["FILTER z"; 1000].join(" ")),
+        ("z", "ALL".to_owned()),
+    ] {
+        let size = value.len();
+        let set =
+            format!("SETMETADATA \"\" (/private/filters/values/{name} {{{size}+}}\r\n{value})");
+        bob.ok(&set).await;
+    }
+    bob.check("SEARCH FILTER a", &["* SEARCH 1 3", "OK …"])
+        .await;
+    bob.check("SEARCH FILTER d", &["NO [UNDEFINED-FILTER c] …"])
+        .await;
+    bob.check("SEARCH FILTER y", &["* SEARCH 1 2 3", "OK …"])
+        .await;
+    // A million keys, which nobody wrote.
+    bob.check("SEARCH FILTER x", &["NO [UNDEFINED-FILTER y] …"])
+        .await;
 }

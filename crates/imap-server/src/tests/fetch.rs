@@ -113,6 +113,12 @@ async fn binary_undoes_the_transfer_encoding() {
             &["* 2 FETCH (BINARY[1] NIL)", "NO [UNKNOWN-CTE] …"],
         )
         .await;
+    client
+        .check(
+            "FETCH 2 BINARY.SIZE[1]",
+            &["* 2 FETCH (BINARY.SIZE[1] 0)", "NO [UNKNOWN-CTE] …"],
+        )
+        .await;
 }
 
 #[tokio::test]

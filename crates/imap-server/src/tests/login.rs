@@ -7,7 +7,7 @@ use runtime::net::Conn;
 use runtime::tls::{ClientTls, ServerTls};
 use std::sync::Arc;
 
-const BEFORE_LOGIN: &str = "IMAP4rev1 IMAP4rev2 SASL-IR ID ENABLE LITERAL-";
+const BEFORE_LOGIN: &str = "IMAP4rev1 IMAP4rev2 SASL-IR ID ENABLE LANGUAGE LITERAL-";
 
 #[tokio::test]
 async fn what_is_offered_depends_on_the_state() {
@@ -298,4 +298,26 @@ async fn a_directory_that_is_down_is_unavailable_and_never_wrong() {
             client.check(command, &["NO [UNAVAILABLE] …"]).await;
         }
     }
+}
+
+/// RFC 9051 §6.2.1.
+#[tokio::test]
+async fn starttls_is_bad_where_tls_is_there_from_the_first_byte() {
+    let world = World::new().await;
+    let mut client = world.connect_with(|config| config.tls = TlsMode::Implicit(tls()));
+    let trusting = ClientTls::opportunistic().expect("a configuration");
+    client
+        .conn
+        .connect_tls(&trusting, "imap.demo.test")
+        .await
+        .expect("a handshake");
+    let greeting = client.hear().await;
+    assert!(
+        greeting.contains(" AUTH=PLAIN") && !greeting.contains("STARTTLS"),
+        "{greeting}"
+    );
+    client
+        .check("STARTTLS", &["BAD TLS is not offered here"])
+        .await;
+    client.ok("LOGIN bob@demo.test \"pass word\"").await;
 }

@@ -134,7 +134,10 @@ async fn renaming_the_inbox_moves_its_messages() {
     world.fill(2).await;
     let mut client = world.bob().await;
     client.ok("CREATE INBOX/child").await;
+    let id = client.ok("STATUS INBOX (MAILBOXID)").await;
     client.check("RENAME inbox old", &["OK renamed"]).await;
+    // RFC 8474 §4: the inbox stays what it is, and another mailbox is made.
+    assert_eq!(client.ok("STATUS INBOX (MAILBOXID)").await, id);
     client
         .check(
             "STATUS INBOX (MESSAGES)",
@@ -444,4 +447,37 @@ async fn folders_of_mail_programs_get_their_use_where_nobody_has_it() {
         ],
     )
     .await;
+}
+
+/// RFC 9051 §6.3.9.
+#[tokio::test]
+async fn what_is_asked_twice_is_told_once_and_an_empty_pattern_matches_nothing() {
+    let world = World::new().await;
+    let mut client = world.bob().await;
+    client
+        .check(
+            "LIST (SUBSCRIBED SUBSCRIBED) \"\" INBOX RETURN (CHILDREN SUBSCRIBED CHILDREN)",
+            &[
+                "* LIST (\\HasNoChildren \\Subscribed) \"/\" \"INBOX\"",
+                "OK …",
+            ],
+        )
+        .await;
+    client
+        .check(
+            "LIST \"\" INBOX RETURN (STATUS (MESSAGES) STATUS (MESSAGES))",
+            &[
+                "* LIST (\\HasNoChildren) \"/\" \"INBOX\"",
+                "* STATUS \"INBOX\" (MESSAGES 0)",
+                "OK …",
+            ],
+        )
+        .await;
+    for extended in [
+        "LIST (SUBSCRIBED) \"\" \"\"",
+        "LIST \"\" \"\" RETURN (CHILDREN)",
+        "LIST \"\" (\"\")",
+    ] {
+        client.check(extended, &["OK …"]).await;
+    }
 }

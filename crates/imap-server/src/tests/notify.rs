@@ -256,3 +256,55 @@ async fn others_mailboxes_are_told_of_as_far_as_they_may_be_seen() {
     bob.append("Work", "", "a: b\r\n\r\nx\r\n").await;
     carol.check("NOOP", &["OK …"]).await;
 }
+
+/// RFC 5465 §3.1.
+#[tokio::test]
+async fn mailboxes_that_may_be_listed_and_not_read_are_named() {
+    let world = World::new().await;
+    world.account("carol").await;
+    let mut bob = world.bob().await;
+    bob.ok("CREATE Work").await;
+    bob.ok("SETACL Work carol@demo.test l").await;
+    let mut carol = world.login("carol").await;
+    let work = "\"Other Users/bob@demo.test/Work\"";
+    carol
+        .check(
+            &format!("NOTIFY SET (mailboxes {work} (MessageNew MessageExpunge))"),
+            &[&format!("* LIST (\\NoAccess) \"/\" {work}"), "OK …"],
+        )
+        .await;
+    carol
+        .check(
+            &format!("NOTIFY SET (mailboxes {work} (MailboxName))"),
+            &["OK …"],
+        )
+        .await;
+}
+
+/// Each name is compared with each mailbox that there is.
+#[tokio::test]
+async fn threat_24_so_many_mailboxes_are_named_and_no_more() {
+    let world = World::new().await;
+    let mut bob = world.bob().await;
+    for (count, answer) in [(1000, "OK …"), (1001, "BAD …")] {
+        let names = vec!["a"; count].join(" ");
+        let set = format!("NOTIFY SET (subtree ({names}) (MessageNew MessageExpunge))");
+        bob.check(&set, &[answer]).await;
+    }
+}
+
+/// RFC 5465 §5.2, §5.3.
+#[tokio::test]
+async fn with_condstore_status_has_the_mod_sequence() {
+    let world = World::new().await;
+    let mut bob = world.bob().await;
+    bob.ok("ENABLE CONDSTORE").await;
+    bob.check(
+        "NOTIFY SET STATUS (inboxes (MessageNew MessageExpunge))",
+        &[
+            "* STATUS \"INBOX\" (MESSAGES 0 UIDNEXT 1 UIDVALIDITY … HIGHESTMODSEQ …)",
+            "OK …",
+        ],
+    )
+    .await;
+}

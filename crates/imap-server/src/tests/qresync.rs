@@ -299,3 +299,32 @@ async fn after_more_expunges_than_are_remembered_all_that_is_not_there_is_gone()
     assert_eq!(remembered, remember(&mut away).await);
     assert_eq!(remembered.flags.len(), many as usize / 2);
 }
+
+/// RFC 7162 §3.2.10.2, RFC 9051 §5.5: numbers mean the same until a search by them has ended.
+#[tokio::test]
+async fn a_uid_search_by_number_moves_no_numbers() {
+    let world = World::new().await;
+    world.fill(3).await;
+    let mut client = quick(&world).await;
+    client.ok("SELECT INBOX").await;
+    let mut other = world.bob_in_inbox().await;
+    other.ok("STORE 1 +FLAGS (\\Deleted)").await;
+    other.ok("EXPUNGE").await;
+    for (command, told) in [
+        ("UID SEARCH 2:3", "* SEARCH 2 3"),
+        ("UID SORT (ARRIVAL) UTF-8 NOT 1", "* SORT 2 3"),
+        ("UID THREAD REFERENCES UTF-8 2", "* THREAD (2)"),
+        ("ESEARCH 2", "* ESEARCH (…) UID ALL 2"),
+    ] {
+        client.check(command, &[told, "OK searched"]).await;
+    }
+    client
+        .check(
+            "UID SEARCH UID 2:3",
+            &["* SEARCH 2 3", "* VANISHED 1", "OK searched"],
+        )
+        .await;
+    // RFC 7162 §3.2.8: CLOSE tells no mod-sequence.
+    client.ok("STORE 1 +FLAGS.SILENT (\\Deleted)").await;
+    client.check("CLOSE", &["OK closed"]).await;
+}

@@ -4,7 +4,7 @@ use super::fetch::item_or_macro;
 use super::search::source;
 use crate::command::Command;
 use crate::cursor::{Cursor, Parsed, syntax};
-use crate::limits::NOTIFY_GROUPS_MAX;
+use crate::limits::{NOTIFY_GROUPS_MAX, NOTIFY_NAMES_MAX};
 use crate::mailbox_name::NameForm;
 use crate::notify::{EventGroup, NotifyEvent, NotifyFilter, NotifySet};
 use crate::search::SearchSource;
@@ -33,6 +33,15 @@ pub(super) fn notify(cursor: &mut Cursor<'_>, form: NameForm) -> Parsed<Command>
         if !cursor.take(b' ') {
             break;
         }
+    }
+    let names = |group: &EventGroup| match &group.filter {
+        NotifyFilter::Others(
+            SearchSource::Subtree { names, .. } | SearchSource::Mailboxes(names),
+        ) => names.len(),
+        _ => 0,
+    };
+    if groups.iter().map(names).sum::<usize>() > NOTIFY_NAMES_MAX {
+        return syntax("those are too many names of mailboxes");
     }
     // RFC 5465 §6.1
     let selected = |group: &&EventGroup| !matches!(group.filter, NotifyFilter::Others(_));
