@@ -26,7 +26,8 @@ pub(crate) struct ListedName {
 pub(crate) fn names(view: &View) -> BTreeMap<MailboxName, ListedName> {
     let mut names: BTreeMap<MailboxName, ListedName> = BTreeMap::new();
     for (name, mailbox) in view.names() {
-        for parent in name.ancestors() {
+        // All above it are names of the view, and tell of theirs.
+        if let Some(parent) = name.parent() {
             names.entry(parent).or_default().has_children = true;
         }
         let special_use = mailbox
@@ -84,8 +85,13 @@ pub(crate) fn add_others(names: &mut BTreeMap<MailboxName, ListedName>, others: 
     for other in others {
         let other = Arc::new(other);
         for (name, id) in other.listed() {
-            for parent in name.ancestors() {
-                names.entry(parent).or_default().has_children = true;
+            let mut above = name.parent();
+            while let Some(parent) = above {
+                above = parent.parent();
+                let listed = names.entry(parent).or_default();
+                if std::mem::replace(&mut listed.has_children, true) {
+                    break;
+                }
             }
             let listed = names.entry(name).or_default();
             if listed.mailbox.is_none() {

@@ -163,8 +163,11 @@ impl View {
     pub fn names(&self) -> BTreeMap<MailboxName, Option<MailboxId>> {
         let mut names = BTreeMap::new();
         for (name, id) in &self.by_name {
-            for ancestor in name.ancestors() {
-                names.entry(ancestor).or_insert(None);
+            // What is there has its own parents there already: depth costs nothing.
+            let mut above = name.parent();
+            while let Some(parent) = above.filter(|name| !names.contains_key(name)) {
+                above = parent.parent();
+                names.insert(parent, None);
             }
             names.insert(name.clone(), Some(*id));
         }

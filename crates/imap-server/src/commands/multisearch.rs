@@ -9,7 +9,7 @@ use crate::session::Session;
 use imap_proto::response::Code;
 use imap_proto::{MultiSearchCommand, ReturnItem, SearchKey, SearchSource, Tag};
 use mailbox_model::{MailboxId, MailboxName, View};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 pub(crate) async fn run(session: &mut Session, tag: &Tag, command: MultiSearchCommand) -> Executed {
@@ -95,39 +95,49 @@ fn chosen(
     selected: Option<MailboxId>,
 ) -> BTreeSet<MailboxId> {
     let mut mailboxes = BTreeSet::new();
-    let named = |name: &imap_proto::MailboxName| MailboxName::parse(name.as_str()).ok();
-    let all = || {
-        let names = view.names().into_iter();
-        names.filter_map(|(name, id)| Some((name, id?)))
-    };
+    let (mut personal, mut subscribed) = (false, false);
+    let (mut trees, mut levels) = (HashSet::new(), HashSet::new());
     for source in sources {
         match source {
             SearchSource::Selected => mailboxes.extend(selected),
             // All that there is is personal.
-            SearchSource::Personal => mailboxes.extend(all().map(|(_, id)| id)),
+            SearchSource::Personal => personal = true,
             SearchSource::Inboxes => mailboxes.extend(view.inbox().map(|inbox| inbox.id())),
-            SearchSource::Subscribed => {
-                let subscribed = all().filter(|(name, _)| view.is_subscribed(name));
-                mailboxes.extend(subscribed.map(|(_, id)| id));
-            }
+            SearchSource::Subscribed => subscribed = true,
             SearchSource::Mailboxes(names) => {
-                let found = names.iter().filter_map(named);
-                mailboxes.extend(
-                    found
-                        .filter_map(|name| view.mailbox_named(&name))
-                        .map(|m| m.id()),
-                );
+                let names = names.iter();
+                let names = names.filter_map(|name| MailboxName::parse(name.as_str()).ok());
+                mailboxes.extend(names.filter_map(|name| Some(view.mailbox_named(&name)?.id())));
             }
             SearchSource::Subtree { names, one_level } => {
-                for top in names {
-                    let prefix = format!("{}/", top.as_str());
-                    let below = |name: &MailboxName| match name.as_str().strip_prefix(&prefix) {
-                        Some(rest) => !one_level || !rest.contains('/'),
-                        None => name.as_str() == top.as_str(),
-                    };
-                    mailboxes.extend(all().filter(|(name, _)| below(name)).map(|(_, id)| id));
-                }
+                let tops = if *one_level { &mut levels } else { &mut trees };
+                tops.extend(names.iter().map(imap_proto::MailboxName::as_str));
             }
+        }
+    }
+    if !personal && !subscribed && trees.is_empty() && levels.is_empty() {
+        return mailboxes;
+    }
+    // Once, however many places there are to look in.
+    for (name, id) in view.names() {
+        let is_chosen = || {
+            let text = name.as_str();
+            let above = |(at, _): (usize, &str)| &text[..at];
+            personal
+                || (subscribed && view.is_subscribed(&name))
+                || levels.contains(text)
+                || text
+                    .rsplit_once('/')
+                    .is_some_and(|(up, _)| levels.contains(up))
+                || trees.contains(text)
+                || (!trees.is_empty()
+                    && text
+                        .match_indices('/')
+                        .map(above)
+                        .any(|up| trees.contains(up)))
+        };
+        if let Some(id) = id.filter(|_| is_chosen()) {
+            mailboxes.insert(id);
         }
     }
     mailboxes

@@ -20,11 +20,16 @@ struct Counts {
     emails: AtomicUsize,
     pages: AtomicUsize,
     bodies: AtomicUsize,
+    /// Records of every kind.
+    all: AtomicUsize,
+    /// Bytes of commits.
+    written: AtomicUsize,
 }
 
 impl Counts {
     /// By the letter behind the account's number (`mailstore::keys`).
     fn note(&self, key: &[u8]) {
+        self.all.fetch_add(1, Ordering::Relaxed);
         match key.get(9) {
             Some(b'e') => self.emails.fetch_add(1, Ordering::Relaxed),
             Some(b'i') => self.pages.fetch_add(1, Ordering::Relaxed),
@@ -46,8 +51,15 @@ impl Counting {
             emails,
             pages,
             bodies,
+            ..
         } = &*self.counts;
         (take(emails), take(pages), take(bodies))
+    }
+
+    /// Records of every kind that were read since the last call, and bytes that were written.
+    pub(super) fn take_all(&self) -> (usize, usize) {
+        let take = |count: &AtomicUsize| count.swap(0, Ordering::Relaxed);
+        (take(&self.counts.all), take(&self.counts.written))
     }
 }
 
@@ -70,6 +82,8 @@ impl Engine for Counting {
     }
 
     fn submit(&self, batch: Batch) -> Result<Ticket, SubmitError> {
+        let size = batch.size_bytes();
+        self.counts.written.fetch_add(size, Ordering::Relaxed);
         self.engine.submit(batch)
     }
 

@@ -1,10 +1,15 @@
 //! Bad input: refused in words, bounded, and the next command is heard (THREATS 4, 23, 24).
 
 use super::World;
+use super::counting::Counting;
+use blobs::Blobs;
+use engine::{MemoryEngine, SharedEngine};
+use mailbox_model::limits::MAILBOXES_MAX;
+use std::sync::Arc;
 use std::time::Duration;
 
 #[tokio::test]
-async fn a_literal_of_4_gb_is_refused_before_it_is_sent() {
+async fn threat_23_a_literal_of_4_gb_is_refused_before_it_is_sent() {
     let world = World::new().await;
     let mut client = world.connect();
     client.hear().await;
@@ -26,7 +31,7 @@ async fn a_literal_of_4_gb_is_refused_before_it_is_sent() {
 }
 
 #[tokio::test]
-async fn an_unasked_literal_that_is_refused_is_taken_and_never_obeyed() {
+async fn threat_23_an_unasked_literal_that_is_refused_is_taken_and_never_obeyed() {
     let world = World::new().await;
     let mut client = world.connect();
     client.hear().await;
@@ -106,7 +111,7 @@ async fn ten_commands_that_make_no_sense_end_the_session() {
 }
 
 #[tokio::test]
-async fn nul_and_deep_nesting_are_refused() {
+async fn threat_23_nul_and_deep_nesting_are_refused() {
     let world = World::new().await;
     let mut client = world.bob_in_inbox().await;
     client
@@ -252,4 +257,144 @@ async fn threat_24_a_slow_reader_of_a_large_fetch_holds_little() {
     assert_eq!(answer.len(), 41);
     let peak = world.ports.blobs.read_ahead_bytes_peak();
     assert!(peak <= 2 * 256 * 1024, "{peak}");
+}
+
+/// Literals of a command are counted together, and may be as many as is said.
+#[tokio::test]
+async fn threat_23_literals_add_up_before_the_login() {
+    let world = World::new().await;
+    let max = imap_proto::limits::LITERAL_BYTES_BEFORE_LOGIN_MAX as usize;
+    let mut open = Vec::new();
+    for _ in 0..100 {
+        let mut client = world.connect();
+        client.hear().await;
+        client.send(format!("a LOGIN {{{max}}}\r\n")).await;
+        assert_eq!(client.hear().await, "+ OK");
+        open.push(client);
+    }
+    for client in &mut open {
+        let user = "u".repeat(max);
+        client.send(format!("{user} {{1}}\r\n")).await;
+        assert_eq!(client.hear().await, "a BAD a literal is too large");
+        client.ok("NOOP").await;
+    }
+    let mut client = world.bob_in_inbox().await;
+    let many = imap_proto::limits::LITERALS_PER_COMMAND_MAX + 1;
+    let command = format!("SEARCH{}", " SUBJECT {0+}\r\n".repeat(many));
+    client
+        .check(&command, &["BAD the command has too many literals"])
+        .await;
+    client.ok("NOOP").await;
+}
+
+/// What begins like a server's line, or like a literal, is no tag; and none is echoed but a tag.
+#[tokio::test]
+async fn threat_23_a_tag_is_never_taken_for_something_else() {
+    let world = World::new().await;
+    let mut client = world.bob().await;
+    let long = format!("{} NOOP", "x".repeat(129));
+    for line in [
+        "* NOOP",
+        "+ NOOP",
+        "a+b NOOP",
+        "a{3}b NOOP",
+        "a\"b\" NOOP",
+        "(a) NOOP",
+        "\u{e9} NOOP",
+        &long,
+    ] {
+        client.send(format!("{line}\r\n")).await;
+        let answer = client.hear().await;
+        assert!(answer.starts_with("* BAD "), "{line}: {answer}");
+    }
+    client.ok("NOOP").await;
+}
+
+/// Names are names, whatever they would mean to a file system or in another encoding.
+#[tokio::test]
+async fn threat_23_names_lead_nowhere_else() {
+    let world = World::new().await;
+    world.account("carol").await;
+    let mut bob = world.bob().await;
+    for bad in [
+        "&AC8-",
+        "&AC4ALgAv-etc",
+        "a&AAA-b",
+        "&2D0-",
+        "&AGE-",
+        "a&b",
+        "&AAoADQ-",
+    ] {
+        bob.check(&format!("CREATE {bad}"), &["NO [CANNOT] …"])
+            .await;
+    }
+    bob.ok("CREATE ../../etc/passwd").await;
+    bob.check(
+        "LIST \"\" ../../etc/%",
+        &["* LIST … \"../../etc/passwd\"", "OK …"],
+    )
+    .await;
+    for nowhere in [
+        "../INBOX",
+        "./INBOX",
+        "\"Other Users/../carol@demo.test/INBOX\"",
+    ] {
+        bob.check(&format!("SELECT {nowhere}"), &["NO [NONEXISTENT] …"])
+            .await;
+    }
+    let mut carol = world.login("carol").await;
+    let listed = carol.ok("LIST \"\" *").await;
+    assert!(listed.iter().all(|line| !line.contains("..")), "{listed:?}");
+}
+
+/// What there is very much of is told from memory, in one look, and no more is made.
+#[tokio::test]
+async fn threat_24_a_hundred_thousand_mailboxes_cost_no_reads() {
+    let counting = Arc::new(Counting::new(MemoryEngine::new(3)));
+    let engine: SharedEngine = counting.clone();
+    let blobs = Blobs::new(Arc::clone(&engine));
+    let world = World::over(engine, blobs, Default::default(), Default::default()).await;
+    let mut bob = world.bob().await;
+    // As deep as may be: one CREATE makes fifty.
+    let levels = |count: usize| (1..count).map(|n| format!("/{n}")).collect::<String>();
+    for n in 0..1999 {
+        counting.take_all();
+        bob.ok(&format!("CREATE m{n}{}", levels(50))).await;
+        // Far from the checkpoints, which are written in passing.
+        if n == 1500 {
+            let (_, written) = counting.take_all();
+            assert!(written < 16 * 1024, "{written}");
+        }
+    }
+    let full = ["NO [LIMIT] …"];
+    bob.check(&format!("CREATE x{}", levels(50)), &full).await;
+    let left = MAILBOXES_MAX - 1999 * 50 - 6;
+    bob.ok(&format!("CREATE x{}", levels(left - 1))).await;
+    bob.ok("CREATE y").await;
+    bob.check("CREATE z", &full).await;
+    counting.take_all();
+    assert_eq!(bob.ok("LIST \"\" *").await.len(), MAILBOXES_MAX);
+    assert_eq!(bob.ok("LIST \"\" %").await.len(), 6 + 1999 + 2);
+    assert_eq!(bob.ok("LSUB \"\" *").await.len(), MAILBOXES_MAX);
+    let recursive = "LIST (SUBSCRIBED RECURSIVEMATCH) \"\" x RETURN (STATUS (MESSAGES))";
+    assert_eq!(bob.ok(recursive).await.len(), 2);
+    // However often it is said where to look.
+    for places in [
+        "personal ".repeat(4000),
+        "subtree (m1 m2 m3) ".repeat(3000),
+        format!("subtree ({})", vec!["m1"; 4000].join(" ")),
+    ] {
+        let answer = bob
+            .ask(&format!("ESEARCH IN ({}) ALL", places.trim()))
+            .await;
+        let found = if places.starts_with('p') {
+            "NO [LIMIT]"
+        } else {
+            "OK"
+        };
+        assert!(answer[0].starts_with(found), "{answer:?}");
+    }
+    bob.ok(&format!("SELECT m7{}", levels(50))).await;
+    let (read, _) = counting.take_all();
+    assert!(read < 100, "{read}");
 }

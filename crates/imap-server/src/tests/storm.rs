@@ -258,7 +258,7 @@ impl Believer {
 /// A hundred sessions, a third of each with nothing, CONDSTORE and QRESYNC. `POSTHOUSE_STEPS`
 /// makes it longer, `POSTHOUSE_SEED` another one.
 #[tokio::test]
-async fn what_every_session_was_told_is_what_there_is() {
+async fn threat_25_what_every_session_was_told_is_what_there_is() {
     let sessions = Sessions::new(SESSIONS as usize + 1, usize::MAX);
     let world = World::with(Default::default(), sessions).await;
     world.fill(5).await;
