@@ -1,7 +1,9 @@
 //! Tests that documents name are there, and the threats of sessions and the rules of practice have theirs.
 //!
-//! In `docs/vulns.md` and `docs/practice.md` a word in backticks with two underscores or more is a test's name.
-//! A test of one crate may be named as `module::name`. Other documents are not looked at.
+//! In `docs/vulns.md`, `docs/practice.md` and the ledgers below `docs/rfc` a word in backticks with two
+//! underscores or more is a test's name. A test of one crate may be named as `module::name`. Other documents are
+//! not looked at. In a ledger of rules (a table whose first column is `§`) each rule that is kept names a test, or
+//! says `no test:` and why.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -11,8 +13,11 @@ use anyhow::Context as _;
 /// What names tests.
 const DOCUMENTS: [&str; 2] = ["docs/vulns.md", "docs/practice.md"];
 
+/// Where the ledgers are.
+const LEDGERS: &str = "docs/rfc";
+
 /// The threats, by their numbers in `docs/vulns.md`, that need a test named after them.
-const THREATS: std::ops::RangeInclusive<u32> = 1..=12;
+const THREATS: [std::ops::RangeInclusive<u32>; 2] = [1..=12, 23..=25];
 
 /// All findings about named tests.
 pub(crate) fn check(root: &Path, sources: &[String]) -> anyhow::Result<Vec<String>> {
@@ -33,6 +38,17 @@ pub(crate) fn check(root: &Path, sources: &[String]) -> anyhow::Result<Vec<Strin
         } else {
             check_rows(document, &text, &mut findings);
         }
+    }
+    let mut ledgers = Vec::new();
+    for entry in std::fs::read_dir(root.join(LEDGERS)).context(LEDGERS)? {
+        ledgers.push(entry?.file_name().to_string_lossy().into_owned());
+    }
+    ledgers.sort();
+    for ledger in ledgers.iter().filter(|name| name.ends_with(".md")) {
+        let path = format!("{LEDGERS}/{ledger}");
+        let text = std::fs::read_to_string(root.join(&path)).with_context(|| path.clone())?;
+        check_names(&path, &text, &tests, &mut findings);
+        check_ledger(&path, &text, &mut findings);
     }
     Ok(findings)
 }
@@ -72,7 +88,7 @@ fn check_names(path: &str, text: &str, tests: &BTreeSet<String>, findings: &mut 
 }
 
 fn check_threats(path: &str, text: &str, findings: &mut Vec<String>) {
-    for number in THREATS {
+    for number in THREATS.into_iter().flatten() {
         let prefix = format!("threat_{number:02}_");
         if !text
             .lines()
@@ -99,6 +115,32 @@ fn check_rows(path: &str, text: &str, findings: &mut Vec<String>) {
     }
 }
 
+/// Each rule of a ledger says whether it is kept; what is kept names its test.
+fn check_ledger(path: &str, text: &str, findings: &mut Vec<String>) {
+    let mut in_rules = false;
+    for (index, line) in text.lines().enumerate() {
+        if !line.starts_with('|') || line.starts_with("| § |") {
+            in_rules = line.starts_with("| § |");
+            continue;
+        }
+        if !in_rules || line.starts_with("|--") {
+            continue;
+        }
+        let cells: Vec<&str> = line
+            .split(" | ")
+            .map(|cell| cell.trim_matches(&['|', ' '][..]))
+            .collect();
+        let wrong = match cells.get(2) {
+            Some(&"yes") if named(line).next().is_none() && !line.contains("no test:") => {
+                "this rule has no test"
+            }
+            Some(&"yes" | &"partial" | &"no") if cells.len() == 5 => continue,
+            _ => "a rule has section, text, yes, partial or no, place and test",
+        };
+        findings.push(format!("{path}:{}: {wrong}", index + 1));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -119,11 +161,27 @@ mod tests {
     fn a_threat_and_a_rule_without_a_test_are_found() {
         let mut findings = Vec::new();
         check_threats("a.md", "`threat_01_x` `threat_11_x`", &mut findings);
-        assert_eq!(findings.len(), 10);
+        assert_eq!(findings.len(), 13);
         findings.clear();
         let table =
             "| rule | tests |\n|---|---|\n| a | `a_test_here` |\n| b | |\n| c | *not yet* |\n";
         check_rows("a.md", table, &mut findings);
         assert_eq!(findings, ["a.md:4: this rule has no test"]);
+    }
+
+    #[test]
+    fn a_rule_of_a_ledger_without_its_test_is_found() {
+        let mut findings = Vec::new();
+        let table = "| RFC | state |\n|---|---|\n| 1 | yes |\n\n| § | rule | kept | where | test |\n|---|---|---|---|---|\n\
+                     | 1 | a | yes | x.rs | `a_test_here` |\n| 2 | b | yes | x.rs | |\n\
+                     | 3 | c | yes | x.rs | no test: the type |\n| 4 | d | no | x.rs | |\n| 5 | e | maybe | x.rs | |\n";
+        check_ledger("a.md", table, &mut findings);
+        assert_eq!(
+            findings,
+            [
+                "a.md:8: this rule has no test",
+                "a.md:11: a rule has section, text, yes, partial or no, place and test"
+            ]
+        );
     }
 }
