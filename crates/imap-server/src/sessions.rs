@@ -127,4 +127,18 @@ mod tests {
         assert_eq!(sessions.enter_address(far).err(), Some(1));
         assert!(sessions.counts.lock().users.is_empty());
     }
+
+    #[test]
+    fn practice_6_a_hundred_sessions_of_a_user_and_two_hundred_of_an_address() {
+        let sessions = Sessions::default();
+        let users: Vec<_> = (0..100)
+            .map(|_| sessions.enter_user(AccountId(1)))
+            .collect();
+        assert!(users.iter().all(Result::is_ok));
+        assert_eq!(sessions.enter_user(AccountId(1)).err(), Some(100));
+        let far: IpAddr = [192, 0, 2, 1].into();
+        let slots: Vec<_> = (0..200).map(|_| sessions.enter_address(far)).collect();
+        assert!(slots.iter().all(Result::is_ok));
+        assert_eq!(sessions.enter_address(far).err(), Some(200));
+    }
 }

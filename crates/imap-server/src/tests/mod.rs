@@ -19,6 +19,7 @@ mod messages;
 mod metadata;
 mod multisearch;
 mod notify;
+mod practice;
 mod qresync;
 mod quota;
 mod rev2;
