@@ -14,6 +14,34 @@ pub enum Fsync {
     Optimized,
 }
 
+/// How it is set up.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    /// How it syncs.
+    pub fsync: Fsync,
+    /// How mailboxes are kept: sdbox, mdbox, maildir.
+    pub format: &'static str,
+    /// Login processes serve one connection after another, as its own advice for
+    /// speed has it, or one each, as shipped.
+    pub kept_logins: bool,
+    /// A folder with `key` and `certificate`, for IMAP with TLS on 993.
+    pub tls: Option<PathBuf>,
+    /// How many sessions there may be.
+    pub sessions: u32,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            fsync: Fsync::Always,
+            format: "sdbox",
+            kept_logins: true,
+            tls: None,
+            sessions: 6000,
+        }
+    }
+}
+
 /// A running Dovecot.
 #[derive(Debug)]
 pub struct Dovecot {
@@ -30,17 +58,22 @@ pub struct Dovecot {
 impl Dovecot {
     /// Starts Dovecot on `ip` (LMTP 24, IMAP 143, POP3 110) with sdbox mailboxes.
     pub fn start(world: &mut World, ip: &str, password: &str, fsync: Fsync) -> Result<Self> {
-        Self::start_with(world, ip, password, fsync, "sdbox")
+        let setup = Setup {
+            fsync,
+            ..Setup::default()
+        };
+        Self::start_with(world, ip, password, &setup)
     }
 
-    /// The same with mailboxes of another `format`: sdbox, mdbox, maildir.
-    pub fn start_with(
-        world: &mut World,
-        ip: &str,
-        password: &str,
-        fsync: Fsync,
-        format: &str,
-    ) -> Result<Self> {
+    /// The same, set up otherwise.
+    pub fn start_with(world: &mut World, ip: &str, password: &str, setup: &Setup) -> Result<Self> {
+        let Setup {
+            fsync,
+            format,
+            kept_logins,
+            tls,
+            sessions,
+        } = setup;
         let dir = world.folder(&format!("dovecot-{ip}"))?;
         let d = dir.display().to_string();
         std::fs::create_dir_all(dir.join("home"))?;
@@ -50,17 +83,29 @@ impl Dovecot {
             Fsync::Always => "always",
             Fsync::Optimized => "optimized",
         };
+        let logins = match kept_logins {
+            true => "service_count = 0\n process_min_avail = 2\n client_limit = 5000",
+            false => "service_count = 1\n process_limit = 1000",
+        };
+        let (ssl, imaps) = match tls {
+            Some(folder) => {
+                let f = folder.display();
+                let ssl = format!("ssl = yes\nssl_cert = <{f}/certificate\nssl_key = <{f}/key\n");
+                (ssl, 993)
+            }
+            None => ("ssl = no\n".to_owned(), 0),
+        };
         let conf = format!(
             "base_dir = {d}/run\nstate_dir = {d}/run\nlog_path = /dev/stderr\nprotocols = imap lmtp pop3\nlisten = {ip}\n\
-             ssl = no\ndisable_plaintext_auth = no\nmail_fsync = {fsync}\nmail_location = {format}:~/mail\nauth_cache_size = 10M\n\
-             first_valid_uid = 100\nmail_max_userip_connections = 10000\nlmtp_save_to_detail_mailbox = no\n\
+             {ssl}disable_plaintext_auth = no\nmail_fsync = {fsync}\nmail_location = {format}:~/mail\nauth_cache_size = 10M\n\
+             first_valid_uid = 100\nmail_max_userip_connections = 20000\nlmtp_save_to_detail_mailbox = no\n\
              passdb {{\n driver = static\n args = password={password}\n}}\n\
              userdb {{\n driver = static\n args = uid=dovecot gid=dovecot home={d}/home/%u allow_all_users=yes\n}}\n\
              service anvil {{\n chroot =\n client_limit = 20000\n}}\nservice auth {{\n client_limit = 20000\n unix_listener {d}/run/posthouse-auth {{\n mode = 0666\n }}\n}}\n\
              service stats {{\n chroot =\n}}\n\
              service lmtp {{\n process_min_avail = 4\n unix_listener {d}/run/posthouse-lmtp {{\n mode = 0666\n }}\n inet_listener lmtp {{\n port = 24\n }}\n}}\n\
-             service imap-login {{\n chroot =\n service_count = 0\n process_min_avail = 2\n client_limit = 5000\n inet_listener imaps {{\n port = 0\n }}\n}}\n\
-             service imap {{\n process_limit = 6000\n}}\n\
+             service imap-login {{\n chroot =\n {logins}\n inet_listener imaps {{\n port = {imaps}\n ssl = yes\n }}\n}}\n\
+             service imap {{\n process_limit = {sessions}\n}}\n\
              service pop3-login {{\n chroot =\n inet_listener pop3s {{\n port = 0\n }}\n}}\n\
              namespace inbox {{\n inbox = yes\n}}\n"
         );

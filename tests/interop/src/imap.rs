@@ -68,6 +68,18 @@ impl Client {
         }
     }
 
+    /// Begins IDLE; what comes is read by [`Client::untagged`].
+    pub fn idle(&mut self) -> Result<()> {
+        self.stream.get_mut().write_all(b"i IDLE\r\n")?;
+        while !self.line()?.0.starts_with(b"+") {}
+        Ok(())
+    }
+
+    /// The next response, whatever asked for it.
+    pub fn untagged(&mut self) -> Result<Response> {
+        self.response()
+    }
+
     /// APPENDs a message to a mailbox; gives the tagged line.
     pub fn append(&mut self, mailbox: &str, message: &[u8]) -> Result<String> {
         self.tag += 1;

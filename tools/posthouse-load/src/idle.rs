@@ -5,6 +5,7 @@ use crate::imap::Session;
 use crate::line::Line;
 use crate::meter::{Meter, Report, spent};
 use crate::smtp::{command, expect};
+use crate::tls::Tls;
 use anyhow::Result;
 use clap::Args;
 use std::time::Duration;
@@ -15,6 +16,9 @@ pub(crate) struct Idle {
     /// SMTP sessions after EHLO; otherwise IMAP sessions in IDLE.
     #[arg(long)]
     smtp: bool,
+    /// IMAP sessions over TLS from the first octet.
+    #[arg(long, conflicts_with = "smtp")]
+    tls: bool,
 }
 
 /// How long the server gets to let go of what the beginning took.
@@ -22,6 +26,7 @@ const SETTLE: Duration = Duration::from_secs(3);
 
 /// Opens `--connections` sessions, leaves them alone, and compares memory.
 pub(crate) async fn idle(common: Common, work: Idle) -> Result<Report> {
+    let tls = work.tls.then(|| Tls::new(false)).transpose()?;
     let meter = Meter::start(&common.pids)?;
     let before = meter.resident_kb();
     let mut sessions = Vec::new();
@@ -29,7 +34,7 @@ pub(crate) async fn idle(common: Common, work: Idle) -> Result<Report> {
         sessions.push(if work.smtp {
             greeted(&common).await?
         } else {
-            Session::idle(&common, n as u64).await?
+            Session::idle(&common, n as u64, tls.as_ref()).await?
         });
     }
     tokio::time::sleep(SETTLE).await;

@@ -4,6 +4,7 @@ use crate::Common;
 use crate::line::Line;
 use crate::meter::{Meter, Report};
 use crate::smtp::Bodies;
+use crate::tls::Tls;
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::Args;
 use std::sync::Arc;
@@ -59,7 +60,7 @@ pub(crate) async fn repeat(common: Common, work: Repeat) -> Result<Report> {
         kept = Some(session);
     }
     let mut meter = Meter::start(&common.pids)?;
-    let mut latencies = Vec::new();
+    let (mut latencies, mut octets) = (Vec::new(), 0);
     // A process that ends with its session could do so between two looks at its
     // tree, and its time would count nowhere.
     let mut done = Vec::new();
@@ -82,7 +83,7 @@ pub(crate) async fn repeat(common: Common, work: Repeat) -> Result<Report> {
             None => Session::login(&common, 0).await?,
         };
         for command in &work.command {
-            session.command(command).await?;
+            octets += session.command(command).await?.1;
         }
         latencies.push(start.elapsed());
         if work.rest {
@@ -94,7 +95,10 @@ pub(crate) async fn repeat(common: Common, work: Repeat) -> Result<Report> {
             kept = Some(session);
         }
     }
-    meter.report("repeat", latencies, 0)
+    let rounds = latencies.len().max(1) as f64;
+    let mut report = meter.report("repeat", latencies, 0)?;
+    report.octets_per_round = Some(octets as f64 / rounds);
+    Ok(report)
 }
 
 /// Fetches `1:*` as often as it takes to see `--messages` messages; the login is left out.
@@ -135,7 +139,7 @@ pub(crate) async fn search(common: Common, work: Search) -> Result<Report> {
 
 pub(crate) async fn append(common: Common) -> Result<Report> {
     let next = Arc::new(AtomicU64::new(0));
-    let bodies = Bodies::new(common.size, Instant::now());
+    let bodies = Bodies::new(&common, Instant::now());
     let meter = Meter::start(&common.pids)?;
     let tasks: Vec<_> = (0..common.connections)
         .map(|n| {
@@ -186,8 +190,8 @@ pub(crate) struct Session {
 
 impl Session {
     /// A session that waits in IDLE.
-    pub(crate) async fn idle(common: &Common, n: u64) -> Result<Line> {
-        let mut session = Self::login(common, n).await?;
+    pub(crate) async fn idle(common: &Common, n: u64, tls: Option<&Tls>) -> Result<Line> {
+        let mut session = Self::login_over(common, n, tls).await?;
         session.command("SELECT INBOX").await?;
         session.line.send(b"i IDLE\r\n").await?;
         while !session.line.line().await?.starts_with(b"+") {}
@@ -195,7 +199,15 @@ impl Session {
     }
 
     async fn login(common: &Common, n: u64) -> Result<Self> {
-        let mut line = Line::connect(&common.addr).await?;
+        Self::login_over(common, n, None).await
+    }
+
+    /// The same, with TLS from the first octet if there is any.
+    pub(crate) async fn login_over(common: &Common, n: u64, tls: Option<&Tls>) -> Result<Self> {
+        let mut line = match tls {
+            Some(tls) => Line::connect_tls(&common.addr, tls).await?,
+            None => Line::connect(&common.addr).await?,
+        };
         line.line().await?;
         let mut this = Self { line, tag: 0 };
         this.command(&format!(
@@ -208,7 +220,7 @@ impl Session {
     }
 
     /// Runs a command; gives how many FETCH responses came and their octets.
-    async fn command(&mut self, text: &str) -> Result<(u64, u64)> {
+    pub(crate) async fn command(&mut self, text: &str) -> Result<(u64, u64)> {
         self.tag += 1;
         let tag = format!("a{} ", self.tag);
         self.line

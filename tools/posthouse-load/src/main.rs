@@ -5,10 +5,13 @@
 //! |---|---|
 //! | `deliver` | SMTP, LMTP or submission: connections that send one message after another |
 //! | `relay` | the same, counted when the messages arrive at a sink of ours |
-//! | `append`, `fetch`, `search`, `repeat` | IMAP |
+//! | `append`, `fetch`, `search`, `repeat`, `login` | IMAP |
+//! | `retrieve` | POP3 |
 //! | `bare` | nothing: it *is* a server that writes our journal and does nothing else |
 //! | `refuse` | SMTP sessions that guess recipients |
+//! | `handshakes` | nothing: it *is* a server that shakes hands by TLS and says one line |
 //! | `idle` | many sessions in which nothing happens, and what they cost in memory |
+//! | `notice` | how soon one of many idle sessions is told of a message |
 //!
 //! Every run prints one JSON object: messages per second, p50 and p99 in ms,
 //! and for the process trees named by `--pid` CPU seconds per 1,000 messages,
@@ -24,7 +27,10 @@ mod bare;
 mod idle;
 mod imap;
 mod line;
+mod login;
 mod meter;
+mod notice;
+mod pop3;
 mod sink;
 mod smtp;
 mod tls;
@@ -67,6 +73,9 @@ pub(crate) struct Common {
     /// Octets of each message's body.
     #[arg(long, global = true, default_value_t = 10_000)]
     size: usize,
+    /// So many messages make a conversation: each answers the one before.
+    #[arg(long, global = true, default_value_t = 1)]
+    conversation: u64,
 }
 
 impl Common {
@@ -94,6 +103,14 @@ enum Work {
     Bare(bare::Bare),
     /// Holds sessions in which nothing happens and tells their memory.
     Idle(idle::Idle),
+    /// Connects, logs in by IMAP and says farewell, again and again.
+    Login(login::Login),
+    /// Shakes hands by TLS, says one line, and nothing more, until it is ended.
+    Handshakes(login::Handshakes),
+    /// Waits in IDLE and counts the time until it is told of each message.
+    Notice(notice::Notice),
+    /// Retrieves every message by POP3.
+    Retrieve(pop3::Retrieve),
     /// Guesses recipients that are not there.
     Refuse(smtp::Refuse),
 }
@@ -110,6 +127,10 @@ async fn main() -> anyhow::Result<()> {
         Work::Repeat(work) => imap::repeat(cli.common, work).await?,
         Work::Bare(work) => return bare::serve(cli.common, work).await,
         Work::Idle(work) => idle::idle(cli.common, work).await?,
+        Work::Login(work) => login::login(cli.common, work).await?,
+        Work::Handshakes(work) => return login::serve(cli.common, work).await,
+        Work::Notice(work) => notice::notice(cli.common, work).await?,
+        Work::Retrieve(work) => pop3::retrieve(cli.common, work).await?,
         Work::Refuse(work) => smtp::refuse(cli.common, work).await?,
     };
     println!("{}", serde_json::to_string(&report)?);

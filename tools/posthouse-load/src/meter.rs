@@ -30,6 +30,9 @@ pub(crate) struct Report {
     /// From the first word of a message to its arrival at the sink, in the middle.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) delay_p50_ms: Option<f64>,
+    /// What the server said in a round of commands.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) octets_per_round: Option<f64>,
 }
 
 /// A measurement under way.
@@ -168,6 +171,7 @@ impl Meter {
             kb_per_session: None,
             mb_per_second: None,
             delay_p50_ms: None,
+            octets_per_round: None,
         })
     }
 }

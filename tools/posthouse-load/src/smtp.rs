@@ -185,7 +185,7 @@ pub(crate) async fn relay(common: Common, work: Relay) -> Result<Report> {
 
 async fn send_all(common: &Common, work: &Deliver, epoch: Instant) -> Result<(Vec<Duration>, u64)> {
     let next = Arc::new(AtomicU64::new(0));
-    let bodies = Bodies::new(common.size, epoch);
+    let bodies = Bodies::new(common, epoch);
     let tasks: Vec<_> = (0..common.connections)
         .map(|_| {
             tokio::spawn(connection(
@@ -273,27 +273,51 @@ async fn begin(common: &Common, work: &Deliver, tls: &Tls) -> Result<Line> {
 pub(crate) struct Bodies {
     text: Vec<u8>,
     epoch: Instant,
+    /// What ids of messages have, that no other run's do.
+    run: u64,
+    /// Of how many messages a conversation is made.
+    conversation: u64,
 }
 
 const LINE: usize = 78;
 
 impl Bodies {
-    pub(crate) fn new(size: usize, epoch: Instant) -> Arc<Self> {
+    pub(crate) fn new(common: &Common, epoch: Instant) -> Arc<Self> {
+        let size = common.size;
         let mut random = fastrand::Rng::new();
         let mut text = Vec::new();
         while text.len() < 1 << 20 || text.len() < 2 * (size + LINE) {
             text.extend((0..LINE - 2).map(|_| random.alphanumeric() as u8));
             text.extend_from_slice(b"\r\n");
         }
-        Arc::new(Self { text, epoch })
+        Arc::new(Self {
+            text,
+            epoch,
+            run: fastrand::u64(..),
+            conversation: common.conversation.max(1),
+        })
     }
 
     /// A message with a body of about `size` octets, ended by the dot of SMTP.
     pub(crate) fn message(&self, n: u64, size: usize, from: &str, to: &str) -> Vec<u8> {
+        let id = |n: u64| format!("<{n}.{:x}@load.test>", self.run);
+        let first = n - n % self.conversation;
+        let (mut subject, mut answers) = (format!("load {n}"), String::new());
+        if n > first {
+            subject = format!("Re: load {first}");
+            let before: Vec<String> = (first..n).map(id).collect();
+            answers = format!(
+                "In-Reply-To: {}\r\nReferences: {}\r\n",
+                id(n - 1),
+                before.join("\r\n ")
+            );
+        }
         let mut text = format!(
-            "Date: Wed, 25 Nov 2026 10:00:00 +0000\r\nFrom: <{from}>\r\nTo: <{to}>\r\nSubject: load {n}\r\n\
-             Message-ID: <{n}.{:x}@load.test>\r\nX-Sent: {}\r\n\r\n",
-            fastrand::u64(..),
+            "Date: Wed, 25 Nov 2026 10:{:02}:{:02} +0000\r\nFrom: <{from}>\r\nTo: <{to}>\r\nSubject: {subject}\r\n\
+             Message-ID: {}\r\n{answers}X-Sent: {}\r\n\r\n",
+            n / 60 % 60,
+            n % 60,
+            id(n),
             self.epoch.elapsed().as_micros()
         )
         .into_bytes();

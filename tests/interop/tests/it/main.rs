@@ -37,4 +37,5 @@ mod sent;
 mod tls_policy;
 mod tls_reports;
 mod tokens;
+mod waiting;
 mod webhooks;

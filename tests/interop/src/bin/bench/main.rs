@@ -13,10 +13,14 @@ mod door;
 mod large;
 mod limiting;
 mod limits;
+mod listing;
+mod logins;
 mod measure;
 mod queueing;
 mod reading;
 mod resting;
+mod resyncing;
+mod retrieving;
 mod saving;
 mod searching;
 mod sending;
@@ -32,7 +36,7 @@ struct Kind {
     run: fn(&mut World) -> Result<()>,
 }
 
-const KINDS: [Kind; 24] = [
+const KINDS: [Kind; 30] = [
     Kind {
         name: "deliver",
         run: sending::deliver,
@@ -128,6 +132,30 @@ const KINDS: [Kind; 24] = [
     Kind {
         name: "queue",
         run: queueing::queue,
+    },
+    Kind {
+        name: "logins",
+        run: logins::logins,
+    },
+    Kind {
+        name: "list",
+        run: listing::list,
+    },
+    Kind {
+        name: "transfer",
+        run: listing::transfer,
+    },
+    Kind {
+        name: "pop3",
+        run: retrieving::pop3,
+    },
+    Kind {
+        name: "resync",
+        run: resyncing::resync,
+    },
+    Kind {
+        name: "notice",
+        run: resting::notice,
     },
 ];
 

@@ -3,8 +3,8 @@
 use crate::measure::Work;
 use crate::servers::{USERS, ours};
 use anyhow::Result;
-use interop::cyrus::Cyrus;
-use interop::dovecot::{Dovecot, Fsync};
+use interop::cyrus::{self, Cyrus};
+use interop::dovecot::{self, Dovecot};
 use interop::posthouse::{PASSWORD, Posthouse};
 use interop::world::World;
 use std::process::Command;
@@ -27,7 +27,19 @@ enum Program {
 
 impl Server {
     pub(crate) fn ours(world: &mut World) -> Result<Self> {
-        let (ours, pid) = ours(world)?;
+        Self::ours_with(world, &[])
+    }
+
+    /// Ours with settings.
+    pub(crate) fn ours_with(world: &mut World, settings: &[(&str, &str)]) -> Result<Self> {
+        let (mut ours, mut pid) = ours(world)?;
+        if !settings.is_empty() {
+            ours.end(world, "TERM")?;
+            for (key, value) in settings {
+                ours.set(key, value)?;
+            }
+            pid = ours.serve(world)?;
+        }
         Ok(Self {
             name: "ours",
             ip: "127.0.0.10",
@@ -37,21 +49,47 @@ impl Server {
 
     /// Every peer that has IMAP, all syncing what they acknowledge.
     pub(crate) fn peers(world: &mut World) -> Result<Vec<Self>> {
+        Self::peers_with(world, &cyrus::Setup::default())
+    }
+
+    /// The same with more of Cyrus.
+    pub(crate) fn peers_with(world: &mut World, setup: &cyrus::Setup) -> Result<Vec<Self>> {
         let mut peers = Vec::new();
-        for (ip, name) in [("127.0.0.5", "sdbox"), ("127.0.0.6", "mdbox")] {
-            let dovecot = Dovecot::start_with(world, ip, PASSWORD, Fsync::Always, name)?;
-            let program = Program::Dovecot(dovecot);
-            peers.push(Self { name, ip, program });
+        for (ip, format) in [("127.0.0.5", "sdbox"), ("127.0.0.6", "mdbox")] {
+            let setup = dovecot::Setup {
+                format,
+                ..dovecot::Setup::default()
+            };
+            peers.push(Self::dovecot(world, ip, format, &setup)?);
         }
+        peers.push(Self::cyrus(world, setup)?);
+        Ok(peers)
+    }
+
+    /// A Dovecot that the table calls `name`.
+    pub(crate) fn dovecot(
+        world: &mut World,
+        ip: &'static str,
+        name: &'static str,
+        setup: &dovecot::Setup,
+    ) -> Result<Self> {
+        let program = Program::Dovecot(Dovecot::start_with(world, ip, PASSWORD, setup)?);
+        Ok(Self { name, ip, program })
+    }
+
+    pub(crate) fn cyrus(world: &mut World, setup: &cyrus::Setup) -> Result<Self> {
         let users: Vec<_> = (0..USERS).map(|n| format!("user{n}@demo.test")).collect();
         let ip = "127.0.0.7";
-        let cyrus = Cyrus::start(world, ip, PASSWORD, &users)?;
-        peers.push(Self {
+        let cyrus = Cyrus::start_with(world, ip, PASSWORD, &users, setup)?;
+        Ok(Self {
             name: "Cyrus",
             ip,
             program: Program::Cyrus(cyrus),
-        });
-        Ok(peers)
+        })
+    }
+
+    pub(crate) fn is_cyrus(&self) -> bool {
+        matches!(self.program, Program::Cyrus(_))
     }
 
     pub(crate) fn addr(&self, port: u16) -> String {
@@ -68,7 +106,20 @@ impl Server {
 
     /// Puts `messages` of `size` into the mailbox of `user`.
     pub(crate) fn fill(&self, user: &str, messages: u64, size: u64) -> Result<()> {
-        let common = format!("--messages {messages} --size {size} --user {user}");
+        self.fill_with(user, messages, size, 1)
+    }
+
+    /// The same with conversations of so many messages.
+    pub(crate) fn fill_with(
+        &self,
+        user: &str,
+        messages: u64,
+        size: u64,
+        conversation: u64,
+    ) -> Result<()> {
+        let common = format!(
+            "--messages {messages} --size {size} --user {user} --conversation {conversation}"
+        );
         let words = match self.program {
             // Its LMTP holds the mailbox's lock while it waits 40 ms for an
             // acknowledgement, so one mailbox takes 25 messages a second.
