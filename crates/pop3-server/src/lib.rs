@@ -2,7 +2,8 @@
 //!
 //! A tour: [`serve`] runs one connection with the [`Ports`] it may use and its
 //! listener's [`Config`]. `session` reads, waits, writes and answers the events
-//! of `pop3_proto`; `maildrops` holds which accounts have a session.
+//! of `pop3_proto`; `ahead` reads messages together; `maildrops` holds which
+//! accounts have a session.
 //!
 //! The maildrop is what the inbox holds at the login, without the entries that
 //! are marked `\Deleted` in IMAP. A message that another session expunges
@@ -12,10 +13,11 @@
 //!
 //! Invariants: nothing is removed but by QUIT; the lock keeps out other POP3
 //! sessions of the account only, never IMAP or deliveries, and a session that lost it does nothing more; a message streams in
-//! pieces, whatever its size; between commands a session holds no buffers.
+//! pieces, whatever its size, short ones in one; a second after a command a session holds no buffers.
 
 #![forbid(unsafe_code)]
 
+mod ahead;
 mod config;
 pub mod limits;
 mod maildrops;

@@ -24,3 +24,12 @@ pub const WRITE_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Fetched messages that are marked seen together.
 pub const SEEN_TOGETHER: usize = 64;
+
+/// Bytes of messages that are read together.
+pub const READ_AHEAD_BYTES: u64 = 256 * 1024;
+
+/// So many of them at most.
+pub const READ_AHEAD_MESSAGES: usize = 128;
+
+/// How long they are kept for a client that says nothing.
+pub const READ_AHEAD_KEPT: Duration = Duration::from_secs(1);

@@ -1,8 +1,11 @@
 //! One client's session: reads, waits, writes, and answers the events.
 
 use crate::Ports;
+use crate::ahead::Ahead;
 use crate::config::{Config, TlsMode};
-use crate::limits::{COMMAND_TIMEOUT, FAREWELL_TIMEOUT, LOGIN_TIMEOUT, SEEN_TOGETHER};
+use crate::limits::{
+    COMMAND_TIMEOUT, FAREWELL_TIMEOUT, LOGIN_TIMEOUT, READ_AHEAD_KEPT, SEEN_TOGETHER,
+};
 use crate::maildrops::Lock;
 use bytes::BytesMut;
 use directory::{AuthFailure, Caller, Identity, Service, Verdict};
@@ -50,6 +53,7 @@ struct Login {
     seen: Vec<u32>,
     /// Retrieved and not yet noted, where mail expires.
     retrieved: Vec<u32>,
+    ahead: Ahead,
     lock: Lock,
 }
 
@@ -129,6 +133,8 @@ impl Session {
             }
             Event::Fetch(fetch) => self.fetch(fetch).await,
             Event::Update(uids) => {
+                // What was retrieved is on its way before any of it is removed.
+                self.flush().await?;
                 let removed = self.update(&uids).await;
                 self.protocol.updated(removed);
                 Ok(())
@@ -183,16 +189,31 @@ impl Session {
                 None => std::future::pending().await,
             }
         };
+        // Who takes its time lets the memory go first.
+        let keeps = self
+            .login
+            .as_ref()
+            .is_some_and(|login| !login.ahead.is_empty());
+        let (patience, timed_out) = match keeps {
+            true => (READ_AHEAD_KEPT.min(patience), None),
+            false => (patience, Some(0)),
+        };
         let read = tokio::select! {
-            read = self.conn.read(&mut self.input) => read.unwrap_or(0),
+            read = self.conn.read(&mut self.input) => Some(read.unwrap_or(0)),
             // RFC 1939 §3: the autologout removes nothing and says nothing.
-            () = runtime.sleep(patience) => 0,
-            () = shutdown.draining() => 0,
-            () = lost => 0,
+            () = runtime.sleep(patience) => timed_out,
+            () = shutdown.draining() => Some(0),
+            () = lost => Some(0),
         };
         if lock.is_some_and(|lock| !lock.resume()) {
             return self.say_farewell().await;
         }
+        let Some(read) = read else {
+            if let Some(login) = &mut self.login {
+                login.ahead.forget();
+            }
+            return Ok(());
+        };
         if read == 0 {
             return Err(Ended);
         }
@@ -303,12 +324,16 @@ impl Session {
             account,
             seen: Vec::new(),
             retrieved: Vec::new(),
+            ahead: Ahead::default(),
             lock,
         });
         self.protocol.accept_login(maildrop);
     }
 
     async fn fetch(&mut self, fetch: Fetch) -> Result<(), Ended> {
+        if fetch.lines.is_none() && self.fetch_short(fetch).await? {
+            return Ok(());
+        }
         let mut reader = match self.find(fetch).await {
             Ok(reader) => reader,
             Err(text) => {
@@ -348,18 +373,45 @@ impl Session {
         self.write(&out).await?;
         self.protocol.message_ended();
         if fetch.lines.is_none() {
-            if let Some(login) = self
-                .login
-                .as_mut()
-                .filter(|_| self.config.expire_days.is_some())
-            {
-                login.retrieved.push(fetch.uid);
-            }
-            if self.config.retrieve_marks_seen {
-                self.note_seen(fetch.uid).await;
-            }
+            self.retrieved(fetch.uid).await;
         }
         Ok(())
+    }
+
+    async fn retrieved(&mut self, uid: u32) {
+        if let Some(login) = self
+            .login
+            .as_mut()
+            .filter(|_| self.config.expire_days.is_some())
+        {
+            login.retrieved.push(uid);
+        }
+        if self.config.retrieve_marks_seen {
+            self.note_seen(uid).await;
+        }
+    }
+
+    /// Answers with a message that is short and can be read; false if it is neither.
+    async fn fetch_short(&mut self, fetch: Fetch) -> Result<bool, Ended> {
+        let Some(login) = &mut self.login else {
+            return Ok(false);
+        };
+        let (account, inbox) = (&login.account, login.inbox);
+        let ahead = &mut login.ahead;
+        ahead.fetch(account, inbox, fetch, &self.protocol).await;
+        let view = login.account.view();
+        let inbox = view.mailbox(login.inbox);
+        let is_there = inbox.is_some_and(|inbox| inbox.find(Uid(fetch.uid)).is_some());
+        let Some((record, body)) = login.ahead.message(fetch.uid).filter(|_| is_there) else {
+            return Ok(false);
+        };
+        self.protocol.message_whole(fetch, &[&record.prefix, body]);
+        if self.config.expire_days.is_some() {
+            // What never left is not to expire.
+            self.flush().await?;
+        }
+        self.retrieved(fetch.uid).await;
+        Ok(true)
     }
 
     async fn find(&self, fetch: Fetch) -> Result<MessageReader, String> {

@@ -538,3 +538,69 @@ async fn lists_of_very_many_messages_read_none_of_them() {
     client.lines().await;
     assert!(counting.take() > 0);
 }
+
+#[tokio::test]
+async fn what_is_asked_for_together_is_read_once_and_answered_in_order() {
+    const MESSAGES: usize = 40;
+    let counting = Arc::new(counting::Counting::new());
+    let world = World::over(counting.clone()).await;
+    for n in 0..MESSAGES {
+        let message = format!("Subject: {n}\r\n\r\n.{n}\r\n");
+        world.deliver(message.as_bytes()).await;
+    }
+    let mut client = world.logged_in().await;
+    counting.take();
+    let commands: Vec<_> = (1..=MESSAGES).map(|n| format!("RETR {n}")).collect();
+    // A number twice, and one that is none.
+    let more = "RETR 7\r\nRETR 99\r\nNOOP\r\nRETR 8";
+    client
+        .send(&format!("{}\r\n{more}", commands.join("\r\n")))
+        .await;
+    for n in (0..MESSAGES).chain([6]) {
+        assert!(client.line().await.starts_with("+OK "), "{n}");
+        let lines = client.lines().await;
+        assert_eq!(
+            lines[1..],
+            [format!("Subject: {n}"), String::new(), format!(".{n}")]
+        );
+    }
+    assert_eq!(client.line().await, "-ERR no such message");
+    assert_eq!(client.line().await, "+OK");
+    assert!(client.line().await.starts_with("+OK "));
+    assert_eq!(client.lines().await[1], "Subject: 7");
+    // The record and the body of each.
+    assert_eq!(counting.take(), 2 * MESSAGES);
+    assert_eq!(client.ask("QUIT").await, "+OK bye");
+    client.line().await;
+    assert!(world.inbox().await.iter().all(|&(_, seen)| seen));
+}
+
+#[tokio::test]
+async fn who_takes_one_behind_the_other_finds_them_read_and_a_pause_gives_the_memory_back() {
+    let counting = Arc::new(counting::Counting::new());
+    let world = World::over(counting.clone()).await;
+    for n in 0..10 {
+        let message = format!("Subject: {n}\r\n\r\n{n}\r\n");
+        world.deliver(message.as_bytes()).await;
+    }
+    let mut client = world.logged_in().await;
+    let mut retrieve = async |n: usize| {
+        counting.take();
+        assert!(client.ask(&format!("RETR {n}")).await.starts_with("+OK "));
+        assert_eq!(client.lines().await[1], format!("Subject: {}", n - 1));
+        counting.take()
+    };
+    assert_eq!(retrieve(1).await, 2);
+    assert_eq!(retrieve(2).await, 2 * 9);
+    assert_eq!(retrieve(3).await, 0);
+    assert_eq!(retrieve(9).await, 0);
+    assert!(world.blobs.read_ahead_bytes() > 0);
+    // Not one behind the other.
+    assert_eq!(retrieve(1).await, 2);
+    assert_eq!(retrieve(2).await, 2 * 9);
+    while world.blobs.read_ahead_bytes() > 0 {
+        tokio::task::yield_now().await;
+        world.runtime.advance(Duration::from_secs(1));
+    }
+    assert_eq!(retrieve(3).await, 2 * 8);
+}

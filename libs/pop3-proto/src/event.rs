@@ -19,7 +19,8 @@ pub enum Event {
     Open,
     /// † RETR or TOP: [`Session::message_begins`](super::Session::message_begins),
     /// the message through a [`Stuffer`](super::Stuffer), then
-    /// [`Session::message_ended`](super::Session::message_ended); or
+    /// [`Session::message_ended`](super::Session::message_ended); or all of it by
+    /// [`Session::message_whole`](super::Session::message_whole); or
     /// [`Session::message_refused`](super::Session::message_refused).
     Fetch(Fetch),
     /// † QUIT after a login: delete these UIDs, then

@@ -6,7 +6,8 @@ use crate::limits::{
     AUTH_LINE_BYTES_MAX, BAD_COMMANDS_MAX, FAILED_LOGINS_MAX, LINE_BYTES_MAX, OUTPUT_BYTES,
 };
 use crate::listing::{Kind, Listing};
-use crate::maildrop::Maildrop;
+use crate::maildrop::{Maildrop, Message};
+use crate::stuffer::Stuffer;
 use memchr::memchr;
 use sasl::{
     Answer, Credentials, Digest, DigestKind, Exchange, Failure, Offer, Question, Secret, Step,
@@ -238,6 +239,37 @@ impl Session {
         if matches!(self.phase, Phase::Fetch) {
             self.phase = Phase::Command;
         }
+    }
+
+    /// Answers [`Event::Fetch`] with a message that is in memory, piece behind piece: it goes out with
+    /// what else there is to say.
+    pub fn message_whole(&mut self, fetch: Fetch, pieces: &[&[u8]]) {
+        if matches!(self.phase, Phase::Fetch) {
+            self.message_begins(fetch);
+            let mut stuffer = Stuffer::new(fetch.lines);
+            for piece in pieces {
+                stuffer.push(piece, &mut self.output);
+            }
+            stuffer.finish(&mut self.output);
+            self.phase = Phase::Command;
+        }
+    }
+
+    /// What the commands behind the present one ask for, as long as they are RETR and nothing else
+    /// (RFC 2449 §6.6); `most` of them.
+    pub fn upcoming(&self, most: usize) -> impl Iterator<Item = Message> {
+        let mut rest = &self.input[self.taken..];
+        let lines = std::iter::from_fn(move || {
+            let end = memchr(b'\n', rest)?;
+            let (line, behind) = rest.split_at(end);
+            rest = &behind[1..];
+            Some(line.strip_suffix(b"\r").unwrap_or(line))
+        });
+        let wanted = lines.map_while(|line| match command::parse(line) {
+            Ok(Command::Retr(number)) => self.maildrop.as_ref()?.message(number),
+            _ => None,
+        });
+        wanted.take(most)
     }
 
     /// Answers [`Event::Fetch`]: the message cannot be given.

@@ -153,6 +153,33 @@ fn a_session_as_rfc_1939_section_10_shows_it() {
 }
 
 #[test]
+fn what_comes_next_is_known_and_a_whole_message_goes_out_with_the_rest() {
+    let mut session = Shell::logged_in().session;
+    session.handle_input(b"RETR 1\r\nRETR 3\r\nretr 2\r\nNOOP\r\nRETR 1\r\nRET");
+    let uids = |session: &Session, most| -> Vec<u32> {
+        session.upcoming(most).map(|message| message.uid).collect()
+    };
+    let Some(Event::Fetch(fetch)) = session.poll_event() else {
+        panic!("RETR is a fetch");
+    };
+    assert_eq!((fetch.uid, uids(&session, 9)), (3, vec![9, 7]));
+    assert_eq!(uids(&session, 1), [9]);
+    session.message_whole(fetch, &[b"A: b\r\n", b"\r\n.dot"]);
+    let Some(Event::Fetch(fetch)) = session.poll_event() else {
+        panic!("the next is one too");
+    };
+    assert_eq!((fetch.uid, uids(&session, 9)), (9, vec![7]));
+    session.message_refused("gone");
+    assert_eq!(
+        session.take_output(),
+        b"+OK 120 octets\r\nA: b\r\n\r\n..dot\r\n.\r\n-ERR gone\r\n"
+    );
+    // What is none is not answered as one.
+    session.message_whole(fetch, &[b"x"]);
+    assert!(session.take_output().is_empty());
+}
+
+#[test]
 fn numbers_that_are_not_there() {
     let mut shell = Shell::logged_in();
     for line in [
