@@ -3,7 +3,7 @@
 //! A tour: [`serve`] runs one connection with the [`Ports`] it may use and its
 //! listener's [`Config`]. `session` reads, waits and writes; `commands` has one
 //! file per command; `selected` is the mailbox as the client knows it;
-//! `fetch` writes data items; `search` evaluates keys; `list` knows names and
+//! `fetch` writes data items; `orders` remembers what was sorted; `search` evaluates keys; `list` knows names and
 //! their attributes; `access` decides whose a mailbox is and what may be done with it; `urls` finds what a URL names, for submission too. The grammar is `imap_proto`'s, the mail `mailstore`'s.
 //!
 //! | state | entered by | commands |
@@ -30,6 +30,7 @@ mod list;
 mod message_limit;
 mod notify;
 mod object_id;
+mod orders;
 mod reply;
 mod search;
 mod selected;
@@ -42,6 +43,7 @@ mod wire;
 
 pub use config::{Config, TlsMode};
 pub use message_limit::MessageLimit;
+pub use orders::Orders;
 pub use sessions::Sessions;
 pub use urls::{UrlBody, UrlError, UrlReader, Urls};
 
@@ -72,6 +74,8 @@ pub struct Ports {
     pub metrics: Arc<Metrics>,
     /// Limits on sessions; one for all listeners.
     pub sessions: Sessions,
+    /// What was sorted and threaded; one for all listeners.
+    pub orders: Orders,
 }
 
 /// Serves one connection to its end.

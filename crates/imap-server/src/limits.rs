@@ -69,3 +69,7 @@ pub const FILTER_PASSES_MAX: usize = 3;
 pub const FILTER_BYTES_MAX: usize = 256 * 1024;
 /// Messages of the smallest batch of UIDBATCHES.
 pub const UID_BATCH_MIN: usize = 500;
+/// Orders and threads of mailboxes that are remembered.
+pub const ORDERS_MAX: usize = 64;
+/// The memory that they take together; a mailbox of 250,000 messages is remembered by itself.
+pub const ORDERS_BYTES_MAX: usize = 10 << 20;

@@ -7,6 +7,7 @@ use crate::commands::fetch::{Unreadable, readable};
 use crate::commands::search::{Candidate, Found, Scores, Telling, find, keeps, tell};
 use crate::context::{self, Results, SortedResults};
 use crate::limits::RECORDS_PER_READ;
+use crate::orders::Key;
 use crate::reply::Executed;
 use crate::search::Comparator;
 use crate::session::Session;
@@ -62,7 +63,19 @@ async fn sort(
         return Vec::new();
     };
     let account = Arc::clone(&selected.account);
-    let messages = std::mem::take(&mut found.messages);
+    let mut messages = std::mem::take(&mut found.messages);
+    let key = Key::sorted(selected, session.enabled.comparator, criteria).filter(|_| !kept);
+    if let Some(key) = &key {
+        match session.ports.orders.sort(key, messages) {
+            Ok(sorted) => {
+                found.messages = sorted;
+                return Vec::new();
+            }
+            Err(unsorted) => messages = unsorted,
+        }
+    }
+    // Of a few nobody would ask for the same again.
+    let is_worth_it = messages.len() >= selected.entries().len() / 2;
     let (mut sorted, broken) =
         with_values(session, &account, (messages, &found.scores), criteria).await;
     found.broken |= broken;
@@ -80,7 +93,10 @@ async fn sort(
             ),
         }
     };
-    let (messages, sorted) = session.ports.runtime.blocking(work).await;
+    let (messages, sorted): (Vec<_>, _) = session.ports.runtime.blocking(work).await;
+    if let Some(key) = key.filter(|_| is_worth_it && !broken) {
+        session.ports.orders.keep_sorted(key, &messages);
+    }
     found.messages = messages;
     sorted
 }

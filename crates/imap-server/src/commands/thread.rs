@@ -7,6 +7,7 @@ use crate::commands::fetch::{Unreadable, readable};
 use crate::commands::search::{Candidate, Found, end, find};
 use crate::commands::sort::sent;
 use crate::limits::{HEADER_BYTES_MAX, RECORDS_PER_READ};
+use crate::orders::Key;
 use crate::reply::Executed;
 use crate::search::Comparator;
 use crate::session::Session;
@@ -26,6 +27,13 @@ pub(crate) async fn run(session: &mut Session, tag: &Tag, command: ThreadCommand
     };
     let account = Arc::clone(&selected.account);
     let algorithm = command.algorithm;
+    let key = Key::threaded(selected, session.enabled.comparator, algorithm, command.uid);
+    let orders = session.ports.orders.clone();
+    if orders.write_threads(&key, &found.messages, &mut session.out) {
+        return Ok(end(found.broken, command.uid));
+    }
+    let is_worth_it = found.messages.len() >= selected.entries().len() / 2;
+    let asked = found.messages.clone();
     let messages = match algorithm {
         ThreadAlgorithm::OrderedSubject => subjects(session, &account, &mut found).await,
         ThreadAlgorithm::References => references(session, &account, &mut found).await,
@@ -51,6 +59,9 @@ pub(crate) async fn run(session: &mut Session, tag: &Tag, command: ThreadCommand
         out
     };
     let out = session.ports.runtime.blocking(work).await;
+    if is_worth_it && !found.broken {
+        orders.keep_threads(key, &asked, &out);
+    }
     session.out.extend_from_slice(&out);
     Ok(end(found.broken, command.uid))
 }

@@ -102,6 +102,7 @@ impl World {
             runtime: runtime.clone(),
             metrics: Arc::new(Metrics::new()),
             sessions,
+            orders: crate::Orders::default(),
         };
         let world = Self {
             runtime,

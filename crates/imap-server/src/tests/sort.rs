@@ -284,6 +284,73 @@ async fn sorting_reads_lists_and_threading_no_message() {
     assert_eq!((emails, pages, bodies), (300, 0, 0));
 }
 
+/// The order is remembered, for other sessions too; it holds for any of its messages and for no other.
+#[tokio::test]
+async fn what_was_sorted_and_threaded_is_not_read_again() {
+    let counting = Arc::new(Counting::new(MemoryEngine::new(3)));
+    let engine: SharedEngine = counting.clone();
+    let blobs = Blobs::new(Arc::clone(&engine));
+    let world = World::over(engine, blobs, Default::default(), Default::default()).await;
+    world.fill(300).await;
+    let mut client = world.bob_in_inbox().await;
+    let asked = [
+        "SORT (REVERSE DATE SUBJECT) UTF-8 ALL",
+        "UID SORT (REVERSE DATE SUBJECT) UTF-8 ALL",
+        "THREAD REFERENCES UTF-8 ALL",
+        "UID THREAD REFERENCES UTF-8 ALL",
+        "THREAD ORDEREDSUBJECT UTF-8 ALL",
+    ];
+    let mut told = Vec::new();
+    for command in asked {
+        told.push(client.ok(command).await);
+    }
+    let mut other = world.bob_in_inbox().await;
+    counting.take();
+    for (command, told) in asked.iter().zip(&told) {
+        assert_eq!(other.ok(command).await, *told, "{command}");
+    }
+    assert_eq!(counting.take(), (0, 0, 0));
+    // Some of them stand in the same order.
+    let all = client.ok(asked[1]).await;
+    let some = client
+        .ok("UID SORT (REVERSE DATE SUBJECT) UTF-8 UID 20:200")
+        .await;
+    let within = |uid: &&str| uid.parse().is_ok_and(|uid: u32| (20..=200).contains(&uid));
+    let expected: Vec<_> = all[0].split(' ').filter(within).collect();
+    assert_eq!(
+        some[0].split(' ').filter(within).collect::<Vec<_>>(),
+        expected
+    );
+    assert_eq!(expected.len(), 181);
+    client.ok("STORE 7 +FLAGS (\\Deleted)").await;
+    client.ok("EXPUNGE").await;
+    counting.take();
+    let without = client.ok(asked[1]).await;
+    assert_eq!(counting.take(), (0, 0, 0));
+    assert_eq!(without[0].split(' ').count() + 1, all[0].split(' ').count());
+    // Numbers are others now: threads are found again.
+    assert_ne!(client.ok(asked[2]).await, told[2]);
+    // Who is not among them is read.
+    client
+        .append(
+            "INBOX",
+            "",
+            "Subject: 0\r\nDate: Tue, 02 Jan 1990 10:00:00 +0000\r\n\r\n",
+        )
+        .await;
+    client.ok("NOOP").await;
+    counting.take();
+    let with = client.ok(asked[1]).await;
+    assert!(counting.take() != (0, 0, 0));
+    assert_eq!(with[0].split(' ').next_back(), Some("301"));
+    // Another collation and other criteria are another order.
+    client.ok("COMPARATOR i;octet").await;
+    counting.take();
+    client.ok(asked[1]).await;
+    client.ok("UID SORT (DATE SUBJECT) UTF-8 ALL").await;
+    assert!(counting.take() != (0, 0, 0));
+}
+
 /// RFC 5255 §4.7.
 #[tokio::test]
 async fn what_texts_are_compared_by_can_be_chosen() {

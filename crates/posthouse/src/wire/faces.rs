@@ -110,6 +110,7 @@ impl<'a> Faces<'a> {
             logins: Arc::new(store.directory.clone()),
             runtime: runtime.clone(),
             metrics: metrics.clone(),
+            orders: imap_server::Orders::default(),
             sessions: imap_server::Sessions::new(
                 count(settings.imap.sessions_per_user),
                 count(settings.limits.connections_per_address),
