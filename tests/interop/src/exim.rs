@@ -39,9 +39,29 @@ impl Exim {
         tls: Tls,
         router: &str,
     ) -> Result<Self> {
+        Self::start_by(world, ip, |d| conf(d, ip, domain, tls, router))
+    }
+
+    /// As [`Exim::start`] without TLS, with so many connections from one client at once, and a
+    /// second of delay for each recipient.
+    pub fn start_limited(
+        world: &mut World,
+        ip: &str,
+        domain: &str,
+        connections: usize,
+    ) -> Result<Self> {
+        let limit = format!("smtp_accept_max = 200\nsmtp_accept_max_per_host = {connections}\n");
+        Self::start_by(world, ip, |d| {
+            conf(d, ip, domain, Tls::Off, "")
+                .replace("smtp_accept_max = 0\n", &limit)
+                .replace("rcpt:\n", "rcpt:\n  warn delay = 1s\n")
+        })
+    }
+
+    fn start_by(world: &mut World, ip: &str, conf: impl FnOnce(&str) -> String) -> Result<Self> {
         let dir = world.folder(&format!("exim-{ip}"))?;
         let d = dir.display().to_string();
-        std::fs::write(dir.join("exim.conf"), conf(&d, ip, domain, tls, router))?;
+        std::fs::write(dir.join("exim.conf"), conf(&d))?;
         world.sh(&format!(
             "mkdir -p {d}/spool {d}/log {d}/mail && chown -R Debian-exim {d}/spool {d}/log {d}/mail && chmod 755 {d} {}",
             world.dir().display()

@@ -1,8 +1,11 @@
 //! A destination with a limit of connections, as Postfix keeps one.
 
 use anyhow::ensure;
+use interop::exim::Exim;
 use interop::limited::{self, Limited};
-use interop::world::{Needs, run};
+use interop::smtp;
+use interop::world::{Needs, run, wait_for};
+use std::time::Duration;
 
 /// The number of issue 6, in counts: under 5 % of attempts are refused, and what was
 /// refused is no attempt of its message.
@@ -43,6 +46,44 @@ fn a_postfix_that_takes_five_connections_refuses_few() {
             let seen = there.send(&ours, 12)?;
             ensure!((seen.taken, seen.refused) == (12, 0), "{seen:?}");
             Ok(())
+        },
+    );
+}
+
+/// It refuses a fourth connection with 421, and thinks about each recipient for a second.
+#[test]
+fn an_exim_that_takes_three_connections_gets_everything_once() {
+    run(
+        "limited::an_exim_that_takes_three_connections_gets_everything_once",
+        Needs::Peers,
+        |world| {
+            interop::dns::start(world, &limited::ZONES)?;
+            let there = Exim::start_limited(world, "127.0.0.3", "far.test", 3)?;
+            let mut ours = limited::sender(world)?;
+            ours.serve(world)?;
+            let messages = 30;
+            let mut client = smtp::Client::connect(&ours.addr(25))?;
+            client.expect("EHLO client.test", 250)?;
+            for n in 0..messages {
+                let text = format!("Subject: message {n}\r\n\r\nx\r\n");
+                let (code, said) =
+                    client.send("ann@near.test", &["bea@far.test"], text.as_bytes())?;
+                ensure!(code == 250, "{said}");
+            }
+            wait_for("the queue to be empty", Duration::from_secs(60), || {
+                let left = ours.cli(&["queue", "list", "--json"])?;
+                Ok((left.trim() == "[]").then_some(()))
+            })?;
+            let log = there.log();
+            let taken = log.matches(" <= ann@near.test ").count();
+            ensure!(taken == messages, "{taken} of {messages}: {log}");
+            let refused = log
+                .matches("too many connections from that IP address")
+                .count();
+            ensure!((1..=messages / 4).contains(&refused), "{refused}: {log}");
+            let trace = ours.cli(&["trace", "bea@far.test", "--json"])?;
+            ensure!(!trace.contains("\"deferred\""), "{trace}");
+            ours.assert_sound()
         },
     );
 }

@@ -34,6 +34,7 @@ mod sasl;
 mod sasl_table;
 mod send_as;
 mod sent;
+mod sinks;
 mod tls_policy;
 mod tls_reports;
 mod tokens;
