@@ -79,6 +79,7 @@ fn draft(view: &View, [kind, a, b, c]: [u8; 4]) -> Option<Draft> {
                 ),
                 flags: &flags,
                 unchanged_since: (kind & 64 != 0).then(|| ModSeq(u64::from(a))),
+                untouched: Default::default(),
             };
             stage_flags(view, &request).ok()?.draft
         }
