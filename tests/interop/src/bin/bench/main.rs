@@ -3,7 +3,7 @@
 //! median ratio with its quartiles, as a table for docs/performance.md.
 //!
 //! `make bench BENCH=deliver` runs one kind of work; see [`KINDS`].
-//! `POSTHOUSE_BENCH_ROUNDS` and `POSTHOUSE_BENCH_MESSAGES` change the size.
+//! `POSTHOUSE_BENCH_ROUNDS`, `POSTHOUSE_BENCH_MESSAGES` and (for `relay`) `POSTHOUSE_BENCH_SIZE` change the size.
 
 #![forbid(unsafe_code)]
 #![allow(clippy::disallowed_methods, clippy::print_stdout, clippy::print_stderr)]

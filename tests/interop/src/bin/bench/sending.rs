@@ -101,13 +101,14 @@ pub(crate) fn relay(world: &mut World) -> Result<()> {
                     smtp_host_lookup = native\ndefault_destination_concurrency_limit = 20\n";
     let postfix = Postfix::start_with(world, "127.0.0.3", "near.test", &[], settings)?;
     let messages = number("POSTHOUSE_BENCH_MESSAGES", 2000);
+    let size = number("POSTHOUSE_BENCH_SIZE", 10_000);
     let work = |addr: &str, more: &str| {
         format!(
-            "--addr {addr} --connections 16 --messages {messages} --user user0@demo.test relay --from user0@demo.test --to someone@far.test{more}"
+            "--addr {addr} --connections 16 --messages {messages} --size {size} --user user0@demo.test relay --from user0@demo.test --to someone@far.test{more}"
         )
     };
     compare(
-        "relay 10 kB, 16 connections",
+        &format!("relay of {size} octets, 16 connections"),
         &Work::new(&work(&ours.addr(587), " --auth"), &[pid]),
         &Work::new(&work("127.0.0.3:25", ""), &[postfix.pid()]),
         &["per_second", "cpu_s_per_1000", "written_per_byte"],
