@@ -368,7 +368,13 @@ impl Queue {
                 {
                     continue;
                 }
-                if now_ms == begun_ms && !met.insert(listed.id) {
+                // What was met while the clock stood still is told by its name alone.
+                let again = if now_ms == begun_ms {
+                    !met.insert(listed.id)
+                } else {
+                    met.contains(&listed.id)
+                };
+                if again {
                     continue;
                 }
                 match self.act_on(listed.shard, listed.id, &act, filter).await {

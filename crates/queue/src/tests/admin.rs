@@ -272,6 +272,26 @@ async fn acts_on_a_domain_meet_each_message_once() {
     assert!("0001f".parse::<crate::PageMark>().is_err());
 }
 
+/// What is made due in the millisecond in which a retry begins stands in the way
+/// of its later pages, when that millisecond has gone.
+#[tokio::test(start_paused = true)]
+async fn a_retry_meets_what_it_made_due_at_its_start_once() {
+    let world = World::new();
+    let count = 700;
+    for _ in 0..count {
+        world.put(&["bob@there.test"]).await;
+    }
+    let tick = || world.runtime.advance(Duration::from_millis(1));
+    tick();
+    let all = by_domain("there.test");
+    let acted = world
+        .queue
+        .act_on_all_telling(&all, Act::Retry, |_| tick())
+        .await
+        .expect("done");
+    assert_eq!((acted.messages, acted.changed), (count, count));
+}
+
 #[tokio::test]
 async fn another_way_is_durable_and_goes_with_the_message() {
     let world = World::new();
