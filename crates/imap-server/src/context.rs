@@ -8,7 +8,7 @@
 //! Invariants: a session keeps [`CONTEXTS_MAX`] at most; they go with the selection.
 
 use crate::commands::search::{Candidate, find_among};
-use crate::commands::sort::{Sorted, compare, with_values};
+use crate::commands::sort::{Sorted, compare, with_keys};
 use crate::limits::{CONTEXT_SORTED_MAX, CONTEXTS_MAX};
 use crate::reply::{Ended, Reply};
 use crate::selected::{Differences, Selected};
@@ -72,7 +72,7 @@ impl SortedResults {
 
     /// Puts one in; gives its place, counted from 1.
     fn insert(&mut self, one: Sorted) -> usize {
-        let before = |other: &Sorted| compare(&self.criteria, other, &one).is_lt();
+        let before = |other: &Sorted| compare(other, &one).is_lt();
         let place = self.sorted.partition_point(before);
         self.uids.insert(one.1.1.uid);
         self.sorted.insert(place, one);
@@ -229,14 +229,14 @@ async fn look_again(
             });
             let gone = gone.collect::<Vec<_>>();
             let criteria = Arc::clone(&results.criteria);
-            let (values, _) = with_values(
+            let (keyed, _) = with_keys(
                 session,
                 &selected.account,
                 (added, &found.scores),
                 &criteria,
             )
             .await;
-            let new = values.into_iter().map(|one| {
+            let new = keyed.sorted().into_iter().map(|one| {
                 let named = vec![name(&one.1)];
                 (results.insert(one), named)
             });

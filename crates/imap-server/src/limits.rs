@@ -27,6 +27,8 @@ pub const OUTPUT_BYTES: usize = 64 * 1024;
 /// Email records that are read together; FETCH holds two lots, one that it
 /// sends and one that is read meanwhile.
 pub const RECORDS_PER_READ: usize = 512;
+/// Messages whose sort keys are read together.
+pub const KEYS_PER_READ: usize = 8192;
 /// Bytes of messages that FETCH reads together, ahead of what it sends.
 pub const READ_AHEAD_BYTES: u64 = 256 * 1024;
 /// Bytes of messages that SEARCH looks through at once, two times side by side: a client that went

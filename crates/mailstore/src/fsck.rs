@@ -31,6 +31,7 @@ use crate::error::StoreError;
 use crate::head::Head;
 use crate::keys::{self, Chain};
 use crate::limits::FINDINGS_MAX;
+use crate::lists::ListKind;
 use crate::load::{base_view, checkpoint_view, for_each};
 use crate::retrieved::Retrieved;
 use crate::seen_by;
@@ -113,9 +114,9 @@ fn check_lists(
     }
     let now = engine.snapshot(shard);
     for bad in bad {
-        let stored = now.get(&keys::list(account, bad.page))?;
+        let stored = now.get(&keys::list(account, bad.kind, bad.page))?;
         if stored.is_some_and(|stored| stored.version == bad.version) {
-            findings.push(Finding::List(bad.page, bad.why));
+            findings.push(Finding::List(bad.kind, bad.page, bad.why));
         }
     }
     Ok(())
@@ -171,13 +172,15 @@ pub(crate) fn check_keys(
         }
         Ok(())
     })?;
-    let (start, end) = keys::lists(account);
-    for_each(snapshot, start, &end, |key, _| {
-        if keys::page_of_list(&key).is_none() {
-            findings.push(Finding::StrangeKey(key));
-        }
-        Ok(())
-    })?;
+    for kind in ListKind::ALL {
+        let (start, end) = keys::lists(account, kind);
+        for_each(snapshot, start, &end, |key, _| {
+            if keys::page_of_list(&key).is_none() {
+                findings.push(Finding::StrangeKey(key));
+            }
+            Ok(())
+        })?;
+    }
     if let Some(stored) = snapshot.get(&keys::access_keys(account))?
         && let Err(error) = AccessKeys::decode(&stored.value)
     {

@@ -11,6 +11,7 @@
 //! | `e` | email (8) | an email's immutable record |
 //! | `h` | – | the head |
 //! | `i` | page (8) | what lists show of [`crate::limits::LIST_EMAILS`] emails ([`crate::lists`]) |
+//! | `j` | page (8) | what they are sorted and threaded by |
 //! | `l` | modseq (8) | an entry of the log |
 //! | `n` | – | annotations ([`crate::annotations`]) |
 //! | `r` | – | what was retrieved of the inbox, and when ([`crate::retrieved`]) |
@@ -22,9 +23,10 @@
 //! generation is the modseq of the checkpoint that wrote it: the newest that is
 //! not above the root's counts, an empty value means the part is gone.
 //!
-//! Base and log above the floor are the account; everything under `c`, `i` and `s` can
+//! Base and log above the floor are the account; everything under `c`, `i`, `j` and `s` can
 //! be thrown away.
 
+use crate::lists::ListKind;
 use envelope::AccountId;
 use mailbox_model::{EmailId, MailboxId, ModSeq};
 
@@ -34,6 +36,7 @@ const CHECKPOINT: u8 = b'c';
 const EMAIL: u8 = b'e';
 const HEAD: u8 = b'h';
 const LIST: u8 = b'i';
+const SORT_KEYS: u8 = b'j';
 const LOG: u8 = b'l';
 const ANNOTATIONS: u8 = b'n';
 const RETRIEVED: u8 = b'r';
@@ -141,7 +144,7 @@ pub(crate) fn gaps(account: AccountId) -> Vec<(Vec<u8>, Vec<u8>)> {
         (key(account, CHECKPOINT + 1), key(account, EMAIL)),
         (key(account, EMAIL + 1), key(account, HEAD)),
         (head_end, key(account, LIST)),
-        (key(account, LIST + 1), key(account, LOG)),
+        (key(account, SORT_KEYS + 1), key(account, LOG)),
         (key(account, LOG + 1), annotations(account)),
         (annotations_end, retrieved(account)),
         (retrieved_end, search(account)),
@@ -173,8 +176,8 @@ pub(crate) fn email_of(key: &[u8]) -> Option<EmailId> {
     Some(EmailId(u64::from_be_bytes(id)))
 }
 
-pub(crate) fn list(account: AccountId, page: u64) -> Vec<u8> {
-    let mut key = key(account, LIST);
+pub(crate) fn list(account: AccountId, kind: ListKind, page: u64) -> Vec<u8> {
+    let (mut key, _) = lists(account, kind);
     key.extend_from_slice(&page.to_be_bytes());
     key
 }
@@ -222,9 +225,13 @@ pub(crate) fn is_seen_by(key: &[u8]) -> bool {
     key.len() == PREFIX + 1 + 4 + 8
 }
 
-/// All pages of lists.
-pub(crate) fn lists(account: AccountId) -> (Vec<u8>, Vec<u8>) {
-    (key(account, LIST), key(account, LIST + 1))
+/// All pages of lists of a kind.
+pub(crate) fn lists(account: AccountId, kind: ListKind) -> (Vec<u8>, Vec<u8>) {
+    let letter = match kind {
+        ListKind::Listings => LIST,
+        ListKind::SortKeys => SORT_KEYS,
+    };
+    (key(account, letter), key(account, letter + 1))
 }
 
 /// The page that a key of [`lists`] names.

@@ -75,7 +75,7 @@ pub use fsck::{Acknowledged, Broken, Finding, Witness, check_view, names_blob};
 pub use head::{Floor, OverQuota, QuotaLimits, QuotaMark, QuotaOwner, QuotaUnit};
 pub use lane::{Lane, Lanes, Place, QuotaRule};
 pub use lifecycle::DEFAULT_MAILBOXES;
-pub use lists::Listing;
+pub use lists::{ListKind, Listed, Listing, SortKeys};
 pub use operations::{Appended, FlagsStored, Transferred};
 pub use past::{Deleted, FormerPlace, PastError, Why};
 pub use quota::{

@@ -61,7 +61,11 @@ pub const QUOTA_FILLING_PERCENT: u64 = 80;
 pub const QUOTA_NEARLY_FULL_PERCENT: u64 = 95;
 /// Emails that share a page of lists. Their places in it are bytes.
 pub const LIST_EMAILS: u64 = 64;
-/// Emails of a page that must be wanted together for it to be made.
+/// Emails that a page must gain for it to be made, or made again.
 pub const LIST_WORTH: usize = 16;
-/// A page with longer envelopes than that together is not made.
+/// A page longer than that is not made.
 pub const LIST_BYTES_MAX: usize = 256 * 1024;
+/// Octets of a header that are looked at for References.
+pub const HEADER_BYTES_MAX: u64 = 1024 * 1024;
+/// Messages that one refers to; of more the last ones count.
+pub const REFERENCES_MAX: usize = 4096;

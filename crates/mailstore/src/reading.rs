@@ -8,7 +8,7 @@ use crate::limits::READ_CHUNK_BYTES;
 use crate::read::{ShortBodies, visit_records};
 use crate::store::Shared;
 use blobs::{BlobError, BlobId};
-use engine::{CommitNo, ShardId};
+use engine::{CommitNo, Engine, ShardId, Snapshot};
 use envelope::AccountId;
 use mailbox_model::EmailId;
 use std::ops::{ControlFlow, Range};
@@ -68,6 +68,19 @@ impl EmailReader {
             })
         }));
         records
+    }
+
+    pub(crate) fn engine(&self) -> &dyn Engine {
+        &*self.shared.engine
+    }
+
+    pub(crate) fn snapshot(&self) -> Box<dyn Snapshot> {
+        self.shared.engine.snapshot(self.shard)
+    }
+
+    /// True if the engine has time for what need not be.
+    pub(crate) fn has_time(&self) -> bool {
+        !self.shared.engine.is_busy()
     }
 
     /// Whose they are.

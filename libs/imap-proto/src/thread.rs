@@ -7,21 +7,24 @@
 use crate::response::write_number;
 use std::collections::HashMap;
 
+/// A Message-ID, or what stands for it: equal for ids that are.
+pub type IdKey = [u8; 16];
+
 /// A message that is to be threaded.
-#[derive(Debug, Clone, Default)]
-pub struct Threaded {
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Threaded<'a> {
     /// Its number or UID, in ascending order over all.
     pub number: u32,
     /// When it was sent, in Unix seconds.
     pub date: i64,
     /// Its base subject, as it is compared; empty if there is none.
-    pub subject: String,
+    pub subject: &'a [u8],
     /// The subject was one of a reply or a forward.
     pub is_reply: bool,
-    /// Its Message-ID, normalised; empty if there is none.
-    pub id: String,
-    /// What it refers to, normalised, the oldest first.
-    pub references: Vec<String>,
+    /// Its Message-ID.
+    pub id: Option<IdKey>,
+    /// What it refers to, the oldest first.
+    pub references: &'a [IdKey],
 }
 
 /// A message, or the place of one that is missing, and the answers to it.
@@ -43,11 +46,11 @@ pub struct Threads {
 
 /// THREAD=ORDEREDSUBJECT: the first message of a subject, and the others as answers to it.
 #[must_use]
-pub fn by_subject(messages: &[Threaded]) -> Threads {
+pub fn by_subject(messages: &[Threaded<'_>]) -> Threads {
     let mut order: Vec<usize> = (0..messages.len()).collect();
     let key = |at: usize| (messages[at].date, messages[at].number);
     order.sort_unstable_by(|&a, &b| {
-        let subjects = messages[a].subject.cmp(&messages[b].subject);
+        let subjects = messages[a].subject.cmp(messages[b].subject);
         subjects.then_with(|| key(a).cmp(&key(b)))
     });
     let mut threads = Threads::of(messages);
@@ -68,7 +71,7 @@ pub fn by_subject(messages: &[Threaded]) -> Threads {
 
 /// THREAD=REFERENCES.
 #[must_use]
-pub fn by_references(messages: &[Threaded]) -> Threads {
+pub fn by_references(messages: &[Threaded<'_>]) -> Threads {
     let mut threads = Threads::of(messages);
     threads.link_references(messages);
     threads.roots = (0..threads.nodes.len())
@@ -83,7 +86,7 @@ pub fn by_references(messages: &[Threaded]) -> Threads {
 
 impl Threads {
     /// A node for each message, in order, and nothing linked.
-    fn of(messages: &[Threaded]) -> Self {
+    fn of(messages: &[Threaded<'_>]) -> Self {
         let node = |at| Node {
             message: Some(at),
             ..Node::default()
@@ -123,18 +126,18 @@ impl Threads {
     }
 
     /// Step 1 of RFC 5256 §3.
-    fn link_references(&mut self, messages: &[Threaded]) {
-        let mut ids: HashMap<&str, usize> = HashMap::with_capacity(messages.len());
+    fn link_references(&mut self, messages: &[Threaded<'_>]) {
+        let mut ids: HashMap<IdKey, usize> = HashMap::with_capacity(messages.len());
         for (at, message) in messages.iter().enumerate() {
             // A message without an id, or with another's, has one of its own.
-            if !message.id.is_empty() {
-                ids.entry(&message.id).or_insert(at);
+            if let Some(id) = message.id {
+                ids.entry(id).or_insert(at);
             }
         }
         for (at, message) in messages.iter().enumerate() {
             let mut before: Option<usize> = None;
-            for reference in &message.references {
-                let node = *ids.entry(reference).or_insert_with(|| {
+            for reference in message.references {
+                let node = *ids.entry(*reference).or_insert_with(|| {
                     self.nodes.push(Node::default());
                     self.nodes.len() - 1
                 });
@@ -201,7 +204,7 @@ impl Threads {
     }
 
     /// What a node is sorted by: its message's date and number, or its first child's.
-    fn key(&self, messages: &[Threaded], at: usize) -> (i64, u32) {
+    fn key(&self, messages: &[Threaded<'_>], at: usize) -> (i64, u32) {
         let node = &self.nodes[at];
         let message = node.message.or_else(|| {
             let first = node.children.first()?;
@@ -212,14 +215,14 @@ impl Threads {
         })
     }
 
-    fn sort_children(&mut self, messages: &[Threaded], at: usize) {
+    fn sort_children(&mut self, messages: &[Threaded<'_>], at: usize) {
         let mut children = std::mem::take(&mut self.nodes[at].children);
         children.sort_by_key(|&child| self.key(messages, child));
         self.nodes[at].children = children;
     }
 
     /// Step 4.
-    fn sort_roots(&mut self, messages: &[Threaded]) {
+    fn sort_roots(&mut self, messages: &[Threaded<'_>]) {
         for at in self.roots.clone() {
             if self.nodes[at].message.is_none() {
                 self.sort_children(messages, at);
@@ -238,18 +241,18 @@ impl Threads {
     }
 
     /// Step 5: roots of one subject are one thread.
-    fn gather(&mut self, messages: &[Threaded]) {
+    fn gather(&mut self, messages: &[Threaded<'_>]) {
         let is_reply = |threads: &Self, at: usize| {
             threads
                 .subject_of(at)
                 .is_some_and(|message| messages[message].is_reply)
         };
-        let mut table: HashMap<&str, usize> = HashMap::new();
+        let mut table: HashMap<&[u8], usize> = HashMap::new();
         for &at in &self.roots {
             let Some(message) = self.subject_of(at) else {
                 continue;
             };
-            let subject = messages[message].subject.as_str();
+            let subject = messages[message].subject;
             if subject.is_empty() {
                 continue;
             }
@@ -276,7 +279,7 @@ impl Threads {
             let Some(message) = self.subject_of(at) else {
                 continue;
             };
-            let subject = messages[message].subject.as_str();
+            let subject = messages[message].subject;
             let Some(&first) = table.get(subject) else {
                 continue;
             };
@@ -321,7 +324,7 @@ impl Threads {
     }
 
     /// Step 6.
-    fn sort(&mut self, messages: &[Threaded]) {
+    fn sort(&mut self, messages: &[Threaded<'_>]) {
         let mut to_do = self.roots.clone();
         while let Some(at) = to_do.pop() {
             self.sort_children(messages, at);
@@ -393,14 +396,21 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn message(number: u32, subject: &str, id: &str, references: &[&str]) -> Threaded {
+    fn key(id: &str) -> IdKey {
+        let mut key = [0; 16];
+        key[..id.len()].copy_from_slice(id.as_bytes());
+        key
+    }
+
+    fn message<'a>(number: u32, subject: &'a str, id: &str, references: &[&str]) -> Threaded<'a> {
+        let references: Vec<IdKey> = references.iter().map(|id| key(id)).collect();
         Threaded {
             number,
             date: i64::from(number),
-            subject: subject.trim_start_matches("re ").to_owned(),
+            subject: subject.trim_start_matches("re ").as_bytes(),
             is_reply: subject.starts_with("re "),
-            id: id.to_owned(),
-            references: references.iter().map(|&r| r.to_owned()).collect(),
+            id: Some(key(id)).filter(|_| !id.is_empty()),
+            references: references.leak(),
         }
     }
 
@@ -412,7 +422,7 @@ mod tests {
         text.trim().to_owned()
     }
 
-    fn referring(messages: &[Threaded]) -> String {
+    fn referring(messages: &[Threaded<'_>]) -> String {
         written(&by_references(messages))
     }
 
@@ -499,7 +509,8 @@ mod tests {
             .map(|n| {
                 let before = (n - 1).to_string();
                 let references: &[&str] = if n > 1 { &[&before] } else { &[] };
-                message(n, &n.to_string(), &n.to_string(), references)
+                let subject = n.to_string().leak();
+                message(n, subject, &n.to_string(), references)
             })
             .collect();
         let text = referring(&messages);
@@ -509,15 +520,15 @@ mod tests {
     proptest! {
         #[test]
         fn every_message_is_in_one_thread_once(
-            raw in prop::collection::vec((0u8..8, prop::collection::vec(0u8..8, 0..4), 0u8..3, any::<bool>(), 0i64..5), 0..12)
+            raw in prop::collection::vec((0u8..8, prop::collection::vec((0u8..8).prop_map(|id| [id; 16]), 0..4), 0u8..3, any::<bool>(), 0i64..5), 0..12)
         ) {
             let messages: Vec<Threaded> = raw.iter().enumerate().map(|(at, (id, references, subject, is_reply, date))| Threaded {
                 number: at as u32 + 1,
                 date: *date,
-                subject: if *subject == 0 { String::new() } else { subject.to_string() },
+                subject: core::slice::from_ref(subject).strip_prefix(&[0]).unwrap_or(core::slice::from_ref(subject)),
                 is_reply: *is_reply,
-                id: if *id == 0 { String::new() } else { id.to_string() },
-                references: references.iter().map(u8::to_string).collect(),
+                id: Some([*id; 16]).filter(|_| *id != 0),
+                references,
             }).collect();
             for threads in [by_references(&messages), by_subject(&messages)] {
                 let text = written(&threads);

@@ -1,32 +1,25 @@
 //! SORT and UID SORT (RFC 5256; by display names: RFC 5957; RETURN: RFC 5267).
 //!
 //! What messages are sorted by stands in their entries and in pages of lists: neither
-//! records nor messages are read where those are there.
+//! records nor messages are read where those are there. Each message's values become
+//! one key, bytes that stand in the order of the values.
 
 use crate::commands::fetch::{Unreadable, readable};
 use crate::commands::search::{Candidate, Found, Scores, Telling, find, keeps, tell};
 use crate::context::{self, Results, SortedResults};
-use crate::limits::RECORDS_PER_READ;
+use crate::limits::KEYS_PER_READ;
 use crate::orders::Key;
 use crate::reply::Executed;
 use crate::search::Comparator;
 use crate::session::Session;
 use imap_proto::{SortCommand, SortCriterion, SortKey, Tag};
-use mailbox_model::Entry;
-use mailstore::{Account, Listing};
+use mailstore::{Account, EmailReader, Listing, SortKeys};
 use mime::{AddressField, EnvelopeReader};
 use std::cmp::Ordering;
 use std::sync::Arc;
 
-/// What a message is compared by under one criterion.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Value {
-    Number(i64),
-    Text(Box<str>),
-}
-
-/// A message with its values, one for each criterion.
-pub(crate) type Sorted = (Vec<Value>, Candidate);
+/// A message with its key.
+pub(crate) type Sorted = (Box<[u8]>, Candidate);
 
 pub(crate) async fn run(session: &mut Session, tag: &Tag, command: SortCommand) -> Executed {
     let kept = keeps(command.returns.as_deref()).then(|| command.key.clone());
@@ -52,7 +45,7 @@ pub(crate) async fn run(session: &mut Session, tag: &Tag, command: SortCommand) 
     Ok(reply)
 }
 
-/// Sorts what was found; gives the values too where they are to be kept.
+/// Sorts what was found; gives the keys too where they are to be kept.
 async fn sort(
     session: &Session,
     found: &mut Found,
@@ -76,135 +69,314 @@ async fn sort(
     }
     // Of a few nobody would ask for the same again.
     let is_worth_it = messages.len() >= selected.entries().len() / 2;
-    let (mut sorted, broken) =
-        with_values(session, &account, (messages, &found.scores), criteria).await;
+    let (keyed, broken) = with_keys(session, &account, (messages, &found.scores), criteria).await;
     found.broken |= broken;
-    let criteria = Arc::clone(criteria);
-    let work = move || {
-        sorted.sort_by(|a, b| compare(&criteria, a, b));
-        match kept {
-            true => (
-                sorted.iter().map(|(_, message)| message.clone()).collect(),
-                sorted,
-            ),
-            false => (
-                sorted.into_iter().map(|(_, message)| message).collect(),
-                Vec::new(),
-            ),
-        }
-    };
-    let (messages, sorted): (Vec<_>, _) = session.ports.runtime.blocking(work).await;
-    if let Some(key) = key.filter(|_| is_worth_it && !broken) {
-        session.ports.orders.keep_sorted(key, &messages);
+    if kept {
+        let sorted = keyed.sorted();
+        found.messages = sorted.iter().map(|(_, message)| message.clone()).collect();
+        return sorted;
     }
-    found.messages = messages;
-    sorted
+    found.messages = keyed.in_order();
+    if let Some(key) = key.filter(|_| is_worth_it && !broken) {
+        session.ports.orders.keep_sorted(key, &found.messages);
+    }
+    Vec::new()
 }
 
-/// Messages with what they are compared by, and whether some cannot be read.
-pub(crate) async fn with_values(
+/// Messages in their order with their keys, and whether some cannot be read.
+pub(crate) async fn with_keys(
     session: &Session,
     account: &Account,
-    (messages, scores): (Vec<Candidate>, &Scores),
-    criteria: &[SortCriterion],
-) -> (Vec<Sorted>, bool) {
+    (mut messages, scores): (Vec<Candidate>, &Scores),
+    criteria: &Arc<Vec<SortCriterion>>,
+) -> (Keyed, bool) {
+    let mut keyed = Keyed::default();
     let mut broken = false;
-    let comparator = session.enabled.comparator;
-    let mut sorted: Vec<Sorted> = Vec::with_capacity(messages.len());
-    let in_entry = |criterion: &SortCriterion| known(criterion.key, (0, 0)).is_some();
-    // The best match first (RFC 6203 §6).
-    let score = |entry: &Entry| -i64::from(scores.get(&entry.uid).copied().unwrap_or(100));
-    if criteria.iter().all(in_entry) {
-        let values = |entry: &Entry| {
-            let known =
-                |criterion: &SortCriterion| known(criterion.key, (entry.size(), score(entry)));
-            criteria.iter().filter_map(known).collect()
+    while !messages.is_empty() {
+        let rest = messages.split_off(messages.len().min(KEYS_PER_READ));
+        let some = std::mem::replace(&mut messages, rest);
+        let asked = Asked {
+            criteria: Arc::clone(criteria),
+            comparator: session.enabled.comparator,
+            scores: scores.clone(),
         };
-        sorted.extend(
-            messages
-                .into_iter()
-                .map(|message| (values(&message.1), message)),
-        );
-    } else {
-        for batch in messages.chunks(RECORDS_PER_READ) {
-            let ids: Vec<_> = batch.iter().map(|(_, entry)| entry.email).collect();
-            for (message, listing) in batch.iter().zip(account.listings(&ids).await) {
-                match readable(listing) {
-                    Ok(listing) => {
-                        let of_entry = (message.1.size(), score(&message.1));
-                        let values = values(criteria, of_entry, &listing, comparator);
-                        sorted.push((values, message.clone()));
-                    }
-                    Err(Unreadable::Gone) => {}
-                    Err(Unreadable::Damaged(why)) => {
-                        broken = true;
-                        tracing::error!(session = session.id, email = %message.1.email, why, "imap: SORT leaves a message out");
-                    }
+        let is_last = messages.is_empty();
+        let work = move |reader: &EmailReader| {
+            let damaged = asked.read(reader, &some, &mut keyed);
+            if is_last {
+                keyed.sort();
+            }
+            (keyed, damaged)
+        };
+        let (read, damaged) = account.reading(work).await;
+        keyed = read;
+        broken |= !damaged.is_empty();
+        for ((_, entry), why) in damaged {
+            tracing::error!(session = session.id, email = %entry.email, why, "imap: SORT leaves a message out");
+        }
+    }
+    (keyed, broken)
+}
+
+/// By their keys, then as they stand in the mailbox.
+pub(crate) fn compare(a: &Sorted, b: &Sorted) -> Ordering {
+    // RFC 5256 §3: what is equal stays in the order of numbers, reversed or not.
+    (&a.0, a.1.1.uid).cmp(&(&b.0, b.1.1.uid))
+}
+
+/// Messages and their keys.
+#[derive(Debug, Default)]
+pub(crate) struct Keyed {
+    messages: Vec<Candidate>,
+    /// All keys, one behind the other.
+    bytes: Vec<u8>,
+    places: Vec<Place>,
+}
+
+/// Where a message's key lies.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    /// How the key begins: nearly always enough.
+    start: u64,
+    from: usize,
+    to: usize,
+    message: usize,
+}
+
+impl Keyed {
+    fn push(&mut self, message: Candidate, write: impl FnOnce(&mut Vec<u8>)) {
+        let from = self.bytes.len();
+        write(&mut self.bytes);
+        let mut start = [0; 8];
+        let key = &self.bytes[from..];
+        let len = key.len().min(start.len());
+        start[..len].copy_from_slice(&key[..len]);
+        self.places.push(Place {
+            start: u64::from_be_bytes(start),
+            from,
+            to: self.bytes.len(),
+            message: self.messages.len(),
+        });
+        self.messages.push(message);
+    }
+
+    fn sort(&mut self) {
+        let (bytes, messages) = (&self.bytes, &self.messages);
+        let rest = |place: &Place| (&bytes[place.from..place.to], messages[place.message].1.uid);
+        self.places
+            .sort_unstable_by(|a, b| (a.start.cmp(&b.start)).then_with(|| rest(a).cmp(&rest(b))));
+    }
+
+    fn in_order(&self) -> Vec<Candidate> {
+        let places = self.places.iter();
+        places
+            .map(|place| self.messages[place.message].clone())
+            .collect()
+    }
+
+    /// Each message with its key.
+    pub(crate) fn sorted(&self) -> Vec<Sorted> {
+        let one = |place: &Place| {
+            let key = &self.bytes[place.from..place.to];
+            (key.into(), self.messages[place.message].clone())
+        };
+        self.places.iter().map(one).collect()
+    }
+}
+
+/// What messages are sorted by.
+struct Asked {
+    criteria: Arc<Vec<SortCriterion>>,
+    comparator: Comparator,
+    scores: Scores,
+}
+
+/// What is needed of each message besides its entry.
+enum Source {
+    Nothing,
+    SortKeys,
+    Listings,
+}
+
+impl Asked {
+    fn source(&self) -> Source {
+        let mut source = Source::Nothing;
+        for criterion in self.criteria.iter() {
+            match criterion.key {
+                SortKey::Size | SortKey::Relevancy => {}
+                SortKey::Arrival | SortKey::Date => source = Source::SortKeys,
+                SortKey::Subject if self.comparator == Comparator::UnicodeCasemap => {
+                    source = Source::SortKeys;
                 }
+                _ => return Source::Listings,
+            }
+        }
+        source
+    }
+
+    /// Gives keys to messages; tells which cannot be read.
+    fn read(
+        &self,
+        reader: &EmailReader,
+        messages: &[Candidate],
+        keyed: &mut Keyed,
+    ) -> Vec<(Candidate, String)> {
+        let mut damaged = Vec::new();
+        let mut one = |message: &Candidate, known: Result<Known<'_>, Unreadable>| match known {
+            Ok(known) => keyed.push(message.clone(), |out| self.write(message, &known, out)),
+            Err(Unreadable::Gone) => {}
+            Err(Unreadable::Damaged(why)) => damaged.push((message.clone(), why)),
+        };
+        if let Source::Nothing = self.source() {
+            messages
+                .iter()
+                .for_each(|message| one(message, Ok(Known::Nothing)));
+            return damaged;
+        }
+        let emails: Vec<_> = messages.iter().map(|(_, entry)| entry.email).collect();
+        match self.source() {
+            Source::Listings => reader.visit_listed::<Listing>(&emails, |at, listing| {
+                one(&messages[at], readable(listing).map(Known::Listing));
+            }),
+            _ => reader.visit_listed::<SortKeys<'_>>(&emails, |at, keys| {
+                one(&messages[at], readable(keys).map(Known::SortKeys));
+            }),
+        }
+        damaged
+    }
+
+    /// The best match first (RFC 6203 §6).
+    fn score(&self, (_, entry): &Candidate) -> i64 {
+        -i64::from(self.scores.get(&entry.uid).copied().unwrap_or(100))
+    }
+
+    /// Writes a key; it is no other's beginning.
+    fn write(&self, message: &Candidate, known: &Known<'_>, out: &mut Vec<u8>) {
+        let envelope = known.envelope();
+        let envelope = envelope.as_ref();
+        for criterion in self.criteria.iter() {
+            let from = out.len();
+            match criterion.key {
+                SortKey::Size => {
+                    write_number(i64::try_from(message.1.size()).unwrap_or(i64::MAX), out);
+                }
+                SortKey::Relevancy => write_number(self.score(message), out),
+                SortKey::Arrival => write_number(known.received_s(), out),
+                SortKey::Date => write_number(known.sent_s(envelope), out),
+                SortKey::From => self.write_mailbox(envelope, AddressField::From, out),
+                SortKey::To => self.write_mailbox(envelope, AddressField::To, out),
+                SortKey::Cc => self.write_mailbox(envelope, AddressField::Cc, out),
+                SortKey::DisplayFrom => self.write_display(envelope, AddressField::From, out),
+                SortKey::DisplayTo => self.write_display(envelope, AddressField::To, out),
+                SortKey::Subject => match known {
+                    Known::SortKeys(keys) => write_text(keys.subject, out),
+                    _ => {
+                        let subject = envelope.map(EnvelopeReader::subject);
+                        let (base, _) = mime::subject::base_subject(&subject.unwrap_or_default());
+                        self.write_folded(&base, out);
+                    }
+                },
+            }
+            if criterion.reverse {
+                out[from..].iter_mut().for_each(|byte| *byte = !*byte);
             }
         }
     }
-    (sorted, broken)
-}
 
-/// By the criteria, then as they stand in the mailbox.
-pub(crate) fn compare(criteria: &[SortCriterion], a: &Sorted, b: &Sorted) -> Ordering {
-    let values = criteria.iter().zip(a.0.iter().zip(&b.0));
-    let mut orders = values.map(|(criterion, (a, b))| match criterion.reverse {
-        false => a.cmp(b),
-        true => b.cmp(a),
-    });
-    let order = orders.find(|order| *order != Ordering::Equal);
-    // RFC 5256 §3: what is equal stays in the order of numbers, reversed or not.
-    order.unwrap_or_else(|| a.1.1.uid.cmp(&b.1.1.uid))
-}
+    fn write_mailbox(
+        &self,
+        envelope: Option<&EnvelopeReader<'_>>,
+        field: AddressField,
+        out: &mut Vec<u8>,
+    ) {
+        let mailbox = envelope.map(|envelope| envelope.first_mailbox(field));
+        self.write_folded(&mailbox.unwrap_or_default(), out);
+    }
 
-/// What is known without a list: size and score.
-fn known(key: SortKey, (size, score): (u64, i64)) -> Option<Value> {
-    match key {
-        SortKey::Size => Some(number(size)),
-        SortKey::Relevancy => Some(Value::Number(score)),
-        _ => None,
+    fn write_display(
+        &self,
+        envelope: Option<&EnvelopeReader<'_>>,
+        field: AddressField,
+        out: &mut Vec<u8>,
+    ) {
+        let name = envelope.map(|envelope| envelope.first_display(field));
+        self.write_folded(&name.unwrap_or_default(), out);
+    }
+
+    fn write_folded(&self, text: &str, out: &mut Vec<u8>) {
+        write_text(self.comparator.fold(text).as_bytes(), out);
     }
 }
 
-fn number(number: u64) -> Value {
-    Value::Number(i64::try_from(number).unwrap_or(i64::MAX))
+/// What was read of a message.
+enum Known<'a> {
+    Nothing,
+    SortKeys(SortKeys<'a>),
+    Listing(Listing),
 }
 
-fn values(
-    criteria: &[SortCriterion],
-    of_entry: (u64, i64),
-    listing: &Listing,
-    comparator: Comparator,
-) -> Vec<Value> {
-    let envelope = EnvelopeReader::read(&listing.envelope);
-    let text = |text: Option<String>| {
-        let text = comparator.fold(&text.unwrap_or_default());
-        Value::Text(text.into_boxed_str())
-    };
-    let mailbox = |field| text(envelope.map(|envelope| envelope.first_mailbox(field)));
-    let display = |field| text(envelope.map(|envelope| envelope.first_display(field)));
-    let one = |criterion: &SortCriterion| match criterion.key {
-        SortKey::Size => number(of_entry.0),
-        SortKey::Relevancy => Value::Number(of_entry.1),
-        SortKey::Arrival => Value::Number(listing.received_at.unix_seconds),
-        SortKey::Date => Value::Number(sent(envelope, listing)),
-        SortKey::From => mailbox(AddressField::From),
-        SortKey::To => mailbox(AddressField::To),
-        SortKey::Cc => mailbox(AddressField::Cc),
-        SortKey::DisplayFrom => display(AddressField::From),
-        SortKey::DisplayTo => display(AddressField::To),
-        SortKey::Subject => text(envelope.map(|envelope| {
-            let (base, _) = mime::subject::base_subject(&envelope.subject());
-            base
-        })),
-    };
-    criteria.iter().map(one).collect()
+impl Known<'_> {
+    fn received_s(&self) -> i64 {
+        match self {
+            Self::Nothing => 0,
+            Self::SortKeys(keys) => keys.received_s,
+            Self::Listing(listing) => listing.received_at.unix_seconds,
+        }
+    }
+
+    /// RFC 5256 §2.2
+    fn sent_s(&self, envelope: Option<&EnvelopeReader<'_>>) -> i64 {
+        if let Self::SortKeys(keys) = self {
+            return keys.sent_s;
+        }
+        let date = envelope.and_then(|envelope| envelope.date());
+        date.map_or(self.received_s(), |date| date.unix_seconds)
+    }
+
+    fn envelope(&self) -> Option<EnvelopeReader<'_>> {
+        match self {
+            Self::Listing(listing) => EnvelopeReader::read(&listing.envelope),
+            Self::Nothing | Self::SortKeys(_) => None,
+        }
+    }
 }
 
-/// RFC 5256 §2.2: the Date field, or the internal date where that is none.
-pub(crate) fn sent(envelope: Option<EnvelopeReader<'_>>, listing: &Listing) -> i64 {
-    let date = envelope.and_then(|envelope| envelope.date());
-    date.map_or(listing.received_at.unix_seconds, |date| date.unix_seconds)
+/// Negative ones come first.
+fn write_number(number: i64, out: &mut Vec<u8>) {
+    out.extend_from_slice(&(number as u64 ^ 1 << 63).to_be_bytes());
+}
+
+/// What another begins with comes before it.
+fn write_text(text: &[u8], out: &mut Vec<u8>) {
+    for (at, piece) in text.split(|byte| *byte == 0).enumerate() {
+        if at > 0 {
+            out.extend_from_slice(&[0, 1]);
+        }
+        out.extend_from_slice(piece);
+    }
+    out.extend_from_slice(&[0, 0]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn keys_stand_in_the_order_of_what_they_are_of(
+            a in (any::<i64>(), "[\0ab]{0,3}"),
+            b in (any::<i64>(), "[\0ab]{0,3}"),
+        ) {
+            let number = |one: &(i64, String)| { let mut key = Vec::new(); write_number(one.0, &mut key); key };
+            let text = |one: &(i64, String)| { let mut key = Vec::new(); write_text(one.1.as_bytes(), &mut key); key };
+            let reversed = |one| text(one).iter().map(|byte| !byte).collect::<Vec<_>>();
+            prop_assert_eq!(number(&a).cmp(&number(&b)), a.0.cmp(&b.0));
+            prop_assert_eq!(text(&a).cmp(&text(&b)), a.1.cmp(&b.1));
+            prop_assert_eq!(reversed(&a).cmp(&reversed(&b)), b.1.cmp(&a.1));
+            // Of several values the first that differs decides.
+            let both = |one| [text(one), number(one)].concat();
+            prop_assert_eq!(both(&a).cmp(&both(&b)), (&a.1, a.0).cmp(&(&b.1, b.0)));
+        }
+    }
 }

@@ -32,7 +32,7 @@ impl Counts {
         self.all.fetch_add(1, Ordering::Relaxed);
         match key.get(9) {
             Some(b'e') => self.emails.fetch_add(1, Ordering::Relaxed),
-            Some(b'i') => self.pages.fetch_add(1, Ordering::Relaxed),
+            Some(b'i' | b'j') => self.pages.fetch_add(1, Ordering::Relaxed),
             _ => 0,
         };
     }

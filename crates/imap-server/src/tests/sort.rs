@@ -260,42 +260,33 @@ async fn sorting_reads_lists_and_threading_no_message() {
     counting.take();
     client.ok("SORT (SIZE) UTF-8 ALL").await;
     assert_eq!(counting.take(), (0, 0, 0), "the entries are enough");
-    // Lists are made by whoever needs them first, and written beside that. What was sorted is
-    // remembered, so each asks for something else.
-    for round in 0..32 {
-        let keys = ["SUBJECT", "FROM", "TO", "CC", "DATE"].iter().enumerate();
-        let keys = keys.map(|(at, key)| match round >> at & 1 {
-            0 => (*key).to_owned(),
-            _ => format!("REVERSE {key}"),
-        });
-        let keys: Vec<String> = keys.collect();
-        let sort = format!("SORT ({}) UTF-8 ALL", keys.join(" "));
-        client.ok(&sort).await;
-        if counting.take().0 <= 64 {
-            break;
-        }
-        for _ in 0..200 {
-            world.runtime.blocking(std::thread::yield_now).await;
+    // Pages are made by whoever needs them first, and written beside that. What was sorted and
+    // threaded is remembered, so each asks for others.
+    for asked in ["SORT (FROM)", "SORT (SUBJECT)"] {
+        for first in 1..32 {
+            client.ok(&format!("{asked} UTF-8 {first}:300")).await;
+            if counting.take().0 <= 64 {
+                break;
+            }
+            for _ in 0..200 {
+                world.runtime.blocking(std::thread::yield_now).await;
+            }
         }
     }
-    client
-        .ok("SORT (REVERSE DATE FROM DISPLAYTO SUBJECT) UTF-8 ALL")
-        .await;
-    let (emails, pages, bodies) = counting.take();
-    // Emails that share a page with numbers that nobody has yet have none.
-    assert!(
-        emails <= 64 && (4..=6).contains(&pages) && bodies == 0,
-        "{emails} {pages} {bodies}"
-    );
-    client.ok("THREAD ORDEREDSUBJECT UTF-8 ALL").await;
-    let (emails, pages, bodies) = counting.take();
-    assert!(
-        emails <= 64 && (4..=6).contains(&pages) && bodies == 0,
-        "{emails} {pages} {bodies}"
-    );
-    client.ok("THREAD REFERENCES UTF-8 ALL").await;
-    let (emails, pages, bodies) = counting.take();
-    assert_eq!((emails, pages, bodies), (300, 0, 0));
+    for asked in [
+        "SORT (REVERSE DATE FROM DISPLAYTO SUBJECT)",
+        "SORT (DATE SUBJECT REVERSE ARRIVAL)",
+        "THREAD ORDEREDSUBJECT",
+        "THREAD REFERENCES",
+    ] {
+        client.ok(&format!("{asked} UTF-8 ALL")).await;
+        let (emails, pages, bodies) = counting.take();
+        // Emails that share a page with numbers that nobody has yet have none.
+        assert!(
+            emails <= 64 && (4..=6).contains(&pages) && bodies == 0,
+            "{asked}: {emails} {pages} {bodies}"
+        );
+    }
 }
 
 /// The order is remembered, for other sessions too; it holds for any of its messages and for no other.

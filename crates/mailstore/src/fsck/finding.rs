@@ -1,6 +1,7 @@
 //! What can be wrong with an account.
 
 use crate::keys::{self, Chain};
+use crate::lists::ListKind;
 use blobs::BlobId;
 use engine::check::{Checker, Repair, Report, Severity};
 use envelope::AccountId;
@@ -56,7 +57,7 @@ pub enum Finding {
     /// A record of an email that is in no mailbox and was never expunged.
     Orphan(EmailId),
     /// A page of lists differs from the emails' records, or does not decode.
-    List(u64, String),
+    List(ListKind, u64, String),
     /// The record of access keys does not decode.
     AccessKeys(String),
     /// The record of annotations does not decode.
@@ -120,7 +121,7 @@ impl fmt::Display for Finding {
             Self::Orphan(email) => {
                 write!(f, "email {email} is in no mailbox and was never expunged")
             }
-            Self::List(page, why) => write!(f, "page {page} of the lists is wrong: {why}"),
+            Self::List(_, page, why) => write!(f, "page {page} of the lists is wrong: {why}"),
             Self::Annotations(why) => write!(f, "the annotations are damaged: {why}"),
             Self::Retrieved(why) => write!(f, "what was retrieved by POP3 is damaged: {why}"),
             Self::Acls(why) => write!(f, "who may do what with the mailboxes is damaged: {why}"),
@@ -320,7 +321,7 @@ impl Finding {
             | Self::NoLink(email, _)
             | Self::Orphan(email)
             | Self::Twice(_, email) => keys::email(account, *email),
-            Self::List(page, _) => keys::list(account, *page),
+            Self::List(kind, page, _) => keys::list(account, *kind, *page),
             Self::AccessKeys(_) => keys::access_keys(account),
             Self::Annotations(_) => keys::annotations(account),
             Self::Retrieved(_) => keys::retrieved(account),

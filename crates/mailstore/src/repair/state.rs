@@ -128,7 +128,9 @@ fn wrong_lists(
             Checker::StateIsLog,
             format!("page {page} of the lists was thrown away: {why}"),
         );
-        commits.batch.delete(keys::list(repair.account, page));
+        commits
+            .batch
+            .delete(keys::list(repair.account, bad.kind, page));
         commits.submit_if_full()?;
     }
     Ok(())

@@ -4,7 +4,7 @@
 //! nothing to do.
 
 use super::rooms::{ALICE, BOB, Room, inbox, mailbox, name};
-use crate::lists::{self, Listing};
+use crate::lists::{self, ListKind, Listing, SortKeys};
 use crate::{Account, Options, QuotaLimits, keys};
 use blobs::BlobId;
 use engine::check::{Aside, SetAside};
@@ -91,11 +91,20 @@ async fn furnished() -> Room {
 
 /// A page that knows one email alone: the others have no digest.
 async fn list(room: &Room, alice: &Account, email: EmailId) {
-    let record = alice.email_record(email).await.expect("it is there");
-    let listing = Listing::of(&record).expect("it has a digest");
+    let record = alice.raw_records(vec![email]).await.expect("read");
+    let record = record[0].clone().expect("it is there");
+    let page = lists::page_of(email);
     let mut batch = Batch::new();
-    let page = lists::encode(&[(email, listing)]);
-    batch.put(keys::list(ALICE, lists::page_of(email)), page);
+    let listing = lists::of_record::<Listing>(email, &record);
+    let sort_keys = lists::of_record::<SortKeys<'_>>(email, &record);
+    for (kind, one) in [
+        (ListKind::Listings, listing),
+        (ListKind::SortKeys, sort_keys),
+    ] {
+        let one = one.expect("it has a digest").expect("it is short");
+        let record = lists::encode(&[(email, one)]);
+        batch.put(keys::list(ALICE, kind, page), record);
+    }
     room.engine.submit(batch).expect("room").done().await;
 }
 
@@ -158,7 +167,7 @@ async fn every_byte_of_an_account() {
         .map(|(key, value)| (key.clone(), value.clone()))
         .collect();
     let kinds: BTreeSet<u8> = mine.keys().map(|key| key[9]).collect();
-    assert_eq!(kinds, BTreeSet::from(*b"bcehil"), "a record of each kind");
+    assert_eq!(kinds, BTreeSet::from(*b"bcehijl"), "a record of each kind");
     let expected = shown(&room.account(ALICE).await).await;
     assert_eq!(expected.len(), 6);
     let of_bob = room.account(BOB).await.view();

@@ -3,11 +3,12 @@
 
 use super::rooms::{ALICE, BOB, Room, inbox};
 use crate::limits::LIST_EMAILS;
-use crate::lists::Listing;
+use crate::lists::{self, ListKind, Listing, SortKeys};
 use crate::{Account, keys};
 use engine::{Batch, Engine as _, Order};
 use mailbox_model::stage::Expunging;
 use mailbox_model::{EmailId, Uid, UidSet};
+use mime::StoredDigest;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,9 +26,13 @@ fn ids(range: std::ops::RangeInclusive<u64>) -> Vec<EmailId> {
     range.map(EmailId).collect()
 }
 
-/// The pages that are stored.
+/// The pages that are stored of what lists show.
 fn pages(room: &Room) -> Vec<u64> {
-    let (start, end) = keys::lists(ALICE);
+    pages_of(room, ListKind::Listings)
+}
+
+fn pages_of(room: &Room, kind: ListKind) -> Vec<u64> {
+    let (start, end) = keys::lists(ALICE, kind);
     let snapshot = room.engine.snapshot(room.store.shard(ALICE));
     let pairs = snapshot.scan(&start, &end, Order::Ascending, usize::MAX);
     let pairs = pairs.expect("read").into_iter();
@@ -41,8 +46,13 @@ async fn list(room: &Room, alice: &Arc<Account>, ids: &[EmailId]) -> Vec<Listing
     let listed = alice.listings(ids).await;
     let records = alice.email_records(ids).await;
     for (listed, record) in listed.iter().zip(&records) {
-        let right = record.clone().map(|record| Listing::of(&record));
-        let right = right.map(|listing| listing.expect("it has a digest"));
+        let right = record.clone().map(|record| {
+            let digest = StoredDigest::read(&record.digest).expect("it has a digest");
+            Listing {
+                received_at: record.received_at,
+                envelope: record.digest.slice_ref(digest.envelope),
+            }
+        });
         assert_eq!(*listed, right);
     }
     room.engine.submit(Batch::new()).expect("room").done().await;
@@ -50,7 +60,7 @@ async fn list(room: &Room, alice: &Arc<Account>, ids: &[EmailId]) -> Vec<Listing
 }
 
 #[tokio::test]
-async fn who_lists_first_makes_the_pages_that_are_complete() {
+async fn who_lists_first_makes_the_pages() {
     let room = Room::new().await;
     let alice = filled(&room, 3 * LIST_EMAILS + 20).await;
     // A few, and those that are far apart, are worth none.
@@ -62,18 +72,43 @@ async fn who_lists_first_makes_the_pages_that_are_complete() {
     assert_eq!(pages(&room), [1]);
     let all = ids(1..=3 * LIST_EMAILS + 19);
     let first = list(&room, &alice, &all).await;
-    assert_eq!(pages(&room), [0, 1, 2], "the last page will have more");
+    assert_eq!(pages(&room), [0, 1, 2, 3]);
     assert_eq!(list(&room, &alice, &all).await, first);
     room.check(ALICE).await;
 
     // They are what is read: no record of their emails is looked at any more.
     let mut damage = Batch::new();
-    for id in ids(1..=3 * LIST_EMAILS - 1) {
+    for id in all.iter().copied() {
         damage.put(keys::email(ALICE, id), &b"\x01rubbish"[..]);
     }
     room.engine.submit(damage).expect("room").done().await;
     let listed: Vec<_> = alice.listings(&all).await.into_iter().flatten().collect();
     assert_eq!(listed, first);
+}
+
+/// A page is made again for sixteen more, and not for each.
+#[tokio::test]
+async fn a_page_grows_with_what_has_come() {
+    let room = Room::new().await;
+    let alice = filled(&room, 20).await;
+    let known = || {
+        let record = room.engine.snapshot(room.store.shard(ALICE));
+        let record = record.get(&keys::list(ALICE, ListKind::Listings, 0));
+        let record = record.expect("read").expect("there").value;
+        let mut known = 0;
+        lists::decode::<Listing>(0, &record, |_, _, _| known += 1).expect("whole");
+        known
+    };
+    for (more, in_page) in [(0, 20), (15, 20), (1, 36), (15, 36), (4, 55)] {
+        for _ in 0..more {
+            let text = "Subject: one more\r\n\r\nbody";
+            room.append_indexed(&alice, inbox(&alice), text).await;
+        }
+        let last = alice.view().next_email().0 - 1;
+        list(&room, &alice, &ids(1..=last)).await;
+        assert_eq!(known(), in_page);
+        room.check(ALICE).await;
+    }
 }
 
 #[tokio::test]
@@ -106,6 +141,76 @@ async fn a_page_goes_with_the_first_of_its_emails() {
     assert!(room.store.fsck(BOB).await.expect("read").is_empty());
 }
 
+/// Both kinds are made by those who ask for them, and go together.
+#[tokio::test]
+async fn what_messages_are_sorted_by_has_pages_too() {
+    let room = Room::new().await;
+    let alice = room.account(ALICE).await;
+    // More than a record keeps of a header's fields.
+    let long = format!("\r\n <{}@x>", "y".repeat(200)).repeat(400);
+    for n in 1..2 * LIST_EMAILS {
+        let behind = if n == 7 { &*long } else { "" };
+        let text = format!(
+            "Message-ID: <{n}@x>\r\nSubject: Re: message {n}\r\n\
+             Date: Thu, 1 Jan 1970 00:00:01 +0000\r\n\
+             References: <a@x> <{}@x>{behind}\r\n\r\nx",
+            n - 1
+        );
+        room.append_indexed(&alice, inbox(&alice), &text).await;
+    }
+    let all = ids(1..=2 * LIST_EMAILS - 1);
+    let asked = all.clone();
+    let read = || async {
+        let asked = asked.clone();
+        let keys = alice.reading(move |reader| {
+            let mut all = Vec::new();
+            reader.visit_listed::<SortKeys<'_>>(&asked, |at, keys| {
+                let keys = keys.expect("read");
+                assert_eq!((keys.sent_s, keys.is_reply), (1, true));
+                assert_eq!(keys.subject, format!("MESSAGE {}", at + 1).as_bytes());
+                all.push((at, keys.id(), keys.references()[..2].to_vec()));
+            });
+            all.sort_unstable();
+            all
+        });
+        let keys = keys.await;
+        room.engine.submit(Batch::new()).expect("room").done().await;
+        keys
+    };
+    let keys = read().await;
+    assert_eq!(keys.len(), all.len());
+    for pair in keys.windows(2) {
+        let [(_, before, known), (_, _, references)] = pair else {
+            unreachable!()
+        };
+        assert_eq!(references[0], known[0]);
+        assert_eq!(Some(references[1]), *before);
+    }
+    let kept = async |id| {
+        let record = alice.raw_records(vec![EmailId(id)]).await.expect("read");
+        lists::of_record::<SortKeys<'_>>(EmailId(id), &record[0].clone().expect("there"))
+    };
+    assert_eq!(kept(7).await, Ok(None), "it has no References");
+    assert_eq!(pages_of(&room, ListKind::SortKeys), [0, 1]);
+    assert_eq!(pages(&room), Vec::<u64>::new());
+    assert_eq!(read().await, keys);
+    room.check(ALICE).await;
+    list(&room, &alice, &all).await;
+    assert_eq!(pages(&room), [0, 1]);
+    let one = UidSet::one(Uid(5));
+    let expunged = alice.expunge(inbox(&alice), Expunging::Exactly(&one));
+    expunged.await.expect("ok");
+    room.store
+        .reap(ALICE, Duration::ZERO)
+        .await
+        .expect("reaped");
+    assert_eq!(
+        (pages(&room), pages_of(&room, ListKind::SortKeys)),
+        (vec![1], vec![1])
+    );
+    room.check(ALICE).await;
+}
+
 /// Whoever lists reads records, and they go before the page is written.
 #[tokio::test]
 async fn a_page_of_records_that_are_no_more_is_not_written() {
@@ -120,7 +225,7 @@ async fn a_page_of_records_that_are_no_more_is_not_written() {
     let mut change = Batch::new();
     change.delete(key);
     room.engine.submit(change).expect("room").done().await;
-    late.put(keys::list(ALICE, 0), &b"late"[..]);
+    late.put(keys::list(ALICE, ListKind::Listings, 0), &b"late"[..]);
     assert!(room.engine.submit(late).is_err());
     // And with all of it as it happens: the reaper beside those who list.
     let listing = async {

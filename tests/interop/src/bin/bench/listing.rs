@@ -33,6 +33,20 @@ const ASKED: [(&str, u32, &str); 10] = [
     ("UID SEARCH SUBJECT", 10, "UID SEARCH SUBJECT \"load 77\""),
 ];
 
+/// What is asked behind each new message: nobody has the answer of the last time.
+const ASKED_ANEW: [(&str, &str); 4] = [
+    ("SORT DATE, a message more", "SORT (DATE) UTF-8 ALL"),
+    ("SORT SUBJECT, a message more", "SORT (SUBJECT) UTF-8 ALL"),
+    (
+        "THREAD REFERENCES, a message more",
+        "THREAD REFERENCES UTF-8 ALL",
+    ),
+    (
+        "THREAD ORDEREDSUBJECT, a message more",
+        "THREAD ORDEREDSUBJECT UTF-8 ALL",
+    ),
+];
+
 /// What is done to all messages, each synced before it is answered.
 const DONE: [(&str, &[&str], &str); 2] = [
     (
@@ -66,6 +80,26 @@ pub(crate) fn list(world: &mut World) -> Result<()> {
             };
             let what = format!("{what} ({})", peer.name);
             compare(&what, &work(&ours), &work(peer), &figures)?;
+        }
+    }
+    Ok(())
+}
+
+/// Ours against each peer: orders and threads of what has just changed.
+pub(crate) fn anew(world: &mut World) -> Result<()> {
+    let (ours, peers) = filled(world)?;
+    for (what, command) in ASKED_ANEW {
+        for peer in &peers {
+            let work = |server: &Server| {
+                repeat(server, 10).and(&["--setup", "SELECT INBOX"]).and(&[
+                    "--before",
+                    "COPY 1 INBOX",
+                    "--command",
+                    command,
+                ])
+            };
+            let what = format!("{what} ({})", peer.name);
+            compare(&what, &work(&ours), &work(peer), &["p50_ms"])?;
         }
     }
     Ok(())

@@ -36,7 +36,7 @@ struct Kind {
     run: fn(&mut World) -> Result<()>,
 }
 
-const KINDS: [Kind; 30] = [
+const KINDS: [Kind; 31] = [
     Kind {
         name: "deliver",
         run: sending::deliver,
@@ -140,6 +140,10 @@ const KINDS: [Kind; 30] = [
     Kind {
         name: "list",
         run: listing::list,
+    },
+    Kind {
+        name: "anew",
+        run: listing::anew,
     },
     Kind {
         name: "transfer",
