@@ -42,6 +42,6 @@ fn look(record: &[u8]) {
         stored.sent_day(),
         stored.subject(),
         stored.parts(),
-        stored.cached_header_fields(&["subject"]),
+        stored.write_cached_fields(&["subject"], &mut Vec::new()),
     );
 }

@@ -314,7 +314,9 @@ pub fn write_literal(out: &mut Vec<u8>, octets: &[u8]) {
 
 /// A literal's announcement; exactly `size` octets must follow.
 pub fn write_literal_head(out: &mut Vec<u8>, size: u64) {
-    put(out, format_args!("{{{size}}}\r\n"));
+    out.push(b'{');
+    write_number(out, size);
+    out.extend_from_slice(b"}\r\n");
 }
 
 /// The announcement of a literal that may hold NUL (RFC 3516).

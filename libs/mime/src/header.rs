@@ -103,6 +103,18 @@ pub fn find_field<'a>(block: &'a [u8], name: &str) -> Option<Field<'a>> {
 #[must_use]
 pub fn header_fields<S: AsRef<[u8]>>(block: &[u8], names: &[S], not: bool) -> Vec<u8> {
     let mut out = Vec::new();
+    write_header_fields(block, names, not, &mut out);
+    out.extend_from_slice(b"\r\n");
+    out
+}
+
+/// Writes what [`header_fields`] gives, without the blank line.
+pub fn write_header_fields<S: AsRef<[u8]>>(
+    block: &[u8],
+    names: &[S],
+    not: bool,
+    out: &mut Vec<u8>,
+) {
     for field in HeaderReader::new(block) {
         let named = names
             .iter()
@@ -114,8 +126,6 @@ pub fn header_fields<S: AsRef<[u8]>>(block: &[u8], names: &[S], not: bool) -> Ve
             }
         }
     }
-    out.extend_from_slice(b"\r\n");
-    out
 }
 
 /// Removes the folds of a value and the white space at its ends. What is left

@@ -126,28 +126,37 @@ impl<'a> StoredDigest<'a> {
         Ok(StoredFields { left, rest })
     }
 
-    /// HEADER.FIELDS from the cache: the picked fields and the blank line.
-    /// `None` if the cache does not hold all of them, or is damaged, and the
-    /// header must be read.
+    /// Writes HEADER.FIELDS from the cache: the picked fields and the blank line.
+    /// False, with nothing written, if the cache does not hold all of them, or is
+    /// damaged, and the header must be read.
     #[must_use]
-    pub fn cached_header_fields<S: AsRef<[u8]>>(&self, names: &[S]) -> Option<Vec<u8>> {
+    pub fn write_cached_fields<S: AsRef<[u8]>>(&self, names: &[S], out: &mut Vec<u8>) -> bool {
         let among = |name: &[u8], list: &str| name.eq_ignore_ascii_case(list.as_bytes());
         let cached = |name: &S| {
             let name = name.as_ref();
             CACHED_FIELDS.iter().any(|field| among(name, field))
         };
         if !self.fields_complete || !names.iter().all(cached) {
-            return None;
+            return false;
         }
-        let mut out = Vec::new();
-        for field in self.fields().ok()? {
-            let (name, raw) = field.ok()?;
-            if names.iter().any(|wanted| among(wanted.as_ref(), name)) {
-                out.extend_from_slice(raw);
+        let from = out.len();
+        let mut write = || {
+            let mut fields = self.fields()?;
+            for _ in 0..fields.left {
+                let (name, raw) = fields.read_octets()?;
+                let wanted = |wanted: &S| wanted.as_ref().eq_ignore_ascii_case(name);
+                if names.iter().any(wanted) {
+                    out.extend_from_slice(raw);
+                }
             }
+            out.extend_from_slice(b"\r\n");
+            Ok::<_, DecodeError>(())
+        };
+        let written = write().is_ok();
+        if !written {
+            out.truncate(from);
         }
-        out.extend_from_slice(b"\r\n");
-        Some(out)
+        written
     }
 
     /// Where the parts are.
@@ -223,6 +232,11 @@ pub struct StoredFields<'a> {
 impl<'a> StoredFields<'a> {
     fn read(&mut self) -> Result<(&'a str, &'a [u8]), DecodeError> {
         Ok((self.rest.text()?, self.rest.bytes()?))
+    }
+
+    /// The same with a name that nobody takes for a text.
+    fn read_octets(&mut self) -> Result<(&'a [u8], &'a [u8]), DecodeError> {
+        Ok((self.rest.bytes()?, self.rest.bytes()?))
     }
 }
 

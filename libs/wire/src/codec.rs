@@ -97,6 +97,7 @@ pub struct Reader<'a> {
 impl<'a> Reader<'a> {
     /// Starts at the record's first byte.
     #[must_use]
+    #[inline]
     pub fn new(record: &'a [u8]) -> Self {
         Self { rest: record }
     }
@@ -109,6 +110,7 @@ impl<'a> Reader<'a> {
 
     /// What was not taken yet.
     #[must_use]
+    #[inline]
     pub fn rest(&self) -> &'a [u8] {
         self.rest
     }
@@ -117,6 +119,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// [`DecodeError::Truncated`] at the end of the record.
+    #[inline]
     pub fn u8(&mut self) -> Result<u8, DecodeError> {
         let (&first, rest) = self.rest.split_first().ok_or(DecodeError::Truncated)?;
         self.rest = rest;
@@ -128,6 +131,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// Truncated, longer than 64 bits, or longer than it needs to be.
+    #[inline]
     pub fn varint(&mut self) -> Result<u64, DecodeError> {
         let mut value = 0u64;
         for shift in (0..64).step_by(7) {
@@ -149,6 +153,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// As [`Reader::varint`], and out of range above `u32::MAX`.
+    #[inline]
     pub fn varint32(&mut self) -> Result<u32, DecodeError> {
         u32::try_from(self.varint()?).map_err(|_| DecodeError::OutOfRange)
     }
@@ -157,6 +162,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// Truncated.
+    #[inline]
     pub fn u64_be(&mut self) -> Result<u64, DecodeError> {
         let bytes = self.raw(8)?;
         bytes
@@ -169,6 +175,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// Truncated.
+    #[inline]
     pub fn raw(&mut self, len: usize) -> Result<&'a [u8], DecodeError> {
         let (taken, rest) = self
             .rest
@@ -182,6 +189,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// Truncated.
+    #[inline]
     pub fn bytes(&mut self) -> Result<&'a [u8], DecodeError> {
         let len = usize::try_from(self.varint()?).map_err(|_| DecodeError::OutOfRange)?;
         self.raw(len)
@@ -191,6 +199,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// Truncated, or not UTF-8.
+    #[inline]
     pub fn text(&mut self) -> Result<&'a str, DecodeError> {
         core::str::from_utf8(self.bytes()?).map_err(|_| DecodeError::Utf8)
     }

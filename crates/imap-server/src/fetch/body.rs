@@ -41,6 +41,13 @@ pub(super) async fn write(
         session.out.extend_from_slice(b"NIL");
         return Ok(Rendered::Broken);
     };
+    if let (SectionText::HeaderFields(names), []) = (&section.text, &section.part[..]) {
+        let from = session.out.len();
+        if write_cached_fields(record, &digest, names, &mut session.out) {
+            frame(&mut session.out, from, partial);
+            return Ok(Rendered::Whole);
+        }
+    }
     let (text, names) = match &section.text {
         SectionText::Whole => (mime::SectionText::Whole, None),
         SectionText::Header => (mime::SectionText::Header, None),
@@ -70,13 +77,6 @@ pub(super) async fn write(
     let Some((names, not)) = names else {
         return write_range(session, message, record, clip(range, partial)).await;
     };
-    let cached = (section.part.is_empty() && !not)
-        .then(|| cached_fields(record, &digest, names))
-        .flatten();
-    if let Some(fields) = cached {
-        write_slice(&mut session.out, &fields, partial);
-        return Ok(Rendered::Whole);
-    }
     let bounded = range.start..range.end.min(range.start + HEADER_BYTES_MAX);
     match message.account.read_message(record, bounded).await {
         Ok(header) => {
@@ -92,21 +92,31 @@ pub(super) async fn write(
     }
 }
 
-/// HEADER.FIELDS without opening the message, where the record has them all.
-pub(crate) fn cached_fields(
+/// Writes HEADER.FIELDS without opening the message; false where the record does
+/// not have them all.
+fn write_cached_fields(
     record: &EmailRecord,
     digest: &StoredDigest<'_>,
     names: &[String],
-) -> Option<Vec<u8>> {
-    let cached = digest.cached_header_fields(names)?;
-    if record.prefix.is_empty() {
-        return Some(cached);
+    out: &mut Vec<u8>,
+) -> bool {
+    let from = out.len();
+    // The prefix's own fields stand in front.
+    mime::write_header_fields(&record.prefix, names, false, out);
+    let written = digest.write_cached_fields(names, out);
+    if !written {
+        out.truncate(from);
     }
-    // The prefix's own fields stand in front, without the blank line.
-    let mut fields = mime::header_fields(&record.prefix, names, false);
-    fields.truncate(fields.len().saturating_sub(2));
-    fields.extend_from_slice(&cached);
-    Some(fields)
+    written
+}
+
+/// Makes what was written from there on a literal of what was asked for of it.
+fn frame(out: &mut Vec<u8>, from: usize, partial: Option<Partial>) {
+    let range = clip(0..(out.len() - from) as u64, partial);
+    out.truncate(from + range.end as usize);
+    let mut head = Vec::with_capacity(16);
+    response::write_literal_head(&mut head, range.end - range.start);
+    out.splice(from..from + range.start as usize, head);
 }
 
 /// The part of a range that was asked for.
