@@ -51,11 +51,14 @@ impl Client {
 
     /// Sends a command; gives whether it was OK, the untagged responses, and the tagged line.
     pub fn try_command(&mut self, text: &str) -> Result<(bool, Vec<Response>, String)> {
+        self.try_command_of(text.as_bytes())
+    }
+
+    fn try_command_of(&mut self, command: &[u8]) -> Result<(bool, Vec<Response>, String)> {
         self.tag += 1;
         let tag = format!("t{}", self.tag);
-        self.stream
-            .get_mut()
-            .write_all(format!("{tag} {text}\r\n").as_bytes())?;
+        let line = [tag.as_bytes(), b" ", command, b"\r\n"].concat();
+        self.stream.get_mut().write_all(&line)?;
         let mut responses = Vec::new();
         loop {
             let response = self.response()?;
@@ -101,6 +104,18 @@ impl Client {
                 return Ok(String::from_utf8_lossy(rest).trim().to_owned());
             }
         }
+    }
+
+    /// APPENDs several messages with their flags to a mailbox, in one command that waits for nothing.
+    pub fn append_all(&mut self, mailbox: &str, messages: &[(String, Vec<u8>)]) -> Result<()> {
+        let mut command = format!("APPEND {mailbox}").into_bytes();
+        for (flags, message) in messages {
+            command.extend_from_slice(format!(" ({flags}) {{{}+}}\r\n", message.len()).as_bytes());
+            command.extend_from_slice(message);
+        }
+        let (ok, _, last) = self.try_command_of(&command)?;
+        ensure!(ok, "APPEND of {}: {last}", messages.len());
+        Ok(())
     }
 
     /// Every message of a mailbox, whole.

@@ -14,6 +14,7 @@
 //! | [`limited`] | Postfix with a limit of connections, and what it has seen of us |
 //! | [`dns`] | nsd with the test's zones |
 //! | [`smtp`], [`imap`] | the smallest clients that say exactly what a test wants said |
+//! | [`synced`] | mbsync and offlineimap with their Maildirs, and whether all that they know is what the server has |
 //! | [`imaptest`] | runs scripted IMAP dialogues |
 //!
 //! Not here: anything that pretends to be a mail server.
@@ -40,6 +41,7 @@ pub mod postfix;
 pub mod posthouse;
 pub mod smtp;
 pub mod strace;
+pub mod synced;
 pub mod web;
 pub mod world;
 

@@ -18,6 +18,7 @@ const INSIDE: &str = "POSTHOUSE_TEST_WORLD";
 pub struct World {
     dir: PathBuf,
     children: Vec<Child>,
+    mounts: Vec<PathBuf>,
 }
 
 /// What a test needs besides namespaces.
@@ -29,12 +30,10 @@ pub enum Needs {
     Program(&'static str),
     /// The unpacked peers and the tools that `tests/interop/prepare` installs.
     Peers,
-    /// Node and its nodemailer, which `tests/interop/prepare` gets where there is npm.
-    Nodemailer,
-    /// Node with an OpenID provider and nodemailer, which `tests/interop/prepare` gets where there is npm.
-    OidcProvider,
-    /// A Python with aiosmtplib, which `tests/interop/prepare` gets.
-    Aiosmtplib,
+    /// Node with these packages, which `tests/interop/prepare` gets where there is npm.
+    Node(&'static [&'static str]),
+    /// The Python with its packages that `tests/interop/prepare` gets.
+    Python,
 }
 
 /// Runs `test` in a world of its own. `name` is the test's full path as the
@@ -87,20 +86,15 @@ fn why_not(needs: Needs) -> Option<String> {
     {
         return Some(format!("{program} is not installed"));
     }
-    if needs == Needs::Nodemailer && !nodemailer().is_dir() {
-        return Some(
-            "nodemailer is not there: run tests/interop/prepare where there is npm".into(),
-        );
-    }
-    if needs == Needs::OidcProvider
-        && !(node_modules().join("oidc-provider").is_dir() && nodemailer().is_dir())
+    if let Needs::Node(packages) = needs
+        && let Some(missing) = packages.iter().find(|p| !node_modules().join(p).is_dir())
     {
-        return Some(
-            "oidc-provider is not there: run tests/interop/prepare where there is npm".into(),
-        );
+        return Some(format!(
+            "{missing} is not there: run tests/interop/prepare where there is npm"
+        ));
     }
-    if needs == Needs::Aiosmtplib && !tree().join("target/peers/python/has-aiosmtplib").exists() {
-        return Some("aiosmtplib is not there: run tests/interop/prepare".into());
+    if needs == Needs::Python && !tree().join("target/peers/python/packages").exists() {
+        return Some("the Python with packages is not there: run tests/interop/prepare".into());
     }
     if needs == Needs::Peers && !peers_root().join("usr/sbin/nsd").exists() {
         return Some("the peers are not unpacked: run tests/interop/prepare as root".into());
@@ -136,7 +130,7 @@ pub fn peers_root() -> PathBuf {
     tree().join("target/peers/root")
 }
 
-/// The Python that has aiosmtplib.
+/// The Python that has aiosmtplib, aioimaplib and IMAPClient.
 #[must_use]
 pub fn python() -> PathBuf {
     tree().join("target/peers/python/bin/python3")
@@ -167,6 +161,7 @@ impl World {
         let world = Self {
             dir,
             children: Vec::new(),
+            mounts: Vec::new(),
         };
         world.sh("ip link set lo up")?;
         if needs == Needs::Peers {
@@ -234,6 +229,14 @@ impl World {
     pub fn folder(&self, name: &str) -> Result<PathBuf> {
         let path = self.dir.join(name);
         std::fs::create_dir_all(&path)?;
+        Ok(path)
+    }
+
+    /// Makes a folder that is in memory: for programs that make tens of thousands of files.
+    pub fn folder_in_memory(&mut self, name: &str) -> Result<PathBuf> {
+        let path = self.folder(name)?;
+        self.sh(&format!("mount -t tmpfs tmpfs {}", path.display()))?;
+        self.mounts.push(path.clone());
         Ok(path)
     }
 
@@ -387,6 +390,9 @@ impl Drop for World {
             let _ = child.wait();
         }
         if std::env::var_os("POSTHOUSE_TEST_KEEP").is_none() {
+            for path in &self.mounts {
+                let _ = Command::new("umount").arg(path).status();
+            }
             let _ = std::fs::remove_dir_all(&self.dir);
         }
     }

@@ -1,8 +1,9 @@
-//! Real clients read what arrived: mbsync, fetchmail, Python's imaplib and
-//! poplib, mutt.
+//! Real clients read what arrived: mbsync, fetchmail, getmail, Python's imaplib and
+//! poplib, mutt, neomutt.
 
 use anyhow::ensure;
 use interop::posthouse::{PASSWORD, Posthouse, contains};
+use interop::synced::{wired, with_messages};
 use interop::world::{Needs, World, run};
 use interop::{Result, imap, smtp};
 
@@ -159,6 +160,124 @@ fn mutt_opens_the_mailbox() {
         drop(ours);
         Ok(())
     });
+}
+
+#[test]
+fn neomutt_knows_by_qresync_what_happened_while_it_was_away() {
+    run(
+        "clients::neomutt_knows_by_qresync_what_happened_while_it_was_away",
+        Needs::Program("neomutt"),
+        |world| {
+            let ours = with_messages(world, 10_000)?;
+            let d = world.dir().display().to_string();
+            // Where there is no Mail, it asks whether to make it, and takes the first key for the answer.
+            for name in ["cache", "Mail"] {
+                world.folder(name)?;
+            }
+            let rc = format!(
+                "set imap_user=\"alice@demo.test\" imap_pass=\"{PASSWORD}\" ssl_starttls=no ssl_force_tls=no\n\
+                 set imap_condstore=yes imap_qresync=yes header_cache={d}/cache imap_authenticators=login\n\
+                 set confirmappend=no delete=yes quit=yes wait_key=no mbox_type=mbox copy=no sleep_time=0\n\
+                 push \"<tag-pattern>~F<enter><tag-prefix><copy-message>{d}/copy.mbox<enter>y<quit>\"\n"
+            );
+            std::fs::write(world.dir().join("rc"), rc)?;
+            // The flagged messages' numbers, as it sees them, and all that it said to the server.
+            let visit = || -> Result<(Vec<u32>, String)> {
+                world.sh(&format!(
+                    "rm -f {d}/copy.mbox {d}/debug0; TERM=xterm timeout 60 script -qec \
+                     'neomutt -n -F {d}/rc -d 2 -l {d}/debug -f imap://127.0.0.10/INBOX' /dev/null >/dev/null"
+                ))?;
+                let copy = std::fs::read_to_string(world.dir().join("copy.mbox"))?;
+                let ids = copy
+                    .lines()
+                    .filter_map(|line| line.strip_prefix("Message-ID: <"));
+                let number = |id: &str| Ok(id.split('@').next().unwrap_or_default().parse()?);
+                let mut numbers = ids.map(number).collect::<Result<Vec<_>>>()?;
+                numbers.sort_unstable();
+                let debug = std::fs::read(world.dir().join("debug0"))?;
+                Ok((numbers, String::from_utf8_lossy(&debug).into_owned()))
+            };
+            let flagged: Vec<_> = (1..=10_000).filter(|n| n % 5 == 0).collect();
+            let (seen, _) = visit()?;
+            ensure!(seen == flagged, "at first {}", seen.len());
+
+            let mut other = imap::Client::login(&ours.addr(143), "alice@demo.test", PASSWORD)?;
+            other.command("SELECT INBOX")?;
+            other.command("UID STORE 1:10 +FLAGS.SILENT (\\Flagged)")?;
+            other.command("UID STORE 11:9900 -FLAGS.SILENT (\\Flagged)")?;
+            other.command("UID STORE 5:7,9000:9920 +FLAGS.SILENT (\\Deleted)")?;
+            other.command("EXPUNGE")?;
+            other.append_all("INBOX", &(10_001..=10_020).map(wired).collect::<Vec<_>>())?;
+            let flagged: Vec<_> = (1..=4)
+                .chain(8..=10)
+                .chain((9921..=10_020).filter(|n| n % 5 == 0))
+                .collect();
+            let (seen, said) = visit()?;
+            ensure!(seen == flagged, "{seen:?}");
+            ensure!(said.contains(" VANISHED)"), "it did not ask by QRESYNC");
+            Ok(())
+        },
+    );
+}
+
+#[test]
+fn getmail_fetches_what_it_has_not_yet() {
+    run(
+        "clients::getmail_fetches_what_it_has_not_yet",
+        Needs::Program("getmail"),
+        |world| {
+            let ours = with_messages(world, 50)?;
+            let d = world.dir().display().to_string();
+            let fetch = |class: &str, more: &str, delete: bool| -> Result<()> {
+                let rc = format!(
+                    "[retriever]\ntype = {class}\nserver = 127.0.0.10\nusername = alice@demo.test\n\
+                     password = {PASSWORD}\n{more}\n[destination]\ntype = MDA_external\npath = /bin/sh\n\
+                     arguments = (\"-c\", \"cat >> {d}/all\")\nallow_root_commands = true\n\
+                     [options]\nread_all = false\ndelete = {delete}\n"
+                );
+                let (file, home) = (format!("{d}/{class}"), format!("{d}/getmail"));
+                std::fs::create_dir_all(&home)?;
+                std::fs::write(&file, rc)?;
+                let words = [format!("--getmaildir={home}"), format!("--rcfile={file}")];
+                world.output("getmail", words).map(drop)
+            };
+            let subjects = || -> Result<Vec<u32>> {
+                let all = std::fs::read_to_string(format!("{d}/all"))?;
+                let lines = all
+                    .lines()
+                    .filter_map(|line| line.strip_prefix("Subject: message "));
+                lines.map(|number| Ok(number.parse()?)).collect()
+            };
+            fetch("SimplePOP3SSLRetriever", "", false)?;
+            ensure!(
+                subjects()? == (1..=50).collect::<Vec<_>>(),
+                "{:?}",
+                subjects()?
+            );
+            // Unique ids tell it what is new.
+            let mut other = imap::Client::login(&ours.addr(143), "alice@demo.test", PASSWORD)?;
+            other.append_all("INBOX", &(51..=53).map(wired).collect::<Vec<_>>())?;
+            fetch("SimplePOP3SSLRetriever", "", false)?;
+            ensure!(
+                subjects()? == (1..=53).collect::<Vec<_>>(),
+                "{:?}",
+                subjects()?
+            );
+            // By IMAP it takes all of them, and removes them.
+            std::fs::remove_file(format!("{d}/all"))?;
+            fetch("SimpleIMAPSSLRetriever", "mailboxes = (\"INBOX\",)", true)?;
+            ensure!(
+                subjects()? == (1..=53).collect::<Vec<_>>(),
+                "{:?}",
+                subjects()?
+            );
+            ensure!(
+                other.messages("INBOX")?.is_empty(),
+                "getmail removed nothing"
+            );
+            Ok(())
+        },
+    );
 }
 
 /// Reads the three messages by both protocols, compares, flags, moves, deletes.

@@ -262,7 +262,7 @@ fn certificates_log_in_by_external() {
 fn nodemailer_logs_in_by_what_it_knows() {
     run(
         "sasl::nodemailer_logs_in_by_what_it_knows",
-        Needs::Nodemailer,
+        Needs::Node(&["nodemailer"]),
         |world| {
             let ours = server(world)?;
             let script = world.dir().join("send.cjs");
@@ -282,7 +282,7 @@ fn nodemailer_logs_in_by_what_it_knows() {
 fn aiosmtplib_logs_in_by_what_it_knows() {
     run(
         "sasl::aiosmtplib_logs_in_by_what_it_knows",
-        Needs::Aiosmtplib,
+        Needs::Python,
         |world| {
             let ours = server(world)?;
             let script = world.dir().join("send.py");

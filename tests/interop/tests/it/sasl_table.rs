@@ -194,7 +194,7 @@ fn programs_get_in_with_the_right_secret_alone() {
 fn libraries_get_in_with_the_right_secret_alone() {
     run(
         "sasl_table::libraries_get_in_with_the_right_secret_alone",
-        Needs::Aiosmtplib,
+        Needs::Python,
         |world| {
             let (_ours, marked) = with_digests(world)?;
             let script = world.dir().join("table.py");
@@ -213,7 +213,7 @@ fn libraries_get_in_with_the_right_secret_alone() {
 fn nodemailer_gets_in_with_the_right_secret_alone() {
     run(
         "sasl_table::nodemailer_gets_in_with_the_right_secret_alone",
-        Needs::Nodemailer,
+        Needs::Node(&["nodemailer"]),
         |world| {
             let (_ours, marked) = with_digests(world)?;
             let script = world.dir().join("table.cjs");

@@ -43,7 +43,7 @@ fn curl(world: &World, url: &str, token: &str) -> Result<(bool, String)> {
 fn curl_sends_and_reads_by_token() {
     run(
         "tokens::curl_sends_and_reads_by_token",
-        Needs::OidcProvider,
+        Needs::Node(&["oidc-provider", "nodemailer"]),
         |world| {
             let provider = provider(world)?;
             let ours = server(world, &provider)?;
@@ -89,7 +89,7 @@ fn curl_sends_and_reads_by_token() {
 fn msmtp_and_mpop_log_in_by_token() {
     run(
         "tokens::msmtp_and_mpop_log_in_by_token",
-        Needs::OidcProvider,
+        Needs::Node(&["oidc-provider", "nodemailer"]),
         |world| {
             let provider = provider(world)?;
             let ours = server(world, &provider)?;
@@ -128,7 +128,7 @@ fn msmtp_and_mpop_log_in_by_token() {
 fn nodemailer_sends_by_token() {
     run(
         "tokens::nodemailer_sends_by_token",
-        Needs::OidcProvider,
+        Needs::Node(&["oidc-provider", "nodemailer"]),
         |world| {
             let provider = provider(world)?;
             let ours = server(world, &provider)?;
@@ -151,7 +151,7 @@ fn nodemailer_sends_by_token() {
 fn threat_07_python_hears_what_is_wrong_with_a_token() {
     run(
         "tokens::threat_07_python_hears_what_is_wrong_with_a_token",
-        Needs::OidcProvider,
+        Needs::Node(&["oidc-provider", "nodemailer"]),
         |world| {
             let provider = provider(world)?;
             let _ours = server(world, &provider)?;
@@ -189,7 +189,7 @@ fn threat_07_python_hears_what_is_wrong_with_a_token() {
 fn a_provider_that_is_down_is_not_now() {
     run(
         "tokens::a_provider_that_is_down_is_not_now",
-        Needs::OidcProvider,
+        Needs::Node(&["oidc-provider", "nodemailer"]),
         |world| {
             let mut provider = provider(world)?;
             let token = provider.token(world, "alice")?;
