@@ -58,6 +58,7 @@ pub mod records;
 mod repair;
 mod restore;
 mod retrieved;
+mod runs;
 mod seen_by;
 mod store;
 

@@ -6,8 +6,7 @@
 //! | version | byte, 1 |
 //! | UIDVALIDITY of the inbox | varint |
 //! | runs, how many | varint |
-//! | each: first UID minus the end of the one before | varint |
-//! | each: last minus first | varint |
+//! | each: its UIDs | two varints, [`crate::runs`] |
 //! | each: day, counted from 1970 | varint |
 //!
 //! A run may reach over UIDs that are not there. What an inbox with another UIDVALIDITY had
@@ -17,6 +16,7 @@ use crate::account::Account;
 use crate::error::StoreError;
 use crate::keys;
 use crate::limits::CONFLICT_RETRIES;
+use crate::runs::Runs;
 use engine::{Batch, Expect, SubmitError};
 use mailbox_model::stage::StageError;
 use mailbox_model::{Mailbox, Uid, UidSet, UidValidity};
@@ -38,12 +38,10 @@ impl Retrieved {
         let mut out = Writer::new();
         out.u8(VERSION).varint(u64::from(self.uid_validity.0));
         out.varint(self.runs.len() as u64);
-        let mut end = 0;
+        let mut places = Runs::default();
         for (first, last, day) in &self.runs {
-            out.varint(u64::from(first.0 - end));
-            out.varint(u64::from(last.0 - first.0));
+            places.write(&mut out, *first, *last);
             out.varint(u64::from(*day));
-            end = last.0;
         }
         out.finish()
     }
@@ -56,14 +54,10 @@ impl Retrieved {
         }
         let uid_validity = UidValidity(input.varint32()?);
         let mut runs = Vec::new();
-        let mut end = 0u32;
+        let mut places = Runs::default();
         for _ in 0..input.varint()? {
-            let gap = input.varint32()?;
-            let first = end.checked_add(gap).filter(|_| gap > 0);
-            let first = first.ok_or(DecodeError::OutOfRange)?;
-            let last = first.checked_add(input.varint32()?);
-            end = last.ok_or(DecodeError::OutOfRange)?;
-            runs.push((Uid(first), Uid(end), input.varint32()?));
+            let (first, last) = places.read(&mut input)?;
+            runs.push((first, last, input.varint32()?));
         }
         input.finish()?;
         Ok(Self { uid_validity, runs })

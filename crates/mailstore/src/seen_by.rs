@@ -4,8 +4,7 @@
 //! |---|---|
 //! | version | byte, 1 |
 //! | ranges, how many | varint |
-//! | each: first UID minus the end of the one before | varint |
-//! | each: last minus first | varint |
+//! | each: its UIDs | two varints, [`crate::runs`] |
 //!
 //! One record for each mailbox and reader, written in one commit with a change that counts
 //! its entries as changed ([`mailbox_model::Change::Touched`]): so mod-sequences, IDLE and
@@ -18,6 +17,7 @@ use crate::keys;
 use crate::lane::Lane;
 use crate::limits::CONFLICT_RETRIES;
 use crate::operations::{FlagsStored, Outcome};
+use crate::runs::Runs;
 use engine::{Batch, Expect};
 use envelope::AccountId;
 use mailbox_model::stage::{FlagAction, FlagsRequest, StageError, Untouched, stage_touch};
@@ -30,11 +30,9 @@ const VERSION: u8 = 1;
 fn encode(seen: &UidSet) -> Vec<u8> {
     let mut out = Writer::new();
     out.u8(VERSION).varint(seen.range_count() as u64);
-    let mut end = 0;
+    let mut places = Runs::default();
     for (first, last) in seen.ranges() {
-        out.varint(u64::from(first.0 - end));
-        out.varint(u64::from(last.0 - first.0));
-        end = last.0;
+        places.write(&mut out, first, last);
     }
     out.finish()
 }
@@ -46,14 +44,9 @@ pub(crate) fn decode(record: &[u8]) -> Result<UidSet, DecodeError> {
         other => return Err(DecodeError::Version(other)),
     }
     let mut ranges = Vec::new();
-    let mut end = 0u32;
+    let mut places = Runs::default();
     for _ in 0..input.varint()? {
-        let gap = input.varint32()?;
-        let first = end.checked_add(gap).filter(|_| gap > 0);
-        let first = first.ok_or(DecodeError::OutOfRange)?;
-        let last = first.checked_add(input.varint32()?);
-        end = last.ok_or(DecodeError::OutOfRange)?;
-        ranges.push((Uid(first), Uid(end)));
+        ranges.push(places.read(&mut input)?);
     }
     input.finish()?;
     Ok(UidSet::from_ranges(ranges))
@@ -156,7 +149,7 @@ impl Account {
 }
 
 impl Lane {
-    fn stage_touched(
+    pub(crate) fn stage_touched(
         &mut self,
         batch: &mut Batch,
         draft: mailbox_model::Draft,
