@@ -106,7 +106,7 @@ impl World {
         Client {
             conn: client,
             input: BytesMut::new(),
-            _serving: self.runtime.spawn("pop3", serving),
+            serving: self.runtime.spawn("pop3", serving),
         }
     }
 
@@ -135,7 +135,7 @@ impl World {
 struct Client {
     conn: Conn,
     input: BytesMut,
-    _serving: Task<()>,
+    serving: Task<()>,
 }
 
 impl Client {
@@ -475,6 +475,40 @@ async fn retrieved_mail_expires_with_a_later_quit() {
     world.runtime.advance(DAY);
     session(&["DELE 1", "QUIT"]).await;
     assert_eq!(there().await, Vec::<u32>::new());
+}
+
+/// RFC 1939 §6, RFC 2449 §6.7: a client that asks for everything at once, and is gone before
+/// it has read it, finds it again.
+#[tokio::test]
+async fn what_did_not_reach_the_client_is_neither_removed_nor_counted_as_retrieved() {
+    const DAY: Duration = Duration::from_secs(86_400);
+    let world = World::new().await;
+    // Short enough to be answered from what is gathered, and more than the connection holds.
+    let message = format!("Subject: x\r\n\r\n{}", "line\r\n".repeat(20_000));
+    world.deliver(message.as_bytes()).await;
+    for expire_days in [None, Some(2)] {
+        let mut client = world.connect_with(|config| {
+            config.plaintext_login = true;
+            config.expire_days = expire_days;
+        });
+        client
+            .send("USER bob\r\nPASS pass word\r\nRETR 1\r\nDELE 1\r\nQUIT")
+            .await;
+        while !client.line().await.starts_with("+OK maildrop has ") {}
+        let Client { conn, serving, .. } = client;
+        drop(conn);
+        serving.join().await.expect("it ends");
+        assert_eq!(world.inbox().await.len(), 1, "{expire_days:?}");
+        // Where it had been retrieved it would go now.
+        world.runtime.advance(DAY * 3);
+        let mut client = world.connect_with(|config| {
+            config.plaintext_login = true;
+            config.expire_days = expire_days;
+        });
+        client.send("USER bob\r\nPASS pass word\r\nQUIT").await;
+        while client.line().await != "+OK bye" {}
+        assert_eq!(world.inbox().await.len(), 1, "{expire_days:?}");
+    }
 }
 
 #[tokio::test]
