@@ -11,6 +11,8 @@
 //! They stand in the order of mailbox and name, each above the one before. One record
 //! holds all of an account's: they are few and short ([`crate::limits`]). Those of a mailbox that is
 //! gone go with the next change; its number is never another's.
+//!
+//! A mailbox whose annotations change counts as changed, by an entry of the account's log.
 
 use crate::account::Account;
 use crate::error::StoreError;
@@ -21,7 +23,7 @@ use crate::limits::{
 use bytes::Bytes;
 use engine::{Batch, Engine, Expect, SubmitError, Versioned};
 use envelope::AccountId;
-use mailbox_model::MailboxId;
+use mailbox_model::{Change, MailboxId, UidSet};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use wire::codec::{DecodeError, Reader, Writer};
@@ -149,12 +151,14 @@ impl Account {
     ) -> Result<Result<(), AnnotationLimit>, StoreError> {
         for _ in 0..CONFLICT_RETRIES {
             // Taken before the record is read: nobody here changes it meanwhile.
-            let lane = self.lane().await?;
+            let mut lane = self.lane().await?;
             let (expect, mut annotations) = match self.stored_annotations().await? {
                 Some((stored, annotations)) => (Expect::Version(stored.version), annotations),
                 None => (Expect::Absent, Annotations::default()),
             };
+            let was = annotations.clone();
             annotations.set(mailbox, changes);
+            let of_mailbox = mailbox.filter(|_| annotations != was);
             let view = lane.view();
             let lives =
                 |(mailbox, _): &Place| *mailbox == 0 || view.mailbox(MailboxId(*mailbox)).is_some();
@@ -166,7 +170,18 @@ impl Account {
             let key = keys::annotations(self.id());
             batch.expect(key.clone(), expect);
             batch.put(key, annotations.encode());
-            match lane.submit_beside(batch) {
+            // RFC 7162 §3.2: "MUST increment the per-mailbox mod-sequence when SETMETADATA
+            // successfully changes an annotation".
+            let submitted = match of_mailbox {
+                Some(mailbox) if lane.view().mailbox(mailbox).is_some() => {
+                    let uids = UidSet::new();
+                    let change = Change::Touched { mailbox, uids };
+                    lane.stage_touched(&mut batch, change.into())?;
+                    lane.submit(batch)
+                }
+                _ => lane.submit_beside(batch),
+            };
+            match submitted {
                 Ok(ticket) => {
                     ticket.done().await;
                     self.wake();

@@ -305,12 +305,15 @@ impl Applier<'_> {
         Ok(())
     }
 
-    /// Nothing of the entries changes but their number.
+    /// Nothing of the entries changes but their number; of none of them the mailbox's alone.
     fn touch(&mut self, id: MailboxId, uids: &UidSet) -> Result<(), ApplyError> {
         let modseq = self.modseq;
         self.effects.mailboxes.insert(id);
         let mailbox = self.view.mailbox_mut(id).ok_or(ApplyError::NoMailbox(id))?;
         mailbox.highest_modseq = modseq;
+        if uids.is_empty() {
+            return Ok(());
+        }
         let mut noted = None;
         let touched = mailbox.edit_all(uids, |entry| {
             let page = page_of(entry.uid);

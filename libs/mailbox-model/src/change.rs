@@ -151,10 +151,11 @@ pub enum Change {
     },
     /// Something that one reader keeps of these entries by himself changed (his own
     /// `\Seen` in a shared mailbox): they count as changed, so that his sessions look.
+    /// Without entries the mailbox itself does (its annotations, RFC 7162 §3.2).
     Touched {
         /// Where.
         mailbox: MailboxId,
-        /// Whose; UIDs that are not there are passed over.
+        /// Whose, or nobody's; UIDs that are not there are passed over.
         uids: UidSet,
     },
     /// History may have been lost: all that clients may have been told since is

@@ -94,14 +94,12 @@ pub(crate) async fn list(session: &mut Session, command: &ListCommand) -> Execut
             // RFC 8440 §3
             acl::write_mine(&mut session.out, name.as_str(), form, place.rights);
         }
-        let own = listed.mailbox.filter(|_| listed.other.is_none());
-        if let (Some(annotations), Some(id)) = (&annotations, own) {
-            // RFC 9590 §3: entries without a value are not told.
+        // RFC 9590 §4: of what is told only because of its children there are none.
+        let own = place.as_ref().filter(|place| place.other.is_none());
+        if let (Some(annotations), Some(own)) = (&annotations, own) {
             for entry in entries.unwrap_or_default() {
-                if let Some(value) = annotations.value(Some(id), entry) {
-                    let out = &mut session.out;
-                    metadata::write(out, name.as_str(), form, entry, Some(value));
-                }
+                let value = annotations.value(Some(own.mailbox.id()), entry);
+                metadata::write(&mut session.out, name.as_str(), form, entry, value);
             }
         }
         if session.out.len() >= OUTPUT_BYTES {

@@ -2,6 +2,55 @@
 
 use super::World;
 
+/// RFC 7162 §3.2.
+#[tokio::test]
+async fn a_changed_annotation_raises_the_mailboxs_mod_sequence() {
+    let world = World::new().await;
+    world.fill(2).await;
+    let (mut bob, mut reader) = (world.bob().await, world.bob_in_inbox().await);
+    let modseq = async |bob: &mut super::Client| {
+        let status = bob.ok("STATUS INBOX (HIGHESTMODSEQ)").await;
+        let (_, modseq) = status[0].rsplit_once(' ').expect("a number");
+        modseq
+            .trim_end_matches(')')
+            .parse::<u64>()
+            .expect("a number")
+    };
+    let before = modseq(&mut bob).await;
+    bob.ok("SETMETADATA INBOX (/private/comment \"mine\")")
+        .await;
+    let after = modseq(&mut bob).await;
+    assert!(after > before, "{after}");
+    // What is as it was, what is of the server, and what is of another mailbox.
+    bob.ok("SETMETADATA INBOX (/private/comment \"mine\" /private/none NIL)")
+        .await;
+    bob.ok("SETMETADATA \"\" (/private/comment \"x\")").await;
+    bob.ok("SETMETADATA Archive (/private/comment \"x\")").await;
+    assert_eq!(modseq(&mut bob).await, after);
+    bob.ok("SETMETADATA INBOX (/private/comment NIL)").await;
+    let last = modseq(&mut bob).await;
+    assert!(last > after, "{last}");
+    // No message changed.
+    reader.check("NOOP", &["OK …"]).await;
+    reader
+        .check(
+            &format!("UID FETCH 1:* (FLAGS) (CHANGEDSINCE {before})"),
+            &[&format!("* OK [HIGHESTMODSEQ {last}] …"), "OK …"],
+        )
+        .await;
+    bob.ok("ENABLE QRESYNC").await;
+    let validity = bob.ok("STATUS INBOX (UIDVALIDITY)").await;
+    let (_, validity) = validity[0].rsplit_once(' ').expect("a number");
+    let validity = validity.trim_end_matches(')');
+    let told = bob
+        .ok(&format!("SELECT INBOX (QRESYNC ({validity} {before}))"))
+        .await;
+    let code = format!("* OK [HIGHESTMODSEQ {last}]");
+    assert!(told.iter().any(|line| line.starts_with(&code)), "{told:?}");
+    let changes = |line: &&String| line.contains("FETCH") || line.contains("VANISHED");
+    assert_eq!(told.iter().find(changes), None);
+}
+
 #[tokio::test]
 async fn annotations_are_kept_for_mailboxes_and_for_the_server() {
     let world = World::new().await;
@@ -165,10 +214,28 @@ async fn list_tells_annotations_too() {
             &[
                 "* LIST … \"INBOX\"",
                 "* STATUS \"INBOX\" …",
+                "* METADATA \"INBOX\" (/shared/comment NIL)",
+                "* METADATA \"INBOX\" (/private/comment NIL)",
                 "* LIST … \"Sent\"",
                 "* STATUS \"Sent\" …",
                 "* METADATA \"Sent\" (/shared/comment \"y\")",
                 "* METADATA \"Sent\" (/private/comment \"x\")",
+                "OK …",
+            ],
+        )
+        .await;
+    // RFC 9590 §4: not of what is told because of its children, and of what is no mailbox.
+    client.ok("CREATE a/b").await;
+    client.ok("SETMETADATA a (/shared/comment \"z\")").await;
+    client.ok("SUBSCRIBE a/b").await;
+    client.ok("UNSUBSCRIBE a").await;
+    client.ok("SUBSCRIBE nowhere").await;
+    client
+        .check(
+            "LIST (SUBSCRIBED RECURSIVEMATCH) \"\" (a nowhere) RETURN (METADATA (/shared/comment))",
+            &[
+                "* LIST … \"a\" (\"CHILDINFO\" (\"SUBSCRIBED\"))",
+                "* LIST (…\\NonExistent…) … \"nowhere\"",
                 "OK …",
             ],
         )

@@ -171,6 +171,13 @@ fn goldens() -> Vec<(Change, &'static [u8])> {
             },
             &[14, 1, 1, 2, 2],
         ),
+        (
+            Change::Touched {
+                mailbox: MailboxId(1),
+                uids: UidSet::new(),
+            },
+            &[14, 1, 0],
+        ),
     ]
 }
 
