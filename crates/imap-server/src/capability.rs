@@ -8,7 +8,7 @@ const ALWAYS: &str = "IMAP4rev1 IMAP4rev2 SASL-IR ID ENABLE LANGUAGE";
 const BEFORE_LOGIN: &str = "LITERAL-";
 const AFTER_LOGIN: &str = "LITERAL+ IDLE NAMESPACE CHILDREN UIDPLUS UNSELECT MOVE SPECIAL-USE \
                            CREATE-SPECIAL-USE LIST-EXTENDED LIST-STATUS STATUS=SIZE CONDSTORE QRESYNC ESEARCH \
-                           SEARCHRES MULTISEARCH UTF8=ACCEPT UIDONLY INPROGRESS WITHIN PARTIAL METADATA LIST-METADATA SORT SORT=DISPLAY ESORT THREAD=ORDEREDSUBJECT THREAD=REFERENCES I18NLEVEL=2 URLAUTH URLAUTH=BINARY URL-PARTIAL CATENATE MULTIAPPEND REPLACE BINARY OBJECTID PREVIEW SAVEDATE UNAUTHENTICATE FILTERS UIDBATCHES NOTIFY CONTEXT=SEARCH CONTEXT=SORT SEARCH=FUZZY ACL RIGHTS=kxte LIST-MYRIGHTS QUOTA QUOTA=RES-STORAGE QUOTA=RES-MESSAGE";
+                           SEARCHRES MULTISEARCH UTF8=ACCEPT UIDONLY INPROGRESS WITHIN PARTIAL METADATA LIST-METADATA SORT SORT=DISPLAY ESORT THREAD=ORDEREDSUBJECT THREAD=REFERENCES I18NLEVEL=2 URLAUTH URLAUTH=BINARY URL-PARTIAL CATENATE MULTIAPPEND REPLACE BINARY OBJECTID PREVIEW SAVEDATE FILTERS UIDBATCHES NOTIFY CONTEXT=SEARCH CONTEXT=SORT SEARCH=FUZZY ACL RIGHTS=kxte LIST-MYRIGHTS QUOTA QUOTA=RES-STORAGE QUOTA=RES-MESSAGE";
 
 /// The capabilities of this session in its present state, in one line.
 pub(crate) fn capabilities(session: &Session) -> String {
@@ -20,7 +20,13 @@ pub(crate) fn capabilities(session: &Session) -> String {
         };
         // RFC 9208 §3.1.5: for those whose SETQUOTA is more than known.
         let quota_set = if login.admin { " QUOTASET" } else { "" };
-        let mut names = format!("{ALWAYS} {AFTER_LOGIN}{compress}{quota_set} APPENDLIMIT={limit}");
+        let unauthenticate = match session.config.unauthenticate {
+            true => " UNAUTHENTICATE",
+            false => "",
+        };
+        let mut names = format!(
+            "{ALWAYS} {AFTER_LOGIN}{unauthenticate}{compress}{quota_set} APPENDLIMIT={limit}"
+        );
         if let Some(limit) = session.config.message_limit {
             names.push(' ');
             names.push_str(&limit.capability());

@@ -29,6 +29,8 @@ pub struct Config {
     pub append_bytes_max: u64,
     /// How many messages one command works on.
     pub message_limit: Option<MessageLimit>,
+    /// UNAUTHENTICATE is there.
+    pub unauthenticate: bool,
     /// Silence that ends a session after login.
     pub idle_timeout: Duration,
     /// How often a long search says how far it is.
@@ -45,6 +47,7 @@ impl Config {
             plaintext_login: false,
             append_bytes_max: imap_proto::limits::APPEND_BYTES_MAX,
             message_limit: None,
+            unauthenticate: true,
             idle_timeout: limits::IDLE_AFTER_LOGIN,
             progress_interval: limits::PROGRESS_INTERVAL,
         }

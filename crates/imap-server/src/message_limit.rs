@@ -1,12 +1,13 @@
 //! How many messages one command works on, where the operator sets a limit (RFC 9738).
 //!
-//! FETCH, STORE, SEARCH and UID EXPUNGE do the last so many of what they name, and say which
-//! was the first of them; the client goes on below it. COPY, MOVE and APPEND do all or
-//! nothing, so that they refuse what is too much. SEARCH looks at all messages: its limit is
-//! for the results that it lists.
+//! FETCH, STORE, MOVE, SEARCH and UID EXPUNGE do the last so many of what they name, and say
+//! which was the first of them; the client goes on below it. COPY and APPEND do all or
+//! nothing, so that they refuse what is too much, and so does FETCH with PARTIAL. SEARCH looks
+//! at all messages: its limit is for the results that it lists.
 
 use crate::reply::Reply;
 use crate::session::Session;
+use imap_proto::ResultRange;
 use imap_proto::response::{self, Code, Status};
 use mailbox_model::Uid;
 use std::ops::Range;
@@ -47,9 +48,12 @@ impl Session {
         }
     }
 
-    /// Refuses a MOVE of so many.
-    pub(crate) fn check_moves(&self, count: usize) -> Result<(), Reply> {
-        self.messages_max().map_or(Ok(()), |max| check(count, max))
+    /// Refuses a FETCH of such a range of results: its client has said how much it wants.
+    pub(crate) fn check_range(&self, range: ResultRange) -> Result<(), Reply> {
+        let count = range.last.get() - range.first.get();
+        let count = usize::try_from(count).unwrap_or(usize::MAX);
+        let max = self.messages_max();
+        max.map_or(Ok(()), |max| check(count.saturating_add(1), max))
     }
 
     /// Says that messages below this one were not looked at. There is one response code for

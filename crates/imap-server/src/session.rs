@@ -204,7 +204,11 @@ impl Session {
             ErrorKind::Syntax(text) => Reply::bad(text),
             ErrorKind::UnknownCommand => Reply::bad("unknown command"),
             ErrorKind::Mailbox(error) => Reply::no(Code::CANNOT, error.to_string()),
-            ErrorKind::BadCharset { saves } => {
+            // RFC 5466 §3.1
+            ErrorKind::BadCharset { filters: true, .. } => {
+                Reply::bad(error.kind.to_string()).with_code(Code::BadCharset)
+            }
+            ErrorKind::BadCharset { saves, .. } => {
                 self.forget_saved(saves);
                 Reply::no(Code::BadCharset, error.kind.to_string())
             }

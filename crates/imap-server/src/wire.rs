@@ -27,6 +27,8 @@ struct Deflate {
     inflate: Decompress,
     /// Compressed octets that are not read yet.
     unread: BytesMut,
+    /// The client ended its stream: what is unread is not compressed.
+    ended: bool,
     /// None while there is nothing to say.
     compress: Option<Compress>,
     /// Something is in the compressor that was not sent.
@@ -44,9 +46,22 @@ impl Wire {
         self.deflate = Some(Box::new(Deflate {
             inflate: Decompress::new(false),
             unread: BytesMut::new(),
+            ended: false,
             compress: None,
             pending: false,
         }));
+    }
+
+    /// From here on nothing is (RFC 8437 §4.1); gives what was read and is not compressed.
+    ///
+    /// # Errors
+    /// There are more compressed octets.
+    pub(crate) fn uncompress(&mut self) -> io::Result<BytesMut> {
+        match self.deflate.take() {
+            Some(deflate) if deflate.ended || deflate.unread.is_empty() => Ok(deflate.unread),
+            Some(_) => Err(io::ErrorKind::InvalidData.into()),
+            None => Ok(BytesMut::new()),
+        }
     }
 
     pub(crate) fn is_compressed(&self) -> bool {
@@ -114,6 +129,10 @@ impl Wire {
 impl Deflate {
     /// Appends what the next compressed octets stand for.
     fn inflate(&mut self, buf: &mut BytesMut) -> io::Result<usize> {
+        // RFC 4978 §4: the stream ends with the connection only, or with UNAUTHENTICATE.
+        if self.ended {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
         let mut out = Vec::with_capacity(INFLATED_BYTES);
         let before = self.inflate.total_in();
         let status = self
@@ -123,8 +142,8 @@ impl Deflate {
         let taken = self.inflate.total_in() - before;
         self.unread
             .advance(usize::try_from(taken).unwrap_or(usize::MAX));
-        // RFC 4978 §4: the stream ends with the connection only.
-        if status == Status::StreamEnd {
+        self.ended = status == Status::StreamEnd;
+        if self.ended && out.is_empty() {
             return Err(io::ErrorKind::InvalidData.into());
         }
         buf.extend_from_slice(&out);

@@ -8,6 +8,9 @@ use crate::{Mistake, Settings};
 /// The least that all caches and buffers work with.
 const MEMORY_BYTES_MIN: u64 = 128 << 20;
 
+/// The least limit of messages for a command.
+const IMAP_LIMIT_MIN: u64 = 1000;
+
 /// Adds the mistakes between keys.
 pub(crate) fn whole(
     settings: &Settings,
@@ -130,6 +133,20 @@ fn values(settings: &Settings, tell: Tell<'_>) {
             "it is less than 128 MiB".to_owned(),
             "128 MiB or more, or 0 for a quarter of the machine's memory",
         );
+    }
+    let imap = &settings.imap;
+    for (key, limit) in [
+        ("imap.message_limit", imap.message_limit),
+        ("imap.save_limit", imap.save_limit),
+    ] {
+        // RFC 9738 §3
+        if (1..IMAP_LIMIT_MIN).contains(&limit) {
+            tell(
+                key,
+                format!("{limit} is too few"),
+                "1000 or more, or 0 for no limit",
+            );
+        }
     }
     let backup = &settings.backup;
     if !backup.to.is_empty() && !backup.to.starts_with('/') && !backup.to.starts_with("s3://") {

@@ -364,20 +364,23 @@ keys! {
     }
     /// IMAP.
     imap("imap.") Imap {
-        /// A session in which the client says nothing for this long is ended. RFC 9051 asks for 30 minutes or more.
-        idle_timeout: Duration = "30m", example "45m", from 60 to 86400;
+        /// A session in which the client says nothing for this long is ended. RFC 9051 asks for 30 minutes at least.
+        idle_timeout: Duration = "30m", example "45m", from 1800 to 86400;
         /// Sessions of one user at once.
         sessions_per_user: u64 = 100, example 20, from 1 to 100000;
-        /// The most messages that one command works on (RFC 9738, MESSAGELIMIT): FETCH, STORE, SEARCH and UID EXPUNGE do the newest
-        /// so many and say so, COPY, MOVE and APPEND of more are refused. Mail programs that do not know of it see less than there is. 0 is no limit.
+        /// The most messages that one command works on (RFC 9738, MESSAGELIMIT), 1000 at least: FETCH, STORE, MOVE, SEARCH and UID EXPUNGE do the newest
+        /// so many and say so, COPY and APPEND of more are refused. Mail programs that do not know of it see less than there is. 0 is no limit.
         message_limit: u64 = 0, example 100000, from 0 to 1000000000;
         /// The same for COPY and APPEND alone (SAVELIMIT). 0 is no limit.
         save_limit: u64 = 0, example 10000, from 0 to 1000000000;
+        /// A session may end its login and begin another (RFC 8437, UNAUTHENTICATE). Turn it off behind a proxy that looks at logins and passes on
+        /// whatever comes behind them.
+        unauthenticate: bool = true, example false;
     }
     /// POP3.
     pop3("pop3.") Pop3 {
-        /// A session in which the client says nothing for this long is ended. RFC 1939 asks for 10 minutes or more.
-        idle_timeout: Duration = "10m", example "10m", from 60 to 86400;
+        /// A session in which the client says nothing for this long is ended. RFC 1939 asks for 10 minutes at least.
+        idle_timeout: Duration = "10m", example "20m", from 600 to 86400;
         /// RETR marks a message as seen.
         retrieve_marks_seen: bool = true, example false;
         /// Mail that was retrieved (RETR) goes so many days later, with the next session that ends by QUIT; mail programs are told (EXPIRE).

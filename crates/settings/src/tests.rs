@@ -148,11 +148,28 @@ fn editing_keeps_comments_and_refuses_what_is_wrong() {
 fn one_limit_on_messages_is_set() {
     let one = Settings::parse("[imap]\nmessage_limit = 1000\n").expect("good");
     assert_eq!((one.imap.message_limit, one.imap.save_limit), (1000, 0));
-    let both = Settings::parse("[imap]\nmessage_limit = 1000\nsave_limit = 500\n");
+    let both = Settings::parse("[imap]\nmessage_limit = 1000\nsave_limit = 1500\n");
     let mistakes = both.unwrap_err().0;
     assert_eq!(mistakes.len(), 1);
     assert_eq!(mistakes[0].key, "imap.save_limit");
     assert_eq!(mistakes[0].line, Some(3));
+    // RFC 9738 §3
+    for key in ["message_limit", "save_limit"] {
+        let few = Settings::parse(&format!("[imap]\n{key} = 999\n"));
+        assert_eq!(few.unwrap_err().0[0].key, format!("imap.{key}"));
+    }
+}
+
+#[test]
+fn sessions_are_left_alone_as_long_as_the_rfcs_say() {
+    // RFC 9051 §5.4, RFC 1939 §3
+    for (section, least, less) in [("imap", "30m", "29m"), ("pop3", "10m", "9m")] {
+        let parse =
+            |time: &str| Settings::parse(&format!("[{section}]\nidle_timeout = \"{time}\"\n"));
+        assert!(parse(least).is_ok(), "{section}");
+        let mistakes = parse(less).unwrap_err().0;
+        assert_eq!(mistakes[0].key, format!("{section}.idle_timeout"));
+    }
 }
 
 #[test]

@@ -167,7 +167,11 @@ impl Code {
             Self::MetadataMaxSize(n) => put(out, format_args!("METADATA MAXSIZE {n}")),
             Self::InProgress(tag, done, goal) => {
                 out.extend_from_slice(b"INPROGRESS (");
-                write_string(out, tag.as_bytes());
+                // RFC 9585 §4: a bracket would end the code too early.
+                match tag.contains(']') {
+                    true => out.extend_from_slice(b"NIL"),
+                    false => write_string(out, tag.as_bytes()),
+                }
                 put(out, format_args!(" {done} {goal})"));
             }
             Self::BadUrl(url) => {
@@ -378,6 +382,18 @@ mod tests {
             String::from_utf8(out).as_deref(),
             Ok("a1 NO [TRYCREATE] no* OK fooled\r\n* OK [COPYUID 7 1:2,4 9:11] OK\r\n")
         );
+    }
+
+    #[test]
+    fn no_bracket_in_a_tag_ends_a_code_too_early() {
+        let mut out = Vec::new();
+        for tag in ["a1", "a]1"] {
+            let code = Code::InProgress(tag.into(), 3, 10);
+            untagged_status(&mut out, Status::Ok, Some(&code), "still");
+        }
+        let expected =
+            "* OK [INPROGRESS (\"a1\" 3 10)] still\r\n* OK [INPROGRESS (NIL 3 10)] still\r\n";
+        assert_eq!(String::from_utf8(out).as_deref(), Ok(expected));
     }
 
     #[test]

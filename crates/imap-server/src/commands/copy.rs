@@ -9,6 +9,7 @@ use crate::commands::fetch::{Unreadable, readable};
 use crate::commands::qresync;
 use crate::commands::store::{mark_seen, untouched};
 use crate::limits::{APPEND_RECORDS_BYTES_MAX, RECORDS_PER_READ};
+use crate::message_limit::keep_last;
 use crate::reply::{Executed, Reply, SyncMode, store_failed};
 use crate::selected::OwnStore;
 use crate::session::Session;
@@ -16,7 +17,7 @@ use bytes::Bytes;
 use imap_proto::response::{self, Code, Status};
 use imap_proto::{MailboxName, SequenceSet};
 use mailbox_model::stage::Expunging;
-use mailbox_model::{Entry, Flag, UidSet, View};
+use mailbox_model::{Entry, Flag, Uid, UidSet, View};
 use mailstore::{Account, EmailRecord, NewEmail, Rights, Transferred};
 use std::sync::Arc;
 
@@ -26,7 +27,7 @@ pub(crate) async fn copy(
     set: &SequenceSet,
     name: &MailboxName,
 ) -> Executed {
-    let work = match Work::new(session, uid, set, name).await {
+    let work = match Work::new(session, uid, set, name, None).await {
         Ok(work) => work,
         Err(reply) => return Ok(reply),
     };
@@ -74,13 +75,11 @@ pub(crate) async fn move_(
     {
         return Ok(no_right());
     }
-    let work = match Work::new(session, uid, set, name).await {
+    // RFC 9738 §3.1: unlike COPY it need not do all.
+    let work = match Work::new(session, uid, set, name, session.messages_max()).await {
         Ok(work) => work,
         Err(reply) => return Ok(reply),
     };
-    if let Err(reply) = session.check_moves(work.count()) {
-        return Ok(reply);
-    }
     let moved = match work.is_within_one_account() {
         true => {
             let (from, to) = (work.from, work.target.mailbox.id());
@@ -99,7 +98,8 @@ pub(crate) async fn move_(
         response::untagged_status(&mut session.out, Status::Ok, Some(&code), "moved");
     }
     session.sync(SyncMode::Everything, OwnStore::None).await?;
-    qresync::with_state(session, Reply::ok("moved")).await
+    let reply = qresync::with_state(session, Reply::ok("moved")).await?;
+    Ok(session.limited(reply, work.lowest))
 }
 
 /// What is to go where.
@@ -110,6 +110,8 @@ struct Work {
     uids: UidSet,
     /// As the client knows them.
     entries: Vec<Entry>,
+    /// The first of them, where those before it are left out.
+    lowest: Option<Uid>,
     target: Place,
 }
 
@@ -119,13 +121,17 @@ impl Work {
         uid: bool,
         set: &SequenceSet,
         name: &MailboxName,
+        max: Option<u32>,
     ) -> Result<Self, Reply> {
         let Some(selected) = &session.selected else {
             return Err(Reply::bad("select a mailbox first"));
         };
-        let Ok(ranks) = selected.ranks(set, uid) else {
+        let Ok(mut ranks) = selected.ranks(set, uid) else {
             return Err(Reply::bad("there is no message of that number"));
         };
+        let cut = max.is_some_and(|max| keep_last(&mut ranks, max));
+        let uids = selected.uids(&ranks);
+        let lowest = uids.iter().next().filter(|_| cut);
         let target = session.place(name, Rights::INSERT).await;
         let target = target.map_err(|reply| match reply.code {
             Some(Code::Plain("NONEXISTENT")) => try_create(),
@@ -141,8 +147,9 @@ impl Work {
             account: Arc::clone(&selected.account),
             from: selected.id,
             view: selected.account.view(),
-            uids: selected.uids(&ranks),
+            uids,
             entries: entries.collect(),
+            lowest,
             target,
         })
     }

@@ -53,7 +53,10 @@ pub(crate) async fn run(session: &mut Session, command: FetchCommand) -> Execute
         return Ok(Reply::bad("there is no message of that number"));
     };
     let ranks = match command.partial {
-        Some(range) => some_of(&ranks, range),
+        Some(range) => match session.check_range(range) {
+            Ok(()) => some_of(&ranks, range),
+            Err(reply) => return Ok(reply),
+        },
         None => ranks,
     };
     let (ranks, lowest) = limited(

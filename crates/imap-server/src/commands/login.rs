@@ -6,8 +6,8 @@ use crate::reply::{Ended, Executed, Reply, SyncMode};
 use crate::session::{Login, Session};
 use bytes::Buf as _;
 use directory::{AuthFailure, Caller, Identity, Service, Verdict};
-use imap_proto::Event;
 use imap_proto::response::{self, Code, Status};
+use imap_proto::{Event, Tag};
 use sasl::{Credentials, Exchange, Failure, Question, Secret, Step};
 
 pub(crate) async fn login(session: &mut Session, user: String, password: Vec<u8>) -> Executed {
@@ -194,11 +194,27 @@ async fn answer_failed(session: &mut Session, failure: &AuthFailure) -> Executed
     Ok(Reply::no(code, text))
 }
 
-/// RFC 8437 §2: the connection is as it was before the login, TLS and all.
-pub(crate) fn unauthenticate(session: &mut Session) -> Reply {
+/// RFC 8437 §3: the connection is as it was before the login, but for TLS.
+pub(crate) async fn unauthenticate(session: &mut Session, tag: &Tag) -> Executed {
+    // RFC 8437 §8: "MUST provide a way to disable it".
+    if !session.config.unauthenticate {
+        return Ok(Reply::bad("unknown command"));
+    }
+    // What a client that compresses says next is not compressed; it cannot be told from the
+    // rest of what is.
+    if session.conn.is_compressed() && !session.input.is_empty() {
+        session.bye("wait for the answer to UNAUTHENTICATE").await?;
+        return Err(Ended);
+    }
     session.forget_login();
-    let code = Code::Capability(capabilities(session));
-    Reply::ok("nobody is logged in")
-        .with_code(code)
-        .with_sync(SyncMode::Nothing)
+    let (text, code) = ("nobody is logged in", capabilities(session));
+    let code = Code::Capability(code);
+    if !session.conn.is_compressed() {
+        return Ok(Reply::ok(text).with_code(code).with_sync(SyncMode::Nothing));
+    }
+    // RFC 8437 §4.1: the answer is the last that is compressed.
+    response::tagged(&mut session.out, Some(tag), Status::Ok, Some(&code), text);
+    session.flush().await?;
+    session.input = session.conn.uncompress()?;
+    Ok(Reply::already_sent())
 }

@@ -179,7 +179,7 @@ async fn dispatch(session: &mut Session, tag: &Tag, command: Command) -> Execute
         Command::GetQuotaRoot(mailbox) => quota::of_mailbox(session, &mailbox).await,
         Command::Status { mailbox, items } => status::run(session, &mailbox, &items).await,
         Command::Idle => idle::run(session).await,
-        Command::Unauthenticate => Ok(login::unauthenticate(session)),
+        Command::Unauthenticate => login::unauthenticate(session, tag).await,
         Command::Compress(algorithm) => compress::run(session, tag, &algorithm).await,
         Command::MultiSearch(search) => multisearch::run(session, tag, search).await,
         Command::Close => close::close(session).await,

@@ -32,6 +32,35 @@ impl Deflated {
         self.client.send(&out).await;
     }
 
+    /// Sends the last that is compressed, and something behind it that is not.
+    async fn finish(&mut self, text: &str, plain: &str) {
+        let mut out = Vec::with_capacity(text.len() + 1000);
+        self.compress
+            .compress_vec(text.as_bytes(), &mut out, FlushCompress::Finish)
+            .expect("compressed");
+        out.extend_from_slice(plain.as_bytes());
+        self.client.send(&out).await;
+    }
+
+    /// The next answer, which begins so; what stands behind it is not compressed.
+    async fn last_answer(mut self, begin: &str) -> super::Client {
+        // A flush ends so.
+        let end = [0, 0, 0xff, 0xff];
+        loop {
+            let found = self.client.input.windows(4).position(|four| four == end);
+            if let Some(at) = found {
+                let answer = self.client.input.split_to(at + 4);
+                let mut out = Vec::with_capacity(100_000);
+                self.inflate
+                    .decompress_vec(&answer, &mut out, FlushDecompress::None)
+                    .expect("deflate");
+                assert!(out.starts_with(begin.as_bytes()), "{out:?}");
+                return self.client;
+            }
+            assert!(self.client.read().await, "the end");
+        }
+    }
+
     /// All up to a line that begins so; the octets that came.
     async fn hear_until(&mut self, end: &str) -> usize {
         let mut octets = 0;
@@ -95,6 +124,37 @@ async fn everything_behind_the_answer_is_compressed_and_every_response_arrives()
     client.hear_until("* 3 EXISTS").await;
     client.send("DONE\r\n").await;
     client.hear_until("g OK").await;
+}
+
+/// RFC 8437 §4.1: the answer to UNAUTHENTICATE is the last that is compressed, whether the
+/// client lets its stream be, or ends it and goes on.
+#[tokio::test]
+async fn unauthenticate_ends_the_compression() {
+    let world = World::new().await;
+    let mut client = Deflated::begin(&world).await;
+    client.send("a UNAUTHENTICATE\r\n").await;
+    let mut client = client.last_answer("a OK [CAPABILITY").await;
+    client.ok("LOGIN bob@demo.test \"pass word\"").await;
+    let offered = client.ok("CAPABILITY").await;
+    assert!(offered[0].contains(" COMPRESS=DEFLATE"), "{offered:?}");
+    client.ok("COMPRESS DEFLATE").await;
+
+    let mut client = Deflated::begin(&world).await;
+    client.finish("a UNAUTHENTICATE\r\n", "b NOOP\r\n").await;
+    let mut client = client.last_answer("a OK [CAPABILITY").await;
+    let heard = client.hear().await;
+    assert!(heard.starts_with("b OK"), "{heard}");
+    client.ok("LOGIN bob@demo.test \"pass word\"").await;
+
+    // What is compressed behind it has no meaning.
+    let mut client = Deflated::begin(&world).await;
+    client.send("a UNAUTHENTICATE\r\nb NOOP\r\n").await;
+    client.hear_until("* BYE wait").await;
+    // A stream that ends otherwise ends the session, and nothing behind it is obeyed.
+    let mut client = Deflated::begin(&world).await;
+    client.finish("a NOOP\r\n", "b NOOP\r\n").await;
+    let mut client = client.last_answer("a OK").await;
+    assert_eq!(client.hear().await, "");
 }
 
 #[tokio::test]

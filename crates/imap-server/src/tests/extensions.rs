@@ -307,6 +307,24 @@ async fn after_unauthenticate_nobody_is_logged_in() {
         .await;
 }
 
+/// RFC 8437 §8.
+#[tokio::test]
+async fn unauthenticate_can_be_switched_off() {
+    let world = World::new().await;
+    let offered = world.bob().await.ok("CAPABILITY").await;
+    assert!(offered[0].contains(" UNAUTHENTICATE"), "{offered:?}");
+    let mut bob = world.connect_with(|config| {
+        config.plaintext_login = true;
+        config.unauthenticate = false;
+    });
+    bob.hear().await;
+    bob.ok("LOGIN bob@demo.test \"pass word\"").await;
+    let offered = bob.ok("CAPABILITY").await;
+    assert!(!offered[0].contains("UNAUTHENTICATE"), "{offered:?}");
+    bob.check("UNAUTHENTICATE", &["BAD unknown command"]).await;
+    bob.ok("SELECT INBOX").await;
+}
+
 /// RFC 5466.
 #[tokio::test]
 async fn stored_searches_are_named_by_filter() {
@@ -328,6 +346,21 @@ async fn stored_searches_are_named_by_filter() {
     bob.check("SEARCH FILTER none", &["NO [UNDEFINED-FILTER none] …"])
         .await;
     bob.check("SEARCH FILTER a/b", &["BAD …"]).await;
+    // RFC 5466 §3.1: a stored search is in UTF-8.
+    for command in ["SEARCH CHARSET", "UID SORT (SUBJECT)", "THREAD REFERENCES"] {
+        bob.check(
+            &format!("{command} KOI8-R FILTER late"),
+            &["BAD [BADCHARSET (…)] …"],
+        )
+        .await;
+    }
+    bob.check("SEARCH CHARSET KOI8-R ALL", &["NO [BADCHARSET (…)] …"])
+        .await;
+    bob.check(
+        "SEARCH CHARSET US-ASCII FILTER late",
+        &["* SEARCH 2 3", "OK …"],
+    )
+    .await;
     bob.check(
         "SETMETADATA \"\" (/private/filters/values/bad \"SUBJECT\")",
         &["NO [CANNOT] …"],

@@ -90,9 +90,8 @@ async fn what_changed_is_counted_and_not_what_is_looked_at() {
 #[tokio::test]
 async fn copies_are_made_of_all_or_of_none() {
     let (_world, mut bob) = World::limited(MessageLimit::Commands(2)).await;
-    for command in ["COPY 1:3 Archive", "UID MOVE 1:* Archive"] {
-        bob.check(command, &["NO [MESSAGELIMIT 2] …"]).await;
-    }
+    bob.check("COPY 1:3 Archive", &["NO [MESSAGELIMIT 2] …"])
+        .await;
     bob.ok("COPY 1:2 Archive").await;
     let two = "{5+}\r\na b\r\n {5+}\r\na b\r\n";
     bob.check(
@@ -106,6 +105,77 @@ async fn copies_are_made_of_all_or_of_none() {
         &["* STATUS \"Archive\" (MESSAGES 4)", "OK …"],
     )
     .await;
+}
+
+/// RFC 9738 §3.1: a client goes on with the same command until no limit is told.
+#[tokio::test]
+async fn the_newest_are_moved_and_the_rest_by_the_same_command() {
+    let (_world, mut bob) = World::limited(MessageLimit::Commands(2)).await;
+    let moved = |from: &str, to: &str| format!("* OK [COPYUID … {from} {to}] …");
+    bob.check(
+        "UID MOVE 1:* Archive",
+        &[
+            &moved("4:5", "1:2"),
+            "* 5 EXPUNGE",
+            "* 4 EXPUNGE",
+            "OK [MESSAGELIMIT 2 4] …",
+        ],
+    )
+    .await;
+    bob.ok("ENABLE QRESYNC").await;
+    bob.check(
+        "UID MOVE 1:* Archive",
+        &[
+            &moved("2:3", "3:4"),
+            "* VANISHED 2:3",
+            "* NO [MESSAGELIMIT 2 2] …",
+            "OK [HIGHESTMODSEQ …] …",
+        ],
+    )
+    .await;
+    bob.check(
+        "UID MOVE 1:* Archive",
+        &[
+            &moved("1", "5"),
+            "* VANISHED 1",
+            "OK [HIGHESTMODSEQ …] moved",
+        ],
+    )
+    .await;
+}
+
+/// RFC 9738 §3.1 and §3.2.
+#[tokio::test]
+async fn a_range_is_refused_and_uids_are_named_by_one_of_them() {
+    let (_world, mut bob) = World::limited(MessageLimit::Commands(2)).await;
+    bob.check(
+        "UID FETCH 1:* (UID) (PARTIAL -1:-3)",
+        &["NO [MESSAGELIMIT 2] …"],
+    )
+    .await;
+    bob.check(
+        "UID FETCH 1:* (UID) (PARTIAL -1:-2)",
+        &["* 4 FETCH (UID 4)", "* 5 FETCH (UID 5)", "OK fetched"],
+    )
+    .await;
+    for (key, found) in [
+        ("UIDAFTER 3", "* SEARCH 4 5"),
+        ("UIDAFTER 5", "* SEARCH"),
+        ("UIDBEFORE 3", "* SEARCH 1 2"),
+        ("UIDBEFORE 1", "* SEARCH"),
+        ("UIDAFTER 1 UIDBEFORE 4", "* SEARCH 2 3"),
+    ] {
+        bob.check(&format!("UID SEARCH {key}"), &[found, "OK searched"])
+            .await;
+    }
+    // What is listed is what is saved.
+    bob.check(
+        "UID SEARCH RETURN (SAVE ALL) ALL",
+        &["* ESEARCH …UID ALL 4:5", "OK [MESSAGELIMIT 2 4] …"],
+    )
+    .await;
+    bob.check("UID SEARCH $", &["* SEARCH 4 5", "OK searched"])
+        .await;
 }
 
 #[tokio::test]

@@ -86,6 +86,8 @@ async fn messages_are_told_by_their_uids_and_by_nothing_else() {
         "UID SORT (SIZE) UTF-8 1:*",
         "THREAD REFERENCES UTF-8 ALL",
         "REPLACE 1 INBOX {3}",
+        // RFC 9586 §3.7
+        "SELECT INBOX (QRESYNC (1 1 1:3 (1 1)))",
     ] {
         client.check(numbers, &["BAD [UIDREQUIRED] …"]).await;
     }

@@ -319,6 +319,7 @@ impl<'a> Faces<'a> {
             config.append_bytes_max = self.settings.limits.message_bytes.0;
             config.idle_timeout = self.settings.imap.idle_timeout;
             config.message_limit = message_limit(&self.settings.imap);
+            config.unauthenticate = self.settings.imap.unauthenticate;
             Arc::new(config)
         };
         let config = ByPeer {

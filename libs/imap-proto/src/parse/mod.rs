@@ -40,11 +40,13 @@ pub enum ErrorKind {
     /// A name that cannot be a mailbox's: NO [CANNOT] where one is made, and no such mailbox elsewhere.
     #[error("{0}")]
     Mailbox(NameError),
-    /// SEARCH in a charset other than US-ASCII and UTF-8: NO [BADCHARSET].
+    /// SEARCH in a charset other than US-ASCII and UTF-8: NO [BADCHARSET], and with FILTER BAD.
     #[error("only US-ASCII and UTF-8 are understood")]
     BadCharset {
         /// The result was to be saved (RFC 5182), so what was saved before is gone.
         saves: bool,
+        /// A stored search is named (RFC 5466).
+        filters: bool,
     },
     /// CREATE for a use that is not known: NO [USEATTR].
     #[error("this special use is not supported")]

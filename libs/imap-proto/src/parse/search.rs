@@ -12,6 +12,8 @@ use crate::parse::{ErrorKind, mailbox, sequence};
 use crate::search::{
     MultiSearchCommand, ResultRange, ReturnItem, SearchCommand, SearchKey, SearchSource,
 };
+use crate::sequence::{SequenceRange, SequenceSet};
+use std::num::NonZeroU32;
 
 /// ```abnf
 /// search             = "SEARCH" [search-return-opts] SP search-program
@@ -139,16 +141,28 @@ pub(crate) fn with_charset(cursor: &mut Cursor<'_>, saves: bool) -> Parsed<Searc
     let known = matches!(charset.as_slice(), b"UTF-8" | b"US-ASCII" | b"ASCII");
     cursor.space()?;
     if !known {
-        return Err(ErrorKind::BadCharset { saves });
+        let filters = names_filters(cursor);
+        return Err(ErrorKind::BadCharset { saves, filters });
     }
     program(cursor, saves)
+}
+
+/// FILTER is among keys whose texts cannot be read.
+fn names_filters(cursor: &Cursor<'_>) -> bool {
+    let readable = cursor
+        .rest()
+        .iter()
+        .map(|&b| if b.is_ascii() { b } else { b'?' });
+    let readable: Vec<u8> = readable.collect();
+    let key = program(&mut Cursor::new(&readable), false);
+    key.is_ok_and(|key| key.any(&mut |key| matches!(key, SearchKey::Filter(_))))
 }
 
 /// All keys of a command.
 fn program(cursor: &mut Cursor<'_>, saves: bool) -> Parsed<SearchKey> {
     let key = keys(cursor, NESTING_DEPTH_MAX, |cursor| cursor.is_empty());
     let key = key.map_err(|error| match error {
-        ErrorKind::BadCharset { .. } => ErrorKind::BadCharset { saves },
+        ErrorKind::BadCharset { filters, .. } => ErrorKind::BadCharset { saves, filters },
         other => other,
     })?;
     match key.texts() > SEARCH_TEXTS_MAX {
@@ -261,6 +275,18 @@ fn key(cursor: &mut Cursor<'_>, depth: usize) -> Parsed<SearchKey> {
             ))
         }
         "UID" => sequence::set(cursor).map(SearchKey::Uid),
+        // RFC 9738 §3.2
+        "UIDAFTER" => {
+            let last = cursor.nz_number()?;
+            Ok(uids(last.checked_add(1), Some(NonZeroU32::MAX)))
+        }
+        "UIDBEFORE" => {
+            let first = cursor.nz_number()?;
+            Ok(uids(
+                Some(NonZeroU32::MIN),
+                NonZeroU32::new(first.get() - 1),
+            ))
+        }
         "KEYWORD" => Ok(SearchKey::Flag(keyword(cursor)?, true)),
         "UNKEYWORD" => Ok(SearchKey::Flag(keyword(cursor)?, false)),
         "BCC" | "CC" | "FROM" | "TO" => Ok(SearchKey::Address(word, text(cursor)?)),
@@ -294,6 +320,14 @@ fn key(cursor: &mut Cursor<'_>, depth: usize) -> Parsed<SearchKey> {
     }
 }
 
+/// UIDs from one to another; where there is no such number there is none of them.
+fn uids(from: Option<NonZeroU32>, to: Option<NonZeroU32>) -> SearchKey {
+    match (from, to) {
+        (Some(_), Some(_)) => SearchKey::Uid(SequenceSet::Ranges(vec![SequenceRange { from, to }])),
+        _ => SearchKey::Nothing,
+    }
+}
+
 fn flag_key(word: &str) -> Option<SearchKey> {
     let (name, set) = match word.strip_prefix("UN") {
         Some(name) => (name, false),
@@ -314,7 +348,10 @@ fn text(cursor: &mut Cursor<'_>) -> Parsed<String> {
     let bytes = cursor.astring()?;
     match String::from_utf8(bytes.into_owned()) {
         Ok(text) => Ok(text),
-        Err(_) => Err(ErrorKind::BadCharset { saves: false }),
+        Err(_) => Err(ErrorKind::BadCharset {
+            saves: false,
+            filters: false,
+        }),
     }
 }
 

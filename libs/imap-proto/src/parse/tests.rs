@@ -5,11 +5,12 @@ use crate::date::Date;
 use crate::fetch::{FetchItem, Partial, SectionText};
 use crate::flag::{Flag, SystemFlag};
 use crate::search::{ReturnItem, SearchKey};
-use crate::sequence::SequenceSet;
+use crate::sequence::{SequenceRange, SequenceSet};
 use crate::{AclChange, NotifyEvent, NotifyFilter, SearchSource};
 use crate::{AppendHead, AppendPart, LiteralHead, Replaced};
 use crate::{ReturnOption, SelectionOption, StoreAction};
 use proptest::prelude::*;
+use std::num::NonZeroU32;
 
 fn parse(text: &str) -> Result<Command, ErrorKind> {
     parse_command(format!("a {text}").as_bytes(), NameForm::ModifiedUtf7)
@@ -449,11 +450,40 @@ fn search_keys_nest_and_combine() {
         search("SEARCH UNKEYWORD $Junk").key,
         SearchKey::Flag(Flag::Keyword("$Junk".into()), false)
     );
-    for (text, saves) in [
-        ("SEARCH CHARSET GBK ALL", false),
-        ("SEARCH RETURN (SAVE) CHARSET KOI8-R ALL", true),
+    for (text, saves, filters) in [
+        ("SEARCH CHARSET GBK ALL", false, false),
+        ("SEARCH RETURN (SAVE) CHARSET KOI8-R ALL", true, false),
+        (
+            "SEARCH CHARSET GBK SUBJECT {6}\r\n邮件 NOT FILTER x",
+            false,
+            true,
+        ),
+        ("SEARCH CHARSET GBK SUBJECT FILTER", false, false),
+        ("SEARCH TEXT {1}\r\n\u{fffd}", false, false),
     ] {
-        assert_eq!(parse(text), Err(ErrorKind::BadCharset { saves }));
+        let expected = ErrorKind::BadCharset { saves, filters };
+        match text.contains('\u{fffd}') {
+            // No UTF-8, and no charset is named.
+            true => {
+                let text = text.replace("{1}\r\n\u{fffd}", "{1}\r\n");
+                let bytes = [b"t ", text.as_bytes(), b"\xff"].concat();
+                let parsed = parse_command(&bytes, NameForm::ModifiedUtf7);
+                assert_eq!(parsed.map_err(|error| error.kind), Err(expected));
+            }
+            false => assert_eq!(parse(text), Err(expected), "{text}"),
+        }
+    }
+    let range = |from, to| {
+        let (from, to) = (NonZeroU32::new(from), NonZeroU32::new(to));
+        SearchKey::Uid(SequenceSet::Ranges(vec![SequenceRange { from, to }]))
+    };
+    for (text, key) in [
+        ("SEARCH UIDAFTER 25000", range(25001, u32::MAX)),
+        ("SEARCH uidbefore 25000", range(1, 24999)),
+        ("SEARCH UIDAFTER 4294967295", SearchKey::Nothing),
+        ("SEARCH UIDBEFORE 1", SearchKey::Nothing),
+    ] {
+        assert_eq!(search(text).key, key, "{text}");
     }
     for bad in [
         "SEARCH",
@@ -465,6 +495,8 @@ fn search_keys_nest_and_combine() {
         "SEARCH RETURN (X) ALL",
         "SEARCH 1 2)",
         "SEARCH ()",
+        "SEARCH UIDAFTER 0",
+        "SEARCH UIDBEFORE 1:2",
     ] {
         assert!(matches!(parse(bad), Err(ErrorKind::Syntax(_))), "{bad}");
     }
@@ -608,7 +640,7 @@ fn messages_are_put_together_of_urls_and_texts() {
 #[test]
 fn replace_names_what_it_replaces() {
     let replaced = |text: &str| append(text).expect("a head").expect("valid").replaced;
-    let number = std::num::NonZeroU32::new;
+    let number = NonZeroU32::new;
     let by = |uid, n| {
         Some(Replaced {
             uid,
