@@ -82,4 +82,6 @@ pub enum ThreadAlgorithm {
     OrderedSubject,
     /// REFERENCES
     References,
+    /// REFS
+    Refs,
 }

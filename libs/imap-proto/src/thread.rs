@@ -1,4 +1,5 @@
-//! The threads of THREAD (RFC 5256 §3): by subject, and by what messages refer to.
+//! The threads of THREAD (RFC 5256 §3, draft-ietf-morg-inthread): by subject, and by what
+//! messages refer to.
 //! Pure: what a message's date, subject and ids are is the caller's business.
 //!
 //! Nothing here is deeper than the stack: a chain of replies may be as long as a
@@ -17,6 +18,8 @@ pub struct Threaded<'a> {
     pub number: u32,
     /// When it was sent, in Unix seconds.
     pub date: i64,
+    /// When it came, in Unix seconds.
+    pub arrival: i64,
     /// Its base subject, as it is compared; empty if there is none.
     pub subject: &'a [u8],
     /// The subject was one of a reply or a forward.
@@ -72,15 +75,21 @@ pub fn by_subject(messages: &[Threaded<'_>]) -> Threads {
 /// THREAD=REFERENCES.
 #[must_use]
 pub fn by_references(messages: &[Threaded<'_>]) -> Threads {
-    let mut threads = Threads::of(messages);
-    threads.link_references(messages);
-    threads.roots = (0..threads.nodes.len())
-        .filter(|&at| threads.nodes[at].parent.is_none())
-        .collect();
-    threads.prune();
+    let mut threads = Threads::linked(messages);
     threads.sort_roots(messages);
     threads.gather(messages);
     threads.sort(messages);
+    threads
+}
+
+/// THREAD=REFS: subjects count for nothing, and the thread to which a message came last is the last.
+#[must_use]
+pub fn by_refs(messages: &[Threaded<'_>]) -> Threads {
+    let mut threads = Threads::linked(messages);
+    threads.sort(messages);
+    let mut roots = std::mem::take(&mut threads.roots);
+    roots.sort_by_cached_key(|&at| threads.latest(messages, at));
+    threads.roots = roots;
     threads
 }
 
@@ -96,6 +105,17 @@ impl Threads {
             numbers: messages.iter().map(|message| message.number).collect(),
             roots: Vec::new(),
         }
+    }
+
+    /// By what they refer to, without the places of missing messages that hold nothing together.
+    fn linked(messages: &[Threaded<'_>]) -> Self {
+        let mut threads = Self::of(messages);
+        threads.link_references(messages);
+        threads.roots = (0..threads.nodes.len())
+            .filter(|&at| threads.nodes[at].parent.is_none())
+            .collect();
+        threads.prune();
+        threads
     }
 
     fn link(&mut self, parent: usize, child: usize) {
@@ -335,6 +355,19 @@ impl Threads {
         self.roots = roots;
     }
 
+    /// When the last message of a thread came, and its number.
+    fn latest(&self, messages: &[Threaded<'_>], root: usize) -> (i64, u32) {
+        let mut latest = (i64::MIN, 0);
+        let mut to_do = vec![root];
+        while let Some(at) = to_do.pop() {
+            let message = self.nodes[at].message.map(|at| &messages[at]);
+            let came = message.map(|message| (message.arrival, message.number));
+            latest = latest.max(came.unwrap_or(latest));
+            to_do.extend(&self.nodes[at].children);
+        }
+        latest
+    }
+
     /// ```abnf
     /// thread-data    = "THREAD" [SP 1*thread-list]
     /// thread-list    = "(" (thread-members / thread-nested) ")"
@@ -407,6 +440,7 @@ mod tests {
         Threaded {
             number,
             date: i64::from(number),
+            arrival: i64::from(number),
             subject: subject.trim_start_matches("re ").as_bytes(),
             is_reply: subject.starts_with("re "),
             id: Some(key(id)).filter(|_| !id.is_empty()),
@@ -479,6 +513,23 @@ mod tests {
     }
 
     #[test]
+    fn the_thread_that_lives_is_the_last() {
+        let mut messages = [
+            message(1, "a", "1", &[]),
+            message(2, "a", "2", &[]),
+            message(3, "b", "3", &["1"]),
+            message(4, "c", "4", &["x"]),
+            message(5, "d", "5", &["x"]),
+        ];
+        assert_eq!(written(&by_refs(&messages)), "(2)(1 3)((4)(5))");
+        messages[1].arrival = 9;
+        assert_eq!(written(&by_refs(&messages)), "(1 3)((4)(5))(2)");
+        // Answers stand as they were sent.
+        messages[3].date = 6;
+        assert_eq!(written(&by_refs(&messages)), "(1 3)((5)(4))(2)");
+    }
+
+    #[test]
     fn ids_that_are_missing_or_used_twice_and_loops_do_no_harm() {
         let twice = [
             message(1, "a", "1", &[]),
@@ -525,12 +576,13 @@ mod tests {
             let messages: Vec<Threaded> = raw.iter().enumerate().map(|(at, (id, references, subject, is_reply, date))| Threaded {
                 number: at as u32 + 1,
                 date: *date,
+                arrival: 4 - *date,
                 subject: core::slice::from_ref(subject).strip_prefix(&[0]).unwrap_or(core::slice::from_ref(subject)),
                 is_reply: *is_reply,
                 id: Some([*id; 16]).filter(|_| *id != 0),
                 references,
             }).collect();
-            for threads in [by_references(&messages), by_subject(&messages)] {
+            for threads in [by_references(&messages), by_refs(&messages), by_subject(&messages)] {
                 let text = written(&threads);
                 let mut numbers: Vec<u32> = text
                     .split(|c: char| !c.is_ascii_digit())

@@ -10,7 +10,7 @@ use crate::orders::Key;
 use crate::reply::Executed;
 use crate::search::Comparator;
 use crate::session::Session;
-use imap_proto::thread::{IdKey, Threaded, by_references, by_subject};
+use imap_proto::thread::{IdKey, Threaded, by_references, by_refs, by_subject};
 use imap_proto::{Tag, ThreadAlgorithm, ThreadCommand};
 use mailbox_model::EmailId;
 use mailstore::{EmailReader, Listing, SortKeys};
@@ -55,6 +55,7 @@ pub(crate) async fn run(session: &mut Session, tag: &Tag, command: ThreadCommand
         let threads = match algorithm {
             ThreadAlgorithm::OrderedSubject => by_subject(&messages),
             ThreadAlgorithm::References => by_references(&messages),
+            ThreadAlgorithm::Refs => by_refs(&messages),
         };
         let mut out = Vec::new();
         threads.write(&mut out);
@@ -80,6 +81,7 @@ struct Gathered {
 struct Message {
     number: u32,
     sent_s: i64,
+    received_s: i64,
     /// Among the subjects.
     subject: Range<usize>,
     is_reply: bool,
@@ -138,6 +140,7 @@ impl Gathered {
         self.messages.push(Message {
             number,
             sent_s: keys.sent_s,
+            received_s: keys.received_s,
             subject: subjects..self.subjects.len(),
             is_reply: keys.is_reply,
             id: keys.id(),
@@ -149,6 +152,7 @@ impl Gathered {
         let threaded = |message: &Message| Threaded {
             number: message.number,
             date: message.sent_s,
+            arrival: message.received_s,
             subject: &self.subjects[message.subject.clone()],
             is_reply: message.is_reply,
             id: message.id,

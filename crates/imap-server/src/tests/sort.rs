@@ -222,7 +222,13 @@ async fn messages_are_threaded_by_subject_and_by_reference() {
             &["* THREAD (2 3)(4 5)", "OK …"],
         )
         .await;
-    client.check("THREAD REFS UTF-8 ALL", &["BAD …"]).await;
+    client
+        .check(
+            "UID THREAD REFS UTF-8 ALL",
+            &["* THREAD (2 3)(4)(5)((6)(7))", "OK …"],
+        )
+        .await;
+    client.check("THREAD BYDAY UTF-8 ALL", &["BAD …"]).await;
 }
 
 #[tokio::test]
@@ -278,6 +284,7 @@ async fn sorting_reads_lists_and_threading_no_message() {
         "SORT (DATE SUBJECT REVERSE ARRIVAL)",
         "THREAD ORDEREDSUBJECT",
         "THREAD REFERENCES",
+        "THREAD REFS",
     ] {
         client.ok(&format!("{asked} UTF-8 ALL")).await;
         let (emails, pages, bodies) = counting.take();

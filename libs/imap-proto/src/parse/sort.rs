@@ -49,6 +49,7 @@ pub(crate) fn thread(cursor: &mut Cursor<'_>, uid: bool) -> Parsed<Command> {
     let algorithm = match cursor.word()?.as_str() {
         "ORDEREDSUBJECT" => ThreadAlgorithm::OrderedSubject,
         "REFERENCES" => ThreadAlgorithm::References,
+        "REFS" => ThreadAlgorithm::Refs,
         _ => return syntax("an unknown threading algorithm"),
     };
     cursor.space()?;
