@@ -21,6 +21,8 @@ struct Shell {
     knob: u8,
     recipients: usize,
     rounds: usize,
+    /// The start of it went with the commands.
+    started: bool,
     sent_all: bool,
     over: bool,
     seen: Vec<String>,
@@ -35,6 +37,7 @@ impl Shell {
             knob,
             recipients: 0,
             rounds: 0,
+            started: false,
             sent_all: false,
             over: false,
             seen: Vec::new(),
@@ -56,9 +59,16 @@ impl Shell {
         match event {
             ClientEvent::StartTls => self.client.tls_started(),
             ClientEvent::Ready => self.begin(),
-            ClientEvent::SendData => {
-                let (first, second) = CONTENT.split_at(usize::from(self.knob) % CONTENT.len());
-                self.client.push_data(first);
+            ClientEvent::SendStart if self.knob & 8 != 0 => {
+                self.client.push_data(self.halves().0);
+                self.client.hold_data();
+                self.started = true;
+            }
+            ClientEvent::SendStart | ClientEvent::SendData => {
+                let (first, second) = self.halves();
+                if !self.started {
+                    self.client.push_data(first);
+                }
                 self.client.push_data(second);
                 self.client.finish_data();
                 self.sent_all = true;
@@ -78,8 +88,13 @@ impl Shell {
         }
     }
 
+    fn halves(&self) -> (&'static [u8], &'static [u8]) {
+        CONTENT.split_at(usize::from(self.knob) % CONTENT.len())
+    }
+
     fn begin(&mut self) {
         self.rounds += 1;
+        self.started = false;
         self.sent_all = false;
         let count = 1 + usize::from(self.knob >> 6);
         let transaction = Transaction {
@@ -95,6 +110,7 @@ impl Shell {
             ret: None,
             envid: None,
             wishes: smtp_proto::client::OnwardWishes::default(),
+            chunking: self.knob & 16 != 0,
         };
         self.recipients = transaction.recipients.len();
         if self.rounds > 3 || self.client.begin(transaction).is_err() {
@@ -143,7 +159,6 @@ fuzz_target!(|data: &[u8]| {
         ],
         knob >> 2,
     );
-    config.chunking = knob & 16 != 0;
     config.auth_in_clear = true;
     config.credentials = (knob & 32 != 0).then(|| Credentials {
         authorization: None,

@@ -5,8 +5,9 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::time::Duration;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use runtime::Monotonic;
 use runtime::net::Conn;
 use runtime::tls::ClientTls;
@@ -14,6 +15,7 @@ use smtp_proto::client::{
     Capabilities, Client, ClientConfig, ClientEvent, Failure, Protocol, Stage, StartTls,
     Transaction, Unsupported, Verdict,
 };
+use smtp_proto::limits::START_BYTES_MAX;
 use thiserror::Error;
 
 use crate::destination::is_own_connection;
@@ -86,6 +88,31 @@ pub(crate) struct Sent {
     pub(crate) broken: Option<Broken>,
     /// The whole message was on its way when it broke: the server may have it.
     pub(crate) maybe_taken: bool,
+    /// Some of the message went by BDAT.
+    pub(crate) chunked: bool,
+    /// BDAT is not known there; no verdict of the last stage is about the message.
+    pub(crate) bdat_unknown: bool,
+}
+
+impl Sent {
+    /// What it says of recipients alone.
+    pub(crate) fn without_the_message(mut self) -> Self {
+        for verdict in &mut self.verdicts {
+            verdict.take_if(|verdict| verdict.stage == Stage::Final);
+        }
+        Self {
+            broken: None,
+            ..self
+        }
+    }
+}
+
+/// How far the message is sent.
+#[derive(Default)]
+struct Progress {
+    offset: u64,
+    /// What was read and not sent yet.
+    rest: Bytes,
 }
 
 pub(crate) struct Connection {
@@ -95,6 +122,10 @@ pub(crate) struct Connection {
     conn: Conn,
     client: Client,
     input: BytesMut,
+    /// Commands that go out with the message's first octets.
+    unsent: Vec<u8>,
+    /// What came while the message was written.
+    early: Option<ClientEvent>,
     /// When the line that is waited for must be there.
     line_until: Option<Monotonic>,
     /// Transactions so far.
@@ -157,6 +188,8 @@ impl Connection {
             conn,
             client,
             input: BytesMut::new(),
+            unsent: Vec::new(),
+            early: None,
             line_until: None,
             made: 0,
             place: None,
@@ -185,6 +218,8 @@ impl Connection {
             conn,
             client,
             input,
+            unsent: Vec::new(),
+            early: None,
             line_until: None,
             made: 0,
             place: None,
@@ -215,6 +250,13 @@ impl Connection {
         }
     }
 
+    /// Whoever looks on hears of this.
+    pub(crate) fn tell(&self, what: &str) {
+        if let Some(listener) = &self.listener {
+            listener.happened(what);
+        }
+    }
+
     pub(crate) fn now_ms(&self) -> u64 {
         self.ports.runtime.now().unix_ms
     }
@@ -230,6 +272,12 @@ impl Connection {
 
     pub(crate) fn is_ready(&self) -> bool {
         self.client.is_ready()
+    }
+
+    /// Whether nothing has come while it waited: a server that has spoken or closed since
+    /// does not want another message.
+    pub(crate) async fn is_quiet(&mut self) -> bool {
+        self.input.is_empty() && !self.hears_at_once().await
     }
 
     pub(crate) fn capabilities(&self) -> &Capabilities {
@@ -249,28 +297,40 @@ impl Connection {
         }
         self.client.begin(transaction)?;
         self.made += 1;
+        let mut progress = Progress::default();
         let mut maybe_taken = false;
         let broken = loop {
-            match self.next_event().await {
+            let streamed = match self.next_event().await {
                 Ok(ClientEvent::Finished(verdicts)) => {
                     return Ok(Sent {
                         verdicts: verdicts.into_iter().map(Some).collect(),
                         broken: None,
                         maybe_taken: false,
+                        chunked: self.client.sent_chunks(),
+                        bdat_unknown: self.client.bdat_unknown(),
                     });
                 }
-                Ok(ClientEvent::SendData) => match self.stream(message).await {
-                    Ok(()) => maybe_taken = true,
-                    // A server that has heard enough says so, and closes: its
-                    // words may be waiting.
-                    Err(Broken::Lost { .. }) => {}
-                    Err(broken) => break broken,
-                },
+                Ok(ClientEvent::SendStart) => {
+                    let start = message.size().min(START_BYTES_MAX as u64);
+                    self.stream(message, &mut progress, start).await
+                }
+                Ok(ClientEvent::SendData) => {
+                    self.stream(message, &mut progress, message.size()).await
+                }
                 Ok(event) => break unexpected(event),
+                Err(broken) => break broken,
+            };
+            match streamed {
+                Ok(whole) => maybe_taken = whole,
+                // A server that has heard enough says so, and closes: its
+                // words may be waiting.
+                Err(Broken::Lost { .. }) => {}
                 Err(broken) => break broken,
             }
         };
         Ok(Sent {
+            chunked: self.client.sent_chunks(),
+            bdat_unknown: false,
             verdicts: self.client.abandon(),
             broken: Some(broken),
             maybe_taken,
@@ -312,32 +372,76 @@ impl Connection {
         let _ = runtime.timeout(QUIT_TIMEOUT, goodbye).await;
     }
 
-    async fn stream(&mut self, message: &dyn Message) -> Result<(), Broken> {
-        let mut offset = 0;
-        while offset < message.size() {
-            let piece = message.read(offset).await.map_err(Broken::Message)?;
-            if piece.is_empty() {
+    /// Sends the message up to this octet; whether that is the end of it.
+    async fn stream(
+        &mut self,
+        message: &dyn Message,
+        progress: &mut Progress,
+        end: u64,
+    ) -> Result<bool, Broken> {
+        self.unsent = self.client.take_output();
+        if let Some(listener) = &self.listener {
+            listener.we_said(&self.unsent, Stage::Mail);
+        }
+        let from = progress.offset;
+        while progress.offset < end {
+            if progress.rest.is_empty() {
+                let read = message.read(progress.offset).await;
+                progress.rest = read.map_err(Broken::Message)?;
+            }
+            if progress.rest.is_empty() {
                 return Err(Broken::Message(io::ErrorKind::UnexpectedEof.into()));
             }
-            if offset > 0 {
+            if progress.offset > from {
                 self.write_content().await?;
+                if self.is_stopped().await {
+                    return Ok(false);
+                }
             }
-            offset += piece.len() as u64;
+            let left = usize::try_from(end - progress.offset).unwrap_or(usize::MAX);
+            let piece = progress.rest.split_to(left.min(progress.rest.len()));
+            progress.offset += piece.len() as u64;
             self.client.push_data(&piece);
         }
-        // The end goes out with the last piece: one packet less, and one wake-up less there.
-        self.client.finish_data();
-        if let Some(listener) = &self.listener {
-            listener.happened(&format!("the message, {offset} octets"));
+        let whole = progress.offset >= message.size();
+        if whole {
+            // The end goes out with the last piece: one packet less, and one wake-up less there.
+            self.client.finish_data();
+            if let Some(listener) = &self.listener {
+                listener.happened(&format!("the message, {} octets", progress.offset));
+            }
+        } else {
+            self.client.hold_data();
         }
-        self.write_content().await
+        self.write_content().await?;
+        Ok(whole)
+    }
+
+    /// A chunk was refused before the last one has gone (RFC 3030 §2: none goes behind it).
+    async fn is_stopped(&mut self) -> bool {
+        if self.client.sent_chunks() && (self.hears_at_once().await || !self.input.is_empty()) {
+            self.early = self.client.next_event(&mut self.input);
+        }
+        self.early.is_some()
+    }
+
+    /// Whether something was there to be read; the end of the connection is something too.
+    async fn hears_at_once(&mut self) -> bool {
+        let unread = self.input.len();
+        let read = self.conn.read(&mut self.input);
+        let read = self.ports.runtime.timeout(Duration::ZERO, read).await;
+        if let (Some(listener), Ok(Ok(1..))) = (&self.listener, &read) {
+            listener.they_said(&self.input[unread..]);
+        }
+        read.is_ok()
     }
 
     /// The next event that is not the connection's own business.
     async fn next_event(&mut self) -> Result<ClientEvent, Broken> {
         loop {
             let unread = self.input.len();
-            let event = self.client.next_event(&mut self.input);
+            let early = self.early.take();
+            let event = early.or_else(|| self.client.next_event(&mut self.input));
             if self.input.len() < unread {
                 self.line_until = None;
             }
@@ -387,25 +491,35 @@ impl Connection {
         }
     }
 
-    /// Of the message only its size is told to whoever looks on.
+    /// Of the message only its size is told to whoever looks on, and that of its chunks.
     async fn write_content(&mut self) -> Result<(), Broken> {
-        let listener = self.listener.take();
-        let written = self.write_output().await;
-        self.listener = listener;
-        written
+        let mut output = std::mem::take(&mut self.unsent);
+        let mut content = self.client.take_output();
+        if let (Some(listener), true) = (&self.listener, self.client.sent_chunks()) {
+            listener.we_said_chunks(&content);
+        }
+        if output.is_empty() {
+            std::mem::swap(&mut output, &mut content);
+        }
+        output.append(&mut content);
+        self.write(&output).await
     }
 
     async fn write_output(&mut self) -> Result<(), Broken> {
         let output = self.client.take_output();
+        if let Some(listener) = &self.listener {
+            listener.we_said(&output, self.client.stage());
+        }
+        self.write(&output).await
+    }
+
+    async fn write(&mut self, output: &[u8]) -> Result<(), Broken> {
         if output.is_empty() {
             return Ok(());
         }
         let stage = self.client.stage();
-        if let Some(listener) = &self.listener {
-            listener.we_said(&output, stage);
-        }
         let lost = |error| Broken::Lost { stage, error };
-        self.conn.write_all(&output).await.map_err(lost)?;
+        self.conn.write_all(output).await.map_err(lost)?;
         self.conn.flush().await.map_err(lost)
     }
 }

@@ -24,6 +24,9 @@ pub trait Gate: Send + Sync {
 
     /// Messages that go over one connection to this party, at most.
     fn messages_per_connection(&self, party: &Party) -> usize;
+
+    /// Whether messages may go by BDAT to this party, where it offers that.
+    fn may_chunk(&self, party: &Party) -> bool;
 }
 
 /// One connection's place; free again when it is dropped.
@@ -69,6 +72,21 @@ pub enum Heard<'a> {
     NoAnswer,
     /// It said this about a message or a recipient.
     Said(&'a Reply),
+    /// A message went there by BDAT.
+    Chunks(Chunks<'a>),
+}
+
+/// How it went by BDAT.
+#[derive(Debug, Clone, Copy)]
+pub enum Chunks<'a> {
+    /// Well.
+    Taken,
+    /// With a temporary failure, which may be about something else.
+    Deferred,
+    /// The connection broke or grew silent.
+    Lost,
+    /// The server offers it and does not know it.
+    Unknown(&'a Reply),
 }
 
 /// Whose fault it is.

@@ -117,6 +117,7 @@ async fn ask(
         ret: None,
         envid: None,
         wishes: OnwardWishes::default(),
+        chunking: false,
     };
     let answer = connection.ask(transaction).await;
     connection.quit().await;

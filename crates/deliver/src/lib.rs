@@ -48,7 +48,7 @@ pub use counted::Counted;
 pub use demands::Demand;
 pub use destination::{Refusal, may_reach};
 pub use dns::Dns;
-pub use gate::{Blame, Gate, Heard, Hearing, Place};
+pub use gate::{Blame, Chunks, Gate, Heard, Hearing, Place};
 pub use kept::Kept;
 pub use known::{Known, ask_primary};
 pub use message::{Message, MessageBytes};

@@ -6,11 +6,11 @@ use std::net::SocketAddr;
 use envelope::{Address, BodyType, Domain, EnhancedStatus, Envelope, TlsWish};
 use queue_model::Party;
 use smtp_proto::client::{Failure, Protocol, Stage, Transaction, Unsupported, Verdict};
-use tracing::debug;
+use tracing::{debug, info};
 
 use crate::connection::{Broken, Connection, Sent};
 use crate::counted;
-use crate::gate::{self, Blame, Heard};
+use crate::gate::{self, Blame, Chunks, Heard};
 use crate::kept::Key;
 use crate::limits::{
     CONNECTIONS_PER_ADDRESS_MAX, MESSAGES_PER_CONNECTION_MAX, PROBE_BYTES,
@@ -72,6 +72,8 @@ enum SessionEnd {
     Full,
     /// It had waited, and the server did not want it any more: nothing was said of the message.
     Stale,
+    /// The server does not take what it says that it takes by BDAT: it may by DATA.
+    ByData,
     /// Everything else.
     Other,
 }
@@ -116,6 +118,10 @@ pub(crate) struct Attempt<'m> {
     waits: bool,
     /// Whose servers are tried.
     party: Option<Party>,
+    /// BDAT may be used where it is offered.
+    chunking: bool,
+    /// It was in vain already.
+    chunks_failed: bool,
     /// A place was missing, or a server had enough of our connections.
     no_room: bool,
     /// Addresses that were tried beside others and did not answer either.
@@ -137,6 +143,8 @@ impl<'m> Attempt<'m> {
             failure: None,
             waits: false,
             party: None,
+            chunking: false,
+            chunks_failed: false,
             no_room: false,
             silent: Vec::new(),
             report: Report::all(Outcome::temporary((4, 4, 1), "not tried"), 0),
@@ -223,7 +231,7 @@ impl<'m> Attempt<'m> {
         // Another address of the host may turn out to be the better one.
         let target = &mut target.clone();
         for _ in 0..CONNECTIONS_PER_ADDRESS_MAX {
-            let waited = self.take_waiting(ports, target, protocol, tls);
+            let waited = self.take_quiet(ports, target, protocol, tls).await;
             let had_waited = waited.is_some();
             let opened = match waited {
                 Some(connection) => Ok(connection),
@@ -261,6 +269,7 @@ impl<'m> Attempt<'m> {
                 connection.quit().await;
                 break;
             }
+            self.chunking = self.may_chunk(ports);
             let session = self.send_all(&mut connection, &hop, had_waited).await;
             if session == SessionEnd::Other {
                 let key = self.key(ports, target, protocol, tls);
@@ -274,6 +283,15 @@ impl<'m> Attempt<'m> {
         } else {
             Next::Another
         }
+    }
+
+    /// Whether BDAT is not known to be in vain, nor unwanted.
+    fn may_chunk(&self, ports: &Ports) -> bool {
+        let by_gate = match (&ports.gate, &self.party) {
+            (Some(gate), Some(party)) => gate.may_chunk(party),
+            _ => true,
+        };
+        by_gate && !self.chunks_failed
     }
 
     /// What is good for another message waits for one.
@@ -423,6 +441,24 @@ impl<'m> Attempt<'m> {
         }
     }
 
+    /// A connection that waits, and that the server has not closed meanwhile. It is looked
+    /// at before something is sent: who can say what was heard of a message on one that breaks?
+    async fn take_quiet(
+        &self,
+        ports: &Ports,
+        target: &mut Target,
+        protocol: Protocol,
+        tls: TlsPolicy,
+    ) -> Option<Connection> {
+        loop {
+            let mut connection = self.take_waiting(ports, target, protocol, tls)?;
+            if connection.is_quiet().await {
+                return Some(connection);
+            }
+            debug!(host = %target.host, "the connection that waited was closed");
+        }
+    }
+
     /// A connection to the target that waits for a message, to whichever of its addresses.
     fn take_waiting(
         &self,
@@ -505,6 +541,10 @@ impl<'m> Attempt<'m> {
                     return SessionEnd::Stale;
                 }
                 Ok(sent) => {
+                    if self.chunks_fail(connection, &sent, hop) {
+                        self.settle(&pending, sent.without_the_message(), hop, false);
+                        return SessionEnd::ByData;
+                    }
                     self.no_room |= hear(connection, &sent) == Blame::Us;
                     let dsn = connection.capabilities().dsn;
                     let mut said = sent.verdicts.iter().flatten();
@@ -522,6 +562,30 @@ impl<'m> Attempt<'m> {
             }
         }
         SessionEnd::Other
+    }
+
+    /// Whoever counts connections hears how it went by BDAT. Whether the message is to go
+    /// once more, by DATA: the server did not know what it was told, or broke off, and
+    /// cannot have the message.
+    fn chunks_fail(&mut self, connection: &mut Connection, sent: &Sent, hop: &Hop<'_>) -> bool {
+        let Some(how) = chunks_of(sent) else {
+            return false;
+        };
+        connection.hear(Heard::Chunks(how));
+        let host = hop.host;
+        let text = match how {
+            Chunks::Unknown(reply) => {
+                let reply = reply.to_line();
+                format!("{host} offers CHUNKING and does not know BDAT: {reply}")
+            }
+            Chunks::Lost if !sent.maybe_taken => format!("{host} broke off at BDAT"),
+            _ => return false,
+        };
+        info!("{text}; once more by DATA");
+        connection.tell(&format!("{text}; once more by DATA"));
+        self.chunks_failed = true;
+        self.note(Outcome::temporary((4, 5, 0), &text));
+        true
     }
 
     fn transaction(&self, pending: &[usize], now_ms: u64) -> Transaction {
@@ -546,6 +610,7 @@ impl<'m> Attempt<'m> {
             ret: envelope.ret,
             envid: envelope.envid.clone(),
             wishes: wishes::onward(envelope, now_ms),
+            chunking: self.chunking,
         }
     }
 
@@ -575,7 +640,12 @@ impl<'m> Attempt<'m> {
         }
         let Some(broken) = sent.broken else { return };
         debug!(host, %broken, "connection broke");
-        let failure = failure_of(&broken, host);
+        let mut failure = failure_of(&broken, host);
+        if let (true, Outcome::Temporary(reason)) = (sent.chunked, &mut failure)
+            && let Some(line) = reason.reply.lines.last_mut()
+        {
+            line.push_str(" (the message went by BDAT)");
+        }
         if sent.maybe_taken {
             // Nobody else is tried now, or there would be two copies for sure.
             for &index in pending {
@@ -604,10 +674,34 @@ fn hear(connection: &mut Connection, sent: &Sent) -> Blame {
     }
 }
 
+/// How it went by BDAT, if it did.
+fn chunks_of(sent: &Sent) -> Option<Chunks<'_>> {
+    if !sent.chunked {
+        return None;
+    }
+    let finals = || {
+        let verdicts = sent.verdicts.iter().flatten();
+        verdicts.filter(|verdict| verdict.stage == Stage::Final)
+    };
+    if let Some(broken) = &sent.broken {
+        let theirs = !matches!(broken, Broken::Message(_));
+        return theirs.then_some(Chunks::Lost);
+    }
+    if finals().any(|verdict| verdict.reply.is_positive()) {
+        return Some(Chunks::Taken);
+    }
+    let verdict = finals().next()?;
+    if sent.bdat_unknown {
+        return Some(Chunks::Unknown(&verdict.reply));
+    }
+    verdict.reply.is_temporary().then_some(Chunks::Deferred)
+}
+
 /// The server closed the connection, or says that it does, before it heard of the message.
 fn is_stale(sent: &Sent) -> bool {
     let unheard = |verdict: &Option<Verdict>| match verdict {
         None => true,
+        Some(verdict) if verdict.stage == Stage::Reset => true,
         Some(verdict) => verdict.reply.code == 421 && verdict.stage != Stage::Final,
     };
     !sent.maybe_taken && sent.verdicts.iter().all(unheard)

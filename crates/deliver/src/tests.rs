@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod chunking;
 mod demands;
 mod gate;
 mod hosts;
@@ -29,7 +30,8 @@ use crate::*;
 
 /// One connection of a server: what it says first, then for each thing that it
 /// is told (the beginning of a line, or `.` for a whole message) what it answers.
-/// `""` as an answer closes. `<tls>` behind an answer does a handshake.
+/// `BDAT` is heard with its chunk, `?BDAT` without it. `""` as an answer closes, `<wait>`
+/// says nothing. `<tls>` behind an answer does a handshake.
 type Script = Vec<(&'static str, &'static str)>;
 
 struct Server {
@@ -87,9 +89,23 @@ async fn play(mut conn: Conn, script: Script, log: &Mutex<Vec<String>>, tls: Opt
             };
             let line = input.split_to(at + end.len());
             let line = String::from_utf8_lossy(&line).into_owned();
-            let starts = expect == "." || line.starts_with(expect);
+            let starts = expect == "." || line.starts_with(expect.trim_start_matches('?'));
             log.lock().unwrap().push(line.trim_end().to_owned());
             assert!(starts, "{expect} expected: {line}");
+            if expect.starts_with("BDAT") {
+                let size: usize = line.split_whitespace().nth(1).unwrap().parse().unwrap();
+                while input.len() < size {
+                    if conn.read(&mut input).await.unwrap_or(0) == 0 {
+                        return;
+                    }
+                }
+                let chunk = input.split_to(size);
+                let chunk = String::from_utf8_lossy(&chunk).into_owned();
+                log.lock().unwrap().push(chunk);
+            }
+        }
+        if answer == "<wait>" {
+            continue;
         }
         let (words, handshake) = match answer.strip_suffix("<tls>") {
             Some(words) => (words, true),
@@ -297,6 +313,10 @@ fn codes(report: &Report) -> Vec<i32> {
 const HELLO: (&str, &str) = ("", "220 mx ESMTP\r\n");
 const PLAIN: (&str, &str) = ("EHLO us.example", "250 mx\r\n");
 const PIPELINING: (&str, &str) = ("EHLO us.example", "250-mx\r\n250 PIPELINING\r\n");
+const CHUNKS: (&str, &str) = (
+    "EHLO us.example",
+    "250-mx\r\n250-PIPELINING\r\n250 CHUNKING\r\n",
+);
 const TAKEN: (&str, &str) = (".", "250 2.0.0 queued\r\n");
 const QUIT: (&str, &str) = ("QUIT", "221 bye\r\n");
 

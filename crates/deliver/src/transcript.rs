@@ -171,6 +171,20 @@ impl Listener {
         }
     }
 
+    /// We sent these chunks of a message; only what announces them is told.
+    pub(crate) fn we_said_chunks(&self, octets: &[u8]) {
+        let mut rest = octets;
+        while let Some(end) = rest.iter().position(|octet| *octet == b'\n') {
+            let line = String::from_utf8_lossy(&rest[..end]);
+            let size = line.split_whitespace().nth(1);
+            let Some(size) = size.and_then(|size| size.parse::<usize>().ok()) else {
+                return;
+            };
+            self.line(Speaker::Us, &line);
+            rest = rest.get(end + 1 + size..).unwrap_or_default();
+        }
+    }
+
     /// They said so; a line may be in two pieces where the network has cut it.
     pub(crate) fn they_said(&self, octets: &[u8]) {
         for line in lines(octets) {

@@ -12,13 +12,16 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use deliver::{Blame, Gate, Heard, Hearing, Place};
+use deliver::{Blame, Chunks, Gate, Heard, Hearing, Place};
 use envelope::Reply;
 use parking_lot::Mutex;
 use queue_model::{Bounds, Learned, Party, Presence, Signal};
 use runtime::{Monotonic, Runtime, Timestamp};
 use tokio::sync::Notify;
 
+mod chunking;
+
+use self::chunking::Chunking;
 use crate::limits::{
     LIMITS_ASKED_AGAIN, PARTIES_MAX, PARTY_KEPT, PARTY_KNOWN, ROOM_PATIENCE, SITES_OF_PARTIES_MAX,
 };
@@ -34,6 +37,8 @@ pub struct SiteLimits {
     pub messages_per_connection: usize,
     /// Messages in a minute; any number where there is none.
     pub messages_per_minute: Option<u32>,
+    /// Messages may go by BDAT where it is offered.
+    pub chunking: bool,
 }
 
 impl Default for SiteLimits {
@@ -42,6 +47,7 @@ impl Default for SiteLimits {
             connections: crate::limits::CONNECTIONS_PER_SITE,
             messages_per_connection: deliver::limits::MESSAGES_PER_CONNECTION_MAX,
             messages_per_minute: None,
+            chunking: true,
         }
     }
 }
@@ -84,6 +90,7 @@ struct Known {
     taken: u64,
     turned_away: u64,
     last: Option<LastSignal>,
+    chunking: Chunking,
     used: Monotonic,
 }
 
@@ -123,6 +130,8 @@ pub struct PartyStatus {
     pub turned_away: u64,
     /// What it said last about our way of sending.
     pub last: Option<LastSignal>,
+    /// Why BDAT is not used there though it is offered, and until when.
+    pub by_data: Option<(String, Timestamp)>,
 }
 
 /// Whether an attempt may begin.
@@ -297,6 +306,7 @@ impl Limiter {
             taken: 0,
             turned_away: 0,
             last: None,
+            chunking: Chunking::default(),
             used: now,
         });
         // Whatever was learned long ago may be otherwise now.
@@ -388,6 +398,10 @@ impl Known {
             taken: self.taken,
             turned_away: self.turned_away,
             last: self.last.clone(),
+            by_data: self
+                .chunking
+                .in_vain(ms(now))
+                .map(|(why, until)| (why.to_owned(), at(until))),
         }
     }
 
@@ -483,6 +497,13 @@ impl Gate for Limiter {
         }
         known.limits.messages_per_connection
     }
+
+    fn may_chunk(&self, party: &Party) -> bool {
+        let now = self.now();
+        let mut state = self.0.state.lock();
+        let known = self.known(&mut state, party, now);
+        known.limits.chunking && known.chunking.in_vain(ms(now)).is_none()
+    }
 }
 
 /// One connection.
@@ -535,6 +556,15 @@ impl Hearing for Counted {
             Heard::NoAnswer => self.limiter.with(&self.party, |known, _| {
                 let others = known.open().saturating_sub(1);
                 known.learned.failed(others);
+                Blame::Them
+            }),
+            Heard::Chunks(how) => self.limiter.with(&self.party, |known, now_ms| {
+                match how {
+                    Chunks::Taken => known.chunking.taken(),
+                    Chunks::Deferred => known.chunking.deferred(now_ms),
+                    Chunks::Lost => known.chunking.lost(now_ms),
+                    Chunks::Unknown(reply) => known.chunking.unknown(&reply.to_line(), now_ms),
+                }
                 Blame::Them
             }),
         }

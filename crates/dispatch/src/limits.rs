@@ -16,6 +16,8 @@ pub(crate) const DETOUR_PROBED_AGAIN: Duration = Duration::from_secs(3600);
 pub(crate) const DETOURS_MAX: usize = 10_000;
 /// Parties of which something is known.
 pub(crate) const PARTIES_MAX: usize = 10_000;
+/// How long a party that does not know BDAT gets DATA.
+pub(crate) const BY_DATA_FOR: Duration = Duration::from_secs(24 * 3600);
 /// What was learned of a party is forgotten when nothing went there for this long.
 pub(crate) const PARTY_KEPT: Duration = Duration::from_secs(2 * 3600);
 /// Sites whose party is known.

@@ -154,6 +154,12 @@ fn site_limits(rules: &Rules, party: &Party, usual: SiteLimits) -> SiteLimits {
             Some(n) => Some(small(n)),
             None => usual.messages_per_minute,
         },
+        chunking: rules
+            .sites
+            .iter()
+            .filter(|site| fits(site, party))
+            .find_map(|site| site.chunking)
+            .unwrap_or(usual.chunking),
     }
 }
 
@@ -491,12 +497,14 @@ mod tests {
     fn the_first_site_that_has_a_value_says_it() {
         let text = "[[site]]\nhosts = \".big.example\"\nconnections = 3\n\
                     [[site]]\nhosts = [\"a.big.example\", \"[10.0.0.5]\"]\nconnections = 7\nmessages_per_minute = 0\n\
-                    messages_per_connection = 2\n";
+                    messages_per_connection = 2\nchunking = false\n";
         let rules = Rules::parse(text).expect("good rules");
         let usual = SiteLimits {
             messages_per_minute: Some(60),
             ..SiteLimits::default()
         };
+        let chunking = |host| site_limits(&rules, &Party::of_host(host, 25), usual).chunking;
+        assert!(chunking("b.big.example") && !chunking("a.big.example"));
         let of = |party: &Party| {
             let limits = site_limits(&rules, party, usual);
             (

@@ -104,6 +104,8 @@ pub struct SiteRule {
     pub messages_per_minute: Option<u64>,
     /// What is demanded of TLS with them, beside what they demand themselves.
     pub tls: Option<TransportTls>,
+    /// Messages may go by BDAT, where they offer it.
+    pub chunking: Option<bool>,
     /// The transport that takes what they refuse for our reputation.
     pub detour: Option<String>,
 }

@@ -142,6 +142,8 @@ impl Speaking {
                 priority: submitted.priority,
                 ..OnwardWishes::default()
             },
+            // Nobody waits here for a network.
+            chunking: false,
         });
         loop {
             match self.next().await? {
@@ -154,7 +156,9 @@ impl Speaking {
                     return Ok(verdicts.into_iter().map(|verdict| verdict.reply).collect());
                 }
                 ClientEvent::Failed(failure) => return Err(refused(&failure)),
-                ClientEvent::StartTls | ClientEvent::Closed => return Err(gone()),
+                ClientEvent::StartTls | ClientEvent::SendStart | ClientEvent::Closed => {
+                    return Err(gone());
+                }
             }
         }
     }

@@ -50,12 +50,10 @@ pub struct ClientConfig {
     pub credentials: Option<Credentials>,
     /// The password may go out without TLS: loopback.
     pub auth_in_clear: bool,
-    /// BDAT instead of DATA where offered.
-    pub chunking: bool,
 }
 
 impl ClientConfig {
-    /// A connection to another server: STARTTLS if offered, DATA, no login.
+    /// A connection to another server: STARTTLS if offered, no login.
     #[must_use]
     pub fn new(hello: &str) -> Self {
         Self {
@@ -64,7 +62,6 @@ impl ClientConfig {
             starttls: StartTls::IfOffered,
             credentials: None,
             auth_in_clear: false,
-            chunking: false,
         }
     }
 }
@@ -88,6 +85,8 @@ pub struct Transaction {
     pub envid: Option<String>,
     /// What is passed on of the sender's wishes for its way.
     pub wishes: OnwardWishes,
+    /// BDAT instead of DATA, where that and PIPELINING are offered.
+    pub chunking: bool,
 }
 
 /// The sender's wishes as the next server hears them. Whether it may have the
@@ -162,7 +161,13 @@ pub enum ClientEvent {
     StartTls,
     /// [`Client::begin`] a transaction or [`Client::quit`].
     Ready,
-    /// [`Client::push_data`] the whole message, then [`Client::finish_data`]. If
+    /// [`Client::push_data`] the first octets of the message, [`START_BYTES_MAX`] at most,
+    /// then [`Client::finish_data`] if that is all of it, or else [`Client::hold_data`]. If it
+    /// cannot be read, drop the connection.
+    ///
+    /// [`START_BYTES_MAX`]: crate::limits::START_BYTES_MAX
+    SendStart,
+    /// [`Client::push_data`] the whole message, or what follows behind its start, then [`Client::finish_data`]. If
     /// it cannot be read to its end, drop the connection.
     SendData,
     /// The transaction is over; a verdict for each recipient, in their order.

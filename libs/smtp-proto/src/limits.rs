@@ -38,6 +38,12 @@ pub const BY_SECONDS_MAX: i64 = 999_999_999;
 /// (MUST): a group of commands fits the TCP window, "usually 4K", so that
 /// neither side waits for the other to read.
 pub const PIPELINE_BYTES_MAX: usize = 4096;
+/// Octets of a message that go with the commands, before anybody is known to want it:
+/// what a new connection sends at once anyway (RFC 6928 §2: about 14,600), and little to
+/// have sent in vain.
+pub const START_BYTES_MAX: usize = 16 << 10;
+/// Octets that are gathered for a chunk behind the first one.
+pub const CHUNK_BYTES: usize = 64 << 10;
 
 /// One line of a server's reply (RFC 5321 §4.5.3.1.5 asks for 512).
 pub const REPLY_LINE_BYTES_MAX: usize = 4096;

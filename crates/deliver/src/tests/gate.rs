@@ -9,7 +9,7 @@ use super::*;
 
 /// So many places, for everybody together; whoever is turned away beside others is one too many.
 #[derive(Default)]
-struct Places {
+pub(super) struct Places {
     max: usize,
     taken: Arc<AtomicUsize>,
     heard: Arc<Mutex<Vec<String>>>,
@@ -40,6 +40,11 @@ impl Gate for Places {
     fn messages_per_connection(&self, _: &Party) -> usize {
         2
     }
+
+    fn may_chunk(&self, _: &Party) -> bool {
+        let heard = self.heard.lock().unwrap();
+        !heard.iter().any(|what| what.starts_with("unknown"))
+    }
 }
 
 impl Hearing for One {
@@ -52,6 +57,10 @@ impl Hearing for One {
             Heard::Closed => "closed".to_owned(),
             Heard::NoAnswer => "no answer".to_owned(),
             Heard::Said(reply) => format!("said {}", said(reply)),
+            Heard::Chunks(Chunks::Taken) => "chunks taken".to_owned(),
+            Heard::Chunks(Chunks::Deferred) => "chunks deferred".to_owned(),
+            Heard::Chunks(Chunks::Lost) => "chunks lost".to_owned(),
+            Heard::Chunks(Chunks::Unknown(reply)) => format!("unknown {}", said(reply)),
         };
         self.heard.lock().unwrap().push(text);
         if self.taken.load(Ordering::Acquire) > 1 {
@@ -70,19 +79,19 @@ impl Drop for One {
 }
 
 impl Places {
-    fn of(max: usize) -> Arc<Self> {
+    pub(super) fn of(max: usize) -> Arc<Self> {
         Arc::new(Self {
             max,
             ..Self::default()
         })
     }
 
-    fn heard(&self) -> Vec<String> {
+    pub(super) fn heard(&self) -> Vec<String> {
         self.heard.lock().unwrap().clone()
     }
 }
 
-fn gated(runtime: &Runtime, places: &Arc<Places>) -> Ports {
+pub(super) fn gated(runtime: &Runtime, places: &Arc<Places>) -> Ports {
     let mut ports = ports(runtime, Names::default(), options());
     ports.kept = Some(Kept::new(runtime));
     ports.gate = Some(Arc::clone(places) as Arc<dyn Gate>);
@@ -90,7 +99,7 @@ fn gated(runtime: &Runtime, places: &Arc<Places>) -> Ports {
 }
 
 /// By a host that the operator named, so that each has a port of its own.
-async fn one(ports: &Ports, server: &Server) -> Report {
+pub(super) async fn one(ports: &Ports, server: &Server) -> Report {
     let route = Route {
         host: server.address.ip().to_string(),
         port: server.address.port(),

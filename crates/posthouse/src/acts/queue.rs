@@ -350,6 +350,10 @@ pub(super) fn server(status: &PartyStatus) -> Value {
         "turned_away": status.turned_away,
         "signal": status.last.as_ref().map(|last| last.signal.name()),
         "said": status.last.as_ref().map(|last| &last.text),
+        "by_data": status.by_data.as_ref().map(|(why, until)| json!({
+            "because": why,
+            "until": time(until.unix_ms),
+        })),
         "said_at": status.last.as_ref().map(|last| time(last.at.unix_ms)),
     })
 }

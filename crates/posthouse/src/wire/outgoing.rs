@@ -101,6 +101,7 @@ fn site_limits(outbound: &settings::Outbound) -> SiteLimits {
         connections: small(outbound.connections_per_site),
         messages_per_connection: small(outbound.messages_per_connection) as usize,
         messages_per_minute: (pace > 0).then(|| small(pace)),
+        chunking: true,
     }
 }
 

@@ -576,6 +576,7 @@ fn site(mut fields: Fields<'_, '_, '_>) -> SiteRule {
         let problem = "port 25 has no TLS from the first octet".to_owned();
         fields.mistake("tls", problem, "opportunistic, required, verified or never");
     }
+    let chunking = fields.take("chunking");
     let detour = fields.take("detour");
     fields.done();
     SiteRule {
@@ -584,6 +585,7 @@ fn site(mut fields: Fields<'_, '_, '_>) -> SiteRule {
         messages_per_connection,
         messages_per_minute,
         tls,
+        chunking,
         detour,
     }
 }

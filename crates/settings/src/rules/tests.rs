@@ -353,7 +353,7 @@ fn a_transport_may_be_no_more_than_addresses_to_send_from() {
 #[test]
 fn sites_are_read_and_their_mistakes_told() {
     let text = "[[site]]\nhosts = [\"mx.example.net\", \".big.example\"]\nconnections = 3\n\
-                [[site]]\nhosts = \".big.example\"\nmessages_per_connection = 5\nmessages_per_minute = 0\n";
+                [[site]]\nhosts = \".big.example\"\nmessages_per_connection = 5\nmessages_per_minute = 0\nchunking = false\n";
     let rules = Rules::parse(text).expect("good rules");
     let [first, second] = rules.sites.as_slice() else {
         panic!("{rules:?}");
@@ -365,6 +365,7 @@ fn sites_are_read_and_their_mistakes_told() {
     );
     assert_eq!(second.messages_per_connection, Some(5));
     assert_eq!(second.messages_per_minute, Some(0));
+    assert_eq!((first.chunking, second.chunking), (None, Some(false)));
     let wrong = "[[site]]\nconnections = 0\ndetour = \"nowhere\"\n[[site]]\nhosts = \"x.test\"\nspeed = 1\n";
     let mistakes = mistakes(wrong);
     assert_eq!(mistakes.len(), 3, "{mistakes:?}");

@@ -4,10 +4,18 @@
 //! |---|---|
 //! | `Greeting` … `Auth` | the server's answers, one after the other |
 //! | `Ready` | the shell: begin or quit |
-//! | `Transaction` | replies to MAIL, RCPT, DATA; several on the way with PIPELINING |
+//! | `Transaction` | replies to MAIL, RCPT, DATA; several on the way with PIPELINING; to the first chunk too |
 //! | `Content` | the shell: the message |
 //! | `Final` | the reply to the message, or (LMTP) one for each recipient |
 //! | `Quitting`, `Dead` | the end |
+//!
+//! Where PIPELINING and CHUNKING are offered, the start of the message goes out as a chunk
+//! behind MAIL and RCPT, before they are answered (RFC 3030 §4.2 lets it): a whole message,
+//! where it is small, so that it costs one round trip. What is longer goes on when somebody
+//! is there to have it and the server has taken the first chunk. A server that does not
+//! know BDAT reads what is in a chunk as commands: so behind a chunk that was
+//! not taken nothing is said but RSET, alone, and what is answered to it is no yes unless
+//! the chunk was read over: a header field, which comes first, is no command.
 
 use std::collections::VecDeque;
 use std::fmt::Write;
@@ -21,7 +29,7 @@ use super::{
     Transaction, Unsupported, Verdict,
 };
 use crate::data::{DataEncoder, Framing};
-use crate::limits::PIPELINE_BYTES_MAX;
+use crate::limits::{CHUNK_BYTES, PIPELINE_BYTES_MAX};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
@@ -50,6 +58,32 @@ enum Step {
     Final,
 }
 
+/// Whether a transaction may still be open at the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reset {
+    /// None is.
+    Needless,
+    /// RSET goes with the next commands.
+    Due,
+    /// RSET goes alone: if its answer is no, the server reads a chunk as commands.
+    Alone,
+}
+
+/// How far a message is that goes by BDAT.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Chunks {
+    /// It goes by DATA.
+    Unused,
+    /// Nothing of it was asked for.
+    Due,
+    /// Some of it has gone.
+    Begun,
+    /// The server has said no to one.
+    Refused,
+    /// The server does not know BDAT.
+    Unknown,
+}
+
 /// The client's machine.
 #[derive(Debug)]
 pub struct Client {
@@ -58,8 +92,7 @@ pub struct Client {
     parser: ReplyParser,
     state: State,
     tls: bool,
-    /// A transaction may still be open at the server.
-    needs_reset: bool,
+    reset: Reset,
     /// The transaction ends behind RCPT: nothing is sent.
     only_asks: bool,
     transaction: Option<Transaction>,
@@ -72,6 +105,9 @@ pub struct Client {
     sent: VecDeque<(Step, usize)>,
     authenticated: bool,
     encoder: DataEncoder,
+    chunks: Chunks,
+    /// Content that is not yet announced.
+    chunk: Vec<u8>,
     auth_lines: VecDeque<String>,
     events: VecDeque<ClientEvent>,
     out: Vec<u8>,
@@ -87,7 +123,7 @@ impl Client {
             parser: ReplyParser::default(),
             state: State::Greeting,
             tls,
-            needs_reset: false,
+            reset: Reset::Needless,
             only_asks: false,
             transaction: None,
             verdicts: Vec::new(),
@@ -96,6 +132,8 @@ impl Client {
             sent: VecDeque::new(),
             authenticated: false,
             encoder: DataEncoder::new(Framing::Dot),
+            chunks: Chunks::Unused,
+            chunk: Vec::new(),
             auth_lines: VecDeque::new(),
             events: VecDeque::new(),
             out: Vec::new(),
@@ -130,14 +168,24 @@ impl Client {
             State::Auth => Stage::Auth,
             State::Content | State::Final => Stage::Final,
             State::Quitting => Stage::Quit,
-            State::Transaction => match self.sent.front().map(|&(step, _)| step) {
-                Some(Step::Rset) => Stage::Reset,
-                Some(Step::Mail) | None => Stage::Mail,
-                Some(Step::Rcpt(_)) => Stage::Rcpt,
-                Some(Step::Data) => Stage::Data,
-                Some(Step::Chunk | Step::Final) => Stage::Final,
+            State::Transaction => match self.sent.front() {
+                Some(&(step, _)) => stage_of(step),
+                None => Stage::Mail,
             },
         }
+    }
+
+    /// Some of the transaction's message went by BDAT.
+    #[must_use]
+    pub fn sent_chunks(&self) -> bool {
+        !matches!(self.chunks, Chunks::Unused | Chunks::Due)
+    }
+
+    /// BDAT was not known, or not as what it is, for a message that was to be had: DATA may
+    /// be, over another connection.
+    #[must_use]
+    pub fn bdat_unknown(&self) -> bool {
+        self.chunks == Chunks::Unknown
     }
 
     /// Takes the output; write it whenever there is some.
@@ -200,12 +248,16 @@ impl Client {
         });
         self.verdicts = vec![None; count];
         self.accepted.clear();
-        if core::mem::replace(&mut self.needs_reset, true) {
+        if self.reset != Reset::Needless {
             self.to_send.push_back(Step::Rset);
         }
         self.to_send.push_back(Step::Mail);
         self.to_send.extend((0..count).map(Step::Rcpt));
-        if !self.uses_chunks() && !self.only_asks {
+        self.chunk.clear();
+        self.chunks = Chunks::Unused;
+        if self.may_chunk() && !self.only_asks {
+            self.chunks = Chunks::Due;
+        } else if !self.only_asks {
             self.to_send.push_back(Step::Data);
         }
         self.state = State::Transaction;
@@ -224,22 +276,34 @@ impl Client {
             .inspect_err(|_| self.only_asks = false)
     }
 
-    /// Encodes a piece of the message to the output.
+    /// Encodes a piece of the message to the output, or to the next chunk.
     pub fn push_data(&mut self, content: &[u8]) {
         if self.state != State::Content {
             return;
         }
-        if !self.uses_chunks() {
+        if self.chunks == Chunks::Unused {
             self.encoder.encode(content, &mut self.out);
             return;
         }
-        let mut chunk = Vec::new();
-        self.encoder.encode(content, &mut chunk);
-        if !chunk.is_empty() {
-            self.write(format_args!("BDAT {}", chunk.len()));
-            self.out.extend_from_slice(&chunk);
+        // What is full goes before more comes, so that the last chunk is never an empty one.
+        if self.chunk.len() >= CHUNK_BYTES {
+            self.write_chunk("");
             self.sent.push_back((Step::Chunk, 0));
         }
+        self.encoder.encode(content, &mut self.chunk);
+    }
+
+    /// More of the message follows behind its start, when [`ClientEvent::SendData`] asks for it.
+    pub fn hold_data(&mut self) {
+        if self.state != State::Content {
+            return;
+        }
+        if !self.chunk.is_empty() {
+            self.write_chunk("");
+            self.sent.push_back((Step::Chunk, 0));
+        }
+        self.state = State::Transaction;
+        self.after_step();
     }
 
     /// The message is complete.
@@ -247,15 +311,18 @@ impl Client {
         if self.state != State::Content {
             return;
         }
-        if self.uses_chunks() {
-            let mut chunk = Vec::new();
-            self.encoder.finish(&mut chunk);
-            self.write(format_args!("BDAT {} LAST", chunk.len()));
-            self.out.extend_from_slice(&chunk);
-        } else {
+        if self.chunks == Chunks::Unused {
             self.encoder.finish(&mut self.out);
+        } else {
+            self.encoder.finish(&mut self.chunk);
+            self.write_chunk(" LAST");
         }
         self.expect_final();
+    }
+
+    fn write_chunk(&mut self, last: &str) {
+        self.write(format_args!("BDAT {}{last}", self.chunk.len()));
+        self.out.append(&mut self.chunk);
     }
 
     /// Says QUIT; [`ClientEvent::Closed`] follows, or the connection's end.
@@ -277,15 +344,19 @@ impl Client {
         match self.state {
             State::Transaction | State::Final if !self.sent.is_empty() => {
                 if last_word {
-                    self.end_by(&reply);
+                    self.end_by(
+                        &reply,
+                        self.sent.front().map_or(Stage::Final, |s| stage_of(s.0)),
+                    );
                 } else if let Some((step, _)) = self.sent.pop_front() {
                     self.handle_step(step, reply);
                 }
             }
-            // The server has heard enough of the message.
             State::Content => match self.sent.pop_front() {
                 Some((step, _)) if !last_word => self.handle_step(step, reply),
-                _ => self.end_by(&reply),
+                Some((step, _)) => self.end_by(&reply, stage_of(step)),
+                // The server has heard enough of the message.
+                None => self.end_by(&reply, Stage::Final),
             },
             _ if last_word => self.refused(reply),
             State::Greeting if reply.is_positive() => self.say_hello(),
@@ -388,8 +459,11 @@ impl Client {
         self.events.push_back(ClientEvent::Ready);
     }
 
-    fn uses_chunks(&self) -> bool {
-        self.config.chunking && self.capabilities.chunking && self.config.protocol == Protocol::Smtp
+    /// Without PIPELINING each chunk would wait for the answer to the one before it.
+    fn may_chunk(&self) -> bool {
+        let wanted = self.transaction.as_ref().is_some_and(|t| t.chunking);
+        let offered = self.capabilities.chunking && self.capabilities.pipelining;
+        wanted && offered && self.config.protocol == Protocol::Smtp
     }
 
     /// Sends what may be sent: with PIPELINING as much as the window takes, else
@@ -406,6 +480,17 @@ impl Client {
             self.to_send.pop_front();
             self.sent.push_back((step, octets));
             self.write(format_args!("{line}"));
+            if step == Step::Rset && self.reset == Reset::Alone {
+                return;
+            }
+        }
+        // Not when MAIL was refused: then everybody has a verdict.
+        let wanted = self.verdicts.iter().any(Option::is_none);
+        if self.chunks == Chunks::Due && wanted && !self.sent.is_empty() {
+            self.chunks = Chunks::Begun;
+            self.encoder = DataEncoder::new(Framing::Counted);
+            self.state = State::Content;
+            self.events.push_back(ClientEvent::SendStart);
         }
     }
 
@@ -428,7 +513,7 @@ impl Client {
             Step::Rset => {
                 // What it would say to MAIL now is about us, not about the message.
                 let text = format!("the server refused RSET: {}", reply.to_line());
-                self.end_by(&Reply::enhanced(451, (4, 5, 0), &text));
+                self.end_by(&Reply::enhanced(451, (4, 5, 0), &text), Stage::Reset);
                 return;
             }
             Step::Mail if reply.is_positive() => {}
@@ -448,18 +533,28 @@ impl Client {
                 }
             }
             Step::Data if reply.is_intermediate() => {
-                self.begin_content(Framing::Dot);
+                self.begin_content();
                 return;
             }
             Step::Data => self.settle_accepted(&reply, Stage::Data),
-            Step::Chunk if reply.is_positive() => return,
-            // The chunks behind it, and the last one, are refused as well.
+            Step::Chunk if reply.is_positive() => {}
             Step::Chunk => {
-                self.settle_accepted(&reply, Stage::Final);
-                if self.state == State::Content {
-                    self.end_by(&reply);
+                if self.refuse_chunk(&reply) {
                     return;
                 }
+                // The chunks behind it, and the last one, are refused as well.
+                self.settle_accepted(&reply, Stage::Final);
+                if self.state == State::Content {
+                    // RFC 3030 §2 (MUST NOT): no chunk goes behind it.
+                    self.end_by(&reply, Stage::Final);
+                    return;
+                }
+            }
+            Step::Final if self.sent_chunks() && !reply.is_positive() => {
+                if self.refuse_chunk(&reply) {
+                    return;
+                }
+                self.settle_accepted(&reply, Stage::Final);
             }
             Step::Final => match self.config.protocol {
                 Protocol::Smtp => self.settle_accepted(&reply, Stage::Final),
@@ -474,33 +569,54 @@ impl Client {
         self.after_step();
     }
 
-    /// Goes on behind a reply: more to send, data by chunks, or the end.
+    /// Whether that was the end: a server that was to have the message does not know BDAT,
+    /// so that it takes what was in the chunk for commands, and answers them.
+    fn refuse_chunk(&mut self, reply: &Reply) -> bool {
+        self.chunks = Chunks::Refused;
+        let unknown = !self.accepted.is_empty() && is_not_understood(reply);
+        if unknown {
+            self.chunks = Chunks::Unknown;
+            self.end_by(reply, Stage::Final);
+        }
+        unknown
+    }
+
+    /// Goes on behind a reply: more to send, more of the message, or the end.
     fn after_step(&mut self) {
-        if self.accepted.is_empty() && self.to_send.front() == Some(&Step::Data) {
-            // Nobody wants it.
+        if self.state == State::Content {
+            return;
+        }
+        let nobody = self.accepted.is_empty() && self.sent.is_empty();
+        if nobody && self.to_send.front() == Some(&Step::Data) {
             self.to_send.clear();
         }
         self.send_next();
-        if !self.sent.is_empty() {
+        if !self.sent.is_empty() || self.state == State::Content {
             return;
         }
-        if self.state == State::Transaction && !self.accepted.is_empty() && self.uses_chunks() {
-            self.begin_content(Framing::Counted);
+        if self.state == State::Transaction && self.chunks == Chunks::Begun {
+            self.begin_content();
             return;
         }
         self.finish_transaction();
     }
 
-    fn begin_content(&mut self, framing: Framing) {
-        self.encoder = DataEncoder::new(framing);
-        self.state = State::Content;
-        if self.accepted.is_empty() {
+    fn begin_content(&mut self) {
+        if !self.accepted.is_empty() {
+            if self.chunks == Chunks::Unused {
+                self.encoder = DataEncoder::new(Framing::Dot);
+            }
+            self.state = State::Content;
+            self.events.push_back(ClientEvent::SendData);
+        } else if self.chunks == Chunks::Unused {
             // RFC 2920 §3.1: DATA was on its way before all were refused; an
             // empty message ends it, whatever the server makes of that.
+            self.state = State::Content;
+            self.encoder = DataEncoder::new(Framing::Dot);
             self.encoder.finish(&mut self.out);
             self.expect_final();
         } else {
-            self.events.push_back(ClientEvent::SendData);
+            self.finish_transaction();
         }
     }
 
@@ -520,16 +636,17 @@ impl Client {
     fn finish_transaction(&mut self) {
         // A message that was answered leaves no transaction behind, but RFC 3030 §2
         // (MUST): behind a refused chunk nobody knows, so RSET.
-        let refused = |v: &Verdict| v.stage == Stage::Final && !v.reply.is_positive();
-        let chunk_refused = self.uses_chunks() && self.verdicts.iter().flatten().any(refused);
-        self.needs_reset = self.state != State::Final || chunk_refused;
+        self.reset = match self.state {
+            _ if self.chunks == Chunks::Refused => Reset::Alone,
+            State::Final => Reset::Needless,
+            _ => Reset::Due,
+        };
         self.state = State::Ready;
         self.report();
     }
 
     /// The server ends the conversation, perhaps in the middle of the message.
-    fn end_by(&mut self, reply: &Reply) {
-        let stage = self.stage();
+    fn end_by(&mut self, reply: &Reply, stage: Stage) {
         self.settle_all(reply, stage);
         self.state = State::Dead;
         self.report();
@@ -599,4 +716,20 @@ impl Client {
         text.push_str("\r\n");
         self.out.extend_from_slice(text.as_bytes());
     }
+}
+
+fn stage_of(step: Step) -> Stage {
+    match step {
+        Step::Rset => Stage::Reset,
+        Step::Mail => Stage::Mail,
+        Step::Rcpt(_) => Stage::Rcpt,
+        Step::Data => Stage::Data,
+        Step::Chunk | Step::Final => Stage::Final,
+    }
+}
+
+/// What is answered to BDAT by a server that does not know it, or not what it is: that the
+/// command is unknown or does not fit here (RFC 5321 §4.2.1), or something to be continued.
+fn is_not_understood(reply: &Reply) -> bool {
+    matches!(reply.code, 300..=399 | 500..=504)
 }

@@ -20,7 +20,7 @@ const ZONES: &[(&str, &str)] = &[
 /// Sizes of a message's text, in octets.
 const SIZES: [usize; 3] = [1, 10_000, 50_000_000];
 
-fn ours(world: &mut World) -> Result<Posthouse> {
+pub(super) fn ours(world: &mut World) -> Result<Posthouse> {
     dns::start(world, ZONES)?;
     let mut ours = Posthouse::init(world, "127.0.0.10", "demo.test", &["alice"])?;
     ours.serve(world)?;
@@ -28,7 +28,7 @@ fn ours(world: &mut World) -> Result<Posthouse> {
 }
 
 /// A message with `mark` as its subject and so much text in UTF-8, sent as it is.
-fn message(mark: &str, octets: usize) -> Vec<u8> {
+pub(super) fn message(mark: &str, octets: usize) -> Vec<u8> {
     let mut text = format!(
         "Date: Wed, 25 Nov 2026 10:00:00 +0800\r\nFrom: <alice@demo.test>\r\nTo: <bea@far.test>\r\n\
          Subject: {mark}\r\nMessage-ID: <{mark}@demo.test>\r\nMIME-Version: 1.0\r\n\
@@ -80,7 +80,7 @@ fn at_alice(ours: &Posthouse, mark: &str) -> Result<Vec<u8>> {
 }
 
 /// What stands above the message itself, which must be as it was sent.
-fn head<'a>(got: &'a [u8], sent: &[u8]) -> Result<std::borrow::Cow<'a, str>> {
+pub(super) fn head<'a>(got: &'a [u8], sent: &[u8]) -> Result<std::borrow::Cow<'a, str>> {
     ensure!(
         got.ends_with(sent),
         "the message changed on its way: {} octets became {}",
@@ -91,7 +91,7 @@ fn head<'a>(got: &'a [u8], sent: &[u8]) -> Result<std::borrow::Cow<'a, str>> {
 }
 
 /// As a Maildir has it: with bare line ends.
-fn bare(message: &[u8]) -> Vec<u8> {
+pub(super) fn bare(message: &[u8]) -> Vec<u8> {
     String::from_utf8_lossy(message)
         .replace("\r\n", "\n")
         .into_bytes()
@@ -117,7 +117,7 @@ fn in_chinese(ours: &Posthouse) -> Result<()> {
     Ok(())
 }
 
-fn queue_is_empty(ours: &Posthouse) -> Result<()> {
+pub(super) fn queue_is_empty(ours: &Posthouse) -> Result<()> {
     wait_for("the queue to be empty", Duration::from_secs(30), || {
         let list = ours.cli(&["queue", "list", "--json"])?;
         Ok((list.trim() == "[]").then_some(()))

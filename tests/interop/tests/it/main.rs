@@ -11,6 +11,7 @@ mod api;
 mod backup;
 mod bad_input;
 mod by_url;
+mod chunks;
 mod clients;
 mod compressed;
 mod crash;
