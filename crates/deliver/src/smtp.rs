@@ -491,6 +491,11 @@ impl<'m> Attempt<'m> {
     fn meets_demands(&mut self, hop: &Hop<'_>) -> bool {
         if let Some(failure) = wishes::unmet(self.envelope, hop) {
             debug!(host = hop.host, failure = %failure.reply().to_line(), "not sent");
+            if matches!(failure, Outcome::Temporary(_)) {
+                // Nobody else may have it before.
+                let held = wishes::held(self.envelope, hop.now_ms);
+                self.report.retry_after = held.map(std::time::Duration::from_secs);
+            }
             self.note(failure);
             return false;
         }

@@ -1,7 +1,7 @@
 //! What a sender demands of the way, and whether a server can be given the message.
 //!
 //! RFC 8689 §4.2.1 (REQUIRETLS), RFC 2852 §4 (DELIVERBY with `R`), RFC 7293 §5.2
-//! (RRVS with `R`). Wishes that are no demands are passed on where they are
+//! (RRVS with `R`), RFC 4865 (a hold that is not over). Wishes that are no demands are passed on where they are
 //! understood and dropped elsewhere.
 
 use envelope::{ByMode, Envelope, Recipient, TlsWish};
@@ -28,6 +28,13 @@ pub(crate) fn unmet(envelope: &Envelope, hop: &Hop<'_>) -> Option<Outcome> {
     if envelope.tls == TlsWish::Required && !(verified && hop.capabilities.require_tls) {
         let text = format!("{host} does not offer REQUIRETLS, which the sender demands");
         return Some(Outcome::permanent(550, (5, 7, 30), &text));
+    }
+    if let Some(left) = held(envelope, hop.now_ms)
+        && hop.capabilities.hold.is_none_or(|max| max < left)
+    {
+        let text =
+            format!("{host} would not hold it as long as its sender wants, so it waits here");
+        return Some(Outcome::temporary((4, 3, 3), &text));
     }
     let by = envelope.deliver_by.filter(|by| by.mode == ByMode::Return)?;
     let left = seconds_left(by.by_ms, hop.now_ms);
@@ -64,7 +71,15 @@ pub(crate) fn onward(envelope: &Envelope, now_ms: u64) -> OnwardWishes {
             .deliver_by
             .map(|by| (seconds_left(by.by_ms, now_ms), by)),
         priority: envelope.priority,
+        hold_seconds: held(envelope, now_ms),
     }
+}
+
+/// For how many seconds its sender wants it held (RFC 4865), where whoever has it next is to
+/// hold it.
+pub(crate) fn held(envelope: &Envelope, now_ms: u64) -> Option<u64> {
+    let left_ms = envelope.hold_until_ms?.checked_sub(now_ms)?;
+    (left_ms > 0).then(|| left_ms.div_ceil(1000))
 }
 
 fn seconds_left(by_ms: u64, now_ms: u64) -> i64 {

@@ -169,10 +169,15 @@ async fn remote(
         .recipients()
         .map(|(place, recipient, _)| (place, recipient.clone()))
         .unzip();
-    let envelope = Envelope {
+    let mut envelope = Envelope {
         recipients,
         ..without_recipients(&lease.message().envelope)
     };
+    // Mail whose hold is not over goes on only while the queue is emptied, to who holds it
+    // further, or when a person has said so.
+    if core.ports.queue.drain_known().is_none() {
+        envelope.hold_until_ms = None;
+    }
     let body = Body(lease);
     let delivering = core.ports.transport.deliver(&unit.site, &envelope, &body);
     let runtime = &core.ports.runtime;

@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use engine::ShardId;
 use envelope::Domain;
-use queue::{Due, Line, Paused, Place, Queue, QueueError};
+use queue::{Drain, Due, Line, Paused, Place, Queue, QueueError};
 use runtime::Monotonic;
 
 use crate::dispatcher::{Core, Outbound};
@@ -36,6 +36,8 @@ pub(crate) struct Scanner {
     times: BTreeSet<(u64, Part)>,
     walk: Walk,
     paused: Arc<Paused>,
+    /// Where everything goes.
+    drain: Option<Arc<Drain>>,
     /// Lines that were met while they were paused.
     resting: Vec<Part>,
     /// There are lines that are not known here.
@@ -78,6 +80,7 @@ impl Scanner {
             times: BTreeSet::new(),
             walk: Walk::After(None),
             paused: Arc::default(),
+            drain: None,
             resting: Vec::new(),
             forgot: false,
         }
@@ -152,6 +155,7 @@ impl Scanner {
     pub(crate) async fn scan(&mut self, core: &Core, sites: &mut Sites) -> Result<(), QueueError> {
         let mut routes = Routed::default();
         self.look_what_is_paused(core, sites).await?;
+        self.look_where_all_goes(core, sites);
         self.take_news(core, sites, &mut routes).await;
         self.walk(core).await?;
         for part in sites.call_in(core.ports.runtime.monotonic()) {
@@ -187,6 +191,21 @@ impl Scanner {
             self.go_back(due.line.clone(), due.place());
         }
         Ok(())
+    }
+
+    /// When all goes another way from now on, what is known of lines is of no use.
+    fn look_where_all_goes(&mut self, core: &Core, sites: &mut Sites) {
+        let drain = core.ports.queue.drain_known();
+        if drain == self.drain {
+            return;
+        }
+        self.drain = drain;
+        self.parts.clear();
+        self.times.clear();
+        self.resting.clear();
+        // They stand in their lines, which are all read again.
+        sites.give_back(|_| true);
+        self.look_at_everything();
     }
 
     async fn take_news(&mut self, core: &Core, sites: &mut Sites, routes: &mut Routed) {
@@ -442,7 +461,8 @@ pub(crate) async fn route(core: &Core, line: &Line) -> Option<Site> {
     if core.ports.local.is_local(domain).await {
         return Some(Site::Local);
     }
-    if let Some(way) = &line.way {
+    let drain = core.ports.queue.drain_known();
+    if let Some(way) = drain.as_ref().map(|drain| &drain.way).or(line.way.as_ref()) {
         return Some(sending_from(core, domain, Site::by_way(way, domain)));
     }
     let way = core.ports.routes.way(domain)?;

@@ -51,6 +51,8 @@ struct Script {
     /// The next answers per recipient; the last one stays.
     answers: Mutex<HashMap<String, Vec<Outcome>>>,
     seen: Mutex<Vec<(String, Vec<String>)>>,
+    /// Until when whoever gets it is to hold it.
+    holds: Mutex<Vec<Option<u64>>>,
     has_dsn: Mutex<bool>,
     retry_after: Mutex<Option<Duration>>,
     /// When set, every attempt waits here.
@@ -75,6 +77,10 @@ impl Script {
     fn take_seen(&self) -> Vec<(String, Vec<String>)> {
         std::mem::take(&mut self.seen.lock())
     }
+
+    fn take_holds(&self) -> Vec<Option<u64>> {
+        std::mem::take(&mut self.holds.lock())
+    }
 }
 
 impl Transport for Script {
@@ -91,6 +97,7 @@ impl Transport for Script {
                 .map(|to| to.address.to_string())
                 .collect();
             self.seen.lock().push((site.to_string(), to.clone()));
+            self.holds.lock().push(envelope.hold_until_ms);
             self.begun.notify_one();
             let gate = self.gate.lock().clone();
             if let Some(gate) = gate {

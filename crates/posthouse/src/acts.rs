@@ -10,6 +10,7 @@ mod app_password;
 mod backup;
 mod ban;
 mod domain;
+mod drain;
 mod fsck;
 mod lists;
 mod queue;
@@ -43,6 +44,7 @@ pub(crate) use ban::Add as BanAdd;
 pub(crate) use domain::{
     Add as DomainAdd, Quota as DomainQuota, Remove as DomainRemove, Retention as DomainRetention,
 };
+pub(crate) use drain::Draining;
 pub(crate) use fsck::{Checking, Fsck};
 pub(crate) use queue::{Acting, Pausing, Reroute, Which};
 pub(crate) use route::Ask as RouteAsk;
@@ -131,6 +133,7 @@ impl Acts {
             "queue.stats" => queue::stats(store).await,
             "queue.pause" => queue::pause(store, read(args)?).await,
             "queue.resume" => queue::resume(store, read(args)?).await,
+            "queue.drain" => Box::pin(drain::drain(store, read(args)?)).await,
             "queue.paused" => queue::paused(store).await,
             "queue.transcript" => Box::pin(transcript::read(store, read(args)?)).await,
             "queue.progress" => Ok(store.acting.shown()),

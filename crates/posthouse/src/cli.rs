@@ -504,6 +504,18 @@ pub(crate) enum Queue {
     Resume(Pausing),
     /// List what is paused
     Paused,
+    /// Empty this machine into another: all mail for elsewhere leaves by one transport, and nothing new is taken by SMTP, LMTP and submission, also after a restart.
+    /// Shows how much is left and ends when nothing is; without a transport it says how far it is
+    Drain {
+        /// A transport of the rules file, several with commas between them, or smart-host
+        transport: Option<String>,
+        /// Each message goes its own way again, and new ones are taken
+        #[arg(long, conflicts_with = "transport")]
+        off: bool,
+        /// Do not wait until nothing is left
+        #[arg(long)]
+        no_wait: bool,
+    },
     /// Show what is said to a destination and by it, while it is said; Ctrl-C ends it
     Transcript {
         /// A domain, a host, an address, a transport of the rules file, or smart-host

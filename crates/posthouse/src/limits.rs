@@ -8,6 +8,12 @@ pub(crate) const DRAIN_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long blocking work may take after that.
 pub(crate) const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How often `queue drain` looks how much is left.
+pub(crate) const DRAIN_PAUSE: Duration = Duration::from_millis(500);
+
+/// Up to so many messages it is counted which of them people hold.
+pub(crate) const QUEUE_DRAIN_COUNTED: u64 = 1000;
+
 /// What part of its sessions a stranger's address has in a crowd: when three quarters of all places are taken.
 pub(crate) const CROWDED_DIVISOR: usize = 4;
 

@@ -99,6 +99,7 @@ impl Store {
             },
         );
         let queue = Queue::new(shared.clone(), blobs.clone(), runtime.clone());
+        queue.learn_drain().await?;
         let tokens = tokens(settings, runtime)?;
         let options = directory_options(settings, runtime, tokens.clone())?;
         let directory = Directory::new(shared.clone(), runtime.clone(), options);

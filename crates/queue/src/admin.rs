@@ -53,6 +53,8 @@ pub enum Act {
     Release,
     /// Take it out; nobody is told.
     Remove,
+    /// What its sender has asked to hold waits for that time, whatever has made it due.
+    Await,
     /// Send it another way: all that a message has for the domains of the
     /// recipients that are met; none is the usual way again.
     Reroute(Option<Arc<str>>),
@@ -303,6 +305,19 @@ impl Queue {
     /// # Errors
     /// No such message, or the engine cannot read or write.
     pub async fn act(&self, id: QueueId, act: Act) -> Result<Acted, QueueError> {
+        self.act_on_some(id, &Filter::default(), act).await
+    }
+
+    /// Acts on those recipients of one message that the filter takes; returns when that is durable.
+    ///
+    /// # Errors
+    /// No such message, or the engine cannot read or write.
+    pub async fn act_on_some(
+        &self,
+        id: QueueId,
+        filter: &Filter,
+        act: Act,
+    ) -> Result<Acted, QueueError> {
         let inner = Arc::clone(&self.inner);
         let shard = self
             .inner
@@ -311,7 +326,7 @@ impl Queue {
             .await?;
         // Before too: the commit wakes the dispatcher, which must not find the site still closed.
         self.told(&act, None);
-        let acted = match self.act_on(shard, id, &act, &Filter::default()).await {
+        let acted = match self.act_on(shard, id, &act, filter).await {
             Err(QueueError::Damaged(_)) if act == Act::Remove => {
                 self.remove_damaged(shard, id).await?;
                 Acted {
@@ -499,11 +514,14 @@ impl Queue {
     ) -> Result<(Acted, Option<Ticket>), QueueError> {
         let entry = self.inner.entry(shard, id).await?;
         let now_ms = self.inner.runtime.now().unix_ms;
+        let held_until_ms = entry.message.envelope.hold_until_ms;
+        let held_until_ms = held_until_ms.filter(|until_ms| *until_ms > now_ms);
         let event = match act {
             Act::Retry => Some(Event::Retry { now_ms }),
             Act::Hold => Some(Event::Hold),
             Act::Release => Some(Event::Release { now_ms }),
             Act::Remove => Some(Event::Remove),
+            Act::Await => held_until_ms.map(|now_ms| Event::Retry { now_ms }),
             Act::Reroute(_) => None,
         };
         let mut acted = Acted::default();
@@ -525,6 +543,9 @@ impl Queue {
                     }
                     if leased.contains(&place) {
                         acted.busy += 1;
+                        continue;
+                    }
+                    if *act == Act::Await && progress.state.due_ms() >= held_until_ms {
                         continue;
                     }
                     let domain = recipient.address.domain();

@@ -241,6 +241,11 @@ pub(crate) fn check(
                     tell(Finding::StrangeKey(key));
                 }
             }
+            (keys::DRAIN, _) => {
+                if key != keys::drain(shard) || crate::drain::parse(&record.value).is_err() {
+                    tell(Finding::StrangeKey(key));
+                }
+            }
             (keys::ENDED, Some(_)) => {
                 if let Err(error) = ended::decode(&key, &record.value) {
                     tell(Finding::Ended(key, error.to_string()));

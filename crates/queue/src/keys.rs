@@ -7,6 +7,7 @@
 //! | `i` intent | id, 8 bytes; the lease's first recipient, 4 bytes | [`crate::Intent`] |
 //! | `d` due | domain, text; a byte, 0, or 1 and another way, text, and 0; time in ms, 8 bytes; id, 8 bytes | version byte, 2; the sender's tag, 4 bytes |
 //! | `z` paused | domain, text to the end; nothing for everything | version byte, 1; since, varint, ms; in the first shard |
+//! | `y` drain | nothing | version byte, 1; since, varint, ms; the way, text to the end; in the first shard |
 //! | `x` set aside | id, 8 bytes | version byte, 1; the reason, text to the end |
 //! | `e` ended | id, 8 bytes; time in ms, 8 bytes; first place, 4 bytes | [`crate::Ended`]; stays when the message is gone |
 //! | `w` told | subscriber's name, text; 0; number, 8 bytes | [`crate::Told`]; stays until it was heard |
@@ -40,6 +41,7 @@ pub(crate) const DUE: u8 = b'd';
 pub(crate) const ASIDE: u8 = b'x';
 pub(crate) const ENDED: u8 = b'e';
 pub(crate) const PAUSED: u8 = b'z';
+pub(crate) const DRAIN: u8 = b'y';
 pub(crate) const TOLD: u8 = b'w';
 
 pub(crate) fn space(shard: ShardId, kind: u8) -> Vec<u8> {
@@ -126,6 +128,11 @@ pub(crate) fn paused(shard: ShardId, domain: Option<&Domain>) -> Vec<u8> {
     let mut key = space(shard, PAUSED);
     key.extend_from_slice(domain.map_or("", Domain::as_str).as_bytes());
     key
+}
+
+/// The key that says that the queue is being emptied.
+pub(crate) fn drain(shard: ShardId) -> Vec<u8> {
+    space(shard, DRAIN)
 }
 
 /// The time and the id of a `d` key, whatever its line.

@@ -6,7 +6,7 @@
 //!   them may be attempted now, a scan of keys in order of time
 //! * [`Queue::lease`] claims recipients for an attempt, [`Lease::change`] stages
 //!   what became of them, alone or together with a report in one commit
-//! * [`Queue::list`], [`Queue::act`], [`Queue::act_on_all`], [`Queue::stats`], [`Queue::pause`] are the operator's
+//! * [`Queue::list`], [`Queue::act`], [`Queue::act_on_all`], [`Queue::stats`], [`Queue::pause`], [`Queue::drain`] are the operator's
 //! * [`Queue::ended`] tells how recipients ended, also when the message is gone
 //! * [`Queue::subscribe`] is for those who want to hear of outcomes: [`Queue::told_to`] keeps them until [`Queue::heard`]
 //! * [`Queue::recover`] is called once, before the first lease
@@ -28,6 +28,7 @@
 mod admin;
 mod begun;
 mod content;
+mod drain;
 mod ended;
 mod entry;
 mod error;
@@ -50,6 +51,7 @@ mod tests;
 mod told;
 
 pub use admin::{Act, Acted, Filter, Forward, Listed, NoSuchPage, Page, PageMark};
+pub use drain::Drain;
 pub use ended::Ended;
 pub use error::QueueError;
 pub use intent::Intent;

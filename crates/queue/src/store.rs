@@ -13,6 +13,7 @@ use queue_model::{QueueId, State};
 use runtime::Runtime;
 
 use crate::begun::Begun;
+use crate::drain::Drain;
 use crate::entry::{Entry, Live, Tip};
 use crate::error::QueueError;
 use crate::fresh::Fresh;
@@ -38,6 +39,7 @@ pub(crate) struct Inner {
     pub(crate) messages: Arc<Count>,
     /// Once it was read.
     pub(crate) paused: Mutex<Option<Arc<Paused>>>,
+    pub(crate) drain: Mutex<Option<Arc<Drain>>>,
     live: Arc<Live>,
     pub(crate) begun: Begun,
     pub(crate) fresh: Arc<Fresh>,
@@ -211,6 +213,7 @@ impl Queue {
             runtime,
             messages: Arc::default(),
             paused: Mutex::default(),
+            drain: Mutex::default(),
             live: Arc::default(),
             fresh: Arc::default(),
             told: Arc::default(),

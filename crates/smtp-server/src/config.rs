@@ -41,6 +41,16 @@ pub struct Config {
     pub(crate) identity: Option<Identity>,
 }
 
+/// What users, and machines that the operator has listed, may wish for.
+pub(crate) fn all_wishes() -> WishOffers {
+    WishOffers {
+        hold_seconds_max: Some(limits::HOLD_MAX.as_secs()),
+        deliver_by: true,
+        priority: true,
+        valid_since: true,
+    }
+}
+
 impl Config {
     /// Everything at its default: on submission DSN, BINARYMIME, wishes, and AUTH behind TLS only.
     #[must_use]
@@ -58,12 +68,7 @@ impl Config {
             protocol.dsn = true;
             protocol.binary_mime = true;
             protocol.burl = true;
-            protocol.wishes = WishOffers {
-                hold_seconds_max: Some(limits::HOLD_MAX.as_secs()),
-                deliver_by: true,
-                priority: true,
-                valid_since: true,
-            };
+            protocol.wishes = all_wishes();
         }
         if role == Role::Mx {
             protocol.wishes.valid_since = true;

@@ -20,6 +20,7 @@ use sasl::Question;
 use smtp_proto::data::DataFault;
 use smtp_proto::server::{CloseReason, Event, Hello, HelloVerb, Hold, Mail, Rcpt, Role, XClient};
 
+use crate::config::all_wishes;
 use crate::ruling::Ruling;
 use crate::session::Session;
 use crate::{Config, Turning, limits};
@@ -205,6 +206,9 @@ impl Session {
         let session = &self.client.facts.session;
         let may_flush = self.ports.policy.may_flush_some(session);
         self.machine.allow_etrn(may_flush);
+        // A machine of the operator's: what it hands on was wished for by its users.
+        let is_ours = session.role == policy::Role::Mx && self.ports.policy.may_relay(session);
+        self.machine.offer_wishes(is_ours.then(all_wishes));
         let now = self.ports.runtime.now().unix_seconds();
         self.machine.set_now(i64::try_from(now).unwrap_or(i64::MAX));
         self.machine.accept();
@@ -420,7 +424,7 @@ impl Session {
         if let (Some(pending), Some(address)) = (&mut self.client.pending, address) {
             pending.decisions.push(decision);
             pending.ruling.accept(&address, &ruled);
-            let notify = if self.config.protocol.dsn {
+            let notify = if self.machine.offers_dsn() {
                 rcpt.notify
             } else {
                 rcpt.notify.failures_only()

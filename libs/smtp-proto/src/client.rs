@@ -99,6 +99,8 @@ pub struct OnwardWishes {
     pub deliver_by: Option<(i64, DeliverBy)>,
     /// MT-PRIORITY=, where that is offered.
     pub priority: Option<Priority>,
+    /// HOLDFOR=, in seconds, where FUTURERELEASE is offered.
+    pub hold_seconds: Option<u64>,
 }
 
 /// Which answer it was.

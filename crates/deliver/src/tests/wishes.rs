@@ -141,3 +141,39 @@ async fn rfc_7293_5_2_a_recipient_that_cannot_be_tested_is_named_only_where_it_m
     assert_eq!(codes(&report), [-550, 250]);
     assert_eq!(server.said()[2], "RCPT TO:<b@x.example>");
 }
+
+#[tokio::test]
+async fn rfc_4865_a_hold_goes_on_to_who_keeps_it_and_waits_elsewhere() {
+    for (offer, taken) in [
+        (
+            "250-mx\r\n250 FUTURERELEASE 7200 2030-01-01T00:00:00Z\r\n",
+            true,
+        ),
+        (
+            "250-mx\r\n250 FUTURERELEASE 600 2030-01-01T00:00:00Z\r\n",
+            false,
+        ),
+        ("250 mx\r\n", false),
+    ] {
+        let runtime = Runtime::new();
+        let mut script = willing();
+        script[1] = ("EHLO", offer);
+        let server = Server::start(&runtime, local("127.0.0.1"), vec![script]);
+        let ports = ports(&runtime, Names::default(), options());
+        let mut to = envelope(&["b@x.example"]);
+        to.hold_until_ms = Some(runtime.now().unix_ms + 3_600_000);
+        let report = deliver_smtp(&ports, &target(&server), &to, &message()).await;
+        let said = server.said();
+        if taken {
+            assert_eq!(codes(&report), [250]);
+            let held = said[1].split_once("HOLDFOR=").unwrap().1;
+            let held: u64 = held.parse().unwrap();
+            assert!((3590..=3600).contains(&held), "{held}");
+        } else {
+            assert_eq!(codes(&report), [-451]);
+            let left = report.retry_after.unwrap();
+            assert!(left > Duration::from_secs(3590), "{left:?}");
+            assert!(!said.iter().any(|line| line.starts_with("MAIL")));
+        }
+    }
+}

@@ -163,3 +163,87 @@ async fn a_way_that_is_no_more_than_addresses_of_ours_leads_to_the_domains_own_s
     assert_eq!(sites, want);
     assert_eq!(world.queue_keys(), 0);
 }
+
+/// Whatever way it had, and what comes meanwhile; for people here nothing changes.
+#[tokio::test]
+async fn while_the_queue_is_emptied_all_for_elsewhere_goes_one_way() {
+    let world = World::new();
+    world
+        .script
+        .says("u0@dead.test", &[unreachable(), yes(), yes()]);
+    world
+        .script
+        .says("u1@dead.test", &[unreachable(), yes(), yes()]);
+    world.put("ann@here.test", &["u0@dead.test"]).await;
+    world.put("ann@here.test", &["u1@dead.test"]).await;
+    let mut dispatcher = world.dispatcher();
+    dispatcher.work().await;
+    let one = Filter {
+        recipient: Some(address("u1@dead.test")),
+        ..Filter::default()
+    };
+    let way = Act::Reroute(Some("smart-host".into()));
+    world.queue.act_on_all(&one, way).await.expect("done");
+    world.script.take_seen();
+
+    world.queue.drain("other").await.expect("written");
+    world.put("ann@here.test", &["new@else.test"]).await;
+    let all = Filter::default();
+    world
+        .queue
+        .act_on_all(&all, Act::Retry)
+        .await
+        .expect("done");
+    world.runtime.advance(minutes(1));
+    dispatcher.work().await;
+    let mut seen = world.script.take_seen();
+    assert!(
+        seen.iter().all(|(site, _)| site == "transport other"),
+        "{seen:?}"
+    );
+    seen.sort();
+    let to: Vec<&str> = seen.iter().map(|(_, to)| to[0].as_str()).collect();
+    assert_eq!(to, ["new@else.test", "u0@dead.test", "u1@dead.test"]);
+    assert_eq!(world.queue_keys(), 1, "the standing order");
+
+    assert!(world.queue.end_drain().await.expect("written"));
+    world.put("ann@here.test", &["last@else.test"]).await;
+    dispatcher.work().await;
+    assert_eq!(world.script.take_seen()[0].0, "else.test");
+    assert_eq!(world.queue_keys(), 0);
+}
+
+#[tokio::test]
+async fn a_hold_is_kept_by_whoever_gets_the_mail_while_the_queue_is_emptied() {
+    let world = World::new();
+    let until_ms = world.runtime.now().unix_ms + 3_600_000;
+    let hold = |new: &mut NewMessage| {
+        new.envelope.hold_until_ms = Some(until_ms);
+    };
+    let mut dispatcher = world.dispatcher();
+    // It is due: a person has let it go before. Then nobody is to hold it.
+    world
+        .put_with("ann@here.test", &["a@there.test"], hold)
+        .await;
+    dispatcher.work().await;
+    assert_eq!(world.script.take_holds(), [None]);
+    world.queue.drain("other").await.expect("written");
+    world
+        .put_with("ann@here.test", &["b@there.test"], hold)
+        .await;
+    dispatcher.work().await;
+    assert_eq!(world.script.take_holds(), [Some(until_ms)]);
+    // What nobody took waits for its time again when that is over.
+    world
+        .put_with("ann@here.test", &["c@there.test"], hold)
+        .await;
+    let all = Filter::default();
+    let acted = world.queue.act_on_all(&all, Act::Await).await;
+    assert_eq!(acted.expect("done").changed, 1);
+    world.queue.end_drain().await.expect("written");
+    dispatcher.work().await;
+    assert_eq!(world.script.take_holds(), []);
+    world.runtime.advance(minutes(61));
+    dispatcher.work().await;
+    assert_eq!(world.script.take_holds(), [None]);
+}

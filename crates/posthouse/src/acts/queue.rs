@@ -244,6 +244,13 @@ fn acted(acted: &Acted) -> Value {
 /// Gives messages another way, which must be there.
 pub(super) async fn reroute(store: &Store, args: Reroute) -> ActResult {
     let way = args.way.trim();
+    check_way(store, way)?;
+    let way = (way != "usual").then(|| way.into());
+    act(store, Act::Reroute(way), args.which).await
+}
+
+/// A way that there is.
+pub(super) fn check_way(store: &Store, way: &str) -> Result<(), CommandError> {
     let rules = store.rules.get();
     match way {
         "mx" | "usual" => {}
@@ -268,8 +275,7 @@ pub(super) async fn reroute(store: &Store, args: Reroute) -> ActResult {
             }
         }
     }
-    let way = (way != "usual").then(|| way.into());
-    act(store, Act::Reroute(way), args.which).await
+    Ok(())
 }
 
 /// What waits, domain by domain, with how its site is.
@@ -280,6 +286,7 @@ pub(super) async fn stats(store: &Store) -> ActResult {
         .await
         .map_err(failed)?;
     let paused = store.queue.paused().await.map_err(failed)?;
+    let drain = store.queue.drained_by().await.map_err(failed)?;
     let sites = match store.outgoing.get() {
         Some(watch) => {
             let asked = Box::pin(watch.sites());
@@ -309,6 +316,7 @@ pub(super) async fn stats(store: &Store) -> ActResult {
         "messages": stats.messages,
         "domains": stats.domains,
         "paused": paused.everything.map(time),
+        "drained_by": drain.as_ref().map(|drain| drain.way.as_ref()),
         "by_domain": domains,
         "sites": sites,
         "servers": store.outgoing.get().map(|watch| {

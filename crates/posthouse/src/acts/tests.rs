@@ -509,6 +509,26 @@ async fn the_queue_is_listed_by_pages_counted_and_acted_on_by_filters() {
         "everything"
     );
     assert!(!queue("stats", Value::Null).await.unwrap()["paused"].is_null());
+    for wrong in [
+        json!({"way": "nowhere"}),
+        json!({"way": "mx"}),
+        json!({"way": "usual"}),
+        json!({"way": "smart-host", "off": true}),
+    ] {
+        let refused = queue("drain", wrong).await.unwrap_err();
+        assert_eq!(refused.kind, FailureKind::Usage);
+    }
+    let idle = queue("drain", json!({})).await.unwrap();
+    assert!(idle["way"].is_null() && idle["messages"] == 6, "{idle}");
+    acts.store.queue.drain("other").await.unwrap();
+    let draining = queue("drain", json!({})).await.unwrap();
+    assert!(draining["way"] == "other" && draining["held"] == 0);
+    assert_eq!(
+        queue("stats", Value::Null).await.unwrap()["drained_by"],
+        "other"
+    );
+    let off = queue("drain", json!({"off": true})).await.unwrap();
+    assert!(off["way"].is_null());
     queue("resume", all.clone()).await.unwrap();
     assert!(queue("pause", json!({})).await.is_err());
     let busy = json!({"reason": "mailbox busy"});

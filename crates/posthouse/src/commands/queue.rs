@@ -7,9 +7,9 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::Context;
-use crate::acts::{Look, Pausing, Reroute, Which, request};
+use crate::acts::{Draining, Look, Pausing, Reroute, Which, request};
 use crate::cli::{self, Queue};
-use crate::limits::{LOOK_PAUSE, LOOKS_PER_SECOND};
+use crate::limits::{DRAIN_PAUSE, LOOK_PAUSE, LOOKS_PER_SECOND};
 use crate::{ask, output};
 
 pub(super) fn run(context: &Context<'_>, command: Queue) -> anyhow::Result<ExitCode> {
@@ -30,6 +30,11 @@ pub(super) fn run(context: &Context<'_>, command: Queue) -> anyhow::Result<ExitC
         Queue::Stats => stats(context),
         Queue::Pause(args) => context.act(request("queue.pause", &pausing(args))?),
         Queue::Resume(args) => context.act(request("queue.resume", &pausing(args))?),
+        Queue::Drain {
+            transport,
+            off,
+            no_wait,
+        } => drain(context, transport, off, no_wait),
         Queue::Paused => context.act(request("queue.paused", &Value::Null)?),
         Queue::Transcript { of, seconds } => transcript(context, of, seconds),
     }
@@ -148,6 +153,36 @@ fn watched<T: Serialize>(context: &Context<'_>, name: &str, args: &T) -> anyhow:
     let request = request(name, args)?;
     let answer = ask::ask_watched(context.config, request, "queue.progress", tell)?;
     output::result(&answer, context.json);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Waits, where there is something to wait for, until only what people hold is left.
+fn drain(
+    context: &Context<'_>,
+    way: Option<String>,
+    off: bool,
+    no_wait: bool,
+) -> anyhow::Result<ExitCode> {
+    let begins = way.is_some();
+    let begin = request("queue.drain", &Draining { way, off })?;
+    let mut last = ask::ask_watched(context.config, begin, "queue.progress", |_| ())?;
+    if begins && !no_wait && last["sending"] == Value::Bool(true) {
+        let mut told = None;
+        ask::ask_repeatedly(context.config, DRAIN_PAUSE, |answer| {
+            last = answer.unwrap_or_else(|| last.clone());
+            let left = last["messages"].as_u64();
+            if told.replace(left) != Some(left) && !context.json {
+                output::status(&format!("{} messages left", left.unwrap_or_default()));
+            }
+            // Somebody else may have ended it.
+            let ends = last["way"].is_null() || left == last["held"].as_u64();
+            match ends {
+                true => Ok(None),
+                false => request("queue.drain", &Draining::default()).map(Some),
+            }
+        })?;
+    }
+    output::result(&last, context.json);
     Ok(ExitCode::SUCCESS)
 }
 

@@ -15,6 +15,10 @@ use super::proxied;
 use crate::door::Door;
 use crate::limits::{CROWDED_DIVISOR, KEPT_PLACES_PART, PROXY_HEADER_TIMEOUT};
 
+/// Whoever brings mail while the queue is being emptied is told this (RFC 3463 §3.4).
+const EMPTIED: &str =
+    "421 4.3.2 this server is being emptied and takes no mail; try another one, or later\r\n";
+
 /// What the sessions of one protocol share, over all its listeners.
 #[derive(Clone)]
 pub(super) struct Hall {
@@ -24,6 +28,8 @@ pub(super) struct Hall {
     pub(super) runtime: Runtime,
     /// The same for a client that an operator has banned; none where a check does that.
     turned_away: Option<&'static str>,
+    /// While this queue is being emptied nobody is let in.
+    filled: Option<queue::Queue>,
     places: Arc<Places>,
     /// Whose connections begin with a PROXY header.
     proxies: Arc<[Network]>,
@@ -68,6 +74,7 @@ impl Hall {
                 taken: Mutex::default(),
             }),
             turned_away: None,
+            filled: None,
             proxies: settings.trust.proxies.clone().into(),
         }
     }
@@ -76,6 +83,17 @@ impl Hall {
     pub(super) fn turning_away(mut self, line: &'static str) -> Self {
         self.turned_away = Some(line);
         self
+    }
+
+    /// Mail comes in here, so that it is closed while the queue is being emptied.
+    pub(super) fn filling(mut self, queue: &queue::Queue) -> Self {
+        self.filled = Some(queue.clone());
+        self
+    }
+
+    fn is_emptied(&self) -> bool {
+        let drain = self.filled.as_ref().and_then(queue::Queue::drain_known);
+        drain.is_some()
     }
 
     /// A crowd here is told.
@@ -113,6 +131,12 @@ impl Hall {
                 () = shutdown.draining() => break,
             };
             let peer = conn.peer_addr().ip();
+            if self.is_emptied() {
+                tracing::debug!(protocol = self.protocol, %peer, "the queue is being emptied");
+                let line = if tls_first { "" } else { EMPTIED };
+                sessions.spawn(&self.runtime, refuse(conn, line));
+                continue;
+            }
             let proxied = self.proxies.iter().any(|network| network.contains(peer));
             if let Some(line) = self.turns_away(peer).filter(|_| !proxied) {
                 tracing::info!(protocol = self.protocol, %peer, "a banned client");

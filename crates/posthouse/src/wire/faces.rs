@@ -125,9 +125,13 @@ impl<'a> Faces<'a> {
             asking: None,
             api: None,
             halls: Halls {
-                smtp: hall("smtp", SMTP_REFUSAL).telling_of_a_crowd(&store.door.crowd),
-                lmtp: hall("lmtp", SMTP_REFUSAL),
-                submission: hall("submission", SMTP_REFUSAL).turning_away(SMTP_BANNED),
+                smtp: hall("smtp", SMTP_REFUSAL)
+                    .telling_of_a_crowd(&store.door.crowd)
+                    .filling(&store.queue),
+                lmtp: hall("lmtp", SMTP_REFUSAL).filling(&store.queue),
+                submission: hall("submission", SMTP_REFUSAL)
+                    .turning_away(SMTP_BANNED)
+                    .filling(&store.queue),
                 pop3: hall(
                     "pop3",
                     "-ERR [SYS/TEMP] too many sessions here; try again later\r\n",

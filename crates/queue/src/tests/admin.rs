@@ -347,6 +347,22 @@ async fn what_is_paused_stays_so_until_it_is_resumed() {
 }
 
 #[tokio::test]
+async fn a_standing_order_outlives_a_restart() {
+    let world = World::new();
+    world.queue.drain("other").await.expect("written");
+    let known = world.queue.drain_known().expect("just said");
+    let world = world.restarted();
+    assert_eq!(world.queue.drain_known(), None);
+    world.queue.learn_drain().await.expect("read");
+    assert_eq!(world.queue.drain_known(), Some(known));
+    assert!(world.queue.end_drain().await.expect("written"));
+    assert!(!world.queue.end_drain().await.expect("known"));
+    let world = world.restarted();
+    world.queue.learn_drain().await.expect("read");
+    assert_eq!(world.queue.drain_known(), None);
+}
+
+#[tokio::test]
 async fn statistics_tell_what_waits_domain_by_domain() {
     let world = World::new();
     let later = |reason: &str| Start::Later {

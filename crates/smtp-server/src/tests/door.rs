@@ -37,7 +37,7 @@ fn says(phase: Phase, verdict: Verdict) -> Vec<Arc<dyn Check>> {
     vec![Arc::new(Says(phase, verdict))]
 }
 
-fn mx() -> Config {
+pub(super) fn mx() -> Config {
     Config::new(Role::Mx, "mx.demo.test", TlsMode::None)
 }
 

@@ -1,5 +1,6 @@
 //! FUTURERELEASE, DELIVERBY, MT-PRIORITY, RRVS and REQUIRETLS at the door.
 
+use super::door::mx;
 use super::submission::logged_in;
 use super::*;
 use envelope::{ByMode, Priority, TlsWish, timestamp};
@@ -113,4 +114,40 @@ async fn requiretls_is_offered_behind_tls_and_stays_with_the_message() {
     client.dialogue(&REST).await;
     let listed = only_queued(&world).await;
     assert_eq!(listed.message.envelope.tls, TlsWish::Required);
+}
+
+/// A machine that may relay hands on what its users wished for; what a stranger gives as
+/// its address may be somebody else's.
+#[tokio::test]
+async fn listed_networks_may_wish_and_strangers_may_not() {
+    let world = World::new().await;
+    let mut stranger = world.connect(mx(), FAR);
+    stranger.hear().await;
+    let hello = stranger.say("EHLO far.test").await;
+    assert!(
+        !hello.contains("DSN") && !hello.contains("FUTURERELEASE"),
+        "{hello}"
+    );
+    let mut listed = world.connect(mx(), RELAYING);
+    listed.hear().await;
+    let hello = listed.say("EHLO other.demo.test").await;
+    assert!(hello.contains("DSN") && hello.contains("FUTURERELEASE"));
+    listed
+        .dialogue(&[
+            (
+                "MAIL FROM:<ann@any.test> HOLDFOR=90 MT-PRIORITY=9 ENVID=e1 RET=HDRS",
+                "250",
+            ),
+            (
+                "RCPT TO:<friend@elsewhere.test> NOTIFY=SUCCESS ORCPT=rfc822;f@x.test",
+                "250",
+            ),
+        ])
+        .await;
+    listed.dialogue(&REST[1..]).await;
+    let envelope = only_queued(&world).await.message.envelope;
+    assert!(envelope.hold_until_ms.is_some());
+    assert_eq!(envelope.priority, Priority::new(9));
+    assert_eq!(envelope.envid.as_deref(), Some("e1"));
+    assert_eq!(envelope.recipients[0].notify.to_string(), "SUCCESS");
 }

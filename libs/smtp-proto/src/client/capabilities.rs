@@ -29,6 +29,8 @@ pub struct Capabilities {
     pub require_tls: bool,
     /// RFC 2852; the shortest time in seconds that it takes with `R`.
     pub deliver_by: Option<u32>,
+    /// RFC 4865; the longest hold in seconds.
+    pub hold: Option<u64>,
     /// RFC 6710.
     pub priority: bool,
     /// RFC 7293.
@@ -59,6 +61,7 @@ impl Capabilities {
                     let least = words.next().and_then(|seconds| seconds.parse().ok());
                     found.deliver_by = Some(least.unwrap_or(0));
                 }
+                "FUTURERELEASE" => found.hold = words.next().and_then(|max| max.parse().ok()),
                 "MT-PRIORITY" => found.priority = true,
                 "RRVS" => found.valid_since = true,
                 "LIMITS" => found.limits = OfferedLimits::parse(line.split(' ').skip(1)),

@@ -66,6 +66,9 @@ fn write_wishes(line: &mut String, capabilities: &Capabilities, wishes: &OnwardW
     if let Some(priority) = wishes.priority.filter(|_| capabilities.priority) {
         let _ = write!(line, " MT-PRIORITY={priority}");
     }
+    if let (Some(_), Some(seconds)) = (capabilities.hold, wishes.hold_seconds) {
+        let _ = write!(line, " HOLDFOR={seconds}");
+    }
 }
 
 /// RCPT for one of the transaction's recipients, without its line end.

@@ -492,17 +492,19 @@ fn wishes_go_where_they_are_offered() {
             },
         )),
         priority: Priority::new(3),
+        hold_seconds: Some(90),
     };
     transaction.recipients[0].valid_since = ValidSince::parse("2014-04-03T23:01:00Z;R");
     let mut peer = Peer::ready(
         config(),
-        "PIPELINING REQUIRETLS DELIVERBY_30 MT-PRIORITY RRVS",
+        "PIPELINING REQUIRETLS DELIVERBY_30 MT-PRIORITY RRVS FUTURERELEASE_900_2030-01-01T00:00:00Z",
     );
     assert_eq!(peer.client.capabilities().deliver_by, Some(30));
+    assert_eq!(peer.client.capabilities().hold, Some(900));
     peer.client.begin(transaction.clone()).unwrap();
     assert_eq!(
         peer.said(),
-        "MAIL FROM:<a@us.example> REQUIRETLS BY=-7;NT MT-PRIORITY=3\r\n\
+        "MAIL FROM:<a@us.example> REQUIRETLS BY=-7;NT MT-PRIORITY=3 HOLDFOR=90\r\n\
          RCPT TO:<b@x.example> RRVS=2014-04-03T23:01:00Z;R\r\nDATA\r\n"
     );
     let mut peer = Peer::ready(config(), "PIPELINING");

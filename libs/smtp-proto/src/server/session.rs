@@ -27,7 +27,7 @@ use super::answer::{self, fixed};
 use super::command::{self, Line};
 use super::event::{CloseReason, Event, Hello, HelloVerb};
 use super::receiving::{Progress, Receiving};
-use super::{Config, Role, xclient};
+use super::{Config, Role, WishOffers, xclient};
 use crate::data::Framing;
 use crate::limits::{
     AUTH_LINE_BYTES_MAX, BAD_COMMANDS_MAX, COMMAND_LINE_BYTES_MAX, REFUSED_RECIPIENTS_MAX,
@@ -113,7 +113,10 @@ struct Counts {
 /// The server's machine.
 #[derive(Debug)]
 pub struct Session {
+    /// What it is for this client.
     config: Arc<Config>,
+    /// What it is for everybody.
+    listener: Arc<Config>,
     tls: bool,
     authenticated: bool,
     /// [`Event::LoggedIn`] is due.
@@ -142,6 +145,7 @@ impl Session {
     #[must_use]
     pub fn new(config: Arc<Config>, tls: bool) -> Self {
         Self {
+            listener: Arc::clone(&config),
             config,
             tls,
             authenticated: false,
@@ -170,6 +174,25 @@ impl Session {
     /// XCLIENT is offered: the client is a proxy that is believed.
     pub fn allow_xclient(&mut self) {
         self.xclient = true;
+    }
+
+    /// DSN and these wishes are offered to this client, whatever the listener offers, or else
+    /// what that does. Tell it before a hello is answered.
+    pub fn offer_wishes(&mut self, wishes: Option<WishOffers>) {
+        self.config = match wishes {
+            Some(wishes) => Arc::new(Config {
+                dsn: true,
+                wishes,
+                ..Config::clone(&self.listener)
+            }),
+            None => Arc::clone(&self.listener),
+        };
+    }
+
+    /// DSN is offered to this client.
+    #[must_use]
+    pub fn offers_dsn(&self) -> bool {
+        self.config.dsn
     }
 
     /// Whether ETRN is offered to this client.

@@ -16,6 +16,7 @@ mod clients;
 mod compressed;
 mod crash;
 mod door;
+mod drain;
 mod everything;
 mod exchange;
 mod flows;

@@ -44,6 +44,8 @@ pub(super) fn whole(listed: &Listed) -> Value {
                 "attempts": progress.attempts,
                 "next_attempt": due(state),
                 "reason": progress.reason.as_deref(),
+                "notify": recipient.notify.to_string(),
+                "orcpt": recipient.orcpt.as_ref().map(ToString::to_string),
             })
         })
         .collect();
@@ -67,6 +69,7 @@ pub(super) fn whole(listed: &Listed) -> Value {
         .map(|(domain, way)| json!({"domain": domain.to_string(), "way": &**way}))
         .collect();
     let origin = &listed.message.origin;
+    let envelope = &listed.message.envelope;
     json!({
         "id": listed.id.to_string(),
         "arrived": time(listed.message.arrived_ms),
@@ -74,6 +77,9 @@ pub(super) fn whole(listed: &Listed) -> Value {
         "sender": sender(listed),
         "session": origin.session,
         "client": origin.client_ip.map(|ip| ip.to_string()),
+        "envid": envelope.envid,
+        "priority": envelope.priority.map(|priority| priority.to_string()),
+        "held_until": envelope.hold_until_ms.map(time),
         "refusal": listed.message.refusal.as_ref().map(envelope::Reply::to_line),
         "recipients": recipients,
         "ways": ways,
