@@ -195,6 +195,10 @@ impl Threads {
             to_do.extend(&self.nodes[at].children);
         }
         for &at in order.iter().rev() {
+            let is_there = |&child: &usize| self.nodes[child].message.is_some();
+            if self.nodes[at].children.iter().all(is_there) {
+                continue;
+            }
             let children = std::mem::take(&mut self.nodes[at].children);
             let mut kept = Vec::with_capacity(children.len());
             for child in children {
@@ -267,7 +271,7 @@ impl Threads {
                 .subject_of(at)
                 .is_some_and(|message| messages[message].is_reply)
         };
-        let mut table: HashMap<&[u8], usize> = HashMap::new();
+        let mut table: HashMap<&[u8], usize> = HashMap::with_capacity(self.roots.len());
         for &at in &self.roots {
             let Some(message) = self.subject_of(at) else {
                 continue;

@@ -102,7 +102,7 @@ pub(crate) async fn with_keys(
         };
         let is_last = messages.is_empty();
         let work = move |reader: &EmailReader| {
-            let damaged = asked.read(reader, &some, &mut keyed);
+            let damaged = asked.read(reader, some, &mut keyed);
             if is_last {
                 keyed.sort();
             }
@@ -127,6 +127,7 @@ pub(crate) fn compare(a: &Sorted, b: &Sorted) -> Ordering {
 /// Messages and their keys.
 #[derive(Debug, Default)]
 pub(crate) struct Keyed {
+    /// Those without a place are left out.
     messages: Vec<Candidate>,
     /// All keys, one behind the other.
     bytes: Vec<u8>,
@@ -144,9 +145,9 @@ struct Place {
 }
 
 impl Keyed {
-    fn push(&mut self, message: Candidate, write: impl FnOnce(&mut Vec<u8>)) {
+    fn push(&mut self, message: usize, write: impl FnOnce(&Candidate, &mut Vec<u8>)) {
         let from = self.bytes.len();
-        write(&mut self.bytes);
+        write(&self.messages[message], &mut self.bytes);
         let mut start = [0; 8];
         let key = &self.bytes[from..];
         let len = key.len().min(start.len());
@@ -155,9 +156,8 @@ impl Keyed {
             start: u64::from_be_bytes(start),
             from,
             to: self.bytes.len(),
-            message: self.messages.len(),
+            message,
         });
-        self.messages.push(message);
     }
 
     fn sort(&mut self) {
@@ -218,28 +218,30 @@ impl Asked {
     fn read(
         &self,
         reader: &EmailReader,
-        messages: &[Candidate],
+        mut messages: Vec<Candidate>,
         keyed: &mut Keyed,
     ) -> Vec<(Candidate, String)> {
-        let mut damaged = Vec::new();
-        let mut one = |message: &Candidate, known: Result<Known<'_>, Unreadable>| match known {
-            Ok(known) => keyed.push(message.clone(), |out| self.write(message, &known, out)),
-            Err(Unreadable::Gone) => {}
-            Err(Unreadable::Damaged(why)) => damaged.push((message.clone(), why)),
-        };
-        if let Source::Nothing = self.source() {
-            messages
-                .iter()
-                .for_each(|message| one(message, Ok(Known::Nothing)));
-            return damaged;
-        }
         let emails: Vec<_> = messages.iter().map(|(_, entry)| entry.email).collect();
-        match self.source() {
-            Source::Listings => reader.visit_listed::<Listing>(&emails, |at, listing| {
-                one(&messages[at], readable(listing).map(Known::Listing));
+        let first = keyed.messages.len();
+        keyed.messages.append(&mut messages);
+        keyed.places.reserve(emails.len());
+        let mut damaged = Vec::new();
+        let mut one = |at: usize, known: Result<Known<'_>, Unreadable>| match known {
+            Ok(known) => keyed.push(first + at, |message, out| {
+                self.write(message, &known, out);
             }),
-            _ => reader.visit_listed::<SortKeys<'_>>(&emails, |at, keys| {
-                one(&messages[at], readable(keys).map(Known::SortKeys));
+            Err(Unreadable::Gone) => {}
+            Err(Unreadable::Damaged(why)) => {
+                damaged.push((keyed.messages[first + at].clone(), why));
+            }
+        };
+        match self.source() {
+            Source::Nothing => (0..emails.len()).for_each(|at| one(at, Ok(Known::Nothing))),
+            Source::Listings => reader.visit_listed::<Listing>(&emails, |at, listing| {
+                one(at, readable(listing).map(Known::Listing));
+            }),
+            Source::SortKeys => reader.visit_listed::<SortKeys<'_>>(&emails, |at, keys| {
+                one(at, readable(keys).map(Known::SortKeys));
             }),
         }
         damaged

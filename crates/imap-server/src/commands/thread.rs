@@ -35,12 +35,13 @@ pub(crate) async fn run(session: &mut Session, tag: &Tag, command: ThreadCommand
         return Ok(end(found.broken, command.uid));
     }
     let is_worth_it = found.messages.len() >= selected.entries().len() / 2;
-    let asked = std::mem::take(&mut found.messages);
+    let asked = Arc::new(std::mem::take(&mut found.messages));
     let mut gathered = Gathered::default();
-    for some in asked.chunks(KEYS_PER_READ) {
-        let some = some.to_vec();
+    for from in (0..asked.len()).step_by(KEYS_PER_READ) {
+        let asked = Arc::clone(&asked);
         let work = move |reader: &EmailReader| {
-            let damaged = gathered.read(reader, &some, (command.uid, comparator));
+            let some = &asked[from..asked.len().min(from + KEYS_PER_READ)];
+            let damaged = gathered.read(reader, some, (command.uid, comparator));
             (gathered, damaged)
         };
         let (read, damaged) = account.reading(work).await;
@@ -101,6 +102,9 @@ impl Gathered {
         let emails: Vec<_> = messages.iter().map(|(_, entry)| entry.email).collect();
         let mut damaged = Vec::new();
         let before = self.messages.len();
+        self.messages.reserve(messages.len());
+        self.subjects.reserve(messages.len() * 32);
+        self.ids.reserve(messages.len() * 2);
         reader.visit_listed::<SortKeys<'_>>(&emails, |at, keys| match readable(keys) {
             Ok(keys) => {
                 let (number, entry) = &messages[at];

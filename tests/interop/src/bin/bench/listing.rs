@@ -33,16 +33,23 @@ const ASKED: [(&str, u32, &str); 10] = [
     ("UID SEARCH SUBJECT", 10, "UID SEARCH SUBJECT \"load 77\""),
 ];
 
+/// Another message is the last one: all have as many as before.
+const ANOTHER: [&str; 3] = [
+    "STORE * +FLAGS.SILENT (\\Deleted)",
+    "EXPUNGE",
+    "COPY 1 INBOX",
+];
+
 /// What is asked behind each new message: nobody has the answer of the last time.
 const ASKED_ANEW: [(&str, &str); 4] = [
-    ("SORT DATE, a message more", "SORT (DATE) UTF-8 ALL"),
-    ("SORT SUBJECT, a message more", "SORT (SUBJECT) UTF-8 ALL"),
+    ("SORT DATE, another message", "SORT (DATE) UTF-8 ALL"),
+    ("SORT SUBJECT, another message", "SORT (SUBJECT) UTF-8 ALL"),
     (
-        "THREAD REFERENCES, a message more",
+        "THREAD REFERENCES, another message",
         "THREAD REFERENCES UTF-8 ALL",
     ),
     (
-        "THREAD ORDEREDSUBJECT, a message more",
+        "THREAD ORDEREDSUBJECT, another message",
         "THREAD ORDEREDSUBJECT UTF-8 ALL",
     ),
 ];
