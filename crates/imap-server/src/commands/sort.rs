@@ -256,6 +256,14 @@ impl Asked {
     fn write(&self, message: &Candidate, known: &Known<'_>, out: &mut Vec<u8>) {
         let envelope = known.envelope();
         let envelope = envelope.as_ref();
+        let mailbox = |field, out: &mut Vec<u8>| {
+            let mailbox = envelope.map(|envelope| envelope.first_mailbox(field));
+            self.write_folded(&mailbox.unwrap_or_default(), out);
+        };
+        let display = |field, out: &mut Vec<u8>| {
+            let name = envelope.map(|envelope| envelope.first_display(field));
+            self.write_folded(&name.unwrap_or_default(), out);
+        };
         for criterion in self.criteria.iter() {
             let from = out.len();
             match criterion.key {
@@ -265,11 +273,11 @@ impl Asked {
                 SortKey::Relevancy => write_number(self.score(message), out),
                 SortKey::Arrival => write_number(known.received_s(), out),
                 SortKey::Date => write_number(known.sent_s(envelope), out),
-                SortKey::From => self.write_mailbox(envelope, AddressField::From, out),
-                SortKey::To => self.write_mailbox(envelope, AddressField::To, out),
-                SortKey::Cc => self.write_mailbox(envelope, AddressField::Cc, out),
-                SortKey::DisplayFrom => self.write_display(envelope, AddressField::From, out),
-                SortKey::DisplayTo => self.write_display(envelope, AddressField::To, out),
+                SortKey::From => mailbox(AddressField::From, out),
+                SortKey::To => mailbox(AddressField::To, out),
+                SortKey::Cc => mailbox(AddressField::Cc, out),
+                SortKey::DisplayFrom => display(AddressField::From, out),
+                SortKey::DisplayTo => display(AddressField::To, out),
                 SortKey::Subject => match known {
                     Known::SortKeys(keys) => write_text(keys.subject, out),
                     _ => {
@@ -283,26 +291,6 @@ impl Asked {
                 out[from..].iter_mut().for_each(|byte| *byte = !*byte);
             }
         }
-    }
-
-    fn write_mailbox(
-        &self,
-        envelope: Option<&EnvelopeReader<'_>>,
-        field: AddressField,
-        out: &mut Vec<u8>,
-    ) {
-        let mailbox = envelope.map(|envelope| envelope.first_mailbox(field));
-        self.write_folded(&mailbox.unwrap_or_default(), out);
-    }
-
-    fn write_display(
-        &self,
-        envelope: Option<&EnvelopeReader<'_>>,
-        field: AddressField,
-        out: &mut Vec<u8>,
-    ) {
-        let name = envelope.map(|envelope| envelope.first_display(field));
-        self.write_folded(&name.unwrap_or_default(), out);
     }
 
     fn write_folded(&self, text: &str, out: &mut Vec<u8>) {

@@ -98,12 +98,11 @@ pub(crate) fn anew(world: &mut World) -> Result<()> {
     for (what, command) in ASKED_ANEW {
         for peer in &peers {
             let work = |server: &Server| {
-                repeat(server, 10).and(&["--setup", "SELECT INBOX"]).and(&[
-                    "--before",
-                    "COPY 1 INBOX",
-                    "--command",
-                    command,
-                ])
+                let mut work = repeat(server, 10).and(&["--setup", "SELECT INBOX"]);
+                for before in ANOTHER {
+                    work = work.and(&["--before", before]);
+                }
+                work.and(&["--command", command])
             };
             let what = format!("{what} ({})", peer.name);
             compare(&what, &work(&ours), &work(peer), &["p50_ms"])?;
