@@ -3,9 +3,11 @@
 //! Every wait has a time-out (RFC 5321 §4.5.3.2), every write makes progress or
 //! fails. Not here: which server, and what a failure means for recipients.
 
+use std::future::{Future as _, poll_fn};
 use std::io;
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::pin::pin;
+use std::task::Poll;
 
 use bytes::{Bytes, BytesMut};
 use runtime::Monotonic;
@@ -428,12 +430,14 @@ impl Connection {
     /// Whether something was there to be read; the end of the connection is something too.
     async fn hears_at_once(&mut self) -> bool {
         let unread = self.input.len();
-        let read = self.conn.read(&mut self.input);
-        let read = self.ports.runtime.timeout(Duration::ZERO, read).await;
-        if let (Some(listener), Ok(Ok(1..))) = (&self.listener, &read) {
+        let read = {
+            let mut read = pin!(self.conn.read(&mut self.input));
+            poll_fn(|cx| Poll::Ready(read.as_mut().poll(cx))).await
+        };
+        if let (Some(listener), Poll::Ready(Ok(1..))) = (&self.listener, &read) {
             listener.they_said(&self.input[unread..]);
         }
-        read.is_ok()
+        read.is_ready()
     }
 
     /// The next event that is not the connection's own business.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use blobs::StagedBlob;
-use deliver::{Outcome, Report};
+use deliver::{Outcome, Reason, Report};
 use engine::{Batch, SubmitError};
 use envelope::{Domain, Envelope, Recipient};
 use observe::Route;
@@ -173,9 +173,11 @@ async fn remote(
         recipients,
         ..without_recipients(&lease.message().envelope)
     };
+    let queue = &core.ports.queue;
+    let is_drained = queue.drain_known().is_some();
     // Mail whose hold is not over goes on only while the queue is emptied, to who holds it
     // further, or when a person has said so.
-    if core.ports.queue.drain_known().is_none() {
+    if !is_drained {
         envelope.hold_until_ms = None;
     }
     let body = Body(lease);
@@ -198,12 +200,21 @@ async fn remote(
         let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
         now_ms.saturating_add(wait_ms)
     });
+    // What was to be held there waits for its time here, if the order has gone meanwhile.
+    let held_ms = envelope.hold_until_ms.filter(|until_ms| *until_ms > now_ms);
+    let asked_ms = match queue.drain_known() {
+        None => asked_ms.max(held_ms),
+        Some(_) => asked_ms,
+    };
     let mut outcomes = report.outcomes.into_iter();
     let mut reported_there = report.reported_there.into_iter();
     let missing = || Outcome::temporary((4, 3, 0), "the transport told no outcome");
     let became = places.into_iter().map(|place| Became {
         place,
-        outcome: outcomes.next().unwrap_or_else(missing),
+        outcome: match outcomes.next().unwrap_or_else(missing) {
+            Outcome::Permanent(reason) if is_drained => Outcome::Temporary(not_for_good(reason)),
+            outcome => outcome,
+        },
         reported_there: reported_there.next().unwrap_or(false),
     });
     let became: Vec<Became> = became.collect();
@@ -217,6 +228,16 @@ async fn remote(
     };
     settle(core, lease, became, &how).await?;
     Ok(seen)
+}
+
+/// What the machine refuses that the queue is emptied into may go its own way later: nobody
+/// is told that it failed because of a mistake of ours.
+fn not_for_good(mut reason: Reason) -> Reason {
+    reason.reply.code = 451;
+    if let Some(status) = &mut reason.reply.enhanced {
+        status.class = 4;
+    }
+    reason
 }
 
 fn without_recipients(envelope: &Envelope) -> Envelope {

@@ -205,6 +205,7 @@ impl Scanner {
         self.resting.clear();
         // They stand in their lines, which are all read again.
         sites.give_back(|_| true);
+        sites.forget_parts();
         self.look_at_everything();
     }
 

@@ -344,6 +344,25 @@ impl Sites {
         }
     }
 
+    /// No lines wait anywhere any more: they are read anew.
+    pub(crate) fn forget_parts(&mut self) {
+        for state in self.sites.values_mut() {
+            state.waiting.clear();
+            state.forward.clear();
+            state.is_swept = false;
+        }
+        self.waited_at.clear();
+        self.to_sweep.clear();
+        for unit in self.swept.drain(..) {
+            for due in &unit.dues {
+                self.known.remove(&key(due));
+            }
+            if let Some(state) = self.sites.get_mut(&unit.site) {
+                state.running = state.running.saturating_sub(unit.dues.len());
+            }
+        }
+    }
+
     /// Nothing is attempted of this entry, for its site is closed.
     pub(crate) fn put_off(&mut self, site: &Site, due: Due) {
         let key = key(&due);

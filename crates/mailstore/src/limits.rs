@@ -67,5 +67,7 @@ pub const LIST_WORTH: usize = 16;
 pub const LIST_BYTES_MAX: usize = 256 * 1024;
 /// Octets of a header that are looked at for References.
 pub const HEADER_BYTES_MAX: u64 = 1024 * 1024;
-/// Messages that one refers to; of more the last ones count.
-pub const REFERENCES_MAX: usize = 4096;
+/// Messages that one refers to; of more the first and the last ones count.
+pub const REFERENCES_MAX: usize = 100;
+/// Octets of a base subject by which messages are sorted.
+pub const SORTED_SUBJECT_BYTES_MAX: usize = 1024;

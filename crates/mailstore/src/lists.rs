@@ -55,7 +55,7 @@ pub trait Listed: sealed::Paged {}
 impl<T: sealed::Paged> Listed for T {}
 
 pub(crate) mod sealed {
-    use super::{Bytes, DecodeError, EmailReader, EmailRecord, ListKind, Reader, Writer};
+    use super::{Bytes, DecodeError, EmailRecord, ListKind, Reader, Writer};
 
     pub trait Paged {
         /// What it is to a reader.
@@ -63,16 +63,8 @@ pub(crate) mod sealed {
 
         const KIND: ListKind;
 
-        /// Writes what the record says; false where the message has to be opened for
-        /// it, which no page remembers.
-        fn write(record: &EmailRecord, out: &mut Writer) -> Result<bool, DecodeError>;
-
-        /// As [`Paged::write`], of a message that is opened for it.
-        fn write_opened(
-            reader: &EmailReader,
-            record: &EmailRecord,
-            out: &mut Writer,
-        ) -> Result<(), DecodeError>;
+        /// Writes what the record says.
+        fn write(record: &EmailRecord, out: &mut Writer) -> Result<(), DecodeError>;
 
         /// `page` is what `input` reads.
         fn read<'a>(input: &mut Reader<'a>, page: &'a Bytes)
@@ -166,6 +158,7 @@ impl EmailReader {
             reader: self,
             ids,
             told: vec![false; ids.len()],
+            damaged: Vec::new(),
             f,
             of: PhantomData,
         };
@@ -182,14 +175,16 @@ impl EmailReader {
     }
 }
 
-/// What is read of records, by email; none where a page remembers nothing of it.
-type Found = Vec<(EmailId, Versioned, Result<Option<Bytes>, RecordError>)>;
+/// What is read of records, by email.
+type Found = Vec<(EmailId, Versioned, Result<Bytes, RecordError>)>;
 
 /// One reading.
 struct Reading<'a, T, F> {
     reader: &'a EmailReader,
     ids: &'a [EmailId],
     told: Vec<bool>,
+    /// Pages that cannot be read to their end.
+    damaged: Vec<u64>,
     f: F,
     of: PhantomData<T>,
 }
@@ -200,7 +195,7 @@ impl<T: Listed, F: FnMut(usize, Result<T::Read<'_>, RecordError>)> Reading<'_, T
         if !read::is_dense(self.ids) {
             let (engine, ids) = (reader.engine(), self.ids);
             return read::visit_records(engine, reader.account(), ids, |at, record| {
-                self.tell(at, of_record::<T>(ids[at], &record), &record);
+                self.tell(at, of_record::<T>(ids[at], &record));
             });
         }
         let snapshot = reader.snapshot();
@@ -209,7 +204,7 @@ impl<T: Listed, F: FnMut(usize, Result<T::Read<'_>, RecordError>)> Reading<'_, T
         while at < self.ids.len() {
             let page = page_of(self.ids[at]);
             let behind = at + self.ids[at..].partition_point(|&id| page_of(id) == page);
-            if self.told[at..behind].contains(&false) {
+            if self.told[at..behind].contains(&false) || self.damaged.contains(&page) {
                 self.records(&*snapshot, page, at..behind)?;
             }
             at = behind;
@@ -240,7 +235,8 @@ impl<T: Listed, F: FnMut(usize, Result<T::Read<'_>, RecordError>)> Reading<'_, T
                 }
             });
             if let Err(error) = decoded {
-                // The rest is found in the records.
+                // The rest is found in the records, and the page is made again of them.
+                self.damaged.push(page);
                 tracing::warn!(%account, page, %error, "a page of lists is damaged");
             }
             ControlFlow::Continue(())
@@ -258,7 +254,9 @@ impl<T: Listed, F: FnMut(usize, Result<T::Read<'_>, RecordError>)> Reading<'_, T
     ) -> Result<(), StoreError> {
         let account = self.reader.account();
         let missing = wanted.clone().filter(|&at| !self.told[at]);
-        let is_whole = missing.clone().count() >= LIST_WORTH && self.reader.has_time();
+        let is_damaged = self.damaged.contains(&page);
+        let is_whole =
+            (missing.clone().count() >= LIST_WORTH || is_damaged) && self.reader.has_time();
         let (first, behind) = match is_whole {
             true => (
                 EmailId(page * LIST_EMAILS),
@@ -282,41 +280,30 @@ impl<T: Listed, F: FnMut(usize, Result<T::Read<'_>, RecordError>)> Reading<'_, T
             if is_whole || is_missing.is_ok() {
                 let one = of_record::<T>(email, &record.value);
                 if let Ok(place) = is_missing {
-                    gained += usize::from(matches!(one, Ok(Some(_))));
-                    self.tell(missing[place], one.clone(), &record.value);
+                    gained += usize::from(one.is_ok());
+                    self.tell(missing[place], one.clone());
                 }
                 found.push((email, record, one));
             }
             ControlFlow::Continue(())
         })?;
-        if is_whole && gained >= LIST_WORTH {
+        if is_whole && (gained >= LIST_WORTH || is_damaged) {
             self.make(page, found);
         }
         Ok(())
     }
 
-    /// Tells of an email by its record, and by the message where that is not enough.
-    fn tell(&mut self, at: usize, one: Result<Option<Bytes>, RecordError>, record: &Bytes) {
-        let damaged = |error| RecordError::Damaged(self.ids[at], error);
+    /// Tells of an email by its record.
+    fn tell(&mut self, at: usize, octets: Result<Bytes, RecordError>) {
         self.told[at] = true;
-        let octets = match one {
-            Ok(Some(octets)) => Ok(octets),
-            Ok(None) => self.opened(record).map_err(damaged),
-            Err(error) => Err(error),
-        };
         match octets {
             Ok(octets) => {
                 let one = T::read(&mut Reader::new(&octets), &octets);
+                let damaged = |error| RecordError::Damaged(self.ids[at], error);
                 (self.f)(at, one.map_err(damaged));
             }
             Err(error) => (self.f)(at, Err(error)),
         }
-    }
-
-    fn opened(&self, record: &Bytes) -> Result<Bytes, DecodeError> {
-        let mut out = Writer::new();
-        T::write_opened(self.reader, &EmailRecord::decode(record)?, &mut out)?;
-        Ok(out.finish().into())
     }
 
     /// Makes a page; whether that comes about is nobody's care. A record that is
@@ -327,7 +314,6 @@ impl<T: Listed, F: FnMut(usize, Result<T::Read<'_>, RecordError>)> Reading<'_, T
         let mut listed = Vec::with_capacity(found.len());
         for (email, record, one) in found {
             let Ok(one) = one else { return };
-            let Some(one) = one else { continue };
             let key = keys::email(account, email);
             batch.expect(key, Expect::Version(record.version));
             listed.push((email, one));
@@ -343,18 +329,13 @@ impl<T: Listed, F: FnMut(usize, Result<T::Read<'_>, RecordError>)> Reading<'_, T
     }
 }
 
-/// What a page has of an email; none if that is nothing.
-pub(crate) fn of_record<T: Listed>(
-    email: EmailId,
-    record: &Bytes,
-) -> Result<Option<Bytes>, RecordError> {
+/// What a page has of an email.
+pub(crate) fn of_record<T: Listed>(email: EmailId, record: &Bytes) -> Result<Bytes, RecordError> {
     let mut out = Writer::new();
-    let written = EmailRecord::decode(record).and_then(|record| T::write(&record, &mut out));
-    match written {
-        Ok(true) => Ok(Some(out.finish().into())),
-        Ok(false) => Ok(None),
-        Err(error) => Err(RecordError::Damaged(email, error)),
-    }
+    EmailRecord::decode(record)
+        .and_then(|record| T::write(&record, &mut out))
+        .map_err(|error| RecordError::Damaged(email, error))?;
+    Ok(out.finish().into())
 }
 
 #[cfg(test)]

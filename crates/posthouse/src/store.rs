@@ -51,6 +51,8 @@ pub(crate) struct Store {
     pub(crate) runtime: Runtime,
     pub(crate) checking: Arc<Checking>,
     pub(crate) acting: Arc<Acting>,
+    /// Who begins or ends a standing order of the queue.
+    pub(crate) ordering: Mutex<()>,
     /// How mail leaves, once it does.
     pub(crate) outgoing: OnceLock<dispatch::Watch>,
     /// What is said to other servers, for who looks on.
@@ -127,6 +129,7 @@ impl Store {
             runtime: runtime.clone(),
             checking: Arc::default(),
             acting: Arc::default(),
+            ordering: Mutex::default(),
             outgoing: OnceLock::new(),
             transcripts: deliver::Transcripts::default(),
             data_dir: settings.general.data_dir.clone(),

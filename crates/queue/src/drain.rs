@@ -28,7 +28,7 @@ pub struct Drain {
 
 impl Queue {
     /// From now on all that waits for elsewhere, and all that comes, goes this way.
-    /// Attempts under way go on.
+    /// Attempts under way go on. Nobody else may begin or end one meanwhile.
     ///
     /// # Errors
     /// The engine cannot write.
@@ -48,6 +48,7 @@ impl Queue {
     /// The engine cannot read or write.
     pub async fn end_drain(&self) -> Result<bool, QueueError> {
         if self.drained_by().await?.is_none() {
+            *self.inner.drain.lock() = None;
             return Ok(false);
         }
         let mut batch = Batch::new();

@@ -63,3 +63,10 @@ pub const NOTIFY_NAMES_MAX: usize = 1000;
 pub const FILTER_NAME_BYTES_MAX: usize = 128;
 /// Names of one COMPARATOR or LANGUAGE.
 pub const WORDS_MAX: usize = 20;
+
+/// Steps that are taken up threads, for each message that is threaded, to see that a link makes
+/// no loop: what takes more is not linked.
+pub const THREAD_STEPS_PER_MESSAGE: usize = 1000;
+/// Places of missing messages in threads, for each message: what more are referred to count for
+/// nothing.
+pub const MISSING_PER_MESSAGE: usize = 16;

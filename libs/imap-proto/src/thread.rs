@@ -5,6 +5,7 @@
 //! Nothing here is deeper than the stack: a chain of replies may be as long as a
 //! mailbox has messages, so trees are walked with a list of what is still to do.
 
+use crate::limits::{MISSING_PER_MESSAGE, THREAD_STEPS_PER_MESSAGE};
 use crate::response::write_number;
 use std::collections::HashMap;
 
@@ -129,17 +130,18 @@ impl Threads {
         }
     }
 
-    /// True if `above` is `at` or an ancestor of it.
-    fn is_above(&self, above: usize, at: usize) -> bool {
+    /// True if `above` is `at` or an ancestor of it, or if there are no steps left to see that.
+    fn is_above(&self, above: usize, at: usize, steps: &mut usize) -> bool {
         if self.nodes[above].children.is_empty() {
             return above == at;
         }
         let mut next = Some(at);
         // Nothing is ever linked into a loop, so this ends.
         while let Some(at) = next {
-            if at == above {
+            if at == above || *steps == 0 {
                 return true;
             }
+            *steps -= 1;
             next = self.nodes[at].parent;
         }
         false
@@ -154,17 +156,24 @@ impl Threads {
                 ids.entry(id).or_insert(at);
             }
         }
+        let mut steps = messages.len() * THREAD_STEPS_PER_MESSAGE;
+        let most = messages.len() * (1 + MISSING_PER_MESSAGE);
         for (at, message) in messages.iter().enumerate() {
             let mut before: Option<usize> = None;
             for reference in message.references {
-                let node = *ids.entry(*reference).or_insert_with(|| {
-                    self.nodes.push(Node::default());
-                    self.nodes.len() - 1
-                });
+                let node = match ids.get(reference) {
+                    Some(node) => *node,
+                    None if self.nodes.len() >= most => continue,
+                    None => {
+                        self.nodes.push(Node::default());
+                        ids.insert(*reference, self.nodes.len() - 1);
+                        self.nodes.len() - 1
+                    }
+                };
                 // (A): links that are there stay, and none makes a loop.
                 if let Some(parent) = before
                     && self.nodes[node].parent.is_none()
-                    && !self.is_above(node, parent)
+                    && !self.is_above(node, parent, &mut steps)
                 {
                     self.link(parent, node);
                 }
@@ -177,7 +186,7 @@ impl Threads {
             }
             if let Some(parent) = before
                 && self.nodes[at].parent.is_none()
-                && !self.is_above(at, parent)
+                && !self.is_above(at, parent, &mut steps)
             {
                 self.link(parent, at);
             }
@@ -556,6 +565,21 @@ mod tests {
             message(3, "c", "3", &["2"]),
         ];
         assert_eq!(referring(&guessed), "(1)(3 2)");
+    }
+
+    /// Many that refer to both ends of a chain, and to what nobody has.
+    #[test]
+    fn threads_take_a_bounded_time_and_room() {
+        let names: Vec<String> = (0..3000).map(|n| format!("c{n}")).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let (first, last) = (names[0], names[names.len() - 1]);
+        let ends = [first, last].repeat(500);
+        let messages: Vec<Threaded> = (1..=100)
+            .map(|n| message(n, "a", "", if n == 1 { &names } else { &ends }))
+            .collect();
+        let threads = by_refs(&messages);
+        assert!(threads.nodes.len() <= 100 * (1 + MISSING_PER_MESSAGE));
+        assert_eq!(written(&threads).matches('(').count(), 101);
     }
 
     #[test]

@@ -1,9 +1,16 @@
 //! Base subjects for SORT and THREAD (RFC 5256 §2.1).
+//!
+//! Departure: of a very long subject only the beginning counts. Each leader is looked for
+//! behind all blobs before it, which takes a time that grows with the square.
+
+use crate::limits::KEPT_TEXT_CHARS_MAX;
 
 /// The base subject of a decoded subject, and whether it was a reply or a
 /// forward.
 #[must_use]
 pub fn base_subject(subject: &str) -> (String, bool) {
+    let end = subject.char_indices().nth(KEPT_TEXT_CHARS_MAX);
+    let subject = &subject[..end.map_or(subject.len(), |(at, _)| at)];
     let text = subject.split_whitespace().collect::<Vec<_>>().join(" ");
     let mut rest = text.as_str();
     let mut reply = false;
@@ -84,6 +91,14 @@ fn strip_suffix_ignore_case<'a>(text: &'a str, suffix: &str) -> Option<&'a str> 
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn of_a_long_subject_the_beginning_counts() {
+        let blobs = "[]".repeat(1 << 20);
+        assert_eq!(base_subject(&blobs), (blobs[..2].to_owned(), false));
+        let (base, is_reply) = base_subject(&format!("Re: {}", "é".repeat(5000)));
+        assert_eq!((base.chars().count(), is_reply), (996, true));
+    }
 
     #[test]
     fn leaders_trailers_and_blobs_go() {

@@ -247,3 +247,22 @@ async fn a_hold_is_kept_by_whoever_gets_the_mail_while_the_queue_is_emptied() {
     dispatcher.work().await;
     assert_eq!(world.script.take_holds(), [None]);
 }
+
+/// The other machine may be told of this one wrongly: nobody hears of a failure for that.
+#[tokio::test]
+async fn what_is_refused_for_good_while_the_queue_is_emptied_waits() {
+    let world = World::new();
+    world.script.says("a@there.test", &[never(), yes()]);
+    let mut dispatcher = world.dispatcher();
+    world.queue.drain("other").await.expect("written");
+    let id = world.put("ann@here.test", &["a@there.test"]).await;
+    dispatcher.work().await;
+    let shown = world.queue.show(id).await.expect("there");
+    assert_eq!(shown.progress.recipients[0].state.name(), "deferred");
+    assert!(world.queue.end_drain().await.expect("written"));
+    world.queue.act(id, Act::Retry).await.expect("done");
+    dispatcher.work().await;
+    let seen = world.script.take_seen();
+    assert_eq!((seen.len(), seen[1].0.as_str()), (2, "there.test"));
+    assert_eq!(world.queue_keys(), 0);
+}

@@ -92,14 +92,15 @@ pub(crate) async fn with_keys(
 ) -> (Keyed, bool) {
     let mut keyed = Keyed::default();
     let mut broken = false;
+    let asked = Arc::new(Asked {
+        criteria: Arc::clone(criteria),
+        comparator: session.enabled.comparator,
+        scores: scores.clone(),
+    });
     while !messages.is_empty() {
         let rest = messages.split_off(messages.len().min(KEYS_PER_READ));
         let some = std::mem::replace(&mut messages, rest);
-        let asked = Asked {
-            criteria: Arc::clone(criteria),
-            comparator: session.enabled.comparator,
-            scores: scores.clone(),
-        };
+        let asked = Arc::clone(&asked);
         let is_last = messages.is_empty();
         let work = move |reader: &EmailReader| {
             let damaged = asked.read(reader, some, &mut keyed);

@@ -108,7 +108,17 @@ impl Gathered {
         reader.visit_listed::<SortKeys<'_>>(&emails, |at, keys| match readable(keys) {
             Ok(keys) => {
                 let (number, entry) = &messages[at];
-                self.push(if uid { entry.uid.0 } else { *number }, &keys);
+                let opened = match keys.refers_to_more {
+                    true => reader.references(entry.email).map(Some),
+                    false => Ok(None),
+                };
+                match opened {
+                    Ok(opened) => {
+                        let references = opened.as_deref().unwrap_or(keys.references());
+                        self.push(if uid { entry.uid.0 } else { *number }, &keys, references);
+                    }
+                    Err(error) => damaged.push((emails[at], error.to_string())),
+                }
             }
             Err(Unreadable::Gone) => {}
             Err(Unreadable::Damaged(why)) => damaged.push((emails[at], why)),
@@ -137,10 +147,10 @@ impl Gathered {
         damaged
     }
 
-    fn push(&mut self, number: u32, keys: &SortKeys<'_>) {
+    fn push(&mut self, number: u32, keys: &SortKeys<'_>, references: &[IdKey]) {
         let (subjects, ids) = (self.subjects.len(), self.ids.len());
         self.subjects.extend_from_slice(keys.subject);
-        self.ids.extend_from_slice(keys.references());
+        self.ids.extend_from_slice(references);
         self.messages.push(Message {
             number,
             sent_s: keys.sent_s,

@@ -9,7 +9,6 @@
 use super::ListKind;
 use super::sealed::Paged;
 use crate::email::{EmailRecord, InternalDate, zone_of};
-use crate::reading::EmailReader;
 use bytes::Bytes;
 use mime::StoredDigest;
 use wire::codec::{DecodeError, Reader, Writer};
@@ -28,20 +27,12 @@ impl Paged for Listing {
 
     const KIND: ListKind = ListKind::Listings;
 
-    fn write(record: &EmailRecord, out: &mut Writer) -> Result<bool, DecodeError> {
+    fn write(record: &EmailRecord, out: &mut Writer) -> Result<(), DecodeError> {
         let digest = StoredDigest::read(&record.digest)?;
         let date = record.received_at;
         out.u64_be(date.unix_seconds as u64);
         out.varint(zone_of(date)).bytes(digest.envelope);
-        Ok(true)
-    }
-
-    fn write_opened(
-        _reader: &EmailReader,
-        record: &EmailRecord,
-        out: &mut Writer,
-    ) -> Result<(), DecodeError> {
-        Self::write(record, out).map(drop)
+        Ok(())
     }
 
     fn read<'a>(input: &mut Reader<'a>, page: &'a Bytes) -> Result<Self, DecodeError> {

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | internal date, Unix seconds | 8 bytes, high byte first, two's complement |
 //! | date sent, Unix seconds | the same |
-//! | base subject | its length twice, and one more if it was a reply's, as varint; bytes |
+//! | base subject | its length four times, one more if it was a reply's, two more if the record does not hold all it refers to, as varint; bytes |
 //! | ids | how many as varint, 16 bytes each |
 //!
 //! Ids of messages are told apart by the first 128 bits of their BLAKE3: nobody finds two
@@ -13,9 +13,11 @@
 use super::ListKind;
 use super::sealed::Paged;
 use crate::email::EmailRecord;
-use crate::limits::{HEADER_BYTES_MAX, REFERENCES_MAX};
+use crate::error::{RecordError, StoreError};
+use crate::limits::{HEADER_BYTES_MAX, REFERENCES_MAX, SORTED_SUBJECT_BYTES_MAX};
 use crate::reading::EmailReader;
 use bytes::Bytes;
+use mailbox_model::EmailId;
 use mime::{EnvelopeReader, HeaderReader, StoredDigest, message_ids};
 use std::ops::ControlFlow;
 use wire::codec::{DecodeError, Reader, Writer};
@@ -35,6 +37,8 @@ pub struct SortKeys<'a> {
     pub subject: &'a [u8],
     /// The subject was a reply's, or a forward's.
     pub is_reply: bool,
+    /// The record does not hold all that it refers to: [`EmailReader::references`] does.
+    pub refers_to_more: bool,
     /// [`SortKeys::id`], then [`SortKeys::references`].
     ids: &'a [[u8; ID_BYTES]],
 }
@@ -58,43 +62,39 @@ impl Paged for SortKeys<'_> {
 
     const KIND: ListKind = ListKind::SortKeys;
 
-    fn write(record: &EmailRecord, out: &mut Writer) -> Result<bool, DecodeError> {
+    fn write(record: &EmailRecord, out: &mut Writer) -> Result<(), DecodeError> {
         let digest = StoredDigest::read(&record.digest)?;
+        let received_s = record.received_at.unix_seconds;
+        out.u64_be(received_s as u64);
+        let Some(envelope) = EnvelopeReader::read(digest.envelope) else {
+            out.u64_be(received_s as u64).varint(0).varint(0);
+            return Ok(());
+        };
+        let date = envelope.date();
+        out.u64_be(date.map_or(received_s, |date| date.unix_seconds) as u64);
         let mut fields = digest.fields()?.filter_map(Result::ok);
         let cached = fields.find(|(name, _)| *name == "references");
         let references = cached.and_then(|(_, raw)| in_header(raw));
-        if references.is_none() && !digest.fields_complete {
-            return Ok(false);
-        }
-        write(record, &digest, references, out);
-        Ok(true)
-    }
-
-    fn write_opened(
-        reader: &EmailReader,
-        record: &EmailRecord,
-        out: &mut Writer,
-    ) -> Result<(), DecodeError> {
-        let digest = StoredDigest::read(&record.digest)?;
-        let range = 0..digest.header_len.min(HEADER_BYTES_MAX);
-        let mut header = Vec::new();
-        let read = reader.visit_body(record, range, &mut |piece| {
-            header.extend_from_slice(piece);
-            ControlFlow::Continue(())
-        });
-        if let Err(error) = read {
-            // It is in the list all the same: whoever opens it hears of the damage.
-            tracing::warn!(account = %reader.account(), %error, "a header cannot be read for its references");
-        }
-        write(record, &digest, in_header(&header), out);
+        let refers_to_more = references.is_none() && !digest.fields_complete;
+        let (subject, is_reply) = mime::subject::base_subject(&envelope.subject());
+        let mut subject = mime::casemap(&subject);
+        subject.truncate(subject.floor_char_boundary(SORTED_SUBJECT_BYTES_MAX));
+        let marks = u64::from(is_reply) | u64::from(refers_to_more) << 1;
+        out.varint((subject.len() as u64) << 2 | marks);
+        out.raw(subject.as_bytes());
+        let references = keys_of(references, &envelope);
+        let own = message_ids(&envelope.message_id());
+        out.varint(1 + references.len() as u64);
+        out.raw(&own.first().map_or(NO_ID, |id| key_of(id)));
+        out.raw(references.as_flattened());
         Ok(())
     }
 
     fn read<'a>(input: &mut Reader<'a>, _page: &'a Bytes) -> Result<SortKeys<'a>, DecodeError> {
         let (received_s, sent_s) = (input.u64_be()? as i64, input.u64_be()? as i64);
         let subject = input.varint32()?;
-        let (len, is_reply) = ((subject >> 1) as usize, subject & 1 == 1);
-        let subject = input.raw(len)?;
+        let (is_reply, refers_to_more) = (subject & 1 != 0, subject & 2 != 0);
+        let subject = input.raw((subject >> 2) as usize)?;
         let ids = input.varint32()? as usize;
         if ids > REFERENCES_MAX + 1 {
             return Err(DecodeError::OutOfRange);
@@ -105,42 +105,47 @@ impl Paged for SortKeys<'_> {
             sent_s,
             subject,
             is_reply,
+            refers_to_more,
             ids,
         })
     }
 }
 
-fn write(
-    record: &EmailRecord,
-    digest: &StoredDigest<'_>,
-    references: Option<Vec<u8>>,
-    out: &mut Writer,
-) {
-    let received_s = record.received_at.unix_seconds;
-    out.u64_be(received_s as u64);
-    let Some(envelope) = EnvelopeReader::read(digest.envelope) else {
-        out.u64_be(received_s as u64).varint(0).varint(0);
-        return;
-    };
-    let date = envelope.date();
-    out.u64_be(date.map_or(received_s, |date| date.unix_seconds) as u64);
-    let (subject, is_reply) = mime::subject::base_subject(&envelope.subject());
-    let subject = mime::casemap(&subject);
-    out.varint((subject.len() as u64) << 1 | u64::from(is_reply));
-    out.raw(subject.as_bytes());
-    let mut references = message_ids(&references.unwrap_or_default());
-    if references.is_empty() {
-        references = message_ids(&envelope.in_reply_to());
-        references.truncate(1);
+impl EmailReader {
+    /// What an email refers to, as [`SortKeys::references`] has it; the message is opened.
+    ///
+    /// # Errors
+    /// The record or the body is missing, damaged or can't be read.
+    pub fn references(&self, email: EmailId) -> Result<Vec<[u8; 16]>, StoreError> {
+        let damaged = |error| RecordError::Damaged(email, error);
+        let record = self.email_records(&[email]).pop();
+        let record = record.unwrap_or(Err(RecordError::Missing(email)))?;
+        let digest = StoredDigest::read(&record.digest).map_err(damaged)?;
+        let range = 0..digest.header_len.min(HEADER_BYTES_MAX);
+        let mut header = Vec::new();
+        self.visit_body(&record, range, &mut |piece| {
+            header.extend_from_slice(piece);
+            ControlFlow::Continue(())
+        })?;
+        let envelope = EnvelopeReader::read(digest.envelope);
+        Ok(envelope.map_or(Vec::new(), |envelope| {
+            keys_of(in_header(&header), &envelope)
+        }))
     }
-    // The newest are next to it.
-    references.drain(..references.len().saturating_sub(REFERENCES_MAX));
-    let own = message_ids(&envelope.message_id());
-    out.varint(1 + references.len() as u64);
-    out.raw(&own.first().map_or(NO_ID, |id| key_of(id)));
-    for id in &references {
-        out.raw(&key_of(id));
+}
+
+/// RFC 5256 §3: References, or else the first id of In-Reply-To.
+fn keys_of(references: Option<Vec<u8>>, envelope: &EnvelopeReader<'_>) -> Vec<[u8; ID_BYTES]> {
+    let mut ids = message_ids(&references.unwrap_or_default());
+    if ids.is_empty() {
+        ids = message_ids(&envelope.in_reply_to());
+        ids.truncate(1);
     }
+    // The first holds a thread together, the last are next to the message.
+    if ids.len() > REFERENCES_MAX {
+        ids.drain(1..=ids.len() - REFERENCES_MAX);
+    }
+    ids.iter().map(|id| key_of(id)).collect()
 }
 
 fn key_of(id: &str) -> [u8; ID_BYTES] {
@@ -164,7 +169,7 @@ mod tests {
     #[test]
     fn a_page_is_these_bytes() {
         let mut golden = vec![1, 1, 3, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xfe];
-        golden.extend(*b"\0\0\0\0\0\0\0\x01\x05AB\x02");
+        golden.extend(*b"\0\0\0\0\0\0\0\x01\x09AB\x02");
         golden.extend([0; 16]);
         golden.extend([7; 16]);
         let page = Bytes::from(golden.clone());
@@ -180,6 +185,7 @@ mod tests {
             sent_s: 1,
             subject: b"AB",
             is_reply: true,
+            refers_to_more: false,
             ids: &ids,
         };
         assert_eq!(all, [(EmailId(3), sample)]);

@@ -8,7 +8,8 @@ use admin::control::CommandError;
 use queue::{Act, Acted, Filter, Listed};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use settings::rules::Transport;
+use settings::OutboundMode;
+use settings::rules::{Transport, TransportKind};
 
 use super::queue::{act, check_way, time};
 use super::{ActResult, Which, failed, usage};
@@ -35,16 +36,24 @@ pub(super) async fn drain(store: &Store, args: Draining) -> ActResult {
 
 async fn begin(store: &Store, way: &str) -> Result<(), CommandError> {
     check_way(store, way)?;
+    let mode = store.settings.outbound.mode;
+    if matches!(mode, OutboundMode::Hold | OutboundMode::Demo) {
+        return Err(usage(
+            "nothing leaves this machine (outbound.mode): set it to \"direct\" first".into(),
+        ));
+    }
     let rules = store.rules.get();
     let is_server = |name: &str| {
         let transport = rules.transports.get(name.trim());
-        transport.and_then(Transport::server).is_some()
+        let server = transport.and_then(Transport::server);
+        server.is_some_and(|server| server.kind == TransportKind::Smtp)
     };
     if way != "smart-host" && !way.split(',').all(is_server) {
         return Err(usage(format!(
             "{way:?} is no server that could take everything: name transports of kind \"smtp\", or smart-host"
         )));
     }
+    let _alone = store.ordering.lock().await;
     store.queue.drain(way).await.map_err(failed)?;
     tracing::info!(way, "the queue is being emptied, and nothing new is taken");
     let all = Which {
@@ -58,9 +67,7 @@ async fn begin(store: &Store, way: &str) -> Result<(), CommandError> {
 /// What its sender wants held and nobody has taken waits for its time again, before
 /// somebody gets it who is not asked to hold it.
 async fn end(store: &Store) -> Result<(), CommandError> {
-    if store.queue.drained_by().await.map_err(failed)?.is_none() {
-        return Ok(());
-    }
+    let _alone = store.ordering.lock().await;
     let awaited = store.queue.act_on_all(&Filter::default(), Act::Await).await;
     awaited.map_err(failed)?;
     store.queue.end_drain().await.map_err(failed)?;
@@ -109,7 +116,21 @@ async fn retry_held(store: &Store) -> Result<(), CommandError> {
     }
 }
 
-/// By which way, how much still waits, and what of it a person holds.
+/// Messages of which something is not held by a person; some count more than once.
+async fn moving(store: &Store) -> Result<u64, CommandError> {
+    let mut moving = 0;
+    for state in ["todo", "deferred", "leased"] {
+        let filter = Filter {
+            state: Some(state.to_owned()),
+            ..Filter::default()
+        };
+        let counted = store.queue.count_all(&filter).await;
+        moving += counted.map_err(failed)?.messages;
+    }
+    Ok(moving)
+}
+
+/// By which way, how much still waits, and whether any of it moves.
 async fn status(store: &Store) -> ActResult {
     let drain = store.queue.drained_by().await.map_err(failed)?;
     let is_sending = store.outgoing.get().is_some();
@@ -118,23 +139,16 @@ async fn status(store: &Store) -> ActResult {
         true => store.queue.count(),
         false => store.queue.stats(0).await.map_err(failed)?.messages,
     };
-    let held = Filter {
-        state: Some("held".to_owned()),
-        ..Filter::default()
-    };
-    let held = match messages {
+    let moving = match messages {
         // Nobody looks at very many again and again.
-        0..=QUEUE_DRAIN_COUNTED => {
-            let counted = store.queue.count_all(&held).await;
-            Some(counted.map_err(failed)?.messages)
-        }
+        0..=QUEUE_DRAIN_COUNTED => Some(moving(store).await?),
         _ => None,
     };
     Ok(json!({
         "way": drain.as_ref().map(|drain| drain.way.as_ref()),
         "since": drain.as_ref().map(|drain| time(drain.since_ms)),
         "messages": messages,
-        "held": held,
+        "moving": moving,
         "sending": is_sending,
     }))
 }

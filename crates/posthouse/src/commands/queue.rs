@@ -175,7 +175,7 @@ fn drain(
                 output::status(&format!("{} messages left", left.unwrap_or_default()));
             }
             // Somebody else may have ended it.
-            let ends = last["way"].is_null() || left == last["held"].as_u64();
+            let ends = last["way"].is_null() || last["moving"].as_u64() == Some(0);
             match ends {
                 true => Ok(None),
                 false => request("queue.drain", &Draining::default()).map(Some),

@@ -166,11 +166,13 @@ impl Client {
             State::Ehlo | State::Helo | State::Ready | State::Dead => Stage::Hello,
             State::StartTls | State::Handshake => Stage::StartTls,
             State::Auth => Stage::Auth,
-            State::Content | State::Final => Stage::Final,
+            State::Content => Stage::Final,
             State::Quitting => Stage::Quit,
-            State::Transaction => match self.sent.front() {
-                Some(&(step, _)) => stage_of(step),
-                None => Stage::Mail,
+            // All of a short message may have gone before MAIL was answered.
+            State::Transaction | State::Final => match (self.sent.front(), self.state) {
+                (Some(&(step, _)), _) => stage_of(step),
+                (None, State::Final) => Stage::Final,
+                (None, _) => Stage::Mail,
             },
         }
     }

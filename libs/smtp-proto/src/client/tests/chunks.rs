@@ -48,7 +48,7 @@ fn rfc_3030_4_2_a_small_message_goes_with_the_commands() {
         peer.say_whole(b"S: x\r\n\r\n.a\r\nb"),
         "BDAT 15 LAST\r\nS: x\r\n\r\n.a\r\nb\r\n"
     );
-    assert_eq!(peer.client.stage(), Stage::Final);
+    assert_eq!(peer.client.stage(), Stage::Mail);
     let (said, event) = peer.hear("250 ok\r\n550 5.1.1 no\r\n250 ok\r\n250 2.0.0 done\r\n");
     assert_eq!(said, "");
     assert_eq!(codes(event), [(550, Stage::Rcpt), (250, Stage::Final)]);
