@@ -118,9 +118,15 @@ async fn deliveries_side_by_side_never_overshoot_a_domain() {
     assert_eq!((tally.taken, tally.over), (49, 207));
     is_exact(&room, &people).await;
     // Room that is given back may be used by anybody.
-    let alice = room.account(ALICE).await;
-    let all = Expunging::Exactly(&UidSet::all());
-    let gone = alice.expunge(inbox(&alice), all).await.expect("ok").len();
+    let mut gone = 0;
+    for &person in &people {
+        // Who got how much is the scheduler's business.
+        if gone == 0 {
+            let one = room.account(person).await;
+            let all = Expunging::Exactly(&UidSet::all());
+            gone = one.expunge(inbox(&one), all).await.expect("ok").len();
+        }
+    }
     assert!(gone > 0);
     is_exact(&room, &people).await;
     for _ in 0..gone {
