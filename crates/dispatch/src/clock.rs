@@ -58,7 +58,8 @@ impl Nearing {
         let longest_ms = core.options.schedule.max_ms.max(DEMO_WAIT_MS);
         let slack_ms = u64::try_from(CLOCK_SLACK.as_millis()).unwrap_or(u64::MAX);
         let far_ms = now_ms.saturating_add(longest_ms).saturating_add(slack_ms);
-        let back_ms = now_ms.saturating_add(set_back_ms);
+        // The two clocks are read in whole milliseconds: one more or less is known to neither.
+        let back_ms = now_ms.saturating_add(set_back_ms).saturating_add(slack_ms);
         let part = |from_ms, to_ms| Forward {
             from: Place::at(from_ms),
             to_ms,

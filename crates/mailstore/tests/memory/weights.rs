@@ -9,19 +9,30 @@ use mailstore::Options;
 use stats_alloc::Region;
 use std::sync::Arc;
 
-/// Loads the account anew and compares what it takes with what it says.
-async fn check(room: &Room<MemoryEngine>, what: &str, lines: &mut Vec<(String, bool)>) {
-    let store = room.store(Options::default());
-    store.account(ALICE).await.expect("there");
-    store.close().await;
-    drop(store);
+/// Loads the account anew: what it takes, and what it says.
+async fn load(room: &Room<MemoryEngine>) -> (u64, u64) {
     let store = room.store(Options::default());
     let region = Region::new(ALLOCATOR);
     let account = store.account(ALICE).await.expect("there");
     let cost = region.change();
     let said = store.cached_bytes();
     drop(account);
+    store.close().await;
     let taken = cost.bytes_allocated.saturating_sub(cost.bytes_deallocated) as u64;
+    (taken, said)
+}
+
+/// Compares what the loaded account takes with what it says.
+async fn check(room: &Room<MemoryEngine>, what: &str, lines: &mut Vec<(String, bool)>) {
+    // The first one writes what it found, and threads of before may still give memory back while
+    // another one loads: the one in the middle counts.
+    load(room).await;
+    let mut loads = Vec::new();
+    for _ in 0..5 {
+        loads.push(load(room).await);
+    }
+    loads.sort_unstable();
+    let (taken, said) = loads[2];
     // Within a quarter.
     let good = said * 4 >= taken * 3 && said * 4 <= taken * 5;
     lines.push((format!("{what}: takes {taken}, says {said}"), good));
