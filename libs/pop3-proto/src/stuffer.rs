@@ -4,7 +4,7 @@
 //! Lines end with CRLF. A message whose last line has no end gets one: without
 //! it the client would never see the lone dot.
 
-use memchr::memchr;
+use memchr::{memchr, memmem};
 
 /// Writes one message.
 #[derive(Debug, Clone)]
@@ -37,6 +37,11 @@ impl Stuffer {
 
     /// Writes a piece of the message.
     pub fn push(&mut self, mut piece: &[u8], out: &mut Vec<u8>) {
+        // A few more for dots and the end.
+        out.reserve(piece.len() + 64);
+        if self.lines_left.is_none() {
+            return self.push_whole(piece, out);
+        }
         while !piece.is_empty() && !self.is_full() {
             let end = memchr(b'\n', piece).map_or(piece.len(), |at| at + 1);
             let (part, rest) = piece.split_at(end);
@@ -56,6 +61,24 @@ impl Stuffer {
                 *left = left.saturating_sub(1);
             }
             self.line_start = ends;
+        }
+    }
+
+    /// Where lines need not be counted, only those matter that begin with a dot.
+    fn push_whole(&mut self, mut piece: &[u8], out: &mut Vec<u8>) {
+        if self.line_start && piece.first() == Some(&b'.') {
+            out.push(b'.');
+        }
+        while let Some(at) = memmem::find(piece, b"\n.") {
+            let (before, rest) = piece.split_at(at + 1);
+            out.extend_from_slice(before);
+            out.extend_from_slice(b"..");
+            piece = &rest[1..];
+            self.line_start = false;
+        }
+        out.extend_from_slice(piece);
+        if let Some(last) = piece.last() {
+            self.line_start = *last == b'\n';
         }
     }
 

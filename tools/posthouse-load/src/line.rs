@@ -2,11 +2,15 @@
 
 use crate::tls::Tls;
 use anyhow::{Context as _, Result, bail, ensure};
+use memchr::memmem;
 use std::fmt::Debug;
 use tokio::io::{
     AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader,
 };
 use tokio::net::TcpStream;
+
+/// RFC 1939 §3.
+const MESSAGE_END: &[u8] = b"\r\n.\r\n";
 
 /// What lines go over.
 trait Stream: AsyncRead + AsyncWrite + Debug + Send + Unpin {}
@@ -51,6 +55,41 @@ impl Line {
             bail!("the server closed the connection");
         }
         Ok(&self.text)
+    }
+
+    /// Takes a message up to the lone dot behind it and forgets it; how many bytes that were. Looks
+    /// at no line, so that what the tool does is little beside what the server does.
+    pub(crate) async fn skip_message(&mut self) -> Result<u64> {
+        // A line end stands before.
+        let mut seam = b"\r\n".to_vec();
+        let mut bytes = 0;
+        loop {
+            let piece = self.stream.fill_buf().await?;
+            if piece.is_empty() {
+                bail!("the server closed the connection in a message");
+            }
+            // What lies on both sides of the border, then what lies behind it.
+            let before = seam.len();
+            seam.extend_from_slice(&piece[..piece.len().min(MESSAGE_END.len() - 1)]);
+            let end = match memmem::find(&seam, MESSAGE_END) {
+                Some(at) => Some(at + MESSAGE_END.len() - before),
+                None => memmem::find(piece, MESSAGE_END).map(|at| at + MESSAGE_END.len()),
+            };
+            if let Some(end) = end {
+                self.stream.consume(end);
+                return Ok(bytes + end as u64);
+            }
+            let taken = piece.len();
+            if taken >= MESSAGE_END.len() - 1 {
+                seam.clear();
+                seam.extend_from_slice(&piece[taken - (MESSAGE_END.len() - 1)..]);
+            } else {
+                let kept = seam.len().min(MESSAGE_END.len() - 1);
+                seam.drain(..seam.len() - kept);
+            }
+            self.stream.consume(taken);
+            bytes += taken as u64;
+        }
     }
 
     /// Takes `len` bytes and forgets them.

@@ -115,9 +115,27 @@ enum Work {
     Refuse(smtp::Refuse),
 }
 
-#[tokio::main]
-async fn main() -> anyhow::Result<()> {
+impl Work {
+    /// One connection at a time is driven by one thread: two would hand each answer over to one
+    /// another, and that would be measured with it.
+    fn is_single(&self) -> bool {
+        matches!(
+            self,
+            Self::Fetch(_) | Self::Search(_) | Self::Repeat(_) | Self::Retrieve(_)
+        )
+    }
+}
+
+fn main() -> anyhow::Result<()> {
     let cli = Cli::parse();
+    let mut runtime = match cli.work.is_single() {
+        true => tokio::runtime::Builder::new_current_thread(),
+        false => tokio::runtime::Builder::new_multi_thread(),
+    };
+    runtime.enable_all().build()?.block_on(run(cli))
+}
+
+async fn run(cli: Cli) -> anyhow::Result<()> {
     let report = match cli.work {
         Work::Deliver(work) => smtp::deliver(cli.common, work).await?,
         Work::Relay(work) => smtp::relay(cli.common, work).await?,

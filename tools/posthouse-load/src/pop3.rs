@@ -50,13 +50,7 @@ pub(crate) async fn retrieve(common: Common, work: Retrieve) -> Result<Report> {
             asked = until;
         }
         answer(&mut line).await?;
-        loop {
-            let text = line.line().await?;
-            bytes += text.len() as u64;
-            if text == b".\r\n" {
-                break;
-            }
-        }
+        bytes += line.skip_message().await?;
         got += 1;
         latencies.push(since.elapsed());
     }

@@ -23,31 +23,21 @@ impl Base {
         buf: &mut BytesMut,
         bytes: usize,
     ) -> Poll<io::Result<usize>> {
-        loop {
-            let ready = match self {
-                Self::Tcp(stream) => stream.poll_read_ready(cx),
-                Self::Unix(stream) => stream.poll_read_ready(cx),
-                Self::Memory(stream) => return poll_read_into(stream, cx, buf, bytes),
-            };
-            match ready {
-                Poll::Pending => {
-                    release_empty(buf);
-                    return Poll::Pending;
-                }
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                Poll::Ready(Ok(())) => {}
+        // Before there is something to read, no memory is taken.
+        let ready = match self {
+            Self::Tcp(stream) => stream.poll_read_ready(cx),
+            Self::Unix(stream) => stream.poll_read_ready(cx),
+            Self::Memory(_) => Poll::Ready(Ok(())),
+        };
+        match ready {
+            Poll::Pending => {
+                release_empty(buf);
+                Poll::Pending
             }
-            buf.reserve(bytes);
-            let read = match self {
-                Self::Tcp(stream) => stream.try_read_buf(buf),
-                Self::Unix(stream) => stream.try_read_buf(buf),
-                Self::Memory(_) => return Poll::Pending,
-            };
-            match read {
-                // Readiness was a false alarm; it has been cleared, ask again.
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                result => return Poll::Ready(result),
-            }
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            // Where the buffer is not filled, the next call knows without asking the system that
+            // nothing is there.
+            Poll::Ready(Ok(())) => poll_read_into(self, cx, buf, bytes),
         }
     }
 }

@@ -1,11 +1,12 @@
 //! What the machine can do.
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::Path;
+use std::process::Command;
 use std::time::Instant;
 
 const MEGABYTE: usize = 1_000_000;
@@ -35,15 +36,50 @@ pub(crate) fn disk(dir: &Path) -> Result<Value> {
     Ok(rate)
 }
 
+/// The loopback of this world while it carries no more than a network would.
+pub(crate) struct LoopbackOf {
+    megabytes: usize,
+}
+
+impl LoopbackOf {
+    pub(crate) fn gigabits(rate: usize) -> Result<Self> {
+        let words = format!("qdisc replace dev lo root tbf rate {rate}gbit burst 2mb latency 20ms");
+        let status = Command::new("tc").args(words.split(' ')).status()?;
+        ensure!(status.success(), "tc limits no loopback here");
+        // Two seconds' worth.
+        Ok(Self {
+            megabytes: 250 * rate,
+        })
+    }
+
+    /// One TCP stream over it.
+    pub(crate) fn measure(&self) -> Result<Value> {
+        stream(self.megabytes)
+    }
+}
+
+impl Drop for LoopbackOf {
+    fn drop(&mut self) {
+        // The world's own loopback goes with the world.
+        let _ = Command::new("tc")
+            .args(["qdisc", "del", "dev", "lo", "root"])
+            .status();
+    }
+}
+
 /// One TCP stream over the loopback.
 pub(crate) fn loopback() -> Result<Value> {
+    stream(SENT_MB)
+}
+
+fn stream(megabytes: usize) -> Result<Value> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let mut sending = TcpStream::connect(listener.local_addr()?)?;
     let (mut receiving, _) = listener.accept()?;
     let begun = Instant::now();
     let sender = std::thread::spawn(move || {
         let piece = vec![7; 64 * 1024];
-        for _ in 0..SENT_MB * MEGABYTE / piece.len() {
+        for _ in 0..megabytes * MEGABYTE / piece.len() {
             sending.write_all(&piece)?;
         }
         std::io::Result::Ok(())
@@ -52,5 +88,5 @@ pub(crate) fn loopback() -> Result<Value> {
     while receiving.read(&mut buffer)? > 0 {}
     let sent = sender.join().ok().context("the sender panicked")?;
     sent?;
-    Ok(rate(SENT_MB, begun))
+    Ok(rate(megabytes, begun))
 }

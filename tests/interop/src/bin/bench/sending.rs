@@ -91,7 +91,14 @@ pub(crate) fn relay_large(world: &mut World) -> Result<()> {
     let what = "relay 100 kB, 16 connections: octets written, against the disk";
     alternate(what, &figures, || through(1.0), || limits::disk(&dir))?;
     let what = "the same: octets over the loopback, against one stream";
-    alternate(what, &figures, || through(2.0), limits::loopback)
+    alternate(what, &figures, || through(2.0), limits::loopback)?;
+    // Where there is a network that binds before the cores do.
+    for gigabits in [1, 5] {
+        let limited = limits::LoopbackOf::gigabits(gigabits)?;
+        let what = format!("the same over a loopback of {gigabits} Gbit/s, against one stream");
+        alternate(&what, &figures, || through(2.0), || limited.measure())?;
+    }
+    Ok(())
 }
 
 /// Submission to relay to a sink: ours against Postfix, each with the sink as smart host.
