@@ -82,24 +82,38 @@ pub struct Ports {
 ///
 /// # Cancel safety
 /// Dropping the future ends the session; what was submitted to the store goes on.
-pub async fn serve(mut conn: Conn, ports: Arc<Ports>, config: Arc<Config>) {
+pub async fn serve(conn: Conn, ports: Arc<Ports>, config: Arc<Config>) {
+    // What the beginning takes is not held while the session waits.
+    if let Some(mut session) = Box::pin(begin(conn, ports, config)).await {
+        // What there was to say has been said.
+        let _ = session.run().await;
+        tracing::debug!(session = session.id, "imap: session ends");
+        let _ = Box::pin(session.conn.shutdown()).await;
+    }
+}
+
+async fn begin(
+    mut conn: Conn,
+    ports: Arc<Ports>,
+    config: Arc<Config>,
+) -> Option<Box<session::Session>> {
     if let TlsMode::Implicit(tls) = &config.tls
         && !conn.is_tls()
-        && let Err(error) = Box::pin(conn.start_tls(tls)).await
+        && let Err(error) = conn.start_tls(tls).await
     {
         tracing::debug!(peer = %conn.peer_addr(), %error, "imap: no TLS");
-        return;
+        return None;
     }
     match ports.sessions.enter_address(conn.peer_addr().ip()) {
         Ok(slot) => {
-            let mut session = Box::new(session::Session::new(conn, ports, config, slot));
+            let session = Box::new(session::Session::new(conn, ports, config, slot));
             tracing::debug!(session = session.id, peer = %session.conn.peer_addr(), "imap: session begins");
-            // What there was to say has been said.
-            let _ = session.run().await;
-            tracing::debug!(session = session.id, "imap: session ends");
-            let _ = Box::pin(session.conn.shutdown()).await;
+            Some(session)
         }
-        Err(max) => Box::pin(refuse(conn, max)).await,
+        Err(max) => {
+            refuse(conn, max).await;
+            None
+        }
     }
 }
 

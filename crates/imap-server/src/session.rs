@@ -134,14 +134,12 @@ impl Session {
 
     /// Greets and serves until the end.
     pub(crate) async fn run(&mut self) -> Result<(), Ended> {
-        let greeting = format!("{} Posthouse is ready", self.config.host_name);
-        let code = Code::Capability(capabilities(self));
-        response::untagged_status(&mut self.out, Status::Ok, Some(&code), &greeting);
+        self.greet();
         loop {
             while let Some(work) = self.next_work() {
                 Box::pin(self.handle(work)).await?;
                 if self.ports.runtime.shutdown().is_draining() {
-                    return self.bye("the server is going down").await;
+                    return Box::pin(self.bye("the server is going down")).await;
                 }
             }
             Box::pin(self.flush()).await?;
@@ -151,6 +149,12 @@ impl Session {
                 self.wait_for_input().await?;
             }
         }
+    }
+
+    fn greet(&mut self) {
+        let greeting = format!("{} Posthouse is ready", self.config.host_name);
+        let code = Code::Capability(capabilities(self));
+        response::untagged_status(&mut self.out, Status::Ok, Some(&code), &greeting);
     }
 
     fn next_work(&mut self) -> Option<Work> {
@@ -179,7 +183,9 @@ impl Session {
                 response::continuation(&mut self.out, "OK");
                 self.flush().await
             }
-            Work::Append(head, literal) => commands::append::handle(self, head, literal).await,
+            Work::Append(head, literal) => {
+                Box::pin(commands::append::handle(self, head, literal)).await
+            }
             Work::Bad(tag, text) => self.refuse(tag.as_ref(), Reply::bad(text)).await,
             Work::Fatal(text) => self.bye(text).await,
             // THREATS 4: not a word to a browser or a TLS client.

@@ -61,7 +61,11 @@ pub(crate) async fn execute(session: &mut Session, tag: &Tag, command: Command) 
         return Ok(refusal);
     }
     let may_tell = may_tell(&command);
-    let mut reply = dispatch(session, tag, command).await?;
+    let mut reply = match command {
+        // It lasts for hours, so it does without the room of the others.
+        Command::Idle => idle::run(session).await?,
+        command => Box::pin(dispatch(session, tag, command)).await?,
+    };
     reply.sync = reply.sync.min(may_tell);
     Ok(reply)
 }

@@ -1,0 +1,126 @@
+//! What a session takes while it waits, counted by the allocator. A binary of its own, because the allocator is
+//! the whole process's.
+
+use blobs::Blobs;
+use directory::{Directory, NewAccount};
+use engine::{MemoryEngine, SharedEngine};
+use envelope::{Address, Domain};
+use imap_server::{Config, Orders, Ports, Sessions, TlsMode, serve};
+use mailstore::{Mailstore, QuotaLimits};
+use observe::Metrics;
+use runtime::net::Listener;
+use runtime::{Runtime, Task, Tasks};
+use sasl::Secret;
+use search::Search;
+use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
+use std::alloc::System;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+
+#[global_allocator]
+static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+const SESSIONS: usize = 100;
+
+async fn listening() -> (SocketAddr, Task<()>) {
+    let runtime = Runtime::for_tests();
+    let engine: SharedEngine = Arc::new(MemoryEngine::new(1));
+    let blobs = Arc::new(Blobs::new(Arc::clone(&engine)));
+    let directory = Directory::new(
+        Arc::clone(&engine),
+        runtime.clone(),
+        directory::Options::for_tests(),
+    );
+    let search = Search::new(Arc::clone(&engine), runtime.clone(), Default::default());
+    let mailstore = Mailstore::new(
+        engine,
+        Arc::clone(&blobs),
+        runtime.clone(),
+        Default::default(),
+    );
+    let domain = Domain::parse("demo.test").expect("valid");
+    directory.domain_add(&domain, None).await.expect("added");
+    let store = mailstore.clone();
+    let stage = move |batch: &mut engine::Batch, id| {
+        let made = store.create_account(batch, id, QuotaLimits::default());
+        made.map_err(|error| error.to_string())
+    };
+    let address = Address::parse("bob@demo.test").expect("valid");
+    let new = NewAccount::new(address, Some(Secret::from("pass word")));
+    directory.account_add(new, &stage).await.expect("added");
+    let ports = Arc::new(Ports {
+        mailstore,
+        blobs,
+        search,
+        logins: Arc::new(directory),
+        runtime: runtime.clone(),
+        metrics: Arc::new(Metrics::new()),
+        sessions: Sessions::new(2 * SESSIONS, 2 * SESSIONS),
+        orders: Orders::default(),
+    });
+    let mut config = Config::new("imap.demo.test", TlsMode::None);
+    config.plaintext_login = true;
+    let config = Arc::new(config);
+    let listener = Listener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a port");
+    let address = listener.local_addr();
+    let task = runtime.clone().spawn("accept", async move {
+        let sessions = Tasks::new();
+        while let Ok(conn) = listener.accept().await {
+            let session = serve(conn, Arc::clone(&ports), Arc::clone(&config));
+            sessions.spawn(&runtime, Box::pin(session));
+        }
+    });
+    (address, task)
+}
+
+/// A session of bob's in his inbox, in IDLE or between two commands. Nothing of ours stays allocated.
+fn waiting(address: SocketAddr, idle: bool) -> TcpStream {
+    let stream = TcpStream::connect(address).expect("it listens");
+    let mut input = BufReader::new(stream.try_clone().expect("a socket"));
+    let mut hear_until = |start: &str| {
+        let mut line = String::new();
+        while !line.starts_with(start) {
+            line.clear();
+            assert!(input.read_line(&mut line).expect("a line") > 0, "{start}");
+        }
+    };
+    hear_until("* OK");
+    let say = |line: &str| (&stream).write_all(line.as_bytes()).expect("it reads");
+    say("a LOGIN bob@demo.test \"pass word\"\r\n");
+    hear_until("a OK");
+    say("b SELECT INBOX\r\n");
+    hear_until("b OK");
+    if idle {
+        say("c IDLE\r\n");
+        hear_until("+ ");
+    }
+    drop(input);
+    stream
+}
+
+/// Bytes of each of many sessions.
+fn bytes_each(address: SocketAddr, idle: bool) -> usize {
+    // What all share is there before.
+    let first = waiting(address, idle);
+    let region = Region::new(ALLOCATOR);
+    let mut sessions = Vec::with_capacity(SESSIONS);
+    for _ in 0..SESSIONS {
+        sessions.push(waiting(address, idle));
+    }
+    let room = size_of_val(&*sessions);
+    // Who was answered may not wait yet: the last few are in what is left over.
+    let cost = region.change();
+    drop((first, sessions));
+    (cost.bytes_allocated - cost.bytes_deallocated - room) / SESSIONS
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_that_waits_is_small() {
+    let (address, _listening) = listening().await;
+    for (what, idle, most) in [("in IDLE", true, 4500), ("between commands", false, 2750)] {
+        let bytes = bytes_each(address, idle);
+        println!("{what}: {bytes} bytes");
+        assert!(bytes <= most, "{what}: {bytes} bytes");
+    }
+}
