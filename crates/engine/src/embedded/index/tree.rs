@@ -18,7 +18,7 @@ use crate::embedded::index::{
 use crate::stats::{Counters, add, set};
 use bytes::Bytes;
 use lsm_tree::compaction::Leveled;
-use lsm_tree::config::CompressionPolicy;
+use lsm_tree::config::{CompressionPolicy, PartitioningPolicy};
 use lsm_tree::{
     AbstractTree, AnyTree, Cache, CompressionType, Config, Guard, Memtable, SequenceNumberCounter,
 };
@@ -40,6 +40,10 @@ const SLOW_FROM_TABLES: usize = FIRST_LEVEL_TABLES + 4;
 /// Each table more costs a group this much.
 const SLOW_STEP: Duration = Duration::from_millis(2);
 const SLOW_MAX: Duration = Duration::from_millis(100);
+/// By level, the last for all that follow: a table's own index is cut into parts as it is written. Whole, it waits for
+/// the table's end with a key of each block, and each such key is a part of the block that it was read from: a merge held
+/// all that it read. Tables of the first level come from memory.
+const PARTITIONED: [bool; 2] = [false, true];
 /// Bytes of a table after a merge.
 const TABLE_BYTES: u64 = 16 << 20;
 /// Full memtables that wait for their table before groups wait.
@@ -163,6 +167,7 @@ impl TreeIndex {
                 // A record is written again with each merge; the cache holds
                 // blocks as they are read.
                 .data_block_compression_policy(CompressionPolicy::all(CompressionType::Lz4))
+                .index_block_partitioning_policy(PartitioningPolicy::new(PARTITIONED))
                 .open()
         })?;
         let persisted = contained(|| Ok(tree.get_highest_persisted_seqno()))?;
