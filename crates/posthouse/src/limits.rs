@@ -157,6 +157,12 @@ pub(crate) const MEMTABLE_BYTES_MIN: u64 = 4 << 20;
 /// Larger ones make a start after a crash longer.
 pub(crate) const MEMTABLE_BYTES_MAX: u64 = 16 << 20;
 
+/// The texts of one segment of a search index; with less there are more segments to merge.
+pub(crate) const SEARCHING_BYTES_MIN: u64 = 8 << 20;
+
+/// More would only make the steps longer.
+pub(crate) const SEARCHING_BYTES_MAX: u64 = 32 << 20;
+
 /// Bytes on their way to the disk: two groups of the journal.
 pub(crate) const JOURNAL_BYTES_MIN: u64 = 8 << 20;
 

@@ -2,13 +2,14 @@
 //!
 //! | share | of the whole | holds |
 //! |---|---|---|
-//! | views | half | the views of accounts that nobody holds at the moment, for the next session |
+//! | searching | a sixteenth, from 8 to 32 MiB | the texts of one segment of a search index that is being built |
+//! | views | half, without that | the views of accounts that nobody holds at the moment, for the next session |
 //! | index | a quarter | blocks of the index that were read, and its memtables: one that fills, three that wait for their tables, two that the library still holds |
 //! | receiving | an eighth | buffers of messages that are coming in |
 //! | journal | at most a sixteenth and 32 MiB | frames on their way to the disk |
 //! | reading ahead | what is left of the eighth with the journal | bodies that FETCH has read and not sent yet |
 //!
-//! There is no search index yet; it will take its share from the views' half.
+//! The search index lies in the index, as everything does: what is read of it are blocks of that share.
 //! Not divided: what a session, a running command and the accounts in use take by themselves (`limits.connections` bounds
 //! these), and the program.
 
@@ -20,7 +21,7 @@ use settings::Settings;
 
 use crate::limits::{
     JOURNAL_BYTES_MAX, JOURNAL_BYTES_MIN, MEMORY_MAX, MEMORY_MIN, MEMORY_PART, MEMTABLE_BYTES_MAX,
-    MEMTABLE_BYTES_MIN, MEMTABLES,
+    MEMTABLE_BYTES_MIN, MEMTABLES, SEARCHING_BYTES_MAX, SEARCHING_BYTES_MIN,
 };
 use crate::store::Store;
 
@@ -29,6 +30,8 @@ use crate::store::Store;
 pub(crate) struct Shares {
     /// All of it.
     pub(crate) total: u64,
+    /// A segment of a search index that is being built.
+    pub(crate) searching: u64,
     /// Views of accounts.
     pub(crate) views: u64,
     /// Blocks of the index.
@@ -61,10 +64,12 @@ impl Shares {
     fn divide(total: u64) -> Self {
         let memtable = (total / 32).clamp(MEMTABLE_BYTES_MIN, MEMTABLE_BYTES_MAX);
         let index = total / 4;
+        let searching = (total / 16).clamp(SEARCHING_BYTES_MIN, SEARCHING_BYTES_MAX);
         let journal = (total / 16).clamp(JOURNAL_BYTES_MIN, JOURNAL_BYTES_MAX);
         Self {
             total,
-            views: total / 2,
+            searching,
+            views: total / 2 - searching,
             index_blocks: index.saturating_sub(MEMTABLES * memtable),
             memtable,
             receiving: total / 8,
@@ -129,11 +134,10 @@ mod tests {
             let shares = Shares::divide(total);
             let index = shares.index_blocks + MEMTABLES * shares.memtable;
             let buffers = shares.receiving + shares.journal + shares.reading;
-            assert!(shares.views + index + buffers <= total, "{shares:?}");
-            assert!(
-                shares.views >= total / 2 && shares.reading > 0,
-                "{shares:?}"
-            );
+            let accounts = shares.views + shares.searching;
+            assert!(accounts + index + buffers <= total, "{shares:?}");
+            assert!(accounts >= total / 2 && shares.reading > 0, "{shares:?}");
+            assert!(shares.views >= total / 8 * 3, "{shares:?}");
             total = total / 2 * 3;
         }
     }

@@ -113,6 +113,7 @@ impl Store {
         };
         let suppressed = Suppressed::new(shared.clone(), runtime.clone(), counts);
         let door = Door::open(settings, &shared, &directory, runtime).await?;
+        let searching = search::Options::within(shares.searching);
         let store = Self {
             engine,
             blobs,
@@ -121,7 +122,7 @@ impl Store {
             directory,
             returns,
             suppressed,
-            search: Search::new(shared.clone(), runtime.clone(), search::Options::default()),
+            search: Search::new(shared.clone(), runtime.clone(), searching),
             tls_reports: TlsReports::new(shared.clone(), runtime.clone()),
             tls_sender: OnceLock::new(),
             webhooks: OnceLock::new(),

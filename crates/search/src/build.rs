@@ -98,7 +98,7 @@ impl<'a> Builder<'a> {
             first: head.covered(),
             next: head.covered(),
             given: self.given,
-            terms: search_index::Builder::default(),
+            terms: search_index::Builder::with_room(self.shared.options.pairs_per_segment),
             texts: TextReader::default(),
             header: Vec::new(),
             count: 0,

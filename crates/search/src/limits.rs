@@ -8,7 +8,7 @@ pub const HEADER_BYTES_MAX: u64 = 1024 * 1024;
 pub const SEARCHED_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Bytes of messages that are read together.
 pub const READ_AHEAD_BYTES: u64 = 256 * 1024;
-/// Terms of emails that are gathered for one segment: 8 bytes each.
+/// Terms of emails that are gathered for one segment, unless the options say otherwise.
 pub const PAIRS_PER_SEGMENT: usize = 4 << 20;
 /// Emails of one new segment.
 pub const EMAILS_PER_SEGMENT: usize = 4096;

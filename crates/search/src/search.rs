@@ -12,6 +12,7 @@ use mailbox_model::EmailId;
 use mailstore::{Account, StoreError};
 use parking_lot::Mutex;
 use runtime::{Runtime, Tasks};
+use search_index::limits::{DOCUMENT_PAIRS, PAIR_BYTES};
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -22,13 +23,25 @@ use wire::codec::DecodeError;
 /// How indexes are built.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
-    /// Terms of emails that are gathered for one segment, 8 bytes each; one segment of one
-    /// account is built at a time.
+    /// Terms of emails that are gathered for one segment, [`PAIR_BYTES`] each; one
+    /// segment of one account is built at a time.
     pub pairs_per_segment: usize,
     /// Emails of one new segment.
     pub emails_per_segment: usize,
     /// Segments that become one.
     pub segments_merged: usize,
+}
+
+impl Options {
+    /// As usual, with so many bytes for what is gathered for one segment.
+    #[must_use]
+    pub fn within(bytes: u64) -> Self {
+        let pairs = usize::try_from(bytes).unwrap_or(usize::MAX) / PAIR_BYTES;
+        Self {
+            pairs_per_segment: pairs.saturating_sub(DOCUMENT_PAIRS).max(1),
+            ..Self::default()
+        }
+    }
 }
 
 impl Default for Options {

@@ -437,9 +437,11 @@ keys! {
     /// Memory.
     memory("memory.") Memory {
         /// What caches and buffers may take together, at least 128 MiB. 0 is a quarter of the machine's memory (or of what its control
-        /// group allows), from 128 MiB to 4 GiB. Half of it is for the views of accounts, a quarter for the index, a quarter for
-        /// messages on their way in and out. Not counted are the program itself (some 20 MB), what each session takes (some 50 kB,
-        /// up to 500 kB while it sends or receives) and the accounts in use.
+        /// group allows), from 128 MiB to 4 GiB. Half of it is for the views of accounts and for building their search indexes, a quarter for
+        /// the index, a quarter for messages on their way in and out. Not counted are the program itself (some 30 MB), what each session
+        /// takes (3 to 15 kB while it waits, 45 more with COMPRESS, up to 500 kB while it sends or receives), the accounts in use (50 bytes for
+        /// each message), and what the allocator keeps of memory that was given back: some 100 MB on a busy server, half of that with
+        /// MIMALLOC_PURGE_DELAY=0 in its environment.
         total: Size = 0, example "2 GiB", from 0 to 1099511627776;
     }
     /// The embedded store.

@@ -1,19 +1,30 @@
 //! Documents' texts to postings.
 
+use crate::limits::DOCUMENT_PAIRS;
 use crate::terms::{EVERYWHERE, Term, terms_of};
 use mime::Place;
 
-/// Gathers the terms of documents, which are given in order. Memory: 8 bytes for each term of each
+/// Gathers the terms of documents, which are given in order. Memory: [`PAIR_BYTES`](crate::limits::PAIR_BYTES) for each term of each
 /// document.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Builder {
-    /// Term and document.
+    /// Term and document. It does not grow step by step: that would take up to three times as much.
     pairs: Vec<u64>,
     /// Of the document that is being added.
     terms: Vec<Term>,
 }
 
 impl Builder {
+    /// With room for so many terms of documents, and for [`DOCUMENT_PAIRS`] of the last one. Only one that has
+    /// more makes it grow.
+    #[must_use]
+    pub fn with_room(pairs: usize) -> Self {
+        Self {
+            pairs: Vec::with_capacity(pairs + DOCUMENT_PAIRS),
+            terms: Vec::new(),
+        }
+    }
+
     /// Adds a folded text of the next document.
     pub fn text(&mut self, place: Place, text: &str) {
         terms_of(text, place, &mut self.terms);
@@ -33,6 +44,7 @@ impl Builder {
     pub fn finish_document(&mut self, document: u32) {
         self.terms.sort_unstable();
         self.terms.dedup();
+        self.pairs.reserve_exact(self.terms.len());
         let terms = self.terms.drain(..);
         self.pairs
             .extend(terms.map(|term| u64::from(term.0) << 32 | u64::from(document)));

@@ -8,3 +8,7 @@ pub const SHARED_POSTINGS_BYTES: usize = 4 * 1_024;
 pub const TERMS_PER_TEXT: usize = 16;
 /// Documents of one segment.
 pub const DOCUMENTS_MAX: u32 = 1 << 22;
+/// Memory for one term of one document, while a segment is built.
+pub const PAIR_BYTES: usize = size_of::<u64>();
+/// Terms of one document for which there is room beyond what a builder was given: a text of 64 KiB has fewer.
+pub const DOCUMENT_PAIRS: usize = 64 * 1_024;
