@@ -141,167 +141,169 @@ impl Finding {
     /// The finding as everybody tells it.
     #[must_use]
     pub fn report(&self, account: AccountId) -> Report {
-        use Severity::{Leftover, Lost, Wrong};
-        let (checker, severity, repair, means) = match self {
-            Self::NoAccount => (
-                Checker::RecordReadable,
-                Lost,
-                Repair::Rebuild,
-                "nobody can open the mailboxes and mail for the account waits in the queue",
-            ),
-            Self::HeadDamaged(_) => (
-                Checker::RecordReadable,
-                Wrong,
-                Repair::Rebuild,
-                "the account can't be opened and its mail waits in the queue",
-            ),
-            Self::HeadDiffers => (
-                Checker::StateIsLog,
-                Wrong,
-                Repair::Rebuild,
-                "the account can't be opened and its mail waits in the queue",
-            ),
-            Self::LogEntry(..) => (
-                Checker::RecordReadable,
-                Wrong,
-                Repair::SetAside,
-                "if no checkpoint knows better, the account can't be opened and its mail waits; a repair serves what is left",
-            ),
-            Self::Base(_) => (
-                Checker::RecordReadable,
-                Wrong,
-                Repair::Rebuild,
-                "if no checkpoint knows better, the account can't be opened and its mail waits; a repair serves what is left",
-            ),
-            Self::Checkpoint(_) => (
-                Checker::RecordReadable,
-                Wrong,
-                Repair::Rebuild,
-                "nothing is lost; the account takes longer to open",
-            ),
-            Self::CheckpointDiffers(_) => (
-                Checker::StateIsLog,
-                Wrong,
-                Repair::Rebuild,
-                "the mailboxes may show an older or another state than they should",
-            ),
-            Self::Counters(_) | Self::Usage => (
-                Checker::CountersEqualSums,
-                Wrong,
-                Repair::Rebuild,
-                "numbers of messages or the quota in use are shown wrongly",
-            ),
-            Self::UidOrder(..) | Self::ModSeqAbove(..) => (
-                Checker::UidModseqGrow,
-                Wrong,
-                Repair::Rebuild,
-                "mail programs may miss or mix up messages",
-            ),
-            Self::UidValidity(_) => (
-                Checker::UidValidityUnique,
-                Wrong,
-                Repair::Rebuild,
-                "mail programs may mistake one mailbox's messages for another's",
-            ),
-            Self::Twice(..) => (
-                Checker::NoDuplicate,
-                Wrong,
-                Repair::Rebuild,
-                "a message is shown twice in one mailbox",
-            ),
-            Self::NoRecord { .. } => (
-                Checker::AcknowledgedMailPresent,
-                Lost,
-                Repair::SetAside,
-                "the message is listed but can't be opened; a repair takes it out of the list",
-            ),
-            Self::RecordDamaged(..) => (
-                Checker::RecordReadable,
-                Lost,
-                Repair::SetAside,
-                "the message is listed but can't be opened; a repair makes its record again from the body where that is known",
-            ),
-            Self::Size(_) => (
-                Checker::CountersEqualSums,
-                Wrong,
-                Repair::Rebuild,
-                "a mail program may fail to load the message",
-            ),
-            Self::NoBlob(..) => (
-                Checker::BlobPresent,
-                Lost,
-                Repair::SetAside,
-                "the message's text is lost; only what was listed of it is left",
-            ),
-            Self::NoLink(..) => (
-                Checker::BlobOwned,
-                Wrong,
-                Repair::Rebuild,
-                "the message's text could be thrown away although it is needed",
-            ),
-            Self::Orphan(_) => (
-                Checker::AcknowledgedMailPresent,
-                Wrong,
-                Repair::Rebuild,
-                "a message may be stored that nobody sees; a repair shows it in a mailbox of its own, unless another shows the same",
-            ),
-            Self::List(..) => (
-                Checker::StateIsLog,
-                Wrong,
-                Repair::Rebuild,
-                "lists may show senders, subjects or dates wrongly; the messages are whole",
-            ),
-            Self::AccessKeys(_) => (
-                Checker::RecordReadable,
-                Wrong,
-                Repair::SetAside,
-                "URLs of messages can't be made or used; a repair begins anew, and those that were made are worth nothing",
-            ),
-            Self::Acls(_) => (
-                Checker::RecordReadable,
-                Wrong,
-                Repair::SetAside,
-                "nobody but the owner gets into the mailboxes; a repair begins anew with nobody, and rights have to be given again",
-            ),
-            Self::SeenBy(..) => (
-                Checker::RecordReadable,
-                Wrong,
-                Repair::SetAside,
-                "somebody with whom a mailbox is shared can't open it; after a repair all is unread to him",
-            ),
-            Self::Annotations(_) => (
-                Checker::RecordReadable,
-                Wrong,
-                Repair::SetAside,
-                "notes that mail programs keep of mailboxes can't be read or made; a repair begins anew",
-            ),
-            Self::Retrieved(_) => (
-                Checker::RecordReadable,
-                Wrong,
-                Repair::SetAside,
-                "retrieved mail does not expire; after a repair its time begins with the next retrieval",
-            ),
-            Self::StrangeKey(_) => (
-                Checker::KeyKnown,
-                Leftover,
-                Repair::SetAside,
-                "nothing that this program knows of; was the store used by a newer one?",
-            ),
-            Self::More => (
-                Checker::RecordReadable,
-                Wrong,
-                Repair::None,
-                "not every finding is listed",
-            ),
-        };
         Report {
-            checker,
-            severity,
-            repair,
+            checker: self.checker(),
+            severity: self.severity(),
+            repair: self.repair(),
             account: Some(account.0),
             key: self.key(account),
             what: self.to_string(),
-            means,
+            means: self.means(),
+        }
+    }
+
+    /// The promise that is broken.
+    fn checker(&self) -> Checker {
+        match self {
+            Self::NoAccount
+            | Self::HeadDamaged(_)
+            | Self::LogEntry(..)
+            | Self::Base(_)
+            | Self::Checkpoint(_)
+            | Self::RecordDamaged(..)
+            | Self::AccessKeys(_)
+            | Self::Acls(_)
+            | Self::SeenBy(..)
+            | Self::Annotations(_)
+            | Self::Retrieved(_)
+            | Self::More => Checker::RecordReadable,
+            Self::HeadDiffers | Self::CheckpointDiffers(_) | Self::List(..) => Checker::StateIsLog,
+            Self::Counters(_) | Self::Usage | Self::Size(_) => Checker::CountersEqualSums,
+            Self::UidOrder(..) | Self::ModSeqAbove(..) => Checker::UidModseqGrow,
+            Self::UidValidity(_) => Checker::UidValidityUnique,
+            Self::Twice(..) => Checker::NoDuplicate,
+            Self::NoRecord { .. } | Self::Orphan(_) => Checker::AcknowledgedMailPresent,
+            Self::NoBlob(..) => Checker::BlobPresent,
+            Self::NoLink(..) => Checker::BlobOwned,
+            Self::StrangeKey(_) => Checker::KeyKnown,
+        }
+    }
+
+    fn severity(&self) -> Severity {
+        match self {
+            Self::NoAccount
+            | Self::NoRecord { .. }
+            | Self::RecordDamaged(..)
+            | Self::NoBlob(..) => Severity::Lost,
+            Self::HeadDamaged(_)
+            | Self::HeadDiffers
+            | Self::LogEntry(..)
+            | Self::Base(_)
+            | Self::Checkpoint(_)
+            | Self::CheckpointDiffers(_)
+            | Self::Counters(_)
+            | Self::Usage
+            | Self::UidOrder(..)
+            | Self::ModSeqAbove(..)
+            | Self::UidValidity(_)
+            | Self::Twice(..)
+            | Self::Size(_)
+            | Self::NoLink(..)
+            | Self::Orphan(_)
+            | Self::List(..)
+            | Self::AccessKeys(_)
+            | Self::Acls(_)
+            | Self::SeenBy(..)
+            | Self::Annotations(_)
+            | Self::Retrieved(_)
+            | Self::More => Severity::Wrong,
+            Self::StrangeKey(_) => Severity::Leftover,
+        }
+    }
+
+    /// What a repair does.
+    fn repair(&self) -> Repair {
+        match self {
+            Self::NoAccount
+            | Self::HeadDamaged(_)
+            | Self::HeadDiffers
+            | Self::Base(_)
+            | Self::Checkpoint(_)
+            | Self::CheckpointDiffers(_)
+            | Self::Counters(_)
+            | Self::Usage
+            | Self::UidOrder(..)
+            | Self::ModSeqAbove(..)
+            | Self::UidValidity(_)
+            | Self::Twice(..)
+            | Self::Size(_)
+            | Self::NoLink(..)
+            | Self::Orphan(_)
+            | Self::List(..) => Repair::Rebuild,
+            Self::LogEntry(..)
+            | Self::NoRecord { .. }
+            | Self::RecordDamaged(..)
+            | Self::NoBlob(..)
+            | Self::AccessKeys(_)
+            | Self::Acls(_)
+            | Self::SeenBy(..)
+            | Self::Annotations(_)
+            | Self::Retrieved(_)
+            | Self::StrangeKey(_) => Repair::SetAside,
+            Self::More => Repair::None,
+        }
+    }
+
+    /// What it means for people.
+    fn means(&self) -> &'static str {
+        match self {
+            Self::NoAccount => {
+                "nobody can open the mailboxes and mail for the account waits in the queue"
+            }
+            Self::HeadDamaged(_) | Self::HeadDiffers => {
+                "the account can't be opened and its mail waits in the queue"
+            }
+            Self::LogEntry(..) | Self::Base(_) => {
+                "if no checkpoint knows better, the account can't be opened and its mail waits; a repair serves what is left"
+            }
+            Self::Checkpoint(_) => "nothing is lost; the account takes longer to open",
+            Self::CheckpointDiffers(_) => {
+                "the mailboxes may show an older or another state than they should"
+            }
+            Self::Counters(_) | Self::Usage => {
+                "numbers of messages or the quota in use are shown wrongly"
+            }
+            Self::UidOrder(..) | Self::ModSeqAbove(..) => {
+                "mail programs may miss or mix up messages"
+            }
+            Self::UidValidity(_) => {
+                "mail programs may mistake one mailbox's messages for another's"
+            }
+            Self::Twice(..) => "a message is shown twice in one mailbox",
+            Self::NoRecord { .. } => {
+                "the message is listed but can't be opened; a repair takes it out of the list"
+            }
+            Self::RecordDamaged(..) => {
+                "the message is listed but can't be opened; a repair makes its record again from the body where that is known"
+            }
+            Self::Size(_) => "a mail program may fail to load the message",
+            Self::NoBlob(..) => "the message's text is lost; only what was listed of it is left",
+            Self::NoLink(..) => "the message's text could be thrown away although it is needed",
+            Self::Orphan(_) => {
+                "a message may be stored that nobody sees; a repair shows it in a mailbox of its own, unless another shows the same"
+            }
+            Self::List(..) => {
+                "lists may show senders, subjects or dates wrongly; the messages are whole"
+            }
+            Self::AccessKeys(_) => {
+                "URLs of messages can't be made or used; a repair begins anew, and those that were made are worth nothing"
+            }
+            Self::Acls(_) => {
+                "nobody but the owner gets into the mailboxes; a repair begins anew with nobody, and rights have to be given again"
+            }
+            Self::SeenBy(..) => {
+                "somebody with whom a mailbox is shared can't open it; after a repair all is unread to him"
+            }
+            Self::Annotations(_) => {
+                "notes that mail programs keep of mailboxes can't be read or made; a repair begins anew"
+            }
+            Self::Retrieved(_) => {
+                "retrieved mail does not expire; after a repair its time begins with the next retrieval"
+            }
+            Self::StrangeKey(_) => {
+                "nothing that this program knows of; was the store used by a newer one?"
+            }
+            Self::More => "not every finding is listed",
         }
     }
 

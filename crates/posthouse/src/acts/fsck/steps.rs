@@ -229,108 +229,93 @@ pub(super) async fn is_gone(store: &Store, account: AccountId) -> Result<bool, C
 const BACKUP_NAME: &[u8] = b"Sbackup";
 const BACKUP_NAME_BYTES: usize = 16;
 
-/// What is wrong with a key of the system's space. Whoever writes there is asked here.
+/// A kind of record in the system's space, and whoever writes it is asked whether it can be read.
+struct Kind {
+    prefix: [u8; 2],
+    /// Why it can't be.
+    check: fn(&[u8], &[u8]) -> Option<String>,
+    what: &'static str,
+    means: &'static str,
+}
+
+const KINDS: [Kind; 12] = [
+    Kind {
+        prefix: policy::FULL_SINCE_PREFIX,
+        check: policy::check_full_since,
+        what: "since when a mailbox is full",
+        means: "mail for the full mailbox is refused for now for three days more",
+    },
+    Kind {
+        prefix: bans::BANS_PREFIX,
+        check: bans::check_ban,
+        what: "a ban",
+        means: "its network is not turned away",
+    },
+    Kind {
+        prefix: greylist::GREYLIST_PREFIX,
+        check: greylist::check_greylist,
+        what: "a record of greylisting",
+        means: "a network is put off once more",
+    },
+    Kind {
+        prefix: trace::TRACE_PREFIX,
+        check: trace::check_refused,
+        what: "the record of a refusal",
+        means: "`posthouse trace` does not find it",
+    },
+    Kind {
+        prefix: policy::KNOWN_PREFIX,
+        check: policy::check_known,
+        what: "whom an account has written to",
+        means: "the recipient counts as new once more",
+    },
+    Kind {
+        prefix: sts::STS_PREFIX,
+        check: |_, value| sts::check(value).map(|why| why.to_string()),
+        what: "a domain's MTA-STS policy",
+        means: "it is fetched again before mail goes there",
+    },
+    Kind {
+        prefix: bounces::KEYS_PREFIX,
+        check: bounces::check_keys,
+        what: "the keys of rewritten senders",
+        means: "notifications to forwards that left so far are refused; the next forward makes a new key",
+    },
+    Kind {
+        prefix: bounces::SUPPRESSED_PREFIX,
+        check: bounces::check_suppressed,
+        what: "a suppressed address",
+        means: "mail is sent to it again",
+    },
+    Kind {
+        prefix: tls_reports::REPORTS_PREFIX,
+        check: tls_reports::check_day,
+        what: "the TLS sessions of a domain's day",
+        means: "they are counted anew from now on",
+    },
+    Kind {
+        prefix: tls_reports::SENT_PREFIX,
+        check: tls_reports::check_sent,
+        what: "what became of a report on TLS",
+        means: "it may be sent once more",
+    },
+    Kind {
+        prefix: mailstore::GROUP_TOLD_PREFIX,
+        check: mailstore::check_group_told,
+        what: "what a domain's postmaster was told of its quota",
+        means: "the postmaster may be told once more",
+    },
+    Kind {
+        prefix: mailstore::SHARES_PREFIX,
+        check: mailstore::check_share,
+        what: "where to look for a shared mailbox",
+        means: "a mailbox may be missing in the list of somebody with whom it is shared, until rights are given anew",
+    },
+];
+
+/// What is wrong with a key of the system's space.
 fn system_key(key: Vec<u8>, value: &[u8]) -> Option<Report> {
-    let (checker, what, means) = if key.starts_with(&policy::FULL_SINCE_PREFIX) {
-        let why = policy::check_full_since(&key, value)?;
-        (
-            Checker::RecordReadable,
-            format!("since when a mailbox is full can't be read: {why}"),
-            "mail for the full mailbox is refused for now for three days more",
-        )
-    } else if key.starts_with(&bans::BANS_PREFIX) {
-        let why = bans::check_ban(&key, value)?;
-        (
-            Checker::RecordReadable,
-            format!("a ban can't be read: {why}"),
-            "its network is not turned away",
-        )
-    } else if key.starts_with(&greylist::GREYLIST_PREFIX) {
-        let why = greylist::check_greylist(&key, value)?;
-        (
-            Checker::RecordReadable,
-            format!("a record of greylisting can't be read: {why}"),
-            "a network is put off once more",
-        )
-    } else if key.starts_with(&trace::TRACE_PREFIX) {
-        let why = trace::check_refused(&key, value)?;
-        (
-            Checker::RecordReadable,
-            format!("the record of a refusal can't be read: {why}"),
-            "`posthouse trace` does not find it",
-        )
-    } else if key.starts_with(&policy::KNOWN_PREFIX) {
-        let why = policy::check_known(&key, value)?;
-        (
-            Checker::RecordReadable,
-            format!("whom an account has written to can't be read: {why}"),
-            "the recipient counts as new once more",
-        )
-    } else if key.starts_with(&sts::STS_PREFIX) {
-        let why = sts::check(value)?;
-        (
-            Checker::RecordReadable,
-            format!("a domain's MTA-STS policy can't be read: {why}"),
-            "it is fetched again before mail goes there",
-        )
-    } else if key.starts_with(&bounces::KEYS_PREFIX) {
-        let why = bounces::check_keys(&key, value)?;
-        (
-            Checker::RecordReadable,
-            format!("the keys of rewritten senders can't be read: {why}"),
-            "notifications to forwards that left so far are refused; the next forward makes a new key",
-        )
-    } else if key.starts_with(&bounces::SUPPRESSED_PREFIX) {
-        let why = bounces::check_suppressed(&key, value)?;
-        (
-            Checker::RecordReadable,
-            format!("a suppressed address can't be read: {why}"),
-            "mail is sent to it again",
-        )
-    } else if key.starts_with(&tls_reports::REPORTS_PREFIX) {
-        let why = tls_reports::check_day(&key, value)?;
-        (
-            Checker::RecordReadable,
-            format!("the TLS sessions of a domain's day can't be read: {why}"),
-            "they are counted anew from now on",
-        )
-    } else if key.starts_with(&tls_reports::SENT_PREFIX) {
-        let why = tls_reports::check_sent(&key, value)?;
-        (
-            Checker::RecordReadable,
-            format!("what became of a report on TLS can't be read: {why}"),
-            "it may be sent once more",
-        )
-    } else if key.starts_with(&mailstore::GROUP_TOLD_PREFIX) {
-        let why = mailstore::check_group_told(&key, value)?;
-        (
-            Checker::RecordReadable,
-            format!("what a domain's postmaster was told of its quota can't be read: {why}"),
-            "the postmaster may be told once more",
-        )
-    } else if key.starts_with(&mailstore::SHARES_PREFIX) {
-        let why = mailstore::check_share(&key, value)?;
-        (
-            Checker::RecordReadable,
-            format!("where to look for a shared mailbox can't be read: {why}"),
-            "a mailbox may be missing in the list of somebody with whom it is shared, until rights are given anew",
-        )
-    } else if key == BACKUP_NAME {
-        if value.len() == BACKUP_NAME_BYTES {
-            return None;
-        }
-        (
-            Checker::RecordReadable,
-            "the store's name for its backups is damaged".to_owned(),
-            "the next backup begins a new series, which is whole by itself",
-        )
-    } else {
-        (
-            Checker::KeyKnown,
-            format!("the key {} is none of the system", key_text(&key)),
-            "nothing that this program knows of; was the store used by a newer one?",
-        )
-    };
+    let (checker, what, means) = wrong_record(&key, value)?;
     Some(Report {
         checker,
         severity: Severity::Leftover,
@@ -340,6 +325,28 @@ fn system_key(key: Vec<u8>, value: &[u8]) -> Option<Report> {
         what,
         means,
     })
+}
+
+fn wrong_record(key: &[u8], value: &[u8]) -> Option<(Checker, String, &'static str)> {
+    if let Some(kind) = KINDS.iter().find(|kind| key.starts_with(&kind.prefix)) {
+        let why = (kind.check)(key, value)?;
+        let what = format!("{} can't be read: {why}", kind.what);
+        return Some((Checker::RecordReadable, what, kind.means));
+    }
+    if key == BACKUP_NAME {
+        return (value.len() != BACKUP_NAME_BYTES).then(|| {
+            (
+                Checker::RecordReadable,
+                "the store's name for its backups is damaged".to_owned(),
+                "the next backup begins a new series, which is whole by itself",
+            )
+        });
+    }
+    Some((
+        Checker::KeyKnown,
+        format!("the key {} is none of the system", key_text(key)),
+        "nothing that this program knows of; was the store used by a newer one?",
+    ))
 }
 
 pub(super) async fn intake(store: &Store, shard: ShardId) -> Result<Vec<Report>, CommandError> {
