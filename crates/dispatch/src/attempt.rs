@@ -22,6 +22,7 @@ use crate::limits::{ATTEMPT_TIMEOUT, DEMO_WAIT_MS};
 use crate::local;
 use crate::refused;
 use crate::report::{self, Told};
+use crate::scan;
 use crate::site::Site;
 use crate::sites::{Seen, Unit};
 use crate::wishes;
@@ -88,6 +89,7 @@ pub(crate) async fn attempt(
                 .collect();
             let how = How {
                 not_before_ms,
+                is_overtaken: is_overtaken(core, unit).await,
                 ..How::without_attempt(false)
             };
             settle(core, &lease, became, &how).await?;
@@ -174,7 +176,7 @@ async fn remote(
         ..without_recipients(&lease.message().envelope)
     };
     let queue = &core.ports.queue;
-    let is_drained = queue.drain_known().is_some();
+    let is_drained = queue.drain_known().is_some() && !is_overtaken(core, unit).await;
     // Mail whose hold is not over goes on only while the queue is emptied, to who holds it
     // further, or when a person has said so.
     if !is_drained {
@@ -223,11 +225,18 @@ async fn remote(
         counts: true,
         not_before_ms: None,
         asked_ms,
+        is_overtaken: is_overtaken(core, unit).await,
         host,
         local: false,
     };
     settle(core, lease, became, &how).await?;
     Ok(seen)
+}
+
+/// The queue is being emptied by another way than the one that was chosen for this before.
+async fn is_overtaken(core: &Core, unit: &Unit) -> bool {
+    core.ports.queue.drain_known().is_some()
+        && scan::route(core, &unit.dues[0].line).await.as_ref() != Some(&unit.site)
 }
 
 /// What the machine refuses that the queue is emptied into may go its own way later: nobody
@@ -305,6 +314,8 @@ pub(crate) struct How {
     pub(crate) not_before_ms: Option<u64>,
     /// Whoever was spoken to asked for no other one before this time.
     pub(crate) asked_ms: Option<u64>,
+    /// All that waits goes another way meanwhile: what was said by this one makes nothing wait.
+    pub(crate) is_overtaken: bool,
     /// Whom we spoke to.
     pub(crate) host: Option<String>,
     pub(crate) local: bool,
@@ -317,6 +328,7 @@ impl How {
             counts: false,
             not_before_ms: None,
             asked_ms: None,
+            is_overtaken: false,
             host: None,
             local,
         }
@@ -356,6 +368,7 @@ pub(crate) async fn settle(
         let verdict = verdict(core, lease, domain, attempts, &outcome);
         let event = match verdict {
             Verdict::Done => Event::Deliver,
+            Verdict::Retry { .. } if how.is_overtaken => Event::PutOff { until_ms: now_ms },
             // Without an attempt there is no step to wait: it goes when the site opens.
             Verdict::Retry { at_ms } => Event::PutOff {
                 until_ms: not_before(core, lease, domain, how, at_ms),

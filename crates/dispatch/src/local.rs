@@ -27,10 +27,8 @@ use crate::site::Site;
 pub(crate) async fn deliver(core: &Core, lease: &Lease) -> Result<(), QueueError> {
     let how = How {
         counts: true,
-        not_before_ms: None,
-        asked_ms: None,
         host: Some(Site::Local.to_string()),
-        local: true,
+        ..How::without_attempt(true)
     };
     let mut others = Vec::new();
     for (place, recipient, known) in lease.recipients() {

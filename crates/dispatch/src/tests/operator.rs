@@ -266,3 +266,101 @@ async fn what_is_refused_for_good_while_the_queue_is_emptied_waits() {
     assert_eq!((seen.len(), seen[1].0.as_str()), (2, "there.test"));
     assert_eq!(world.queue_keys(), 0);
 }
+
+/// An attempt that was begun before is let go on; what it leaves waits for no pause of the old way.
+#[tokio::test]
+async fn what_is_attempted_when_the_queue_begins_to_be_emptied_follows_at_once() {
+    let world = World::new();
+    let gate = Arc::new(Gate::new());
+    *world.script.gate.lock() = Some(Arc::clone(&gate));
+    world.script.says("a@there.test", &[later(), yes()]);
+    world.script.says("b@gone.test", &[unreachable(), yes()]);
+    *world.script.retry_after.lock() = Some(minutes(30));
+    world.put("ann@here.test", &["a@there.test"]).await;
+    world.put("ann@here.test", &["b@gone.test"]).await;
+    let mut dispatcher = world.dispatcher();
+    dispatcher.turn().await.expect("read");
+    while world.script.seen.lock().len() < 2 {
+        world.script.begun.notified().await;
+    }
+    world.queue.drain("other").await.expect("written");
+    let acted = world.queue.act_on_all(&Filter::default(), Act::Retry).await;
+    let acted = acted.expect("done");
+    assert_eq!((acted.changed, acted.busy), (0, 2));
+    *world.script.gate.lock() = None;
+    gate.notify_waiters();
+    dispatcher.work().await;
+    let mut seen = world.script.take_seen();
+    seen.drain(..2);
+    seen.sort();
+    let seen: Vec<(&str, &str)> = seen.iter().map(|(site, to)| (&**site, &*to[0])).collect();
+    let other = "transport other";
+    assert_eq!(seen, [(other, "a@there.test"), (other, "b@gone.test")]);
+    assert_eq!(world.queue_keys(), 1, "the standing order");
+}
+
+/// What its own way refuses is refused, though the queue is emptied by another meanwhile.
+#[tokio::test]
+async fn the_order_is_no_matter_to_what_an_attempt_before_it_was_told_for_good() {
+    let world = World::new();
+    let gate = Arc::new(Gate::new());
+    *world.script.gate.lock() = Some(Arc::clone(&gate));
+    world.script.says("a@there.test", &[never()]);
+    world.put("ann@here.test", &["a@there.test"]).await;
+    let mut dispatcher = world.dispatcher();
+    dispatcher.turn().await.expect("read");
+    world.script.begun.notified().await;
+    world.queue.drain("other").await.expect("written");
+    gate.notify_one();
+    dispatcher.work().await;
+    assert_eq!(world.script.take_seen().len(), 1);
+    assert_eq!(world.mail().len(), 1, "she is told");
+    assert_eq!(world.queue_keys(), 1, "the standing order");
+}
+
+/// One is taken, one is put off and one is put off that was to be held there: the first is
+/// sent no more, the others go their own way, each when its time has come.
+#[tokio::test]
+async fn an_attempt_under_way_when_the_queue_is_emptied_no_more_is_neither_lost_nor_made_twice() {
+    let world = World::new();
+    let gate = Arc::new(Gate::new());
+    *world.script.gate.lock() = Some(Arc::clone(&gate));
+    let until_ms = world.runtime.now().unix_ms + 3_600_000;
+    let to = ["a@there.test", "b@there.test", "c@there.test"];
+    world.script.says(to[1], &[later(), yes()]);
+    world.script.says(to[2], &[later(), yes()]);
+    world.queue.drain("other").await.expect("written");
+    for to in to {
+        let hold = |new: &mut NewMessage| {
+            new.envelope.hold_until_ms = (to == "c@there.test").then_some(until_ms);
+        };
+        world.put_with("ann@here.test", &[to], hold).await;
+    }
+    let mut dispatcher = world.dispatcher();
+    dispatcher.turn().await.expect("read");
+    while world.script.seen.lock().len() < 3 {
+        world.script.begun.notified().await;
+    }
+    let first = world.script.take_seen();
+    assert!(first.iter().all(|(site, _)| site == "transport other"));
+    let acted = world.queue.act_on_all(&Filter::default(), Act::Await).await;
+    assert_eq!(acted.expect("done").changed, 0, "it is being attempted");
+    assert!(world.queue.end_drain().await.expect("written"));
+    *world.script.gate.lock() = None;
+    gate.notify_waiters();
+    dispatcher.work().await;
+    assert!(world.script.take_seen().is_empty(), "none is due yet");
+    for passed in [15, 20, 20] {
+        world.runtime.advance(minutes(passed));
+        dispatcher.work().await;
+    }
+    let own = |n: usize| ("there.test".to_owned(), vec![to[n].to_owned()]);
+    assert_eq!(world.script.take_seen(), [own(1)]);
+    world.runtime.advance(minutes(6));
+    dispatcher.work().await;
+    assert_eq!(world.script.take_seen(), [own(2)]);
+    world.runtime.advance(minutes(24 * 60));
+    dispatcher.work().await;
+    assert!(world.script.take_seen().is_empty());
+    assert_eq!(world.queue_keys(), 0);
+}

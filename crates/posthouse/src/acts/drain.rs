@@ -152,3 +152,67 @@ async fn status(store: &Store) -> ActResult {
         "sending": is_sending,
     }))
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use admin::control::FailureKind;
+    use runtime::Runtime;
+    use serde_json::json;
+    use settings::rules::Rules;
+
+    use crate::acts::testing::{acts_with, run};
+
+    const RULES: &str = r#"
+[transport.other]
+host = "other.test:25"
+
+[transport.third]
+host = "third.test:25"
+
+[transport.store]
+kind = "lmtp"
+host = "127.0.0.1:24"
+
+[transport.program]
+kind = "pipe"
+command = ["/bin/true"]
+
+[transport.address]
+kind = "mx"
+source_addresses = ["192.0.2.8"]
+"#;
+
+    /// Only servers that take mail for everybody, and only where mail leaves at all.
+    #[tokio::test]
+    async fn what_cannot_take_everything_is_refused_and_changes_nothing() {
+        for (mode, may) in [("direct", true), ("hold", false), ("demo", false)] {
+            let folder = tempfile::tempdir().unwrap();
+            let settings = format!("[outbound]\nmode = \"{mode}\"\nsmart_host = \"hub.test:25\"\n");
+            let acts = acts_with(folder.path(), &Runtime::new(), &settings).await;
+            acts.store.rules.replace(Rules::parse(RULES).unwrap());
+            for (way, is_server) in [
+                ("store", false),
+                ("other, store", false),
+                ("program", false),
+                ("address", false),
+                ("smart-host", true),
+                ("other", true),
+                ("other, third", true),
+            ] {
+                let done = run(&acts, "queue.drain", json!({"way": way})).await;
+                let known = acts.store.queue.drained_by().await.unwrap();
+                if may && is_server {
+                    assert_eq!(done.unwrap()["way"], way, "{mode}");
+                    assert_eq!(&*known.unwrap().way, way, "{mode}");
+                } else {
+                    let refused = done.unwrap_err();
+                    assert_eq!(refused.kind, FailureKind::Usage, "{mode}: {way}");
+                    assert_eq!(known, None, "{mode}: {way}");
+                }
+            }
+            acts.store.close().await;
+        }
+    }
+}

@@ -16,7 +16,12 @@ use super::{ActResult, Acts};
 use crate::store::Store;
 
 pub(crate) async fn acts(folder: &Path, runtime: &Runtime) -> Acts {
-    let mut settings = Settings::parse("").unwrap();
+    acts_with(folder, runtime, "").await
+}
+
+/// With these settings.
+pub(crate) async fn acts_with(folder: &Path, runtime: &Runtime, settings: &str) -> Acts {
+    let mut settings = Settings::parse(settings).unwrap();
     settings.general.data_dir = folder.to_owned();
     settings.store.segment_bytes = settings::Size(4 << 20);
     Acts::new(Arc::new(Store::open(&settings, runtime).await.unwrap()))
