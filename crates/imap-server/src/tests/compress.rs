@@ -23,12 +23,18 @@ impl Deflated {
         }
     }
 
-    async fn send(&mut self, text: &str) {
+    /// Compressed and flushed, so that it ends at an octet.
+    fn flushed(&mut self, text: &str) -> Vec<u8> {
         let mut out = Vec::with_capacity(text.len() + 1000);
         let sync = FlushCompress::Sync;
         self.compress
             .compress_vec(text.as_bytes(), &mut out, sync)
             .expect("compressed");
+        out
+    }
+
+    async fn send(&mut self, text: &str) {
+        let out = self.flushed(text);
         self.client.send(&out).await;
     }
 
@@ -146,6 +152,15 @@ async fn unauthenticate_ends_the_compression() {
     assert!(heard.starts_with("b OK"), "{heard}");
     client.ok("LOGIN bob@demo.test \"pass word\"").await;
 
+    // RFC 8437 §3: the next command may follow at once.
+    let mut client = Deflated::begin(&world).await;
+    let mut octets = client.flushed("a UNAUTHENTICATE\r\n");
+    octets.extend_from_slice(b"b NOOP\r\n");
+    client.client.send(&octets).await;
+    let mut client = client.last_answer("a OK [CAPABILITY").await;
+    let heard = client.hear().await;
+    assert!(heard.starts_with("b OK"), "{heard}");
+
     // What is compressed behind it has no meaning.
     let mut client = Deflated::begin(&world).await;
     client.send("a UNAUTHENTICATE\r\nb NOOP\r\n").await;
@@ -155,6 +170,68 @@ async fn unauthenticate_ends_the_compression() {
     client.finish("a NOOP\r\n", "b NOOP\r\n").await;
     let mut client = client.last_answer("a OK").await;
     assert_eq!(client.hear().await, "");
+}
+
+/// How many of these octets are all of the text; those behind only end its block.
+fn octets_of(text: &str, octets: &[u8]) -> usize {
+    let is_whole = |count: &usize| {
+        let mut out = Vec::with_capacity(text.len() + 1);
+        let none = FlushDecompress::None;
+        Decompress::new(false)
+            .decompress_vec(&octets[..*count], &mut out, none)
+            .is_ok_and(|_| out == text.as_bytes())
+    };
+    (0..octets.len()).find(is_whole).expect("it is whole")
+}
+
+/// The octets that end a client's block, or its stream, come when they come: all of them
+/// behind the answer, or some, each by itself, or together with the next command.
+#[tokio::test]
+async fn the_end_of_a_clients_compression_may_come_behind_the_answer() {
+    let world = World::new().await;
+    // Few lines make a block of fixed codes, many one with codes of its own.
+    for (lines, end) in [
+        (0, FlushCompress::Sync),
+        (300, FlushCompress::Sync),
+        (0, FlushCompress::Finish),
+        (300, FlushCompress::Finish),
+    ] {
+        let lines = (0..lines).map(|n| format!("{n} NOOP\r\n"));
+        let text = lines.collect::<String>() + "u UNAUTHENTICATE\r\n";
+        let mut octets = Vec::with_capacity(10_000);
+        Compress::new(Compression::best(), false)
+            .compress_vec(text.as_bytes(), &mut octets, end)
+            .expect("compressed");
+        let whole = octets_of(&text, &octets);
+        assert!(whole < octets.len(), "{whole}");
+        for cut in whole..=octets.len() {
+            let mut client = Deflated::begin(&world).await;
+            client.client.send(&octets[..cut]).await;
+            client.hear_until("u OK [CAPABILITY").await;
+            let mut client = client.client;
+            let mut rest = octets[cut..].to_vec();
+            rest.extend_from_slice(b"b NOOP\r\n");
+            match cut % 2 {
+                0 => client.send(&rest).await,
+                _ => {
+                    for octet in rest {
+                        client.send([octet]).await;
+                    }
+                }
+            }
+            let heard = client.hear().await;
+            assert!(heard.starts_with("b OK"), "{cut} of {octets:?}: {heard}");
+            client.ok("LOGIN bob@demo.test \"pass word\"").await;
+        }
+        if end == FlushCompress::Finish {
+            continue;
+        }
+        // One that ends nothing goes on too.
+        let mut client = Deflated::begin(&world).await;
+        client.client.send(&octets[..whole]).await;
+        client.hear_until("u OK [CAPABILITY").await;
+        client.client.ok("NOOP").await;
+    }
 }
 
 #[tokio::test]
