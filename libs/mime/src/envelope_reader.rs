@@ -4,6 +4,7 @@
 use crate::date::{DateTime, parse_date};
 use crate::encoded_word;
 use crate::structure_at::Values;
+use crate::subject::base_subject;
 
 /// What an ENVELOPE says.
 #[derive(Debug, Clone, Copy)]
@@ -58,6 +59,13 @@ impl<'a> EnvelopeReader<'a> {
     #[must_use]
     pub fn subject(&self) -> String {
         encoded_word::decode(&text(self.subject).unwrap_or_default())
+    }
+
+    /// The subject's base, and whether something that tells of a reply or of forwarding was cut
+    /// off (RFC 5256 §2.1).
+    #[must_use]
+    pub fn base_subject(&self) -> (String, bool) {
+        base_subject(&self.subject())
     }
 
     /// In-Reply-To as it stands; empty if there is none.

@@ -282,8 +282,8 @@ impl Asked {
                 SortKey::Subject => match known {
                     Known::SortKeys(keys) => write_text(keys.subject, out),
                     _ => {
-                        let subject = envelope.map(EnvelopeReader::subject);
-                        let (base, _) = mime::subject::base_subject(&subject.unwrap_or_default());
+                        let base = envelope.map(EnvelopeReader::base_subject);
+                        let (base, _) = base.unwrap_or_default();
                         self.write_folded(&base, out);
                     }
                 },

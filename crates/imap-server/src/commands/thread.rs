@@ -15,6 +15,7 @@ use imap_proto::{Tag, ThreadAlgorithm, ThreadCommand};
 use mailbox_model::EmailId;
 use mailstore::{EmailReader, Listing, SortKeys};
 use mime::EnvelopeReader;
+use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -126,25 +127,52 @@ impl Gathered {
         let read = &mut self.messages[before..];
         read.sort_unstable_by_key(|message| message.number);
         if comparator != Comparator::UnicodeCasemap {
-            // The keys are that one's.
-            for some in messages.chunks(RECORDS_PER_READ) {
-                let emails: Vec<_> = some.iter().map(|(_, entry)| entry.email).collect();
-                reader.visit_listed::<Listing>(&emails, |at, listing| {
-                    let number = if uid { some[at].1.uid.0 } else { some[at].0 };
-                    let found = read.binary_search_by_key(&number, |message| message.number);
-                    if let (Ok(place), Ok(listing)) = (found, listing) {
+            self.fold_anew(reader, messages, before, (uid, comparator), &mut damaged);
+        }
+        damaged
+    }
+
+    /// Gives messages from this place on the subjects that another comparator makes; the keys
+    /// are the usual one's. Those that cannot be read are left out.
+    fn fold_anew(
+        &mut self,
+        reader: &EmailReader,
+        messages: &[Candidate],
+        before: usize,
+        (uid, comparator): (bool, Comparator),
+        damaged: &mut Vec<(EmailId, String)>,
+    ) {
+        let read = &mut self.messages[before..];
+        let mut lost = HashSet::new();
+        for some in messages.chunks(RECORDS_PER_READ) {
+            let emails: Vec<_> = some.iter().map(|(_, entry)| entry.email).collect();
+            reader.visit_listed::<Listing>(&emails, |at, listing| {
+                let number = if uid { some[at].1.uid.0 } else { some[at].0 };
+                let found = read.binary_search_by_key(&number, |message| message.number);
+                let Ok(place) = found else { return };
+                match readable(listing) {
+                    Ok(listing) => {
                         let envelope = EnvelopeReader::read(&listing.envelope);
-                        let subject = envelope.map(|envelope| envelope.subject());
-                        let (base, _) = mime::subject::base_subject(&subject.unwrap_or_default());
+                        let base = envelope.map(|envelope| envelope.base_subject());
+                        let (base, _) = base.unwrap_or_default();
                         let from = self.subjects.len();
                         self.subjects
                             .extend_from_slice(comparator.fold(&base).as_bytes());
                         read[place].subject = from..self.subjects.len();
                     }
-                });
-            }
+                    Err(error) => {
+                        lost.insert(number);
+                        if let Unreadable::Damaged(why) = error {
+                            damaged.push((emails[at], why));
+                        }
+                    }
+                }
+            });
         }
-        damaged
+        if !lost.is_empty() {
+            self.messages
+                .retain(|message| !lost.contains(&message.number));
+        }
     }
 
     fn push(&mut self, number: u32, keys: &SortKeys<'_>, references: &[IdKey]) {

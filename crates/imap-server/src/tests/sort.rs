@@ -4,7 +4,7 @@
 use super::counting::Counting;
 use super::{Client, World};
 use blobs::Blobs;
-use engine::{MemoryEngine, SharedEngine};
+use engine::{Batch, MemoryEngine, Order, SharedEngine};
 use std::sync::Arc;
 
 async fn filled(world: &World, messages: &[&str]) -> Client {
@@ -293,6 +293,58 @@ async fn sorting_reads_lists_and_threading_no_message() {
             emails <= 64 && (4..=6).contains(&pages) && bodies == 0,
             "{asked}: {emails} {pages} {bodies}"
         );
+    }
+}
+
+/// Whatever it is left out for, SORT and THREAD say so, with another comparator too: its keys are
+/// there, but not what others are made of.
+#[tokio::test]
+async fn a_message_that_cannot_be_read_is_left_out_and_told_of() {
+    let engine: SharedEngine = Arc::new(MemoryEngine::new(3));
+    let blobs = Blobs::new(Arc::clone(&engine));
+    let world = World::over(
+        Arc::clone(&engine),
+        blobs,
+        Default::default(),
+        Default::default(),
+    )
+    .await;
+    world.fill(130).await;
+    let mut client = world.bob_in_inbox().await;
+    let account = world.only_account().await;
+    let shard = world.ports.mailstore.shard(account);
+    let of_kind = |kind: u8| {
+        let mut key = engine::keys::account(account.0);
+        key.push(kind);
+        let mut end = key.clone();
+        *end.last_mut().expect("a kind") += 1;
+        let records = engine
+            .snapshot(shard)
+            .scan(&key, &end, Order::Ascending, 500);
+        records.expect("read")
+    };
+    // Whoever threads first makes the pages of keys.
+    while of_kind(b'j').len() < 2 {
+        let first = of_kind(b'j').len() + 1;
+        client
+            .ok(&format!("THREAD ORDEREDSUBJECT UTF-8 {first}:130"))
+            .await;
+        world.runtime.blocking(std::thread::yield_now).await;
+    }
+    let (third, _) = of_kind(b'e').swap_remove(2);
+    let mut damage = Batch::new();
+    damage.put(third, &b"\x01rubbish"[..]);
+    engine.submit(damage).expect("room").done().await;
+    let left_out = |told: &str| !told.split(|c: char| !c.is_ascii_digit()).any(|n| n == "3");
+    for command in ["THREAD ORDEREDSUBJECT", "SORT (SUBJECT)"] {
+        let told = client.ok(&format!("{command} UTF-8 1:9")).await;
+        assert!(!left_out(&told[0]), "its keys are there: {told:?}");
+    }
+    client.ok("COMPARATOR i;octet").await;
+    for command in ["THREAD ORDEREDSUBJECT", "SORT (SUBJECT)"] {
+        let told = client.ask(&format!("{command} UTF-8 1:9")).await;
+        assert!(left_out(&told[0]), "{command}: {told:?}");
+        assert!(told[1].starts_with("OK [SERVERBUG]"), "{command}: {told:?}");
     }
 }
 

@@ -76,7 +76,7 @@ impl Paged for SortKeys<'_> {
         let cached = fields.find(|(name, _)| *name == "references");
         let references = cached.and_then(|(_, raw)| in_header(raw));
         let refers_to_more = references.is_none() && !digest.fields_complete;
-        let (subject, is_reply) = mime::subject::base_subject(&envelope.subject());
+        let (subject, is_reply) = envelope.base_subject();
         let mut subject = mime::casemap(&subject);
         subject.truncate(subject.floor_char_boundary(SORTED_SUBJECT_BYTES_MAX));
         let marks = u64::from(is_reply) | u64::from(refers_to_more) << 1;
