@@ -31,7 +31,8 @@ impl std::fmt::Debug for Submission {
     }
 }
 
-/// A message's way.
+/// A message's way. `admin::api::Submitted` has the same fields: faces know nobody beside them, and
+/// no floor below both has a use for it; who binds them sees when one has more than the other.
 #[derive(Debug, Clone)]
 pub struct Submitted {
     /// Who has logged in.

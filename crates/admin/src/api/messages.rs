@@ -40,7 +40,8 @@ pub trait Submissions: Send + Sync {
     ) -> BoxFuture<'_, Result<Vec<Reply>, NotSubmitted>>;
 }
 
-/// A message's way.
+/// A message's way. `smtp_server::Submitted` says the same to its own callers: each face has the
+/// words of its own port, for a floor below both has no use for them.
 #[derive(Debug, Clone)]
 pub struct Submitted {
     /// Who has logged in.
