@@ -61,7 +61,23 @@ async fn a_message_of_the_server_is_submitted_without_its_octets() {
     let world = World::new().await;
     let mut client = logged_in(&world).await;
     let hello = client.say("EHLO laptop").await;
-    assert!(hello.contains("BURL imap://mx.demo.test"), "{hello}");
+    // RFC 5550 §3.1: what a submission server of that profile has.
+    for offered in [
+        "8BITMIME",
+        "BINARYMIME",
+        "BURL imap",
+        "CHUNKING",
+        "DSN",
+        "ENHANCEDSTATUSCODES",
+        "PIPELINING",
+    ] {
+        let is_there = hello.lines().any(|line| line[4..].trim() == offered);
+        assert!(is_there, "{offered}: {hello}");
+    }
+    assert!(
+        hello.contains("SIZE ") && hello.contains("AUTH "),
+        "{hello}"
+    );
     client.dialogue(&BEGIN).await;
     client
         .dialogue(&[("BURL imap://mx/letter LAST", "250 2.0.0"), ("NOOP", "250")])

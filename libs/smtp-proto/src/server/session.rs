@@ -388,10 +388,10 @@ impl Session {
                 if self.etrn && self.config.etrn && hello.verb != HelloVerb::Helo {
                     reply.lines.push("ETRN".to_owned());
                 }
-                // RFC 4468 §3: the one server whose URLs are understood, to who may use it.
+                // RFC 4468 §3.3: URLs with URLAUTH, for who may use them. A server's name would
+                // say that those without it are taken.
                 if self.config.burl && self.authenticated && hello.verb != HelloVerb::Helo {
-                    let host = &self.config.host_name;
-                    reply.lines.push(format!("BURL imap://{host}"));
+                    reply.lines.push("BURL imap".to_owned());
                 }
                 if self.config.atrn && hello.verb != HelloVerb::Helo {
                     reply.lines.push("ATRN".to_owned());

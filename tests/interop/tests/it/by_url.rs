@@ -36,7 +36,7 @@ def submission(user):
     assert "burl" not in smtp.esmtp_features
     smtp.login(user, password)
     smtp.ehlo("laptop")
-    assert smtp.esmtp_features["burl"].startswith("imap://"), smtp.esmtp_features
+    assert smtp.esmtp_features["burl"] == "imap", smtp.esmtp_features
     return smtp
 
 def begin(smtp, sender):

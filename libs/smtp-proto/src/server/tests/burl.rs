@@ -35,11 +35,7 @@ fn it_is_offered_behind_auth_and_taken_nowhere_else() {
         ("AUTH PLAIN AHRpbQB0YW5zdGFhZnRhbnN0YWFm", "235 2.7.0"),
     ]);
     shell.say("EHLO c.example");
-    assert!(
-        shell.out.contains("BURL imap://mx.example.org\r\n"),
-        "{}",
-        shell.out
-    );
+    assert!(shell.out.contains("BURL imap\r\n"), "{}", shell.out);
     shell.dialogue(&[
         (&format!("BURL {ONE} LAST"), "503 5.5.1"),
         ("MAIL FROM:<a@b.example>", "250 2.1.0"),
