@@ -42,6 +42,8 @@ pub(crate) struct Selected {
     told: ModSeq,
     /// Expunges are told up to this change.
     expunges_told: ModSeq,
+    /// The last time that the mailbox's access key was made anew, as far as is told.
+    reset_told: u32,
 }
 
 /// One's place in another's mailbox.
@@ -113,6 +115,7 @@ pub(crate) struct NoSuchMessage;
 
 impl Selected {
     pub(crate) fn new(account: Arc<Account>, mailbox: &Mailbox, read_only: bool) -> Self {
+        let reset_told = account.access_key_reset(mailbox.id());
         Self {
             account,
             readership: None,
@@ -126,7 +129,15 @@ impl Selected {
             ascending: Arc::default(),
             told: mailbox.highest_modseq(),
             expunges_told: mailbox.highest_modseq(),
+            reset_told,
         }
+    }
+
+    /// True if the mailbox's access key was made anew since the last call.
+    pub(crate) fn take_reset(&mut self) -> bool {
+        let reset = self.account.access_key_reset(self.id);
+        let before = std::mem::replace(&mut self.reset_told, reset);
+        self.readership.is_none() && before != reset
     }
 
     /// As a reader of another's mailbox sees it.

@@ -273,6 +273,7 @@ impl Session {
         if mode == SyncMode::Nothing || self.selected.is_none() {
             return Ok(());
         }
+        self.tell_reset();
         let Some(view) = self.selected_view() else {
             return Ok(());
         };

@@ -120,7 +120,8 @@ impl Urls {
         };
         let owner = self.owner(server).await?.ok_or(UrlError::Elsewhere)?;
         let now = i64::try_from(self.runtime.now().unix_seconds()).unwrap_or(i64::MAX);
-        if auth.expire.is_some_and(|expire| expire <= now) {
+        // RFC 4467 §3: the latest time at which it is valid.
+        if auth.expire.is_some_and(|expire| expire < now) {
             return Err(UrlError::Refused);
         }
         if !self.is_for(auth, server, reader).await? {
@@ -128,14 +129,17 @@ impl Urls {
         }
         let account = self.mailstore.account(owner).await?;
         let view = account.view();
-        let mailbox = mailbox_of(&view, name).ok_or(UrlError::Refused)?;
-        let key = account.access_key(mailbox.id()).await?;
-        let key = key.ok_or(UrlError::Refused)?;
-        if !is_right(&key, text, auth) {
-            return Err(UrlError::Refused);
+        let mailbox = mailbox_of(&view, name).cloned();
+        // RFC 4467 §6, §10: what is not there takes as long as a token that is wrong.
+        let id = mailbox.as_ref().map(|mailbox| mailbox.id());
+        let key = account.access_key(id.unwrap_or(MailboxId(0))).await?;
+        let is_right = is_right(key.as_ref().unwrap_or(&AccessKey::nobodys()), text, auth);
+        match mailbox {
+            Some(mailbox) if is_right && key.is_some() => {
+                Named::find(account, view, &mailbox, url).await
+            }
+            _ => Err(UrlError::Refused),
         }
-        let mailbox = Arc::clone(mailbox);
-        Named::find(account, view, &mailbox, url).await
     }
 
     /// The account that a user's name in a URL means. A bare name is looked for in the
@@ -273,17 +277,17 @@ impl Named {
         Self::find(Arc::clone(account), view, &mailbox, url).await
     }
 
-    /// The octets.
-    pub(crate) async fn open(self) -> Result<UrlBody, UrlError> {
+    /// Where the message has what the URL names.
+    pub(crate) fn range(&self) -> Result<Range<u64>, UrlError> {
         let damaged = |error| UrlError::Unavailable(Box::new(error));
         let digest = StoredDigest::read(&self.record.digest).map_err(damaged)?;
-        let (text, names) = match &self.section.text {
-            SectionText::Whole => (mime::SectionText::Whole, None),
-            SectionText::Header => (mime::SectionText::Header, None),
-            SectionText::Text => (mime::SectionText::Text, None),
-            SectionText::Mime => (mime::SectionText::Mime, None),
-            SectionText::HeaderFields(names) => (mime::SectionText::Header, Some((names, false))),
-            SectionText::HeaderFieldsNot(names) => (mime::SectionText::Header, Some((names, true))),
+        let text = match &self.section.text {
+            SectionText::Whole => mime::SectionText::Whole,
+            SectionText::Text => mime::SectionText::Text,
+            SectionText::Mime => mime::SectionText::Mime,
+            SectionText::Header
+            | SectionText::HeaderFields(_)
+            | SectionText::HeaderFieldsNot(_) => mime::SectionText::Header,
         };
         let spec = SectionSpec {
             path: self.section.part.clone(),
@@ -291,7 +295,17 @@ impl Named {
         };
         let range = digest.section(&spec, self.record.prefix.len() as u64);
         let range = range.map_err(damaged)?.ok_or(UrlError::Refused)?;
-        let range = range.start..range.end.min(self.record.size());
+        Ok(range.start..range.end.min(self.record.size()))
+    }
+
+    /// The octets.
+    pub(crate) async fn open(self) -> Result<UrlBody, UrlError> {
+        let range = self.range()?;
+        let names = match &self.section.text {
+            SectionText::HeaderFields(names) => Some((names, false)),
+            SectionText::HeaderFieldsNot(names) => Some((names, true)),
+            _ => None,
+        };
         let Some((names, not)) = names else {
             let range = clip(range, self.partial);
             let size = range.end - range.start;

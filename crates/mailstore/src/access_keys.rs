@@ -34,6 +34,12 @@ const SECRET_BYTES: usize = 32;
 pub struct AccessKey(Vec<u8>);
 
 impl AccessKey {
+    /// One that is no mailbox's, of the same length.
+    #[must_use]
+    pub fn nobodys() -> Self {
+        Self(vec![0; SECRET_BYTES + 8])
+    }
+
     /// Its bytes.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
@@ -44,6 +50,35 @@ impl AccessKey {
 impl fmt::Debug for AccessKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("AccessKey")
+    }
+}
+
+/// When keys were made anew since the account is in memory, as numbers that grow.
+#[derive(Debug, Default)]
+pub(crate) struct Resets {
+    last: u32,
+    of_all: u32,
+    of_one: BTreeMap<MailboxId, u32>,
+}
+
+impl Resets {
+    fn of(&self, mailbox: MailboxId) -> u32 {
+        self.of_one.get(&mailbox).copied().unwrap_or(self.of_all)
+    }
+
+    fn note(&mut self, mailbox: Option<MailboxId>, keys: &AccessKeys) {
+        self.last = self.last.wrapping_add(1);
+        match mailbox {
+            Some(mailbox) => {
+                self.of_one.insert(mailbox, self.last);
+                // Those that are gone have none any more.
+                self.of_one.retain(|id, _| keys.resets.contains_key(id));
+            }
+            None => {
+                self.of_all = self.last;
+                self.of_one.clear();
+            }
+        }
     }
 }
 
@@ -144,7 +179,17 @@ impl Account {
             keys.resets.retain(|id, _| view.mailbox(*id).is_some());
             true
         };
-        self.change_access_keys(change).await.map(drop)
+        let keys = self.change_access_keys(change).await?;
+        self.resets.lock().note(mailbox, &keys);
+        self.wake();
+        Ok(())
+    }
+
+    /// Another number each time that a mailbox's access key is made anew, as long as the account is
+    /// in memory. Who watches the account is woken.
+    #[must_use]
+    pub fn access_key_reset(&self, mailbox: MailboxId) -> u32 {
+        self.resets.lock().of(mailbox)
     }
 
     async fn stored_access_keys(&self) -> Result<Option<(Versioned, AccessKeys)>, StoreError> {

@@ -4,6 +4,7 @@
 //! the *published* view has what is durable, and is swapped in commit order by
 //! the engine's `on_visible`. Sessions see the published one only.
 
+use crate::access_keys::Resets;
 use crate::error::StoreError;
 use crate::head::{Floor, QuotaLimits, Terms};
 use crate::keys;
@@ -32,6 +33,8 @@ pub struct Account {
     pub(crate) reaping: Mutex<()>,
     /// Held while rights are given or taken.
     pub(crate) sharing: Mutex<()>,
+    /// Which access keys were made anew.
+    pub(crate) resets: parking_lot::Mutex<Resets>,
     published: RwLock<Published>,
     latest: watch::Sender<ModSeq>,
     weight: AtomicU64,
@@ -61,6 +64,7 @@ impl Account {
             checkpoint_wanted: AtomicBool::new(false),
             reaping: Mutex::new(()),
             sharing: Mutex::new(()),
+            resets: parking_lot::Mutex::default(),
             latest,
             weight: AtomicU64::new(0),
         };

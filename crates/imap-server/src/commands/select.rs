@@ -88,6 +88,7 @@ fn describe(session: &mut Session, place: &Place, selected: &Selected, access: A
     let (view, mailbox) = (&place.view, &place.mailbox);
     let (rev2, uid_only) = (session.enabled.rev2, session.enabled.uid_only);
     let form = session.name_form();
+    let is_private = session.tells_mechanisms();
     let out = &mut session.out;
     write_flags(out, view);
     let count = mailbox.entries().len();
@@ -123,6 +124,11 @@ fn describe(session: &mut Session, place: &Place, selected: &Selected, access: A
     // RFC 8474 §4.2
     let id = Code::MailboxId(object_id::of_mailbox(mailbox.id(), place.owner()));
     response::untagged_status(out, Status::Ok, Some(&id), "the mailbox's id");
+    // RFC 4467 §8; others' mailboxes have no URLs of ours.
+    if is_private && place.other.is_none() {
+        let text = "how URLs are authorized";
+        response::untagged_status(out, Status::Ok, Some(&Code::URL_MECH), text);
+    }
     if rev2 {
         // RFC 9051 §6.3.2: LIST is a required response, and its attributes are accurate.
         let listed = match &place.other {

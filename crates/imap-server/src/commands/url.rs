@@ -6,7 +6,7 @@ use crate::limits::OUTPUT_BYTES;
 use crate::reply::{Ended, Executed, Reply, store_failed};
 use crate::session::Session;
 use crate::urls::{Named, UrlError, UrlReader, Urls, authorize, mailbox_of};
-use imap_proto::response::{self, Code};
+use imap_proto::response::{self, Code, Status};
 use imap_proto::{FetchItem, ImapUrl, MailboxName, SectionText, UrlFetch, UrlFetchItem, UrlRump};
 use mime::{StoredDigest, decoded_structure, structure_at};
 use std::sync::Arc;
@@ -67,18 +67,26 @@ pub(crate) async fn generate(session: &mut Session, rumps: &[UrlRump]) -> Execut
     Ok(Reply::ok("authorized"))
 }
 
-/// Whatever cannot be had is NIL (RFC 4467 §8).
+/// What is not there, or not for who asks, is NIL (RFC 4467 §8); NO is said of our own trouble
+/// alone.
 pub(crate) async fn fetch(session: &mut Session, urls: &[UrlFetch]) -> Executed {
     let Some(login) = &session.login else {
         return Ok(Reply::bad("log in first"));
     };
     let reader = UrlReader::User(login.account.id());
     let port = session.urls();
+    let mut is_broken = false;
     for UrlFetch { url, items } in urls {
         let named = match port.authorized(url, reader).await {
+            // RFC 5524 §4: a part that is not there is no metadata either.
+            Ok(named) => named.range().map(|_| named),
+            Err(error) => Err(error),
+        };
+        let named = match named {
             Ok(named) => Some(named),
             Err(UrlError::Unavailable(error)) => {
                 tracing::error!(session = session.id, %error, "imap: a URL cannot be read");
+                is_broken = true;
                 None
             }
             Err(UrlError::Invalid(_) | UrlError::Elsewhere | UrlError::Refused) => None,
@@ -98,6 +106,10 @@ pub(crate) async fn fetch(session: &mut Session, urls: &[UrlFetch]) -> Executed 
             session.flush().await?;
         }
     }
+    if is_broken {
+        let text = "some of it cannot be read at the moment";
+        return Ok(Reply::no(Code::UNAVAILABLE, text));
+    }
     Ok(Reply::ok("that is what there is"))
 }
 
@@ -106,8 +118,14 @@ async fn write_items(
     named: &Named,
     items: &[UrlFetchItem],
 ) -> Result<(), Ended> {
-    // RFC 5524 §3.1: the structure is that of the octets that come with it.
-    if items.contains(&UrlFetchItem::BodyPartStructure) {
+    // Only a part has a structure (RFC 5524 §5: `body` is never NIL).
+    let has_structure = named.section.text == SectionText::Whole;
+    if !has_structure && items == [UrlFetchItem::BodyPartStructure] {
+        session.out.extend_from_slice(b" NIL");
+        return Ok(());
+    }
+    // RFC 5524 §3.2: the structure is that of the octets that come with it.
+    if has_structure && items.contains(&UrlFetchItem::BodyPartStructure) {
         let decodes = items.contains(&UrlFetchItem::Binary);
         session.out.extend_from_slice(b" (BODYPARTSTRUCTURE ");
         match structure(named, decodes).await {
@@ -140,9 +158,6 @@ async fn write_items(
 }
 
 async fn structure(named: &Named, decodes: bool) -> Option<Vec<u8>> {
-    if named.section.text != SectionText::Whole {
-        return None;
-    }
     let digest = StoredDigest::read(&named.record.digest).ok()?;
     let part = &named.section.part;
     let structure = structure_at(digest.body_structure().ok()?, part)?;
@@ -208,13 +223,18 @@ pub(crate) async fn reset(
         },
         None => None,
     };
-    match account.reset_access_keys(mailbox).await {
-        Ok(()) if mailbox.is_some() => {
-            Ok(Reply::ok("what was authorized is not any more").with_code(Code::URL_MECH))
-        }
-        Ok(()) => Ok(Reply::ok("what was authorized is not any more")),
-        Err(error) => Ok(store_failed(&error)),
+    if let Err(error) = account.reset_access_keys(mailbox).await {
+        return Ok(store_failed(&error));
     }
+    // What is said here need not be said again.
+    if let Some(selected) = &mut session.selected {
+        selected.take_reset();
+    }
+    let reply = Reply::ok("what was authorized is not any more");
+    Ok(match mailbox {
+        Some(_) if session.tells_mechanisms() => reply.with_code(Code::URL_MECH),
+        _ => reply,
+    })
 }
 
 fn unavailable(session: &Session, error: &UrlError) -> Reply {
@@ -223,6 +243,20 @@ fn unavailable(session: &Session, error: &UrlError) -> Reply {
 }
 
 impl Session {
+    /// RFC 4467 §10: URLMECH is for sessions that nobody can listen to.
+    pub(crate) fn tells_mechanisms(&self) -> bool {
+        self.conn.is_tls()
+    }
+
+    /// Tells that the selected mailbox's URLs are not authorized any more (RFC 4467 §7).
+    pub(crate) fn tell_reset(&mut self) {
+        let was_reset = self.selected.as_mut().is_some_and(|one| one.take_reset());
+        if was_reset && self.tells_mechanisms() {
+            let (code, text) = (Code::URL_MECH, "URLs that were authorized are not any more");
+            response::untagged_status(&mut self.out, Status::Ok, Some(&code), text);
+        }
+    }
+
     /// The mail of this server by URL.
     pub(crate) fn urls(&self) -> Urls {
         let ports = &self.ports;

@@ -48,6 +48,31 @@ async fn what_is_offered_depends_on_the_state() {
     for gone in ["LITERAL-", "STARTTLS", " AUTH=", "LOGINDISABLED"] {
         assert!(!after[0].contains(gone), "{after:?}");
     }
+    // RFC 5550 §3.2: what a message store of that profile has, but for CONVERT.
+    for offered in [
+        "BINARY",
+        "CATENATE",
+        "COMPRESS=DEFLATE",
+        "CONDSTORE",
+        "CONTEXT=SEARCH",
+        "CONTEXT=SORT",
+        "ENABLE",
+        "ESEARCH",
+        "ESORT",
+        "I18NLEVEL=2",
+        "IDLE",
+        "LITERAL+",
+        "NAMESPACE",
+        "NOTIFY",
+        "QRESYNC",
+        "SASL-IR",
+        "SORT",
+        "UIDPLUS",
+        "URLAUTH",
+        "URL-PARTIAL",
+    ] {
+        assert!(after[0].split(' ').any(|one| one == offered), "{offered}");
+    }
     // RFC 9051 §6.3.1: ENABLE does not change them.
     client.ok("ENABLE IMAP4rev2 CONDSTORE").await;
     assert_eq!(client.ok("CAPABILITY").await, after);
@@ -217,13 +242,7 @@ async fn starttls_forgets_and_changes_what_is_offered() {
         world.connect_with(|config: &mut Config| config.tls = TlsMode::StartTls(tls()));
     let greeting = client.hear().await;
     assert!(greeting.contains("STARTTLS LOGINDISABLED]"), "{greeting}");
-    client.check("STARTTLS", &["OK begin TLS now"]).await;
-    let trusting = ClientTls::opportunistic().expect("a configuration");
-    client
-        .conn
-        .connect_tls(&trusting, "imap.demo.test")
-        .await
-        .expect("a handshake");
+    client.start_tls().await;
     let offered = format!("* CAPABILITY {BEFORE_LOGIN} AUTH=PLAIN AUTH=LOGIN");
     client.check("CAPABILITY", &[&offered, "OK …"]).await;
     client.check("STARTTLS", &["BAD TLS is on already"]).await;
@@ -258,7 +277,7 @@ async fn id_is_answered_in_every_state() {
     client.check("ID (\"name\")", &["BAD …"]).await;
 }
 
-fn tls() -> ServerTls {
+pub(super) fn tls() -> ServerTls {
     #[derive(Debug)]
     struct Always(Arc<rustls::sign::CertifiedKey>);
     impl rustls::server::ResolvesServerCert for Always {

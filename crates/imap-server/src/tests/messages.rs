@@ -5,7 +5,7 @@ use super::World;
 /// RFC 8457 §2 and IANA's registry: what is importance, muting, notes, and Apple's colours of flags.
 #[tokio::test]
 async fn registered_keywords_are_kept_and_found() {
-    const REGISTERED: [&str; 10] = [
+    const REGISTERED: [&str; 12] = [
         "$Important",
         "$Muted",
         "$Followed",
@@ -15,7 +15,10 @@ async fn registered_keywords_are_kept_and_found() {
         "$MailFlagBit0",
         "$MailFlagBit1",
         "$MailFlagBit2",
+        // RFC 5550 §5.9, §5.10.
         "$Forwarded",
+        "$SubmitPending",
+        "$Submitted",
     ];
     let world = World::new().await;
     world.fill(2).await;

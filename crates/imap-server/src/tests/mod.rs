@@ -42,6 +42,7 @@ use envelope::{AccountId, Address, Domain};
 use mailstore::{Mailstore, QuotaLimits};
 use observe::Metrics;
 use runtime::net::Conn;
+use runtime::tls::ClientTls;
 use runtime::{Runtime, Task};
 use sasl::Secret;
 use std::sync::Arc;
@@ -161,6 +162,15 @@ impl World {
     /// Logged in.
     async fn bob(&self) -> Client {
         self.login("bob").await
+    }
+
+    /// Logged in behind STARTTLS.
+    async fn bob_under_tls(&self) -> Client {
+        let mut client = self.connect_with(|config| config.tls = TlsMode::StartTls(login::tls()));
+        client.hear().await;
+        client.start_tls().await;
+        client.ok("LOGIN bob@demo.test \"pass word\"").await;
+        client
     }
 
     /// Logged in as another.
@@ -300,6 +310,13 @@ impl Client {
             answer.join("\n  "),
             expected.join("\n  ")
         );
+    }
+
+    async fn start_tls(&mut self) {
+        self.check("STARTTLS", &["OK begin TLS now"]).await;
+        let trusting = ClientTls::opportunistic().expect("a configuration");
+        let shaken = self.conn.connect_tls(&trusting, "imap.demo.test").await;
+        shaken.expect("a handshake");
     }
 
     /// Appends a message and gives the tagged response.

@@ -1,6 +1,10 @@
-//! URLAUTH (RFC 4467), its BINARY (RFC 5524), and partial URLs (RFC 5550 §2.2).
+//! URLAUTH (RFC 4467), its BINARY (RFC 5524), and partial URLs (RFC 5550 §5.7.1).
 
+use super::counting::Counting;
 use super::{Client, World};
+use blobs::Blobs;
+use engine::{Batch, MemoryEngine, Order, SharedEngine};
+use std::sync::Arc;
 use std::time::Duration;
 
 const MESSAGE: &str = "Subject: parts\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n\
@@ -112,10 +116,165 @@ async fn parts_come_decoded_with_their_structure() {
     let told = format!("* URLFETCH \"{none}\" NIL");
     bob.check(&format!("URLFETCH (\"{none}\" BINARY)"), &[&told, "OK …"])
         .await;
+    // Without anything asked for it is as without parentheses.
+    let told = format!("* URLFETCH \"{url}\" {{16}}\r\naGVsbG8gd29ybGQ=");
+    bob.check(&format!("URLFETCH (\"{url}\")"), &[&told, "OK …"])
+        .await;
     bob.check(&format!("URLFETCH (\"{url}\" SHAPE)"), &["BAD …"])
         .await;
     bob.check(&format!("URLFETCH (\"{url}\" BODY BODY)"), &["BAD …"])
         .await;
+}
+
+/// RFC 5524 §3.1, §4, §5.
+#[tokio::test]
+async fn parts_are_told_as_they_are_and_only_parts_have_a_structure() {
+    const PARTS: &str = "Subject: parts\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n\
+        --b\r\nContent-Type: image/png\r\nContent-Transfer-Encoding: base64\r\n\r\nAAEC\r\n\
+        --b\r\nContent-Type: image/png\r\nContent-Transfer-Encoding: x-blurdybloop\r\n\r\nabc\r\n\
+        --b\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\na=3Db\r\n--b--\r\n";
+    let world = World::new().await;
+    let mut bob = world.bob().await;
+    bob.append("Drafts", "", PARTS).await;
+    let image = |encoding: &str, size: u32| {
+        format!(
+            "(BODYPARTSTRUCTURE (\"image\" \"png\" NIL NIL NIL \"{encoding}\" {size} NIL NIL NIL NIL))"
+        )
+    };
+    for (path, asked, told) in [
+        // What holds a NUL is a literal8, and its structure says so.
+        (
+            "/;SECTION=1",
+            "BINARY BODYPARTSTRUCTURE",
+            format!("{} (BINARY ~{{3}}\r\n\0\u{1}\u{2})", image("binary", 3)),
+        ),
+        ("/;SECTION=1", "BODYPARTSTRUCTURE", image("base64", 4)),
+        (
+            "/;SECTION=1",
+            "BODY BODYPARTSTRUCTURE",
+            format!("{} (BODY {{4}}\r\nAAEC)", image("base64", 4)),
+        ),
+        // What cannot be decoded stays as it is.
+        (
+            "/;SECTION=2",
+            "BODYPARTSTRUCTURE BINARY",
+            format!("{} (BINARY NIL)", image("x-blurdybloop", 3)),
+        ),
+        ("/;SECTION=3", "BINARY", "(BINARY {3}\r\na=b)".to_owned()),
+        // There is no such part.
+        ("/;SECTION=4", "BODYPARTSTRUCTURE BODY", "NIL".to_owned()),
+        ("/;SECTION=1.HEADER", "BINARY", "NIL".to_owned()),
+        // A header has no structure.
+        ("/;SECTION=HEADER", "BODYPARTSTRUCTURE", "NIL".to_owned()),
+        (
+            "/;SECTION=HEADER.FIELDS%20(Subject)",
+            "BODYPARTSTRUCTURE BODY",
+            "(BODY {18}\r\nSubject: parts\r\n\r\n)".to_owned(),
+        ),
+    ] {
+        let url = authorized(&mut bob, &format!("{WHOLE}{path};URLAUTH=authuser")).await;
+        let answer = bob.ok(&format!("URLFETCH (\"{url}\" {asked})")).await;
+        assert_eq!(answer, [format!("* URLFETCH \"{url}\" {told}")], "{asked}");
+    }
+}
+
+/// RFC 4467 §7, §8, §10.
+#[tokio::test]
+async fn mechanisms_are_told_and_resets_too_where_nobody_can_listen() {
+    let world = World::new().await;
+    let mut plain = message_in_drafts(&world).await;
+    plain.append("INBOX", "", MESSAGE).await;
+    let mechanisms = |answer: &[String]| {
+        let told = "* OK [URLMECH INTERNAL] ";
+        answer.iter().filter(|line| line.starts_with(told)).count()
+    };
+    assert_eq!(mechanisms(&plain.ok("SELECT Drafts").await), 0);
+    plain.check("RESETKEY Drafts", &["OK what …"]).await;
+    let mut bob = world.bob_under_tls().await;
+    let mut other = world.bob_under_tls().await;
+    let mut third = world.bob_under_tls().await;
+    for (client, command) in [
+        (&mut bob, "SELECT Drafts"),
+        (&mut other, "EXAMINE Drafts"),
+        (&mut third, "SELECT INBOX"),
+    ] {
+        assert_eq!(mechanisms(&client.ok(command).await), 1, "{command}");
+    }
+    let url = authorized(&mut bob, &format!("{WHOLE};URLAUTH=authuser")).await;
+    bob.check("RESETKEY Drafts", &["OK [URLMECH INTERNAL] …"])
+        .await;
+    assert_eq!(fetched(&mut bob, &url).await, "NIL");
+    other
+        .check("NOOP", &["* OK [URLMECH INTERNAL] …", "OK …"])
+        .await;
+    for client in [&mut bob, &mut other, &mut third, &mut plain] {
+        client.check("NOOP", &["OK …"]).await;
+    }
+    // Those who idle are told at once, of all keys too.
+    other.send("i IDLE\r\n").await;
+    assert!(other.hear().await.starts_with("+ "));
+    bob.check("RESETKEY", &["OK what …"]).await;
+    let told = other.hear().await;
+    assert!(told.starts_with("* OK [URLMECH INTERNAL] "), "{told}");
+    other.send("DONE\r\n").await;
+    assert!(other.hear().await.starts_with("i OK"));
+    third
+        .check("NOOP", &["* OK [URLMECH INTERNAL] …", "OK …"])
+        .await;
+}
+
+/// RFC 4467 §7: NO is our own trouble; what is not there is NIL and no error.
+#[tokio::test]
+async fn a_message_that_cannot_be_read_is_no_url_that_is_wrong() {
+    let engine: SharedEngine = Arc::new(MemoryEngine::new(3));
+    let blobs = Blobs::new(Arc::clone(&engine));
+    let world = World::over(
+        Arc::clone(&engine),
+        blobs,
+        Default::default(),
+        Default::default(),
+    )
+    .await;
+    let mut bob = message_in_drafts(&world).await;
+    bob.append("Drafts", "", MESSAGE).await;
+    let url = authorized(&mut bob, &format!("{WHOLE};URLAUTH=authuser")).await;
+    let second = WHOLE.replace("UID=1", "UID=2");
+    let other = authorized(&mut bob, &format!("{second};URLAUTH=authuser")).await;
+    let account = world.only_account().await;
+    let mut key = engine::keys::account(account.0);
+    key.push(b'e');
+    let end = [&key[..key.len() - 1], b"f"].concat();
+    let snapshot = engine.snapshot(world.ports.mailstore.shard(account));
+    let records = snapshot
+        .scan(&key, &end, Order::Ascending, 9)
+        .expect("read");
+    let mut damage = Batch::new();
+    damage.put(records[0].0.clone(), &b"\x01rubbish"[..]);
+    engine.submit(damage).expect("room").done().await;
+    let answer = bob.ask(&format!("URLFETCH \"{url}\" \"{other}\"")).await;
+    assert_eq!(answer[0], format!("* URLFETCH \"{url}\" NIL"));
+    assert!(answer[1].ends_with(MESSAGE), "{answer:?}");
+    assert!(answer[2].starts_with("NO [UNAVAILABLE]"), "{answer:?}");
+}
+
+/// RFC 4467 §6, §10: a mailbox that is not there costs as much as a wrong token.
+#[tokio::test]
+async fn what_is_not_there_costs_no_fewer_reads() {
+    let counting = Arc::new(Counting::new(MemoryEngine::new(3)));
+    let engine: SharedEngine = counting.clone();
+    let blobs = Blobs::new(Arc::clone(&engine));
+    let world = World::over(engine, blobs, Default::default(), Default::default()).await;
+    let mut bob = message_in_drafts(&world).await;
+    let url = authorized(&mut bob, &format!("{WHOLE};URLAUTH=authuser")).await;
+    let wrong = format!("{}00", &url[..url.len() - 2]);
+    let nowhere = url.replace("Drafts", "Nowhere");
+    let mut reads = Vec::new();
+    for url in [&wrong, &nowhere] {
+        counting.take_all();
+        assert_eq!(fetched(&mut bob, url).await, "NIL");
+        reads.push(counting.take_all());
+    }
+    assert!(reads[0] == reads[1] && reads[0].0 > 0, "{reads:?}");
 }
 
 #[tokio::test]
@@ -139,6 +298,14 @@ async fn what_is_changed_expired_or_reset_is_nil() {
         WHOLE.to_owned(),
         "/Drafts/;UID=1".to_owned(),
         "no URL".to_owned(),
+        // Nothing but the token is taken off (§6).
+        url.replace("imap.demo.test", "IMAP.demo.test"),
+        url.replace("%40", "@"),
+        // A server, a list, a mailbox and what a search finds are no messages (§7).
+        url.replace("Drafts/;UID=1", ""),
+        url.replace("Drafts/;UID=1", "*;TYPE=LIST"),
+        url.replace("/;UID=1", ""),
+        url.replace("/;UID=1", "?SUBJECT%20parts"),
     ] {
         assert_eq!(fetched(&mut bob, &changed).await, "NIL", "{changed}");
     }
@@ -146,11 +313,12 @@ async fn what_is_changed_expired_or_reset_is_nil() {
     let soon = format!("{WHOLE};EXPIRE=2026-01-01T01:05:00+01:00;URLAUTH=authuser");
     let soon = authorized(&mut bob, &soon).await;
     assert_eq!(fetched(&mut bob, &soon).await, MESSAGE);
-    world.runtime.advance(Duration::from_secs(600));
+    world.runtime.advance(Duration::from_secs(300));
+    assert_eq!(fetched(&mut bob, &soon).await, MESSAGE, "the latest time");
+    world.runtime.advance(Duration::from_secs(300));
     assert_eq!(fetched(&mut bob, &soon).await, "NIL");
     assert_eq!(fetched(&mut bob, &url).await, MESSAGE);
-    bob.check("RESETKEY Drafts", &["OK [URLMECH INTERNAL] …"])
-        .await;
+    bob.ok("RESETKEY Drafts").await;
     assert_eq!(fetched(&mut bob, &url).await, "NIL");
     assert_eq!(fetched(&mut bob, &other).await, MESSAGE);
     let again = authorized(&mut bob, &format!("{WHOLE};URLAUTH=authuser")).await;

@@ -46,7 +46,8 @@ pub(crate) fn fetch(cursor: &mut Cursor<'_>) -> Parsed<Command> {
                 items.push(item);
             }
             cursor.expect(b')', "a closing parenthesis is missing")?;
-            let items = Some(items);
+            // RFC 5524 §3.1: without parameters it is as if it stood alone.
+            let items = (!items.is_empty()).then_some(items);
             UrlFetch { url, items }
         } else {
             let (url, items) = (url(cursor)?, None);
