@@ -276,6 +276,42 @@ async fn reading_a_body_sets_seen_unless_it_is_a_peek() {
 }
 
 /// Bodies are read ahead as long as there is memory for that, and one by one when there is not.
+/// RFC 9051 §6.4.5: but for flags, whatever becomes of the message and of those around it.
+#[tokio::test]
+async fn what_a_message_is_never_changes() {
+    const ALL: &str = "(INTERNALDATE RFC822.SIZE ENVELOPE BODYSTRUCTURE BODY BODY.PEEK[] \
+        BODY.PEEK[HEADER] BODY.PEEK[2.MIME] BINARY.PEEK[1] BINARY.SIZE[3] PREVIEW EMAILID SAVEDATE)";
+    let (world, mut client) = nested().await;
+    client.append("INBOX", "", NESTED).await;
+    client.ok("NOOP").await;
+    let told = client.ok(&format!("UID FETCH 2 {ALL}")).await;
+    let told: Vec<_> = told
+        .iter()
+        .map(|one| one.replace("* 2 FETCH", "* 1 FETCH"))
+        .collect();
+    world.runtime.advance(std::time::Duration::from_secs(90));
+    client.ok("FETCH 2 BODY[]").await;
+    client
+        .ok("STORE 2 +FLAGS (\\Answered \\Deleted x-keyword)")
+        .await;
+    client.ok("COPY 2 Archive").await;
+    client.ok("STORE 2 -FLAGS (\\Deleted)").await;
+    client.ok("STORE 1 +FLAGS (\\Deleted)").await;
+    client.ok("EXPUNGE").await;
+    assert_eq!(client.ok(&format!("UID FETCH 2 {ALL}")).await, told);
+    client.ok("RENAME INBOX Renamed").await;
+    client.ok("CREATE again").await;
+    let mut other = world.bob().await;
+    other.ok("SELECT Archive").await;
+    // A copy came there later, and is the same beside that.
+    let copied = other
+        .ok(&format!("FETCH 1 {}", ALL.replace(" SAVEDATE", "")))
+        .await;
+    let (without, _) = told[0].rsplit_once(" SAVEDATE").expect("it was asked for");
+    let without = without.replace("(UID 2 ", "(");
+    assert_eq!(copied, [format!("{without})")]);
+}
+
 #[tokio::test]
 async fn fetch_goes_on_when_nothing_can_be_read_ahead() {
     for memory in [0, 3000, 1 << 20] {

@@ -277,6 +277,16 @@ async fn subscriptions_outlive_their_mailboxes() {
             ],
         )
         .await;
+    // Not without RECURSIVEMATCH.
+    client
+        .check(
+            "LIST (SUBSCRIBED) \"\" %",
+            &[
+                "* LIST (\\NonExistent \\HasNoChildren \\Subscribed) \"/\" \"c\"",
+                "OK …",
+            ],
+        )
+        .await;
     client.ok("UNSUBSCRIBE never/made").await;
     client.ok("UNSUBSCRIBE c").await;
     // A name that is neither a mailbox nor subscribed is told to nobody.
