@@ -287,6 +287,13 @@ async fn subscriptions_outlive_their_mailboxes() {
             ],
         )
         .await;
+    // What is asked of the names adds none to them.
+    client
+        .check(
+            "LIST \"\" (c never*) RETURN (SUBSCRIBED CHILDREN STATUS (MESSAGES))",
+            &["OK …"],
+        )
+        .await;
     client.ok("UNSUBSCRIBE never/made").await;
     client.ok("UNSUBSCRIBE c").await;
     // A name that is neither a mailbox nor subscribed is told to nobody.
