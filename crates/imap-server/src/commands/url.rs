@@ -227,7 +227,9 @@ pub(crate) async fn reset(
         return Ok(store_failed(&error));
     }
     // What is said here need not be said again.
-    if let Some(selected) = &mut session.selected {
+    if let Some(selected) = &mut session.selected
+        && mailbox.is_none_or(|id| id == selected.id)
+    {
         selected.take_reset();
     }
     let reply = Reply::ok("what was authorized is not any more");
