@@ -11,7 +11,6 @@ use blobs::{BlobError, BlobId};
 use engine::{CommitNo, Engine, ShardId, Snapshot};
 use envelope::AccountId;
 use mailbox_model::EmailId;
-use runtime::Task;
 use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 
@@ -37,18 +36,6 @@ impl Account {
     ) -> T {
         let reader = self.email_reader();
         self.shared.runtime.blocking(move || work(&reader)).await
-    }
-
-    /// The same, at once: whoever wants the result joins the task later. Dropped before it has begun,
-    /// it never does.
-    pub fn begin_reading<T: Send + 'static>(
-        &self,
-        name: &'static str,
-        work: impl FnOnce(&EmailReader) -> T + Send + 'static,
-    ) -> Task<T> {
-        let reader = self.email_reader();
-        let runtime = &self.shared.runtime;
-        runtime.begin_blocking(name, move || work(&reader))
     }
 
     /// For whoever is on the blocking pool.

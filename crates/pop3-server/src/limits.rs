@@ -25,9 +25,8 @@ pub const WRITE_TIMEOUT: Duration = Duration::from_secs(120);
 /// Fetched messages that are marked seen together.
 pub const SEEN_TOGETHER: usize = 64;
 
-/// Bytes of messages that are read together. A session has twice as much at most: what it takes,
-/// and what comes next.
-pub const READ_AHEAD_BYTES: u64 = 128 * 1024;
+/// Bytes of messages that are read together.
+pub const READ_AHEAD_BYTES: u64 = 256 * 1024;
 
 /// So many of them at most.
 pub const READ_AHEAD_MESSAGES: usize = 128;

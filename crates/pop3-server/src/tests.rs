@@ -638,30 +638,3 @@ async fn who_takes_one_behind_the_other_finds_them_read_and_a_pause_gives_the_me
     }
     assert_eq!(retrieve(3).await, 2 * 8);
 }
-
-#[tokio::test]
-async fn while_one_takes_what_was_read_the_next_are_read() {
-    let counting = Arc::new(counting::Counting::new());
-    let world = World::over(counting.clone()).await;
-    for n in 0..9 {
-        let message = format!("Subject: {n}\r\n\r\n{}\r\n", "x".repeat(30_000));
-        world.deliver(message.as_bytes()).await;
-    }
-    let mut client = world.logged_in().await;
-    let mut reads = Vec::new();
-    counting.take();
-    for n in 1..=9 {
-        assert!(client.ask(&format!("RETR {n}")).await.starts_with("+OK "));
-        assert_eq!(client.lines().await[1], format!("Subject: {}", n - 1));
-        // What has begun ends before the next command comes.
-        let mut read = counting.take();
-        while n == 4 && read < 2 * 4 {
-            tokio::task::yield_now().await;
-            read += counting.take();
-        }
-        reads.push(read);
-    }
-    // The record and the body of each, four together.
-    assert_eq!(reads, [2, 2 * 4, 0, 2 * 4, 0, 0, 0, 0, 0]);
-    assert!(world.blobs.read_ahead_bytes_peak() <= 2 * 128 * 1024);
-}

@@ -167,16 +167,6 @@ impl Runtime {
         }
     }
 
-    /// [`Runtime::blocking`] that begins at once and is waited for later. Dropped before it has begun,
-    /// the work never does.
-    pub fn begin_blocking<T, F>(&self, name: &'static str, work: F) -> Task<T>
-    where
-        F: FnOnce() -> T + Send + 'static,
-        T: Send + 'static,
-    {
-        Task::new(name, self.handle().spawn_blocking(work))
-    }
-
     /// Drives a future to its end from a thread of the blocking pool or any thread outside the executor.
     ///
     /// # Panics
