@@ -176,7 +176,9 @@ async fn remote(
         ..without_recipients(&lease.message().envelope)
     };
     let queue = &core.ports.queue;
-    let is_drained = queue.drain_known().is_some() && !is_overtaken(core, unit).await;
+    // By a transport, it may have been another standing order that chose it.
+    let by_order = matches!(unit.site, Site::Named(_)) || !is_overtaken(core, unit).await;
+    let is_drained = queue.drain_known().is_some() && by_order;
     // Mail whose hold is not over goes on only while the queue is emptied, to who holds it
     // further, or when a person has said so.
     if !is_drained {

@@ -318,6 +318,30 @@ async fn the_order_is_no_matter_to_what_an_attempt_before_it_was_told_for_good()
     assert_eq!(world.queue_keys(), 1, "the standing order");
 }
 
+/// The machine that the queue was to be emptied into refuses, and another one is the order by then.
+#[tokio::test]
+async fn another_order_makes_nothing_final_that_the_one_before_was_told() {
+    let world = World::new();
+    let gate = Arc::new(Gate::new());
+    *world.script.gate.lock() = Some(Arc::clone(&gate));
+    world.script.says("a@there.test", &[never(), yes()]);
+    world.queue.drain("one").await.expect("written");
+    world.put("ann@here.test", &["a@there.test"]).await;
+    let mut dispatcher = world.dispatcher();
+    // Listed for the one, and not begun before the other is the order.
+    dispatcher.turn().await.expect("read");
+    world.queue.drain("other").await.expect("written");
+    world.script.begun.notified().await;
+    *world.script.gate.lock() = None;
+    gate.notify_one();
+    dispatcher.work().await;
+    let seen = world.script.take_seen();
+    let sites: Vec<&str> = seen.iter().map(|(site, _)| &**site).collect();
+    assert_eq!(sites, ["transport one", "transport other"]);
+    assert!(world.mail().is_empty(), "nobody is told of a failure");
+    assert_eq!(world.queue_keys(), 1, "the standing order");
+}
+
 /// One is taken, one is put off and one is put off that was to be held there: the first is
 /// sent no more, the others go their own way, each when its time has come.
 #[tokio::test]
