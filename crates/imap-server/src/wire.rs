@@ -77,20 +77,29 @@ impl Wire {
         })));
     }
 
-    /// From here on nothing is (RFC 8437 §4.1); gives what was read and is not compressed.
+    /// Appends text that came and was not read yet, some of it at least, of the client's
+    /// block; what is behind the block's end is left.
     ///
     /// # Errors
-    /// There are more compressed octets.
-    pub(crate) fn uncompress(&mut self) -> io::Result<BytesMut> {
-        let Some(Layer::Deflate(mut deflate)) = self.layer.take().map(|layer| *layer) else {
-            return Ok(BytesMut::new());
+    /// What came is no deflate.
+    pub(crate) fn drain(&mut self, buf: &mut BytesMut) -> io::Result<usize> {
+        let Some(deflate) = self.deflate_mut().filter(|deflate| !deflate.ended) else {
+            return Ok(0);
         };
-        if deflate.has_ended() {
-            return Ok(deflate.unread);
+        // It may be in the inflater though all its octets are read.
+        let count = deflate.inflate_to(0, buf)?;
+        if count > 0 || deflate.has_ended() {
+            return Ok(count);
         }
-        if !deflate.unread.is_empty() && deflate.inflate(&mut BytesMut::new())? > 0 {
-            return Err(io::ErrorKind::InvalidData.into());
-        }
+        deflate.inflate(buf)
+    }
+
+    /// From here on nothing is (RFC 8437 §4.1); gives what came and is not compressed.
+    /// Nothing must be left to [`Wire::drain`].
+    pub(crate) fn uncompress(&mut self) -> BytesMut {
+        let Some(Layer::Deflate(mut deflate)) = self.layer.take().map(|layer| *layer) else {
+            return BytesMut::new();
+        };
         if !deflate.has_ended() {
             self.layer = Some(Box::new(Layer::Ending(Ending {
                 inflate: Some(deflate.inflate),
@@ -99,7 +108,7 @@ impl Wire {
                 looked_at: 0,
             })));
         }
-        Ok(deflate.unread)
+        deflate.unread
     }
 
     pub(crate) fn is_compressed(&self) -> bool {
@@ -132,7 +141,8 @@ impl Wire {
             Some(Layer::Deflate(deflate)) => deflate,
         };
         loop {
-            while !deflate.unread.is_empty() {
+            // Once at least: text may be in the inflater though all its octets are read.
+            while !deflate.ended {
                 let left = deflate.unread.len();
                 let count = deflate.inflate(buf)?;
                 if count > 0 {
@@ -141,6 +151,10 @@ impl Wire {
                 if deflate.unread.len() == left {
                     break;
                 }
+            }
+            // RFC 4978 §4: the stream ends with the connection only, or with UNAUTHENTICATE.
+            if deflate.ended && !deflate.unread.is_empty() {
+                return Err(io::ErrorKind::InvalidData.into());
             }
             if deflate.unread.is_empty() {
                 deflate.unread = BytesMut::new();
@@ -250,16 +264,24 @@ impl Deflate {
     /// Appends what the next compressed octets stand for, to the end of a block at most: what
     /// is behind it may not be compressed.
     fn inflate(&mut self, buf: &mut BytesMut) -> io::Result<usize> {
-        // RFC 4978 §4: the stream ends with the connection only, or with UNAUTHENTICATE.
-        if self.ended {
-            return Err(io::ErrorKind::InvalidData.into());
+        // Nothing goes in behind the end of a block of which not all is out.
+        if self.unread.is_empty() || self.last == FLUSHED {
+            let count = self.inflate_to(0, buf)?;
+            if count > 0 || self.unread.is_empty() || self.ended {
+                return Ok(count);
+            }
         }
         let mut last = self.last;
         let end = self.unread.iter().position(|octet| {
             last = last << 8 | u32::from(*octet);
             last == FLUSHED
         });
-        let end = end.map_or(self.unread.len(), |at| at + 1);
+        self.inflate_to(end.map_or(self.unread.len(), |at| at + 1), buf)
+    }
+
+    /// Appends what is in the inflater, and what the octets to `end` stand for; not all at
+    /// once. Nothing means that there is no more.
+    fn inflate_to(&mut self, end: usize, buf: &mut BytesMut) -> io::Result<usize> {
         let mut out = Vec::with_capacity(INFLATED_BYTES);
         let before = self.inflate.total_in();
         let status = self
@@ -272,9 +294,6 @@ impl Deflate {
         }
         self.unread.advance(taken);
         self.ended = status == Status::StreamEnd;
-        if self.ended && out.is_empty() {
-            return Err(io::ErrorKind::InvalidData.into());
-        }
         buf.extend_from_slice(&out);
         Ok(out.len())
     }

@@ -202,6 +202,7 @@ pub(crate) async fn unauthenticate(session: &mut Session, tag: &Tag) -> Executed
     }
     // What a client that compresses says next is not compressed; it cannot be told from the
     // rest of what is.
+    session.conn.drain(&mut session.input)?;
     if session.conn.is_compressed() && !session.input.is_empty() {
         session.bye("wait for the answer to UNAUTHENTICATE").await?;
         return Err(Ended);
@@ -215,6 +216,6 @@ pub(crate) async fn unauthenticate(session: &mut Session, tag: &Tag) -> Executed
     // RFC 8437 §4.1: the answer is the last that is compressed.
     response::tagged(&mut session.out, Some(tag), Status::Ok, Some(&code), text);
     session.flush().await?;
-    session.input = session.conn.uncompress()?;
+    session.input = session.conn.uncompress();
     Ok(Reply::already_sent())
 }

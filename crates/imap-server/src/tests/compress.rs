@@ -2,6 +2,7 @@
 
 use super::World;
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress};
+use std::time::Duration;
 
 /// A client's end of the compression.
 struct Deflated {
@@ -76,7 +77,9 @@ impl Deflated {
             {
                 return octets;
             }
-            assert!(self.client.read().await, "the end");
+            // A server that waits for more is an error, not a test without end.
+            let read = tokio::time::timeout(Duration::from_secs(30), self.client.read());
+            assert_eq!(read.await, Ok(true), "instead of {end}");
             octets += self.client.input.len();
             while !self.client.input.is_empty() {
                 let before = self.inflate.total_in();
@@ -130,6 +133,34 @@ async fn everything_behind_the_answer_is_compressed_and_every_response_arrives()
     client.hear_until("* 3 EXISTS").await;
     client.send("DONE\r\n").await;
     client.hear_until("g OK").await;
+}
+
+/// An APPEND of so many octets, from its tag to its end.
+fn append(tag: &str, octets: usize) -> String {
+    let text = |size: usize| format!("{tag} APPEND INBOX {{{size}+}}\r\nSubject: x\r\n\r\n");
+    let head = text(10_000).len();
+    let size = octets - head - "\r\n".len() + "Subject: x\r\n\r\n".len();
+    let mut text = text(size) + &"the same words ".repeat(octets / 15 + 1);
+    text.truncate(octets - "\r\n".len());
+    text + "\r\n"
+}
+
+/// All octets of a command may be read long before all that they stand for.
+#[tokio::test]
+async fn a_few_octets_that_stand_for_a_long_command_are_enough() {
+    let world = World::new().await;
+    for octets in [
+        16_383, 16_384, 16_385, 25_000, 32_767, 32_768, 32_769, 49_152, 65_535, 65_536, 65_537,
+    ] {
+        let mut client = Deflated::begin(&world).await;
+        // From the window's begin, and from within it.
+        for tag in ["a", "b", "c"] {
+            let text = append(tag, octets);
+            assert_eq!(text.len(), octets);
+            client.send(&text).await;
+            client.hear_until(&format!("{tag} OK")).await;
+        }
+    }
 }
 
 /// RFC 8437 §4.1: the answer to UNAUTHENTICATE is the last that is compressed, whether the
@@ -231,6 +262,42 @@ async fn the_end_of_a_clients_compression_may_come_behind_the_answer() {
         client.client.send(&octets[..whole]).await;
         client.hear_until("u OK [CAPABILITY").await;
         client.client.ok("NOOP").await;
+    }
+}
+
+/// What is read at once, or little more, ends with UNAUTHENTICATE: what ends the block or the stream is
+/// not read then, and what is compressed behind it is not lost.
+#[tokio::test]
+async fn the_end_of_a_clients_compression_may_be_the_end_of_what_is_read_at_once() {
+    const LAST: &str = "u UNAUTHENTICATE\r\n";
+    let world = World::new().await;
+    for octets in [16_384, 32_768, 32_800, 33_000, 49_152, 65_536] {
+        let text = append("a", octets - LAST.len()) + LAST;
+        let mut client = Deflated::begin(&world).await;
+        client.send(&text).await;
+        client.hear_until("u OK [CAPABILITY").await;
+        client.client.ok("NOOP").await;
+
+        let mut client = Deflated::begin(&world).await;
+        client.finish(&text, "").await;
+        client.hear_until("u OK [CAPABILITY").await;
+        client.client.ok("NOOP").await;
+
+        let mut client = Deflated::begin(&world).await;
+        let mut flushed = client.flushed(&text);
+        flushed.extend_from_slice(b"n NOOP\r\n");
+        let mut client = client.client;
+        client.send(&flushed).await;
+        while !client.input.windows(4).any(|four| four == b"n OK") {
+            let read = tokio::time::timeout(Duration::from_secs(30), client.read());
+            assert_eq!(read.await, Ok(true), "{octets}");
+        }
+
+        for behind in ["b", "b NOOP\r\n", &append("b", 20_000)] {
+            let mut client = Deflated::begin(&world).await;
+            client.send(&(text.clone() + behind)).await;
+            client.hear_until("* BYE wait").await;
+        }
     }
 }
 
