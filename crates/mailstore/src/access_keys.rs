@@ -20,7 +20,7 @@ use crate::keys;
 use crate::limits::CONFLICT_RETRIES;
 use engine::{Batch, Engine, Expect, SubmitError, Versioned};
 use envelope::AccountId;
-use mailbox_model::MailboxId;
+use mailbox_model::{MailboxId, View};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -66,13 +66,13 @@ impl Resets {
         self.of_one.get(&mailbox).copied().unwrap_or(self.of_all)
     }
 
-    fn note(&mut self, mailbox: Option<MailboxId>, keys: &AccessKeys) {
+    fn note(&mut self, mailbox: Option<MailboxId>, view: &View) {
         self.last = self.last.wrapping_add(1);
         match mailbox {
             Some(mailbox) => {
                 self.of_one.insert(mailbox, self.last);
-                // Those that are gone have none any more.
-                self.of_one.retain(|id, _| keys.resets.contains_key(id));
+                // Not by the record: others may have written theirs since, and noted that.
+                self.of_one.retain(|id, _| view.mailbox(*id).is_some());
             }
             None => {
                 self.of_all = self.last;
@@ -179,8 +179,11 @@ impl Account {
             keys.resets.retain(|id, _| view.mailbox(*id).is_some());
             true
         };
-        let keys = self.change_access_keys(change).await?;
-        self.resets.lock().note(mailbox, &keys);
+        self.change_access_keys(change).await?;
+        let mut resets = self.resets.lock();
+        // Looked at under the lock: it knows the mailboxes that others noted before.
+        resets.note(mailbox, &self.view());
+        drop(resets);
         self.wake();
         Ok(())
     }

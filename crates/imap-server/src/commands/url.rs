@@ -93,14 +93,18 @@ pub(crate) async fn fetch(session: &mut Session, urls: &[UrlFetch]) -> Executed 
         };
         session.out.extend_from_slice(b"* URLFETCH ");
         response::write_astring(&mut session.out, url.as_bytes());
-        match (named, items) {
-            (None, _) => session.out.extend_from_slice(b" NIL"),
+        let rendered = match (named, items) {
+            (None, _) => {
+                session.out.extend_from_slice(b" NIL");
+                Rendered::Whole
+            }
             (Some(named), None) => {
                 session.out.push(b' ');
-                write_body(session, &named).await?;
+                write_body(session, &named).await?
             }
             (Some(named), Some(items)) => write_items(session, &named, items).await?,
-        }
+        };
+        is_broken |= rendered == Rendered::Broken;
         session.out.extend_from_slice(b"\r\n");
         if session.out.len() >= OUTPUT_BYTES {
             session.flush().await?;
@@ -117,13 +121,14 @@ async fn write_items(
     session: &mut Session,
     named: &Named,
     items: &[UrlFetchItem],
-) -> Result<(), Ended> {
+) -> Result<Rendered, Ended> {
     // Only a part has a structure (RFC 5524 §5: `body` is never NIL).
     let has_structure = named.section.text == SectionText::Whole;
     if !has_structure && items == [UrlFetchItem::BodyPartStructure] {
         session.out.extend_from_slice(b" NIL");
-        return Ok(());
+        return Ok(Rendered::Whole);
     }
+    let mut rendered = Rendered::Whole;
     // RFC 5524 §3.2: the structure is that of the octets that come with it.
     if has_structure && items.contains(&UrlFetchItem::BodyPartStructure) {
         let decodes = items.contains(&UrlFetchItem::Binary);
@@ -136,25 +141,26 @@ async fn write_items(
     }
     if items.contains(&UrlFetchItem::Body) {
         session.out.extend_from_slice(b" (BODY ");
-        write_body(session, named).await?;
+        rendered = rendered.max(write_body(session, named).await?);
         session.out.push(b')');
     }
     if items.contains(&UrlFetchItem::Binary) {
         session.out.extend_from_slice(b" (BINARY ");
         // A header has no transfer encoding to undo.
-        if named.section.text == SectionText::Whole {
+        let binary = if named.section.text == SectionText::Whole {
             let item = FetchItem::Binary {
                 peek: true,
                 part: named.section.part.clone(),
                 partial: named.partial,
             };
-            write_item(session, named, &item).await?;
+            write_item(session, named, &item).await?
         } else {
-            write_body(session, named).await?;
-        }
+            write_body(session, named).await?
+        };
+        rendered = rendered.max(binary);
         session.out.push(b')');
     }
-    Ok(())
+    Ok(rendered)
 }
 
 async fn structure(named: &Named, decodes: bool) -> Option<Vec<u8>> {
@@ -182,7 +188,7 @@ fn message<'a>(named: &'a Named, digest: StoredDigest<'a>) -> Message<'a> {
     }
 }
 
-async fn write_body(session: &mut Session, named: &Named) -> Result<(), Ended> {
+async fn write_body(session: &mut Session, named: &Named) -> Result<Rendered, Ended> {
     let item = FetchItem::BodySection {
         peek: true,
         section: named.section.clone(),
@@ -191,16 +197,18 @@ async fn write_body(session: &mut Session, named: &Named) -> Result<(), Ended> {
     write_item(session, named, &item).await
 }
 
-/// As FETCH writes it.
-async fn write_item(session: &mut Session, named: &Named, item: &FetchItem) -> Result<(), Ended> {
+/// As FETCH writes it: what is broken is in the log, and blanks or NIL stand for it.
+async fn write_item(
+    session: &mut Session,
+    named: &Named,
+    item: &FetchItem,
+) -> Result<Rendered, Ended> {
     let Ok(digest) = StoredDigest::read(&named.record.digest) else {
         session.out.extend_from_slice(b"NIL");
-        return Ok(());
+        return Ok(Rendered::Broken);
     };
     let message = message(named, digest);
-    // What is broken is in the log, and blanks or NIL stand for it.
-    let _: Rendered = fetch::write_item(session, &message, item).await?;
-    Ok(())
+    fetch::write_item(session, &message, item).await
 }
 
 /// RFC 4467 §8: of one mailbox, or of all.
@@ -226,9 +234,9 @@ pub(crate) async fn reset(
     if let Err(error) = account.reset_access_keys(mailbox).await {
         return Ok(store_failed(&error));
     }
-    // What is said here need not be said again.
+    // What the answer says need not be said again; that to RESETKEY of all says nothing.
     if let Some(selected) = &mut session.selected
-        && mailbox.is_none_or(|id| id == selected.id)
+        && mailbox == Some(selected.id)
     {
         selected.take_reset();
     }

@@ -213,7 +213,9 @@ async fn mechanisms_are_told_and_resets_too_where_nobody_can_listen() {
     // Those who idle are told at once, of all keys too.
     other.send("i IDLE\r\n").await;
     assert!(other.hear().await.starts_with("+ "));
-    bob.check("RESETKEY", &["OK what …"]).await;
+    bob.check("RESETKEY", &["* OK [URLMECH INTERNAL] …", "OK what …"])
+        .await;
+    bob.check("NOOP", &["OK …"]).await;
     let told = other.hear().await;
     assert!(told.starts_with("* OK [URLMECH INTERNAL] "), "{told}");
     other.send("DONE\r\n").await;
@@ -255,6 +257,49 @@ async fn a_message_that_cannot_be_read_is_no_url_that_is_wrong() {
     assert_eq!(answer[0], format!("* URLFETCH \"{url}\" NIL"));
     assert!(answer[1].ends_with(MESSAGE), "{answer:?}");
     assert!(answer[2].starts_with("NO [UNAVAILABLE]"), "{answer:?}");
+}
+
+/// RFC 4467 §8: nor is one whose record alone is there. Blanks stand for what was promised.
+#[tokio::test]
+async fn a_body_that_is_lost_is_told_of() {
+    let engine: SharedEngine = Arc::new(MemoryEngine::new(3));
+    let blobs = Blobs::new(Arc::clone(&engine));
+    let world = World::over(
+        Arc::clone(&engine),
+        blobs,
+        Default::default(),
+        Default::default(),
+    )
+    .await;
+    let mut bob = message_in_drafts(&world).await;
+    let account = world.only_account().await;
+    let shard = world.ports.mailstore.shard(account);
+    let start = engine::keys::blob(shard);
+    let end = engine::keys::end_of(&start);
+    let blobs = engine
+        .snapshot(shard)
+        .scan(&start, &end, Order::Ascending, 99);
+    let mut damage = Batch::new();
+    for (key, _) in blobs.expect("read") {
+        damage.delete(key);
+    }
+    engine.submit(damage).expect("room").done().await;
+    for (path, asked, told) in [
+        ("", "", format!(" {{{}}}\r\n …", MESSAGE.len())),
+        ("", " BODY", format!(" (BODY {{{}}}\r\n …", MESSAGE.len())),
+        ("/;SECTION=1", " BODY", " (BODY {16}\r\n …".to_owned()),
+        ("/;SECTION=1", " BINARY", " (BINARY NIL)".to_owned()),
+        (
+            "/;SECTION=1.MIME",
+            " BODY BINARY",
+            " (BODY {…}\r\n …) (BINARY {…}\r\n …".to_owned(),
+        ),
+    ] {
+        let url = authorized(&mut bob, &format!("{WHOLE}{path};URLAUTH=authuser")).await;
+        let told = format!("* URLFETCH \"{url}\"{told}");
+        let command = format!("URLFETCH (\"{url}\"{asked})");
+        bob.check(&command, &[&told, "NO [UNAVAILABLE] …"]).await;
+    }
 }
 
 /// RFC 4467 §6, §10: a mailbox that is not there costs as much as a wrong token.

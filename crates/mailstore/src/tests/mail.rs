@@ -408,3 +408,30 @@ async fn any_work_with_restarts_leaves_sound_records() {
         room.check(ALICE).await;
     }
 }
+
+/// RFC 4467 §7: sessions are told of keys that were made anew, whatever the record was and
+/// in whatever order it is known.
+#[tokio::test]
+async fn a_key_that_is_made_anew_is_another_number_for_its_mailbox_alone() {
+    let room = Room::new().await;
+    let alice = room.account(ALICE).await;
+    let (inbox, drafts) = (inbox(&alice), mailbox(&alice, "Drafts"));
+    let numbers = || [inbox, drafts].map(|one| alice.access_key_reset(one));
+    let none = numbers();
+    // There are no keys yet.
+    let reset = alice.reset_access_keys(Some(inbox)).await;
+    reset.expect("written");
+    let first = numbers();
+    assert!(first[0] != none[0] && first[1] == none[1], "{first:?}");
+    // The record that the second makes knows nothing of the first.
+    let mut change = Batch::new();
+    change.delete(keys::access_keys(ALICE));
+    room.engine.submit(change).expect("room").done().await;
+    let reset = alice.reset_access_keys(Some(drafts)).await;
+    reset.expect("written");
+    let second = numbers();
+    assert!(second[0] == first[0] && second[1] != first[1], "{second:?}");
+    alice.reset_access_keys(None).await.expect("written");
+    let third = numbers();
+    assert!(third[0] != second[0] && third[1] != second[1], "{third:?}");
+}
