@@ -182,6 +182,7 @@ async fn dispatch(session: &mut Session, tag: &Tag, command: Command) -> Execute
         Command::GetQuota(root) => quota::of_root(session, &root).await,
         Command::GetQuotaRoot(mailbox) => quota::of_mailbox(session, &mailbox).await,
         Command::Status { mailbox, items } => status::run(session, &mailbox, &items).await,
+        // `execute` runs it before it comes here.
         Command::Idle => idle::run(session).await,
         Command::Unauthenticate => login::unauthenticate(session, tag).await,
         Command::Compress(algorithm) => compress::run(session, tag, &algorithm).await,

@@ -275,7 +275,6 @@ async fn reading_a_body_sets_seen_unless_it_is_a_peek() {
         .await;
 }
 
-/// Bodies are read ahead as long as there is memory for that, and one by one when there is not.
 /// RFC 9051 §6.4.5: but for flags, whatever becomes of the message and of those around it.
 #[tokio::test]
 async fn what_a_message_is_never_changes() {
@@ -312,6 +311,7 @@ async fn what_a_message_is_never_changes() {
     assert_eq!(copied, [format!("{without})")]);
 }
 
+/// Bodies are read ahead as long as there is memory for that, and one by one when there is not.
 #[tokio::test]
 async fn fetch_goes_on_when_nothing_can_be_read_ahead() {
     for memory in [0, 3000, 1 << 20] {

@@ -324,13 +324,18 @@ async fn a_message_that_cannot_be_read_is_left_out_and_told_of() {
         records.expect("read")
     };
     // Whoever threads first makes the pages of keys.
-    while of_kind(b'j').len() < 2 {
-        let first = of_kind(b'j').len() + 1;
+    for _ in 0..1000 {
+        let pages = of_kind(b'j').len();
+        if pages >= 2 {
+            break;
+        }
+        let first = pages + 1;
         client
             .ok(&format!("THREAD ORDEREDSUBJECT UTF-8 {first}:130"))
             .await;
         world.runtime.blocking(std::thread::yield_now).await;
     }
+    assert!(of_kind(b'j').len() >= 2, "the pages are not written");
     let (third, _) = of_kind(b'e').swap_remove(2);
     let mut damage = Batch::new();
     damage.put(third, &b"\x01rubbish"[..]);
