@@ -20,10 +20,10 @@ use tokio::sync::{mpsc, oneshot};
 use crate::attempt::attempt;
 use crate::clock::{Nearing, WallClock};
 use crate::detour::DetourStatus;
-use crate::limiter::{Limiter, PartyStatus, Seat};
+use crate::limiter::{Limiter, NodesStatus, PartyStatus, Seat};
 use crate::limits::{
-    DRAIN, FORWARD_PAGE, QUESTIONS_MAX, REST, RUNNING_LOCAL_MAX, RUNNING_MAX, RUNNING_PER_SITE_MAX,
-    SLEEP_MAX,
+    DRAIN, FORWARD_PAGE, LEAVE_TIMEOUT, QUESTIONS_MAX, REST, RUNNING_LOCAL_MAX, RUNNING_MAX,
+    RUNNING_PER_SITE_MAX, SLEEP_MAX,
 };
 use crate::ports::{Local, Routes, Transport};
 use crate::scan::{self, Scanner};
@@ -186,6 +186,12 @@ impl Watch {
         self.limiter.status()
     }
 
+    /// How it is with the nodes that limits are shared with; nothing where they are not shared.
+    #[must_use]
+    pub fn nodes(&self) -> Option<NodesStatus> {
+        self.limiter.nodes()
+    }
+
     /// Whom mail goes around, because they refuse us for our reputation.
     #[must_use]
     pub fn detours(&self) -> Vec<DetourStatus> {
@@ -240,8 +246,18 @@ impl Dispatcher {
         );
         let mut running = Loop::new(Arc::clone(&self.core));
         running.asked = self.asked.lock().take();
+        let limiter = &self.core.ports.limiter;
+        let sharing = limiter.keep_sharing();
         running.until(&shutdown).await;
         running.drain().await;
+        drop(sharing);
+        let left = self
+            .core
+            .ports
+            .runtime
+            .timeout(LEAVE_TIMEOUT, limiter.leave());
+        // Otherwise the others have its share when the lease ends.
+        let _ = left.await;
         Ok(())
     }
 }
@@ -455,6 +471,7 @@ impl Loop {
     /// Until there is something to look for in the schedule.
     async fn wait(&mut self, queue: &Queue, shutdown: &Shutdown) {
         let mut sleep = std::pin::pin!(self.core.ports.runtime.sleep(self.pause()));
+        let limiter = self.core.ports.limiter.clone();
         while !self.wants_more() {
             tokio::select! {
                 Some(ended) = self.ends.recv() => {
@@ -465,6 +482,7 @@ impl Loop {
                     self.start();
                 }
                 Some(question) = question(&mut self.asked) => self.answer(question).await,
+                () = limiter.grown() => self.start(),
                 () = queue.news().wait() => return,
                 () = &mut sleep => return,
                 () = shutdown.draining() => return,

@@ -45,7 +45,7 @@ mod wishes;
 
 pub use detour::DetourStatus;
 pub use dispatcher::{Dispatcher, Options, Outbound, Ports, Watch};
-pub use limiter::{LastSignal, Limiter, PartyStatus, SiteLimits};
+pub use limiter::{LastSignal, Limiter, NodesStatus, PartyStatus, SiteLimits};
 pub use ports::{
     Around, BoxFuture, Local, LocalCopy, NoRoutes, Routes, Senders, Together, Transport, Way,
 };

@@ -7,11 +7,14 @@
 //! limit is known from then on. A site's party is learned at its first attempt and
 //! looked up again after a while.
 //!
+//! Where several nodes share an operator's limits, each has a share of them (`shared`).
+//!
 //! Not here: which site is next and which is closed (`sites`).
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use cluster::Board;
 use deliver::{Blame, Chunks, Gate, Heard, Hearing, Place};
 use envelope::Reply;
 use parking_lot::Mutex;
@@ -20,8 +23,11 @@ use runtime::{Monotonic, Runtime, Timestamp};
 use tokio::sync::Notify;
 
 mod chunking;
+mod shared;
 
 use self::chunking::Chunking;
+pub use self::shared::NodesStatus;
+use self::shared::{Contact, Portion, Sharing};
 use crate::limits::{
     LIMITS_ASKED_AGAIN, PARTIES_MAX, PARTY_KEPT, PARTY_KNOWN, ROOM_PATIENCE, SITES_OF_PARTIES_MAX,
 };
@@ -57,6 +63,7 @@ impl SiteLimits {
         Bounds {
             connections: self.connections,
             per_minute: self.messages_per_minute,
+            part: cluster::limits::PART_WHOLE,
         }
     }
 }
@@ -69,12 +76,14 @@ struct Inner {
     runtime: Runtime,
     routes: Arc<dyn Routes>,
     usual: SiteLimits,
+    sharing: Option<Sharing>,
     state: Mutex<State>,
     freed: Notify,
 }
 
 #[derive(Default)]
 struct State {
+    contact: Contact,
     parties: HashMap<Party, Known>,
     /// Whose servers a site has, and until when that is believed.
     sites: HashMap<Site, (Party, Monotonic)>,
@@ -84,6 +93,10 @@ struct Known {
     learned: Learned,
     limits: SiteLimits,
     limits_asked: Monotonic,
+    /// Of the limits; the whole where no other node has any of them.
+    portion: Option<Portion>,
+    /// What is ours of the limits now.
+    bounds: Bounds,
     attempts: u32,
     opening: u32,
     ready: u32,
@@ -118,6 +131,8 @@ pub struct PartyStatus {
     pub allowed: u32,
     /// Connections that the operator allows.
     pub connections_max: u32,
+    /// Of these, this node's share, where nodes share them.
+    pub share: Option<u32>,
     /// The lowest number of connections that was refused, and until when it is not tried again.
     pub refused: Option<(u32, Timestamp)>,
     /// Messages in a minute, where there is a bound.
@@ -168,10 +183,22 @@ impl Limiter {
     /// Nothing learned yet; `usual` where `routes` say nothing else of a party.
     #[must_use]
     pub fn new(runtime: &Runtime, routes: Arc<dyn Routes>, usual: SiteLimits) -> Self {
+        Self::sharing(None, runtime, routes, usual)
+    }
+
+    /// [`Limiter::new`] of a node that shares its limits with those at the same board.
+    #[must_use]
+    pub fn sharing(
+        board: Option<Arc<dyn Board>>,
+        runtime: &Runtime,
+        routes: Arc<dyn Routes>,
+        usual: SiteLimits,
+    ) -> Self {
         Self(Arc::new(Inner {
             runtime: runtime.clone(),
             routes,
             usual,
+            sharing: board.map(Sharing::new),
             state: Mutex::default(),
             freed: Notify::new(),
         }))
@@ -263,7 +290,8 @@ impl Limiter {
             return None;
         }
         known.attempts += 1;
-        known.learned.begun(ms(now), known.limits.bounds());
+        known.noticed();
+        known.learned.begun(ms(now), known.bounds);
         Some(Seat {
             limiter: self.clone(),
             party: party.clone(),
@@ -296,18 +324,24 @@ impl Limiter {
         if state.parties.len() >= PARTIES_MAX && !state.parties.contains_key(party) {
             state.make_room(now);
         }
-        let known = state.parties.entry(party.clone()).or_insert_with(|| Known {
-            learned: Learned::default(),
-            limits: self.limits(party),
-            limits_asked: now,
-            attempts: 0,
-            opening: 0,
-            ready: 0,
-            taken: 0,
-            turned_away: 0,
-            last: None,
-            chunking: Chunking::default(),
-            used: now,
+        let alone = state.contact.alone_among();
+        let known = state.parties.entry(party.clone()).or_insert_with(|| {
+            let limits = self.limits(party);
+            Known {
+                learned: Learned::default(),
+                limits,
+                limits_asked: now,
+                portion: self.0.sharing.as_ref().map(Sharing::portion),
+                bounds: limits.bounds(),
+                attempts: 0,
+                opening: 0,
+                ready: 0,
+                taken: 0,
+                turned_away: 0,
+                last: None,
+                chunking: Chunking::default(),
+                used: now,
+            }
         });
         // Whatever was learned long ago may be otherwise now.
         if known.is_idle() && now.since(known.used) >= PARTY_KEPT {
@@ -318,6 +352,10 @@ impl Limiter {
             known.limits = self.limits(party);
             known.limits_asked = now;
         }
+        known.bounds = match &known.portion {
+            Some(portion) => portion.of(known.limits, now, alone),
+            None => known.limits.bounds(),
+        };
         known.used = now;
         known
     }
@@ -362,22 +400,51 @@ impl Known {
         self.opening + self.ready
     }
 
+    fn in_use(&self) -> u32 {
+        self.attempts.max(self.open())
+    }
+
+    fn noticed(&mut self) {
+        let used = self.in_use();
+        if let Some(portion) = &mut self.portion {
+            portion.used(used);
+        }
+    }
+
     fn allowed(&self) -> u32 {
-        self.learned.allowed(self.limits.bounds())
+        // What is learned allows one at least; other nodes may have them all.
+        match self.bounds.connections {
+            0 => 0,
+            _ => self.learned.allowed(self.bounds),
+        }
     }
 
     /// None if something may begin; else from when on, if that is known.
-    fn waits(&self, now: Monotonic) -> Option<Option<Monotonic>> {
-        let ready = self.learned.ready_at_ms(self.limits.bounds());
-        if ready > ms(now) {
-            let wait = std::time::Duration::from_millis(ready - ms(now));
-            return Some(Some(now.after(wait)));
+    fn waits(&mut self, now: Monotonic) -> Option<Option<Monotonic>> {
+        let has_no_pace = self.bounds.part == 0 && self.bounds.per_minute.is_some();
+        if has_no_pace || self.is_full(self.attempts) {
+            return Some(None);
         }
-        (self.attempts >= self.allowed()).then_some(None)
+        let ready = self.learned.ready_at_ms(self.bounds);
+        (ready > ms(now)).then(|| {
+            let wait = std::time::Duration::from_millis(ready - ms(now));
+            Some(now.after(wait))
+        })
+    }
+
+    /// So many are as many as there may be; if only because others have a share, more is asked for.
+    fn is_full(&mut self, count: u32) -> bool {
+        let is_full = count >= self.allowed();
+        if let Some(portion) = &mut self.portion
+            && is_full
+            && self.bounds.connections <= count
+        {
+            portion.is_short();
+        }
+        is_full
     }
 
     fn status(&self, party: &Party, now: Monotonic, wall: Timestamp) -> PartyStatus {
-        let bounds = self.limits.bounds();
         let at = |then_ms: u64| {
             let wait = then_ms.saturating_sub(ms(now));
             wall.after(std::time::Duration::from_millis(wait))
@@ -389,11 +456,12 @@ impl Known {
             attempts: self.attempts,
             allowed: self.allowed(),
             connections_max: self.limits.connections,
+            share: self.portion.as_ref().map(|_| self.bounds.connections),
             refused: self
                 .learned
                 .refused_level()
                 .map(|(level, until)| (level, at(until))),
-            per_minute: self.learned.per_minute(bounds),
+            per_minute: self.learned.per_minute(self.bounds),
             rests_until: rests_until.map(at),
             taken: self.taken,
             turned_away: self.turned_away,
@@ -469,10 +537,11 @@ impl Gate for Limiter {
         let now = self.now();
         let mut state = self.0.state.lock();
         let known = self.known(&mut state, party, now);
-        if known.open() >= known.allowed() {
+        if known.is_full(known.open()) {
             return None;
         }
         known.opening += 1;
+        known.noticed();
         Some(Place::new(Box::new(Counted {
             limiter: self.clone(),
             party: party.clone(),

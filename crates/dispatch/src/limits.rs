@@ -26,6 +26,22 @@ pub(crate) const SITES_OF_PARTIES_MAX: usize = 50_000;
 pub(crate) const PARTY_KNOWN: Duration = Duration::from_secs(300);
 /// How often an operator's limits are asked for.
 pub(crate) const LIMITS_ASKED_AGAIN: Duration = Duration::from_secs(10);
+/// How often what is shared with other nodes is talked about.
+pub(crate) const EXCHANGE_EVERY: Duration = Duration::from_secs(1);
+/// The least between two such talks: what is wanted at about the same time goes together.
+pub(crate) const EXCHANGE_APART: Duration = Duration::from_millis(20);
+/// How often a node that shares nothing at the moment shows that it is there.
+pub(crate) const SHOWN_EVERY: Duration = Duration::from_secs(5);
+/// What was granted counts for so much less than others think.
+pub(crate) const LEASE_MARGIN: Duration = Duration::from_secs(3);
+/// When the other nodes' board has not answered for so long, nothing is expected of it.
+pub(crate) const AWAY_AFTER: Duration = Duration::from_secs(5);
+/// So many nodes there may be where nobody has ever said how many there are.
+pub(crate) const NODES_UNKNOWN: u32 = 10;
+/// Rests that end within this are the same.
+pub(crate) const RESTS_ALIKE: Duration = Duration::from_secs(1);
+/// How long a stopping node takes to say so to the others.
+pub(crate) const LEAVE_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long an attempt waits for a place that is about to be free.
 pub(crate) const ROOM_PATIENCE: Duration = Duration::from_secs(2);
 /// Attempts at once into mailboxes here.

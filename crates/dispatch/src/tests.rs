@@ -7,6 +7,7 @@ mod fair;
 mod flow;
 mod learning;
 mod month;
+mod nodes;
 mod operator;
 mod refused;
 mod refusing;

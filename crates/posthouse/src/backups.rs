@@ -145,6 +145,7 @@ fn kept_files(settings: &Settings) -> Vec<(&'static str, PathBuf)> {
             "smart-host-password",
             settings.outbound.smart_host_password_file.clone(),
         ),
+        ("database-password", settings.cluster.password_file.clone()),
         (
             "app-passwords.key",
             crate::sealing::file(&settings.general.data_dir),

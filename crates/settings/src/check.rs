@@ -91,6 +91,19 @@ fn pairs(settings: &Settings, tell: Tell<'_>) {
             "without tags on what leaves every notification would be refused: set outbound.batv = true, and this a week later",
         );
     }
+    let cluster = &settings.cluster;
+    for (key, is_set) in [
+        ("cluster.password_file", !empty(&cluster.password_file)),
+        ("cluster.node", !cluster.node.is_empty()),
+    ] {
+        if is_set && cluster.database.is_empty() {
+            tell(
+                key,
+                "cluster.database is missing".to_owned(),
+                "a node without a database is alone: set cluster.database, or take this away",
+            );
+        }
+    }
     if !outbound.smart_host_user.is_empty() && empty(&outbound.smart_host_password_file) {
         tell(
             "outbound.smart_host_user",

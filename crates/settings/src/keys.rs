@@ -204,6 +204,18 @@ keys! {
         /// Messages to one site in a minute. 0 is no limit.
         messages_per_minute_per_site: u64 = 0, example 600, from 0 to 1000000;
     }
+    /// Nodes that share what other people's servers allow them. Each has its own store and queue; all of them together keep to
+    /// outbound.connections_per_site, outbound.messages_per_minute_per_site and the [[site]]s of the rules file.
+    cluster("cluster.") Cluster {
+        /// The PostgreSQL database where the nodes meet, as "postgresql://user@host/database"; of several hosts with commas between, the one that can be
+        /// written to. To another machine the connection is under TLS and the certificate is checked, unless "?sslmode=disable" stands at the end.
+        /// Empty is no other node. While the database is away, each node goes on with an equal part.
+        database: String = "", example "postgresql://posthouse@db.example.org/posthouse";
+        /// A file whose first line is the password at the database.
+        password_file: PathBuf = "", example "/etc/posthouse/database-password";
+        /// The name of this node; each has its own. Empty is hostname.
+        node: String = "", example "mx1";
+    }
     /// Reports to other organisations about how mail between us went, for those whose DNS asks for them.
     reports("reports.") Reports {
         /// Whom to write to about reports: an address, or a page. It stands in each of them; empty sends none.

@@ -72,6 +72,7 @@ impl Settings {
             &mut self.tls.certificate,
             &mut self.tls.key,
             &mut self.outbound.smart_host_password_file,
+            &mut self.cluster.password_file,
             &mut self.backup.passphrase_file,
             &mut self.backup.s3_credentials_file,
             &mut self.policy.rules,

@@ -57,6 +57,8 @@ pub struct Bounds {
     pub connections: u32,
     /// Messages in a minute; any number where there is none.
     pub per_minute: Option<u32>,
+    /// Which part of `per_minute` is ours, in thousandths; with 0 nothing begins.
+    pub part: u32,
 }
 
 /// Whether a party is there.
@@ -195,6 +197,17 @@ impl Learned {
         self.pace.too_fast(now_ms);
     }
 
+    /// Another of ours was told that it was too fast: the rest is for all of us, and whoever
+    /// sent something lately has his part in it.
+    pub fn rest_until(&mut self, until_ms: u64, now_ms: u64) {
+        self.pace.roll(now_ms);
+        let (this, before, _) = self.pace.window;
+        if this.max(before) > 0 {
+            self.pace.too_fast(now_ms);
+        }
+        self.pace.rest_until_ms = self.pace.rest_until_ms.max(until_ms);
+    }
+
     /// An attempt that began at `begun_ms` got nothing through, and nothing of ours was open there.
     pub fn nothing_through(&mut self, begun_ms: u64, now_ms: u64) -> Presence {
         self.cohorts.failed(begun_ms, now_ms)
@@ -265,18 +278,29 @@ impl Pace {
         }
     }
 
+    /// From one message to the next; for ever where no part of the operator's limit is ours.
+    fn apart_us(&self, bounds: Bounds) -> Option<u64> {
+        let learned = self.per_minute.map(|n| 60_000_000 / u64::from(n.max(1)));
+        let most = bounds.per_minute.map(|n| {
+            let ours = u64::from(n.max(1)) * u64::from(bounds.part);
+            60_000_000_000u64.checked_div(ours).unwrap_or(u64::MAX)
+        });
+        learned.max(most)
+    }
+
     fn ready_at_ms(&self, bounds: Bounds) -> u64 {
-        let paced = self
-            .per_minute(bounds)
-            .map_or(0, |_| self.next_us.div_ceil(1000));
+        let paced = match self.apart_us(bounds) {
+            Some(u64::MAX) => u64::MAX,
+            Some(_) => self.next_us.div_ceil(1000),
+            None => 0,
+        };
         paced.max(self.rest_until_ms)
     }
 
     fn begun(&mut self, now_ms: u64, bounds: Bounds) {
         self.roll(now_ms);
         self.window.0 = self.window.0.saturating_add(1);
-        if let Some(per_minute) = self.per_minute(bounds) {
-            let apart_us = 60_000_000 / u64::from(per_minute.max(1));
+        if let Some(apart_us) = self.apart_us(bounds) {
             let now_us = now_ms.saturating_mul(1000);
             self.next_us = self.next_us.max(now_us).saturating_add(apart_us);
         }

@@ -7,6 +7,7 @@
 //! * [`Happening`], [`report_for`] – who is told what (RFC 3461)
 //! * [`Cause`] – why a recipient was not reached
 //! * [`Party`], [`Learned`], [`Signal`] – who takes how much at once, learned from the answers
+//! * [`Claim`], [`share`] – who of several nodes may have how much of a limit
 //!
 //! | state | may be attempted | on disk | ends the recipient |
 //! |---|---|---|---|
@@ -34,6 +35,7 @@ mod outcome;
 mod party;
 mod report;
 mod schedule;
+mod share;
 mod signal;
 mod state;
 
@@ -44,5 +46,6 @@ pub use outcome::{Age, Class, Verdict, judge};
 pub use party::Party;
 pub use report::{Action, Happening, report_for};
 pub use schedule::Schedule;
+pub use share::{Claim, share};
 pub use signal::Signal;
 pub use state::{Event, IllegalEvent, State};

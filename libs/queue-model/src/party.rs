@@ -1,5 +1,6 @@
 //! Whose servers they are: domains with the same ones share what these take.
 
+use std::borrow::Borrow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -55,6 +56,13 @@ impl Party {
     /// Its name.
     #[must_use]
     pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Looked up by its name: it compares and hashes as that.
+impl Borrow<str> for Party {
+    fn borrow(&self) -> &str {
         &self.0
     }
 }

@@ -12,6 +12,7 @@
 //! | [`postfix`], [`exim`], [`opensmtpd`] | Postfix, Exim, OpenSMTPD as other organisations |
 //! | [`dovecot`], [`cyrus`] | Dovecot (behind Postfix, too) and Cyrus, for the benches |
 //! | [`limited`] | Postfix with a limit of connections, and what it has seen of us |
+//! | [`postgres`] | a database where nodes meet |
 //! | [`dns`] | nsd with the test's zones |
 //! | [`smtp`], [`imap`] | the smallest clients that say exactly what a test wants said |
 //! | [`synced`] | mbsync and offlineimap with their Maildirs, and whether all that they know is what the server has |
@@ -38,6 +39,7 @@ pub mod maildir;
 pub mod oidc;
 pub mod opensmtpd;
 pub mod postfix;
+pub mod postgres;
 pub mod posthouse;
 pub mod smtp;
 pub mod strace;

@@ -12,23 +12,24 @@ use super::*;
 use crate::SiteLimits;
 
 /// Servers that domains share.
-struct Servers {
+pub(super) struct Servers {
     runtime: Runtime,
     limiter: Limiter,
     /// From when on, in seconds, the servers of `*.many.test` take how many connections.
     limits: Vec<(u64, usize)>,
     asleep: AtomicUsize,
     moved: Gate,
-    seen: Mutex<SeenThere>,
+    /// By all who send there.
+    seen: Arc<Mutex<SeenThere>>,
 }
 
 #[derive(Debug, Default, Clone, Copy)]
-struct SeenThere {
+pub(super) struct SeenThere {
     open: usize,
-    most: usize,
+    pub(super) most: usize,
     attempts: usize,
-    refused: usize,
-    taken: usize,
+    pub(super) refused: usize,
+    pub(super) taken: usize,
     /// Of other domains, and when the last of them was taken.
     others: usize,
     others_until: u64,
@@ -125,10 +126,10 @@ impl Transport for Servers {
 }
 
 /// The queue, and servers that its mail goes to.
-struct Sending {
-    world: World,
+pub(super) struct Sending {
+    pub(super) world: World,
     there: Arc<Servers>,
-    dispatcher: Loop,
+    pub(super) dispatcher: Loop,
 }
 
 impl Sending {
@@ -136,13 +137,22 @@ impl Sending {
         let world = World::new();
         let routes = Arc::clone(&world.routes) as Arc<dyn Routes>;
         let limiter = Limiter::new(&world.runtime, routes, allowed);
+        Self::with(world, limits, limiter, Arc::default())
+    }
+
+    pub(super) fn with(
+        world: World,
+        limits: &[(u64, usize)],
+        limiter: Limiter,
+        seen: Arc<Mutex<SeenThere>>,
+    ) -> Self {
         let there = Arc::new(Servers {
             runtime: world.runtime.clone(),
             limiter: limiter.clone(),
             limits: limits.to_vec(),
             asleep: AtomicUsize::new(0),
             moved: Gate::new(),
-            seen: Mutex::default(),
+            seen,
         });
         let ports = Ports {
             transport: Arc::clone(&there) as Arc<dyn Transport>,
@@ -162,19 +172,25 @@ impl Sending {
     async fn run(&mut self, most: u64) -> u64 {
         let begun = self.there.seconds();
         loop {
-            let there = &self.there;
-            self.dispatcher
-                .turn_until_idle(|| there.asleep.load(Ordering::Acquire), &there.moved)
-                .await;
-            let took = there.seconds() - begun;
+            self.settle().await;
+            let took = self.there.seconds() - begun;
             if took >= most || self.world.queue.count() == 0 {
                 return took;
             }
-            self.world.runtime.advance(Duration::from_secs(1));
-            for _ in 0..3 {
-                tokio::task::yield_now().await;
-            }
+            pass_a_second(&self.world.runtime).await;
         }
+    }
+
+    pub(super) fn limiter(&self) -> &Limiter {
+        &self.there.limiter
+    }
+
+    /// Until all that is under way only waits for time.
+    pub(super) async fn settle(&mut self) {
+        let there = &self.there;
+        self.dispatcher
+            .turn_until_idle(|| there.asleep.load(Ordering::Acquire), &there.moved)
+            .await;
     }
 
     fn seen(&self) -> SeenThere {
@@ -182,7 +198,14 @@ impl Sending {
     }
 }
 
-fn connections(most: u32) -> SiteLimits {
+pub(super) async fn pass_a_second(runtime: &Runtime) {
+    runtime.advance(Duration::from_secs(1));
+    for _ in 0..3 {
+        tokio::task::yield_now().await;
+    }
+}
+
+pub(super) fn connections(most: u32) -> SiteLimits {
     SiteLimits {
         connections: most,
         ..SiteLimits::default()

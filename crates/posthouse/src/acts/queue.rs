@@ -324,6 +324,9 @@ pub(super) async fn stats(store: &Store) -> ActResult {
             let shown = parties.iter().take(QUEUE_STATS_SERVERS);
             shown.map(server).collect::<Vec<_>>()
         }),
+        "nodes": store.outgoing.get().and_then(|watch| watch.nodes()).map(|status| {
+            json!({"count": status.nodes, "away": status.away})
+        }),
         "detours": store.outgoing.get().map(|watch| {
             let detours = watch.detours();
             let shown = detours.iter().take(QUEUE_STATS_SERVERS);
@@ -350,6 +353,7 @@ pub(super) fn server(status: &PartyStatus) -> Value {
         "attempts": status.attempts,
         "allowed": status.allowed,
         "connections_max": status.connections_max,
+        "share": status.share,
         "refused_at": status.refused.map(|(level, _)| level),
         "tried_again": status.refused.map(|(_, until)| time(until.unix_ms)),
         "per_minute": status.per_minute,

@@ -1,9 +1,11 @@
 //! Mail for elsewhere: the dispatcher with its ways out, from the settings.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use cluster::{Board, PostgresBoard};
 use dispatch::{
     Dispatcher, Limiter, Local, Outbound, Routes, SiteLimits, SmartHost, SmtpTransport, TurnedSites,
 };
@@ -44,7 +46,8 @@ pub(super) fn start(
         rules: store.rules.clone(),
         directory: store.directory.clone(),
     });
-    let limiter = Limiter::new(
+    let limiter = Limiter::sharing(
+        board(settings, hostname, runtime, (&dns, &ports.verified))?,
         runtime,
         Arc::clone(&routes),
         site_limits(&settings.outbound),
@@ -116,6 +119,31 @@ fn schedule(queue: &settings::Queue) -> Schedule {
     }
 }
 
+/// Where this node meets the others, if there are any.
+fn board(
+    settings: &Settings,
+    hostname: &str,
+    runtime: &Runtime,
+    (dns, verified): (&Resolver, &Option<ClientTls>),
+) -> anyhow::Result<Option<Arc<dyn Board>>> {
+    let cluster = &settings.cluster;
+    if cluster.database.is_empty() {
+        return Ok(None);
+    }
+    let file = &cluster.password_file;
+    let password = (!file.as_os_str().is_empty())
+        .then(|| first_line(file, "cluster.password_file"))
+        .transpose()?;
+    let config = cluster::Config::parse(&cluster.database, password.as_deref())
+        .context("cluster.database cannot be used")?;
+    let node = match cluster.node.as_str() {
+        "" => hostname,
+        named => named,
+    };
+    let board = PostgresBoard::new(runtime, config, node, (dns.clone(), verified.clone()));
+    Ok(Some(Arc::new(board)))
+}
+
 /// The relay for everything, with the password read from its file.
 pub(crate) fn smart_host(outbound: &settings::Outbound) -> anyhow::Result<Option<SmartHost>> {
     let Some((host, port)) = outbound.smart_host.get() else {
@@ -125,25 +153,25 @@ pub(crate) fn smart_host(outbound: &settings::Outbound) -> anyhow::Result<Option
         None
     } else {
         let path = &outbound.smart_host_password_file;
-        let text = std::fs::read_to_string(path).with_context(|| {
-            format!(
-                "cannot read {} (outbound.smart_host_password_file)",
-                path.display()
-            )
-        })?;
-        let Some(password) = text.lines().next().filter(|line| !line.is_empty()) else {
-            bail!(
-                "{} (outbound.smart_host_password_file) holds no password",
-                path.display()
-            );
-        };
+        let password = first_line(path, "outbound.smart_host_password_file")?;
         Some(Credentials {
             authorization: None,
             login: outbound.smart_host_user.clone(),
-            password: Secret::from(password),
+            password: Secret::from(password.as_str()),
         })
     };
     Ok(Some(SmartHost::new(host, port, credentials)))
+}
+
+/// The password in the file that a key names.
+fn first_line(path: &Path, key: &str) -> anyhow::Result<String> {
+    let shown = path.display();
+    let text =
+        std::fs::read_to_string(path).with_context(|| format!("cannot read {shown} ({key})"))?;
+    match text.lines().next().filter(|line| !line.is_empty()) {
+        Some(password) => Ok(password.to_owned()),
+        None => bail!("{shown} ({key}) holds no password"),
+    }
 }
 
 pub(crate) fn deliver_ports(

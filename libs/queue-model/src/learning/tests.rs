@@ -4,6 +4,7 @@ use super::*;
 use proptest::prelude::*;
 
 const BOUNDS: Bounds = Bounds {
+    part: 1000,
     connections: 20,
     per_minute: None,
 };
@@ -228,6 +229,7 @@ fn an_operators_bound_holds_whatever_is_learned() {
     }
     assert!(learned.allowed(BOUNDS) == 20);
     let one = Bounds {
+        part: 1000,
         connections: 1,
         per_minute: Some(60),
     };
@@ -235,6 +237,37 @@ fn an_operators_bound_holds_whatever_is_learned() {
     learned.begun(5000, one);
     assert_eq!(learned.ready_at_ms(one), 6000);
     assert_eq!(learned.ready_at_ms(BOUNDS), 0);
+}
+
+#[test]
+fn of_a_shared_pace_each_has_his_part() {
+    let part = |part| Bounds {
+        per_minute: Some(30),
+        part,
+        ..BOUNDS
+    };
+    let mut learned = Learned::default();
+    learned.begun(1000, part(1000));
+    assert_eq!(learned.ready_at_ms(part(1000)), 3000);
+    learned.begun(3000, part(250));
+    assert_eq!(learned.ready_at_ms(part(250)), 11_000);
+    // Without a part nothing begins, and nothing is remembered of it.
+    assert_eq!(learned.ready_at_ms(part(0)), u64::MAX);
+    assert_eq!(learned.ready_at_ms(part(250)), 11_000);
+}
+
+#[test]
+fn a_rest_that_another_was_asked_for_slows_those_who_sent() {
+    let (mut busy, mut idle) = (Learned::default(), Learned::default());
+    for n in 0..60 {
+        busy.begun(n * 1000, BOUNDS);
+    }
+    for one in [&mut busy, &mut idle] {
+        one.rest_until(70_000, 60_000);
+        assert_eq!(one.rests_until_ms(60_000), Some(70_000));
+    }
+    assert_eq!(busy.per_minute(BOUNDS), Some(30));
+    assert_eq!(idle.per_minute(BOUNDS), None);
 }
 
 #[test]

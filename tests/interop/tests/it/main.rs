@@ -27,6 +27,7 @@ mod libraries;
 mod limited;
 mod local;
 mod memory;
+mod nodes;
 mod peers;
 mod process;
 mod promise;
