@@ -4,8 +4,13 @@ use crate::tls::Tls;
 use anyhow::{Context as _, Result, bail, ensure};
 use memchr::memmem;
 use std::fmt::Debug;
+use std::io::{self, Read as _, Write as _};
+use std::pin::Pin;
+use std::task::Poll;
+use std::time::Duration;
 use tokio::io::{
     AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader,
+    ReadBuf,
 };
 use tokio::net::TcpStream;
 
@@ -17,6 +22,43 @@ trait Stream: AsyncRead + AsyncWrite + Debug + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Debug + Send + Unpin> Stream for T {}
 
+/// The longest wait for a server that has been asked something.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A socket whose reads wait in the system, where nothing else is to be done meanwhile: a
+/// system call for each answer instead of two, and no time between them.
+#[derive(Debug)]
+struct Waiting(std::net::TcpStream);
+
+impl AsyncRead for Waiting {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let read = self.0.read(buf.initialize_unfilled());
+        Poll::Ready(read.map(|n| buf.advance(n)))
+    }
+}
+
+impl AsyncWrite for Waiting {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Poll::Ready(self.0.write(bytes))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut std::task::Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut std::task::Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(self.0.shutdown(std::net::Shutdown::Write))
+    }
+}
+
 /// A buffered connection.
 #[derive(Debug)]
 pub(crate) struct Line {
@@ -27,6 +69,14 @@ pub(crate) struct Line {
 impl Line {
     pub(crate) async fn connect(addr: &str) -> Result<Self> {
         Ok(Self::over(Box::new(tcp(addr).await?)))
+    }
+
+    /// The only one of its process: reads wait in the system.
+    pub(crate) async fn connect_alone(addr: &str) -> Result<Self> {
+        let stream = tcp(addr).await?.into_std()?;
+        stream.set_nonblocking(false)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        Ok(Self::over(Box::new(Waiting(stream))))
     }
 
     /// With a full handshake first.

@@ -17,7 +17,7 @@ pub(crate) struct Retrieve {
 
 /// Retrieves messages from the first on, again and again, `--messages` in all; the login is left out.
 pub(crate) async fn retrieve(common: Common, work: Retrieve) -> Result<Report> {
-    let mut line = Line::connect(&common.addr).await?;
+    let mut line = Line::connect_alone(&common.addr).await?;
     answer(&mut line).await?;
     for text in [
         format!("USER {}", common.user(0)),
