@@ -9,19 +9,26 @@ use thiserror::Error;
 /// A future of the port.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// What a node uses of a party, and could use.
+/// What a node keeps of a party, and could use.
+///
+/// What is kept is a promise: until the node hears the answer it uses no more than that,
+/// however long it takes, and also if there is none. So others may have the rest at once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Use {
     /// Whose servers.
     pub party: String,
     /// Connections at once that may be open from all nodes.
     pub limit: u32,
-    /// Connections that are open or being opened here.
-    pub used: u32,
-    /// It could use so many; with none in use and none wanted the share is given back.
+    /// Connections that it keeps: all that are in use, and no more than it has.
+    pub keeps: u32,
+    /// It could use so many.
     pub wanted: u32,
-    /// Messages went there, or wait for their turn: a part of the pace is kept or wanted.
+    /// Messages went there, or wait for their turn: a part of the pace is wanted.
     pub paced: bool,
+    /// The part of the pace that it keeps, in thousandths.
+    pub keeps_part: u32,
+    /// The party has refused one connection more than are in use.
+    pub refused: bool,
     /// The party said that this node was too fast: how long all of them rest.
     pub rest: Duration,
 }
@@ -30,7 +37,7 @@ impl Use {
     /// There is nothing left to share.
     #[must_use]
     pub fn is_over(&self) -> bool {
-        self.used == 0 && self.wanted == 0 && !self.paced
+        self.keeps == 0 && self.wanted == 0 && self.keeps_part == 0 && !self.paced
     }
 }
 
@@ -41,6 +48,8 @@ pub struct Share {
     pub connections: u32,
     /// Its part of the pace, in thousandths.
     pub part: u32,
+    /// Connections that other nodes have.
+    pub others: u32,
     /// How long the party is given a rest from now on.
     pub rest: Duration,
 }
@@ -61,7 +70,7 @@ pub enum BoardError {
     #[error("{0}")]
     Away(String),
     /// Two processes call themselves the same.
-    #[error("another process has taken the name {0:?} since: each node needs a name of its own")]
+    #[error("another process has the name {0:?}: each node needs a name of its own")]
     NameTaken(String),
 }
 
@@ -75,6 +84,6 @@ pub trait Board: Send + Sync {
     /// Dropped, it may have been said or not.
     fn exchange<'a>(&'a self, uses: &'a [Use]) -> BoxFuture<'a, Result<Answer, BoardError>>;
 
-    /// This node stops: others may have what it held.
+    /// This node stops, and has nothing in use: others may have what it held.
     fn leave(&self) -> BoxFuture<'_, ()>;
 }

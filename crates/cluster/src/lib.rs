@@ -5,7 +5,8 @@
 //! * [`PostgresBoard`] – a board in a PostgreSQL database
 //! * [`MemoryBoard`] – one for tests and the simulation
 //!
-//! One exchange is for many parties and is one transaction; nothing is asked for a message.
+//! One exchange is for up to [`limits::PARTIES_PER_EXCHANGE`] parties and is one transaction;
+//! nothing is asked for a message.
 //! Who says nothing for [`limits::LEASE`] has lost what it held: a node that is gone gives
 //! its share back that way.
 //!
@@ -13,7 +14,8 @@
 //! done while the board is away (`dispatch`).
 //!
 //! Invariants: of each party, what the nodes hold together is within the limit at every moment,
-//! as far as they all know the same limit; whoever wants something gets some of it in the end.
+//! as far as they all know the same limit and time; a node uses no more than it holds there,
+//! whether an answer comes or not; whoever wants something gets some of it in the end.
 
 #![forbid(unsafe_code)]
 

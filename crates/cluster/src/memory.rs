@@ -7,8 +7,8 @@ use parking_lot::Mutex;
 use runtime::{Monotonic, Runtime};
 
 use crate::board::{Answer, Board, BoardError, BoxFuture, Use};
-use crate::limits::{LEASE, REST_MAX};
-use crate::row::{Row, answer, turn};
+use crate::limits::{LEASE, LEVEL_TIME, REST_MAX};
+use crate::row::{Common, Row, answer, learned, turn};
 
 /// Where nodes of one process meet. Cheap to clone; clones are one.
 #[derive(Debug, Clone)]
@@ -23,7 +23,31 @@ struct State {
     exchanges: u64,
     nodes: HashMap<String, Monotonic>,
     rows: HashMap<String, Vec<(Row, Monotonic)>>,
-    rests: HashMap<String, Monotonic>,
+    common: HashMap<String, Kept>,
+}
+
+/// What is known of a party, and until when.
+#[derive(Debug, Default)]
+struct Kept {
+    rests_until: Monotonic,
+    level: Option<(u32, Monotonic)>,
+}
+
+impl Kept {
+    fn at(&self, now: Monotonic) -> Common {
+        let level = self.level.filter(|(_, until)| *until > now);
+        Common {
+            rest: self.rests_until.since(now),
+            level: level.map(|(level, _)| level),
+        }
+    }
+
+    fn keep(&mut self, known: Common, now: Monotonic) {
+        self.rests_until = now.after(known.rest.min(REST_MAX));
+        if known.level != self.at(now).level {
+            self.level = known.level.map(|level| (level, now.after(LEVEL_TIME)));
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -86,15 +110,15 @@ impl Board for Node {
             state.nodes.retain(|_, until| *until > now);
             state.nodes.insert(self.name.clone(), until);
             let nodes = u32::try_from(state.nodes.len()).unwrap_or(u32::MAX);
-            let State { rests, rows, .. } = &mut *state;
+            let State { common, rows, .. } = &mut *state;
             let shares = uses.iter().map(|one| {
-                let rests = rests.entry(one.party.clone()).or_insert(now);
-                *rests = (*rests).max(now.after(one.rest.min(REST_MAX)));
-                let when = (rests.since(now), turn(now.0));
                 let rows = rows.entry(one.party.clone()).or_default();
                 rows.retain(|(row, until)| *until > now && row.node != self.name);
                 let others: Vec<Row> = rows.iter().map(|(row, _)| row.clone()).collect();
-                let (row, share) = answer(&self.name, one, &others, when);
+                let kept = common.entry(one.party.clone()).or_default();
+                let known = learned(one, &others, kept.at(now));
+                kept.keep(known, now);
+                let (row, share) = answer(&self.name, one, &others, (known, turn(now.0)));
                 if !one.is_over() {
                     rows.push((row, until));
                 }

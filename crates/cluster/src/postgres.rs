@@ -3,99 +3,39 @@
 //! | table | a row for each | |
 //! |---|---|---|
 //! | `posthouse_nodes` | node | which process has the name, and until when it counts as there |
-//! | `posthouse_parties` | party | until when it is given a rest; what an exchange locks |
+//! | `posthouse_parties` | party | until when it is given a rest, what it has refused; what an exchange locks |
 //! | `posthouse_shares` | node and party | what the node holds and wants, and until when |
 //!
 //! An exchange locks the rows of its parties in the order of their names, reads what others
-//! hold, and writes its own rows: one transaction. Only the database's clock counts.
+//! hold, and writes its own rows: one transaction. Only the database's clock counts: when it
+//! jumps, leases are longer or shorter by that.
 
 mod connect;
+mod statements;
 
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use resolver::Resolver;
 use runtime::Runtime;
 use runtime::tls::ClientTls;
 use tokio::sync::Mutex;
-use tokio_postgres::Transaction;
 use tokio_postgres::types::ToSql;
+use tokio_postgres::{Client, Transaction};
 
-use self::connect::Session;
 pub use self::connect::{Config, SetupError};
+use self::connect::{Connection, words};
+use self::statements::{LEAVE, SETTINGS, Statements, TABLES, TAKE_NAME};
 use crate::board::{Answer, Board, BoardError, BoxFuture, Share, Use};
-use crate::limits::{EXCHANGE_TIMEOUT, LEASE, PARTIES_PER_EXCHANGE, REST_MAX};
-use crate::row::{Row, answer, turn};
+use crate::limits::{
+    EXCHANGE_TIMEOUT, LEASE, LEVEL_TIME, PARTIES_KNOWN_MAX, PARTIES_PER_EXCHANGE, REST_MAX,
+};
+use crate::row::{Common, Row, answer, learned, turn};
 
-/// Made once; whoever comes first makes them.
-const TABLES: &str = "
-    BEGIN;
-    SELECT pg_advisory_xact_lock(8101177213);
-    CREATE TABLE IF NOT EXISTS posthouse_nodes (
-        name text PRIMARY KEY, process bigint NOT NULL, until timestamptz NOT NULL);
-    CREATE TABLE IF NOT EXISTS posthouse_parties (
-        party text PRIMARY KEY, rests_until timestamptz NOT NULL);
-    CREATE TABLE IF NOT EXISTS posthouse_shares (
-        party text NOT NULL, node text NOT NULL, held integer NOT NULL, wanted integer NOT NULL,
-        part integer NOT NULL, paced boolean NOT NULL, until timestamptz NOT NULL,
-        PRIMARY KEY (party, node));
-    COMMIT;";
-
-/// What it is done in, beside the tables.
-const SETTINGS: &str = "
-    SET application_name = 'posthouse';
-    SET statement_timeout = '4s';
-    SET lock_timeout = '2s';
-    SET idle_in_transaction_session_timeout = '10s';";
-
-/// A name is taken from whoever had it before: a process that is started again does not wait.
-const TAKE_NAME: &str = "
-    INSERT INTO posthouse_nodes (name, process, until)
-    VALUES ($1, $2, clock_timestamp() + $3 * interval '1 ms')
-    ON CONFLICT (name) DO UPDATE SET process = excluded.process, until = excluded.until";
-const KEEP_NAME: &str = "
-    UPDATE posthouse_nodes SET until = clock_timestamp() + $3 * interval '1 ms'
-    WHERE name = $1 AND process = $2";
-const NODES: &str = "
-    SELECT count(*), (extract(epoch FROM clock_timestamp()) * 1000)::bigint
-    FROM posthouse_nodes WHERE until > clock_timestamp()";
-const ADD_PARTIES: &str = "
-    INSERT INTO posthouse_parties (party, rests_until)
-    SELECT party, clock_timestamp() FROM unnest($1::text[]) AS new (party) ORDER BY party
-    ON CONFLICT DO NOTHING";
-const LOCK_PARTIES: &str = "
-    SELECT party FROM posthouse_parties WHERE party = ANY($1::text[]) ORDER BY party FOR UPDATE";
-const REST: &str = "
-    UPDATE posthouse_parties AS old
-    SET rests_until = greatest(rests_until, clock_timestamp() + rest * interval '1 ms')
-    FROM unnest($1::text[], $2::bigint[]) AS new (party, rest) WHERE old.party = new.party
-    RETURNING old.party, greatest(0, extract(epoch FROM rests_until - clock_timestamp()) * 1000)::bigint";
-const OTHERS: &str = "
-    SELECT party, node, held, wanted, part, paced FROM posthouse_shares
-    WHERE party = ANY($1::text[]) AND node <> $2 AND until > clock_timestamp()";
-const FORGET: &str = "
-    DELETE FROM posthouse_shares
-    WHERE party = ANY($1::text[]) AND (node = $2 OR until <= clock_timestamp())";
-const HOLD: &str = "
-    INSERT INTO posthouse_shares (party, node, held, wanted, part, paced, until)
-    SELECT party, $2, held, wanted, part, paced, clock_timestamp() + $7 * interval '1 ms'
-    FROM unnest($1::text[], $3::int[], $4::int[], $5::int[], $6::boolean[])
-        AS new (party, held, wanted, part, paced)";
-const LEAVE_SHARES: &str = "
-    DELETE FROM posthouse_shares USING posthouse_nodes
-    WHERE node = name AND name = $1 AND process = $2";
-const LEAVE_NAME: &str = "DELETE FROM posthouse_nodes WHERE name = $1 AND process = $2";
-/// What nobody has used for an hour; what another works on is left for the next time.
-const SWEEP: &str = "
-    DELETE FROM posthouse_parties WHERE party IN (
-        SELECT party FROM posthouse_parties AS old
-        WHERE rests_until < clock_timestamp() - interval '1 hour'
-            AND NOT EXISTS (SELECT FROM posthouse_shares AS held WHERE held.party = old.party)
-        LIMIT 1000 FOR UPDATE SKIP LOCKED)";
-
-/// As a number that times an interval.
+/// As numbers that time an interval of a millisecond.
 const LEASE_MS: f64 = LEASE.as_secs() as f64 * 1000.0;
+const LEVEL_MS: f64 = LEVEL_TIME.as_secs() as f64 * 1000.0;
 
 type Parameter<'p> = &'p (dyn ToSql + Sync);
 
@@ -112,7 +52,32 @@ pub struct PostgresBoard {
     /// Which process of that name: by chance, so that another of it is noticed.
     process: i64,
     has_name: AtomicBool,
+    /// The host of several that could be written to last.
+    host: AtomicUsize,
     session: Mutex<Option<Session>>,
+}
+
+/// A connection with what is prepared on it.
+struct Session {
+    connection: Connection,
+    statements: Statements,
+    /// Parties that have a row.
+    known: HashSet<String>,
+    exchanges: u64,
+}
+
+/// What one exchange asks in: a transaction with the statements of its session.
+struct Exchange<'s> {
+    transaction: Transaction<'s>,
+    statements: &'s Statements,
+    node: &'s str,
+}
+
+/// Whether the name is ours.
+enum Name {
+    Ours { nodes: u32, now: Duration },
+    Free,
+    Taken,
 }
 
 impl std::fmt::Debug for PostgresBoard {
@@ -141,164 +106,250 @@ impl PostgresBoard {
             tls,
             node: node.to_owned(),
             has_name: AtomicBool::new(false),
+            host: AtomicUsize::new(0),
             session: Mutex::new(None),
         }
     }
 
-    /// For [`TAKE_NAME`] and [`KEEP_NAME`].
-    fn name(&self) -> [Parameter<'_>; 3] {
-        [&self.node, &self.process, &LEASE_MS]
-    }
-
     /// Connected, with the name in our hands.
-    async fn session(&self) -> Result<Session, BoardError> {
-        let tls = self.tls.as_ref();
-        let session = Session::open(&self.runtime, &self.config, &self.resolver, tls).await?;
-        let client = &session.client;
+    async fn open(&self) -> Result<Session, BoardError> {
+        let from = self.host.load(Ordering::Relaxed);
+        let network = (&self.resolver, self.tls.as_ref());
+        let (mut connection, host) =
+            Connection::open(&self.runtime, &self.config, from, network).await?;
+        self.host.store(host, Ordering::Relaxed);
+        let client = &mut connection.client;
         client.batch_execute(SETTINGS).await.map_err(away)?;
         client.batch_execute(TABLES).await.map_err(away)?;
         if !self.has_name.load(Ordering::Relaxed) {
-            // What another process of this name held is not known to be in use by it.
-            let shares = "DELETE FROM posthouse_shares WHERE node = $1";
-            client.execute(shares, &[&self.node]).await.map_err(away)?;
-            client
-                .execute(TAKE_NAME, &self.name())
-                .await
-                .map_err(away)?;
+            self.take_name(client).await.map_err(away)?;
             self.has_name.store(true, Ordering::Relaxed);
         }
-        Ok(session)
+        Ok(Session {
+            statements: Statements::prepare(client).await.map_err(away)?,
+            connection,
+            known: HashSet::new(),
+            exchanges: 0,
+        })
+    }
+
+    /// From whoever had it before: a process that is started again does not wait. What that
+    /// one held it does not use any more.
+    async fn take_name(&self, client: &mut Client) -> Result<(), tokio_postgres::Error> {
+        let transaction = client.transaction().await?;
+        let shares = "DELETE FROM posthouse_shares WHERE node = $1";
+        transaction.execute(shares, &[&self.node]).await?;
+        let name: [Parameter<'_>; 3] = [&self.node, &self.process, &LEASE_MS];
+        transaction.execute(TAKE_NAME, &name).await?;
+        transaction.commit().await
     }
 
     async fn told(&self, session: &mut Session, uses: &[Use]) -> Result<Answer, BoardError> {
         session.exchanges += 1;
-        let sweeps = session.exchanges.is_multiple_of(SWEEP_EVERY);
-        let transaction = session.client.transaction().await.map_err(away)?;
-        let kept = transaction.execute(KEEP_NAME, &self.name()).await;
-        if kept.map_err(away)? == 0 {
-            return self.without_name(transaction).await;
+        session.add_parties(uses).await.map_err(away)?;
+        let answer = self.answered(session, uses).await?;
+        if answer.shares.len() < uses.len() {
+            // Somebody swept them: the next exchange brings them back.
+            session.known.clear();
+            let why = "the database does not know these servers any more";
+            return Err(BoardError::Away(why.to_owned()));
         }
-        let row = transaction.query_one(NODES, &[]).await.map_err(away)?;
-        let (nodes, now_ms): (i64, i64) = (row.get(0), row.get(1));
-        let now = Duration::from_millis(now_ms.unsigned_abs());
+        if session.exchanges.is_multiple_of(SWEEP_EVERY) {
+            session.sweep().await.map_err(away)?;
+        }
+        Ok(answer)
+    }
+
+    /// One transaction.
+    async fn answered(&self, session: &mut Session, uses: &[Use]) -> Result<Answer, BoardError> {
+        let transaction = session.connection.client.transaction().await;
+        let exchange = Exchange {
+            transaction: transaction.map_err(away)?,
+            statements: &session.statements,
+            node: &self.node,
+        };
+        let (nodes, now) = match exchange.name(self.process).await.map_err(away)? {
+            Name::Ours { nodes, now } => (nodes, now),
+            Name::Taken => return Err(BoardError::NameTaken(self.node.clone())),
+            Name::Free => {
+                self.has_name.store(false, Ordering::Relaxed);
+                let why = "the database does not know this node any more";
+                return Err(BoardError::Away(why.to_owned()));
+            }
+        };
         let shares = match uses.is_empty() {
             true => Vec::new(),
-            false => self.share(&transaction, uses, turn(now)).await?,
+            false => exchange.share(uses, turn(now)).await.map_err(away)?,
         };
-        if sweeps {
-            transaction.execute(SWEEP, &[]).await.map_err(away)?;
+        exchange.transaction.commit().await.map_err(away)?;
+        Ok(Answer { shares, nodes })
+    }
+
+    async fn exchanged(
+        &self,
+        kept: &mut Option<Session>,
+        uses: &[Use],
+    ) -> Result<Answer, BoardError> {
+        // Taken out: an exchange that is cut off leaves a transaction behind.
+        let mut session = match kept.take() {
+            Some(session) => session,
+            None => self.open().await?,
+        };
+        let uses = &uses[..uses.len().min(PARTIES_PER_EXCHANGE)];
+        let answer = self.told(&mut session, uses).await;
+        // With another process of our name there is nothing wrong with the connection.
+        if matches!(answer, Ok(_) | Err(BoardError::NameTaken(_))) {
+            *kept = Some(session);
         }
-        transaction.commit().await.map_err(away)?;
-        Ok(Answer {
-            shares,
-            nodes: u32::try_from(nodes).unwrap_or(1),
+        answer
+    }
+
+    async fn left(&self, session: Option<Session>) -> Result<(), BoardError> {
+        let session = match session {
+            Some(session) => session,
+            None => self.open().await?,
+        };
+        let who: [Parameter<'_>; 2] = [&self.node, &self.process];
+        let client = &session.connection.client;
+        client.execute(LEAVE, &who).await.map_err(away)?;
+        Ok(())
+    }
+}
+
+impl Session {
+    /// Parties are added before anything is locked, so that locks are taken in one order.
+    async fn add_parties(&mut self, uses: &[Use]) -> Result<(), tokio_postgres::Error> {
+        let names = uses.iter().map(|one| &one.party);
+        let new: Vec<&String> = names.filter(|name| !self.known.contains(*name)).collect();
+        if new.is_empty() {
+            return Ok(());
+        }
+        let client = &self.connection.client;
+        client.execute(&self.statements.add, &[&new]).await?;
+        if self.known.len() >= PARTIES_KNOWN_MAX {
+            self.known.clear();
+        }
+        self.known.extend(new.into_iter().cloned());
+        Ok(())
+    }
+
+    /// What nobody has used for an hour goes.
+    async fn sweep(&self) -> Result<(), tokio_postgres::Error> {
+        let client = &self.connection.client;
+        for statement in &self.statements.sweep {
+            client.execute(statement, &[]).await?;
+        }
+        Ok(())
+    }
+}
+
+impl Exchange<'_> {
+    async fn name(&self, process: i64) -> Result<Name, tokio_postgres::Error> {
+        let who: [Parameter<'_>; 3] = [&self.node, &process, &LEASE_MS];
+        let keep = &self.statements.keep_name;
+        let Some(row) = self.transaction.query_opt(keep, &who).await? else {
+            let held = &self.statements.name_is_held;
+            let held = self.transaction.query_opt(held, &[&self.node]).await?;
+            return Ok(held.map_or(Name::Free, |_| Name::Taken));
+        };
+        let (nodes, now_ms): (i64, i64) = (row.get(0), row.get(1));
+        Ok(Name::Ours {
+            nodes: u32::try_from(nodes).unwrap_or(u32::MAX),
+            now: Duration::from_millis(now_ms.unsigned_abs()),
         })
     }
 
-    /// The row with our name has gone, or is another's.
-    async fn without_name(&self, transaction: Transaction<'_>) -> Result<Answer, BoardError> {
-        let query = "SELECT FROM posthouse_nodes WHERE name = $1";
-        let there = transaction.query_opt(query, &[&self.node]).await;
-        if there.map_err(away)?.is_some() {
-            return Err(BoardError::NameTaken(self.node.clone()));
-        }
-        // Somebody emptied the table: the next exchange takes it anew.
-        self.has_name.store(false, Ordering::Relaxed);
-        Err(BoardError::Away(
-            "the database knows this node no more".to_owned(),
-        ))
-    }
-
-    async fn share(
-        &self,
-        transaction: &Transaction<'_>,
-        uses: &[Use],
-        turn: u64,
-    ) -> Result<Vec<Share>, BoardError> {
+    /// Fewer answers than uses where a party has no row.
+    async fn share(&self, uses: &[Use], turn: u64) -> Result<Vec<Share>, tokio_postgres::Error> {
         let parties: Vec<&str> = uses.iter().map(|one| one.party.as_str()).collect();
-        self.lock(transaction, &parties).await?;
-        let rests = self.rests(transaction, &parties, uses).await?;
-        let others = self.others(transaction, &parties).await?;
-        let mut held = Vec::new();
+        let before = self.lock(&parties).await?;
+        let others = self.others(&parties).await?;
+        let (mut held, mut over, mut news) = (Vec::new(), Vec::new(), Vec::new());
         let mut shares = Vec::with_capacity(uses.len());
         for one in uses {
-            let rest = rests.get(&one.party).copied().unwrap_or_default();
-            let rows = others.get(&one.party).map_or(&[][..], Vec::as_slice);
-            let (row, share) = answer(&self.node, one, rows, (rest, turn));
-            if !one.is_over() {
-                held.push((one.party.as_str(), row));
+            let party = one.party.as_str();
+            let Some(before) = before.get(party) else {
+                return Ok(Vec::new());
+            };
+            let rows = others.get(party).map_or(&[][..], Vec::as_slice);
+            let known = learned(one, rows, *before);
+            if known != *before {
+                news.push((party, known));
+            }
+            let (row, share) = answer(self.node, one, rows, (known, turn));
+            match one.is_over() {
+                true => over.push(party),
+                false => held.push((party, row)),
             }
             shares.push(share);
         }
-        let parties: [Parameter<'_>; 2] = [&parties, &self.node];
-        transaction.execute(FORGET, &parties).await.map_err(away)?;
-        self.hold(transaction, &held).await?;
+        if !news.is_empty() {
+            self.keep(&news).await?;
+        }
+        if !held.is_empty() {
+            self.hold(&held).await?;
+        }
+        if !over.is_empty() {
+            let gone: [Parameter<'_>; 2] = [&over, &self.node];
+            self.transaction
+                .execute(&self.statements.give_back, &gone)
+                .await?;
+        }
         Ok(shares)
     }
 
     async fn lock(
         &self,
-        transaction: &Transaction<'_>,
         parties: &[&str],
-    ) -> Result<(), BoardError> {
-        let lock = async || {
-            transaction
-                .query(LOCK_PARTIES, &[&parties])
-                .await
-                .map_err(away)
+    ) -> Result<HashMap<String, Common>, tokio_postgres::Error> {
+        let rows = self
+            .transaction
+            .query(&self.statements.lock, &[&parties])
+            .await?;
+        let common = |row: &tokio_postgres::Row| {
+            let (rest_ms, level): (i64, Option<i32>) = (row.get(1), row.get(2));
+            let common = Common {
+                rest: Duration::from_millis(rest_ms.unsigned_abs()),
+                level: level.map(i32::unsigned_abs),
+            };
+            (row.get(0), common)
         };
-        if lock().await?.len() < parties.len() {
-            let added = transaction.execute(ADD_PARTIES, &[&parties]).await;
-            added.map_err(away)?;
-            lock().await?;
-        }
-        Ok(())
-    }
-
-    /// Until when each party rests now, all told.
-    async fn rests(
-        &self,
-        transaction: &Transaction<'_>,
-        parties: &[&str],
-        uses: &[Use],
-    ) -> Result<HashMap<String, Duration>, BoardError> {
-        let ms = |one: &Use| i64::try_from(one.rest.min(REST_MAX).as_millis()).unwrap_or(0);
-        let rests: Vec<i64> = uses.iter().map(ms).collect();
-        let rows = transaction.query(REST, &[&parties, &rests]).await;
-        let rest = |row: &tokio_postgres::Row| {
-            let ms: i64 = row.get(1);
-            (row.get(0), Duration::from_millis(ms.unsigned_abs()))
-        };
-        Ok(rows.map_err(away)?.iter().map(rest).collect())
+        Ok(rows.iter().map(common).collect())
     }
 
     async fn others(
         &self,
-        transaction: &Transaction<'_>,
         parties: &[&str],
-    ) -> Result<HashMap<String, Vec<Row>>, BoardError> {
+    ) -> Result<HashMap<String, Vec<Row>>, tokio_postgres::Error> {
         let mut others: HashMap<String, Vec<Row>> = HashMap::new();
-        let rows = transaction.query(OTHERS, &[&parties, &self.node]).await;
-        for row in rows.map_err(away)? {
+        let who: [Parameter<'_>; 2] = [&parties, &self.node];
+        for row in self
+            .transaction
+            .query(&self.statements.others, &who)
+            .await?
+        {
             let party: String = row.get(0);
             others.entry(party).or_default().push(read(&row));
         }
         Ok(others)
     }
 
-    async fn hold(
-        &self,
-        transaction: &Transaction<'_>,
-        held: &[(&str, Row)],
-    ) -> Result<(), BoardError> {
-        if held.is_empty() {
-            return Ok(());
-        }
+    async fn keep(&self, news: &[(&str, Common)]) -> Result<(), tokio_postgres::Error> {
+        let parties: Vec<&str> = news.iter().map(|(party, _)| *party).collect();
+        let rest = |known: &Common| known.rest.min(REST_MAX).as_secs_f64() * 1000.0;
+        let rests: Vec<f64> = news.iter().map(|(_, known)| rest(known)).collect();
+        let level = |known: &Common| known.level.map(small);
+        let levels: Vec<Option<i32>> = news.iter().map(|(_, known)| level(known)).collect();
+        let row: [Parameter<'_>; 4] = [&parties, &rests, &levels, &LEVEL_MS];
+        self.transaction
+            .execute(&self.statements.keep, &row)
+            .await?;
+        Ok(())
+    }
+
+    async fn hold(&self, held: &[(&str, Row)]) -> Result<(), tokio_postgres::Error> {
         let column = |of: fn(&Row) -> u32| -> Vec<i32> {
-            let numbers = held.iter().map(|(_, row)| of(row));
-            numbers
-                .map(|n| i32::try_from(n).unwrap_or(i32::MAX))
-                .collect()
+            held.iter().map(|(_, row)| small(of(row))).collect()
         };
         let parties: Vec<&str> = held.iter().map(|(party, _)| *party).collect();
         let paced: Vec<bool> = held.iter().map(|(_, row)| row.paced).collect();
@@ -307,14 +358,9 @@ impl PostgresBoard {
         let row: [Parameter<'_>; 7] = [
             &parties, &self.node, &all, &wanted, &part, &paced, &LEASE_MS,
         ];
-        transaction.execute(HOLD, &row).await.map_err(away)?;
-        Ok(())
-    }
-
-    async fn left(&self, session: &Session) -> Result<(), tokio_postgres::Error> {
-        let who: [Parameter<'_>; 2] = [&self.node, &self.process];
-        session.client.execute(LEAVE_SHARES, &who).await?;
-        session.client.execute(LEAVE_NAME, &who).await?;
+        self.transaction
+            .execute(&self.statements.hold, &row)
+            .await?;
         Ok(())
     }
 }
@@ -323,38 +369,30 @@ impl Board for PostgresBoard {
     fn exchange<'a>(&'a self, uses: &'a [Use]) -> BoxFuture<'a, Result<Answer, BoardError>> {
         Box::pin(async move {
             let mut kept = self.session.lock().await;
-            // Taken out: an exchange that is cut off leaves a transaction behind.
-            let session = kept.take();
-            let exchanged = self.runtime.timeout(EXCHANGE_TIMEOUT, async {
-                let mut session = match session {
-                    Some(session) => session,
-                    None => self.session().await?,
-                };
-                let uses = &uses[..uses.len().min(PARTIES_PER_EXCHANGE)];
-                let answer = self.told(&mut session, uses).await?;
-                Ok((session, answer))
-            });
-            let (session, answer) = exchanged.await.unwrap_or_else(|_| {
+            let exchanged = self.exchanged(&mut kept, uses);
+            let exchanged = self.runtime.timeout(EXCHANGE_TIMEOUT, exchanged).await;
+            exchanged.unwrap_or_else(|_| {
                 let long = EXCHANGE_TIMEOUT.as_secs();
-                Err(BoardError::Away(format!(
-                    "the database has not answered for {long} s"
-                )))
-            })?;
-            *kept = Some(session);
-            Ok(answer)
+                let why = format!("the database has not answered for {long} s");
+                Err(BoardError::Away(why))
+            })
         })
     }
 
     fn leave(&self) -> BoxFuture<'_, ()> {
         Box::pin(async move {
-            let Some(session) = self.session.lock().await.take() else {
+            // Whoever never had the name has nothing to leave.
+            if !self.has_name.load(Ordering::Relaxed) {
                 return;
-            };
-            let left = self.runtime.timeout(EXCHANGE_TIMEOUT, self.left(&session));
-            if let Ok(Err(error)) = left.await {
-                let error = away(error);
-                tracing::info!(%error, "what this node shares is free only when its time is over");
             }
+            let session = self.session.lock().await.take();
+            let left = self.runtime.timeout(EXCHANGE_TIMEOUT, self.left(session));
+            let why = match left.await {
+                Ok(Ok(())) => return,
+                Ok(Err(error)) => error.to_string(),
+                Err(_) => "the database does not answer".to_owned(),
+            };
+            tracing::info!(%why, "others have what this node shared when its lease ends");
         })
     }
 }
@@ -370,7 +408,11 @@ fn read(row: &tokio_postgres::Row) -> Row {
     }
 }
 
+fn small(number: u32) -> i32 {
+    i32::try_from(number).unwrap_or(i32::MAX)
+}
+
 #[allow(clippy::needless_pass_by_value, reason = "what map_err hands over")]
 fn away(error: tokio_postgres::Error) -> BoardError {
-    BoardError::Away(connect::words(&error))
+    BoardError::Away(words(&error))
 }

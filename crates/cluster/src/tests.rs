@@ -4,16 +4,18 @@ use std::time::Duration;
 
 use runtime::Runtime;
 
-use crate::limits::LEASE;
+use crate::limits::{LEASE, LEVEL_TIME};
 use crate::{Board, BoardError, Config, MemoryBoard, SetupError, Share, Use};
 
-fn asked(used: u32, wanted: u32) -> Use {
+fn asked(keeps: u32, wanted: u32) -> Use {
     Use {
         party: "mx.far.test".to_owned(),
         limit: 6,
-        used,
+        keeps,
         wanted,
-        paced: used + wanted > 0,
+        paced: keeps + wanted > 0,
+        keeps_part: 0,
+        refused: false,
         rest: Duration::ZERO,
     }
 }
@@ -67,10 +69,32 @@ async fn everybody_hears_of_a_rest_and_of_how_many_there_are() {
     assert!(matches!(one.exchange(&[]).await, Err(BoardError::Away(_))));
 }
 
+#[tokio::test]
+async fn what_was_refused_is_a_limit_for_all_for_a_while() {
+    let runtime = Runtime::for_tests();
+    let board = MemoryBoard::new(&runtime);
+    let (one, other) = (board.node("one"), board.node("other"));
+    assert_eq!(told(&*one, asked(3, 3)).await.connections, 3);
+    assert_eq!(told(&*other, asked(0, 9)).await.connections, 3);
+    // It has none open yet, and the first was one too many.
+    let refused = Use {
+        refused: true,
+        ..asked(0, 9)
+    };
+    let share = told(&*other, refused).await;
+    assert_eq!((share.connections, share.others), (0, 3));
+    assert_eq!(told(&*one, asked(3, 9)).await.connections, 2);
+    assert_eq!(told(&*one, asked(2, 9)).await.connections, 2);
+    assert_eq!(told(&*other, asked(0, 9)).await.connections, 1);
+    runtime.advance(LEVEL_TIME);
+    told(&*one, asked(0, 0)).await;
+    assert_eq!(told(&*other, asked(1, 9)).await.connections, 6);
+}
+
 #[test]
 fn a_database_is_where_its_address_says_and_its_password_is_not_shown() {
-    let address = "postgresql://me:verysecret@one.test,two.test:5433/mail";
-    let config = Config::parse(address, None).expect("an address");
+    let address = "postgresql://me@one.test,two.test:5433/mail";
+    let config = Config::parse(address, Some("verysecret")).expect("an address");
     let shown = format!("{config:?}");
     assert!(
         shown.contains("one.test") && shown.contains("5433"),
@@ -81,6 +105,14 @@ fn a_database_is_where_its_address_says_and_its_password_is_not_shown() {
     assert!(matches!(
         Config::parse("postgresql:///mail", None),
         Err(SetupError::NoHost)
+    ));
+    assert!(matches!(
+        Config::parse("postgresql://me:verysecret@one.test/mail", None),
+        Err(SetupError::Password)
+    ));
+    assert!(matches!(
+        Config::parse("host=one.test hostaddr=127.0.0.1", None),
+        Err(SetupError::TooMuch)
     ));
     for wrong in [
         "mysql://one.test/mail",

@@ -22,8 +22,8 @@ use crate::clock::{Nearing, WallClock};
 use crate::detour::DetourStatus;
 use crate::limiter::{Limiter, NodesStatus, PartyStatus, Seat};
 use crate::limits::{
-    DRAIN, FORWARD_PAGE, LEAVE_TIMEOUT, QUESTIONS_MAX, REST, RUNNING_LOCAL_MAX, RUNNING_MAX,
-    RUNNING_PER_SITE_MAX, SLEEP_MAX,
+    DRAIN, FORWARD_PAGE, QUESTIONS_MAX, REST, RUNNING_LOCAL_MAX, RUNNING_MAX, RUNNING_PER_SITE_MAX,
+    SLEEP_MAX,
 };
 use crate::ports::{Local, Routes, Transport};
 use crate::scan::{self, Scanner};
@@ -247,17 +247,10 @@ impl Dispatcher {
         let mut running = Loop::new(Arc::clone(&self.core));
         running.asked = self.asked.lock().take();
         let limiter = &self.core.ports.limiter;
-        let sharing = limiter.keep_sharing();
+        limiter.keep_sharing();
         running.until(&shutdown).await;
         running.drain().await;
-        drop(sharing);
-        let left = self
-            .core
-            .ports
-            .runtime
-            .timeout(LEAVE_TIMEOUT, limiter.leave());
-        // Otherwise the others have its share when the lease ends.
-        let _ = left.await;
+        limiter.end_sharing().await;
         Ok(())
     }
 }

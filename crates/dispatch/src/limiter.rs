@@ -212,7 +212,7 @@ impl Limiter {
         let mut all: Vec<PartyStatus> = state
             .parties
             .iter()
-            .map(|(party, known)| known.status(party, now, wall))
+            .map(|(party, known)| known.status(party, (now, wall), &state.contact))
             .collect();
         all.sort_by(|one, other| {
             let busy = |status: &PartyStatus| (status.connections, status.attempts);
@@ -228,7 +228,8 @@ impl Limiter {
     pub fn status_of(&self, party: &Party) -> Option<PartyStatus> {
         let (now, wall) = (self.now(), self.0.runtime.now());
         let state = self.0.state.lock();
-        Some(state.parties.get(party)?.status(party, now, wall))
+        let known = state.parties.get(party)?;
+        Some(known.status(party, (now, wall), &state.contact))
     }
 
     /// Whether an attempt to this site may begin.
@@ -324,8 +325,10 @@ impl Limiter {
         if state.parties.len() >= PARTIES_MAX && !state.parties.contains_key(party) {
             state.make_room(now);
         }
-        let alone = state.contact.alone_among();
-        let known = state.parties.entry(party.clone()).or_insert_with(|| {
+        let State {
+            parties, contact, ..
+        } = state;
+        let known = parties.entry(party.clone()).or_insert_with(|| {
             let limits = self.limits(party);
             Known {
                 learned: Learned::default(),
@@ -352,10 +355,7 @@ impl Limiter {
             known.limits = self.limits(party);
             known.limits_asked = now;
         }
-        known.bounds = match &known.portion {
-            Some(portion) => portion.of(known.limits, now, alone),
-            None => known.limits.bounds(),
-        };
+        known.refresh(now, contact);
         known.used = now;
         known
     }
@@ -400,6 +400,14 @@ impl Known {
         self.opening + self.ready
     }
 
+    /// What is ours of the limits changes with time.
+    fn refresh(&mut self, now: Monotonic, contact: &Contact) {
+        self.bounds = match &self.portion {
+            Some(portion) => portion.of(self.limits, now, contact.alone_among(now)),
+            None => self.limits.bounds(),
+        };
+    }
+
     fn in_use(&self) -> u32 {
         self.attempts.max(self.open())
     }
@@ -421,8 +429,7 @@ impl Known {
 
     /// None if something may begin; else from when on, if that is known.
     fn waits(&mut self, now: Monotonic) -> Option<Option<Monotonic>> {
-        let has_no_pace = self.bounds.part == 0 && self.bounds.per_minute.is_some();
-        if has_no_pace || self.is_full(self.attempts) {
+        if self.is_full(self.attempts) {
             return Some(None);
         }
         let ready = self.learned.ready_at_ms(self.bounds);
@@ -434,17 +441,27 @@ impl Known {
 
     /// So many are as many as there may be; if only because others have a share, more is asked for.
     fn is_full(&mut self, count: u32) -> bool {
-        let is_full = count >= self.allowed();
-        if let Some(portion) = &mut self.portion
-            && is_full
-            && self.bounds.connections <= count
-        {
-            portion.is_short();
+        let has_no_pace = self.bounds.part == 0 && self.bounds.per_minute.is_some();
+        let is_short = self.bounds.connections <= count || has_no_pace;
+        match &mut self.portion {
+            Some(portion) if is_short => {
+                portion.is_short();
+                true
+            }
+            _ => count >= self.allowed(),
         }
-        is_full
     }
 
-    fn status(&self, party: &Party, now: Monotonic, wall: Timestamp) -> PartyStatus {
+    fn status(
+        &self,
+        party: &Party,
+        (now, wall): (Monotonic, Timestamp),
+        contact: &Contact,
+    ) -> PartyStatus {
+        let share = self.portion.as_ref().map(|portion| {
+            let bounds = portion.of(self.limits, now, contact.alone_among(now));
+            bounds.connections
+        });
         let at = |then_ms: u64| {
             let wait = then_ms.saturating_sub(ms(now));
             wall.after(std::time::Duration::from_millis(wait))
@@ -454,9 +471,9 @@ impl Known {
             party: party.clone(),
             connections: self.open(),
             attempts: self.attempts,
-            allowed: self.allowed(),
+            allowed: share.map_or(u32::MAX, |share| share).min(self.allowed()),
             connections_max: self.limits.connections,
-            share: self.portion.as_ref().map(|_| self.bounds.connections),
+            share,
             refused: self
                 .learned
                 .refused_level()
@@ -481,9 +498,15 @@ impl Known {
     fn turned_away(&mut self, signal: Signal, now_ms: u64) -> Blame {
         self.turned_away += 1;
         let others = self.open().saturating_sub(1);
+        let of_nodes = match (signal, &mut self.portion) {
+            (Signal::TooManyConnections, Some(portion)) => portion.refused(others),
+            _ => false,
+        };
         match signal {
             Signal::TooFast => self.learned.too_fast(now_ms),
             Signal::Reputation => self.learned.failed(1),
+            // With none of ours open there are too many of other nodes: nothing is learned of us.
+            Signal::TooManyConnections if of_nodes && others == 0 => return Blame::Us,
             Signal::TooManyConnections | Signal::NotNow | Signal::Other if others > 0 => {
                 self.learned.refused(others, now_ms);
                 return Blame::Us;

@@ -35,13 +35,15 @@ pub(crate) const SHOWN_EVERY: Duration = Duration::from_secs(5);
 /// What was granted counts for so much less than others think.
 pub(crate) const LEASE_MARGIN: Duration = Duration::from_secs(3);
 /// When the other nodes' board has not answered for so long, nothing is expected of it.
-pub(crate) const AWAY_AFTER: Duration = Duration::from_secs(5);
+pub(crate) const AWAY_AFTER: Duration = cluster::limits::EXCHANGE_TIMEOUT;
+/// When it is back, all nodes have said within this what they have in use.
+pub(crate) const SETTLED_AFTER: Duration = Duration::from_secs(8);
+/// How long a stopping node waits for connections to end before others may have their places.
+pub(crate) const EMPTIED_AFTER: Duration = Duration::from_secs(3);
 /// So many nodes there may be where nobody has ever said how many there are.
 pub(crate) const NODES_UNKNOWN: u32 = 10;
 /// Rests that end within this are the same.
 pub(crate) const RESTS_ALIKE: Duration = Duration::from_secs(1);
-/// How long a stopping node takes to say so to the others.
-pub(crate) const LEAVE_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long an attempt waits for a place that is about to be free.
 pub(crate) const ROOM_PATIENCE: Duration = Duration::from_secs(2);
 /// Attempts at once into mailboxes here.

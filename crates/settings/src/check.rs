@@ -8,6 +8,9 @@ use crate::{Mistake, Settings};
 /// The least that all caches and buffers work with.
 const MEMORY_BYTES_MIN: u64 = 128 << 20;
 
+/// The longest name of a node.
+const NODE_BYTES_MAX: usize = 100;
+
 /// The least limit of messages for a command.
 const IMAP_LIMIT_MIN: u64 = 1000;
 
@@ -103,6 +106,20 @@ fn pairs(settings: &Settings, tell: Tell<'_>) {
                 "a node without a database is alone: set cluster.database, or take this away",
             );
         }
+    }
+    if !cluster.database.is_empty() && cluster.node.is_empty() {
+        tell(
+            "cluster.database",
+            "cluster.node is missing".to_owned(),
+            "each node needs a name of its own: cluster.node = \"mx1\"",
+        );
+    }
+    if cluster.node.len() > NODE_BYTES_MAX {
+        tell(
+            "cluster.node",
+            format!("it has more than {NODE_BYTES_MAX} bytes"),
+            "a short name will do",
+        );
     }
     if !outbound.smart_host_user.is_empty() && empty(&outbound.smart_host_password_file) {
         tell(

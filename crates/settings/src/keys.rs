@@ -208,12 +208,12 @@ keys! {
     /// outbound.connections_per_site, outbound.messages_per_minute_per_site and the [[site]]s of the rules file.
     cluster("cluster.") Cluster {
         /// The PostgreSQL database where the nodes meet, as "postgresql://user@host/database"; of several hosts with commas between, the one that can be
-        /// written to. To another machine the connection is under TLS and the certificate is checked, unless "?sslmode=disable" stands at the end.
+        /// written to. Each node needs a connection of its own there, without a pooler of transactions between. To another machine the connection is under TLS and the certificate is checked, unless "?sslmode=disable" stands at the end.
         /// Empty is no other node. While the database is away, each node goes on with an equal part.
         database: String = "", example "postgresql://posthouse@db.example.org/posthouse";
-        /// A file whose first line is the password at the database.
+        /// A file whose first line is the password at the database. In cluster.database none may stand.
         password_file: PathBuf = "", example "/etc/posthouse/database-password";
-        /// The name of this node; each has its own. Empty is hostname.
+        /// The name of this node; each needs its own. With a database it must be there.
         node: String = "", example "mx1";
     }
     /// Reports to other organisations about how mail between us went, for those whose DNS asks for them.

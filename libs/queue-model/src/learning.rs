@@ -264,8 +264,8 @@ struct Pace {
     rest_until_ms: u64,
     /// Rests in a row.
     rests: u32,
-    /// When the next may begin, in thousandths of a millisecond: a minute has many messages.
-    next_us: u64,
+    /// When the last began, in thousandths of a millisecond: a minute has many messages.
+    last_us: Option<u64>,
     /// Messages in this window and the one before, and when this one began.
     window: (u32, u32, u64),
 }
@@ -289,21 +289,28 @@ impl Pace {
     }
 
     fn ready_at_ms(&self, bounds: Bounds) -> u64 {
-        let paced = match self.apart_us(bounds) {
-            Some(u64::MAX) => u64::MAX,
-            Some(_) => self.next_us.div_ceil(1000),
-            None => 0,
+        let next_us = match (self.apart_us(bounds), self.last_us) {
+            (Some(u64::MAX), _) => return u64::MAX,
+            // By what is allowed now, not by what was when the last began.
+            (Some(apart_us), Some(last_us)) => last_us.saturating_add(apart_us),
+            _ => 0,
         };
-        paced.max(self.rest_until_ms)
+        next_us.div_ceil(1000).max(self.rest_until_ms)
     }
 
     fn begun(&mut self, now_ms: u64, bounds: Bounds) {
         self.roll(now_ms);
         self.window.0 = self.window.0.saturating_add(1);
-        if let Some(apart_us) = self.apart_us(bounds) {
-            let now_us = now_ms.saturating_mul(1000);
-            self.next_us = self.next_us.max(now_us).saturating_add(apart_us);
-        }
+        let now_us = now_ms.saturating_mul(1000);
+        let due_us = match (self.apart_us(bounds), self.last_us) {
+            (Some(apart_us), Some(last_us)) if apart_us < u64::MAX => {
+                last_us.saturating_add(apart_us)
+            }
+            _ => 0,
+        };
+        // Not a moment later than it was due: parts of milliseconds do not add up.
+        let on_time = now_us.saturating_sub(due_us) < 1000;
+        self.last_us = Some(if on_time { due_us } else { now_us.max(due_us) });
     }
 
     fn roll(&mut self, now_ms: u64) {

@@ -19,7 +19,7 @@ use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres::tls::{ChannelBinding, NoTls, TlsConnect, TlsStream};
 
 use crate::board::BoardError;
-use crate::limits::{ADDRESSES_MAX, CONNECT_TIMEOUT};
+use crate::limits::{ADDRESSES_MAX, HOST_TIMEOUT};
 
 /// Where a database is, and as whom to enter.
 #[derive(Clone)]
@@ -37,18 +37,31 @@ pub enum SetupError {
     /// It does not say where.
     #[error("it names no host: postgresql://user@host/database")]
     NoHost,
+    /// It has a password in it, where everybody sees it.
+    #[error("a password stands in it: it belongs into a file of its own")]
+    Password,
+    /// It says something that is not understood here.
+    #[error("hostaddr and connect_timeout are not for here")]
+    TooMuch,
 }
 
 impl Config {
     /// Reads `postgresql://user@host:port/database`, of several hosts too, or the form with
     /// `key=value`. The connection to another machine is encrypted and its certificate
-    /// checked, unless `sslmode=disable` stands there.
+    /// checked, unless `sslmode=disable` stands there; the one to 127.0.0.1, `::1` or `localhost`
+    /// is so only with `sslmode=require`.
     ///
     /// # Errors
     /// See [`SetupError`].
     pub fn parse(address: &str, password: Option<&str>) -> Result<Self, SetupError> {
         let mut parsed = tokio_postgres::Config::from_str(address)
             .map_err(|error| SetupError::Address(words(&error)))?;
+        if parsed.get_password().is_some() {
+            return Err(SetupError::Password);
+        }
+        if !parsed.get_hostaddrs().is_empty() || parsed.get_connect_timeout().is_some() {
+            return Err(SetupError::TooMuch);
+        }
         if let Some(password) = password {
             parsed.password(password);
         }
@@ -75,29 +88,34 @@ impl std::fmt::Debug for Config {
 }
 
 /// One connection; its task ends with it.
-pub(super) struct Session {
+pub(super) struct Connection {
     pub(super) client: tokio_postgres::Client,
-    pub(super) exchanges: u64,
     _task: Task<()>,
 }
 
-impl Session {
-    /// Of several hosts the first that can be written to.
+/// How hosts are found and known.
+type Network<'n> = (&'n Resolver, Option<&'n ClientTls>);
+
+impl Connection {
+    /// Of several hosts the first that can be written to, from one on; and which one that is.
     pub(super) async fn open(
         runtime: &Runtime,
         config: &Config,
-        resolver: &Resolver,
-        tls: Option<&ClientTls>,
-    ) -> Result<Self, BoardError> {
+        from: usize,
+        network: Network<'_>,
+    ) -> Result<(Self, usize), BoardError> {
         let mut last = String::new();
-        for (host, port) in &config.hosts {
-            match Self::at(runtime, config, (host, *port), (resolver, tls)).await {
-                Ok(session) => return Ok(session),
-                Err(error) => {
-                    let separator = if last.is_empty() { "" } else { "; " };
-                    let _ = write!(last, "{separator}{error}");
-                }
-            }
+        let count = config.hosts.len();
+        for n in (0..count).map(|n| (from + n) % count) {
+            let host = &config.hosts[n];
+            let opened = runtime.timeout(HOST_TIMEOUT, Self::at(runtime, config, host, network));
+            let why = match opened.await {
+                Ok(Ok(connection)) => return Ok((connection, n)),
+                Ok(Err(error)) => error,
+                Err(_) => format!("{:?} does not answer", host.0),
+            };
+            let separator = if last.is_empty() { "" } else { "; " };
+            let _ = write!(last, "{separator}{why}");
         }
         Err(BoardError::Away(last))
     }
@@ -105,45 +123,37 @@ impl Session {
     async fn at(
         runtime: &Runtime,
         config: &Config,
-        (host, port): (&Host, u16),
-        (resolver, tls): (&Resolver, Option<&ClientTls>),
+        (host, port): &(Host, u16),
+        (resolver, tls): Network<'_>,
     ) -> Result<Self, String> {
-        let (conn, name) = match host {
-            Host::Unix(folder) => {
-                let path = folder.join(format!(".s.PGSQL.{port}"));
-                (unix(&path).await?, None)
-            }
-            Host::Tcp(host) => {
-                let conn = tcp(resolver, host, port).await?;
-                let is_near = conn.peer_addr().ip().is_loopback();
-                let asked = config.parsed.get_ssl_mode() == SslMode::Require;
-                (conn, (asked || !is_near).then_some(host))
-            }
-        };
         let mut parsed = config.parsed.clone();
-        let asked = parsed.get_ssl_mode();
-        let where_to = conn.peer_addr();
-        let session = match name {
-            Some(name) if asked != SslMode::Disable => {
-                let Some(tls) = tls else {
-                    return Err("this machine trusts no certificate authorities".to_owned());
-                };
-                parsed.ssl_mode(SslMode::Require);
-                let tls = Encrypting {
-                    tls: tls.clone(),
-                    name: name.clone(),
-                };
-                Self::begin(runtime, &parsed, conn, tls).await
+        let host = match host {
+            Host::Unix(folder) => {
+                let conn = unix(&folder.join(format!(".s.PGSQL.{port}"))).await?;
+                return Self::begin(runtime, &parsed, conn, NoTls).await;
             }
-            _ => {
-                parsed.ssl_mode(SslMode::Disable);
-                Self::begin(runtime, &parsed, conn, NoTls).await
-            }
+            Host::Tcp(host) => host,
         };
-        let wrong = |error: String| format!("{where_to}: {error}");
-        let session = session.map_err(|error| wrong(words(&error)))?;
-        session.can_write().await.map_err(wrong)?;
-        Ok(session)
+        let conn = tcp(resolver, host, *port).await?;
+        let wanted = match parsed.get_ssl_mode() {
+            SslMode::Require => true,
+            SslMode::Disable => false,
+            // As the operator wrote it, not as a name server says.
+            _ => !is_here(host),
+        };
+        if !wanted {
+            parsed.ssl_mode(SslMode::Disable);
+            return Self::begin(runtime, &parsed, conn, NoTls).await;
+        }
+        let Some(tls) = tls else {
+            return Err("this machine trusts no certificate authorities".to_owned());
+        };
+        parsed.ssl_mode(SslMode::Require);
+        let tls = Encrypting {
+            tls: tls.clone(),
+            name: host.clone(),
+        };
+        Self::begin(runtime, &parsed, conn, tls).await
     }
 
     async fn begin<T>(
@@ -151,35 +161,37 @@ impl Session {
         config: &tokio_postgres::Config,
         conn: Conn,
         tls: T,
-    ) -> Result<Self, tokio_postgres::Error>
+    ) -> Result<Self, String>
     where
         T: TlsConnect<Conn>,
         T::Stream: Send + 'static,
     {
-        let (client, connection) = config.connect_raw(conn, tls).await?;
+        let where_to = conn.peer_addr();
+        let wrong = |error| format!("{where_to}: {}", words(&error));
+        let (client, connection) = config.connect_raw(conn, tls).await.map_err(wrong)?;
         let task = runtime.spawn("postgres", async move {
             // Whoever asks next is told.
             if let Err(error) = connection.await {
                 tracing::debug!(error = %words(&error), "the connection to the database has ended");
             }
         });
-        let session = Self {
-            client,
-            exchanges: 0,
-            _task: task,
-        };
-        Ok(session)
-    }
-
-    /// A standby takes no shares: of several hosts another one is the primary.
-    async fn can_write(&self) -> Result<(), String> {
         let query = "SELECT pg_is_in_recovery()";
-        let row = self.client.query_one(query, &[]).await;
-        match row.map_err(|error| words(&error))?.get(0) {
-            true => Err("it is a standby, which cannot be written to".to_owned()),
-            false => Ok(()),
+        let row = client.query_one(query, &[]).await.map_err(wrong)?;
+        if row.get(0) {
+            return Err(format!(
+                "{where_to} is a standby, which cannot be written to"
+            ));
         }
+        Ok(Self {
+            client,
+            _task: task,
+        })
     }
+}
+
+/// This machine, by what the operator wrote.
+fn is_here(host: &str) -> bool {
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
 async fn unix(path: &Path) -> Result<Conn, String> {
@@ -200,7 +212,7 @@ async fn tcp(resolver: &Resolver, host: &str, port: u16) -> Result<Conn, String>
     let mut last = format!("{host} has no address");
     for address in addresses.into_iter().take(ADDRESSES_MAX) {
         let address = SocketAddr::new(address, port);
-        match runtime::net::connect(address, None, CONNECT_TIMEOUT).await {
+        match runtime::net::connect(address, None, HOST_TIMEOUT).await {
             Ok(conn) => return Ok(conn),
             Err(error) => last = format!("{address}: {error}"),
         }

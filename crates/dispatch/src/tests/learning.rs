@@ -25,9 +25,9 @@ pub(super) struct Servers {
 
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) struct SeenThere {
-    open: usize,
+    pub(super) open: usize,
     pub(super) most: usize,
-    attempts: usize,
+    pub(super) attempts: usize,
     pub(super) refused: usize,
     pub(super) taken: usize,
     /// Of other domains, and when the last of them was taken.

@@ -1,7 +1,9 @@
 //! Several nodes that share their limits, in virtual time.
 
-use cluster::MemoryBoard;
 use cluster::limits::LEASE;
+use cluster::{Answer, Board, BoardError, MemoryBoard, Use};
+
+use deliver::Heard;
 
 use super::learning::{SeenThere, Sending, connections, pass_a_second};
 use super::*;
@@ -14,26 +16,78 @@ struct Nodes {
     runtime: Runtime,
     board: MemoryBoard,
     nodes: Vec<Option<Sending>>,
+    lates: Vec<Arc<Late>>,
     seen: Arc<Mutex<SeenThere>>,
+}
+
+/// A board that has decided when it answers late, or never.
+struct Late {
+    board: Arc<dyn Board>,
+    how: Mutex<How>,
+    answers: Gate,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum How {
+    AtOnce,
+    Late,
+    Never,
+}
+
+impl Board for Late {
+    fn exchange<'a>(
+        &'a self,
+        uses: &'a [Use],
+    ) -> cluster::BoxFuture<'a, Result<Answer, BoardError>> {
+        Box::pin(async move {
+            let answer = self.board.exchange(uses).await;
+            let how = *self.how.lock();
+            match how {
+                How::AtOnce => answer,
+                How::Late => {
+                    self.answers.notified().await;
+                    answer
+                }
+                How::Never => Err(BoardError::Away("the answer is lost".to_owned())),
+            }
+        })
+    }
+
+    fn leave(&self) -> cluster::BoxFuture<'_, ()> {
+        self.board.leave()
+    }
 }
 
 impl Nodes {
     fn new(count: usize, allowed: SiteLimits) -> Self {
+        // They take what the operator says they take: whoever opens more is refused.
+        Self::at(count, allowed, allowed.connections as usize)
+    }
+
+    /// With servers that take so many connections.
+    fn at(count: usize, allowed: SiteLimits, takes: usize) -> Self {
         let runtime = Runtime::for_tests();
         let board = MemoryBoard::new(&runtime);
         let seen: Arc<Mutex<SeenThere>> = Arc::default();
+        let mut lates = Vec::new();
         let node = |n: usize| {
             let engine: SharedEngine = Arc::new(MemoryEngine::new(3));
             let world = World::over(engine, runtime.clone());
             let routes = Arc::clone(&world.routes) as Arc<dyn Routes>;
-            let board = Some(board.node(&format!("node{n}")));
-            let limiter = Limiter::sharing(board, &runtime, routes, allowed);
-            // They take what the operator says they take: whoever opens more is refused.
-            let takes = [(0, allowed.connections as usize)];
+            let board = board.node(&format!("node{n}"));
+            let late = Arc::new(Late {
+                board,
+                how: Mutex::new(How::AtOnce),
+                answers: Gate::new(),
+            });
+            lates.push(Arc::clone(&late));
+            let limiter = Limiter::sharing(Some(late), &runtime, routes, allowed);
+            let takes = [(0, takes)];
             Some(Sending::with(world, &takes, limiter, Arc::clone(&seen)))
         };
         Self {
             nodes: (0..count).map(node).collect(),
+            lates,
             runtime,
             board,
             seen,
@@ -255,7 +309,7 @@ async fn a_rest_that_one_is_asked_for_is_kept_by_all() {
     let reply = Reply::enhanced(421, (4, 7, 0), "mx: rate limited, slow down");
     let asked = nodes.nodes[0].as_ref().expect("it is there").limiter();
     let mut place = deliver::Gate::enter(asked, &party).expect("there is room");
-    place.hear(deliver::Heard::Said(&reply));
+    place.hear(Heard::Said(&reply));
     drop(place);
     assert!(
         asked
@@ -270,6 +324,103 @@ async fn a_rest_that_one_is_asked_for_is_kept_by_all() {
     assert_eq!(nodes.waiting(1), 0);
 }
 
+/// What a node says that it does not need others may have before it hears the answer.
+#[tokio::test]
+async fn what_was_said_holds_until_there_is_an_answer() {
+    for how in [How::Late, How::Never] {
+        let mut nodes = Nodes::new(2, connections(5));
+        nodes.put(0, 10, "a.many.test").await;
+        nodes.all(20).await;
+        *nodes.lates[0].how.lock() = how;
+        let [Some(one), Some(other)] = &mut nodes.nodes[..] else {
+            panic!("two nodes");
+        };
+        let limiter = one.limiter().clone();
+        let work = async move { limiter.exchange().await };
+        let exchange = nodes.runtime.spawn("exchange", work);
+        tokio::task::yield_now().await;
+        // Now it has something again, but others may have taken what it gave back.
+        let to = |n| format!("u{n}@a.many.test");
+        one.world.put_many("list@far.test", 20, to).await;
+        other.world.put_many("list@far.test", 20, to).await;
+        for _ in 0..4 {
+            one.settle().await;
+            other.settle().await;
+            other.limiter().exchange().await;
+        }
+        other.settle().await;
+        let open = nodes.seen.lock().open;
+        assert_eq!(open, 5, "{how:?}");
+        nodes.lates[0].answers.notify_one();
+        exchange.join().await.expect("it ends");
+        *nodes.lates[0].how.lock() = How::AtOnce;
+        nodes.all(60).await;
+        assert_eq!((nodes.seen().refused, nodes.seen().most), (0, 5), "{how:?}");
+    }
+}
+
+#[tokio::test]
+async fn who_had_all_gives_way_while_the_board_is_away() {
+    let mut nodes = Nodes::new(2, connections(6));
+    nodes.seconds(1).await;
+    nodes.put(0, 500, "a.many.test").await;
+    nodes.seconds(5).await;
+    nodes.board.set_away(true);
+    nodes.put(1, 100, "a.many.test").await;
+    nodes.seconds(7).await;
+    let before = (nodes.waiting(0), nodes.waiting(1));
+    nodes.seconds(10).await;
+    let after = (nodes.waiting(0), nodes.waiting(1));
+    let took = (before.0 - after.0, before.1 - after.1);
+    // What is open when they part it ends first, and may cost a refusal.
+    assert!(
+        (25..=30).contains(&took.0) && (25..=30).contains(&took.1),
+        "{took:?}"
+    );
+}
+
+/// The operator allows twenty, the servers take five: that is for all nodes together too.
+#[tokio::test]
+async fn what_servers_take_is_shared_though_the_operator_allows_more() {
+    let mut nodes = Nodes::at(2, connections(20), 5);
+    nodes.put(0, 2000, "a.many.test").await;
+    nodes.seconds(20).await;
+    nodes.put(1, 20, "b.many.test").await;
+    nodes.seconds(20).await;
+    assert_eq!(nodes.waiting(1), 0, "{:?}", nodes.seen());
+    let seen = nodes.seen();
+    assert_eq!(seen.most, 5, "{seen:?}");
+    nodes.put(1, 300, "b.many.test").await;
+    let took = 40 + nodes.all(1000).await;
+    let seen = nodes.seen();
+    assert_eq!((seen.taken, seen.most), (2320, 5), "{seen:?}");
+    assert!(seen.refused * 20 < seen.attempts, "{seen:?}");
+    // Who knew the limit would need so long.
+    assert!(took * 80 <= (2320 / 5) * 100, "{took}");
+}
+
+#[tokio::test]
+async fn a_rest_that_was_forgiven_does_not_come_back() {
+    let mut nodes = Nodes::new(2, connections(4));
+    nodes.put(0, 8, "a.many.test").await;
+    nodes.seconds(1).await;
+    let party = Party::of_host("mx.many.test", 25);
+    let reply = Reply::enhanced(421, (4, 7, 0), "mx: rate limited, slow down");
+    let asked = nodes.nodes[0]
+        .as_ref()
+        .expect("it is there")
+        .limiter()
+        .clone();
+    let mut place = deliver::Gate::enter(&asked, &party).expect("there is room");
+    place.hear(Heard::Said(&reply));
+    drop(place);
+    nodes.seconds(2).await;
+    asked.forgive_all();
+    nodes.seconds(3).await;
+    let status = asked.status_of(&party).expect("it is known");
+    assert_eq!(status.rests_until, None);
+}
+
 #[tokio::test]
 async fn what_is_over_is_given_back() {
     let mut nodes = Nodes::new(1, connections(5));
@@ -278,5 +429,9 @@ async fn what_is_over_is_given_back() {
     nodes.seconds(2).await;
     assert_eq!(nodes.board.held(THERE), 0);
     let node = nodes.live().next().expect("one");
+    let status = node
+        .limiter()
+        .status_of(&Party::of_host("mx.many.test", 25));
+    assert_eq!(status.expect("it is known").share, Some(0));
     assert!(!node.limiter().exchange().await, "nothing is shared");
 }

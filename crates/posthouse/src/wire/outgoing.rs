@@ -47,7 +47,7 @@ pub(super) fn start(
         directory: store.directory.clone(),
     });
     let limiter = Limiter::sharing(
-        board(settings, hostname, runtime, (&dns, &ports.verified))?,
+        board(settings, runtime, (&dns, &ports.verified))?,
         runtime,
         Arc::clone(&routes),
         site_limits(&settings.outbound),
@@ -122,7 +122,6 @@ fn schedule(queue: &settings::Queue) -> Schedule {
 /// Where this node meets the others, if there are any.
 fn board(
     settings: &Settings,
-    hostname: &str,
     runtime: &Runtime,
     (dns, verified): (&Resolver, &Option<ClientTls>),
 ) -> anyhow::Result<Option<Arc<dyn Board>>> {
@@ -136,11 +135,8 @@ fn board(
         .transpose()?;
     let config = cluster::Config::parse(&cluster.database, password.as_deref())
         .context("cluster.database cannot be used")?;
-    let node = match cluster.node.as_str() {
-        "" => hostname,
-        named => named,
-    };
-    let board = PostgresBoard::new(runtime, config, node, (dns.clone(), verified.clone()));
+    let network = (dns.clone(), verified.clone());
+    let board = PostgresBoard::new(runtime, config, &cluster.node, network);
     Ok(Some(Arc::new(board)))
 }
 

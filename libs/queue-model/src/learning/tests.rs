@@ -251,9 +251,11 @@ fn of_a_shared_pace_each_has_his_part() {
     assert_eq!(learned.ready_at_ms(part(1000)), 3000);
     learned.begun(3000, part(250));
     assert_eq!(learned.ready_at_ms(part(250)), 11_000);
-    // Without a part nothing begins, and nothing is remembered of it.
+    // What counts is the part of now: nobody waits for what was little for a moment.
     assert_eq!(learned.ready_at_ms(part(0)), u64::MAX);
-    assert_eq!(learned.ready_at_ms(part(250)), 11_000);
+    learned.begun(11_000, part(1));
+    assert_eq!(learned.ready_at_ms(part(1)), 2_011_000);
+    assert_eq!(learned.ready_at_ms(part(500)), 15_000);
 }
 
 #[test]

@@ -26,10 +26,17 @@ fn node(world: &World, ip: &str, name: &str, database: &Postgres) -> Result<Post
     let node = Posthouse::init(world, ip, "near.test", &["ann"])?;
     node.set("relay.networks", "[\"127.0.0.0/8\"]")?;
     node.set("outbound.connections_per_site", "5")?;
-    node.set("cluster.database", &format!("{:?}", database.address()))?;
-    let password = database.password_file();
-    node.set("cluster.password_file", &format!("{password:?}"))?;
-    node.set("cluster.node", &format!("{name:?}"))?;
+    let address = format!("{:?}", database.address());
+    let password = format!("{:?}", database.password_file());
+    let name = format!("{name:?}");
+    let keys = [
+        ("cluster.database", &address),
+        ("cluster.password_file", &password),
+        ("cluster.node", &name),
+    ];
+    let set = ["config", "set"].into_iter();
+    let set = set.chain(keys.iter().flat_map(|(key, value)| [*key, value.as_str()]));
+    node.cli(&set.collect::<Vec<_>>())?;
     Ok(node)
 }
 
@@ -151,13 +158,15 @@ fn board(runtime: &Runtime, address: &str, name: &str) -> Result<PostgresBoard> 
     Ok(PostgresBoard::new(runtime, config, name, (resolver, None)))
 }
 
-fn asked(party: usize, used: u32, wanted: u32) -> Use {
+fn asked(party: usize, keeps: u32, wanted: u32) -> Use {
     Use {
         party: format!("mx{party}.far.test"),
         limit: 7,
-        used,
+        keeps,
         wanted,
         paced: wanted > 0,
+        keeps_part: 0,
+        refused: false,
         rest: Duration::ZERO,
     }
 }
@@ -282,11 +291,24 @@ fn a_database_under_tls_is_known_by_its_certificate_and_a_name_by_its_process() 
                 database.start_again(world)?;
                 let answer = again.exchange(&[asked(0, 3, 9)]).await?;
                 ensure!(answer.shares[0].connections == 7);
-                let other = at("db.test", &roots, "other")?;
+                let other = at("db.test,db.test:5433", &roots, "other")?;
                 ensure!(other.exchange(&[asked(0, 0, 9)]).await?.shares[0].connections == 0);
+                // What one has met is a limit for all, and of the pace each has a part.
+                let refused = Use {
+                    refused: true,
+                    rest: Duration::from_secs(9),
+                    ..asked(0, 4, 9)
+                };
+                ensure!(again.exchange(&[refused]).await?.shares[0].connections == 2);
+                let share = &other.exchange(&[asked(0, 0, 9)]).await?.shares[0];
+                ensure!(share.connections == 0 && share.others == 4, "{share:?}");
+                ensure!((1..=9).contains(&share.rest.as_secs()), "{share:?}");
+                ensure!(share.part == 500, "{share:?}");
+                let share = &again.exchange(&[asked(0, 1, 9)]).await?.shares[0];
+                ensure!((share.connections, share.part) == (2, 500), "{share:?}");
                 again.leave().await;
                 let all = other.exchange(&[asked(0, 0, 9)]).await?;
-                ensure!((all.nodes, all.shares[0].connections) == (1, 7));
+                ensure!((all.nodes, all.shares[0].connections) == (1, 4), "{all:?}");
                 anyhow::Ok(())
             })
         },
