@@ -1,0 +1,89 @@
+//! Loops over the parts of a message, and text out of them (RFC 5703 §3 and §7).
+
+use super::{Flow, PartLoop, Run, RunError};
+use crate::limits::PARTS_MAX;
+use crate::script::{Block, Modifier};
+use crate::text::Name;
+use mime::PartKind;
+use std::sync::Arc;
+
+impl Run<'_, '_> {
+    /// The parts in a part, at any depth, in their order.
+    pub(super) fn parts_in(&self, of: u32) -> Result<Vec<u32>, RunError> {
+        let parts = self.state.message().parts()?.parts();
+        let mut inside = vec![false; parts.len()];
+        let mut out = Vec::new();
+        // A parent stands before its children, so one walk sees all of them.
+        for (at, part) in parts.iter().enumerate() {
+            let (Ok(number), Some(parent)) = (u32::try_from(at), part.parent) else {
+                continue;
+            };
+            if parent == of || inside.get(parent as usize) == Some(&true) {
+                inside[at] = true;
+                out.push(number);
+            }
+            if out.len() >= PARTS_MAX {
+                break;
+            }
+        }
+        Ok(out)
+    }
+
+    pub(super) fn for_every_part(
+        &mut self,
+        name: Option<&Arc<str>>,
+        block: &Block,
+    ) -> Result<Flow, RunError> {
+        let parts = match self.state.loops.last() {
+            Some(outer) => self.parts_in(outer.part)?,
+            // Outside of a loop the message is the first of its parts.
+            None => core::iter::once(0).chain(self.parts_in(0)?).collect(),
+        };
+        for part in parts {
+            self.state.burn(0)?;
+            self.state.loops.push(PartLoop {
+                name: name.cloned(),
+                part,
+            });
+            let flow = self.block(block)?;
+            let of = self.state.loops.pop();
+            match flow {
+                Flow::Next => {}
+                // RFC 5703 §3.1: without a name it ends the innermost loop.
+                Flow::Break(None) => return Ok(Flow::Next),
+                Flow::Break(Some(wanted))
+                    if of.is_some_and(|of| of.name.as_ref() == Some(&wanted)) =>
+                {
+                    return Ok(Flow::Next);
+                }
+                other => return Ok(other),
+            }
+        }
+        Ok(Flow::Next)
+    }
+
+    /// RFC 5703 §7: of a part that is no text it is the empty string.
+    pub(super) fn extract_text(
+        &mut self,
+        first: Option<u64>,
+        name: &Name,
+        modifiers: &[Modifier],
+    ) -> Result<(), RunError> {
+        let at = self.state.loops.last().map_or(0, |one| one.part);
+        let part = self.state.message().parts()?.part(at).cloned();
+        let text =
+            part.filter(|part| part.kind == PartKind::Leaf && part.media_type.starts_with("text/"));
+        let mut text = match text {
+            Some(part) => self.decoded(&part)?,
+            None => String::new(),
+        };
+        if let Some(first) = first {
+            let first = usize::try_from(first).unwrap_or(usize::MAX);
+            if let Some((cut, _)) = text.char_indices().nth(first) {
+                text.truncate(cut);
+            }
+        }
+        let value = self.state.modified(text, modifiers)?;
+        self.state.set_variable(name, value)
+    }
+}
