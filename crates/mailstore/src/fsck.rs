@@ -34,6 +34,7 @@ use crate::limits::FINDINGS_MAX;
 use crate::lists::ListKind;
 use crate::load::{base_view, checkpoint_view, for_each};
 use crate::retrieved::Retrieved;
+use crate::scripts::Scripts;
 use crate::seen_by;
 use blobs::{BlobId, Blobs};
 use engine::{Engine, ReadError, ShardId, Snapshot};
@@ -190,6 +191,11 @@ pub(crate) fn check_keys(
         && let Err(error) = Annotations::decode(&stored.value)
     {
         findings.push(Finding::Annotations(error.to_string()));
+    }
+    if let Some(stored) = snapshot.get(&keys::scripts(account))?
+        && let Err(error) = Scripts::decode(&stored.value)
+    {
+        findings.push(Finding::Scripts(error.to_string()));
     }
     if let Some(stored) = snapshot.get(&keys::acls(account))?
         && let Err(error) = Acls::decode(&stored.value)

@@ -13,6 +13,7 @@
 //! | `i` | page (8) | what lists show of [`crate::limits::LIST_EMAILS`] emails ([`crate::lists`]) |
 //! | `j` | page (8) | what they are sorted and threaded by |
 //! | `l` | modseq (8) | an entry of the log |
+//! | `f` | – | filter scripts ([`crate::scripts`]) |
 //! | `n` | – | annotations ([`crate::annotations`]) |
 //! | `r` | – | what was retrieved of the inbox, and when ([`crate::retrieved`]) |
 //! | `s` | what [`crate::records::search_prefix`]'s owner says | the index of texts, which `search` owns |
@@ -34,6 +35,7 @@ const ACLS: u8 = b'a';
 const BASE: u8 = b'b';
 const CHECKPOINT: u8 = b'c';
 const EMAIL: u8 = b'e';
+const SCRIPTS: u8 = b'f';
 const HEAD: u8 = b'h';
 const LIST: u8 = b'i';
 const SORT_KEYS: u8 = b'j';
@@ -130,6 +132,8 @@ pub(crate) fn gaps(account: AccountId) -> Vec<(Vec<u8>, Vec<u8>)> {
     let end = engine::keys::end_of(&start);
     let mut head_end = head(account);
     head_end.push(0);
+    let mut scripts_end = scripts(account);
+    scripts_end.push(0);
     let mut annotations_end = annotations(account);
     annotations_end.push(0);
     let mut access_end = access_keys(account);
@@ -142,7 +146,8 @@ pub(crate) fn gaps(account: AccountId) -> Vec<(Vec<u8>, Vec<u8>)> {
         (start, acls(account)),
         (acls_end, key(account, BASE)),
         (key(account, CHECKPOINT + 1), key(account, EMAIL)),
-        (key(account, EMAIL + 1), key(account, HEAD)),
+        (key(account, EMAIL + 1), scripts(account)),
+        (scripts_end, key(account, HEAD)),
         (head_end, key(account, LIST)),
         (key(account, SORT_KEYS + 1), key(account, LOG)),
         (key(account, LOG + 1), annotations(account)),
@@ -184,6 +189,10 @@ pub(crate) fn list(account: AccountId, kind: ListKind, page: u64) -> Vec<u8> {
 
 pub(crate) fn annotations(account: AccountId) -> Vec<u8> {
     key(account, ANNOTATIONS)
+}
+
+pub(crate) fn scripts(account: AccountId) -> Vec<u8> {
+    key(account, SCRIPTS)
 }
 
 pub(crate) fn retrieved(account: AccountId) -> Vec<u8> {

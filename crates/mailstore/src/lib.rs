@@ -59,6 +59,7 @@ mod repair;
 mod restore;
 mod retrieved;
 mod runs;
+mod scripts;
 mod seen_by;
 mod store;
 
@@ -87,5 +88,6 @@ pub use reading::{EmailReader, FoundEmail};
 pub use reap::Reaped;
 pub use repair::RepairError;
 pub use restore::{Act, BroughtBack, Undeleted};
+pub use scripts::{ScriptChange, ScriptRefusal, Scripts};
 pub use seen_by::ReadersStore;
 pub use store::{Mailstore, Options};

@@ -39,6 +39,10 @@ pub const BACK_ROUNDS_MAX: u32 = 100;
 pub const ANNOTATION_BYTES_MAX: usize = 64 * 1024;
 /// Names and values of all annotations of an account: they are one record.
 pub const ANNOTATIONS_BYTES_MAX: usize = 256 * 1024;
+/// Filter scripts of an account.
+pub const SCRIPTS_MAX: usize = 64;
+/// Names and texts of all scripts of an account: they are one record.
+pub const SCRIPTS_BYTES_MAX: usize = 1 << 20;
 /// Annotations of an account.
 pub const ANNOTATIONS_MAX: usize = 1000;
 /// Entries of all of an account's mailboxes that say who else may do what.

@@ -252,6 +252,7 @@ fn is_of_state(finding: &Finding) -> bool {
         | Finding::List(..)
         | Finding::AccessKeys(_)
         | Finding::Annotations(_)
+        | Finding::Scripts(_)
         | Finding::Retrieved(_)
         | Finding::Acls(_)
         | Finding::SeenBy(..)

@@ -154,6 +154,7 @@ pub fn apply_noting(
         Change::UidValidity { mailbox, to, .. } => applier.uid_validity(*mailbox, *to),
         Change::Restore { mailbox, items } => applier.restore(*mailbox, items),
         Change::Touched { mailbox, uids } => applier.touch(*mailbox, uids),
+        Change::Scripts => Ok(()),
         Change::Raised(raise) => {
             applier.raise(*raise);
             Ok(())

@@ -158,6 +158,9 @@ pub enum Change {
         /// Whose, or nobody's; UIDs that are not there are passed over.
         uids: UidSet,
     },
+    /// The account's filter scripts changed. They stand in a record beside the state; nothing of the
+    /// state does, but its number.
+    Scripts,
     /// History may have been lost: all that clients may have been told since is
     /// passed over. Cannot be undone.
     Raised(Raise),

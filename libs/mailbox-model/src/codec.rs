@@ -60,6 +60,7 @@ mod tag {
     pub(super) const RAISED: u8 = 13;
     pub(super) const TOUCHED: u8 = 14;
     pub(super) const DELIVER_DATED: u8 = 15;
+    pub(super) const SCRIPTS: u8 = 16;
 }
 
 impl LogEntry {
@@ -201,6 +202,9 @@ fn write_change(out: &mut Writer, change: &Change) {
             out.u8(tag::TOUCHED).varint(u64::from(mailbox.0));
             uids.write(out);
         }
+        Change::Scripts => {
+            out.u8(tag::SCRIPTS);
+        }
         Change::Raised(raise) => {
             out.u8(tag::RAISED).varint(u64::from(raise.uids));
             out.varint(raise.emails).varint(u64::from(raise.mailboxes));
@@ -289,6 +293,7 @@ fn read_change(input: &mut Reader<'_>, version: u8) -> Result<Change, DecodeErro
             mailbox: MailboxId(input.varint32()?),
             uids: UidSet::read(input)?,
         },
+        tag::SCRIPTS => Change::Scripts,
         tag::RAISED => Change::Raised(Raise {
             uids: input.varint32()?,
             emails: input.varint()?,

@@ -133,7 +133,7 @@ impl Rewind {
                 items,
             } => self.delete(mailbox, *uid_next, items),
             // Numbers never go back.
-            Change::Raised(_) | Change::Touched { .. } => Ok(()),
+            Change::Raised(_) | Change::Touched { .. } | Change::Scripts => Ok(()),
             Change::Subscribe { name } => {
                 self.view.subscriptions.remove(name);
                 Ok(())

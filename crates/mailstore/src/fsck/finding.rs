@@ -62,6 +62,8 @@ pub enum Finding {
     AccessKeys(String),
     /// The record of annotations does not decode.
     Annotations(String),
+    /// The record of filter scripts does not decode.
+    Scripts(String),
     /// The record of what was retrieved does not decode.
     Retrieved(String),
     /// The record of who may do what does not decode.
@@ -123,6 +125,7 @@ impl fmt::Display for Finding {
             }
             Self::List(_, page, why) => write!(f, "page {page} of the lists is wrong: {why}"),
             Self::Annotations(why) => write!(f, "the annotations are damaged: {why}"),
+            Self::Scripts(why) => write!(f, "the filter scripts are damaged: {why}"),
             Self::Retrieved(why) => write!(f, "what was retrieved by POP3 is damaged: {why}"),
             Self::Acls(why) => write!(f, "who may do what with the mailboxes is damaged: {why}"),
             Self::SeenBy(_, why) => write!(f, "what another has read is damaged: {why}"),
@@ -165,6 +168,7 @@ impl Finding {
             | Self::Acls(_)
             | Self::SeenBy(..)
             | Self::Annotations(_)
+            | Self::Scripts(_)
             | Self::Retrieved(_)
             | Self::More => Checker::RecordReadable,
             Self::HeadDiffers | Self::CheckpointDiffers(_) | Self::List(..) => Checker::StateIsLog,
@@ -205,6 +209,7 @@ impl Finding {
             | Self::Acls(_)
             | Self::SeenBy(..)
             | Self::Annotations(_)
+            | Self::Scripts(_)
             | Self::Retrieved(_)
             | Self::More => Severity::Wrong,
             Self::StrangeKey(_) => Severity::Leftover,
@@ -238,6 +243,7 @@ impl Finding {
             | Self::Acls(_)
             | Self::SeenBy(..)
             | Self::Annotations(_)
+            | Self::Scripts(_)
             | Self::Retrieved(_)
             | Self::StrangeKey(_) => Repair::SetAside,
             Self::More => Repair::None,
@@ -294,6 +300,9 @@ impl Finding {
             Self::SeenBy(..) => {
                 "somebody with whom a mailbox is shared can't open it; after a repair all is unread to him"
             }
+            Self::Scripts(_) => {
+                "no filter runs and none can be stored; a repair begins anew without any"
+            }
             Self::Annotations(_) => {
                 "notes that mail programs keep of mailboxes can't be read or made; a repair begins anew"
             }
@@ -326,6 +335,7 @@ impl Finding {
             Self::List(kind, page, _) => keys::list(account, *kind, *page),
             Self::AccessKeys(_) => keys::access_keys(account),
             Self::Annotations(_) => keys::annotations(account),
+            Self::Scripts(_) => keys::scripts(account),
             Self::Retrieved(_) => keys::retrieved(account),
             Self::Acls(_) => keys::acls(account),
             Self::SeenBy(key, _) | Self::StrangeKey(key) => key.clone(),

@@ -101,6 +101,10 @@ fn strange_keys(
                 let key = keys::retrieved(repair.account);
                 (Checker::RecordReadable, key)
             }
+            Finding::Scripts(_) => {
+                let key = keys::scripts(repair.account);
+                (Checker::RecordReadable, key)
+            }
             Finding::Acls(_) => (Checker::RecordReadable, keys::acls(repair.account)),
             Finding::SeenBy(key, _) => (Checker::RecordReadable, key.clone()),
             _ => continue,

@@ -332,6 +332,12 @@ async fn damaged_records_beside_the_state_are_set_aside() {
         who: crate::Who::Account(BOB),
         negative: false,
     };
+    let put = crate::ScriptChange::Put {
+        name: "a".into(),
+        source: "keep;".into(),
+    };
+    let put = alice.change_scripts(&put, &sieve::Offer::default()).await;
+    assert_eq!(put.expect("written"), Ok(()));
     let given = alice.change_acl(inbox, |acl| acl.set(who.clone(), crate::Rights::READ));
     assert_eq!(given.await.expect("written"), Ok(()));
     room.check(ALICE).await;
@@ -339,6 +345,7 @@ async fn damaged_records_beside_the_state_are_set_aside() {
     for key in [
         keys::access_keys(ALICE),
         keys::annotations(ALICE),
+        keys::scripts(ALICE),
         keys::acls(ALICE),
         keys::retrieved(ALICE),
         keys::seen_by(ALICE, inbox, BOB),
@@ -348,18 +355,19 @@ async fn damaged_records_beside_the_state_are_set_aside() {
     room.engine.submit(damage).expect("room").done().await;
     let cold = room.reopened();
     let found = cold.store.fsck(ALICE).await.expect("it can be read");
-    assert_eq!(found.len(), 5, "{found:?}");
+    assert_eq!(found.len(), 6, "{found:?}");
     assert!(cold.account(ALICE).await.retrieved_until(9).await.is_err());
     let alice = cold.account(ALICE).await;
     assert!(alice.acls().await.is_err());
     assert!(alice.seen_by(inbox, BOB).await.is_err());
     assert!(alice.access_key(inbox).await.is_err());
     assert!(alice.annotations().await.is_err());
+    assert!(alice.scripts().await.is_err());
     let kept = Arc::new(Kept::default());
     let limits = QuotaLimits::default();
     let repaired = cold.store.repair(ALICE, limits, kept.clone()).await;
-    assert_eq!(repaired.expect("repaired").len(), 5);
-    assert_eq!(kept.0.lock().len(), 5);
+    assert_eq!(repaired.expect("repaired").len(), 6);
+    assert_eq!(kept.0.lock().len(), 6);
     room.reopened().check(ALICE).await;
     assert_eq!(alice.access_key(inbox).await.expect("read"), None);
     let second = alice.make_access_key(inbox).await.expect("made");
@@ -367,6 +375,7 @@ async fn damaged_records_beside_the_state_are_set_aside() {
     let annotations = alice.annotations().await.expect("read");
     assert_eq!(annotations.of(Some(inbox)).count(), 0);
     assert_eq!(alice.acls().await.expect("read"), crate::Acls::default());
+    assert_eq!(alice.scripts().await.expect("read").names().count(), 0);
     // Nothing of an account is left when it goes.
     cold.store.drop_account(ALICE).await.expect("gone");
     let (start, _) = keys::all(ALICE);

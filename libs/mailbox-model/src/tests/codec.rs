@@ -178,6 +178,7 @@ fn goldens() -> Vec<(Change, &'static [u8])> {
             },
             &[14, 1, 0],
         ),
+        (Change::Scripts, &[16]),
     ]
 }
 
