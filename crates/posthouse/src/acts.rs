@@ -16,6 +16,7 @@ mod lists;
 mod queue;
 mod route;
 mod send_as;
+mod sieve;
 mod suppress;
 mod tls_report;
 mod trace;
@@ -49,6 +50,9 @@ pub(crate) use fsck::{Checking, Fsck};
 pub(crate) use queue::{Acting, Pausing, Reroute, Which};
 pub(crate) use route::Ask as RouteAsk;
 pub(crate) use send_as::SendAs;
+pub(crate) use sieve::{
+    Check as SieveCheck, OfAccount as SieveOf, Put as SievePut, Script as SieveScript,
+};
 pub(crate) use suppress::{
     Add as SuppressAdd, Complaint as SuppressComplaint, List as SuppressList,
 };
@@ -106,6 +110,11 @@ impl Acts {
             "send_as.add" => send_as::add(store, read(args)?).await,
             "send_as.list" => send_as::list(store, read(args)?).await,
             "send_as.remove" => send_as::remove(store, read(args)?).await,
+            "sieve.put" => sieve::put(store, read(args)?).await,
+            "sieve.get" => sieve::get(store, read(args)?).await,
+            "sieve.list" => sieve::list(store, read(args)?).await,
+            "sieve.remove" => sieve::remove(store, read(args)?).await,
+            "sieve.check" => sieve::check(read(args)?),
             "alias.add" => alias::add(store, read(args)?).await,
             "alias.list" => alias::list(store, read(args)?).await,
             "alias.remove" => alias::remove(store, read(args)?).await,

@@ -49,6 +49,9 @@ pub(crate) enum Command {
     /// Addresses elsewhere that nothing is sent to
     #[command(subcommand)]
     Suppress(Suppress),
+    /// Filter scripts of accounts (Sieve)
+    #[command(subcommand)]
+    Sieve(Sieve),
     /// How TLS with other servers went, by day and domain
     #[command(subcommand)]
     TlsReport(TlsReport),
@@ -399,6 +402,46 @@ pub(crate) enum Ban {
     Lift {
         /// As `list` shows it; of an address, the ban that it is under
         network: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Sieve {
+    /// Store a script, if it compiles; in place of the one of that name
+    Put {
+        /// Whose it is
+        address: String,
+        /// Its name
+        name: String,
+        /// The file with its text, or - for standard input
+        file: PathBuf,
+    },
+    /// Print a script
+    Get {
+        /// Whose it is
+        address: String,
+        /// Its name
+        name: String,
+    },
+    /// List the scripts of an account
+    List {
+        /// Whose they are
+        address: String,
+    },
+    /// Remove a script
+    Remove {
+        /// Whose it is
+        address: String,
+        /// Its name
+        name: String,
+    },
+    /// Say whether a script compiles; with a message, which line would do what with it
+    Check {
+        /// The file with its text, or - for standard input
+        file: PathBuf,
+        /// A file with a message to try it on; nothing is done with it
+        #[arg(long, value_name = "FILE")]
+        message: Option<PathBuf>,
     },
 }
 

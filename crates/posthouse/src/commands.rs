@@ -14,6 +14,7 @@ mod restore;
 mod route;
 pub(crate) mod sendmail;
 mod serve;
+mod sieve;
 mod suppress;
 mod tls_report;
 mod undelete;
@@ -55,7 +56,7 @@ impl Context<'_> {
     }
 }
 
-/// A file, or standard input where it is `-`: a report that a stranger has sent.
+/// A file, or standard input where it is `-`.
 fn read_file(file: &Path, bytes_max: u64) -> anyhow::Result<Vec<u8>> {
     let mut octets = Vec::new();
     let bound = bytes_max.saturating_add(1);
@@ -70,7 +71,7 @@ fn read_file(file: &Path, bytes_max: u64) -> anyhow::Result<Vec<u8>> {
     let name = file.display();
     ensure!(
         octets.len() as u64 <= bytes_max,
-        "{name} is larger than any report ({bytes_max} bytes)"
+        "{name} is larger than it may be ({bytes_max} bytes)"
     );
     Ok(octets)
 }
@@ -100,6 +101,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Some(Command::Webhook(Webhook::Test { name })) => {
             context.act(request("webhook.test", &Named { name })?)
         }
+        Some(Command::Sieve(command)) => sieve::run(&context, command),
         Some(Command::Suppress(command)) => suppress::run(&context, command),
         Some(Command::Lists) => context.act(request("door.lists", &json!(null))?),
         Some(Command::Trace { query }) => context.act(request("trace", &Named { name: query })?),

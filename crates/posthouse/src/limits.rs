@@ -32,6 +32,12 @@ pub(crate) const REPORTS_ROUND: Duration = Duration::from_secs(60);
 /// Domains that `tls-report send` sends to at once: a person waits for it.
 pub(crate) const TLS_SENT_MAX: usize = 100;
 
+/// Bytes of a file that may hold a filter script: a little more than a script has, so that its own limit is told.
+pub(crate) const SCRIPT_FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// Bytes of a message that a script is tried on; an act has 4 MiB in all.
+pub(crate) const TRIED_MESSAGE_BYTES_MAX: u64 = 2 << 20;
+
 /// Bytes of a message that `suppress report` takes: a report and what it is about.
 pub(crate) const COMPLAINT_BYTES_MAX: u64 = 16 << 20;
 

@@ -656,3 +656,63 @@ async fn from_elsewhere_everything_is_asked_for_but_what_belongs_to_the_machine(
         FailureKind::Usage
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn scripts_are_kept_checked_and_tried() {
+    let folder = tempfile::tempdir().unwrap();
+    let acts = acts(folder.path()).await;
+    run(&acts, "domain.add", json!({"domain": "example.org"}))
+        .await
+        .unwrap();
+    testing::account(&acts, "alice@example.org").await;
+    let put = |name: &str, source: &str| json!({"account": "alice@example.org", "name": name, "source": source});
+    let named = |name: &str| json!({"account": "alice@example.org", "name": name});
+    let of = json!({"account": "alice@example.org"});
+    let mail = testing::mail(&acts, "alice@example.org").await;
+    let before = mail.view().modseq();
+    let source = "require \"fileinto\";\r\nfileinto \"x\";\r\n";
+    run(&acts, "sieve.put", put("a", source)).await.unwrap();
+    // One change is one entry of the log.
+    assert_eq!(mail.view().modseq(), before.next());
+    run(&acts, "sieve.put", put("a", source)).await.unwrap();
+    assert_eq!(mail.view().modseq(), before.next());
+    let wrong = run(&acts, "sieve.put", put("b", "keep;\nfileinto \"x\";"))
+        .await
+        .unwrap_err();
+    assert_eq!(wrong.kind, FailureKind::Usage);
+    assert!(wrong.message.contains("line 2, column 1"), "{wrong}");
+    let evil = run(&acts, "sieve.put", put("../b", "keep;"))
+        .await
+        .unwrap_err();
+    assert_eq!(evil.kind, FailureKind::Usage);
+    let got = run(&acts, "sieve.get", named("a")).await.unwrap();
+    assert_eq!(got["source"], source);
+    let listed = run(&acts, "sieve.list", of.clone()).await.unwrap();
+    assert_eq!(
+        listed,
+        json!([{"name": "a", "octets": source.len(), "active": false}])
+    );
+    let gone = run(&acts, "sieve.get", named("b")).await.unwrap_err();
+    assert_eq!(gone.kind, FailureKind::NotFound);
+    let script =
+        "require \"fileinto\";\nif header :contains \"subject\" \"x\" {\n fileinto \"X\"; }";
+    let tried = json!({"source": script, "message": "Subject: axb\r\n\r\n"});
+    let tried = run(&acts, "sieve.check", tried).await.unwrap();
+    assert_eq!(
+        tried[1],
+        json!({"line": 2, "what": "header \"subject\" is true"})
+    );
+    assert_eq!(
+        tried[3],
+        json!({"line": 3, "what": "comes of it: fileinto \"X\""})
+    );
+    let checked = json!({"source": script, "message": null});
+    let checked = run(&acts, "sieve.check", checked).await.unwrap();
+    assert_eq!(checked["requires"], "fileinto");
+    run(&acts, "sieve.remove", named("a")).await.unwrap();
+    let listed = run(&acts, "sieve.list", of).await.unwrap();
+    assert_eq!(listed, json!([]));
+    let checked = run(&acts, "fsck", json!({"account": null})).await.unwrap();
+    assert_eq!(checked["findings"], json!([]));
+    acts.store.close().await;
+}
