@@ -194,10 +194,17 @@ pub(crate) fn is_field_name(name: &str) -> bool {
 
 /// The address of one mailbox, which may have a display name: RFC 5228 §2.4.2.3.
 pub(crate) fn mailbox_address(text: &str) -> Option<envelope::Address> {
+    if !text.contains('<') {
+        // White space may stand around the "@", and nowhere else.
+        let (local, domain) = text.rsplit_once('@')?;
+        return envelope::Address::parse(&format!("{}@{}", local.trim(), domain.trim())).ok();
+    }
     let items = mime::parse_addresses(text.as_bytes());
     let mut found = mime::mailboxes(&items);
     match (found.next(), found.next()) {
-        (Some(one), None) if items.len() == 1 => envelope::Address::parse(&one.address_text()).ok(),
+        (Some(one), None) if items.len() == 1 && text.trim_end().ends_with('>') => {
+            envelope::Address::parse(&one.address_text()).ok()
+        }
         _ => None,
     }
 }

@@ -260,6 +260,12 @@ impl<'a> State<'a> {
         self.envelope = Some(Cow::Owned(envelope));
     }
 
+    /// Other limits; the fuel stays as it is.
+    pub fn set_limits(&mut self, limits: Limits) {
+        let fuel = self.limits.fuel;
+        self.limits = Limits { fuel, ..limits };
+    }
+
     /// Other flags.
     pub fn set_flags(&mut self, flags: &[String]) {
         self.flags = flags::listed(flags.iter().map(String::as_str));

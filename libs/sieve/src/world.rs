@@ -213,9 +213,10 @@ pub trait World {
             .is_some_and(|scheme| scheme.eq_ignore_ascii_case("mailto:"))
     }
 
-    /// What parts user and detail of a local part (RFC 5233 §4).
-    fn separator(&mut self) -> char {
-        '+'
+    /// What parts user and detail of a local part (RFC 5233 §4): any of these characters, the first of them that
+    /// is there.
+    fn separators(&mut self) -> String {
+        "+".into()
     }
 
     /// A command of the caller's own.

@@ -9,6 +9,8 @@ use std::borrow::Cow;
 impl Run<'_, '_> {
     pub(super) fn body_test(&mut self, test: &BodyTest) -> Result<bool, RunError> {
         let values = match &test.transform {
+            // RFC 5173 §4: without an empty line behind the header there is no body, and the test fails.
+            _ if !self.has_body()? => return Ok(false),
             BodyTransform::Raw => vec![self.raw_body()?],
             BodyTransform::Content(types) => {
                 let types = self.state.expand_all(types)?;
@@ -19,6 +21,16 @@ impl Run<'_, '_> {
         let values: Vec<Cow<'_, str>> = values.into_iter().map(Cow::Owned).collect();
         // RFC 5173 §6: what `:matches` finds in a body is in no match variable.
         self.keys(&test.of, &values, false)
+    }
+
+    fn has_body(&self) -> Result<bool, RunError> {
+        let message = self.state.message();
+        let header = message.header();
+        let ended = header.ends_with(b"\r\n\r\n")
+            || header.ends_with(b"\n\n")
+            || header == b"\r\n"
+            || header == b"\n";
+        Ok(ended || message.parts()?.root().body.start < message.parts()?.root().body.end)
     }
 
     /// RFC 5173 §5.1: everything behind the header, as it is.

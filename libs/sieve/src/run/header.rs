@@ -40,18 +40,19 @@ fn address_part(
     local: &str,
     domain: &str,
     whole: &str,
-    separator: char,
+    separators: &str,
 ) -> Option<String> {
+    let any = |c: char| separators.contains(c);
     Some(match part {
         AddressPart::All => whole.to_owned(),
         AddressPart::Local => local.to_owned(),
         AddressPart::Domain => domain.to_owned(),
         // RFC 5233 §4: without a separator the user is all of it, and there is no detail.
         AddressPart::User => local
-            .split_once(separator)
+            .split_once(any)
             .map_or(local, |(user, _)| user)
             .to_owned(),
-        AddressPart::Detail => local.split_once(separator)?.1.to_owned(),
+        AddressPart::Detail => local.split_once(any)?.1.to_owned(),
     })
 }
 
@@ -96,7 +97,7 @@ impl Run<'_, '_> {
         part: AddressPart,
     ) -> Result<bool, RunError> {
         let names = self.state.expand_all(&test.names)?;
-        let separator = self.world.separator();
+        let separators = self.world.separators();
         let mut values: Vec<Cow<'_, str>> = Vec::new();
         for name in &names {
             let raw = match &test.mime {
@@ -117,7 +118,7 @@ impl Run<'_, '_> {
                     }
                     let whole = format!("{local}@{domain}");
                     values.extend(
-                        address_part(part, &local, &domain, &whole, separator).map(Cow::Owned),
+                        address_part(part, &local, &domain, &whole, &separators).map(Cow::Owned),
                     );
                 }
             }
@@ -130,7 +131,7 @@ impl Run<'_, '_> {
         name: &str,
         part: AddressPart,
     ) -> Result<Vec<String>, RunError> {
-        let separator = self.world.separator();
+        let separators = self.world.separators();
         // RFC 6785 §4.6: "envelope tests MUST NOT be permitted … and their use MUST generate a runtime error."
         let envelope = self
             .state
@@ -151,7 +152,7 @@ impl Run<'_, '_> {
             return Ok(vec![String::new()]);
         }
         let (local, domain) = address.rsplit_once('@').unwrap_or((address, ""));
-        Ok(address_part(part, local, domain, address, separator)
+        Ok(address_part(part, local, domain, address, &separators)
             .into_iter()
             .collect())
     }

@@ -47,10 +47,8 @@ impl Run<'_, '_> {
         self.state.included.insert(key);
         let frame = Frame::new(Arc::clone(&include.name), include.location);
         self.state.frames.push(frame);
-        // A loop over parts does not reach into another script.
-        let loops = core::mem::take(&mut self.state.loops);
+        // The part that a loop is at stays; a `break` there can only mean a loop of that script.
         let flow = self.block(&script.block)?;
-        self.state.loops = loops;
         self.state.frames.pop();
         // RFC 6609 §3.3: "return" ends the included script only; "stop" all of them.
         Ok(if flow == Flow::Stop {

@@ -207,7 +207,14 @@ impl Run<'_, '_> {
             let words = self.state.variable(&name).split_ascii_whitespace();
             lists.push(words.map(str::to_owned).collect());
         }
-        let values: Vec<Cow<'_, str>> = lists.concat().into_iter().map(Cow::Owned).collect();
+        let mut flags: Vec<String> = Vec::new();
+        for flag in lists.concat() {
+            // RFC 5232 §4: each flag counts once.
+            if !crate::flags::has(&flags, &flag) {
+                flags.push(flag);
+            }
+        }
+        let values: Vec<Cow<'_, str>> = flags.into_iter().map(Cow::Owned).collect();
         if matches!(of.matcher.kind, crate::compare::MatchType::Count(_)) {
             return self.keys(of, &values, true);
         }

@@ -87,12 +87,15 @@ pub(super) fn offer(words: bool) -> Offer {
     }
 }
 
+/// A message and its flags.
+type Stored = (Vec<u8>, Vec<String>);
+
 /// What the world of a test script is.
 pub(super) struct SuiteWorld {
     folder: PathBuf,
     message: Vec<u8>,
     envelope: SieveEnvelope,
-    mailboxes: BTreeMap<String, Vec<(Vec<u8>, Vec<String>)>>,
+    mailboxes: BTreeMap<String, Vec<Stored>>,
     sent: Vec<(Vec<u8>, SieveEnvelope)>,
     errors: Vec<String>,
     script: Option<Arc<Script>>,
@@ -303,6 +306,13 @@ impl SuiteWorld {
     }
 }
 
+fn suite_limits() -> Limits {
+    Limits {
+        variable_bytes: 65_536,
+        ..Limits::default()
+    }
+}
+
 fn given<'a>(message: &'a dyn crate::Message, envelope: &'a SieveEnvelope) -> Input<'a> {
     Input {
         message,
@@ -312,10 +322,7 @@ fn given<'a>(message: &'a dyn crate::Message, envelope: &'a SieveEnvelope) -> In
             unix_seconds: 1_767_323_045,
             zone_minutes: 120,
         },
-        limits: Limits {
-            variable_bytes: 65_536,
-            ..Limits::default()
-        },
+        limits: suite_limits(),
         traced: false,
     }
 }
@@ -376,6 +383,11 @@ impl World for SuiteWorld {
             .map_err(|complaints| WorldError(complaints.to_string()))
     }
 
+    fn separators(&mut self) -> String {
+        let set = self.config.get("recipient_delimiter");
+        set.cloned().unwrap_or_else(|| "+".into())
+    }
+
     fn is_notify_method(&mut self, method: &str) -> bool {
         method.starts_with("mailto:")
     }
@@ -391,9 +403,19 @@ impl World for SuiteWorld {
             "test_set" => self.set(call.text(0), call.text(1), state),
             "test_config_set" => {
                 self.config.insert(call.text(0).into(), call.text(1).into());
+                let number =
+                    |name: &str| self.config.get(name).and_then(|value| value.parse().ok());
+                let mut limits = suite_limits();
+                if let Some(bytes) = number("sieve_variables_max_variable_size")
+                    .or(number("sieve_variables_max_value_size"))
+                {
+                    limits.variable_bytes = bytes;
+                }
+                state.set_limits(limits);
             }
             "test_result_reset" => {
                 self.result = None;
+                self.sent.clear();
                 state.forget_actions();
             }
             "test_mailbox_create" => {
