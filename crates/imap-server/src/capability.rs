@@ -32,6 +32,10 @@ pub(crate) fn capabilities(session: &Session) -> String {
         let mut names = format!(
             "{ALWAYS} {AFTER_LOGIN}{unauthenticate}{compress}{quota_set} APPENDLIMIT={limit}"
         );
+        if let Some(url) = session.ports.events.sieve_url() {
+            names.push_str(" IMAPSIEVE=");
+            names.push_str(url);
+        }
         if let Some(limit) = session.config.message_limit {
             names.push(' ');
             names.push_str(&limit.capability());

@@ -4,7 +4,7 @@
 //! listener's [`Config`]. `session` reads, waits and writes; `commands` has one
 //! file per command; `selected` is the mailbox as the client knows it;
 //! `fetch` writes data items; `orders` remembers what was sorted; `search` evaluates keys; `list` knows names and
-//! their attributes; `access` decides whose a mailbox is and what may be done with it; `urls` finds what a URL names, for submission too. The grammar is `imap_proto`'s, the mail `mailstore`'s.
+//! their attributes; `events` runs scripts behind what was done; `access` decides whose a mailbox is and what may be done with it; `urls` finds what a URL names, for submission too. The grammar is `imap_proto`'s, the mail `mailstore`'s.
 //!
 //! | state | entered by | commands |
 //! |---|---|---|
@@ -24,6 +24,7 @@ mod capability;
 mod commands;
 mod config;
 mod context;
+mod events;
 mod fetch;
 pub mod limits;
 mod list;
@@ -42,6 +43,7 @@ mod urls;
 mod wire;
 
 pub use config::{Config, TlsMode};
+pub use events::{Events, Outgoing, Redirected, Redirecting};
 pub use message_limit::MessageLimit;
 pub use orders::Orders;
 pub use sessions::Sessions;
@@ -76,6 +78,8 @@ pub struct Ports {
     pub sessions: Sessions,
     /// What was sorted and threaded; one for all listeners.
     pub orders: Orders,
+    /// Scripts that run behind what clients do; one for all listeners.
+    pub events: Events,
 }
 
 /// Serves one connection to its end.

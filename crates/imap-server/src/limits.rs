@@ -51,6 +51,16 @@ pub const DISCARDED_BYTES_MAX: u64 = 256 * 1024 * 1024;
 pub const BINARY_APPEND_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// What is stored of the messages of one APPEND beside their octets: all of it goes into one commit.
 pub const APPEND_RECORDS_BYTES_MAX: usize = 512 * 1024;
+/// Messages that scripts run over before what they ask for is done.
+pub const EVENT_MESSAGES: usize = 64;
+/// Scripts of sessions that run at once; others wait.
+pub const EVENT_RUNS_MAX: usize = 16;
+/// Octets of a body that a script behind a command sees.
+pub const EVENT_BODY_BYTES_MAX: u64 = 8 * 1024 * 1024;
+/// Messages that scripts behind one command send, however many messages it is about.
+pub const EVENT_REDIRECTS_MAX: usize = 100;
+/// Octets of a message that a script sends.
+pub const EVENT_REDIRECT_BYTES_MAX: u64 = 32 * 1024 * 1024;
 /// Octets that compressed ones are made into at once.
 pub const INFLATED_BYTES: usize = 16 * 1024;
 /// Mailboxes that one ESEARCH looks through.

@@ -58,6 +58,8 @@ pub(crate) struct Login {
     pub(crate) account: Arc<Account>,
     /// The domain of its primary address, in lower case.
     pub(crate) domain: Arc<str>,
+    /// Its primary address.
+    pub(crate) address: Arc<str>,
     /// It may administer the system, as of the login.
     pub(crate) admin: bool,
     _slot: Slot,
@@ -68,6 +70,7 @@ impl Login {
         Self {
             account,
             domain: identity.address.domain().as_str().to_lowercase().into(),
+            address: identity.address.to_string().into(),
             // A device's password is for mail alone.
             admin: identity.admin && identity.app_password.is_none(),
             _slot: slot,

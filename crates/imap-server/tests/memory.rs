@@ -60,6 +60,7 @@ async fn listening() -> (SocketAddr, Task<()>, Tasks) {
         metrics: Arc::new(Metrics::new()),
         sessions: Sessions::new(2 * SESSIONS, 2 * SESSIONS),
         orders: Orders::default(),
+        events: imap_server::Events::default(),
     });
     let mut config = Config::new("imap.demo.test", TlsMode::None);
     config.plaintext_login = true;

@@ -35,6 +35,8 @@ pub struct Account {
     pub(crate) sharing: Mutex<()>,
     /// Which access keys were made anew.
     pub(crate) resets: parking_lot::Mutex<Resets>,
+    /// Does any annotation name a script for events ([`crate::annotations`])?
+    pub(crate) event_scripts: AtomicU64,
     published: RwLock<Published>,
     latest: watch::Sender<ModSeq>,
     weight: AtomicU64,
@@ -61,6 +63,7 @@ impl Account {
             }),
             lane: Arc::new(Mutex::new(tip)),
             checkpointing: Mutex::new(()),
+            event_scripts: AtomicU64::new(0),
             checkpoint_wanted: AtomicBool::new(false),
             reaping: Mutex::new(()),
             sharing: Mutex::new(()),

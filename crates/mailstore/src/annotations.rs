@@ -26,9 +26,20 @@ use envelope::AccountId;
 use mailbox_model::{Change, MailboxId, UidSet};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use wire::codec::{DecodeError, Reader, Writer};
 
 const VERSION: u8 = 1;
+
+/// Names the script that runs at events of a mailbox, or of all of them (RFC 6785 §2.3.1).
+pub const EVENT_SCRIPT: &str = "/shared/imapsieve/script";
+
+/// What [`Account::event_scripts`] knows, in its two lowest bits: nothing, that there is none, that there are some. The
+/// rest counts changes, so that what was read before one is not believed behind it.
+const EVENTS_KNOWN: u64 = 3;
+const NO_EVENTS: u64 = 1;
+const SOME_EVENTS: u64 = 2;
+const EVENTS_CHANGED: u64 = 4;
 
 /// What an annotation is of; the account itself is none of the mailboxes.
 type Place = (u32, String);
@@ -184,6 +195,7 @@ impl Account {
             match submitted {
                 Ok(ticket) => {
                     ticket.done().await;
+                    self.forget_event_scripts();
                     self.wake();
                     return Ok(Ok(()));
                 }
@@ -192,6 +204,38 @@ impl Account {
             }
         }
         Err(StoreError::Contended)
+    }
+
+    /// The name of the script that runs at events of a mailbox. Costs nothing where no annotation names one.
+    ///
+    /// RFC 6785 §2.3.1: the mailbox's own entry holds, even if it is empty or of no use; else the account's.
+    ///
+    /// # Errors
+    /// The record can't be read.
+    pub async fn event_script(&self, mailbox: MailboxId) -> Result<Option<String>, StoreError> {
+        let seen = self.event_scripts.load(Ordering::Acquire);
+        if seen & EVENTS_KNOWN == NO_EVENTS {
+            return Ok(None);
+        }
+        let annotations = self.annotations().await?;
+        let any = annotations.all.keys().any(|(_, name)| name == EVENT_SCRIPT);
+        let known = if any { SOME_EVENTS } else { NO_EVENTS };
+        let now = (seen & !EVENTS_KNOWN) | known;
+        // A change that came between leaves it unknown.
+        let _ = self
+            .event_scripts
+            .compare_exchange(seen, now, Ordering::AcqRel, Ordering::Relaxed);
+        let value = annotations.value(Some(mailbox), EVENT_SCRIPT);
+        let value = value.or_else(|| annotations.value(None, EVENT_SCRIPT));
+        let name = value.and_then(|value| core::str::from_utf8(value).ok());
+        Ok(name.filter(|name| !name.is_empty()).map(str::to_owned))
+    }
+
+    fn forget_event_scripts(&self) {
+        let unknown = |seen: u64| Some((seen & !EVENTS_KNOWN).wrapping_add(EVENTS_CHANGED));
+        let events = &self.event_scripts;
+        // It never refuses.
+        let _ = events.fetch_update(Ordering::AcqRel, Ordering::Acquire, unknown);
     }
 
     async fn stored_annotations(&self) -> Result<Option<(Versioned, Annotations)>, StoreError> {

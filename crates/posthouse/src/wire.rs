@@ -15,6 +15,7 @@ pub(crate) mod outgoing;
 mod proxied;
 mod quota;
 mod reaper;
+mod redirects;
 mod reports;
 mod ways;
 

@@ -2,10 +2,12 @@
 //! messages put together (RFC 4469), and REPLACE (RFC 8508): messages stream into blobs.
 //! All of them come in, or none.
 
+use crate::Ports;
 use crate::access::no_right;
 use crate::commands::qresync;
 use crate::commands::store::{mark_seen, untouched};
 use crate::commands::uid_required;
+use crate::events;
 use crate::limits::{
     APPEND_PIECE_BYTES, APPEND_RECORDS_BYTES_MAX, BINARY_APPEND_BYTES_MAX, DISCARDED_BYTES_MAX,
 };
@@ -300,6 +302,7 @@ impl Appending {
             return Ok(match done {
                 Ok(done) => {
                     note_read(session, (&account, mailbox, reader), &done, &read).await;
+                    events::appended(session, &account, mailbox, &done).await;
                     let reply = Reply::ok("appended");
                     match self.hidden {
                         true => reply,
@@ -315,6 +318,7 @@ impl Appending {
         match self.account.replace(old, self.mailbox, blob, email).await {
             Ok(Some(done)) => {
                 note_read(session, (&account, mailbox, reader), &done, &read).await;
+                events::appended(session, &account, mailbox, &done).await;
                 // RFC 8508 §3.4: told before the EXPUNGE.
                 let code = Some(append_uid(&done)).filter(|_| !self.hidden);
                 let out = &mut session.out;
@@ -430,8 +434,12 @@ enum Then {
 
 impl Intake {
     pub(crate) fn new(session: &Session, account: &Account) -> Self {
+        Self::with(&session.ports, account)
+    }
+
+    pub(crate) fn with(ports: &Ports, account: &Account) -> Self {
         Self {
-            writer: session.ports.blobs.writer(account.shard()),
+            writer: ports.blobs.writer(account.shard()),
             indexer: Indexer::new(mime::Limits::default()),
             after_cr: false,
         }
@@ -439,7 +447,7 @@ impl Intake {
 
     /// Takes a piece, with bare LFs made into CRLFs: what every reader of the
     /// message relies on.
-    fn push(&mut self, piece: &[u8]) -> Result<(), StoreError> {
+    pub(crate) fn push(&mut self, piece: &[u8]) -> Result<(), StoreError> {
         let mut rest = piece;
         if self.after_cr && rest.first() == Some(&b'\n') {
             self.put(b"\n")?;
@@ -456,7 +464,7 @@ impl Intake {
         Ok(())
     }
 
-    fn finish(self) -> Result<Message, StoreError> {
+    pub(crate) fn finish(self) -> Result<Message, StoreError> {
         Ok(Message {
             blob: self.writer.finish()?,
             digest: Digest::encode(&self.indexer.finish()).into(),

@@ -8,6 +8,7 @@ use crate::commands::append::{self, Intake, try_create};
 use crate::commands::fetch::{Unreadable, readable};
 use crate::commands::qresync;
 use crate::commands::store::{mark_seen, untouched};
+use crate::events;
 use crate::limits::{APPEND_RECORDS_BYTES_MAX, RECORDS_PER_READ};
 use crate::message_limit::keep_last;
 use crate::reply::{Executed, Reply, SyncMode, store_failed};
@@ -47,6 +48,13 @@ pub(crate) async fn copy(
         Err(reply) => return Ok(reply),
     };
     work.keep_seen(session, &done).await;
+    events::copied(
+        session,
+        &work.target.account,
+        work.target.mailbox.id(),
+        &done,
+    )
+    .await;
     Ok(match work.code(&done) {
         Some(code) => Reply::ok("copied").with_code(code),
         None if done.uids.is_empty() => Reply::ok("there was nothing to copy"),
@@ -93,6 +101,13 @@ pub(crate) async fn move_(
         Err(reply) => return Ok(reply),
     };
     work.keep_seen(session, &done).await;
+    events::copied(
+        session,
+        &work.target.account,
+        work.target.mailbox.id(),
+        &done,
+    )
+    .await;
     // RFC 6851 §4.3: COPYUID goes out before the expunges, untagged.
     if let Some(code) = work.code(&done) {
         response::untagged_status(&mut session.out, Status::Ok, Some(&code), "moved");

@@ -1,6 +1,7 @@
 //! FETCH and UID FETCH (RFC 9051 §6.4.5; CHANGEDSINCE: RFC 7162 §3.1.4).
 
 use crate::commands::{enable, qresync, store};
+use crate::events;
 use crate::fetch::{Message, Rendered, is_in_entry, is_in_list, opens_message, write_message};
 use crate::limits::{OUTPUT_BYTES, READ_AHEAD_BYTES, RECORDS_PER_READ};
 use crate::message_limit::keep_last;
@@ -93,8 +94,16 @@ pub(crate) async fn run(session: &mut Session, command: FetchCommand) -> Execute
     if sets_seen && !read_only && may_set && !outcome.read.is_empty() {
         // One change for the whole FETCH.
         let uids: UidSet = outcome.read.iter().copied().collect();
+        // What another has read is his own, and no flag of the message's.
+        let armed = match reader {
+            None => events::arm(session, &account, mailbox).await,
+            Some(_) => None,
+        };
         if let Err(error) = store::mark_seen(&account, mailbox, reader, &uids).await {
             tracing::warn!(session = session.id, %error, "imap: \\Seen is not kept");
+        }
+        if let Some(armed) = armed {
+            armed.flags_changed(session, &uids).await;
         }
     }
     let mode = if command.uid {

@@ -11,7 +11,7 @@ use imap_proto::mailbox_name::write_name;
 use imap_proto::response::{self, Code};
 use imap_proto::{GetMetadata, MailboxName, MetadataDepth, NameForm};
 use mailbox_model::MailboxId;
-use mailstore::{Account, AnnotationLimit, Rights};
+use mailstore::{Account, AnnotationLimit, EVENT_SCRIPT, Rights};
 use std::sync::Arc;
 
 pub(crate) async fn get(session: &mut Session, command: &GetMetadata) -> Executed {
@@ -103,8 +103,14 @@ pub(crate) async fn set(
     if !own && values.iter().any(|(name, _)| name.starts_with("/private")) {
         return Ok(no_right());
     }
-    // RFC 5464 §3.2.1: what is shared of the server is its administrator's.
-    if mailbox.is_none() && values.iter().any(|(name, _)| name.starts_with("/shared")) {
+    // The script would run as the owner's.
+    if !own && values.iter().any(|(name, _)| name == EVENT_SCRIPT) {
+        return Ok(no_right());
+    }
+    // RFC 5464 §3.2.1: what is shared of the server is its administrator's. But an account's own mailboxes are all
+    // that it sees of the server, and which script runs for them is its own affair (RFC 6785 §2.3.1).
+    let servers = |name: &str| name.starts_with("/shared") && name != EVENT_SCRIPT;
+    if mailbox.is_none() && values.iter().any(|(name, _)| servers(name)) {
         let text = "what is shared of the server is not yours to set";
         return Ok(Reply::no(Code::NO_PERM, text));
     }

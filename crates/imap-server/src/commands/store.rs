@@ -2,6 +2,7 @@
 
 use crate::access::no_right;
 use crate::commands::enable;
+use crate::events;
 use crate::fetch::write_modseq_update;
 use crate::message_limit::keep_last;
 use crate::reply::{Executed, Reply, SyncMode, store_failed};
@@ -56,6 +57,7 @@ pub(crate) async fn run(session: &mut Session, command: StoreCommand) -> Execute
     if since.is_some() {
         enable::condstore(session);
     }
+    let armed = events::arm(session, &account, mailbox).await;
     let stored = match reader {
         None => {
             account
@@ -113,7 +115,13 @@ pub(crate) async fn run(session: &mut Session, command: StoreCommand) -> Execute
         let of_all = since.is_some();
         tell_modseqs(session, &changed, stored.modseq, of_all);
     }
-    let mut reply = Reply::ok("stored").with_sync(SyncMode::Nothing);
+    // What a script does is told behind what the client did.
+    let ran = match armed {
+        Some(armed) => armed.flags_changed(session, &uids).await,
+        None => false,
+    };
+    let told = if ran { mode } else { SyncMode::Nothing };
+    let mut reply = Reply::ok("stored").with_sync(told);
     if !modified.is_empty() {
         reply = reply.with_code(Code::Modified(modified));
     }

@@ -9,6 +9,7 @@ mod compress;
 mod condstore;
 mod context;
 mod counting;
+mod events;
 mod extensions;
 mod fetch;
 mod limits;
@@ -104,6 +105,7 @@ impl World {
             metrics: Arc::new(Metrics::new()),
             sessions,
             orders: crate::Orders::default(),
+            events: crate::Events::default(),
         };
         let world = Self {
             runtime,
@@ -204,6 +206,12 @@ impl World {
         }
         assert_eq!(found.len(), 1);
         found[0]
+    }
+
+    async fn id_of(&self, name: &str) -> AccountId {
+        let address = format!("{name}@demo.test");
+        let found = self.ports.logins.account_of(&address).await;
+        found.ok().flatten().expect("an account")
     }
 
     /// So many messages in the inbox, numbered from 1 in their subjects.

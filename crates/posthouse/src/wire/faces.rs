@@ -19,6 +19,7 @@ use webhooks::Webhooks;
 use super::accept::Hall;
 use super::api::SubmissionsBySmtp;
 use super::door;
+use super::redirects::RedirectsByIntake;
 use crate::acts::{Acts, RemoteActs};
 use crate::bind::UrlsByImap;
 use crate::store::Store;
@@ -111,6 +112,11 @@ impl<'a> Faces<'a> {
             runtime: runtime.clone(),
             metrics: metrics.clone(),
             orders: imap_server::Orders::default(),
+            events: imap_server::Events::default().sending_by(Arc::new(RedirectsByIntake {
+                intake: intake.clone(),
+                suppressed: store.suppressed.clone(),
+                runtime: runtime.clone(),
+            })),
             sessions: imap_server::Sessions::new(
                 count(settings.imap.sessions_per_user),
                 count(settings.limits.connections_per_address),

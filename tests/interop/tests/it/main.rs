@@ -36,6 +36,7 @@ mod routes;
 mod samples;
 mod sasl;
 mod sasl_table;
+mod scripts;
 mod send_as;
 mod sent;
 mod sinks;

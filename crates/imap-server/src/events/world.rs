@@ -1,0 +1,163 @@
+//! What scripts see behind a command: the message, the environment, the owner's mailboxes, annotations and scripts.
+
+use crate::session::{Login, Session};
+use bytes::Bytes;
+use mailbox_model::{MailboxName, Role, View};
+use mailstore::{Annotations, Scripts};
+use mime::PartIndex;
+use sieve::{DuplicateKey, Location, Message, Offer, Script, World, WorldError, compile};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// Items of the environment and their values.
+pub(super) type Environment = BTreeMap<&'static str, String>;
+
+/// RFC 5183 §4.1 and RFC 6785 §4.
+pub(super) fn environment(
+    session: &Session,
+    login: &Login,
+    cause: &str,
+    mailbox: &str,
+) -> Environment {
+    let remote = session.conn.peer_addr().ip().to_string();
+    BTreeMap::from([
+        ("name", "Posthouse".to_owned()),
+        ("version", env!("CARGO_PKG_VERSION").to_owned()),
+        ("host", session.config.host_name.clone()),
+        ("domain", login.domain.to_string()),
+        ("remote-ip", remote),
+        // RFC 6785 §4.1: in a message store, after delivery.
+        ("location", "MS".to_owned()),
+        ("phase", "post".to_owned()),
+        ("imap.user", login.address.to_string()),
+        ("imap.email", login.address.to_string()),
+        ("imap.cause", cause.to_owned()),
+        ("imap.mailbox", mailbox.to_owned()),
+        ("imap.changedflags", String::new()),
+    ])
+}
+
+/// The owner's account, as it was when the run began.
+pub(super) struct EventWorld {
+    pub(super) view: Arc<View>,
+    pub(super) annotations: Arc<Annotations>,
+    pub(super) scripts: Arc<Scripts>,
+    pub(super) environment: Environment,
+}
+
+impl World for EventWorld {
+    fn mailbox_exists(&mut self, name: &str) -> Result<bool, WorldError> {
+        let name = MailboxName::parse(name).ok();
+        Ok(name.is_some_and(|name| self.view.mailbox_named(&name).is_some()))
+    }
+
+    fn special_use_exists(
+        &mut self,
+        mailbox: Option<&str>,
+        special_use: &str,
+    ) -> Result<bool, WorldError> {
+        let found = role(special_use).and_then(|role| self.view.role(role));
+        Ok(match (found, mailbox) {
+            (Some(found), Some(name)) => {
+                MailboxName::parse(name).is_ok_and(|name| found.name() == &name)
+            }
+            (found, None) => found.is_some(),
+            (None, Some(_)) => false,
+        })
+    }
+
+    fn environment(&mut self, item: &str) -> Option<String> {
+        self.environment.get(item).cloned()
+    }
+
+    fn metadata(
+        &mut self,
+        mailbox: Option<&str>,
+        entry: &str,
+    ) -> Result<Option<String>, WorldError> {
+        let of = match mailbox {
+            None => None,
+            Some(name) => {
+                let name = MailboxName::parse(name).ok();
+                let found =
+                    name.and_then(|name| self.view.mailbox_named(&name).map(|found| found.id()));
+                let Some(found) = found else {
+                    return Ok(None);
+                };
+                Some(found)
+            }
+        };
+        let value = self.annotations.value(of, entry);
+        Ok(value.map(|value| String::from_utf8_lossy(value).into_owned()))
+    }
+
+    fn script(
+        &mut self,
+        location: Location,
+        name: &str,
+    ) -> Result<Option<Arc<Script>>, WorldError> {
+        if location == Location::Global {
+            return Ok(None);
+        }
+        let Some(source) = self.scripts.source(name) else {
+            return Ok(None);
+        };
+        let compiled = compile(source, &Offer::default());
+        compiled
+            .map(|script| Some(Arc::new(script)))
+            .map_err(|complaints| WorldError(complaints.to_string()))
+    }
+
+    fn is_duplicate(&mut self, _: &DuplicateKey) -> Result<bool, WorldError> {
+        Err(WorldError(
+            "nothing remembers duplicates behind a command".into(),
+        ))
+    }
+
+    fn is_notify_method(&mut self, _: &str) -> bool {
+        false
+    }
+}
+
+/// The role that a special-use attribute names.
+pub(super) fn role(special_use: &str) -> Option<Role> {
+    Role::from_attribute(special_use)
+}
+
+/// A message of the store: its header, and of its body what was read.
+pub(super) struct EventMessage {
+    /// Prefix and header.
+    pub(super) header: Bytes,
+    pub(super) size: u64,
+    /// Of the blob, if the script looks at parts.
+    pub(super) parts: Option<PartIndex>,
+    /// The blob from its beginning.
+    pub(super) octets: Bytes,
+}
+
+impl Message for EventMessage {
+    fn header(&self) -> &[u8] {
+        &self.header
+    }
+
+    fn size(&self) -> u64 {
+        self.size
+    }
+
+    fn parts(&self) -> Result<&PartIndex, WorldError> {
+        let parts = self.parts.as_ref();
+        parts.ok_or_else(|| WorldError("the message's parts were not read".into()))
+    }
+
+    fn octets(&self, range: Range<u64>) -> Result<Cow<'_, [u8]>, WorldError> {
+        let place = |at: u64| {
+            usize::try_from(at)
+                .unwrap_or(usize::MAX)
+                .min(self.octets.len())
+        };
+        let (from, to) = (place(range.start), place(range.end));
+        Ok(Cow::Borrowed(&self.octets[from.min(to)..to]))
+    }
+}
