@@ -30,7 +30,6 @@ pub mod limits;
 mod list;
 mod message_limit;
 mod notify;
-mod object_id;
 mod orders;
 mod reply;
 mod search;

@@ -31,13 +31,6 @@ pub const RECORDS_PER_READ: usize = 512;
 pub const KEYS_PER_READ: usize = 8192;
 /// Bytes of messages that FETCH reads together, ahead of what it sends.
 pub const READ_AHEAD_BYTES: u64 = 256 * 1024;
-/// Bytes of messages that SEARCH looks through at once, two times side by side: a client that went
-/// away costs so much more.
-pub const SEARCHED_AT_ONCE_BYTES: u64 = 4 * 1024 * 1024;
-/// Words of one text that FUZZY looks for.
-pub const FUZZY_WORDS_MAX: usize = 32;
-/// Letters of a word that FUZZY compares.
-pub const FUZZY_LETTERS_MAX: usize = 48;
 /// A search of fewer messages does not ask the index.
 pub const INDEX_WORTH: usize = 32;
 /// Header bytes that HEADER.FIELDS looks at.

@@ -8,6 +8,7 @@
 //!   [`Lane::stage_deliver`] for each recipient, then [`Lanes::submit`], then the ticket.
 //! - Reading: [`Account::email_records`], [`Account::read_message`], [`Account::open_message`];
 //!   [`Account::reading`] for whoever reads many.
+//! - [`object_id`]: how clients name all this.
 //! - [`records`]: what backup may know of records.
 //! - Quota: an account's limits and the mark that its owner was told of are in its head;
 //!   [`Mailstore::set_group_limits`] for those that several accounts share;
@@ -48,6 +49,7 @@ mod lifecycle;
 pub mod limits;
 mod lists;
 mod load;
+pub mod object_id;
 mod operations;
 mod past;
 mod quota;

@@ -1,4 +1,4 @@
-//! Ids of mailboxes and emails as clients see them (RFC 8474): a letter and the
+//! Ids of mailboxes, emails and threads as clients see them (RFC 8474, RFC 8620 §1.2): a letter and the
 //! number that the account gives once; in another's account that account's in front of it, because
 //! its numbers are the user's own as well.
 //!
@@ -16,20 +16,51 @@ fn of(owner: Option<AccountId>, letter: char, number: u64) -> String {
 }
 
 /// MAILBOXID, of a mailbox of another if an owner is given.
-pub(crate) fn of_mailbox(id: MailboxId, owner: Option<AccountId>) -> String {
+#[must_use]
+pub fn of_mailbox(id: MailboxId, owner: Option<AccountId>) -> String {
     of(owner, 'M', u64::from(id.0))
 }
 
 /// EMAILID, of an email of another if an owner is given.
-pub(crate) fn of_email(id: EmailId, owner: Option<AccountId>) -> String {
+#[must_use]
+pub fn of_email(id: EmailId, owner: Option<AccountId>) -> String {
     of(owner, 'E', id.0)
 }
 
 /// The email of an EMAILID.
-pub(crate) fn email_of(id: &str, owner: Option<AccountId>) -> Option<EmailId> {
+#[must_use]
+pub fn email_of(id: &str, owner: Option<AccountId>) -> Option<EmailId> {
     let (_, number) = id.rsplit_once('E')?;
     let email = EmailId(number.parse().ok()?);
     (of_email(email, owner) == id).then_some(email)
+}
+
+/// The mailbox of a MAILBOXID.
+#[must_use]
+pub fn mailbox_of(id: &str, owner: Option<AccountId>) -> Option<MailboxId> {
+    let (_, number) = id.rsplit_once('M')?;
+    let mailbox = MailboxId(number.parse().ok()?);
+    (of_mailbox(mailbox, owner) == id).then_some(mailbox)
+}
+
+/// THREADID, by the thread's first email.
+#[must_use]
+pub fn of_thread(first: EmailId, owner: Option<AccountId>) -> String {
+    of(owner, 'T', first.0)
+}
+
+/// The first email of a THREADID's thread.
+#[must_use]
+pub fn thread_of(id: &str, owner: Option<AccountId>) -> Option<EmailId> {
+    let (_, number) = id.rsplit_once('T')?;
+    let first = EmailId(number.parse().ok()?);
+    (of_thread(first, owner) == id).then_some(first)
+}
+
+/// An account's id in JMAP.
+#[must_use]
+pub fn of_account(account: AccountId) -> String {
+    format!("A{}", account.0)
 }
 
 #[cfg(test)]

@@ -33,3 +33,10 @@ pub const BUSY_PAUSE: Duration = Duration::from_secs(1);
 pub const REST_SHARE: u32 = 1;
 /// Searched texts that are looked up for one search; the others are looked for in what is left.
 pub const LOOKUPS_MAX: usize = 16;
+/// Bytes of messages that a search looks through at once: a client that went away costs so much
+/// more.
+pub const SEARCHED_AT_ONCE_BYTES: u64 = 4 * 1024 * 1024;
+/// Words of one text that FUZZY looks for.
+pub const FUZZY_WORDS_MAX: usize = 32;
+/// Letters of a word that FUZZY compares.
+pub const FUZZY_LETTERS_MAX: usize = 48;

@@ -1,12 +1,12 @@
 //! CREATE (RFC 9051 §6.3.4; USE: RFC 6154 §3).
 
 use crate::access::{Whose, no_right};
-use crate::object_id;
 use crate::reply::{Executed, Reply, store_failed};
 use crate::session::Session;
 use imap_proto::response::Code;
 use imap_proto::{MailboxName, SpecialUse};
 use mailbox_model::{Mailbox, Role, View};
+use mailstore::object_id;
 use mailstore::{Account, Acl, Rights};
 use std::sync::Arc;
 

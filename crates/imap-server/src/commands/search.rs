@@ -2,28 +2,24 @@
 //! MODSEQ: RFC 7162 §3.1.5; PARTIAL: RFC 9394).
 
 use crate::commands::enable;
-use crate::commands::fetch::{Unreadable, readable};
 use crate::context::{self, Results};
-use crate::limits::{INDEX_WORTH, READ_AHEAD_BYTES, RECORDS_PER_READ, SEARCHED_AT_ONCE_BYTES};
+use crate::limits::{INDEX_WORTH, RECORDS_PER_READ};
 use crate::reply::{Ended, Executed, Reply, SyncMode};
-use crate::search::{Content, Facts, Looker, Query};
+use crate::search::{Query, query_of};
 use crate::selected::Selected;
 use crate::session::Session;
+use ::search::{batch, decide, look_inside};
 use imap_proto::mailbox_name::write_name;
 use imap_proto::response::{self, Code, Status};
 use imap_proto::sequence::write_numbers;
 use imap_proto::{NameForm, ResultRange, ReturnItem, SearchCommand, SearchKey, Tag};
 use imbl::Vector;
 use mailbox_model::{Entry, Uid, UidSet};
-use mailstore::{EmailReader, EmailRecord, ShortBodies};
-use mime::StoredDigest;
 use runtime::Monotonic;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use wire::codec::DecodeError;
 
-/// A message that matches, or may.
-pub(crate) type Candidate = (u32, Entry);
+pub(crate) use crate::search::Candidate;
 
 /// From 1 to 100.
 pub(crate) type Scores = BTreeMap<Uid, u32>;
@@ -138,7 +134,7 @@ pub(crate) async fn find_among(
     let asks_modseq = key.any(&mut |key| matches!(key, SearchKey::ModSeq(_)));
     let is_scored = key.is_scored();
     let account = Arc::clone(&selected.account);
-    let mut query = Query::new(
+    let mut query = query_of(
         key,
         selected,
         &account.view(),
@@ -180,14 +176,17 @@ pub(crate) async fn find_among(
         let (one, behind) = rest.split_at(batch(rest, most));
         let (other, behind) = behind.split_at(batch(behind, most));
         let looking = |batch: &[Candidate]| {
-            let (id, query, batch) = (session.id, Arc::clone(&query), batch.to_vec());
-            account.reading(move |reader| look_inside(reader, &query, (id, is_scored), batch))
+            let (query, batch) = (Arc::clone(&query), batch.to_vec());
+            account.reading(move |reader| look_inside(reader, &query, is_scored, batch))
         };
         let (one, other) = tokio::join!(looking(one), looking(other));
         for looked in [one, other] {
             found.extend(looked.found);
             scores.extend(looked.scores);
-            broken |= looked.broken;
+            for (email, why) in looked.broken {
+                tracing::error!(session = session.id, %email, why, "imap: SEARCH leaves a message out");
+                broken = true;
+            }
         }
         progress.done += (rest.len() - behind.len()) as u64;
         rest = behind;
@@ -200,18 +199,6 @@ pub(crate) async fn find_among(
         broken,
         asks_modseq,
     })
-}
-
-/// How many of these are looked into next.
-fn batch(candidates: &[Candidate], most: usize) -> usize {
-    let mut bytes = 0;
-    let fits = |(_, entry): &&Candidate| {
-        bytes += entry.size();
-        bytes <= SEARCHED_AT_ONCE_BYTES
-    };
-    let some = &candidates[..candidates.len().min(most)];
-    let count = some.iter().take_while(fits).count();
-    count.max(some.len().min(1))
 }
 
 /// How far a search is (RFC 9585): told now and then, so that its client waits on.
@@ -306,149 +293,6 @@ async fn scan(
         session.ports.runtime.blocking(work).await
     } else {
         work()
-    }
-}
-
-fn decide<'a>(
-    entries: impl Iterator<Item = (usize, &'a Entry)>,
-    query: &Query,
-) -> (Vec<Candidate>, Vec<Candidate>) {
-    let (mut found, mut undecided) = (Vec::new(), Vec::new());
-    for (rank, entry) in entries {
-        let number = u32::try_from(rank + 1).unwrap_or(u32::MAX);
-        let facts = Facts {
-            number,
-            entry,
-            record: None,
-            content: None,
-        };
-        match query.eval(facts) {
-            Some(true) => found.push((number, entry.clone())),
-            Some(false) => {}
-            None => undecided.push((number, entry.clone())),
-        }
-    }
-    (found, undecided)
-}
-
-/// What looking into messages gave.
-#[derive(Default)]
-struct Looked {
-    found: Vec<Candidate>,
-    scores: Vec<(Uid, u32)>,
-    /// Some could not be looked at.
-    broken: bool,
-}
-
-impl Looked {
-    fn leave_out(&mut self, session: u64, entry: &Entry, why: &str) {
-        tracing::error!(session, email = %entry.email, why, "imap: SEARCH leaves a message out");
-        self.broken = true;
-    }
-}
-
-/// Decides by the records, and by the messages where those are not enough.
-fn look_inside(
-    reader: &EmailReader,
-    query: &Query,
-    (session, is_scored): (u64, bool),
-    candidates: Vec<Candidate>,
-) -> Looked {
-    let mut looked = Looked::default();
-    let ids: Vec<_> = candidates.iter().map(|(_, entry)| entry.email).collect();
-    let mut undecided: Vec<(Candidate, EmailRecord)> = Vec::new();
-    for (candidate, record) in candidates.into_iter().zip(reader.email_records(&ids)) {
-        let record = match readable(record) {
-            Ok(record) => record,
-            Err(Unreadable::Gone) => continue,
-            Err(Unreadable::Damaged(why)) => {
-                looked.leave_out(session, &candidate.1, &why);
-                continue;
-            }
-        };
-        match by_record(query, &candidate, &record, None) {
-            Ok(Some(true)) => {
-                if is_scored {
-                    let score = score(query, &candidate, &record, None);
-                    looked.scores.push((candidate.1.uid, score));
-                }
-                looked.found.push(candidate);
-            }
-            Ok(Some(false)) => {}
-            Ok(None) => undecided.push((candidate, record)),
-            Err(error) => looked.leave_out(session, &candidate.1, &error.to_string()),
-        }
-    }
-    let mut looker = Looker::default();
-    let mut rest = undecided.into_iter();
-    while !rest.as_slice().is_empty() {
-        let (now, bodies) = read_ahead(reader, rest.as_slice());
-        for (at, (candidate, record)) in rest.by_ref().take(now).enumerate() {
-            let content = looker.look(query, reader, &record, bodies.body(at));
-            let decided = content.and_then(|content| {
-                let decided = by_record(query, &candidate, &record, Some(content))?;
-                if is_scored && decided == Some(true) {
-                    let score = score(query, &candidate, &record, Some(content));
-                    looked.scores.push((candidate.1.uid, score));
-                }
-                Ok(decided)
-            });
-            match decided {
-                Ok(Some(true)) => looked.found.push(candidate),
-                Ok(_) => {}
-                Err(error) => looked.leave_out(session, &candidate.1, &error.to_string()),
-            }
-        }
-    }
-    looked
-}
-
-fn by_record(
-    query: &Query,
-    (number, entry): &Candidate,
-    record: &EmailRecord,
-    content: Option<&Content>,
-) -> Result<Option<bool>, DecodeError> {
-    let digest = StoredDigest::read(&record.digest)?;
-    Ok(query.eval(Facts {
-        number: *number,
-        entry,
-        record: Some((record, digest)),
-        content,
-    }))
-}
-
-/// How well a message that matches fits.
-fn score(
-    query: &Query,
-    (number, entry): &Candidate,
-    record: &EmailRecord,
-    content: Option<&Content>,
-) -> u32 {
-    let Ok(digest) = StoredDigest::read(&record.digest) else {
-        return 1;
-    };
-    query.score(Facts {
-        number: *number,
-        entry,
-        record: Some((record, digest)),
-        content,
-    })
-}
-
-/// How many messages are looked into next, and their bodies. A long one is read piece by
-/// piece.
-fn read_ahead(reader: &EmailReader, rest: &[(Candidate, EmailRecord)]) -> (usize, ShortBodies) {
-    let mut bytes = 0;
-    let fits = |(_, record): &&(Candidate, EmailRecord)| {
-        bytes += record.blob_size;
-        bytes <= READ_AHEAD_BYTES
-    };
-    let blobs: Vec<_> = rest.iter().take_while(fits).map(|(_, r)| r.blob).collect();
-    let bytes = rest[..blobs.len()].iter().map(|(_, r)| r.blob_size).sum();
-    match blobs.len() {
-        0 => (1, ShortBodies::default()),
-        now => (now, reader.short_bodies(&blobs, bytes)),
     }
 }
 

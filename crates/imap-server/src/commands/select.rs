@@ -5,7 +5,6 @@ use crate::commands::qresync;
 use crate::commands::store::untouched;
 use crate::limits::KEYWORDS_LISTED_MAX;
 use crate::list::{self, write_list_line};
-use crate::object_id;
 use crate::reply::{Executed, Reply, SyncMode};
 use crate::selected::Selected;
 use crate::session::Session;
@@ -13,6 +12,7 @@ use imap_proto::response::{self, Code, Status};
 use imap_proto::{Flag, SelectCommand, SystemFlag};
 use mailbox_model::View;
 use mailstore::Rights;
+use mailstore::object_id;
 use std::sync::Arc;
 
 /// What the client may do with the mailbox.

@@ -2,7 +2,6 @@
 
 use crate::access::Place;
 use crate::commands::enable;
-use crate::object_id;
 use crate::reply::{Executed, Reply};
 use crate::session::Session;
 use envelope::AccountId;
@@ -11,6 +10,7 @@ use imap_proto::response;
 use imap_proto::{MailboxName, NameForm, StatusItem};
 use mailbox_model::Mailbox;
 use mailstore::Rights;
+use mailstore::object_id;
 
 pub(crate) async fn run(
     session: &mut Session,

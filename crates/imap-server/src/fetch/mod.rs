@@ -12,7 +12,6 @@ mod body;
 
 pub(crate) use binary::decoded;
 
-use crate::object_id;
 use crate::reply::Ended;
 use crate::selected::Selected;
 use crate::session::{Enabled, Session};
@@ -20,6 +19,7 @@ use bytes::Bytes;
 use imap_proto::response;
 use imap_proto::{DateTime, FetchItem, SectionText};
 use mailbox_model::{Entry, Saved, SavedAt, Uid, View};
+use mailstore::object_id;
 use mailstore::{Account, EmailRecord, InternalDate, Listing};
 use mime::StoredDigest;
 use std::sync::Arc;

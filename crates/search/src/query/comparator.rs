@@ -4,7 +4,7 @@ use mime::casemap_into;
 
 /// A collation.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) enum Comparator {
+pub enum Comparator {
     /// `i;unicode-casemap` (RFC 5051)
     #[default]
     UnicodeCasemap,
@@ -21,14 +21,17 @@ impl Comparator {
         (Self::Octet, "i;octet"),
     ];
 
-    pub(crate) fn name(self) -> &'static str {
+    /// Its name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
         let mut all = Self::ALL.into_iter();
         all.find(|(one, _)| *one == self)
             .map_or("", |(_, name)| name)
     }
 
     /// Those that a name with wildcards means, the best first (RFC 4790 §3.2).
-    pub(crate) fn meant_by(order: &str) -> Vec<Self> {
+    #[must_use]
+    pub fn meant_by(order: &str) -> Vec<Self> {
         let order = order.to_ascii_lowercase();
         if order == "default" {
             return vec![Self::default()];
@@ -39,14 +42,15 @@ impl Comparator {
     }
 
     /// Texts whose forms are the same are alike.
-    pub(crate) fn fold(self, text: &str) -> String {
+    #[must_use]
+    pub fn fold(self, text: &str) -> String {
         let mut out = String::with_capacity(text.len());
         self.fold_into(text, &mut out);
         out
     }
 
     /// Appends what [`Comparator::fold`] gives.
-    pub(crate) fn fold_into(self, text: &str, out: &mut String) {
+    pub fn fold_into(self, text: &str, out: &mut String) {
         match self {
             Self::UnicodeCasemap => casemap_into(text, out),
             Self::AsciiCasemap => {

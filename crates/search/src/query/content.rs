@@ -3,7 +3,7 @@
 
 use super::Query;
 use super::fuzzy::Fit;
-use ::search::TextError;
+use crate::texts::{TextError, visit_texts};
 use bytes::Bytes;
 use mailstore::{EmailReader, EmailRecord};
 use mime::{Place, TextReader, TextVisitor};
@@ -11,9 +11,9 @@ use std::ops::ControlFlow;
 
 /// What a search knows of a message once it has looked into it.
 #[derive(Debug, Default)]
-pub(crate) struct Content {
+pub struct Content {
     /// The message's header as it is.
-    pub(crate) header: Vec<u8>,
+    pub header: Vec<u8>,
     /// Where each of the query's needles was found.
     found: Vec<Found>,
     /// How well each of the query's fuzzy texts fits body and header.
@@ -52,7 +52,7 @@ impl Content {
 
 /// Looks into one message after another. Keeps its memory from one to the next.
 #[derive(Debug, Default)]
-pub(crate) struct Looker {
+pub struct Looker {
     texts: TextReader,
     content: Content,
 }
@@ -63,7 +63,7 @@ impl Looker {
     ///
     /// # Errors
     /// The message cannot be read.
-    pub(crate) fn look(
+    pub fn look(
         &mut self,
         query: &Query,
         emails: &EmailReader,
@@ -109,7 +109,7 @@ impl Looker {
                 false => Some(&mut look),
             };
         let email = (emails, record, body);
-        ::search::visit_texts(&mut self.texts, email, (&fold, overlap), header, visit)?;
+        visit_texts(&mut self.texts, email, (&fold, overlap), header, visit)?;
         Ok(&self.content)
     }
 }

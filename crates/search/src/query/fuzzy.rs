@@ -8,7 +8,7 @@ use crate::limits::{FUZZY_LETTERS_MAX, FUZZY_WORDS_MAX};
 
 /// A text that is looked for.
 #[derive(Debug)]
-pub(crate) struct Fuzzy {
+pub struct Fuzzy {
     /// As it was given, folded.
     phrase: String,
     words: Vec<Word>,
