@@ -5,6 +5,7 @@
 //! - [`apply`]: view × entry → the next view; nothing else changes a view.
 //! - [`undo`], [`Rewind`]: the way back, for what the account holds.
 //! - [`stage`]: view × request → the entry, naming only what really changes.
+//! - [`Places`]: the way from an email to its copies.
 //! - [`Weight`]: what a view takes in memory.
 //! - [`page`]: the packed pages and records that checkpoints are made of.
 //!
@@ -27,6 +28,7 @@ pub mod limits;
 mod mailbox;
 mod name;
 pub mod page;
+mod places;
 mod recent;
 mod role;
 mod saved;
@@ -48,6 +50,7 @@ pub use flags::{Flag, FlagId, KeywordTable, Keywords};
 pub use ids::{EmailId, KeywordId, MailboxId, ModSeq, Uid, UidValidity};
 pub use mailbox::{Counters, Entry, Mailbox};
 pub use name::{DELIMITER, MailboxName, NameError};
+pub use places::Places;
 pub use role::Role;
 pub use saved::{Saved, SavedAt};
 pub use uidset::UidSet;

@@ -7,7 +7,8 @@ use crate::stage::{
 };
 use crate::{
     Change, Counters, Draft, Effects, EmailId, Entry, Flag, LogEntry, MailboxId, MailboxName,
-    ModSeq, Raise, Role, Uid, UidSet, UidValidity, Usage, View, Weight, apply, apply_noting,
+    ModSeq, Places, Raise, Role, Uid, UidSet, UidValidity, Usage, View, Weight, apply,
+    apply_noting,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,6 +19,8 @@ pub(super) struct World {
     pub(super) views: Vec<View>,
     pub(super) effects: Effects,
     pub(super) weight: Weight,
+    /// Brought from view to view.
+    pub(super) places: Places,
     uid_validities: BTreeSet<UidValidity>,
     seen: BTreeMap<MailboxId, (Uid, ModSeq)>,
 }
@@ -34,6 +37,7 @@ impl World {
             views: vec![View::empty(UidValidity(100))],
             effects: Effects::default(),
             weight: Weight::default(),
+            places: Places::of(&View::empty(UidValidity(100))),
             uid_validities: BTreeSet::new(),
             seen: BTreeMap::new(),
         };
@@ -54,6 +58,7 @@ impl World {
         assert_eq!(before.modseq.next(), self.view.modseq);
         self.weight = self.weight.after(&before, &self.view, &effects.mailboxes);
         self.check_changed(&before);
+        self.check_places();
         self.log.push(entry);
         self.views.push(self.view.clone());
         self.effects.pages.extend(effects.pages.iter().copied());
@@ -62,6 +67,23 @@ impl World {
             .extend(effects.mailboxes.iter().copied());
         self.check(&before);
         effects
+    }
+
+    /// The way from emails to copies is as if it were made anew.
+    fn check_places(&mut self) {
+        self.places.advance(&self.view);
+        let anew = Places::of(&self.view);
+        let ids = |places: &Places| places.emails().map(|(id, ..)| id).collect::<Vec<_>>();
+        assert_eq!(ids(&self.places), ids(&anew));
+        assert_eq!(self.places.len(), anew.len());
+        for (email, _, entry) in self.places.emails() {
+            assert_eq!(entry.email, email);
+            let copies = |places: &Places| {
+                let copies = places.copies(email).map(|(m, entry)| (m.id(), entry.uid));
+                copies.collect::<BTreeSet<_>>()
+            };
+            assert_eq!(copies(&self.places), copies(&anew));
+        }
     }
 
     pub(super) fn id(&self, mailbox: &str) -> MailboxId {
