@@ -7,18 +7,18 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
 use axum::Router;
 use axum::extract::connect_info::Connected;
-use axum::extract::{ConnectInfo, State};
+use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderName, StatusCode, header};
+use axum::middleware::{Next, from_fn};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use axum::serve::IncomingStream;
 use observe::Metrics;
-use runtime::net::{Conn, Listener};
+use runtime::net::{Busy, Conn, Listener, Visitor};
 use runtime::tls::ServerTls;
 use runtime::{Runtime, Shutdown, Sleep, Tasks};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -36,12 +36,14 @@ struct Site {
     shutdown: Shutdown,
 }
 
-/// Serves HTTP on `listener`, under TLS when given, until the shutdown signal; with the API, if there is one.
+/// Serves HTTP on `listener`, under TLS when given, until the shutdown signal; with the API, if there is one, and
+/// with what another face answers (`beside`), which finds the [`Visitor`] in each request's extensions.
 pub async fn serve(
     listener: Listener,
     tls: Option<ServerTls>,
     metrics: Arc<Metrics>,
     api: Option<Api>,
+    beside: Option<Router>,
     runtime: Runtime,
 ) {
     let shutdown = runtime.shutdown();
@@ -57,8 +59,12 @@ pub async fn serve(
         accept(listener, tls, runtime.clone(), sender),
     );
     let door = Door { receiver, local };
-    let service = router(site, api.map(|api| crate::api::router(api, is_tls)))
-        .into_make_service_with_connect_info::<Peer>();
+    let router = router(site, api.map(|api| crate::api::router(api, is_tls)));
+    let service = match beside {
+        Some(beside) => router.merge(beside.layer(from_fn(introduce))),
+        None => router,
+    }
+    .into_make_service_with_connect_info::<Peer>();
     let drained = {
         let shutdown = shutdown.clone();
         async move { shutdown.draining().await }
@@ -80,6 +86,16 @@ fn router(site: Site, api: Option<Router<Site>>) -> Router {
         None => router,
     }
     .with_state(site)
+}
+
+/// Tells another face who asks.
+async fn introduce(
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    request.extensions_mut().insert(peer.0);
+    next.run(request).await
 }
 
 async fn page() -> Response {
@@ -175,39 +191,22 @@ impl axum::serve::Listener for Door {
 
 /// Who asks.
 #[derive(Clone)]
-pub(crate) struct Peer {
-    address: SocketAddr,
-    /// Requests that are being answered: meanwhile silence is no idleness.
-    busy: Arc<AtomicUsize>,
-}
+pub(crate) struct Peer(Visitor);
 
 impl Peer {
     pub(crate) fn ip(&self) -> IpAddr {
-        self.address.ip()
+        self.0.ip()
     }
 
     /// While this lives, the connection is not closed for silence.
     pub(crate) fn busy(&self) -> Busy {
-        self.busy.fetch_add(1, Ordering::AcqRel);
-        Busy(Arc::clone(&self.busy))
-    }
-}
-
-/// Somebody waits for a long answer.
-pub(crate) struct Busy(Arc<AtomicUsize>);
-
-impl Drop for Busy {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
+        self.0.busy()
     }
 }
 
 impl Connected<IncomingStream<'_, Door>> for Peer {
     fn connect_info(stream: IncomingStream<'_, Door>) -> Self {
-        Self {
-            address: *stream.remote_addr(),
-            busy: Arc::clone(&stream.io().busy),
-        }
+        Self(stream.io().visitor.clone())
     }
 }
 
@@ -216,7 +215,7 @@ struct Visit {
     conn: Conn,
     runtime: Runtime,
     idle: Pin<Box<Sleep>>,
-    busy: Arc<AtomicUsize>,
+    visitor: Visitor,
     _place: OwnedSemaphorePermit,
 }
 
@@ -224,10 +223,10 @@ impl Visit {
     fn new(conn: Conn, runtime: Runtime, place: OwnedSemaphorePermit) -> Self {
         let idle = Box::pin(runtime.sleep(limits::HTTP_IDLE));
         Self {
+            visitor: Visitor::new(conn.peer_addr(), conn.is_tls()),
             conn,
             runtime,
             idle,
-            busy: Arc::default(),
             _place: place,
         }
     }
@@ -242,7 +241,7 @@ impl Visit {
             return result;
         }
         while self.idle.as_mut().poll(cx).is_ready() {
-            if self.busy.load(Ordering::Acquire) == 0 {
+            if !self.visitor.is_busy() {
                 return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
             }
             self.idle.set(self.runtime.sleep(limits::HTTP_IDLE));

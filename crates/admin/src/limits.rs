@@ -20,8 +20,8 @@ pub(crate) const CONTROL_SESSIONS_MAX: usize = 64;
 /// Longest path of a unix socket that every system takes; the kernel's own limit is 108 with the final zero.
 pub(crate) const SOCKET_PATH_BYTES_MAX: usize = 100;
 
-/// Visitors at once over HTTP.
-pub(crate) const HTTP_SESSIONS_MAX: usize = 256;
+/// Visitors at once over HTTP. Those who wait for events (JMAP) stay.
+pub(crate) const HTTP_SESSIONS_MAX: usize = 4096;
 
 /// A visitor who neither sends nor takes anything for this long is gone.
 pub(crate) const HTTP_IDLE: Duration = Duration::from_secs(30);

@@ -119,7 +119,7 @@ async fn the_http_service_tells_what_this_is_and_how_it_is() {
     metrics.login("imap", true);
     let serving = runtime.spawn(
         "http",
-        crate::http::serve(listener, None, metrics, None, runtime.clone()),
+        crate::http::serve(listener, None, metrics, None, None, runtime.clone()),
     );
     let page = get(address, "/").await;
     assert!(page.starts_with("HTTP/1.1 200"));
@@ -237,7 +237,7 @@ impl Asking {
             submissions: submissions.clone(),
         };
         let metrics = Arc::new(Metrics::new());
-        let serving = crate::http::serve(listener, None, metrics, Some(api), runtime.clone());
+        let serving = crate::http::serve(listener, None, metrics, Some(api), None, runtime.clone());
         let _serving = Some(runtime.spawn("http", serving));
         Self {
             address,
@@ -356,7 +356,7 @@ async fn without_the_setting_there_is_no_api() {
     let listener = Listener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = listener.local_addr();
     let metrics = Arc::new(Metrics::new());
-    let serving = crate::http::serve(listener, None, metrics, None, runtime.clone());
+    let serving = crate::http::serve(listener, None, metrics, None, None, runtime.clone());
     let serving = runtime.spawn("http", serving);
     let asking = Asking {
         address,

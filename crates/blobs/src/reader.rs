@@ -52,6 +52,24 @@ impl BlobReader {
         })
     }
 
+    /// Reads what no commit names yet, from where its record would say.
+    pub(crate) fn of_record(
+        engine: SharedEngine,
+        pool: Arc<Pool>,
+        (shard, id): (ShardId, BlobId),
+        record: Record,
+    ) -> Self {
+        let version = CommitNo(0);
+        Self {
+            engine,
+            pool,
+            shard,
+            id,
+            record: Mutex::new(Arc::new(Loaded { version, record })),
+            at: 0,
+        }
+    }
+
     /// Bytes of the message.
     #[must_use]
     pub fn size(&self) -> u64 {

@@ -176,6 +176,23 @@ impl Blobs {
         BlobReader::open(engine, pool, shard, id)
     }
 
+    /// Opens a message that no commit names yet; keep it while it is read. What is still in memory
+    /// is written first. May touch the disk.
+    ///
+    /// # Errors
+    /// The engine takes no bytes.
+    pub fn open_staged(&self, blob: &mut StagedBlob) -> Result<BlobReader, BlobError> {
+        blob.settle()?;
+        let record = Record {
+            dying: false,
+            size: blob.size,
+            chunks: blob.chunks.clone(),
+        };
+        let (engine, pool) = (Arc::clone(&self.engine), Arc::clone(&self.pool));
+        let named = (blob.shard(), blob.id);
+        Ok(BlobReader::of_record(engine, pool, named, record))
+    }
+
     /// The bytes of a range; what lies behind the end is left out. May touch
     /// the disk.
     ///

@@ -188,6 +188,17 @@ impl StagedBlob {
         self.pending.as_ref().map(|pending| &pending.bytes)
     }
 
+    /// Puts what is still in memory into the journal, so that it takes no memory while somebody
+    /// keeps it. The bytes are held there until it is dropped.
+    ///
+    /// # Errors
+    /// The journal refuses them.
+    pub fn settle(&mut self) -> Result<(), BlobError> {
+        self.put_pending()?;
+        self.pending = None;
+        Ok(())
+    }
+
     /// Puts what is still in memory into the journal; does nothing the second time.
     pub(crate) fn put_pending(&mut self) -> Result<(), SubmitError> {
         if self.chunks.is_empty()

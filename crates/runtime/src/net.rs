@@ -6,7 +6,9 @@ mod base;
 mod conn;
 mod listener;
 mod outgoing;
+mod visitor;
 
 pub use conn::Conn;
 pub use listener::{Listener, UnixListener};
 pub use outgoing::{connect, connect_unix};
+pub use visitor::{Busy, Visitor};

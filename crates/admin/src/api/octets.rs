@@ -8,7 +8,7 @@ use axum::body::Bytes;
 use gateway::{WorkError, Workers};
 use http_body::{Body, Frame, SizeHint};
 
-use crate::http::Busy;
+use runtime::net::Busy;
 
 type Reading = Pin<Box<dyn Future<Output = Result<Bytes, WorkError>> + Send>>;
 

@@ -228,7 +228,7 @@ impl<'a> Faces<'a> {
 
     fn http(&self, listener: Listener, tls: Option<ServerTls>) -> Task<()> {
         let (metrics, runtime) = (self.metrics.clone(), self.runtime.clone());
-        let serving = admin::http::serve(listener, tls, metrics, self.api.clone(), runtime);
+        let serving = admin::http::serve(listener, tls, metrics, self.api.clone(), None, runtime);
         self.runtime.spawn("http", serving)
     }
 
