@@ -29,8 +29,13 @@ pub(crate) fn capabilities(session: &Session) -> String {
             true => " UNAUTHENTICATE",
             false => "",
         };
+        // RFC 9698 §3: only where it is true, and only after the login.
+        let jmap = match session.config.jmap_session {
+            Some(_) => " JMAPACCESS",
+            None => "",
+        };
         let mut names = format!(
-            "{ALWAYS} {AFTER_LOGIN}{unauthenticate}{compress}{quota_set} APPENDLIMIT={limit}"
+            "{ALWAYS} {AFTER_LOGIN}{unauthenticate}{compress}{quota_set}{jmap} APPENDLIMIT={limit}"
         );
         if let Some(url) = session.ports.events.sieve_url() {
             names.push_str(" IMAPSIEVE=");

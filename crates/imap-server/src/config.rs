@@ -29,6 +29,8 @@ pub struct Config {
     pub append_bytes_max: u64,
     /// How many messages one command works on.
     pub message_limit: Option<MessageLimit>,
+    /// The JMAP session of the same mail, if there is one that clients can be told.
+    pub jmap_session: Option<String>,
     /// UNAUTHENTICATE is there.
     pub unauthenticate: bool,
     /// Silence that ends a session after login.
@@ -47,6 +49,7 @@ impl Config {
             plaintext_login: false,
             append_bytes_max: imap_proto::limits::APPEND_BYTES_MAX,
             message_limit: None,
+            jmap_session: None,
             unauthenticate: true,
             idle_timeout: limits::IDLE_AFTER_LOGIN,
             progress_interval: limits::PROGRESS_INTERVAL,

@@ -100,8 +100,11 @@ fn compile(
             Some(email) => Test::Email(email),
             None => Test::Known(false),
         },
-        // RFC 8474 §5.2: no message is in a thread here.
-        SearchKey::ThreadId(_) => Test::Known(false),
+        // Each email is a thread of its own.
+        SearchKey::ThreadId(id) => match object_id::thread_of(&id, selected.owner()) {
+            Some(first) => Test::Email(first),
+            None => Test::Known(false),
+        },
         SearchKey::ModSeq(modseq) => Test::ModSeq(modseq),
     }
 }

@@ -129,6 +129,8 @@ pub enum Command {
     MultiSearch(MultiSearchCommand),
     /// CLOSE
     Close,
+    /// GETJMAPACCESS (RFC 9698)
+    GetJmapAccess,
     /// UNSELECT
     Unselect,
     /// EXPUNGE, or UID EXPUNGE with its set.
@@ -336,6 +338,7 @@ impl Command {
             Self::Compress(_) => "COMPRESS",
             Self::MultiSearch(_) => "ESEARCH",
             Self::Close => "CLOSE",
+            Self::GetJmapAccess => "GETJMAPACCESS",
             Self::Unselect => "UNSELECT",
             Self::Expunge(_) => "EXPUNGE",
             Self::Search(_) => "SEARCH",

@@ -14,6 +14,7 @@ mod expunge;
 pub(crate) mod fetch;
 mod filters;
 mod idle;
+mod jmap_access;
 mod language;
 mod list;
 mod login;
@@ -177,6 +178,7 @@ async fn dispatch(session: &mut Session, tag: &Tag, command: Command) -> Execute
         Command::Unsubscribe(mailbox) => subscribe::unsubscribe(session, &mailbox).await,
         Command::List(list) => list::list(session, &list).await,
         Command::Lsub(pattern) => list::lsub(session, &pattern).await,
+        Command::GetJmapAccess => jmap_access::run(session),
         Command::Namespace => namespace::run(session).await,
         Command::SetQuota { root, limits } => quota::set(session, &root, &limits).await,
         Command::GetQuota(root) => quota::of_root(session, &root).await,

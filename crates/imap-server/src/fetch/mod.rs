@@ -148,7 +148,11 @@ pub(crate) async fn write_item(
             let id = object_id::of_email(entry.email, owner);
             out.extend_from_slice(format!("({id})").as_bytes());
         }
-        FetchItem::ThreadId => out.extend_from_slice(b"NIL"),
+        FetchItem::ThreadId => {
+            let owner = Some(message.account.id()).filter(|_| login != Some(message.account.id()));
+            let id = object_id::of_thread(entry.email, owner);
+            out.extend_from_slice(format!("({id})").as_bytes());
+        }
         FetchItem::SaveDate if let SavedAt::Second(second) = entry.saved.get() => {
             save_date(second).write(out);
         }

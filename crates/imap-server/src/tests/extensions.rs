@@ -200,17 +200,55 @@ async fn mailboxes_and_emails_keep_their_ids() {
     };
     assert_eq!(email(&inbox[0]), email(&copies[0]));
     assert_ne!(email(&copies[0]), email(&copies[1]));
-    assert!(inbox[0].contains("THREADID NIL"), "{inbox:?}");
+    // JMAP wants every email in a thread; each is in one of its own.
+    let thread = email(&inbox[0]).replace('E', "T");
+    assert!(
+        inbox[0].contains(&format!("THREADID ({thread})")),
+        "{inbox:?}"
+    );
+    client
+        .check(
+            &format!("SEARCH THREADID {thread}"),
+            &["* SEARCH 1", "OK …"],
+        )
+        .await;
     let moved = email(&copies[1]);
     client
         .check(&format!("SEARCH EMAILID {moved}"), &["* SEARCH 2", "OK …"])
         .await;
-    for key in ["EMAILID M1", "EMAILID E01", "THREADID T1"] {
+    for key in ["EMAILID M1", "EMAILID E01", "THREADID T99", "THREADID E1"] {
         client
             .check(&format!("SEARCH {key}"), &["* SEARCH", "OK …"])
             .await;
     }
     client.check("SEARCH EMAILID (E1)", &["BAD …"]).await;
+}
+
+/// RFC 9698.
+#[tokio::test]
+async fn where_jmap_is_is_told_after_the_login_and_only_if_it_is_somewhere() {
+    let world = World::new().await;
+    let url = "https://mail.demo.test/jmap/session";
+    let mut client = world.connect_with(|config| {
+        config.plaintext_login = true;
+        config.jmap_session = Some(url.to_owned());
+    });
+    let greeting = client.hear().await;
+    assert!(!greeting.contains("JMAPACCESS"), "{greeting}");
+    client.check("GETJMAPACCESS", &["BAD …"]).await;
+    client.ok("LOGIN bob@demo.test \"pass word\"").await;
+    let names = client.ok("CAPABILITY").await;
+    // RFC 9698 §3: OBJECTID is needed for the ids to mean something.
+    assert!(
+        names[0].contains(" JMAPACCESS ") && names[0].contains(" OBJECTID "),
+        "{names:?}"
+    );
+    let told = format!("* JMAPACCESS \"{url}\"");
+    client.check("GETJMAPACCESS", &[&told, "OK …"]).await;
+    let mut client = world.bob().await;
+    let names = client.ok("CAPABILITY").await;
+    assert!(!names[0].contains("JMAPACCESS"), "{names:?}");
+    client.check("GETJMAPACCESS", &["BAD …"]).await;
 }
 
 /// RFC 8970.

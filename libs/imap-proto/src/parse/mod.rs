@@ -104,6 +104,7 @@ fn parse_body(cursor: &mut Cursor<'_>, form: NameForm) -> Parsed<Command> {
         ("LOGOUT", false) => Command::Logout,
         ("STARTTLS", false) => Command::StartTls,
         ("NAMESPACE", false) => Command::Namespace,
+        ("GETJMAPACCESS", false) => Command::GetJmapAccess,
         ("IDLE", false) => Command::Idle,
         ("CHECK", false) => Command::Check,
         ("UNAUTHENTICATE", false) => Command::Unauthenticate,

@@ -38,6 +38,7 @@ fn every_command_without_arguments() {
         "LOGOUT",
         "STARTTLS",
         "NAMESPACE",
+        "GETJMAPACCESS",
         "IDLE",
         "CHECK",
         "CLOSE",
