@@ -158,8 +158,12 @@ impl Account {
         Err(StoreError::Contended)
     }
 
-    /// A batch with these bodies. Looking whether they are there may read the disk.
-    async fn stage_blobs(
+    /// A batch with these bodies, and the bodies for another try: for whoever stages on the lane
+    /// more than one of the operations here does. Looking whether they are there may read the disk.
+    ///
+    /// # Errors
+    /// The store can't be read, or takes nothing.
+    pub async fn stage_blobs(
         &self,
         mut blobs: Vec<StagedBlob>,
     ) -> Result<(Batch, Vec<StagedBlob>), StoreError> {

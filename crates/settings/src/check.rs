@@ -142,6 +142,21 @@ fn values(settings: &Settings, tell: Tell<'_>) {
             "an address that begins with https://, without ? and #",
         );
     }
+    let url = &settings.jmap.url;
+    let is_base = |rest: &str| {
+        let host = rest.split('/').next().unwrap_or_default();
+        let plain = rest
+            .bytes()
+            .all(|b| b.is_ascii_graphic() && !b"?#@\"\\<>".contains(&b));
+        plain && !host.is_empty()
+    };
+    if !url.is_empty() && !url.strip_prefix("https://").is_some_and(is_base) {
+        tell(
+            "jmap.url",
+            format!("{url:?} is no place that clients can be told"),
+            "an address that begins with https://, such as \"https://mail.example.org\"",
+        );
+    }
     if oauth.claim.is_empty() {
         tell(
             "oauth.claim",

@@ -146,6 +146,14 @@ keys! {
         /// Accounts that may administer the system may do so over HTTP: over TLS, or from this machine.
         enabled: bool = false, example true;
     }
+    /// Mail by JMAP (RFC 8620, RFC 8621) on listen.https and listen.http: docs/rfc/jmap.md.
+    jmap("jmap.") Jmap {
+        /// Users read their mail over HTTP with their passwords and tokens: over TLS, or from this machine.
+        enabled: bool = false, example true;
+        /// Where clients reach listen.https from outside. Empty takes hostname, without a port, or the name that a request from this machine was
+        /// sent to. With it IMAP tells clients that their mail is there too (JMAPACCESS).
+        url: String = "", example "https://mail.example.org";
+    }
     /// Certificates. They are read again on SIGHUP and when the files change; sessions that run are not disturbed.
     tls("tls.") Tls {
         /// PEM file with the certificate and its chain. Empty makes a self-signed one in the data folder on first start.

@@ -26,8 +26,8 @@ pub mod rules;
 pub use edit::{EditError, edit, render};
 pub use explain::{explain, names, reference, shown};
 pub use keys::{
-    Auth, Delivery, Door, General, Imap, Limits, Listen, Log, Oauth, Outbound, PolicyFile, Pop3,
-    Queue, Relay, Reports, Resolver, Sendmail, Settings, Smtp, Store, Tls, Trust,
+    Auth, Delivery, Door, General, Imap, Jmap, Limits, Listen, Log, Oauth, Outbound, PolicyFile,
+    Pop3, Queue, Relay, Reports, Resolver, Sendmail, Settings, Smtp, Store, Tls, Trust,
 };
 pub use kinds::{
     CheckMode, HostPort, LogFormat, LogLevel, NameList, Network, OutboundMode, Size, Suppressing,

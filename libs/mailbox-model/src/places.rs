@@ -82,11 +82,6 @@ impl Places {
         })
     }
 
-    /// The emails of this number and later ones, in order.
-    pub fn ids_from(&self, first: EmailId) -> impl Iterator<Item = EmailId> {
-        self.of.range(first..).map(|(email, _)| *email)
-    }
-
     /// Brings it up to a later view of the same account.
     pub fn advance(&mut self, view: &View) {
         let old = std::mem::replace(&mut self.view, view.clone());

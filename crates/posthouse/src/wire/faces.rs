@@ -5,6 +5,7 @@ use std::sync::Arc;
 use admin::api::Api;
 use gateway::Workers;
 use intake::Intake;
+use jmap_server::Jmap;
 use observe::Metrics;
 use policy::Policy;
 use policy::check::Names;
@@ -38,6 +39,8 @@ pub(super) struct Faces<'a> {
     asking: Option<&'a ServerTls>,
     /// The HTTP API, if it is on.
     api: Option<Api>,
+    /// Mail over HTTP, if it is on.
+    jmap: Option<Jmap>,
     halls: Halls,
     imap: Arc<imap_server::Ports>,
     pop3: Arc<pop3_server::Ports>,
@@ -130,6 +133,10 @@ impl<'a> Faces<'a> {
             tls,
             asking: None,
             api: None,
+            jmap: settings
+                .jmap
+                .enabled
+                .then(|| jmap(settings, hostname, &imap)),
             halls: Halls {
                 smtp: hall("smtp", SMTP_REFUSAL)
                     .telling_of_a_crowd(&store.door.crowd)
@@ -228,7 +235,8 @@ impl<'a> Faces<'a> {
 
     fn http(&self, listener: Listener, tls: Option<ServerTls>) -> Task<()> {
         let (metrics, runtime) = (self.metrics.clone(), self.runtime.clone());
-        let serving = admin::http::serve(listener, tls, metrics, self.api.clone(), None, runtime);
+        let beside = self.jmap.as_ref().map(Jmap::router);
+        let serving = admin::http::serve(listener, tls, metrics, self.api.clone(), beside, runtime);
         self.runtime.spawn("http", serving)
     }
 
@@ -330,6 +338,7 @@ impl<'a> Faces<'a> {
             config.idle_timeout = self.settings.imap.idle_timeout;
             config.message_limit = message_limit(&self.settings.imap);
             config.unauthenticate = self.settings.imap.unauthenticate;
+            config.jmap_session = jmap_session(&self.settings.jmap);
             Arc::new(config)
         };
         let config = ByPeer {
@@ -347,6 +356,31 @@ impl<'a> Faces<'a> {
                 });
         self.runtime.spawn("imap", serving)
     }
+}
+
+/// Mail over HTTP, of what IMAP has.
+fn jmap(settings: &Settings, hostname: &str, imap: &imap_server::Ports) -> Jmap {
+    let ports = jmap_server::Ports {
+        mailstore: imap.mailstore.clone(),
+        blobs: imap.blobs.clone(),
+        search: imap.search.clone(),
+        logins: imap.logins.clone(),
+        runtime: imap.runtime.clone(),
+        metrics: imap.metrics.clone(),
+    };
+    let url = &settings.jmap.url;
+    let config = jmap_server::Config {
+        url: (!url.is_empty()).then(|| url.clone()),
+        host_name: hostname.to_owned(),
+        message_bytes_max: settings.limits.message_bytes.0,
+    };
+    Jmap::new(ports, config)
+}
+
+/// What IMAP tells its clients of it: only an address that is known to be good.
+fn jmap_session(jmap: &settings::Jmap) -> Option<String> {
+    let told = jmap.enabled && !jmap.url.is_empty();
+    told.then(|| format!("{}/jmap/session", jmap.url.trim_end_matches('/')))
 }
 
 /// Only one of the two is set.

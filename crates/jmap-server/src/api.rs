@@ -1,0 +1,114 @@
+//! A request's calls, carried out one behind the other. RFC 8620 §3
+
+use crate::Jmap;
+use crate::auth::User;
+use crate::limits::RESPONSE_BYTES_MAX;
+use crate::methods;
+use crate::session::CAPABILITIES;
+use jmap_proto::limits::REFERENCED_VALUES_MAX;
+use jmap_proto::{Invocation, MethodError, Request, RequestError, resolve};
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+
+/// What calls of one request share.
+pub(crate) struct Calling<'a> {
+    pub(crate) jmap: &'a Jmap,
+    pub(crate) user: &'a User,
+    pub(crate) using: &'a [String],
+    /// Ids by creation id.
+    pub(crate) created: BTreeMap<String, String>,
+    /// Octets that answers may still have.
+    pub(crate) room: usize,
+}
+
+impl Calling<'_> {
+    /// The id that a reference to something created earlier means, or the id itself.
+    pub(crate) fn id_of<'b>(&'b self, id: &'b str) -> Option<&'b str> {
+        match id.strip_prefix('#') {
+            Some(creation) => self.created.get(creation).map(String::as_str),
+            None => Some(id),
+        }
+    }
+}
+
+/// What a call is answered with: names and arguments.
+pub(crate) type Answers = Vec<(&'static str, Map<String, Value>)>;
+
+impl Jmap {
+    pub(crate) async fn answer(&self, user: &User, octets: &[u8]) -> Result<Value, RequestError> {
+        let request = Request::parse(octets, &CAPABILITIES)?;
+        let asks_created = request.created_ids.is_some();
+        let mut calling = Calling {
+            jmap: self,
+            user,
+            using: &request.using,
+            created: request.created_ids.unwrap_or_default(),
+            room: RESPONSE_BYTES_MAX,
+        };
+        let mut answers: Vec<Invocation> = Vec::new();
+        let mut referenced = REFERENCED_VALUES_MAX;
+        for call in request.calls {
+            let Invocation {
+                name,
+                arguments,
+                call_id,
+            } = call;
+            let resolved = resolve(arguments, &answers, &mut referenced);
+            let done = match resolved {
+                Ok(arguments) => Box::pin(methods::run(&mut calling, &name, arguments)).await,
+                Err(error) => Err(error),
+            };
+            let done = done.and_then(|done| {
+                let size = done
+                    .iter()
+                    .map(|(_, arguments)| size_of_map(arguments))
+                    .sum();
+                let left = calling.room.checked_sub(size);
+                calling.room = left.ok_or(MethodError::RequestTooLarge)?;
+                Ok(done)
+            });
+            match done {
+                Ok(done) => answers.extend(done.into_iter().map(|(name, arguments)| Invocation {
+                    name: name.to_owned(),
+                    arguments,
+                    call_id: call_id.clone(),
+                })),
+                Err(error) => {
+                    tracing::debug!(account = %user.id, call = name, %error, "jmap: a call failed");
+                    answers.push(Invocation {
+                        name: "error".into(),
+                        arguments: error.arguments(),
+                        call_id,
+                    });
+                }
+            }
+        }
+        let answers: Vec<Value> = answers.into_iter().map(Invocation::into_value).collect();
+        let mut response = json!({
+            "methodResponses": answers,
+            "sessionState": self.session_state(user).await,
+        });
+        if asks_created {
+            // RFC 8620 §3.4: only if the client gave some.
+            response["createdIds"] = json!(calling.created);
+        }
+        Ok(response)
+    }
+}
+
+/// About the octets that a value is written in.
+pub(crate) fn size_of(value: &Value) -> usize {
+    match value {
+        Value::String(text) => text.len() + 2,
+        Value::Array(list) => 2 + list.iter().map(|value| size_of(value) + 1).sum::<usize>(),
+        Value::Object(object) => size_of_map(object),
+        _ => 8,
+    }
+}
+
+fn size_of_map(object: &Map<String, Value>) -> usize {
+    let members = object
+        .iter()
+        .map(|(name, value)| name.len() + 4 + size_of(value));
+    2 + members.sum::<usize>()
+}

@@ -1,0 +1,193 @@
+//! Email/changes, Thread/changes, Mailbox/changes (RFC 8621 §4.3, §3.2, §2.2).
+
+use super::{Done, look_of};
+use crate::api::Calling;
+use crate::changes::{Changed, How, cut, log_since, of_emails};
+use crate::look::{Look, modseq_of, state_of};
+use jmap_proto::arguments::Changes;
+use jmap_proto::{Arguments, MethodError};
+use mailbox_model::{Change, EmailId, LogEntry, MailboxId, MailboxName, ModSeq, NewMailbox};
+use mailstore::object_id;
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+
+/// A state that a client remembers.
+pub(crate) fn since(state: &str) -> Result<ModSeq, MethodError> {
+    modseq_of(state).ok_or(MethodError::CannotCalculateChanges)
+}
+
+/// RFC 8620 §5.2
+fn answer<T>(
+    asked: Changes,
+    changed: &Changed<T>,
+    id: impl Fn(&T) -> String,
+) -> Map<String, Value> {
+    let ids = |list: &[T]| list.iter().map(&id).collect::<Vec<_>>();
+    let mut answer = Map::new();
+    answer.insert("accountId".into(), asked.account_id.into());
+    answer.insert("oldState".into(), asked.since.into());
+    answer.insert("newState".into(), state_of(changed.state).into());
+    answer.insert("hasMoreChanges".into(), changed.more.into());
+    answer.insert("created".into(), ids(&changed.created).into());
+    answer.insert("updated".into(), ids(&changed.updated).into());
+    answer.insert("destroyed".into(), ids(&changed.destroyed).into());
+    answer
+}
+
+pub(super) async fn emails(calling: &Calling<'_>, mut arguments: Arguments) -> Done {
+    let asked = Changes::take(&mut arguments)?;
+    arguments.finish()?;
+    let look = look_of(calling, &asked.account_id).await?;
+    let changed = of_emails(&look, since(&asked.since)?, asked.max).await?;
+    let answer = answer(asked, &changed, |email| look.email_id(*email));
+    Ok(vec![("Email/changes", answer)])
+}
+
+pub(super) async fn threads(calling: &Calling<'_>, mut arguments: Arguments) -> Done {
+    let asked = Changes::take(&mut arguments)?;
+    arguments.finish()?;
+    let look = look_of(calling, &asked.account_id).await?;
+    let of_emails = of_emails(&look, since(&asked.since)?, asked.max).await?;
+    let changed = threads_of(&look, &of_emails);
+    let owner = look.room.owner();
+    let answer = answer(asked, &changed, |first| object_id::of_thread(*first, owner));
+    Ok(vec![("Thread/changes", answer)])
+}
+
+/// A thread changes when an email joins it or leaves it.
+fn threads_of(look: &Look, emails: &Changed<EmailId>) -> Changed<EmailId> {
+    let came: std::collections::HashSet<_> = emails.created.iter().copied().collect();
+    let touched = emails.created.iter().chain(&emails.destroyed);
+    let threads: BTreeMap<EmailId, ()> =
+        touched.map(|email| (look.thread_of(*email), ())).collect();
+    let mut changed = Changed {
+        created: Vec::new(),
+        updated: Vec::new(),
+        destroyed: Vec::new(),
+        state: emails.state,
+        more: emails.more,
+    };
+    for first in threads.into_keys() {
+        let members = look.thread(first);
+        let gone = |email: &&EmailId| look.thread_of(**email) == first;
+        let list = match members.is_empty() {
+            true => &mut changed.destroyed,
+            false
+                if members.iter().all(|email| came.contains(email))
+                    && emails.destroyed.iter().find(gone).is_none() =>
+            {
+                &mut changed.created
+            }
+            false => &mut changed.updated,
+        };
+        list.push(first);
+    }
+    changed
+}
+
+pub(super) async fn mailboxes(calling: &Calling<'_>, mut arguments: Arguments) -> Done {
+    let asked = Changes::take(&mut arguments)?;
+    arguments.finish()?;
+    let look = look_of(calling, &asked.account_id).await?;
+    let (changed, counts_only) = of_mailboxes(&look, since(&asked.since)?, asked.max).await?;
+    let mut answer = answer(asked, &changed, |mailbox| look.mailbox_id(*mailbox));
+    // RFC 8621 §2.2
+    let properties = match counts_only {
+        true => json!([
+            "totalEmails",
+            "unreadEmails",
+            "totalThreads",
+            "unreadThreads"
+        ]),
+        false => Value::Null,
+    };
+    answer.insert("updatedProperties".into(), properties);
+    Ok(vec![("Mailbox/changes", answer)])
+}
+
+/// What changed of mailboxes since a state, and whether of those that were there before only counts
+/// did.
+pub(crate) async fn of_mailboxes(
+    look: &Look,
+    since: ModSeq,
+    max: Option<u64>,
+) -> Result<(Changed<MailboxId>, bool), MethodError> {
+    let log = log_since(look, since).await?;
+    let mut history = History::default();
+    for entry in &log.entries {
+        history.take(look, entry);
+    }
+    let mut last = history.changed.clone();
+    for mailbox in look.view().mailboxes() {
+        if mailbox.highest_modseq() > since {
+            let known = last.entry(mailbox.id()).or_default();
+            *known = (*known).max(mailbox.highest_modseq());
+        }
+    }
+    let mut changes = Vec::new();
+    for (mailbox, modseq) in last {
+        let is_there = look.view().mailbox(mailbox).is_some();
+        let born = history.born.get(&mailbox).copied();
+        let (at, how) = match (born, is_there) {
+            (None, true) if look.room.shows(mailbox) => (modseq, How::Updated),
+            (Some(born), true) if look.room.shows(mailbox) => (born, How::Created),
+            (None, false) => (modseq, How::Destroyed),
+            _ => continue,
+        };
+        if at <= log.modseq {
+            changes.push((at, how, mailbox));
+        }
+    }
+    let changed = cut(changes, log.modseq, log.more, max)?;
+    let counts_only = changed
+        .updated
+        .iter()
+        .all(|id| !history.changed.contains_key(id));
+    let counts_only = counts_only && !changed.updated.is_empty();
+    Ok((changed, counts_only))
+}
+
+/// What the log says of mailboxes.
+#[derive(Default)]
+struct History {
+    born: BTreeMap<MailboxId, ModSeq>,
+    /// More than counts.
+    changed: BTreeMap<MailboxId, ModSeq>,
+}
+
+impl History {
+    fn take(&mut self, look: &Look, entry: &LogEntry) {
+        let at = entry.modseq;
+        match &entry.change {
+            Change::Create { mailboxes } => self.create(at, mailboxes),
+            Change::Rename {
+                created, renames, ..
+            } => {
+                self.create(at, created);
+                self.changed
+                    .extend(renames.iter().map(|renamed| (renamed.id, at)));
+            }
+            Change::Delete { mailbox, .. } => {
+                self.changed.insert(mailbox.id, at);
+            }
+            Change::Subscribe { name } | Change::Unsubscribe { name } => self.named(look, at, name),
+            Change::Touched { mailbox, uids } if uids.is_empty() => {
+                self.changed.insert(*mailbox, at);
+            }
+            _ => {}
+        }
+    }
+
+    fn create(&mut self, at: ModSeq, mailboxes: &[NewMailbox]) {
+        for mailbox in mailboxes {
+            self.born.insert(mailbox.id, at);
+            self.changed.insert(mailbox.id, at);
+        }
+    }
+
+    fn named(&mut self, look: &Look, at: ModSeq, name: &MailboxName) {
+        if let Some(mailbox) = look.view().mailbox_named(name) {
+            self.changed.insert(mailbox.id(), at);
+        }
+    }
+}
