@@ -23,6 +23,7 @@ mod flows;
 mod folders;
 mod gateways;
 mod imaptest;
+mod jmap;
 mod libraries;
 mod limited;
 mod local;
