@@ -7,8 +7,8 @@
 //! Where no annotation names a script, a command pays for one look at a number in memory.
 //!
 //! Invariants: a script that fails, is not there or asks for what can't be done changes nothing of the command, and
-//! the message stays as the command left it; no lane is held while a script runs; scripts go on to the end when
-//! their session ends.
+//! the message stays as the command left it; no lane is held while a script runs; a script that has begun goes on to the
+//! end when its session ends; an account has one run at a time.
 
 mod act;
 mod run;
@@ -18,12 +18,14 @@ use crate::limits::EVENT_RUNS_MAX;
 use crate::session::Session;
 use bytes::Bytes;
 use envelope::{AccountId, Address};
-use mailbox_model::{Entry, FlagId, MailboxId, Uid, UidSet, View};
+use mailbox_model::{Entry, FlagId, MailboxId, ModSeq, Uid, UidSet, View};
 use mailstore::{Account, Appended, Transferred};
+use parking_lot::Mutex;
 use run::{Job, Subject};
 use runtime::Tasks;
+use std::collections::HashMap;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use tokio::sync::{Semaphore, oneshot};
 
 /// A message that a script sends on.
@@ -55,6 +57,8 @@ pub struct Events {
     sieve_url: Option<Arc<str>>,
     tasks: Tasks,
     room: Arc<Semaphore>,
+    /// One run at a time for an account: its commands wait for each other, and nobody else for them.
+    turns: Arc<Mutex<HashMap<AccountId, Weak<Semaphore>>>>,
 }
 
 impl Default for Events {
@@ -64,6 +68,7 @@ impl Default for Events {
             sieve_url: None,
             tasks: Tasks::new(),
             room: Arc::new(Semaphore::new(EVENT_RUNS_MAX)),
+            turns: Arc::default(),
         }
     }
 }
@@ -91,6 +96,17 @@ impl Events {
     /// Returns when no script runs.
     pub async fn wait(&self) {
         self.tasks.wait().await;
+    }
+
+    fn turns_of(&self, account: AccountId) -> Arc<Semaphore> {
+        let mut turns = self.turns.lock();
+        if let Some(known) = turns.get(&account).and_then(Weak::upgrade) {
+            return known;
+        }
+        turns.retain(|_, turns| turns.strong_count() > 0);
+        let new = Arc::new(Semaphore::new(1));
+        turns.insert(account, Arc::downgrade(&new));
+        new
     }
 }
 
@@ -181,8 +197,14 @@ async fn added(
 }
 
 impl Armed {
-    /// Behind a change of flags: true if a script ran.
-    pub(crate) async fn flags_changed(self, session: &Session, uids: &UidSet) -> bool {
+    /// Behind a change of flags that has this number: true if a script ran. What others have
+    /// changed meanwhile is theirs.
+    pub(crate) async fn flags_changed(
+        self,
+        session: &Session,
+        uids: &UidSet,
+        modseq: Option<ModSeq>,
+    ) -> bool {
         let after = self.account.view();
         let (Some(was), Some(is)) = (
             self.before.mailbox(self.mailbox),
@@ -196,7 +218,7 @@ impl Armed {
                 continue;
             };
             let changed = changed_flags(&after, was, is);
-            if !changed.is_empty() {
+            if Some(is.modseq) == modseq && !changed.is_empty() {
                 subjects.push(Subject { uid, changed });
             }
         }
@@ -230,11 +252,17 @@ impl Armed {
         };
         let (ended, waiting) = oneshot::channel();
         let room = Arc::clone(&ports.events.room);
+        // Waited for by the session: a client that goes away before leaves a command without its script, and
+        // nothing behind that piles up.
+        let turns = ports.events.turns_of(job.account.id());
+        let Ok(turn) = turns.clone().acquire_owned().await else {
+            return;
+        };
         // Of its own, so that a client that goes away leaves nothing half done.
         ports.events.tasks.spawn(&ports.runtime, async move {
             let room = room.acquire().await;
             Box::pin(job.run()).await;
-            drop(room);
+            drop((room, turn, turns));
             // Nobody may be waiting any more.
             let _ = ended.send(());
         });

@@ -46,7 +46,13 @@ pub const BINARY_APPEND_BYTES_MAX: u64 = 16 * 1024 * 1024;
 pub const APPEND_RECORDS_BYTES_MAX: usize = 512 * 1024;
 /// Messages that scripts run over before what they ask for is done.
 pub const EVENT_MESSAGES: usize = 64;
-/// Scripts of sessions that run at once; others wait.
+/// Octets of messages in memory with that: the message that goes over it is the last.
+pub const EVENT_OCTETS: usize = 8 * 1024 * 1024;
+/// Octets that scripts file before they are stored: the quota is asked then.
+pub const EVENT_FILED_OCTETS: u64 = 32 * 1024 * 1024;
+/// A script that takes longer behind one command does not see the rest of its messages.
+pub const EVENT_TIME_MAX: Duration = Duration::from_secs(60);
+/// Scripts of sessions that run at once, one for an account; others wait.
 pub const EVENT_RUNS_MAX: usize = 16;
 /// Octets of a body that a script behind a command sees.
 pub const EVENT_BODY_BYTES_MAX: u64 = 8 * 1024 * 1024;

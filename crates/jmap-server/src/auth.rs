@@ -31,6 +31,8 @@ pub(crate) struct User {
 pub(crate) enum Refused {
     /// Not over this connection.
     Plain,
+    /// A page of somebody else asks in the user's browser.
+    Foreign,
     /// No login, or a wrong one.
     Challenge(String),
     /// Too many.
@@ -48,6 +50,11 @@ impl Jmap {
         let ports = &self.shared.ports;
         if !visitor.is_tls() && !visitor.ip().is_loopback() {
             return Err(Refused::Plain);
+        }
+        // Browsers keep a login by Basic, and send it along with what other pages ask for.
+        let site = headers.get("sec-fetch-site");
+        if site.is_some_and(|site| site == "cross-site") {
+            return Err(Refused::Foreign);
         }
         let Some(question) = question(headers) else {
             return Err(Refused::Challenge("log in".into()));

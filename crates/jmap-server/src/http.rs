@@ -8,16 +8,15 @@
 //! | `POST /jmap/upload/…`, `GET /jmap/download/…` | octets (RFC 8620 §6) |
 //! | `GET /jmap/events` | changes as they come (RFC 8620 §7.3) |
 //!
-//! A page in somebody's browser cannot ask on their behalf: there is no cookie, and no header
-//! of CORS that would let it read an answer.
+//! A page in somebody's browser cannot ask on their behalf: there is no cookie, no header of CORS that
+//! would let it read an answer, and what browsers say comes from another site is refused.
 
 use crate::Jmap;
 use crate::auth::{Door, Refused};
 use crate::limits::RETRY_SECONDS;
 use crate::{events, transfer};
 use axum::Router;
-use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
+use axum::body::{Body, HttpBody as _, to_bytes};
 use axum::extract::{DefaultBodyLimit, Extension, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
@@ -63,19 +62,22 @@ async fn api(
     State(jmap): State<Jmap>,
     Extension(visitor): Extension<Visitor>,
     headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
+    body: Body,
 ) -> Result<Response, Refusal> {
+    // Nothing is taken up from who is nobody.
     let user = jmap.user(&visitor, &headers).await?;
     let _busy = visitor.busy();
     let problem = |error: &RequestError| Refusal::problem(error);
     let _inside = jmap
         .pass(&user, Door::Requests)
         .map_err(|limit| problem(&RequestError::Limit(limit)))?;
-    let body = match body {
+    let too_large = || problem(&RequestError::Limit("maxSizeRequest"));
+    if body.size_hint().lower() > REQUEST_BYTES_MAX as u64 {
+        return Err(too_large());
+    }
+    let body = match to_bytes(body, REQUEST_BYTES_MAX).await {
         Ok(body) => body,
-        Err(error) if error.status() == StatusCode::PAYLOAD_TOO_LARGE => {
-            return Err(problem(&RequestError::Limit("maxSizeRequest")));
-        }
+        Err(error) if error.to_string().contains("length limit") => return Err(too_large()),
         Err(_) => return Err(problem(&RequestError::NotJson("it is cut off".into()))),
     };
     if !is_json(&headers) {
@@ -133,6 +135,10 @@ impl From<Refused> for Refusal {
             Refused::Plain => Self::told(
                 StatusCode::FORBIDDEN,
                 "passwords are taken over TLS only, or from this machine",
+            ),
+            Refused::Foreign => Self::told(
+                StatusCode::FORBIDDEN,
+                "pages of other sites may not ask here",
             ),
             Refused::Challenge(text) => Self::told(StatusCode::UNAUTHORIZED, &text)
                 .with(

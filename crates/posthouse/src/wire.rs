@@ -273,6 +273,8 @@ impl System {
         } else {
             faces
         };
+        let scripts = faces.watch_scripts();
+        self.running.entry("scripts").or_default().push(scripts);
         let keeping = door::keep_records(self.store.clone(), settings.door.trace_for);
         self.running.entry("door").or_default().push(keeping);
         if let Some(tokens) = self.store.tokens.clone() {

@@ -2,8 +2,9 @@
 
 use crate::limits::FLAGS_MAX;
 
-/// The flags of lists that are separated by white space, each once, without what is no flag.
-pub(crate) fn listed<'a>(lists: impl IntoIterator<Item = &'a str>) -> Vec<String> {
+/// The flags of lists that are separated by white space, each once, without what is no flag,
+/// [`crate::limits::FLAGS_MAX`] at most: what a script is shown of those that it is given.
+pub fn listed<'a>(lists: impl IntoIterator<Item = &'a str>) -> Vec<String> {
     let mut out: Vec<String> = Vec::new();
     for flag in lists.into_iter().flat_map(str::split_ascii_whitespace) {
         if is_flag(flag) && !has(&out, flag) && out.len() < FLAGS_MAX {

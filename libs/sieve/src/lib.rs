@@ -37,6 +37,7 @@ pub use compare::Matcher;
 pub use compile::{HostWord, Offer, compile, is_script_name};
 pub use complaint::{Complaint, Complaints, Position};
 pub use extension::{Extension, Extensions};
+pub use flags::listed as shown_flags;
 pub use limits::Limits;
 pub use message::{Message, WholeMessage};
 pub use outcome::{

@@ -99,11 +99,15 @@ pub(crate) async fn run(session: &mut Session, command: FetchCommand) -> Execute
             None => events::arm(session, &account, mailbox).await,
             Some(_) => None,
         };
-        if let Err(error) = store::mark_seen(&account, mailbox, reader, &uids).await {
-            tracing::warn!(session = session.id, %error, "imap: \\Seen is not kept");
-        }
-        if let Some(armed) = armed {
-            armed.flags_changed(session, &uids).await;
+        match store::mark_seen(&account, mailbox, reader, &uids).await {
+            Ok(modseq) => {
+                if let Some(armed) = armed {
+                    armed.flags_changed(session, &uids, modseq).await;
+                }
+            }
+            Err(error) => {
+                tracing::warn!(session = session.id, %error, "imap: \\Seen is not kept");
+            }
         }
     }
     let mode = if command.uid {

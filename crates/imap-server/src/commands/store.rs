@@ -117,7 +117,7 @@ pub(crate) async fn run(session: &mut Session, command: StoreCommand) -> Execute
     }
     // What a script does is told behind what the client did.
     let ran = match armed {
-        Some(armed) => armed.flags_changed(session, &uids).await,
+        Some(armed) => armed.flags_changed(session, &changed, stored.modseq).await,
         None => false,
     };
     let told = if ran { mode } else { SyncMode::Nothing };
@@ -156,7 +156,7 @@ pub(crate) async fn mark_seen(
     mailbox: MailboxId,
     reader: Option<AccountId>,
     uids: &UidSet,
-) -> Result<(), StoreError> {
+) -> Result<Option<ModSeq>, StoreError> {
     let (action, flags) = (FlagAction::Add, &[Flag::Seen]);
     let stored = match reader {
         None => {
@@ -177,7 +177,7 @@ pub(crate) async fn mark_seen(
             account.store_flags_of_reader(&store).await
         }
     };
-    stored.map(drop)
+    stored.map(|stored| stored.modseq)
 }
 
 /// True if a client that was told an entry takes it to be as it is after its STORE.

@@ -5,8 +5,11 @@
 use super::run::Job;
 use super::world::role;
 use super::{Outgoing, Redirecting};
+use crate::access::is_below_others;
 use crate::commands::append::{self, Intake};
-use crate::limits::{EVENT_REDIRECT_BYTES_MAX, EVENT_REDIRECTS_MAX};
+use crate::limits::{
+    APPEND_RECORDS_BYTES_MAX, EVENT_FILED_OCTETS, EVENT_REDIRECT_BYTES_MAX, EVENT_REDIRECTS_MAX,
+};
 use blobs::StagedBlob;
 use bytes::{Bytes, BytesMut};
 use envelope::Address;
@@ -34,6 +37,9 @@ struct Filed {
     emails: Vec<NewEmail>,
     /// Whose originals they are.
     of: Vec<Uid>,
+    octets: u64,
+    /// Octets of their records.
+    records: usize,
 }
 
 /// Flags to add or to take away, and of which messages.
@@ -57,26 +63,17 @@ impl<'a> Acting<'a> {
 
     /// Does what the script asks for of some messages. Where something fails, the message stays.
     pub(super) async fn act(&mut self, decided: Vec<Decided>) {
-        let mut filed: BTreeMap<u32, Filed> = BTreeMap::new();
+        let mut all: BTreeMap<u32, Filed> = BTreeMap::new();
         let mut failed = BTreeSet::new();
         for decided in &decided {
             self.job.tell(decided.uid, &decided.outcome);
-            if let Err(why) = self.act_on(decided, &mut filed).await {
+            if let Err(why) = self.act_on(decided, &mut all, &mut failed).await {
                 self.failed(decided.uid, &why);
                 failed.insert(decided.uid);
             }
         }
-        for (mailbox, filed) in filed {
-            let account = &self.job.account;
-            let stored = account
-                .append(MailboxId(mailbox), filed.blobs, &filed.emails)
-                .await;
-            if let Err(error) = stored {
-                for uid in filed.of {
-                    self.failed(uid, &error.to_string());
-                    failed.insert(uid);
-                }
-            }
+        for (mailbox, filed) in all {
+            self.file(mailbox, filed, &mut failed).await;
         }
         let mut edits = Edits::new();
         for decided in &decided {
@@ -92,10 +89,25 @@ impl<'a> Acting<'a> {
         tracing::warn!(session, %account, uid = uid.0, script = self.job.script, why, "imap: what a script asks for is not done, the message stays");
     }
 
+    /// One change of a mailbox.
+    async fn file(&self, mailbox: u32, filed: Filed, failed: &mut BTreeSet<Uid>) {
+        let account = &self.job.account;
+        let stored = account
+            .append(MailboxId(mailbox), filed.blobs, &filed.emails)
+            .await;
+        if let Err(error) = stored {
+            for uid in filed.of {
+                self.failed(uid, &error.to_string());
+                failed.insert(uid);
+            }
+        }
+    }
+
     async fn act_on(
         &mut self,
         decided: &Decided,
-        filed: &mut BTreeMap<u32, Filed>,
+        all: &mut BTreeMap<u32, Filed>,
+        failed: &mut BTreeSet<Uid>,
     ) -> Result<(), String> {
         if decided.outcome.failure.is_some() {
             return Ok(());
@@ -108,7 +120,9 @@ impl<'a> Acting<'a> {
                     let mailbox = self.mailbox(filing).await?;
                     let message = self.stored(decided, &performed.version).await;
                     let message = message.map_err(|error| error.to_string())?;
-                    let to = filed.entry(mailbox.0).or_default();
+                    let to = all.entry(mailbox.0).or_default();
+                    to.octets += message.blob.size;
+                    to.records += message.digest.len();
                     to.emails.push(NewEmail {
                         blob: message.blob.id,
                         blob_size: message.blob.size,
@@ -119,6 +133,11 @@ impl<'a> Acting<'a> {
                     });
                     to.blobs.push(message.blob);
                     to.of.push(decided.uid);
+                    // What is too much for one change, or for who has no room, is not gathered first.
+                    if to.octets >= EVENT_FILED_OCTETS || to.records >= APPEND_RECORDS_BYTES_MAX {
+                        let full = std::mem::take(to);
+                        self.file(mailbox.0, full, failed).await;
+                    }
                 }
                 Action::Redirect { to, .. } => {
                     self.redirect(decided, &performed.version, to).await?;
@@ -138,6 +157,9 @@ impl<'a> Acting<'a> {
             return Ok(found.id());
         }
         let name = MailboxName::parse(&filing.mailbox).map_err(|error| error.to_string())?;
+        if is_below_others(name.as_str()) {
+            return Err(format!("{:?} is no mailbox of the owner", filing.mailbox));
+        }
         match view.mailbox_named(&name) {
             Some(found) => Ok(found.id()),
             None if filing.create => {
@@ -291,8 +313,9 @@ fn edit(decided: &Decided, edits: &mut Edits) {
         });
     let after = kept.unwrap_or(&outcome.flags);
     let same = |a: &str, b: &str| a.eq_ignore_ascii_case(b);
-    let gone = decided
-        .flags
+    // A script does not see more than it may handle: what it was not shown it has not taken away.
+    let shown = sieve::shown_flags(decided.flags.iter().map(String::as_str));
+    let gone = shown
         .iter()
         .filter(|flag| !after.iter().any(|now| same(now, flag)));
     let come = after

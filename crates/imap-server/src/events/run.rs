@@ -3,7 +3,7 @@
 use super::act::{Acting, Decided};
 use super::world::{Environment, EventMessage, EventWorld};
 use crate::Ports;
-use crate::limits::{EVENT_BODY_BYTES_MAX, EVENT_MESSAGES};
+use crate::limits::{EVENT_BODY_BYTES_MAX, EVENT_MESSAGES, EVENT_OCTETS, EVENT_TIME_MAX};
 use mailbox_model::{MailboxId, Uid, View};
 use mailstore::{Account, Annotations, EmailRecord, Scripts, StoreError};
 use mime::StoredDigest;
@@ -63,9 +63,16 @@ impl Job {
             }
         };
         let mut acting = Acting::new(&self);
+        let begun = self.ports.runtime.monotonic();
         // RFC 6785 §2.2: each message is an event of its own.
-        for subjects in self.subjects.chunks(EVENT_MESSAGES) {
-            let read = self.read(subjects, &ready).await;
+        let mut rest = &self.subjects[..];
+        while !rest.is_empty() {
+            if self.ports.runtime.monotonic().since(begun) > EVENT_TIME_MAX {
+                tracing::warn!(session = self.session, account = %self.account.id(), script = self.script, left = rest.len(), "imap: a script has taken too long, it does not see the rest of the messages");
+                return;
+            }
+            let (read, seen) = self.read(rest, &ready).await;
+            rest = &rest[seen..];
             let decided = self.decide(read, &ready).await;
             acting.act(decided).await;
         }
@@ -103,11 +110,13 @@ impl Job {
         }))
     }
 
-    /// Those of the messages that are still there and can be read.
-    async fn read(&self, subjects: &[Subject], ready: &Ready) -> Vec<Read> {
+    /// Those of the first messages that are still there and can be read, and how many of `subjects` that is:
+    /// what is in memory at once is bounded.
+    async fn read(&self, subjects: &[Subject], ready: &Ready) -> (Vec<Read>, usize) {
+        let subjects = &subjects[..subjects.len().min(EVENT_MESSAGES)];
         let view = self.account.view();
         let Some(mailbox) = view.mailbox(self.mailbox) else {
-            return Vec::new();
+            return (Vec::new(), subjects.len());
         };
         let entries = subjects
             .iter()
@@ -116,7 +125,12 @@ impl Job {
         let ids: Vec<_> = entries.iter().map(|(_, entry)| entry.email).collect();
         let records = self.account.email_records(&ids).await;
         let mut out = Vec::new();
+        let mut octets = 0;
         for ((subject, entry), record) in entries.into_iter().zip(records) {
+            if octets >= EVENT_OCTETS {
+                let place = subjects.iter().position(|one| one.uid == subject.uid);
+                return (out, place.unwrap_or(subjects.len()));
+            }
             let message = match record {
                 Ok(record) => self
                     .message(&record, ready.reads_body)
@@ -124,6 +138,9 @@ impl Job {
                     .map(|message| (record, message)),
                 Err(error) => Err(error.to_string()),
             };
+            if let Ok((_, message)) = &message {
+                octets += message.header.len() + message.octets.len();
+            }
             match message {
                 Ok((record, message)) => out.push(Read {
                     uid: subject.uid,
@@ -140,7 +157,7 @@ impl Job {
                 }
             }
         }
-        out
+        (out, subjects.len())
     }
 
     async fn message(

@@ -433,3 +433,43 @@ async fn the_capability_names_the_managesieve_server() {
         "{told:?}"
     );
 }
+
+/// A script handles so many flags; what it is not shown it has not taken away.
+#[tokio::test]
+async fn keywords_that_a_script_is_not_shown_stay() {
+    let world = World::new().await;
+    let mut client = world.bob().await;
+    client.append("INBOX", "", MESSAGE).await;
+    client.ok("SELECT INBOX").await;
+    for tens in 0..4 {
+        let names: Vec<String> = (0..50).map(|n| format!("k{tens}-{n}")).collect();
+        let names = names.join(" ");
+        client.ok(&format!("STORE 1 +FLAGS.SILENT ({names})")).await;
+    }
+    script(&world, &mut client, "INBOX", "addflag \"shown\"; keep;").await;
+    client.ok("STORE 1 +FLAGS.SILENT (last)").await;
+    let flags = flags(&world, "INBOX").await;
+    let count = |flags: &str| {
+        flags
+            .split(' ')
+            .filter(|flag| flag.starts_with('k'))
+            .count()
+    };
+    assert_eq!(count(&flags[0]), 200, "{flags:?}");
+}
+
+/// The names of others' mailboxes are not the owner's to make.
+#[tokio::test]
+async fn no_mailbox_of_the_owner_hides_one_of_somebody_else() {
+    let world = World::new().await;
+    let mut client = world.bob().await;
+    let text = "fileinto :create \"Other Users/ann@demo.test/INBOX\";";
+    script(&world, &mut client, "INBOX", text).await;
+    client.append("INBOX", "", MESSAGE).await;
+    let listed = client.ok("LIST \"\" \"Other Users*\"").await;
+    assert!(
+        !listed.iter().any(|line| line.contains("ann@demo.test")),
+        "{listed:?}"
+    );
+    assert_eq!(flags(&world, "INBOX").await, [""], "it stays as it was");
+}

@@ -111,7 +111,7 @@ impl Edits {
             .map(|id| (look.mailbox_id(*id), Value::Bool(true)));
         object.insert("mailboxIds".into(), Value::Object(ids.collect()));
         object.insert("keywords".into(), Value::Object(had.clone()));
-        let patch = created_ids(calling, patch);
+        let patch = lower_keywords(created_ids(calling, patch))?;
         let patch = Patch::parse(patch)?;
         for name in patch.properties() {
             if name != "keywords" && name != "mailboxIds" {
@@ -243,6 +243,22 @@ impl Edits {
         }
         Ok(())
     }
+}
+
+/// RFC 8621 §4.1.1: keywords are the same in capitals, and kept in lower case.
+fn lower_keywords(patch: Map<String, Value>) -> Result<Map<String, Value>, SetError> {
+    let mut lower = Map::new();
+    for (path, value) in patch {
+        let path = match path.strip_prefix("keywords/") {
+            Some(keyword) => format!("keywords/{}", keyword.to_ascii_lowercase()),
+            None => path,
+        };
+        if lower.insert(path, value).is_some() {
+            let text = "one keyword is named twice";
+            return Err(SetError::invalid_properties(["keywords"], text));
+        }
+    }
+    Ok(lower)
 }
 
 /// RFC 8620 §5.3: ids of what was created stand in patches too, in paths.

@@ -25,7 +25,8 @@ pub(super) async fn run(calling: &mut Calling<'_>, mut arguments: Arguments) -> 
     check(&look, set.if_in_state.as_deref())?;
     let mut outcome = Outcome::default();
     without_destroyed(&mut set, &mut outcome);
-    if remove_emails {
+    // Only where nothing else of the call can keep them from being destroyed.
+    if remove_emails && set.create.is_empty() && set.update.is_empty() {
         empty_large_ones(&look, &set.destroy).await?;
     }
     let account = look.room.account.clone();

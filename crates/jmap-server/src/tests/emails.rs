@@ -220,6 +220,10 @@ async fn keywords_and_mailboxes_change_by_patches() {
         show().await,
         json!({"id": id, "keywords": {"$flagged": true}, "mailboxIds": { &other: true }})
     );
+    set(json!({"keywords/$SEEN": true, "keywords/$Flagged": null})).await;
+    assert_eq!(show().await["keywords"], json!({"$seen": true}));
+    set(json!({"keywords/$Seen": null, "keywords/$FLAGGED": true})).await;
+    assert_eq!(show().await["keywords"], json!({"$flagged": true}));
     set(json!({"mailboxIds": { &inbox: true }})).await;
     assert_eq!(show().await["mailboxIds"], json!({ &inbox: true }));
     for (patch, kind) in [

@@ -5,6 +5,43 @@ use jmap_proto::limits::REQUEST_BYTES_MAX;
 use std::future::poll_fn;
 use std::pin::Pin;
 
+/// A body that never comes.
+struct Endless;
+
+impl http_body::Body for Endless {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<http_body::Frame<Self::Data>, Self::Error>>> {
+        std::task::Poll::Pending
+    }
+}
+
+/// What a stranger sends is not even read.
+#[tokio::test]
+async fn nothing_is_read_of_who_is_nobody_and_nothing_is_done_for_other_peoples_pages() {
+    let world = World::new().await;
+    let request = Request::builder().method("POST").uri("/jmap/api");
+    let request = request.header("content-type", "application/json");
+    let answer = world
+        .http(
+            request.body(Body::new(Endless)).expect("a request"),
+            "127.0.0.1:1",
+            false,
+        )
+        .await;
+    assert_eq!(answer.status.as_u16(), 401);
+    for (site, status) in [("cross-site", 403), ("same-origin", 200), ("none", 200)] {
+        let request = World::request("bob", "GET", "/jmap/session").header("sec-fetch-site", site);
+        let request = request.body(Body::empty()).expect("a request");
+        let answer = world.http(request, "127.0.0.1:1", false).await;
+        assert_eq!(answer.status.as_u16(), status, "{site}");
+    }
+}
+
 #[tokio::test]
 async fn nobody_is_told_anything_without_a_login() {
     let world = World::new().await;

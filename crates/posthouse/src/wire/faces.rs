@@ -119,6 +119,7 @@ impl<'a> Faces<'a> {
                 intake: intake.clone(),
                 suppressed: store.suppressed.clone(),
                 runtime: runtime.clone(),
+                received_max: count(settings.smtp.received_max),
             })),
             sessions: imap_server::Sessions::new(
                 count(settings.imap.sessions_per_user),
@@ -186,6 +187,15 @@ impl<'a> Faces<'a> {
     pub(super) fn with_certificates(mut self, asking: Option<&'a ServerTls>) -> Self {
         self.asking = asking;
         self
+    }
+
+    /// Ends when the server stops and no script behind a command runs any more.
+    pub(super) fn watch_scripts(&self) -> Task<()> {
+        let (events, shutdown) = (self.imap.events.clone(), self.runtime.shutdown());
+        self.runtime.spawn("scripts", async move {
+            shutdown.draining().await;
+            events.wait().await;
+        })
     }
 
     /// With the HTTP API.

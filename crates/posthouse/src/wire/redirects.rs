@@ -6,6 +6,7 @@ use envelope::{BodyType, Envelope, Recipient, ReversePath};
 use imap_server::{Outgoing, Redirected, Redirecting};
 use intake::{Generated, Intake};
 use mime::HeaderReader;
+use policy::check::MARKS_FIELD;
 use runtime::Runtime;
 
 /// Who takes them.
@@ -13,6 +14,8 @@ pub(super) struct RedirectsByIntake {
     pub(super) intake: Intake,
     pub(super) suppressed: Suppressed,
     pub(super) runtime: Runtime,
+    /// Received fields after which a message is in a loop.
+    pub(super) received_max: usize,
 }
 
 impl std::fmt::Debug for RedirectsByIntake {
@@ -33,7 +36,8 @@ impl Outgoing for RedirectsByIntake {
             if known.is_some_and(|entry| entry.holds(self.runtime.now().unix_ms)) {
                 return Err(format!("nothing is sent to {to}: it is suppressed"));
             }
-            let taken = self.intake.submit_generated(generated(redirecting)?).await;
+            let generated = generated(redirecting, self.received_max)?;
+            let taken = self.intake.submit_generated(generated).await;
             taken
                 .map(|id| id.to_string())
                 .map_err(|reply| reply.to_string())
@@ -43,7 +47,7 @@ impl Outgoing for RedirectsByIntake {
 
 /// The message with its envelope. RFC 5228 §10: what comes back here has our mark, and is a loop then
 /// (RFC 9228).
-fn generated(redirecting: Redirecting) -> Result<Generated, String> {
+fn generated(redirecting: Redirecting, received_max: usize) -> Result<Generated, String> {
     let Redirecting {
         from, to, message, ..
     } = redirecting;
@@ -60,10 +64,11 @@ fn generated(redirecting: Redirecting) -> Result<Generated, String> {
         }
         marked |= is(&value, &from);
     }
-    let message = match marked {
-        true => message,
-        false => with_mark(&from, &message),
-    };
+    let received = HeaderReader::new(&message).filter(|field| field.is("Received"));
+    if received.count() >= received_max {
+        return Err("it has passed too many servers already: it is in a loop".to_owned());
+    }
+    let message = prepared((!marked).then_some(&from), &message);
     let mut header = HeaderReader::new(&message);
     let eight_bit = !message.is_ascii();
     let mut envelope = Envelope::new(ReversePath::Address(from));
@@ -75,11 +80,24 @@ fn generated(redirecting: Redirecting) -> Result<Generated, String> {
     Ok(Generated { envelope, message })
 }
 
-fn with_mark(owner: &envelope::Address, message: &Bytes) -> Bytes {
-    let mark = format!("Delivered-To: {owner}\r\n");
-    let mut out = BytesMut::with_capacity(mark.len() + message.len());
-    out.extend_from_slice(mark.as_bytes());
-    out.extend_from_slice(message);
+/// The message as it leaves: with a mark of its owner, and without what is of its delivery here
+/// alone (RFC 5321 §4.4), or may have been made up by whoever has put it there.
+fn prepared(mark: Option<&envelope::Address>, message: &Bytes) -> Bytes {
+    let mut out = BytesMut::with_capacity(message.len() + 300);
+    if let Some(owner) = mark {
+        out.extend_from_slice(format!("Delivered-To: {owner}\r\n").as_bytes());
+    }
+    let mut fields = HeaderReader::new(message);
+    loop {
+        let before = fields.rest();
+        let Some(field) = fields.next() else {
+            break;
+        };
+        if !field.is("Return-Path") && !field.is(MARKS_FIELD) {
+            out.extend_from_slice(&before[..before.len() - fields.rest().len()]);
+        }
+    }
+    out.extend_from_slice(fields.rest());
     out.freeze()
 }
 
@@ -90,12 +108,26 @@ mod tests {
 
     fn sent(message: &'static str) -> Result<Generated, String> {
         let address = |text: &str| Address::parse(text).expect("valid");
-        generated(Redirecting {
+        let redirecting = Redirecting {
             owner: AccountId(1),
             from: address("ann@example.org"),
             to: address("eve@example.net"),
             message: Bytes::from_static(message.as_bytes()),
-        })
+        };
+        generated(redirecting, 2)
+    }
+
+    #[test]
+    fn what_is_of_the_delivery_here_stays_here_and_loops_end() {
+        let kept = sent(
+            "Return-Path: <bob@example.net>\r\nDelivered-To: ann@example.org\r\nX-Posthouse-Marks: x\r\n y\r\n\
+             Received: from one\r\nSubject: x\r\n\r\nReturn-Path: body",
+        );
+        assert_eq!(
+            &kept.expect("sent").message[..],
+            b"Delivered-To: ann@example.org\r\nReceived: from one\r\nSubject: x\r\n\r\nReturn-Path: body"
+        );
+        assert!(sent("Received: one\r\nReceived: two\r\n\r\n").is_err());
     }
 
     #[test]

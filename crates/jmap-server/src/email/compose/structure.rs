@@ -5,6 +5,7 @@ use crate::limits::{MADE_DEPTH_MAX, MADE_PARTS_MAX};
 use jmap_proto::SetError;
 use mime::transfer::quoted_printable;
 use serde_json::{Map, Value};
+use std::collections::BTreeSet;
 
 /// What a message is written from.
 pub(crate) enum Piece {
@@ -51,6 +52,7 @@ pub(crate) fn of(object: &Map<String, Value>) -> Result<Part, SetError> {
             Value::Object(values) => values,
             _ => return Err(wrong("bodyValues", "it is a map of part ids")),
         },
+        taken: BTreeSet::new(),
         left: MADE_PARTS_MAX,
     };
     let structure = member("bodyStructure");
@@ -110,6 +112,8 @@ pub(crate) fn of(object: &Map<String, Value>) -> Result<Part, SetError> {
 
 struct Making<'a> {
     values: &'a Map<String, Value>,
+    /// Parts that took theirs: each value is written once, so that the message is no larger than the request.
+    taken: BTreeSet<String>,
     left: usize,
 }
 
@@ -206,7 +210,10 @@ impl Making<'_> {
         Ok(Part { fields, kind, what })
     }
 
-    fn value(&self, part_id: &str, kind: &str, property: &str) -> Result<String, SetError> {
+    fn value(&mut self, part_id: &str, kind: &str, property: &str) -> Result<String, SetError> {
+        if !self.taken.insert(part_id.to_owned()) {
+            return Err(wrong(property, "two parts have one partId"));
+        }
         let value = self.values.get(part_id);
         let Some(text) = value.and_then(|value| value["value"].as_str()) else {
             return Err(wrong(property, "bodyValues has no such part"));
