@@ -1,6 +1,8 @@
 //! Comparators and match types (RFC 5228 §2.7, RFC 4790, RFC 5231).
 
-use crate::limits::{MATCHES_MAX, REGEX_BYTES_MAX, REGEX_CHARS_MAX, REGEX_NESTED_MAX};
+use crate::limits::{
+    MATCHES_MAX, REGEX_BYTES_MAX, REGEX_BYTES_MIN, REGEX_CHARS_MAX, REGEX_NESTED_MAX,
+};
 use core::cmp::Ordering;
 use std::borrow::Cow;
 
@@ -229,42 +231,64 @@ pub(crate) fn matches(
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct OutOfSteps;
 
-/// A compiled expression: its time is linear in the text, its size is bounded (CVE-2020-28200).
-///
-/// # Errors
-/// What is wrong with it.
-pub(crate) fn regex(comparator: Comparator, pattern: &str) -> Result<regex::Regex, String> {
-    if pattern.chars().count() > REGEX_CHARS_MAX {
-        return Err(format!(
-            "regular expressions have at most {REGEX_CHARS_MAX} characters"
-        ));
-    }
-    regex::RegexBuilder::new(pattern)
-        .case_insensitive(comparator != Comparator::Octet)
-        .size_limit(REGEX_BYTES_MAX)
-        .dfa_size_limit(REGEX_BYTES_MAX)
-        .nest_limit(REGEX_NESTED_MAX)
-        .build()
-        .map_err(|error| match error {
-            regex::Error::CompiledTooBig(_) => "this regular expression is too large".into(),
-            error => {
-                let why = error.to_string();
-                let why = why
-                    .lines()
-                    .last()
-                    .unwrap_or_default()
-                    .trim_start_matches("error: ");
-                format!("this is no regular expression: {why}")
-            }
-        })
+/// A compiled expression. Its time is linear in the text (CVE-2020-28200), by a factor that grows with its size.
+#[derive(Debug, Clone)]
+pub(crate) struct Expression {
+    regex: regex::Regex,
+    /// 64-octet pieces of the compiled program, about: each may be looked at for each octet of a text.
+    cost: u64,
 }
 
-pub(crate) fn regex_captures(regex: &regex::Regex, text: &str) -> Option<Captures> {
-    let found = regex.captures(text)?;
-    let group = |group: Option<regex::Match<'_>>| {
-        group.map_or(String::new(), |group| group.as_str().to_owned())
-    };
-    Some(found.iter().take(MATCHES_MAX).map(group).collect())
+impl Expression {
+    /// # Errors
+    /// What is wrong with it.
+    pub(crate) fn read(comparator: Comparator, pattern: &str) -> Result<Self, String> {
+        if pattern.chars().count() > REGEX_CHARS_MAX {
+            return Err(format!(
+                "regular expressions have at most {REGEX_CHARS_MAX} characters"
+            ));
+        }
+        let mut size = REGEX_BYTES_MIN;
+        loop {
+            let built = regex::RegexBuilder::new(pattern)
+                .case_insensitive(comparator != Comparator::Octet)
+                .size_limit(size)
+                .dfa_size_limit(REGEX_BYTES_MAX)
+                .nest_limit(REGEX_NESTED_MAX)
+                .build();
+            match built {
+                Ok(regex) => {
+                    let cost = size as u64 / 64;
+                    return Ok(Self { regex, cost });
+                }
+                // How large it is, is told by what it fits into.
+                Err(regex::Error::CompiledTooBig(_)) if size < REGEX_BYTES_MAX => size *= 4,
+                Err(regex::Error::CompiledTooBig(_)) => {
+                    return Err("this regular expression is too large".into());
+                }
+                Err(error) => {
+                    let why = error.to_string();
+                    let why = why.lines().last().unwrap_or_default();
+                    let why = why.trim_start_matches("error: ");
+                    return Err(format!("this is no regular expression: {why}"));
+                }
+            }
+        }
+    }
+
+    /// What it may take to look at a text, in octets that are looked at.
+    pub(crate) fn work(&self, text: &str) -> usize {
+        let work = (text.len() as u64 + 1).saturating_mul(self.cost);
+        usize::try_from(work).unwrap_or(usize::MAX)
+    }
+
+    pub(crate) fn captures(&self, text: &str) -> Option<Captures> {
+        let found = self.regex.captures(text)?;
+        let group = |group: Option<regex::Match<'_>>| {
+            group.map_or(String::new(), |group| group.as_str().to_owned())
+        };
+        Some(found.iter().take(MATCHES_MAX).map(group).collect())
+    }
 }
 
 #[cfg(test)]
@@ -329,15 +353,16 @@ mod tests {
 
     #[test]
     fn expressions_are_bounded() {
-        assert!(regex(Comparator::Octet, "(a{1000}){1000}").is_err());
-        assert!(regex(Comparator::Octet, &"(".repeat(100)).is_err());
-        assert!(regex(Comparator::Octet, "[").is_err());
-        let regex = regex(Comparator::AsciiCasemap, "(x+x+)+y").expect("compiles");
-        assert!(regex_captures(&regex, &"x".repeat(100_000)).is_none());
-        assert_eq!(
-            regex_captures(&regex, "XXY").expect("matches"),
-            ["XXY", "XX"]
-        );
+        let read = |pattern: &str| Expression::read(Comparator::AsciiCasemap, pattern);
+        assert!(read("(a{1000}){1000}").is_err());
+        assert!(read(&"(".repeat(100)).is_err());
+        assert!(read("[").is_err());
+        let small = read("(x+x+)+y").expect("compiles");
+        assert!(small.captures(&"x".repeat(100_000)).is_none());
+        assert_eq!(small.captures("XXY").expect("matches"), ["XXY", "XX"]);
+        // A larger one costs more.
+        let large = read("\\w{2}").expect("compiles");
+        assert!(large.work("text") > small.work("text"));
     }
 
     proptest! {
@@ -346,7 +371,8 @@ mod tests {
             let part = |c: char| match c { '*' => "(.*?)".to_owned(), '?' => "(.)".to_owned(), c => c.to_string() };
             let anchored: String = pattern.chars().map(part).collect();
             let regex = regex::Regex::new(&format!("^{anchored}$")).expect("an expression");
-            let expected = regex_captures(&regex, &text);
+            let captures = regex.captures(&text);
+            let expected = captures.map(|found| found.iter().map(|group| group.map_or(String::new(), |group| group.as_str().into())).collect());
             prop_assert_eq!(found(&text, &pattern), expected);
         }
     }

@@ -8,7 +8,7 @@ mod mail_tests;
 mod other_actions;
 mod other_tests;
 
-use crate::compare::{Comparator, MatchType, Matcher, Relation, regex};
+use crate::compare::{Comparator, Expression, MatchType, Matcher, Relation};
 use crate::complaint::{Complaints, Position};
 use crate::extension::{Extension, Extensions};
 use crate::limits::SCRIPT_BYTES_MAX;
@@ -121,6 +121,13 @@ impl Compiler<'_> {
         {
             self.require(first);
             rest = behind;
+        }
+        // RFC 5703 §7: outside of a loop there is nothing to extract from.
+        if self.has(Extension::ExtractText) && !self.has(Extension::ForEveryPart) {
+            let at = nodes
+                .first()
+                .map_or(Position { line: 1, column: 1 }, |node| node.at);
+            self.complain(at, "\"extracttext\" is of no use without \"foreverypart\"");
         }
         self.block(rest)
     }
@@ -546,7 +553,7 @@ impl Compiler<'_> {
             for key in &keys {
                 let compiled = key
                     .constant()
-                    .map(|text| regex(matcher.comparator, text))
+                    .map(|text| Expression::read(matcher.comparator, text))
                     .transpose();
                 match compiled {
                     Ok(compiled) => regexes.push(compiled),

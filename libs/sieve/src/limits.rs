@@ -18,6 +18,10 @@ pub const RUN_DEPTH_MAX: usize = 150;
 pub const COMPLAINTS_MAX: usize = 64;
 /// Octets of a compiled regular expression, and of what it may cache while it runs.
 pub const REGEX_BYTES_MAX: usize = 256 * 1_024;
+/// Where looking for its size begins.
+pub const REGEX_BYTES_MIN: usize = 4 * 1_024;
+/// Steps for compiling one while a script runs.
+pub const REGEX_STEPS: usize = 10_000;
 /// Characters of a regular expression.
 pub const REGEX_CHARS_MAX: usize = 1_024;
 /// Groups of brackets within each other in a regular expression.

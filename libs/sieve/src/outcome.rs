@@ -143,15 +143,15 @@ pub enum RunError {
     /// A redirect, and the like, to what is none.
     #[error("\"{0}\" is no mail address")]
     BadAddress(String),
-    /// A field name or value that a header can't have.
+    /// What is no name of a field.
+    #[error("field name \"{0}\" is invalid")]
+    BadFieldName(String),
+    /// A field that a header can't have.
     #[error("this can't be a header field: {0}")]
     BadField(String),
     /// A mailbox name that is none.
     #[error("invalid folder name \"{0}\"")]
     BadMailbox(String),
-    /// An expression with variables that is none.
-    #[error("{0}")]
-    BadRegex(String),
     /// A method of notification that is none.
     #[error("\"{0}\" is no method of notification")]
     BadMethod(String),

@@ -14,11 +14,11 @@ mod include;
 mod parts;
 mod tests_of;
 
-use crate::compare::{self, Captures, MatchType, Matcher, OutOfSteps};
+use crate::compare::{self, Captures, Expression, MatchType, Matcher, OutOfSteps};
 use crate::complaint::Position;
 use crate::extension::Extension;
 use crate::flags;
-use crate::limits::{Limits, RUN_DEPTH_MAX, TRACE_CHARS_MAX, TRACE_LINES_MAX};
+use crate::limits::{Limits, REGEX_STEPS, RUN_DEPTH_MAX, TRACE_CHARS_MAX, TRACE_LINES_MAX};
 use crate::message::{Fields, Message};
 use crate::outcome::{Action, Failure, Outcome, Performed, RunError, TraceLine, Version};
 use crate::script::{Block, Command, HostArg, HostUse, Location, Match, Script};
@@ -325,7 +325,7 @@ impl<'a> State<'a> {
         matcher: Matcher,
         values: &[Cow<'_, str>],
         key: &str,
-        compiled: Option<&regex::Regex>,
+        compiled: Option<&Expression>,
         captures: bool,
     ) -> Result<bool, RunError> {
         let comparator = matcher.comparator;
@@ -338,8 +338,15 @@ impl<'a> State<'a> {
         let regex = match (matcher.kind, compiled) {
             (MatchType::Regex, Some(regex)) => Some(regex),
             (MatchType::Regex, None) => {
-                self.burn(key.len().saturating_mul(64))?;
-                built = compare::regex(comparator, key).map_err(RunError::BadRegex)?;
+                self.burn(REGEX_STEPS * 64)?;
+                // What a variable made of it may be none: it matches nothing then.
+                match Expression::read(comparator, key) {
+                    Ok(regex) => built = regex,
+                    Err(why) => {
+                        self.trace(|| why);
+                        return Ok(false);
+                    }
+                }
                 Some(&built)
             }
             _ => None,
@@ -361,7 +368,8 @@ impl<'a> State<'a> {
                     }
                 }
                 MatchType::Regex => {
-                    match regex.and_then(|regex| compare::regex_captures(regex, value)) {
+                    self.burn(regex.map_or(0, |regex| regex.work(value)))?;
+                    match regex.and_then(|regex| regex.captures(value)) {
                         Some(found) if captures => {
                             self.frame().matches = found;
                             true

@@ -1,6 +1,6 @@
 //! A script as it is run: checked, typed, its constant expressions compiled.
 
-use crate::compare::Matcher;
+use crate::compare::{Expression, Matcher};
 use crate::complaint::Position;
 use crate::extension::Extensions;
 use crate::text::{Name, Text};
@@ -261,7 +261,7 @@ pub(crate) struct Match {
     pub matcher: Matcher,
     pub keys: Vec<Text>,
     /// For `:regex`: those whose text is the same in every run.
-    pub regexes: Vec<Option<regex::Regex>>,
+    pub regexes: Vec<Option<Expression>>,
 }
 
 #[derive(Debug, Clone)]

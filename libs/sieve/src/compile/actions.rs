@@ -3,7 +3,7 @@
 use super::Compiler;
 use super::args::{self, Args};
 use crate::extension::Extension as E;
-use crate::limits::SCRIPT_NAME_BYTES_MAX;
+use crate::limits::{HEADER_FIELD_BYTES_MAX, SCRIPT_NAME_BYTES_MAX};
 use crate::message::{is_field_name, mailbox_address};
 use crate::script::{Command, Location, Modifier, Target};
 use crate::script::{DeleteHeader, FlagVerb, Include};
@@ -127,7 +127,7 @@ impl Compiler<'_> {
         let create = self.has(E::Mailbox) && args.flag(self, "create")?.is_some();
         let special_use = match self.has(E::SpecialUse) {
             true => match args.value(self, "specialuse")? {
-                Some((_, arg)) => Some(self.text(&arg)?),
+                Some((_, arg)) => Some(self.special_use(&arg)?),
                 None => None,
             },
             false => None,
@@ -139,6 +139,16 @@ impl Compiler<'_> {
             special_use,
             flags,
         })
+    }
+
+    /// RFC 8579 §3: an attribute as LIST has it.
+    pub(super) fn special_use(&mut self, arg: &Arg) -> Option<Text> {
+        let text = self.text(arg)?;
+        if text.constant().is_some_and(|text| !is_special_use(text)) {
+            self.complain(arg.at, "a special use begins with a backslash");
+            return None;
+        }
+        Some(text)
     }
 
     pub(super) fn modifiers(&mut self, args: &mut Args<'_>) -> Option<Vec<Modifier>> {
@@ -228,14 +238,35 @@ impl Compiler<'_> {
         let last = args.flag(self, "last")?.is_some();
         let [name, value] = args.rest(self)?;
         let name = self.field_name(&name)?;
-        let value = self.text(&value)?;
+        let arg = value;
+        let value = self.text(&arg)?;
+        let known = value.constant();
+        if let Some(text) =
+            known.filter(|text| text.contains('\0') || text.len() > HEADER_FIELD_BYTES_MAX)
+        {
+            let shown: String = text.chars().take(60).collect();
+            self.complain(
+                arg.at,
+                format!("the value \"{}\" is invalid", shown.escape_debug()),
+            );
+            return None;
+        }
         Some(Command::AddHeader { last, name, value })
     }
 
     fn field_name(&mut self, arg: &Arg) -> Option<Text> {
         let name = self.text(arg)?;
         if name.constant().is_some_and(|name| !is_field_name(name)) {
-            self.complain(arg.at, "this is no name of a header field");
+            let shown: String = name
+                .constant()
+                .unwrap_or_default()
+                .chars()
+                .take(60)
+                .collect();
+            self.complain(
+                arg.at,
+                format!("field name \"{}\" is invalid", shown.escape_debug()),
+            );
             return None;
         }
         Some(name)
@@ -346,4 +377,12 @@ pub fn is_script_name(name: &str) -> bool {
         && name.len() <= SCRIPT_NAME_BYTES_MAX
         && !name.contains(odd)
         && !name.starts_with('.')
+}
+
+pub(super) fn is_special_use(text: &str) -> bool {
+    let name = text.strip_prefix('\\').unwrap_or_default();
+    !name.is_empty()
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_graphic() && !b"(){%*\"\\]".contains(&byte))
 }

@@ -1,10 +1,12 @@
 //! Tests that are not on the message: constants, strings, flags, the environment, mailboxes, what is known here.
 
 use super::Compiler;
+use super::actions::is_special_use;
 use super::args;
 use crate::extension::{Extension, Extension as E};
 use crate::script::{Duplicate, TestKind};
 use crate::syntax::Node;
+use crate::text::Text;
 
 /// The extensions of which one is required for a test; none for what is no test of these.
 pub(super) fn needs(name: &str) -> Option<&'static [E]> {
@@ -73,7 +75,13 @@ impl Compiler<'_> {
             }
             "specialuse_exists" => {
                 let mut rest = args.between(self, (1, 2))?;
-                let uses = self.texts(&rest.pop()?)?;
+                let arg = rest.pop()?;
+                let uses = self.texts(&arg)?;
+                let mut known = uses.iter().filter_map(Text::constant);
+                if known.any(|text| !is_special_use(text)) {
+                    self.complain(arg.at, "a special use begins with a backslash");
+                    return None;
+                }
                 let mailbox = match rest.pop() {
                     Some(arg) => Some(self.text(&arg)?),
                     None => None,
@@ -175,13 +183,14 @@ impl Compiler<'_> {
         for (_, name) in &names {
             let extension = Extension::of_name(name).filter(|one| self.offer.extensions.has(*one));
             match extension {
+                // RFC 5463 §4: what changes how strings are read is for "require" alone.
+                Some(E::Variables | E::EncodedCharacter) => return Some(TestKind::Ihave(false)),
                 Some(extension) => found.push(extension),
                 None if self.offer.names.contains(&name.as_str()) => {}
                 None => return Some(TestKind::Ihave(false)),
             }
         }
         for extension in found {
-            // RFC 5463 §4: "ihave" of "encoded-character" is too late for it to mean anything else before.
             self.require_one(extension);
         }
         Some(TestKind::Ihave(true))

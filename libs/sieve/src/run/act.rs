@@ -124,7 +124,7 @@ impl Run<'_, '_> {
     fn delete_header(&mut self, delete: &DeleteHeader) -> Result<(), RunError> {
         let name = self.state.expand(&delete.name)?.into_owned();
         if !is_field_name(&name) {
-            return Err(RunError::BadField(name));
+            return Err(RunError::BadFieldName(name));
         }
         let values: Vec<String> = self
             .state
@@ -347,7 +347,7 @@ impl State<'_> {
     fn add_header(&mut self, last: bool, name: &Text, value: &Text) -> Result<(), RunError> {
         let name = self.expand(name)?.into_owned();
         if !is_field_name(&name) {
-            return Err(RunError::BadField(name));
+            return Err(RunError::BadFieldName(name));
         }
         let value = self.expand(value)?.into_owned();
         if value.contains('\0') || name.len() + value.len() > HEADER_FIELD_BYTES_MAX {

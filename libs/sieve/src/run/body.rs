@@ -93,7 +93,13 @@ impl Run<'_, '_> {
                         .and_then(|child| parts.get(*child as usize))
                     {
                         let header = self.octets(child.header.clone())?;
-                        out.push(String::from_utf8_lossy(&header).into_owned());
+                        // The empty line behind it is not of it.
+                        let blank = header.ends_with(b"\n\r\n").then_some(2);
+                        let blank = blank
+                            .or(header.ends_with(b"\n\n").then_some(1))
+                            .unwrap_or(0);
+                        let header = &header[..header.len() - blank];
+                        out.push(String::from_utf8_lossy(header).into_owned());
                     }
                 }
                 PartKind::Multipart => self.around(part, &parts, &mut out)?,
@@ -140,7 +146,8 @@ impl Run<'_, '_> {
         let mut out = Vec::new();
         let mut room = BODY_BYTES_MAX;
         for part in &parts {
-            if part.kind != PartKind::Leaf || !is_of(&part.media_type, "text") {
+            // RFC 2045 §6.4: what is encoded in an unknown way is no text.
+            if part.kind != PartKind::Leaf || !is_readable(part) {
                 continue;
             }
             let octets = part.body.end - part.body.start;
@@ -149,7 +156,7 @@ impl Run<'_, '_> {
                 break;
             }
             let text = self.decoded(part)?;
-            out.push(match part.media_type == "text/html" {
+            out.push(match is_html(part) {
                 true => mime::text::html_to_text(&text),
                 false => text,
             });
@@ -174,4 +181,15 @@ fn is_of(media_type: &str, wanted: &str) -> bool {
                 && subtype.eq_ignore_ascii_case(want_subtype)
         }
     }
+}
+
+pub(super) fn is_html(part: &Part) -> bool {
+    matches!(
+        part.media_type.as_str(),
+        "text/html" | "application/xhtml+xml"
+    )
+}
+
+fn is_readable(part: &Part) -> bool {
+    (is_of(&part.media_type, "text") || is_html(part)) && part.encoding != mime::Encoding::Other
 }

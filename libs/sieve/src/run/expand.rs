@@ -89,9 +89,10 @@ impl State<'_> {
         mut value: String,
         modifiers: &[Modifier],
     ) -> Result<String, RunError> {
+        let room = self.limits.variable_bytes;
         for modifier in modifiers {
             self.burn(value.len())?;
-            value = modify(&value, *modifier);
+            value = modify(&value, *modifier, room);
             if value.len() > STRING_BYTES_MAX {
                 return Err(RunError::StringTooLong);
             }
@@ -107,7 +108,8 @@ fn cut(value: &mut String, octets: usize) {
     }
 }
 
-fn modify(value: &str, modifier: Modifier) -> String {
+/// What does not fit is left out, and never half of an escape stays.
+fn modify(value: &str, modifier: Modifier, room: usize) -> String {
     let first = |change: fn(char) -> String| {
         let mut chars = value.chars();
         let begin = chars.next().map(change).unwrap_or_default();
@@ -118,31 +120,38 @@ fn modify(value: &str, modifier: Modifier) -> String {
         Modifier::Upper => value.to_uppercase(),
         Modifier::LowerFirst => first(|c| c.to_lowercase().collect()),
         Modifier::UpperFirst => first(|c| c.to_uppercase().collect()),
-        Modifier::QuoteWildcard => quoted(value, "*?\\"),
-        Modifier::QuoteRegex => quoted(value, "*+?.^$|()[]{}\\"),
+        Modifier::QuoteWildcard => quoted(value, room, |c, out| escaped(c, "*?\\", out)),
+        Modifier::QuoteRegex => quoted(value, room, |c, out| escaped(c, "*+?.^$|()[]{}\\", out)),
         // RFC 5435 §6: all but RFC 3986's unreserved characters.
-        Modifier::EncodeUrl => {
-            let mut out = String::with_capacity(value.len());
-            for byte in value.bytes() {
-                if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-                    out.push(char::from(byte));
-                } else {
-                    out.push_str(&format!("%{byte:02X}"));
-                }
+        Modifier::EncodeUrl => quoted(value, room, |c, out| {
+            if c.is_ascii_alphanumeric() || "-._~".contains(c) {
+                out.push(c);
+                return;
             }
-            out
-        }
+            for byte in c.encode_utf8(&mut [0; 4]).bytes() {
+                out.push_str(&format!("%{byte:02X}"));
+            }
+        }),
         Modifier::Length => value.chars().count().to_string(),
     }
 }
 
-fn quoted(value: &str, special: &str) -> String {
-    let mut out = String::with_capacity(value.len());
+fn escaped(c: char, special: &str, out: &mut String) {
+    if special.contains(c) {
+        out.push('\\');
+    }
+    out.push(c);
+}
+
+fn quoted(value: &str, room: usize, write: impl Fn(char, &mut String)) -> String {
+    let mut out = String::with_capacity(value.len().min(room));
     for c in value.chars() {
-        if special.contains(c) {
-            out.push('\\');
+        let before = out.len();
+        write(c, &mut out);
+        if out.len() > room {
+            out.truncate(before);
+            break;
         }
-        out.push(c);
     }
     out
 }

@@ -1,7 +1,7 @@
 //! Loops over the parts of a message, and text out of them (RFC 5703 §3 and §7).
 
 use super::{Flow, PartLoop, Run, RunError};
-use crate::limits::PARTS_MAX;
+use crate::limits::{PART_LOOPS_MAX, PARTS_MAX};
 use crate::script::{Block, Modifier};
 use crate::text::Name;
 use mime::PartKind;
@@ -34,6 +34,10 @@ impl Run<'_, '_> {
         name: Option<&Arc<str>>,
         block: &Block,
     ) -> Result<Flow, RunError> {
+        // Included scripts may loop within a loop.
+        if self.state.loops.len() >= PART_LOOPS_MAX {
+            return Err(RunError::TooDeep);
+        }
         let parts = match self.state.loops.last() {
             Some(outer) => self.parts_in(outer.part)?,
             // Outside of a loop the message is the first of its parts.
@@ -74,6 +78,11 @@ impl Run<'_, '_> {
         let text =
             part.filter(|part| part.kind == PartKind::Leaf && part.media_type.starts_with("text/"));
         let mut text = match text {
+            // RFC 5703 §7: of markup the text is taken.
+            Some(part) if super::body::is_html(&part) => {
+                let markup = self.decoded(&part)?;
+                mime::text::html_to_text(&markup)
+            }
             Some(part) => self.decoded(&part)?,
             None => String::new(),
         };

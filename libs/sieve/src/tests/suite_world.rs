@@ -264,10 +264,14 @@ impl SuiteWorld {
     }
 
     fn set(&mut self, name: &str, value: &str, state: &mut State<'_>) {
-        let address = value
-            .trim_start_matches('<')
-            .trim_end_matches('>')
-            .to_owned();
+        // A session never lets in what is no path.
+        let bracketed = match value.starts_with('<') {
+            true => value.to_owned(),
+            false => format!("<{value}>"),
+        };
+        let parsed = envelope::path::parse_reverse(&bracketed).ok();
+        let parsed = parsed.filter(|path| path.rest.is_empty());
+        let address = parsed.map(|path| path.path.to_string()).unwrap_or_default();
         match name {
             "message" => {
                 self.message = value.as_bytes().to_vec();
@@ -277,7 +281,7 @@ impl SuiteWorld {
             }
             "envelope.from" => self.envelope.from = address,
             "envelope.to" => self.envelope.to = address,
-            "envelope.auth" => self.envelope.auth = Some(address),
+            "envelope.auth" => self.envelope.auth = Some(value.to_owned()),
             _ => {}
         }
         state.set_envelope(self.envelope.clone());
