@@ -148,6 +148,11 @@ pub(crate) async fn write_item(
             let id = object_id::of_email(entry.email, owner);
             out.extend_from_slice(format!("({id})").as_bytes());
         }
+        // RFC 8474 §5.2: who is told NIL makes threads himself. JMAP wants one for each email (RFC 8621 §3), and RFC 9698
+        // the same ids in both.
+        FetchItem::ThreadId if session.config.jmap_session.is_none() => {
+            out.extend_from_slice(b"NIL");
+        }
         FetchItem::ThreadId => {
             let owner = Some(message.account.id()).filter(|_| login != Some(message.account.id()));
             let id = object_id::of_thread(entry.email, owner);
