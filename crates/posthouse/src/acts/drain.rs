@@ -139,10 +139,16 @@ async fn status(store: &Store) -> ActResult {
         true => store.queue.count(),
         false => store.queue.stats(0).await.map_err(failed)?.messages,
     };
-    let moving = match messages {
+    let (messages, moving) = match messages {
         // Nobody looks at very many again and again.
-        0..=QUEUE_DRAIN_COUNTED => Some(moving(store).await?),
-        _ => None,
+        0..=QUEUE_DRAIN_COUNTED => {
+            let moving = moving(store).await?;
+            // Counted behind it: what moved when these were counted may have gone by now, and
+            // where nothing moves any more, this is what is held.
+            let left = store.queue.count_all(&Filter::default()).await;
+            (left.map_err(failed)?.messages, Some(moving))
+        }
+        many => (many, None),
     };
     Ok(json!({
         "way": drain.as_ref().map(|drain| drain.way.as_ref()),

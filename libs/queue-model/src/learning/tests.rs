@@ -249,11 +249,11 @@ fn of_a_shared_pace_each_has_his_part() {
     let mut learned = Learned::default();
     learned.begun(1000, part(1000));
     assert_eq!(learned.ready_at_ms(part(1000)), 3000);
-    learned.begun(3000, part(250));
+    learned.begun(3000, part(1000));
     assert_eq!(learned.ready_at_ms(part(250)), 11_000);
     // What counts is the part of now: nobody waits for what was little for a moment.
     assert_eq!(learned.ready_at_ms(part(0)), u64::MAX);
-    learned.begun(11_000, part(1));
+    learned.begun(11_000, part(250));
     assert_eq!(learned.ready_at_ms(part(1)), 2_011_000);
     assert_eq!(learned.ready_at_ms(part(500)), 15_000);
 }
