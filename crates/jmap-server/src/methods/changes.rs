@@ -9,11 +9,52 @@ use jmap_proto::{Arguments, MethodError};
 use mailbox_model::{Change, EmailId, LogEntry, MailboxId, MailboxName, ModSeq, NewMailbox};
 use mailstore::object_id;
 use serde_json::{Map, Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
+use std::hash::Hash;
 
 /// A state that a client remembers.
 pub(crate) fn since(state: &str) -> Result<ModSeq, MethodError> {
     modseq_of(state).ok_or(MethodError::CannotCalculateChanges)
+}
+
+/// What a /queryChanges comes to (RFC 8620 §5.6).
+pub(super) struct QueryChanged<'a, T> {
+    pub(super) account_id: String,
+    pub(super) since: String,
+    pub(super) max: Option<u64>,
+    pub(super) calculate_total: bool,
+    pub(super) state: String,
+    pub(super) results: &'a [T],
+    /// What may have moved: it is taken out, and put in again where it is now.
+    pub(super) touched: &'a HashSet<T>,
+}
+
+impl<T: Copy + Eq + Hash> QueryChanged<'_, T> {
+    pub(super) fn answer(
+        self,
+        id: impl Fn(T) -> String,
+    ) -> Result<Map<String, Value>, MethodError> {
+        let places = self.results.iter().enumerate();
+        let added: Vec<Value> = places
+            .filter(|(_, one)| self.touched.contains(one))
+            .map(|(index, one)| json!({ "id": id(*one), "index": index }))
+            .collect();
+        let removed: Vec<String> = self.touched.iter().map(|one| id(*one)).collect();
+        let count = (added.len() + removed.len()) as u64;
+        if self.max.is_some_and(|max| count > max) {
+            return Err(MethodError::TooManyChanges);
+        }
+        let mut answer = Map::new();
+        answer.insert("accountId".into(), self.account_id.into());
+        answer.insert("oldQueryState".into(), self.since.into());
+        answer.insert("newQueryState".into(), self.state.into());
+        if self.calculate_total {
+            answer.insert("total".into(), self.results.len().into());
+        }
+        answer.insert("removed".into(), removed.into());
+        answer.insert("added".into(), added.into());
+        Ok(answer)
+    }
 }
 
 /// RFC 8620 §5.2
@@ -56,7 +97,7 @@ pub(super) async fn threads(calling: &Calling<'_>, mut arguments: Arguments) -> 
 
 /// A thread changes when an email joins it or leaves it.
 fn threads_of(look: &Look, emails: &Changed<EmailId>) -> Changed<EmailId> {
-    let came: std::collections::HashSet<_> = emails.created.iter().copied().collect();
+    let came: HashSet<_> = emails.created.iter().copied().collect();
     let touched = emails.created.iter().chain(&emails.destroyed);
     let threads: BTreeMap<EmailId, ()> =
         touched.map(|email| (look.thread_of(*email), ())).collect();

@@ -8,7 +8,7 @@ mod sort;
 
 pub(crate) use filter::terms;
 
-use super::changes::since;
+use super::changes::{QueryChanged, since};
 use super::{Done, look_of};
 use crate::Jmap;
 use crate::api::Calling;
@@ -23,7 +23,7 @@ use jmap_proto::arguments::{Query, QueryChanges};
 use jmap_proto::{Arguments, Comparator, Filter, MethodError};
 use mailbox_model::{EmailId, MailboxId};
 use parking_lot::Mutex;
-use serde_json::{Map, json};
+use serde_json::Map;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -90,28 +90,16 @@ pub(super) async fn query_changes(calling: &Calling<'_>, mut arguments: Argument
         }
     }
     let results = results(calling.jmap, &look, &wanted).await?;
-    let mut added = Vec::new();
-    for (index, email) in results.iter().enumerate() {
-        if touched.contains(email) {
-            added.push(json!({ "id": look.email_id(*email), "index": index }));
-        }
-    }
-    let removed: Vec<String> = touched.iter().map(|email| look.email_id(*email)).collect();
-    if asked
-        .max
-        .is_some_and(|max| (added.len() + removed.len()) as u64 > max)
-    {
-        return Err(MethodError::TooManyChanges);
-    }
-    let mut answer = Map::new();
-    answer.insert("accountId".into(), asked.account_id.into());
-    answer.insert("oldQueryState".into(), asked.since.into());
-    answer.insert("newQueryState".into(), look.state().into());
-    if asked.calculate_total {
-        answer.insert("total".into(), results.len().into());
-    }
-    answer.insert("removed".into(), removed.into());
-    answer.insert("added".into(), added.into());
+    let changed = QueryChanged {
+        account_id: asked.account_id,
+        since: asked.since,
+        max: asked.max,
+        calculate_total: asked.calculate_total,
+        state: look.state(),
+        results: &results,
+        touched: &touched,
+    };
+    let answer = changed.answer(|one| look.email_id(one))?;
     Ok(vec![("Email/queryChanges", answer)])
 }
 

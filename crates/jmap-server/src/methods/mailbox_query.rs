@@ -1,6 +1,6 @@
 //! Mailbox/query and Mailbox/queryChanges (RFC 8621 §2.3, §2.4).
 
-use super::changes::{of_mailboxes, since};
+use super::changes::{QueryChanged, of_mailboxes, since};
 use super::mailbox_get::{place, role, sort_order};
 use super::{Done, look_of, store_failed};
 use crate::api::Calling;
@@ -10,7 +10,7 @@ use jmap_proto::arguments::{Query, QueryChanges};
 use jmap_proto::{Arguments, Comparator, Filter, MethodError, Operator};
 use mailbox_model::{Mailbox, MailboxId};
 use mailstore::Annotations;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use std::cmp::Ordering;
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -81,28 +81,16 @@ pub(super) async fn query_changes(calling: &Calling<'_>, mut arguments: Argument
             lists.into_iter().flatten().collect()
         }
     };
-    let added: Vec<Value> = results
-        .iter()
-        .enumerate()
-        .filter(|(_, id)| touched.contains(id))
-        .map(|(index, id)| json!({ "id": look.mailbox_id(*id), "index": index }))
-        .collect();
-    let removed: Vec<String> = touched.iter().map(|id| look.mailbox_id(*id)).collect();
-    if asked
-        .max
-        .is_some_and(|max| (added.len() + removed.len()) as u64 > max)
-    {
-        return Err(MethodError::TooManyChanges);
-    }
-    let mut answer = Map::new();
-    answer.insert("accountId".into(), asked.account_id.into());
-    answer.insert("oldQueryState".into(), asked.since.into());
-    answer.insert("newQueryState".into(), look.state().into());
-    if asked.calculate_total {
-        answer.insert("total".into(), results.len().into());
-    }
-    answer.insert("removed".into(), removed.into());
-    answer.insert("added".into(), added.into());
+    let changed = QueryChanged {
+        account_id: asked.account_id,
+        since: asked.since,
+        max: asked.max,
+        calculate_total: asked.calculate_total,
+        state: look.state(),
+        results: &results,
+        touched: &touched,
+    };
+    let answer = changed.answer(|one| look.mailbox_id(one))?;
     Ok(vec![("Mailbox/queryChanges", answer)])
 }
 
