@@ -5,13 +5,16 @@ pub(crate) use ::search::{Candidate, Comparator, Query};
 use crate::selected::Selected;
 use ::search::{Relation, Test, Texts};
 use imap_proto::{SearchKey, SequenceSet};
-use mailbox_model::{Flag, Uid, UidSet, View};
+use mailbox_model::{Flag, Threads, Uid, UidSet, View};
 use mailstore::object_id;
 use runtime::Timestamp;
+use std::sync::Arc;
 
 /// What is made ready beside the tests.
-struct Ready {
+struct Ready<'a> {
     texts: Texts,
+    /// Where a key asks for them.
+    threads: Option<&'a Threads>,
     /// Below FUZZY.
     is_fuzzy: bool,
 }
@@ -23,9 +26,11 @@ pub(crate) fn query_of(
     view: &View,
     now: Timestamp,
     comparator: Comparator,
+    threads: Option<&Threads>,
 ) -> Query {
     let mut ready = Ready {
         texts: Texts::new(comparator),
+        threads,
         is_fuzzy: false,
     };
     let test = compile(key, selected, view, now, &mut ready);
@@ -37,7 +42,7 @@ fn compile(
     selected: &Selected,
     view: &View,
     now: Timestamp,
-    ready: &mut Ready,
+    ready: &mut Ready<'_>,
 ) -> Test {
     let mut sub = |key| compile(key, selected, view, now, ready);
     let ago = |seconds: u32| {
@@ -100,11 +105,13 @@ fn compile(
             Some(email) => Test::Email(email),
             None => Test::Known(false),
         },
-        // Each email is a thread of its own.
-        SearchKey::ThreadId(id) => match object_id::thread_of(&id, selected.owner()) {
-            Some(first) => Test::Email(first),
-            None => Test::Known(false),
-        },
+        SearchKey::ThreadId(id) => {
+            let first = object_id::thread_of(&id, selected.owner());
+            match first.zip(ready.threads) {
+                Some((first, threads)) => Test::Among(Arc::new(threads.emails(first).collect())),
+                None => Test::Known(false),
+            }
+        }
         SearchKey::ModSeq(modseq) => Test::ModSeq(modseq),
     }
 }

@@ -84,3 +84,5 @@ pub const IMPORTED_AT_ONCE_MAX: usize = 100;
 pub const STALL: std::time::Duration = std::time::Duration::from_secs(60);
 /// Marks of `\Deleted` times emails that one `/changes` compares.
 pub const MARKS_LOOKED_AT_MAX: usize = 50_000_000;
+/// Emails of all threads that one Thread/get may name: each is looked up.
+pub const THREAD_EMAILS_MAX: usize = 50_000;

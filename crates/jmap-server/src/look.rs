@@ -1,7 +1,7 @@
 //! An account at a moment, by its emails.
 //!
 //! A view knows emails by mailbox and UID; [`Places`] leads to them by id. One is kept for each of the
-//! accounts used lately and brought up to date by what changed since.
+//! accounts used lately and brought up to date by what changed since. [`Threads`] are the account's own.
 
 use crate::access::Room;
 use crate::limits::{INDEXED_EMAILS_MAX, INDEXES_MAX, INLINE_EMAILS};
@@ -9,10 +9,12 @@ use crate::methods::store_failed;
 use crate::{Jmap, Shared};
 use envelope::AccountId;
 use jmap_proto::MethodError;
-use mailbox_model::{EmailId, Entry, Mailbox, MailboxId, ModSeq, Places, Uid, UidSet, View};
+use mailbox_model::{
+    EmailId, Entry, FlagId, Mailbox, MailboxId, ModSeq, Places, Role, Threads, Uid, UidSet, View,
+};
 use mailstore::{Account, object_id};
 use parking_lot::Mutex;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 /// What is known of accounts used lately.
@@ -90,6 +92,8 @@ impl Shared {
 pub(crate) struct Look {
     pub(crate) room: Arc<Room>,
     pub(crate) places: Places,
+    /// Of all emails of the places, but of those that a lane has staged.
+    threads: Threads,
     /// What the user has read of another's mailboxes.
     seen: Arc<BTreeMap<MailboxId, UidSet>>,
 }
@@ -97,6 +101,9 @@ pub(crate) struct Look {
 impl Jmap {
     pub(crate) async fn look(&self, room: &Arc<Room>) -> Result<Look, MethodError> {
         let places = self.shared.places(&room.account).await;
+        // Behind the places, so that none of their emails is missing.
+        let threads = room.account.threads().await;
+        let threads = threads.map_err(|error| store_failed(&error))?;
         let mut seen = BTreeMap::new();
         if let Some(reader) = room.reader() {
             let mailboxes = places.view().mailboxes().map(|mailbox| mailbox.id());
@@ -108,6 +115,7 @@ impl Jmap {
         Ok(Look {
             room: Arc::clone(room),
             places,
+            threads,
             seen: Arc::new(seen),
         })
     }
@@ -210,23 +218,36 @@ impl Look {
 
 impl Look {
     /// The first email of the thread that an email is in.
-    #[allow(clippy::unused_self)]
     pub(crate) fn thread_of(&self, email: EmailId) -> EmailId {
-        email
+        self.threads.of(email)
     }
 
-    /// The emails of a thread that are shown, the oldest first.
+    /// The emails of a thread that are shown, in order of their ids.
     pub(crate) fn thread(&self, first: EmailId) -> Vec<EmailId> {
-        Vec::from_iter(self.is_shown(first).then_some(first))
+        let emails = self.threads.emails(first);
+        emails.filter(|email| self.is_shown(*email)).collect()
     }
 
-    /// How many threads have an email in a mailbox, and how many of them one that is unread.
+    /// How many threads have an email in a mailbox, and how many of them one anywhere that is unread. Threads
+    /// in the trash are others than outside of it (RFC 8621 §2).
     pub(crate) fn thread_counts(&self, mailbox: &Mailbox) -> (u64, u64) {
+        let in_trash = mailbox.role() == Some(Role::Trash);
         let shown = mailbox.entries().iter().filter(|entry| !entry.deleted);
-        shown.fold((0, 0), |(all, unread), entry| {
-            let seen = self.is_seen(mailbox.id(), entry);
-            (all + 1, unread + u64::from(!seen))
-        })
+        let threads: HashSet<EmailId> = shown.map(|entry| self.thread_of(entry.email)).collect();
+        let is_unread = |email: EmailId| {
+            let mut copies = self.copies(email).filter(|(of, _)| match in_trash {
+                true => of.id() == mailbox.id(),
+                false => of.role() != Some(Role::Trash),
+            });
+            let (of, entry) = copies.next()?;
+            let read = self.is_seen(of.id(), entry) || entry.has(FlagId::Draft);
+            (!read).then_some(())
+        };
+        let unread = threads.iter().filter(|first| {
+            let mut emails = self.threads.emails(**first);
+            emails.any(|email| is_unread(email).is_some())
+        });
+        (threads.len() as u64, unread.count() as u64)
     }
 }
 

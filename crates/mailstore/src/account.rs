@@ -13,7 +13,7 @@ use crate::load::{self, Tip};
 use crate::store::Shared;
 use engine::{Batch, Expect, ShardId, SubmitError};
 use envelope::AccountId;
-use mailbox_model::{ModSeq, View, Weight};
+use mailbox_model::{ModSeq, Threads, View, Weight};
 use parking_lot::RwLock;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -37,6 +37,9 @@ pub struct Account {
     pub(crate) resets: parking_lot::Mutex<Resets>,
     /// Does any annotation name a script for events ([`crate::annotations`])?
     pub(crate) event_scripts: AtomicU64,
+    /// Which emails belong together, as far as anybody asked.
+    pub(crate) threads: Mutex<Threads>,
+    threads_bytes: AtomicU64,
     published: RwLock<Published>,
     latest: watch::Sender<ModSeq>,
     weight: AtomicU64,
@@ -68,6 +71,8 @@ impl Account {
             reaping: Mutex::new(()),
             sharing: Mutex::new(()),
             resets: parking_lot::Mutex::default(),
+            threads: Mutex::default(),
+            threads_bytes: AtomicU64::new(0),
             latest,
             weight: AtomicU64::new(0),
         };
@@ -192,10 +197,19 @@ impl Account {
     }
 
     fn weigh(&self, view_bytes: u64) {
-        let weight = ACCOUNT_BYTES + view_bytes;
+        let threads_bytes = self.threads_bytes.load(Ordering::Relaxed);
+        let weight = ACCOUNT_BYTES + view_bytes + threads_bytes;
         let before = self.weight.swap(weight, Ordering::Relaxed);
         // Wrapping: a sum of differences comes out right in any order.
         let difference = weight.wrapping_sub(before);
+        self.shared.weight.fetch_add(difference, Ordering::Relaxed);
+    }
+
+    /// What its threads take is counted too.
+    pub(crate) fn weigh_threads(&self, bytes: u64) {
+        let before = self.threads_bytes.swap(bytes, Ordering::Relaxed);
+        let difference = bytes.wrapping_sub(before);
+        self.weight.fetch_add(difference, Ordering::Relaxed);
         self.shared.weight.fetch_add(difference, Ordering::Relaxed);
     }
 }

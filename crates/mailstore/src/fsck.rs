@@ -6,6 +6,7 @@
 //! - [`view`]: what must be true of a view alone.
 //! - [`emails`]: entries, records, bodies.
 //! - [`lists`]: pages of lists against the records.
+//! - [`threads`]: what is kept of threads against itself.
 //! - [`witness`]: what must be true from one view to a later one, for the
 //!   simulation and the crash tests.
 //!
@@ -15,6 +16,7 @@
 mod emails;
 mod finding;
 mod lists;
+mod threads;
 pub(crate) mod view;
 mod witness;
 
@@ -216,6 +218,7 @@ pub(crate) fn check_keys(
         }
         Ok(())
     })?;
+    threads::check(snapshot, account, findings)?;
     let (start, end) = keys::log_after(account, ModSeq(0));
     for_each(snapshot, start, &end, |key, _| {
         if keys::modseq_of(&key).is_none() {

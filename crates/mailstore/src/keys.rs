@@ -17,6 +17,7 @@
 //! | `n` | – | annotations ([`crate::annotations`]) |
 //! | `r` | – | what was retrieved of the inbox, and when ([`crate::retrieved`]) |
 //! | `s` | what [`crate::records::search_prefix`]'s owner says | the index of texts, which `search` owns |
+//! | `t` | `h`; `k` key (16); `p` page (8) | which emails belong together ([`crate::threads`]) |
 //! | `u` | – | what URLs are authorized by ([`crate::access_keys`]) |
 //! | `v` | mailbox (4) · reader's account (8) | what another has read of it ([`crate::seen_by`]) |
 //!
@@ -29,7 +30,7 @@
 
 use crate::lists::ListKind;
 use envelope::AccountId;
-use mailbox_model::{EmailId, MailboxId, ModSeq};
+use mailbox_model::{EmailId, MailboxId, ModSeq, ThreadKey};
 
 const ACLS: u8 = b'a';
 const BASE: u8 = b'b';
@@ -43,12 +44,16 @@ const LOG: u8 = b'l';
 const ANNOTATIONS: u8 = b'n';
 const RETRIEVED: u8 = b'r';
 const SEARCH: u8 = b's';
+const THREADS: u8 = b't';
 const ACCESS: u8 = b'u';
 const SEEN_BY: u8 = b'v';
 const KEYWORDS: u8 = b'k';
 const MAILBOX: u8 = b'm';
 const PAGE: u8 = b'p';
 const ROOT: u8 = b'r';
+const THREADS_HEAD: u8 = b'h';
+const THREAD_KEY: u8 = b'k';
+const THREAD_PAGE: u8 = b'p';
 
 /// Bytes before what [`crate::keys`] says of a key.
 const PREFIX: usize = 9;
@@ -153,7 +158,7 @@ pub(crate) fn gaps(account: AccountId) -> Vec<(Vec<u8>, Vec<u8>)> {
         (key(account, LOG + 1), annotations(account)),
         (annotations_end, retrieved(account)),
         (retrieved_end, search(account)),
-        (key(account, SEARCH + 1), access_keys(account)),
+        (key(account, THREADS + 1), access_keys(account)),
         (access_end, key(account, SEEN_BY)),
         (key(account, SEEN_BY + 1), end),
     ]
@@ -211,6 +216,44 @@ pub(crate) fn search(account: AccountId) -> Vec<u8> {
 /// True for a key of the index of texts.
 pub(crate) fn is_search(key: &[u8]) -> bool {
     key.first() == Some(&(engine::keys::Space::Account as u8)) && key.get(PREFIX) == Some(&SEARCH)
+}
+
+/// All that is kept of threads.
+pub(crate) fn threads(account: AccountId) -> (Vec<u8>, Vec<u8>) {
+    (key(account, THREADS), key(account, THREADS + 1))
+}
+
+pub(crate) fn threads_head(account: AccountId) -> Vec<u8> {
+    let mut key = key(account, THREADS);
+    key.push(THREADS_HEAD);
+    key
+}
+
+pub(crate) fn thread_key(account: AccountId, of: &ThreadKey) -> Vec<u8> {
+    let mut key = key(account, THREADS);
+    key.push(THREAD_KEY);
+    key.extend_from_slice(of);
+    key
+}
+
+/// True for a key that [`thread_key`] made.
+pub(crate) fn is_thread_key(key: &[u8]) -> bool {
+    key.get(PREFIX + 1) == Some(&THREAD_KEY) && key.len() == PREFIX + 2 + size_of::<ThreadKey>()
+}
+
+pub(crate) fn thread_page(account: AccountId, page: u64) -> Vec<u8> {
+    let mut key = key(account, THREADS);
+    key.push(THREAD_PAGE);
+    key.extend_from_slice(&page.to_be_bytes());
+    key
+}
+
+/// The page that a key of [`threads`] names.
+pub(crate) fn page_of_threads(key: &[u8]) -> Option<u64> {
+    let (&THREAD_PAGE, page) = key.get(PREFIX + 1..)?.split_first()? else {
+        return None;
+    };
+    Some(u64::from_be_bytes(page.try_into().ok()?))
 }
 
 pub(crate) fn acls(account: AccountId) -> Vec<u8> {

@@ -8,6 +8,7 @@
 //!   [`Lane::stage_deliver`] for each recipient, then [`Lanes::submit`], then the ticket.
 //! - Reading: [`Account::email_records`], [`Account::read_message`], [`Account::open_message`];
 //!   [`Account::reading`] for whoever reads many.
+//! - [`Account::threads`]: which emails belong together.
 //! - [`object_id`]: how clients name all this.
 //! - [`records`]: what backup may know of records.
 //! - Quota: an account's limits and the mark that its owner was told of are in its head;
@@ -64,6 +65,7 @@ mod runs;
 mod scripts;
 mod seen_by;
 mod store;
+mod threads;
 
 #[cfg(test)]
 mod tests;

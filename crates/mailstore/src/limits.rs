@@ -75,3 +75,9 @@ pub const HEADER_BYTES_MAX: u64 = 1024 * 1024;
 pub const REFERENCES_MAX: usize = 100;
 /// Octets of a base subject by which messages are sorted.
 pub const SORTED_SUBJECT_BYTES_MAX: usize = 1024;
+/// Emails that join threads in one commit, at most.
+pub const JOINED_AT_ONCE: usize = 1000;
+/// Emails that share a page of threads. Their places in it are bytes.
+pub const THREAD_EMAILS: u64 = 256;
+/// Messages that one refers to by which its thread is found; of more the first and the last ones count.
+pub const THREAD_REFERENCES_MAX: usize = 20;

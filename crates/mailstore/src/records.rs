@@ -54,7 +54,8 @@ pub fn is_left_out(key: &[u8]) -> bool {
 /// has changed in the account's records. None if there is no such account.
 ///
 /// Made of the head, which every change writes, of the roots, which
-/// checkpoints and the reaper write, of the access keys, the ACLs, the annotations, the scripts and what was retrieved. Whoever adds a record that can change without these adds
+/// checkpoints and the reaper write, of the access keys, the ACLs, the annotations, the scripts, what was retrieved and which
+/// emails joined threads. Whoever adds a record that can change without these adds
 /// it here.
 ///
 /// # Errors
@@ -80,6 +81,7 @@ pub fn state_mark(
         keys::annotations(account),
         keys::scripts(account),
         keys::retrieved(account),
+        keys::threads_head(account),
     ] {
         match snapshot.get(&beside)? {
             Some(record) => mark.varint(record.version.0),

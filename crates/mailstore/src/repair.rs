@@ -256,6 +256,7 @@ fn is_of_state(finding: &Finding) -> bool {
         | Finding::Retrieved(_)
         | Finding::Acls(_)
         | Finding::SeenBy(..)
+        | Finding::Threads(..)
         | Finding::StrangeKey(_) => true,
         Finding::NoRecord { .. }
         | Finding::RecordDamaged(..)

@@ -10,4 +10,5 @@ mod mail;
 mod quota;
 mod retention;
 mod rooms;
+mod threads;
 mod time_machine;

@@ -10,7 +10,7 @@ use crate::change::{
 };
 use crate::flags::FlagId;
 use crate::ids::{EmailId, KeywordId, MailboxId, ModSeq, Uid, UidValidity};
-use crate::limits::PAGE_UIDS;
+use crate::limits::{EMAIL_IDS_SKIPPED_MAX, PAGE_UIDS};
 use crate::mailbox::{Counters, Entry, ExpungeLog, Mailbox};
 use crate::name::MailboxName;
 use crate::recent::RecentChanges;
@@ -47,6 +47,9 @@ pub enum ApplyError {
     /// It gives an email id again.
     #[error("email {0} was given before")]
     EmailTaken(EmailId),
+    /// It gives an email id far beyond those that were given.
+    #[error("email {0} is far beyond those that were given")]
+    EmailFar(EmailId),
     /// It gives a UIDVALIDITY again.
     #[error("UIDVALIDITY {0} was given before")]
     UidValidityTaken(UidValidity),
@@ -261,6 +264,9 @@ impl Applier<'_> {
     fn take_email_id(&mut self, email: EmailId) -> Result<(), ApplyError> {
         if email < self.view.next_email {
             return Err(ApplyError::EmailTaken(email));
+        }
+        if email.0 - self.view.next_email.0 > EMAIL_IDS_SKIPPED_MAX {
+            return Err(ApplyError::EmailFar(email));
         }
         self.view.next_email = email.next();
         Ok(())

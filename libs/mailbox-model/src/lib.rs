@@ -6,6 +6,7 @@
 //! - [`undo`], [`Rewind`]: the way back, for what the account holds.
 //! - [`stage`]: view × request → the entry, naming only what really changes.
 //! - [`Places`]: the way from an email to its copies.
+//! - [`Threads`], [`join`]: which emails belong together.
 //! - [`Weight`]: what a view takes in memory.
 //! - [`page`]: the packed pages and records that checkpoints are made of.
 //!
@@ -34,6 +35,7 @@ mod role;
 mod saved;
 mod seen;
 pub mod stage;
+mod threads;
 mod uidset;
 mod undo;
 mod view;
@@ -53,6 +55,7 @@ pub use name::{DELIMITER, MailboxName, NameError};
 pub use places::Places;
 pub use role::Role;
 pub use saved::{Saved, SavedAt};
+pub use threads::{Joining, ThreadKey, Threads, join};
 pub use uidset::UidSet;
 pub use undo::{Rewind, UndoError, undo};
 pub use view::{Copy, Usage, View};

@@ -30,3 +30,6 @@ pub const RENEWED_PER_CHANGE_MAX: usize = 10_000;
 pub const PAGE_UIDS: u32 = 512;
 /// Largest email; what claims to be larger is a damaged record.
 pub const EMAIL_BYTES_MAX: u64 = 1 << 40;
+/// Email ids that may be left out before one is given: more than any loss of history leaves. What goes further is a
+/// damaged record, and would use all ids up.
+pub const EMAIL_IDS_SKIPPED_MAX: u64 = 1 << 40;

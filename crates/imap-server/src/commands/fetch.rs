@@ -11,8 +11,8 @@ use crate::session::Session;
 use imap_proto::response::{self, Code, Status};
 use imap_proto::{FetchCommand, FetchItem, ResultRange};
 use imbl::Vector;
-use mailbox_model::{Entry, Uid, UidSet, View};
-use mailstore::{Account, EmailRecord, Listing, RecordError, Rights, ShortBodies};
+use mailbox_model::{EmailId, Entry, Threads, Uid, UidSet, View};
+use mailstore::{Account, EmailRecord, Listing, RecordError, Rights, ShortBodies, StoreError};
 use mime::StoredDigest;
 use std::ops::Range;
 use std::sync::Arc;
@@ -240,6 +240,8 @@ fn pick(
 struct Batch {
     entries: Vec<(u32, Entry)>,
     kept: Option<Vec<Result<Kept, RecordError>>>,
+    /// Where the items ask for them.
+    threads: Option<Threads>,
 }
 
 /// As much of what the store keeps of a message as the items need.
@@ -251,9 +253,16 @@ enum Kept {
 }
 
 async fn load(account: &Account, entries: Vec<(u32, Entry)>, items: &[FetchItem]) -> Batch {
+    let threads = match items.contains(&FetchItem::ThreadId) {
+        true => threads_of(account).await,
+        false => None,
+    };
     if items.iter().all(is_in_entry) {
-        let kept = None;
-        return Batch { entries, kept };
+        return Batch {
+            entries,
+            kept: None,
+            threads,
+        };
     }
     let ids: Vec<_> = entries.iter().map(|(_, entry)| entry.email).collect();
     let kept = if items.iter().all(is_in_list) {
@@ -263,8 +272,21 @@ async fn load(account: &Account, entries: Vec<(u32, Entry)>, items: &[FetchItem]
         let records = account.email_records(&ids).await.into_iter();
         records.map(|found| found.map(Kept::Record)).collect()
     };
-    let kept = Some(kept);
-    Batch { entries, kept }
+    Batch {
+        entries,
+        kept: Some(kept),
+        threads,
+    }
+}
+
+/// Those of an account; none where they cannot be read.
+async fn threads_of(account: &Account) -> Option<Threads> {
+    let threads = account.threads().await;
+    let told = |error: &StoreError| {
+        let account = account.id();
+        tracing::warn!(%account, %error, "imap: threads are told as NIL");
+    };
+    threads.inspect_err(told).ok()
 }
 
 /// A message that will be answered.
@@ -272,6 +294,7 @@ struct Ready {
     number: u32,
     entry: Entry,
     kept: Kept,
+    thread: Option<EmailId>,
 }
 
 impl Ready {
@@ -319,6 +342,10 @@ fn sorted_out(session: &mut Session, batch: Batch, outcome: &mut Outcome) -> Vec
     let mut ready = Vec::with_capacity(batch.entries.len());
     let mut kept = batch.kept.map(Vec::into_iter);
     for (number, entry) in batch.entries {
+        let thread = batch
+            .threads
+            .as_ref()
+            .map(|threads| threads.of(entry.email));
         let kept = match &mut kept {
             None => Ok(Kept::Nothing),
             Some(kept) => kept
@@ -330,6 +357,7 @@ fn sorted_out(session: &mut Session, batch: Batch, outcome: &mut Outcome) -> Vec
                 number,
                 entry,
                 kept,
+                thread,
             }),
             Err(Unreadable::Gone) => outcome.expunged = true,
             Err(Unreadable::Damaged(why)) => report(session, outcome, number, &entry, &why),
@@ -397,6 +425,7 @@ async fn write_window<'a>(
             entry: &ready.entry,
             record,
             listing: ready.listing(),
+            thread: ready.thread,
             body: bodies.body(at).cloned(),
         };
         match write_message(session, &message, items).await? {

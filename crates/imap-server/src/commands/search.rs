@@ -134,12 +134,22 @@ pub(crate) async fn find_among(
     let asks_modseq = key.any(&mut |key| matches!(key, SearchKey::ModSeq(_)));
     let is_scored = key.is_scored();
     let account = Arc::clone(&selected.account);
+    let threads = match key.any(&mut |key| matches!(key, SearchKey::ThreadId(_))) {
+        true => account.threads().await.map(Some),
+        false => Ok(None),
+    };
+    let mut broken = threads.is_err();
+    let threads = threads.unwrap_or_else(|error| {
+        tracing::warn!(session = session.id, %error, "imap: no thread is found");
+        None
+    });
     let mut query = query_of(
         key,
         selected,
         &account.view(),
         session.ports.runtime.now(),
         session.enabled.comparator,
+        threads.as_ref(),
     );
     let entries = selected.entries().clone();
     let count = among.map_or(entries.len(), <[usize]>::len);
@@ -161,7 +171,6 @@ pub(crate) async fn find_among(
             decide(some, &query)
         }
     };
-    let mut broken = false;
     // What entries alone decided fits as well as can be.
     let mut scores: Scores = match is_scored {
         true => found.iter().map(|(_, entry)| (entry.uid, 100)).collect(),

@@ -184,6 +184,7 @@ fn message<'a>(named: &'a Named, digest: StoredDigest<'a>) -> Message<'a> {
         entry: &named.entry,
         record: Some((&named.record, digest)),
         listing: None,
+        thread: None,
         body: None,
     }
 }

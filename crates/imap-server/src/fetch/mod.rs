@@ -18,7 +18,7 @@ use crate::session::{Enabled, Session};
 use bytes::Bytes;
 use imap_proto::response;
 use imap_proto::{DateTime, FetchItem, SectionText};
-use mailbox_model::{Entry, Saved, SavedAt, Uid, View};
+use mailbox_model::{EmailId, Entry, Saved, SavedAt, Uid, View};
 use mailstore::object_id;
 use mailstore::{Account, EmailRecord, InternalDate, Listing};
 use mime::StoredDigest;
@@ -35,6 +35,8 @@ pub(crate) struct Message<'a> {
     pub(crate) record: Option<(&'a EmailRecord, StoredDigest<'a>)>,
     /// What lists show, if that is enough and the entry is not.
     pub(crate) listing: Option<&'a Listing>,
+    /// The first email of its thread, where that is asked for and known.
+    pub(crate) thread: Option<EmailId>,
     /// The body without its prefix, where it was read ahead.
     pub(crate) body: Option<Bytes>,
 }
@@ -148,16 +150,13 @@ pub(crate) async fn write_item(
             let id = object_id::of_email(entry.email, owner);
             out.extend_from_slice(format!("({id})").as_bytes());
         }
-        // RFC 8474 §5.2: who is told NIL makes threads himself. JMAP wants one for each email (RFC 8621 §3), and RFC 9698
-        // the same ids in both.
-        FetchItem::ThreadId if session.config.jmap_session.is_none() => {
-            out.extend_from_slice(b"NIL");
-        }
-        FetchItem::ThreadId => {
+        FetchItem::ThreadId if let Some(first) = message.thread => {
             let owner = Some(message.account.id()).filter(|_| login != Some(message.account.id()));
-            let id = object_id::of_thread(entry.email, owner);
+            let id = object_id::of_thread(first, owner);
             out.extend_from_slice(format!("({id})").as_bytes());
         }
+        // RFC 8474 §5.2: who is told NIL makes threads himself.
+        FetchItem::ThreadId => out.extend_from_slice(b"NIL"),
         FetchItem::SaveDate if let SavedAt::Second(second) = entry.saved.get() => {
             save_date(second).write(out);
         }

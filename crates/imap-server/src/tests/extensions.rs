@@ -200,7 +200,9 @@ async fn mailboxes_and_emails_keep_their_ids() {
     };
     assert_eq!(email(&inbox[0]), email(&copies[0]));
     assert_ne!(email(&copies[0]), email(&copies[1]));
-    assert!(inbox[0].contains("THREADID NIL"), "{inbox:?}");
+    // RFC 8474 §5.2: an email that is alone has a thread of its own, by another id than its own.
+    let thread = format!("THREADID ({})", email(&inbox[0]).replace('E', "T"));
+    assert!(inbox[0].contains(&thread), "{inbox:?}");
     let moved = email(&copies[1]);
     client
         .check(&format!("SEARCH EMAILID {moved}"), &["* SEARCH 2", "OK …"])
@@ -211,6 +213,67 @@ async fn mailboxes_and_emails_keep_their_ids() {
             .await;
     }
     client.check("SEARCH EMAILID (E1)", &["BAD …"]).await;
+}
+
+/// RFC 8474 §5.2.
+#[tokio::test]
+async fn messages_that_answer_each_other_have_one_threadid() {
+    let world = World::new().await;
+    let mut client = world.bob_in_inbox().await;
+    let lunch = "Message-ID: <1@x>\r\nSubject: Lunch\r\n\r\nx";
+    let answer = "Message-ID: <2@x>\r\nIn-Reply-To: <1@x>\r\nSubject: Re: lunch\r\n\r\nx";
+    let other = "Message-ID: <3@x>\r\nIn-Reply-To: <1@x>\r\nSubject: dinner\r\n\r\nx";
+    let late = "Message-ID: <4@x>\r\nReferences: <1@x> <2@x>\r\nSubject: Re: Lunch\r\n\r\nx";
+    for text in [lunch, answer, other] {
+        client.append("INBOX", "", text).await;
+    }
+    client.ok("CREATE Else").await;
+    client.append("Else", "", late).await;
+    let threads = |lines: &[String]| -> Vec<String> {
+        let ids = lines
+            .iter()
+            .filter_map(|line| line.split_once("THREADID ("));
+        let ids = ids.filter_map(|(_, rest)| rest.split_once(')'));
+        ids.map(|(id, _)| id.to_owned()).collect()
+    };
+    let inbox = threads(&client.ok("FETCH 1:* (UID THREADID)").await);
+    let [first, second, third] = &inbox[..] else {
+        panic!("{inbox:?}");
+    };
+    assert_eq!(first, second);
+    assert_ne!(first, third);
+    client
+        .check(
+            &format!("SEARCH THREADID {first}"),
+            &["* SEARCH 1 2", "OK …"],
+        )
+        .await;
+    client
+        .check(
+            &format!("SEARCH NOT THREADID {first}"),
+            &["* SEARCH 3", "OK …"],
+        )
+        .await;
+    // In each mailbox, beside what lists show and what records do, and behind a MOVE.
+    client.ok("MOVE 2 Else").await;
+    client.ok("SELECT Else").await;
+    for items in ["THREADID", "THREADID ENVELOPE", "BODYSTRUCTURE THREADID"] {
+        let lines = client.ok(&format!("FETCH 1:2 ({items})")).await;
+        assert_eq!(threads(&lines), [&first[..], first], "{lines:?}");
+    }
+    client
+        .check(
+            &format!("SEARCH THREADID {first}"),
+            &["* SEARCH 1 2", "OK …"],
+        )
+        .await;
+    // The name stays when the first is gone.
+    client.ok("SELECT INBOX").await;
+    client.ok("STORE 1 +FLAGS (\\Deleted)").await;
+    client.ok("EXPUNGE").await;
+    client.append("INBOX", "", lunch).await;
+    let lines = client.ok("FETCH 1:2 (THREADID)").await;
+    assert_eq!(threads(&lines), [&third[..], first], "{lines:?}");
 }
 
 /// RFC 9698.
@@ -234,18 +297,6 @@ async fn where_jmap_is_is_told_after_the_login_and_only_if_it_is_somewhere() {
     );
     let told = format!("* JMAPACCESS \"{url}\"");
     client.check("GETJMAPACCESS", &[&told, "OK …"]).await;
-    // JMAP wants every email in a thread; each is in one of its own.
-    client.append("INBOX", "", "Subject: x\r\n\r\n").await;
-    client.ok("SELECT INBOX").await;
-    let inbox = client.ok("FETCH 1 (EMAILID THREADID)").await;
-    let id = |name: &str| {
-        let (_, rest) = inbox[0].split_once(&format!("{name} (")).expect(name);
-        rest.split(')').next().expect("an id").to_owned()
-    };
-    let thread = id("EMAILID").replace('E', "T");
-    assert_eq!(id("THREADID"), thread, "{inbox:?}");
-    let search = format!("SEARCH THREADID {thread}");
-    client.check(&search, &["* SEARCH 1", "OK …"]).await;
     let mut client = world.bob().await;
     let names = client.ok("CAPABILITY").await;
     assert!(!names[0].contains("JMAPACCESS"), "{names:?}");

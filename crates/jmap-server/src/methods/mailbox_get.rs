@@ -2,12 +2,14 @@
 
 use super::{Done, got, look_of, properties_of, store_failed};
 use crate::api::Calling;
+use crate::limits::INLINE_EMAILS;
 use crate::look::Look;
 use jmap_proto::Arguments;
 use jmap_proto::arguments::Get;
 use mailbox_model::{Mailbox, MailboxId, Role};
 use mailstore::{Annotations, Rights};
 use serde_json::{Map, Value, json};
+use std::sync::Arc;
 
 /// All properties of a mailbox.
 pub(crate) const PROPERTIES: [&str; 11] = [
@@ -34,22 +36,31 @@ pub(super) async fn run(calling: &Calling<'_>, mut arguments: Arguments) -> Done
     let look = look_of(calling, &get.account_id).await?;
     let orders = look.room.account.annotations().await;
     let orders = orders.map_err(|error| store_failed(&error))?;
-    let mut list = Vec::new();
+    let mut mailboxes = Vec::new();
     let mut not_found = Vec::new();
     match get.ids {
-        None => list.extend(
-            look.mailboxes()
-                .map(|m| show(&look, m, &orders, &properties)),
-        ),
+        None => mailboxes.extend(look.mailboxes().cloned()),
         Some(ids) => {
             for id in ids {
                 match calling.id_of(&id).and_then(|id| look.mailbox(id)) {
-                    Some(mailbox) => list.push(show(&look, mailbox, &orders, &properties)),
+                    Some(mailbox) => mailboxes.push(Arc::clone(mailbox)),
                     None => not_found.push(id),
                 }
             }
         }
     }
+    let seen = look.clone();
+    let work = move || -> Vec<Value> {
+        let mailboxes = mailboxes.iter();
+        mailboxes
+            .map(|mailbox| show(&seen, mailbox, &orders, &properties))
+            .collect()
+    };
+    // Threads are counted by looking at each email.
+    let list = match look.places.len() > INLINE_EMAILS {
+        true => calling.jmap.shared.ports.runtime.blocking(work).await,
+        false => work(),
+    };
     let answer = got(get.account_id, look.state(), list, not_found);
     Ok(vec![("Mailbox/get", answer)])
 }

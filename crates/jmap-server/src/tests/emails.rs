@@ -355,6 +355,76 @@ async fn a_thread_tells_its_emails() {
     assert_eq!(threads["notFound"], json!(["T99", "E1"]));
 }
 
+/// RFC 8621 §3, §3.2, §2: one name for all emails that answer each other, wherever they are.
+#[tokio::test]
+async fn emails_that_answer_each_other_are_one_thread() {
+    let world = World::new().await;
+    let text = |id: u32, to: u32, subject: &str| {
+        format!("Message-ID: <{id}@x>\nIn-Reply-To: <{to}@x>\nSubject: {subject}\n\nb\n")
+    };
+    let first = world.append(&[], &text(1, 100, "Lunch")).await;
+    let other = world.append(&["\\Seen"], &text(2, 1, "dinner")).await;
+    let threads_of = async |ids: &[&String]| -> Vec<String> {
+        let arguments = json!({"ids": ids, "properties": ["threadId"]});
+        let got = world.call("Email/get", arguments).await;
+        let list = got["list"].as_array().expect("a list").iter();
+        list.map(|email| email["threadId"].as_str().expect("a text").to_owned())
+            .collect()
+    };
+    let ids = threads_of(&[&first, &other]).await;
+    assert_ne!(ids[0], ids[1]);
+    let state = world.call("Thread/get", json!({"ids": []})).await["state"].clone();
+    let answer = world.append(&["\\Seen"], &text(3, 1, "Re: Lunch")).await;
+    assert_eq!(threads_of(&[&answer]).await, [ids[0].clone()]);
+    let got = world.call("Thread/get", json!({"ids": [ids[0]]})).await;
+    assert_eq!(
+        got["list"],
+        json!([{"id": ids[0], "emailIds": [first, answer]}])
+    );
+    let changes = world
+        .call("Thread/changes", json!({"sinceState": state}))
+        .await;
+    assert_eq!(changes["updated"], json!([ids[0]]), "{changes}");
+    assert_eq!(
+        (&changes["created"], &changes["destroyed"]),
+        (&json!([]), &json!([]))
+    );
+    // Three emails are two threads; one of them has an email that is unread.
+    let mailboxes = world.call("Mailbox/get", json!({"ids": null})).await;
+    let list = mailboxes["list"].as_array().expect("a list");
+    let inbox = list.iter().find(|mailbox| mailbox["role"] == "inbox");
+    let inbox = inbox.expect("always there");
+    let counts = [
+        "totalEmails",
+        "unreadEmails",
+        "totalThreads",
+        "unreadThreads",
+    ];
+    assert_eq!(
+        counts.map(|name| inbox[name].as_u64()),
+        [3, 1, 2, 1].map(Some)
+    );
+    let trash = list.iter().find(|mailbox| mailbox["role"] == "trash");
+    let trash = trash.expect("made with the account")["id"].clone();
+    // What is unread in the trash alone makes no thread elsewhere unread.
+    let update =
+        json!({ (first.as_str()): { "mailboxIds": { trash.as_str().expect("an id"): true } } });
+    world.call("Email/set", json!({ "update": update })).await;
+    let mailboxes = world
+        .call("Mailbox/get", json!({"ids": [inbox["id"], trash]}))
+        .await;
+    let counts = |at: usize| counts.map(|name| mailboxes["list"][at][name].as_u64());
+    assert_eq!(counts(0), [2, 0, 2, 0].map(Some));
+    assert_eq!(counts(1), [1, 1, 1, 1].map(Some));
+    // Collapsed, and behind the end of the first.
+    let query = json!({"collapseThreads": true, "sort": [{"property": "receivedAt"}]});
+    let found = world.call("Email/query", query).await;
+    assert_eq!(found["ids"], json!([first, other]));
+    world.call("Email/set", json!({"destroy": [first]})).await;
+    let got = world.call("Thread/get", json!({"ids": [ids[0]]})).await;
+    assert_eq!(got["list"], json!([{"id": ids[0], "emailIds": [answer]}]));
+}
+
 /// THREATS 27: many ids cost an error, and one answer has a bound.
 #[tokio::test]
 async fn what_is_asked_at_once_is_bounded() {

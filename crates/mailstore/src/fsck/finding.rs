@@ -70,6 +70,8 @@ pub enum Finding {
     Acls(String),
     /// A record of what a reader has read does not decode.
     SeenBy(Vec<u8>, String),
+    /// A record of threads does not decode, or does not fit the others.
+    Threads(Vec<u8>, String),
     /// A key that this program does not write.
     StrangeKey(Vec<u8>),
     /// There are more findings than are told.
@@ -129,6 +131,7 @@ impl fmt::Display for Finding {
             Self::Retrieved(why) => write!(f, "what was retrieved by POP3 is damaged: {why}"),
             Self::Acls(why) => write!(f, "who may do what with the mailboxes is damaged: {why}"),
             Self::SeenBy(_, why) => write!(f, "what another has read is damaged: {why}"),
+            Self::Threads(_, why) => write!(f, "what belongs together is damaged: {why}"),
             Self::AccessKeys(why) => write!(f, "the keys of URLs are damaged: {why}"),
             Self::StrangeKey(key) => write!(
                 f,
@@ -170,6 +173,7 @@ impl Finding {
             | Self::Annotations(_)
             | Self::Scripts(_)
             | Self::Retrieved(_)
+            | Self::Threads(..)
             | Self::More => Checker::RecordReadable,
             Self::HeadDiffers | Self::CheckpointDiffers(_) | Self::List(..) => Checker::StateIsLog,
             Self::Counters(_) | Self::Usage | Self::Size(_) => Checker::CountersEqualSums,
@@ -211,6 +215,7 @@ impl Finding {
             | Self::Annotations(_)
             | Self::Scripts(_)
             | Self::Retrieved(_)
+            | Self::Threads(..)
             | Self::More => Severity::Wrong,
             Self::StrangeKey(_) => Severity::Leftover,
         }
@@ -234,7 +239,8 @@ impl Finding {
             | Self::Size(_)
             | Self::NoLink(..)
             | Self::Orphan(_)
-            | Self::List(..) => Repair::Rebuild,
+            | Self::List(..)
+            | Self::Threads(..) => Repair::Rebuild,
             Self::LogEntry(..)
             | Self::NoRecord { .. }
             | Self::RecordDamaged(..)
@@ -309,6 +315,9 @@ impl Finding {
             Self::Retrieved(_) => {
                 "retrieved mail does not expire; after a repair its time begins with the next retrieval"
             }
+            Self::Threads(..) => {
+                "conversations can't be shown; a repair lets them be found anew, and a few may be told apart otherwise"
+            }
             Self::StrangeKey(_) => {
                 "nothing that this program knows of; was the store used by a newer one?"
             }
@@ -338,7 +347,7 @@ impl Finding {
             Self::Scripts(_) => keys::scripts(account),
             Self::Retrieved(_) => keys::retrieved(account),
             Self::Acls(_) => keys::acls(account),
-            Self::SeenBy(key, _) | Self::StrangeKey(key) => key.clone(),
+            Self::SeenBy(key, _) | Self::Threads(key, _) | Self::StrangeKey(key) => key.clone(),
             Self::Counters(_)
             | Self::UidOrder(..)
             | Self::ModSeqAbove(..)

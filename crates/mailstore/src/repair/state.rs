@@ -86,7 +86,9 @@ fn strange_keys(
 ) -> Result<(), RepairError> {
     let mut found = Findings::default();
     check_keys(snapshot, repair.account, &mut found)?;
-    for finding in found.into_vec() {
+    let found = found.into_vec();
+    wrong_threads(repair, snapshot, &found, commits)?;
+    for finding in found {
         let (checker, key) = match &finding {
             Finding::StrangeKey(key) => (Checker::KeyKnown, key.clone()),
             Finding::AccessKeys(_) => {
@@ -135,6 +137,36 @@ fn wrong_lists(
         commits
             .batch
             .delete(keys::list(repair.account, bad.kind, page));
+        commits.submit_if_full()?;
+    }
+    Ok(())
+}
+
+/// Threads of which anything is damaged are found anew when somebody asks for them.
+fn wrong_threads(
+    repair: &mut Repair<'_>,
+    snapshot: &dyn Snapshot,
+    found: &[Finding],
+    commits: &mut Commits<'_>,
+) -> Result<(), RepairError> {
+    let mut wrong = found
+        .iter()
+        .filter(|finding| matches!(finding, Finding::Threads(..)));
+    let Some(finding) = wrong.next() else {
+        return Ok(());
+    };
+    repair.told(
+        Checker::RecordReadable,
+        format!("what belongs together was thrown away: {finding}"),
+    );
+    let (start, end) = keys::threads(repair.account);
+    let mut all = Vec::new();
+    for_each(snapshot, start, &end, |key, _| {
+        all.push(key);
+        Ok(())
+    })?;
+    for key in all {
+        commits.batch.delete(key);
         commits.submit_if_full()?;
     }
     Ok(())
