@@ -68,6 +68,8 @@ pub const MULTISEARCH_MAILBOXES_MAX: usize = 1000;
 pub const APPEND_PIECE_BYTES: usize = 256 * 1024;
 /// Mailboxes that change between two looks of a session that asked for it (NOTIFY); beyond it all is switched off.
 pub const NOTIFY_CHANGES_MAX: usize = 1000;
+/// Mailboxes named in NOTIFY up to which each is watched alone; beyond it the whole account is.
+pub const NOTIFY_BELLS_MAX: usize = 16;
 /// Other accounts that one session watches.
 pub const NOTIFY_ACCOUNTS_MAX: usize = 32;
 /// Searches of a session that are kept up to date.

@@ -15,7 +15,7 @@
 
 use crate::access::{Other, Place, is_below_others};
 use crate::commands::{fetch, status};
-use crate::limits::{NOTIFY_CHANGES_MAX, OUTPUT_BYTES};
+use crate::limits::{NOTIFY_BELLS_MAX, NOTIFY_CHANGES_MAX, OUTPUT_BYTES};
 use crate::list::{of_mailbox, of_others_mailbox, write_list_head};
 use crate::reply::{Ended, SyncMode};
 use crate::selected::OwnStore;
@@ -118,6 +118,45 @@ impl Notify {
         self.annotations = Some(annotations);
     }
 
+    /// What it waits for beside the selected mailbox.
+    fn watch(&self, own: &Account, bells: &mut Vec<watch::Receiver<ModSeq>>) {
+        let of_others = |group: &EventGroup| matches!(group.filter, NotifyFilter::Others(_));
+        if !self.groups.iter().any(of_others) {
+            return;
+        }
+        bells.extend(self.others.iter().map(|other| other.account.subscribe()));
+        let Some(names) = self.named().filter(|_| !self.wants_annotations()) else {
+            bells.push(own.subscribe());
+            return;
+        };
+        // Before the look at who has the names.
+        bells.push(own.watch_names());
+        let view = own.view();
+        for name in names {
+            if let Some(mailbox) = view.mailbox_named(&name) {
+                bells.push(own.watch_mailbox(mailbox.id()));
+            }
+        }
+    }
+
+    /// The mailboxes beside the selected one, if they are few and named each.
+    fn named(&self) -> Option<Vec<MailboxName>> {
+        let mut all = Vec::new();
+        for group in &self.groups {
+            match &group.filter {
+                NotifyFilter::Selected | NotifyFilter::SelectedDelayed => {}
+                NotifyFilter::Others(SearchSource::Inboxes) => all.push(MailboxName::inbox()),
+                NotifyFilter::Others(SearchSource::Mailboxes(names)) => {
+                    // What cannot be a name is no mailbox.
+                    let names = names.iter().map(|name| MailboxName::parse(name.as_str()));
+                    all.extend(names.filter_map(Result::ok));
+                }
+                NotifyFilter::Others(_) => return None,
+            }
+        }
+        (all.len() <= NOTIFY_BELLS_MAX).then_some(all)
+    }
+
     /// The events of a mailbox: those of the first group that names it.
     pub(crate) fn events_of(&self, name: &str, whose: Named<'_>) -> &[NotifyEvent] {
         let mut groups = self.groups.iter();
@@ -153,35 +192,24 @@ fn names(source: &SearchSource, name: &str, whose: Named<'_>) -> bool {
     }
 }
 
-/// The accounts that a session waits for.
+/// What a session waits for: mailboxes, names, or whole accounts.
 pub(crate) struct Watch(Vec<watch::Receiver<ModSeq>>);
 
 impl Watch {
     /// Whatever happens from now on wakes it.
     pub(crate) fn of(session: &Session, idling: Idling) -> Self {
-        let mut accounts: Vec<&Arc<Account>> = Vec::new();
+        let mut bells = Vec::new();
         let shows_selected = match &session.notify {
             None => idling == Idling::Yes,
             Some(notify) => notify.selected != Selected::WithCommands,
         };
         if let (Some(selected), true) = (&session.selected, shows_selected) {
-            accounts.push(&selected.account);
+            bells.push(selected.account.watch_mailbox(selected.id));
         }
         if let (Some(notify), Some(login)) = (&session.notify, &session.login) {
-            let of_others = |group: &EventGroup| matches!(group.filter, NotifyFilter::Others(_));
-            if notify.groups.iter().any(of_others) {
-                accounts.push(&login.account);
-                accounts.extend(notify.others.iter().map(|other| &other.account));
-            }
+            notify.watch(&login.account, &mut bells);
         }
-        accounts.sort_by_key(|account| account.id());
-        accounts.dedup_by_key(|account| account.id());
-        Self(
-            accounts
-                .into_iter()
-                .map(|account| account.subscribe())
-                .collect(),
-        )
+        Self(bells)
     }
 
     /// Returns when any of them changed. An account's end shows as one without changes.

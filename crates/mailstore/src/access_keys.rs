@@ -185,6 +185,7 @@ impl Account {
         resets.note(mailbox, &self.view());
         drop(resets);
         self.wake();
+        self.bells.ring(mailbox);
         Ok(())
     }
 

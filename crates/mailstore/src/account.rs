@@ -5,6 +5,7 @@
 //! the engine's `on_visible`. Sessions see the published one only.
 
 use crate::access_keys::Resets;
+use crate::bells::Bells;
 use crate::error::StoreError;
 use crate::head::{Floor, QuotaLimits, Terms};
 use crate::keys;
@@ -42,6 +43,7 @@ pub struct Account {
     threads_bytes: AtomicU64,
     published: RwLock<Published>,
     latest: watch::Sender<ModSeq>,
+    pub(crate) bells: Bells,
     weight: AtomicU64,
 }
 
@@ -74,6 +76,7 @@ impl Account {
             threads: Mutex::default(),
             threads_bytes: AtomicU64::new(0),
             latest,
+            bells: Bells::default(),
             weight: AtomicU64::new(0),
         };
         account.weigh(bytes);
@@ -173,13 +176,16 @@ impl Account {
         self.weigh(weight.bytes(&view));
         self.note_quota(&view, terms);
         let modseq = view.modseq();
+        let shown = Arc::clone(&view);
         let now = Published { view, terms };
         let before = std::mem::replace(&mut *self.published.write(), now);
         self.latest.send_replace(modseq);
+        self.bells.ring_for(&before.view, &shown);
         drop(before);
     }
 
-    /// Lets those who watch look again: something beside the state changed.
+    /// Lets those who watch the account look again: something beside the state changed. Who watches a mailbox is
+    /// rung for with [`Bells::ring`].
     pub(crate) fn wake(&self) {
         self.latest.send_modify(|_| {});
     }

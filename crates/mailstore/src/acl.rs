@@ -289,6 +289,7 @@ impl Account {
                 Err(error) => return Err(error.into()),
             }
             self.wake();
+            self.bells.ring(Some(mailbox));
             self.note_shares(before.difference(&after), false).await?;
             return Ok(Ok(()));
         }

@@ -196,6 +196,7 @@ impl Account {
                 Ok(ticket) => {
                     ticket.done().await;
                     self.forget_event_scripts();
+                    // That of a mailbox has rung with the change.
                     self.wake();
                     return Ok(Ok(()));
                 }

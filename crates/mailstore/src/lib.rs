@@ -36,6 +36,7 @@ mod access_keys;
 mod account;
 mod acl;
 mod annotations;
+mod bells;
 mod cache;
 mod changes;
 mod checkpoint;

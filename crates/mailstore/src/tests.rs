@@ -1,5 +1,6 @@
 //! Tests over the memory engine with three shards.
 
+mod bells;
 mod checkpoints;
 mod contention;
 mod disaster;

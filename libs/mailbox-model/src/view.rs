@@ -118,6 +118,13 @@ impl View {
         self.mailbox(*self.by_name.get(name)?)
     }
 
+    /// True if another view of the account has the same names and subscriptions, as far as that is known without
+    /// looking at each.
+    #[must_use]
+    pub fn has_names_of(&self, other: &Self) -> bool {
+        self.by_name.ptr_eq(&other.by_name) && self.subscriptions.ptr_eq(&other.subscriptions)
+    }
+
     /// All mailboxes in order of their names.
     pub fn mailboxes(&self) -> impl Iterator<Item = &Arc<Mailbox>> {
         self.by_name.values().filter_map(|id| self.mailbox(*id))

@@ -42,6 +42,11 @@ impl Watched {
 impl World {
     /// A session of bob's in his inbox.
     async fn watched(&self) -> Watched {
+        self.watched_in("INBOX").await
+    }
+
+    /// A session of bob's in a mailbox.
+    async fn watched_in(&self, mailbox: &str) -> Watched {
         let (client, server) = Conn::pair();
         let mut config = Config::new("imap.demo.test", TlsMode::None);
         config.plaintext_login = true;
@@ -59,9 +64,134 @@ impl World {
         };
         client.hear().await;
         client.ok("LOGIN bob@demo.test \"pass word\"").await;
-        client.ok("SELECT INBOX").await;
+        client.ok(&format!("SELECT {mailbox}")).await;
         Watched { client, polls }
     }
+}
+
+impl Watched {
+    async fn idle(mut self) -> Self {
+        self.client.send("i IDLE\r\n").await;
+        assert!(self.client.hear().await.starts_with("+ "));
+        self.woken().await;
+        self
+    }
+}
+
+#[tokio::test]
+async fn a_change_wakes_nobody_who_watches_another_mailbox_of_the_account() {
+    let world = World::new().await;
+    let mut other = world.bob().await;
+    let mut elsewhere = Vec::new();
+    for n in 0..20 {
+        other.ok(&format!("CREATE m{n}")).await;
+        // By IDLE, and by NOTIFY of the selected mailbox and of mailboxes that are named.
+        let mut watched = world.watched_in(&format!("m{n}")).await;
+        match n % 4 {
+            0 | 1 => watched = watched.idle().await,
+            2 => drop(
+                watched
+                    .client
+                    .ok("NOTIFY SET (SELECTED (MessageNew MessageExpunge))")
+                    .await,
+            ),
+            _ => {
+                let set = format!(
+                    "NOTIFY SET (MAILBOXES (m{n} m0) (MessageNew MessageExpunge MailboxName))"
+                );
+                watched.client.ok(&set).await;
+            }
+        }
+        elsewhere.push(watched);
+    }
+    let mut here = world.watched().await.idle().await;
+    for watched in elsewhere.iter().chain([&here]) {
+        watched.woken().await;
+    }
+    other.ok("SELECT INBOX").await;
+    for n in 1..=3 {
+        other.append("INBOX", "", "Subject: x\r\n\r\n").await;
+        assert_eq!(here.client.hear().await, format!("* {n} EXISTS"));
+        assert_eq!(here.client.hear().await, "* 0 RECENT");
+        other
+            .ok(&format!("STORE {n} +FLAGS (\\Deleted $key{n})"))
+            .await;
+        let fetch = format!("* {n} FETCH ");
+        while !here.client.hear().await.starts_with(&fetch) {}
+        assert!(here.woken().await > 0);
+    }
+    other.ok("SETMETADATA \"\" (/private/comment \"x\")").await;
+    other.ok("SETMETADATA INBOX (/private/comment \"x\")").await;
+    other.ok("SETACL INBOX anyone lr").await;
+    other.ok("EXPUNGE").await;
+    for watched in &elsewhere {
+        assert_eq!(watched.woken().await, 0);
+    }
+    // And where they are, they are told.
+    for (n, watched) in elsewhere.iter_mut().enumerate() {
+        other
+            .append(&format!("m{n}"), "", "Subject: x\r\n\r\n")
+            .await;
+        let told = watched.client.hear().await;
+        assert!(
+            told == "* 1 EXISTS" || told.starts_with("* STATUS "),
+            "{told}"
+        );
+        assert!(watched.woken().await > 0);
+    }
+}
+
+#[tokio::test]
+async fn who_watches_by_name_is_told_of_a_mailbox_that_gets_the_name() {
+    let world = World::new().await;
+    let mut other = world.bob().await;
+    other.ok("CREATE first").await;
+    let mut watched = world.watched().await;
+    let set = "NOTIFY SET (MAILBOXES (named) (MessageNew MessageExpunge MailboxName))";
+    watched.client.ok(set).await;
+    other.ok("RENAME first named").await;
+    let told = watched.client.hear().await;
+    assert!(
+        told.starts_with("* LIST ") && told.contains("named"),
+        "{told}"
+    );
+    other.append("named", "", "Subject: x\r\n\r\n").await;
+    assert!(
+        watched
+            .client
+            .hear()
+            .await
+            .starts_with("* STATUS \"named\" ")
+    );
+    other.ok("DELETE named").await;
+    let told = watched.client.hear().await;
+    assert!(
+        told.contains("\\NonExistent") && told.contains("named"),
+        "{told}"
+    );
+    other.ok("CREATE named").await;
+    assert!(watched.client.hear().await.starts_with("* LIST "));
+    other.append("named", "", "Subject: x\r\n\r\n").await;
+    assert!(
+        watched
+            .client
+            .hear()
+            .await
+            .starts_with("* STATUS \"named\" ")
+    );
+}
+
+#[tokio::test]
+async fn who_idles_is_told_of_the_end_of_the_mailbox() {
+    let world = World::new().await;
+    let mut other = world.bob().await;
+    other.ok("CREATE gone").await;
+    let mut watched = world.watched_in("gone").await.idle().await;
+    other.ok("RENAME gone away").await;
+    other.append("away", "", "Subject: x\r\n\r\n").await;
+    assert_eq!(watched.client.hear().await, "* 1 EXISTS");
+    other.ok("DELETE away").await;
+    while !watched.client.hear().await.starts_with("* BYE ") {}
 }
 
 #[tokio::test]
