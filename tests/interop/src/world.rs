@@ -103,7 +103,7 @@ fn why_not(needs: Needs) -> Option<String> {
 }
 
 /// `tests/run` counts these lines at the end.
-fn note_skip(line: &str) {
+pub fn note_skip(line: &str) {
     use std::io::Write as _;
     eprintln!("{line}");
     let file = std::fs::File::options()

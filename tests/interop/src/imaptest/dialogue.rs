@@ -1,9 +1,9 @@
 //! A script's connections to the server, and its steps one after the other.
 
-use super::matching::{Untagged, Variables, expand, satisfies};
+use super::matching::{Untagged, Variables, as_search, expand, is_of_rev1_alone, satisfies};
 use super::script::{Command, Expected, Kind, Script, State, Step};
 use super::value::{Value, expectation, response, script_literal};
-use super::{Exception, Outcome};
+use super::{Exception, Outcome, Revision};
 use anyhow::{Context as _, Result, bail, ensure};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
@@ -25,6 +25,8 @@ pub struct Server {
     /// CREATE also subscribes. The scripts take a new mailbox for one that is
     /// not subscribed, so the subscription is taken back behind each CREATE.
     pub create_subscribes: bool,
+    /// What each connection speaks from its login on.
+    pub revision: Revision,
 }
 
 /// Runs one script from a clean start.
@@ -201,6 +203,9 @@ impl<'a> Run<'a> {
         if takes_back {
             self.connection(step)?.unsubscribe_but(&before)?;
         }
+        if self.server.revision == Revision::Rev2 {
+            self.check_revision(step, &untagged);
+        }
         for expected in &step.expected {
             self.check(step, expected, &untagged);
         }
@@ -232,11 +237,24 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// Nothing is told that IMAP4rev2 has not.
+    fn check_revision(&mut self, step: &Step, untagged: &[Untagged]) {
+        for got in untagged.iter().filter(|got| is_of_rev1_alone(got)) {
+            let texts: Vec<String> = step.commands.iter().map(|c| lossy(&c.text)).collect();
+            let (texts, raw) = (texts.join(" | "), lossy(&got.raw));
+            self.failures
+                .push(format!("{texts}\n  got    {raw}, which IMAP4rev2 has not"));
+        }
+    }
+
     fn check(&mut self, step: &Step, expected: &Expected, untagged: &[Untagged]) {
         let want = expectation(&expected.text);
-        let found = untagged
-            .iter()
-            .any(|got| satisfies(&want, got, &mut self.variables));
+        let by_esearch = self.server.revision == Revision::Rev2
+            && want.first().is_some_and(|first| first.is("SEARCH"));
+        let found = untagged.iter().any(|got| match by_esearch {
+            true => as_search(got).is_some_and(|got| satisfies(&want, &got, &mut self.variables)),
+            false => satisfies(&want, got, &mut self.variables),
+        });
         let (sign, wrong) = match expected.kind {
             Kind::Must => ("*", !found),
             Kind::MustNot => ("!", found),
@@ -340,7 +358,13 @@ impl Connection {
 
     fn log_in(&mut self, server: &Server, user: &str) -> Result<()> {
         let line = format!("LOGIN \"{user}\" \"{}\"", server.password);
-        self.must(&line).map(drop)
+        self.must(&line)?;
+        if server.revision == Revision::Rev2 {
+            let answer = self.must("ENABLE IMAP4rev2")?;
+            let says = |got: &Untagged| got.raw.eq_ignore_ascii_case(b"ENABLED IMAP4rev2");
+            ensure!(answer.iter().any(says), "IMAP4rev2 was not enabled");
+        }
+        Ok(())
     }
 
     /// Removes what an earlier script left.

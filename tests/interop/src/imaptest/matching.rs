@@ -81,6 +81,54 @@ impl Rule {
     }
 }
 
+/// True for what IMAP4rev2 never tells: SEARCH, RECENT and `[UNSEEN]`
+/// (RFC 9051 §6.3.2, §7.3.4 and Appendix E).
+pub(super) fn is_of_rev1_alone(got: &Untagged) -> bool {
+    let is = |at: usize, word: &str| got.values.get(at).is_some_and(|value| value.is(word));
+    let has_unseen = match got.values.get(1) {
+        Some(Value::Code(code)) => code.first().is_some_and(|name| name.is("UNSEEN")),
+        _ => false,
+    };
+    is(0, "SEARCH") || is(1, "RECENT") || has_unseen
+}
+
+/// What an ESEARCH that answers a SEARCH without RETURN says, as SEARCH would have
+/// said it (RFC 9051 §6.4.4); `None` for all else.
+pub(super) fn as_search(got: &Untagged) -> Option<Untagged> {
+    let [first, Value::List(tag), items @ ..] = got.values.as_slice() else {
+        return None;
+    };
+    if !first.is("ESEARCH") || !tag.first()?.is("TAG") {
+        return None;
+    }
+    let items = match items {
+        [uid, rest @ ..] if uid.is("UID") => rest,
+        all => all,
+    };
+    let mut values = vec![Value::Atom(b"SEARCH".to_vec())];
+    match items {
+        [] => {}
+        [all, set] if all.is("ALL") => {
+            for range in std::str::from_utf8(set.text()?).ok()?.split(',') {
+                let (from, to) = range.split_once(':').unwrap_or((range, range));
+                let (from, to): (u32, u32) = (from.parse().ok()?, to.parse().ok()?);
+                // A mailbox of a script has a few messages.
+                if to.abs_diff(from) > 10_000 {
+                    return None;
+                }
+                let numbers = from.min(to)..=from.max(to);
+                values.extend(numbers.map(|number| Value::Atom(number.to_string().into())));
+            }
+        }
+        _ => return None,
+    }
+    Some(Untagged {
+        values,
+        first_number: None,
+        raw: got.raw.clone(),
+    })
+}
+
 /// True when `got` is what was expected; then the variables it set stay set.
 pub(super) fn satisfies(expected: &[Value], got: &Untagged, variables: &mut Variables) -> bool {
     let mut trial = variables.clone();
@@ -304,6 +352,40 @@ mod tests {
             );
         }
         assert!(none.is_empty());
+    }
+
+    #[test]
+    fn an_esearch_is_read_as_a_search_and_what_rev2_has_not_is_known() {
+        let got = |wire: &str| Untagged {
+            values: parse(wire.as_bytes()),
+            first_number: None,
+            raw: Vec::new(),
+        };
+        for (wire, search) in [
+            ("ESEARCH (TAG \"a\") ALL 1:3,7", Some("search 1 2 3 7")),
+            ("ESEARCH (TAG \"a\") UID ALL 9", Some("search 9")),
+            ("ESEARCH (TAG \"a\") UID", Some("search")),
+            ("ESEARCH (TAG \"a\") COUNT 3", None),
+            ("ESEARCH ALL 1", None),
+            ("SEARCH 1", None),
+        ] {
+            let search = search.map(|text| parse(text.to_uppercase().as_bytes()));
+            assert_eq!(
+                as_search(&got(wire)).map(|got| got.values),
+                search,
+                "{wire}"
+            );
+        }
+        for wire in ["SEARCH", "3 RECENT", "OK [UNSEEN 3] text"] {
+            assert!(is_of_rev1_alone(&got(wire)), "{wire}");
+        }
+        for wire in [
+            "ESEARCH (TAG \"a\")",
+            "STATUS x (RECENT 0 UNSEEN 3)",
+            "OK [UIDNEXT 3] UNSEEN",
+        ] {
+            assert!(!is_of_rev1_alone(&got(wire)), "{wire}");
+        }
     }
 
     #[test]

@@ -24,6 +24,16 @@ use crate::world::tree;
 use anyhow::{Context as _, Result};
 use std::path::PathBuf;
 
+/// What connections speak. The scripts are IMAP4rev1's; behind `ENABLE IMAP4rev2`
+/// (RFC 9051) their `search` is an ESEARCH, and what only IMAP4rev1 has must not come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Revision {
+    /// RFC 3501
+    Rev1,
+    /// RFC 9051
+    Rev2,
+}
+
 /// A line of a script that we don't satisfy, and why not.
 #[derive(Debug, Clone, Copy)]
 pub struct Exception {
