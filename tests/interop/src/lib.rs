@@ -14,7 +14,7 @@
 //! | [`limited`] | Postfix with a limit of connections, and what it has seen of us |
 //! | [`postgres`] | a database where nodes meet |
 //! | [`dns`] | nsd with the test's zones |
-//! | [`smtp`], [`imap`] | the smallest clients that say exactly what a test wants said |
+//! | [`smtp`], [`imap`], [`pop3`] | the smallest clients that say exactly what a test wants said |
 //! | [`synced`] | mbsync and offlineimap with their Maildirs, and whether all that they know is what the server has |
 //! | [`imaptest`] | runs scripted IMAP dialogues |
 //!
@@ -38,6 +38,7 @@ pub mod limited;
 pub mod maildir;
 pub mod oidc;
 pub mod opensmtpd;
+pub mod pop3;
 pub mod postfix;
 pub mod postgres;
 pub mod posthouse;

@@ -34,6 +34,7 @@ mod process;
 mod promise;
 mod returning;
 mod routes;
+mod restored;
 mod samples;
 mod sasl;
 mod sasl_table;
