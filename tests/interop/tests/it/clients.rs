@@ -168,7 +168,7 @@ fn neomutt_knows_by_qresync_what_happened_while_it_was_away() {
         "clients::neomutt_knows_by_qresync_what_happened_while_it_was_away",
         Needs::Program("neomutt"),
         |world| {
-            let ours = with_messages(world, 10_000)?;
+            let mut ours = with_messages(world, 10_000)?;
             let d = world.dir().display().to_string();
             // Where there is no Mail, it asks whether to make it, and takes the first key for the answer.
             for name in ["cache", "Mail"] {
@@ -182,7 +182,7 @@ fn neomutt_knows_by_qresync_what_happened_while_it_was_away() {
             );
             std::fs::write(world.dir().join("rc"), rc)?;
             // The flagged messages' numbers, as it sees them, and all that it said to the server.
-            let visit = || -> Result<(Vec<u32>, String)> {
+            let visit = |world: &World| -> Result<(Vec<u32>, String)> {
                 world.sh(&format!(
                     "rm -f {d}/copy.mbox {d}/debug0; TERM=xterm timeout 60 script -qec \
                      'neomutt -n -F {d}/rc -d 2 -l {d}/debug -f imap://127.0.0.10/INBOX' /dev/null >/dev/null"
@@ -198,7 +198,7 @@ fn neomutt_knows_by_qresync_what_happened_while_it_was_away() {
                 Ok((numbers, String::from_utf8_lossy(&debug).into_owned()))
             };
             let flagged: Vec<_> = (1..=10_000).filter(|n| n % 5 == 0).collect();
-            let (seen, _) = visit()?;
+            let (seen, _) = visit(world)?;
             ensure!(seen == flagged, "at first {}", seen.len());
 
             let mut other = imap::Client::login(&ours.addr(143), "alice@demo.test", PASSWORD)?;
@@ -212,7 +212,9 @@ fn neomutt_knows_by_qresync_what_happened_while_it_was_away() {
                 .chain(8..=10)
                 .chain((9921..=10_020).filter(|n| n % 5 == 0))
                 .collect();
-            let (seen, said) = visit()?;
+            ours.end(world, "TERM")?;
+            ours.serve(world)?;
+            let (seen, said) = visit(world)?;
             ensure!(seen == flagged, "{seen:?}");
             ensure!(said.contains(" VANISHED)"), "it did not ask by QRESYNC");
             Ok(())

@@ -77,10 +77,12 @@ fn imapflow_knows_after_a_day_away_what_there_is() {
         "libraries::imapflow_knows_after_a_day_away_what_there_is",
         IMAPFLOW,
         |world| {
-            let ours = with_messages(world, MESSAGES)?;
+            let mut ours = with_messages(world, MESSAGES)?;
             imapflow(world, "first")?;
 
-            // Nothing happened: nothing is told.
+            // Nothing happened, but that the server ended and began: nothing is told.
+            ours.end(world, "TERM")?;
+            ours.serve(world)?;
             ensure!(comes_back(world, &ours)? == (0, 0));
 
             // A day with some of everything.
@@ -104,16 +106,23 @@ fn imapflow_knows_after_a_day_away_what_there_is() {
                 MESSAGES + 2
             ))?;
             other.command("EXPUNGE")?;
+            // The night: the machine loses its power.
+            ours.kill(world)?;
+            ours.serve(world)?;
             let (flags, gone) = comes_back(world, &ours)?;
             ensure!(flags == 300 + 148, "{flags} changes were told");
             ensure!((212..=214).contains(&gone), "{gone} were told as gone");
 
             // One with more expunges than a mailbox remembers: whatever is not there is told as gone.
+            let mut other = imap::Client::login(&ours.addr(143), "alice@demo.test", PASSWORD)?;
+            other.command("SELECT INBOX")?;
             other.command("UID STORE 4001:6000 +FLAGS.SILENT (\\Deleted)")?;
             for uid in (4001..=6000).step_by(5) {
                 other.command(&format!("UID EXPUNGE {uid}"))?;
             }
             other.command("UID STORE 4001:6000 -FLAGS.SILENT (\\Deleted)")?;
+            ours.end(world, "TERM")?;
+            ours.serve(world)?;
             let (flags, gone) = comes_back(world, &ours)?;
             ensure!(flags == 1600, "{flags} changes were told");
             ensure!(gone >= 400, "{gone} were told as gone");
