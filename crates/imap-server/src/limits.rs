@@ -86,3 +86,7 @@ pub const UID_BATCH_MIN: usize = 500;
 pub const ORDERS_MAX: usize = 64;
 /// The memory that they take together; a mailbox of 250,000 messages is remembered by itself.
 pub const ORDERS_BYTES_MAX: usize = 10 << 20;
+/// Changes of an account that are read to tell a client what is gone; more than that, and all that is not there is told.
+pub const CHANGES_READ_MAX: u64 = 100_000;
+/// Messages that are looked at in the time that reading one change takes, about.
+pub const ENTRIES_PER_CHANGE: u64 = 64;

@@ -6,8 +6,9 @@ use crate::error::StoreError;
 use crate::head::Floor;
 use crate::keys;
 use crate::load::{for_each_while, read_head};
+use engine::Engine;
 use envelope::AccountId;
-use mailbox_model::{LogEntry, ModSeq};
+use mailbox_model::{Change, LogEntry, MailboxId, ModSeq, Uid, UidSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use thiserror::Error;
@@ -49,31 +50,21 @@ impl Account {
         if since > last {
             return Err(ChangesError::BelowFloor(self.floor()));
         }
-        let shared = Arc::clone(&self.shared);
-        let id = self.id();
+        let (shared, id) = (Arc::clone(&self.shared), self.id());
         let work = move || {
-            let engine = &*shared.engine;
-            let snapshot = engine.snapshot(engine.shard_of_account(id.0));
-            let floor = read_head(&*snapshot, id)?.terms.floor;
-            if since < floor.modseq {
-                return Err(ChangesError::BelowFloor(floor));
-            }
-            let (start, _) = keys::log_after(id, since);
-            let (end, _) = keys::log_after(id, last);
             let mut changes = Changes {
                 entries: Vec::new(),
                 modseq: since,
                 more: false,
             };
-            for_each_while(&*snapshot, start, &end, |_, record| {
+            visit_log(&*shared.engine, id, (since, last), |entry| {
                 if changes.entries.len() == limit {
                     changes.more = true;
-                    return Ok(ControlFlow::Break(()));
+                    return ControlFlow::Break(());
                 }
-                let entry = decode(id, &record.value)?;
                 changes.modseq = entry.modseq;
                 changes.entries.push(entry);
-                Ok(ControlFlow::Continue(()))
+                ControlFlow::Continue(())
             })?;
             if !changes.more {
                 changes.modseq = last;
@@ -82,6 +73,63 @@ impl Account {
         };
         self.shared.runtime.blocking(work).await
     }
+
+    /// The UIDs that changes after `since` and up to `until` took out of a mailbox, by the log: what the mailbox
+    /// itself remembers no more ([`mailbox_model::Mailbox::vanished_since`]).
+    ///
+    /// # Errors
+    /// As [`Account::changes_since`].
+    pub async fn vanished_between(
+        &self,
+        mailbox: MailboxId,
+        since: ModSeq,
+        until: ModSeq,
+    ) -> Result<UidSet, ChangesError> {
+        let (shared, id, floor) = (Arc::clone(&self.shared), self.id(), self.floor());
+        let work = move || {
+            let mut gone: Vec<(Uid, Uid)> = Vec::new();
+            let mut is_known = true;
+            visit_log(&*shared.engine, id, (since, until), |entry| {
+                match &entry.change {
+                    Change::Expunge { mailbox: of, items } if *of == mailbox => {
+                        gone.extend(items.iter().map(|item| (item.uid, item.uid)));
+                    }
+                    Change::Move { transfer, .. } if transfer.from == mailbox => {
+                        gone.extend(transfer.uids.ranges());
+                    }
+                    Change::Raised(_) => is_known = false,
+                    _ => {}
+                }
+                ControlFlow::Continue(())
+            })?;
+            match is_known {
+                true => Ok(UidSet::from_ranges(gone)),
+                // Nobody knows what went with the history that was lost.
+                false => Err(ChangesError::BelowFloor(floor)),
+            }
+        };
+        self.shared.runtime.blocking(work).await
+    }
+}
+
+/// Calls `f` with the log's entries after `since` and up to `until`, until it breaks off.
+fn visit_log(
+    engine: &dyn Engine,
+    account: AccountId,
+    (since, until): (ModSeq, ModSeq),
+    mut f: impl FnMut(LogEntry) -> ControlFlow<()>,
+) -> Result<(), ChangesError> {
+    let snapshot = engine.snapshot(engine.shard_of_account(account.0));
+    let floor = read_head(&*snapshot, account)?.terms.floor;
+    if since < floor.modseq {
+        return Err(ChangesError::BelowFloor(floor));
+    }
+    let (start, _) = keys::log_after(account, since);
+    let (end, _) = keys::log_after(account, until);
+    for_each_while(&*snapshot, start, &end, |_, record| {
+        Ok(f(decode(account, &record.value)?))
+    })?;
+    Ok(())
 }
 
 pub(crate) fn decode(account: AccountId, record: &[u8]) -> Result<LogEntry, StoreError> {

@@ -1,12 +1,12 @@
 //! Quick resynchronisation (RFC 7162 §3.2): what is gone, and what changed, since
 //! a state that the client remembers.
 //!
-//! The mailbox remembers so many expunges. For an older state, and for one that
-//! never was, every UID that is not there counts as gone: more than was asked,
-//! never less.
+//! The mailbox remembers so many expunges; of older ones the account's log knows, as far as it goes back.
+//! For a state below that, and for one that never was, every UID that is not there counts as gone: more than was
+//! asked, never less.
 
 use crate::fetch;
-use crate::limits::OUTPUT_BYTES;
+use crate::limits::{CHANGES_READ_MAX, ENTRIES_PER_CHANGE, OUTPUT_BYTES};
 use crate::reply::{Ended, Executed, Reply, SyncMode};
 use crate::selected::OwnStore;
 use crate::session::Session;
@@ -14,6 +14,8 @@ use imap_proto::Qresync;
 use imap_proto::response::{self, Code};
 use imap_proto::sequence::{self, Ranges};
 use mailbox_model::{Mailbox, ModSeq, Uid, View};
+use mailstore::Account;
+use std::sync::Arc;
 
 /// Tells what SELECT's parameter asks for (RFC 7162 §3.2.5).
 pub(crate) async fn resynchronise(
@@ -35,7 +37,11 @@ pub(crate) async fn resynchronise(
         None => all,
     };
     let moved = above(known.clone(), unmoved(mailbox, remembered));
-    let gone = vanished(mailbox, since, &moved);
+    let account = session
+        .selected
+        .as_ref()
+        .map(|selected| Arc::clone(&selected.account));
+    let gone = vanished(account.as_deref(), (view, mailbox), since, &moved).await;
     if !gone.is_empty() {
         response::vanished(&mut session.out, &gone, true);
     }
@@ -69,7 +75,12 @@ pub(crate) async fn tell_vanished(
     };
     // What is gone may have had the last UID.
     let set = set.resolve(last_uid(&mailbox).unwrap_or(0));
-    let gone = vanished(&mailbox, state(&mailbox, since), &set);
+    let account = session
+        .selected
+        .as_ref()
+        .map(|selected| Arc::clone(&selected.account));
+    let since = state(&mailbox, since);
+    let gone = vanished(account.as_deref(), (&view, &mailbox), since, &set).await;
     if !gone.is_empty() {
         response::vanished(&mut session.out, &gone, true);
     }
@@ -106,12 +117,33 @@ fn last_uid(mailbox: &Mailbox) -> Option<u32> {
 }
 
 /// The UIDs among these that are gone since then.
-fn vanished(mailbox: &Mailbox, since: ModSeq, among: &[(u32, u32)]) -> Ranges {
-    let gone = match mailbox.vanished_since(since) {
+async fn vanished(
+    account: Option<&Account>,
+    (view, mailbox): (&View, &Mailbox),
+    since: ModSeq,
+    among: &[(u32, u32)],
+) -> Ranges {
+    let mut gone = mailbox.vanished_since(since);
+    if gone.is_none()
+        && let Some(account) = account
+        && is_log_worth(view, mailbox, since)
+    {
+        let told = account.vanished_between(mailbox.id(), since, view.modseq());
+        gone = told.await.ok();
+    }
+    let gone = match gone {
         Some(uids) => uids.ranges().map(|(a, b)| (a.0, b.0)).collect(),
         None => absent(mailbox),
     };
     both(&gone, among)
+}
+
+/// Is it less work, for us or for the client, to read what happened than to look at every message?
+fn is_log_worth(view: &View, mailbox: &Mailbox, since: ModSeq) -> bool {
+    let changes = view.modseq().0 - since.0.min(view.modseq().0);
+    let messages = mailbox.entries().len() as u64;
+    let holes = u64::from(last_uid(mailbox).unwrap_or(0)).saturating_sub(messages);
+    changes <= CHANGES_READ_MAX && (changes < holes || changes < messages / ENTRIES_PER_CHANGE)
 }
 
 /// All UIDs that were given and are not there.

@@ -300,6 +300,55 @@ async fn after_more_expunges_than_are_remembered_all_that_is_not_there_is_gone()
     assert_eq!(remembered.flags.len(), many as usize / 2);
 }
 
+/// What is told is what went, however much went before.
+#[tokio::test]
+async fn older_expunges_are_told_by_the_log() {
+    let world = World::new().await;
+    let many = u32::try_from(4 * EXPUNGES_KEPT_MAX + 8).expect("few");
+    world.fill(many).await;
+    let mut other = world.bob_in_inbox().await;
+    let half: Vec<String> = (1..=many).step_by(2).map(|uid| uid.to_string()).collect();
+    other
+        .ok(&format!(
+            "UID STORE {} +FLAGS.SILENT (\\Deleted)",
+            half.join(",")
+        ))
+        .await;
+    other.ok("EXPUNGE").await;
+    let mut away = quick(&world).await;
+    let mut remembered = remember(&mut away).await;
+    let mut gone = Vec::new();
+    for uid in (2..=many).step_by(4).take(EXPUNGES_KEPT_MAX + 1) {
+        other.ok(&format!("UID MOVE {uid} Trash")).await;
+        gone.push(uid);
+    }
+    let answer = away.ok(&remembered.parameter("")).await;
+    let told = answer
+        .iter()
+        .find_map(|line| line.strip_prefix("* VANISHED (EARLIER) "));
+    assert_eq!(numbers(told.expect("told")), gone);
+    remembered.hear(&answer);
+    assert_eq!(remembered, remember(&mut away).await);
+    // The same by UID FETCH; a state that never was still gets all that is not there.
+    let told = away
+        .ok(&format!(
+            "UID FETCH 1:* (FLAGS) (CHANGEDSINCE {} VANISHED)",
+            remembered.modseq
+        ))
+        .await;
+    assert!(
+        !told.iter().any(|line| line.contains("VANISHED")),
+        "{told:?}"
+    );
+    let mut never = remembered.clone();
+    never.modseq = 1 << 50;
+    let answer = away.ok(&never.parameter("")).await;
+    let told = answer
+        .iter()
+        .find_map(|line| line.strip_prefix("* VANISHED (EARLIER) "));
+    assert!(numbers(told.expect("told")).len() > gone.len() + half.len() - 2);
+}
+
 /// RFC 7162 §3.2.10.2, RFC 9051 §5.5: numbers mean the same until a search by them has ended.
 #[tokio::test]
 async fn a_uid_search_by_number_moves_no_numbers() {
