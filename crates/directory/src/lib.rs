@@ -56,7 +56,7 @@ pub use domain::{DomainInfo, Removal};
 pub use error::DirectoryError;
 pub use keys::account_of;
 pub use login::census::PasswordInfo;
-pub use login::{AuthFailure, Caller, Identity, Owner, Service, Verdict};
+pub use login::{AuthFailure, Caller, Identity, Owner, Service, Standing, Verdict};
 pub use options::{LoginOptions, Options};
 pub use port::{BoxFuture, Logins, Unreachable};
 pub use record::account::Quota;

@@ -18,7 +18,7 @@ use crate::error::DirectoryError;
 use crate::keys;
 use crate::record::credentials::{Credentials, Stored};
 use crate::store::{Directory, Inner, decode};
-use engine::CommitNo;
+use engine::{CommitNo, Versioned};
 use envelope::{AccountId, Address};
 use runtime::Monotonic;
 use sasl::{Answer, Binding, Offer, Question, Secret};
@@ -46,6 +46,14 @@ pub struct Owner {
     pub address: Address,
     /// It is several people's.
     pub shared: bool,
+}
+
+/// What the logins of an account hang on at a moment: another one than at the login means that somebody
+/// should log in again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standing {
+    password: Option<CommitNo>,
+    app_passwords: Option<CommitNo>,
 }
 
 /// Why a login was refused. The text is for the client.
@@ -240,6 +248,24 @@ impl Directory {
         Ok(record.map(|record| Owner {
             address: record.address,
             shared: record.shared,
+        }))
+    }
+
+    /// What the logins of an account hang on now; none if it may not be used.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn standing(&self, account: AccountId) -> Result<Option<Standing>, DirectoryError> {
+        let record = self.inner.account_record(account).await?;
+        if record.is_none_or(|record| record.disabled) {
+            return Ok(None);
+        }
+        let password = self.inner.record(keys::credentials(account)).await?;
+        let app_passwords = self.inner.record(keys::app_passwords(account)).await?;
+        let version = |record: Option<Versioned>| record.map(|record| record.version);
+        Ok(Some(Standing {
+            password: version(password),
+            app_passwords: version(app_passwords),
         }))
     }
 

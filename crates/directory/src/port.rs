@@ -6,7 +6,7 @@
 //! always is.
 
 use crate::error::DirectoryError;
-use crate::login::{AuthFailure, Caller, Owner, Verdict};
+use crate::login::{AuthFailure, Caller, Owner, Standing, Verdict};
 use crate::store::Directory;
 use envelope::{AccountId, Address};
 use sasl::{Binding, Offer, Question};
@@ -97,6 +97,16 @@ pub trait Logins: fmt::Debug + Send + Sync {
         group: &'a str,
     ) -> BoxFuture<'a, Result<bool, DirectoryError>>;
 
+    /// What the logins of an account hang on now; none if it may not be used: a session may be older than
+    /// a new password.
+    ///
+    /// # Errors
+    /// The directory cannot say.
+    fn standing(
+        &self,
+        account: AccountId,
+    ) -> BoxFuture<'_, Result<Option<Standing>, DirectoryError>>;
+
     /// Whether an account may administer the system, now: a session may be older than
     /// that.
     ///
@@ -151,6 +161,13 @@ impl Logins for Directory {
         Box::pin(Self::is_member(self, account, group))
     }
 
+    fn standing(
+        &self,
+        account: AccountId,
+    ) -> BoxFuture<'_, Result<Option<Standing>, DirectoryError>> {
+        Box::pin(Self::standing(self, account))
+    }
+
     fn is_admin(&self, account: AccountId) -> BoxFuture<'_, Result<bool, DirectoryError>> {
         Box::pin(Self::is_admin(self, account))
     }
@@ -199,6 +216,10 @@ impl Logins for Unreachable {
         _: AccountId,
         _: &'a str,
     ) -> BoxFuture<'a, Result<bool, DirectoryError>> {
+        Box::pin(async { Err(DirectoryError::Unreachable) })
+    }
+
+    fn standing(&self, _: AccountId) -> BoxFuture<'_, Result<Option<Standing>, DirectoryError>> {
         Box::pin(async { Err(DirectoryError::Unreachable) })
     }
 

@@ -1,7 +1,9 @@
 //! Who gets in.
 
 use super::*;
-use crate::{AccountChange, AuthFailure, Caller, Identity, LoginOptions, Service, Verdict};
+use crate::{
+    AccountChange, AuthFailure, Caller, Identity, LoginOptions, NewAppPassword, Service, Verdict,
+};
 use sasl::{Answer, Credentials, Question};
 use std::net::IpAddr;
 use std::time::Duration;
@@ -100,6 +102,44 @@ async fn a_wrong_password_is_refused_and_a_cached_one_ends_with_the_change() {
     login(&world, "bob", "neua\u{308}")
         .await
         .expect("the same password, decomposed");
+}
+
+#[tokio::test]
+async fn what_a_login_hangs_on_is_another_with_another_password() {
+    let world = World::new().await;
+    let bob = address("bob@demo.test");
+    let id = login(&world, "bob", "demo").await.expect("logs in").account;
+    let now = async || world.directory.standing(id).await.expect("read");
+    let change = async |change| {
+        let changed = world.directory.account_change(&bob, change).await;
+        changed.expect("changed");
+    };
+    let first = now().await;
+    login(&world, "bob", "demo").await.expect("logs in");
+    change(AccountChange::SavesSent(true)).await;
+    assert!(first.is_some() && now().await == first);
+    change(AccountChange::Password(Secret::from("other"))).await;
+    let second = now().await;
+    assert!(second.is_some() && second != first);
+    let device = NewAppPassword {
+        label: "phone".into(),
+        services: vec![Service::Imap],
+        expires_ms: None,
+        for_digests: false,
+    };
+    let made = world.directory.app_password_add(&bob, device).await;
+    made.expect("made");
+    assert_ne!(now().await, second);
+    change(AccountChange::Disabled(true)).await;
+    assert_eq!(now().await, None);
+    assert_eq!(
+        world
+            .directory
+            .standing(AccountId(999))
+            .await
+            .expect("read"),
+        None
+    );
 }
 
 #[tokio::test]
