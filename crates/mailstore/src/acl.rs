@@ -145,6 +145,14 @@ impl Acls {
         acl.map_or(Rights::NONE, |acl| acl.rights_of(reader))
     }
 
+    /// What somebody is given, by mailbox; those without a right are left out. Mailboxes that are gone may be among them.
+    #[must_use]
+    pub fn given_to(&self, reader: &Reader) -> BTreeMap<MailboxId, Rights> {
+        let all = self.all.iter();
+        let rights = all.map(|(mailbox, acl)| (*mailbox, acl.rights_of(reader)));
+        rights.filter(|(_, rights)| !rights.is_empty()).collect()
+    }
+
     /// The groups that are named, by their addresses.
     #[must_use]
     pub fn groups(&self) -> BTreeSet<&str> {
@@ -157,7 +165,7 @@ impl Acls {
     }
 
     /// Everybody who is given anything.
-    fn given_to(&self) -> BTreeSet<Who> {
+    fn all_given(&self) -> BTreeSet<Who> {
         let names = self.all.values().flat_map(|acl| acl.entries.keys());
         let given = names.filter(|name| !name.negative);
         given.map(|name| name.who.clone()).collect()
@@ -252,7 +260,7 @@ impl Account {
         let _sharing = self.sharing.lock().await;
         for _ in 0..CONFLICT_RETRIES {
             let stored = self.stored_acls().await?;
-            let before = stored.as_ref().map(|(_, acls)| acls.given_to());
+            let before = stored.as_ref().map(|(_, acls)| acls.all_given());
             let before = before.unwrap_or_default();
             let (expect, mut acls) = match stored {
                 Some((stored, acls)) => (Expect::Version(stored.version), acls),
@@ -269,7 +277,7 @@ impl Account {
             if let Err(limit) = acls.check(&record) {
                 return Ok(Err(limit));
             }
-            let after = acls.given_to();
+            let after = acls.all_given();
             self.note_shares(after.difference(&before), true).await?;
             let lane = self.lane().await?;
             let mut batch = Batch::new();

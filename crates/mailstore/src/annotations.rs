@@ -17,6 +17,7 @@
 use crate::account::Account;
 use crate::error::StoreError;
 use crate::keys;
+use crate::lane::Lane;
 use crate::limits::{
     ANNOTATION_BYTES_MAX, ANNOTATIONS_BYTES_MAX, ANNOTATIONS_MAX, CONFLICT_RETRIES,
 };
@@ -24,7 +25,7 @@ use bytes::Bytes;
 use engine::{Batch, Engine, Expect, SubmitError, Versioned};
 use envelope::AccountId;
 use mailbox_model::{Change, MailboxId, UidSet};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use wire::codec::{DecodeError, Reader, Writer};
@@ -140,6 +141,102 @@ impl Annotations {
     }
 }
 
+/// An account's annotations while they are changed beside other things on a lane.
+#[derive(Debug)]
+pub struct StagedAnnotations {
+    expect: Expect,
+    now: Annotations,
+    /// Those whose annotations are others now.
+    mailboxes: BTreeSet<MailboxId>,
+}
+
+impl StagedAnnotations {
+    /// Something was set that was not so before.
+    #[must_use]
+    pub fn has_changed(&self) -> bool {
+        !self.mailboxes.is_empty()
+    }
+
+    /// Sets annotations of a mailbox, or of the account itself; none is a value that goes.
+    ///
+    /// # Errors
+    /// A limit stands against it; then nothing is set.
+    pub fn set(
+        &mut self,
+        mailbox: Option<MailboxId>,
+        changes: &[(String, Option<Bytes>)],
+    ) -> Result<(), AnnotationLimit> {
+        let was = self.now.clone();
+        self.now.set(mailbox, changes);
+        if let Err(limit) = self.now.check() {
+            self.now = was;
+            return Err(limit);
+        }
+        if self.now != was {
+            self.mailboxes.extend(mailbox);
+        }
+        Ok(())
+    }
+}
+
+impl Lane {
+    /// The annotations, to be changed on this lane: nobody here changes them meanwhile.
+    ///
+    /// # Errors
+    /// The record can't be read.
+    pub async fn read_annotations(&mut self) -> Result<StagedAnnotations, StoreError> {
+        let account = Arc::clone(self.account());
+        let (expect, mut now) = match account.stored_annotations().await? {
+            Some((stored, annotations)) => (Expect::Version(stored.version), annotations),
+            None => (Expect::Absent, Annotations::default()),
+        };
+        let view = self.view();
+        let lives =
+            |(mailbox, _): &Place| *mailbox == 0 || view.mailbox(MailboxId(*mailbox)).is_some();
+        now.all.retain(|place, _| lives(place));
+        let mailboxes = BTreeSet::new();
+        Ok(StagedAnnotations {
+            expect,
+            now,
+            mailboxes,
+        })
+    }
+
+    /// Stages annotations that were read on this lane. Mailboxes that are gone by now are passed over.
+    ///
+    /// # Errors
+    /// None of the caller's making.
+    pub fn stage_annotations(
+        &mut self,
+        batch: &mut Batch,
+        mut staged: StagedAnnotations,
+    ) -> Result<(), StoreError> {
+        let view = self.view();
+        let lives = |id: MailboxId| view.mailbox(id).is_some();
+        staged.mailboxes.retain(|id| lives(*id));
+        staged
+            .now
+            .all
+            .retain(|(id, _), _| *id == 0 || lives(MailboxId(*id)));
+        let key = keys::annotations(self.account().id());
+        batch.expect(key.clone(), staged.expect);
+        batch.put(key, staged.now.encode());
+        // RFC 7162 §3.2: "MUST increment the per-mailbox mod-sequence when SETMETADATA
+        // successfully changes an annotation".
+        for mailbox in staged.mailboxes {
+            let uids = UidSet::new();
+            self.stage_touched(batch, Change::Touched { mailbox, uids }.into())?;
+        }
+        let account = Arc::clone(self.account());
+        batch.on_visible(move |_| {
+            account.forget_event_scripts();
+            // That of a mailbox has rung with the change.
+            account.wake();
+        });
+        Ok(())
+    }
+}
+
 impl Account {
     /// All annotations.
     ///
@@ -161,43 +258,20 @@ impl Account {
         changes: &[(String, Option<Bytes>)],
     ) -> Result<Result<(), AnnotationLimit>, StoreError> {
         for _ in 0..CONFLICT_RETRIES {
-            // Taken before the record is read: nobody here changes it meanwhile.
             let mut lane = self.lane().await?;
-            let (expect, mut annotations) = match self.stored_annotations().await? {
-                Some((stored, annotations)) => (Expect::Version(stored.version), annotations),
-                None => (Expect::Absent, Annotations::default()),
-            };
-            let was = annotations.clone();
-            annotations.set(mailbox, changes);
-            let of_mailbox = mailbox.filter(|_| annotations != was);
-            let view = lane.view();
-            let lives =
-                |(mailbox, _): &Place| *mailbox == 0 || view.mailbox(MailboxId(*mailbox)).is_some();
-            annotations.all.retain(|place, _| lives(place));
-            if let Err(limit) = annotations.check() {
+            let mut staged = lane.read_annotations().await?;
+            if let Err(limit) = staged.set(mailbox, changes) {
                 return Ok(Err(limit));
             }
             let mut batch = Batch::new();
-            let key = keys::annotations(self.id());
-            batch.expect(key.clone(), expect);
-            batch.put(key, annotations.encode());
-            // RFC 7162 §3.2: "MUST increment the per-mailbox mod-sequence when SETMETADATA
-            // successfully changes an annotation".
-            let submitted = match of_mailbox {
-                Some(mailbox) if lane.view().mailbox(mailbox).is_some() => {
-                    let uids = UidSet::new();
-                    let change = Change::Touched { mailbox, uids };
-                    lane.stage_touched(&mut batch, change.into())?;
-                    lane.submit(batch)
-                }
-                _ => lane.submit_beside(batch),
+            lane.stage_annotations(&mut batch, staged)?;
+            let submitted = match lane.is_clean() {
+                true => lane.submit_beside(batch),
+                false => lane.submit(batch),
             };
             match submitted {
                 Ok(ticket) => {
                     ticket.done().await;
-                    self.forget_event_scripts();
-                    // That of a mailbox has rung with the change.
-                    self.wake();
                     return Ok(Ok(()));
                 }
                 Err(SubmitError::Conflict { winner, .. }) => winner.visible().await,

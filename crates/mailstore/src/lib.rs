@@ -74,7 +74,7 @@ mod tests;
 pub use access_keys::AccessKey;
 pub use account::Account;
 pub use acl::{Acl, AclLimit, AclName, Acls, Reader, Rights, SHARES_PREFIX, Who, check_share};
-pub use annotations::{AnnotationLimit, Annotations, EVENT_SCRIPT};
+pub use annotations::{AnnotationLimit, Annotations, EVENT_SCRIPT, StagedAnnotations};
 pub use changes::{Changes, ChangesError};
 pub use email::{EmailRecord, InternalDate, NewEmail};
 pub use error::{RecordError, StoreError};

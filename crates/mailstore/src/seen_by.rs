@@ -21,7 +21,7 @@ use crate::runs::Runs;
 use engine::{Batch, Expect};
 use envelope::AccountId;
 use mailbox_model::stage::{FlagAction, FlagsRequest, StageError, Untouched, stage_touch};
-use mailbox_model::{Flag, MailboxId, ModSeq, Uid, UidSet, View};
+use mailbox_model::{Entry, Flag, MailboxId, ModSeq, Uid, UidSet, View};
 use std::sync::Arc;
 use wire::codec::{DecodeError, Reader, Writer};
 
@@ -158,6 +158,36 @@ impl Lane {
         self.stage_as(batch, draft, modseq)?;
         Ok(modseq)
     }
+
+    /// Stages what a reader has read, and what he has not, among the entries of another's mailbox. Once for each
+    /// mailbox and reader: what a batch says already is not seen here.
+    ///
+    /// # Errors
+    /// No such mailbox; a record that can't be read.
+    pub async fn stage_seen_by(
+        &mut self,
+        batch: &mut Batch,
+        mailbox: MailboxId,
+        reader: AccountId,
+        read: &UidSet,
+        unread: &UidSet,
+    ) -> Result<(), StoreError> {
+        let account = Arc::clone(self.account());
+        // What is submitted and not visible yet is found by the condition.
+        let (expect, seen) = account.stored_seen_by(mailbox, reader).await?;
+        let is =
+            |entry: &Entry, was| (was || read.contains(entry.uid)) && !unread.contains(entry.uid);
+        let after = seen_where(self.view(), mailbox, &seen, is)?;
+        if let Some((seen, changed)) = after
+            && let Some(draft) = stage_touch(self.view(), mailbox, &changed)?
+        {
+            self.stage_touched(batch, draft)?;
+            let key = keys::seen_by(account.id(), mailbox, reader);
+            batch.expect(key.clone(), expect);
+            batch.put(key, encode(&seen));
+        }
+        Ok(())
+    }
 }
 
 /// What the reader has read after a STORE, and of which entries that differs; none if of none.
@@ -175,18 +205,30 @@ fn seen_after(
     if store.untouched.seen {
         return Ok(None);
     }
-    let mailbox = view.mailbox(store.mailbox);
-    let mailbox = mailbox.ok_or(StageError::NoMailbox)?;
+    let is = |entry: &Entry, was| {
+        let is_named = store.uids.contains(entry.uid)
+            && store
+                .unchanged_since
+                .is_none_or(|since| entry.modseq <= since);
+        if is_named { sets } else { was }
+    };
+    seen_where(view, store.mailbox, seen, is)
+}
+
+/// What the reader has read after a change, and of which entries that differs; none if of none.
+fn seen_where(
+    view: &View,
+    mailbox: MailboxId,
+    seen: &UidSet,
+    is: impl Fn(&Entry, bool) -> bool,
+) -> Result<Option<(UidSet, UidSet)>, StoreError> {
+    let mailbox = view.mailbox(mailbox).ok_or(StageError::NoMailbox)?;
     let mut after: Vec<(Uid, Uid)> = Vec::new();
     let mut changed = UidSet::new();
     let mut before_was_seen = false;
     for entry in mailbox.entries() {
         let was = seen.contains(entry.uid);
-        let is_named = store.uids.contains(entry.uid)
-            && store
-                .unchanged_since
-                .is_none_or(|since| entry.modseq <= since);
-        let is = if is_named { sets } else { was };
+        let is = is(entry, was);
         if is != was {
             changed.push(entry.uid);
         }
