@@ -390,8 +390,6 @@ pub struct QueryChanges {
     pub since: String,
     /// The most that it takes.
     pub max: Option<u64>,
-    /// The last that it knows.
-    pub up_to_id: Option<String>,
     /// How many there are is told.
     pub calculate_total: bool,
 }
@@ -403,13 +401,14 @@ impl QueryChanges {
     /// See [`MethodError`].
     pub fn take(arguments: &mut Arguments) -> Taken<Self> {
         let since = arguments.text("sinceQueryState")?;
+        // It lets a server leave out what comes behind; none does so here.
+        arguments.text("upToId")?;
         Ok(Self {
             account_id: arguments.account_id()?,
             filter: Filter::parse(arguments.value("filter"))?,
             sort: Comparator::parse_all(arguments.value("sort"))?,
             since: since.ok_or_else(|| wrong("sinceQueryState", "a state"))?,
             max: arguments.unsigned("maxChanges")?,
-            up_to_id: arguments.text("upToId")?,
             calculate_total: arguments.flag("calculateTotal", false)?,
         })
     }

@@ -55,15 +55,9 @@ pub enum MethodError {
     /// A `#` argument cannot be resolved.
     #[error("{0}")]
     InvalidResultReference(String),
-    /// Not for the one who asks.
-    #[error("this is not allowed")]
-    Forbidden,
     /// No such account, or nothing of it for the one who asks.
     #[error("there is no such account")]
     AccountNotFound,
-    /// The account has nothing of that kind.
-    #[error("the account does not support this method")]
-    AccountNotSupportedByMethod,
     /// It may be read only.
     #[error("the account is read-only")]
     AccountReadOnly,
@@ -110,9 +104,7 @@ impl MethodError {
             Self::UnknownMethod => "unknownMethod",
             Self::InvalidArguments(_) => "invalidArguments",
             Self::InvalidResultReference(_) => "invalidResultReference",
-            Self::Forbidden => "forbidden",
             Self::AccountNotFound => "accountNotFound",
-            Self::AccountNotSupportedByMethod => "accountNotSupportedByMethod",
             Self::AccountReadOnly => "accountReadOnly",
             Self::ServerUnavailable => "serverUnavailable",
             Self::ServerFail(_) => "serverFail",
