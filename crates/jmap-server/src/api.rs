@@ -2,10 +2,10 @@
 
 use crate::Jmap;
 use crate::auth::User;
-use crate::limits::RESPONSE_BYTES_MAX;
+use crate::limits::{RESPONSE_BYTES_MAX, SET_ANSWER_BYTES};
 use crate::methods;
 use crate::session::CAPABILITIES;
-use jmap_proto::limits::REFERENCED_VALUES_MAX;
+use jmap_proto::limits::{OBJECTS_IN_SET_MAX, REFERENCED_VALUES_MAX};
 use jmap_proto::{Invocation, MethodError, Request, RequestError, resolve};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -54,7 +54,12 @@ impl Jmap {
                 call_id,
             } = call;
             let resolved = resolve(arguments, &answers, &mut referenced);
+            let changes = methods::changes_something(&name);
             let done = match resolved {
+                // What is done is told, however much there was before: so there is room for it, or nothing is done.
+                Ok(arguments) if changes && calling.room < room_of_changes(&arguments) => {
+                    Err(MethodError::RequestTooLarge)
+                }
                 Ok(arguments) => Box::pin(methods::run(&mut calling, &name, arguments)).await,
                 Err(error) => Err(error),
             };
@@ -63,7 +68,10 @@ impl Jmap {
                     .iter()
                     .map(|(_, arguments)| size_of_map(arguments))
                     .sum();
-                let left = calling.room.checked_sub(size);
+                let left = match changes {
+                    true => Some(calling.room.saturating_sub(size)),
+                    false => calling.room.checked_sub(size),
+                };
                 calling.room = left.ok_or(MethodError::RequestTooLarge)?;
                 Ok(done)
             });
@@ -94,6 +102,12 @@ impl Jmap {
         }
         Ok(response)
     }
+}
+
+/// What the answer of a method that changes something may have: ids and names come from its arguments, and each
+/// object has something of the server's.
+fn room_of_changes(arguments: &Map<String, Value>) -> usize {
+    2 * size_of_map(arguments) + OBJECTS_IN_SET_MAX * SET_ANSWER_BYTES
 }
 
 /// About the octets that a value is written in.

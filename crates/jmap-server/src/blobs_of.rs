@@ -172,10 +172,8 @@ impl Jmap {
                 }
             }
             (Base::Upload(number), _) => {
-                // Others' uploads are not there.
-                let upload = self
-                    .upload(account.id(), *number)
-                    .filter(|_| look.room.is_own());
+                // Uploads are their user's, whatever account he put them into; others' are not there.
+                let upload = self.upload(look.room.user(), *number);
                 let Some(mut upload) = upload else {
                     return Ok(None);
                 };

@@ -13,7 +13,7 @@ use jmap_proto::MethodError;
 use mailbox_model::{
     Change, EmailId, FlagId, Item, LogEntry, MailboxId, ModSeq, Transfer, Uid, UidSet,
 };
-use mailstore::{Changes, ChangesError};
+use mailstore::ChangesError;
 use std::collections::{BTreeMap, HashMap};
 
 /// What changed since a state.
@@ -43,7 +43,6 @@ pub(crate) enum How {
 pub(crate) fn cut<T>(
     mut changes: Vec<(ModSeq, How, T)>,
     last: ModSeq,
-    more: bool,
     max: Option<u64>,
 ) -> Result<Changed<T>, MethodError> {
     changes.sort_by_key(|(modseq, ..)| *modseq);
@@ -51,7 +50,7 @@ pub(crate) fn cut<T>(
         .and_then(|max| usize::try_from(max).ok())
         .unwrap_or(CHANGES_MAX)
         .min(CHANGES_MAX);
-    let (mut state, mut more) = (last, more);
+    let (mut state, mut more) = (last, false);
     if changes.len() > max {
         let first_left = changes[max].0;
         let kept = changes.partition_point(|(modseq, ..)| *modseq < first_left);
@@ -79,8 +78,9 @@ pub(crate) fn cut<T>(
     Ok(changed)
 }
 
-/// The log's entries after a state, up to the moment of the look.
-pub(crate) async fn log_since(look: &Look, since: ModSeq) -> Result<Changes, MethodError> {
+/// The log's entries after a state, up to the moment of the look: all of them, since what is known of a
+/// part only does not say how things were before.
+pub(crate) async fn log_since(look: &Look, since: ModSeq) -> Result<Vec<LogEntry>, MethodError> {
     if since > look.modseq() {
         return Err(MethodError::CannotCalculateChanges);
     }
@@ -93,16 +93,15 @@ pub(crate) async fn log_since(look: &Look, since: ModSeq) -> Result<Changes, Met
         ChangesError::BelowFloor(_) => MethodError::CannotCalculateChanges,
         ChangesError::Store(error) => store_failed(&error),
     })?;
+    let is_short = changes.more && changes.modseq < look.modseq();
     // The log may be ahead of the look.
     changes
         .entries
         .retain(|entry| entry.modseq <= look.modseq());
-    changes.modseq = changes.modseq.min(look.modseq());
-    changes.more &= changes.modseq < look.modseq();
     let raised = |entry: &LogEntry| matches!(entry.change, Change::Raised(_));
-    match changes.entries.iter().any(raised) {
+    match is_short || changes.entries.iter().any(raised) {
         true => Err(MethodError::CannotCalculateChanges),
-        false => Ok(changes),
+        false => Ok(changes.entries),
     }
 }
 
@@ -114,7 +113,7 @@ pub(crate) async fn of_emails(
 ) -> Result<Changed<EmailId>, MethodError> {
     let log = log_since(look, since).await?;
     let mut history = History::default();
-    for entry in &log.entries {
+    for entry in &log {
         history.take(entry);
     }
     let mut last: BTreeMap<EmailId, ModSeq> = history.lost_at();
@@ -138,11 +137,9 @@ pub(crate) async fn of_emails(
             (true, false) => (modseq, How::Destroyed),
             (false, false) => continue,
         };
-        if at <= log.modseq {
-            changes.push((at, how, email));
-        }
+        changes.push((at, how, email));
     }
-    cut(changes, log.modseq, log.more, max)
+    cut(changes, look.modseq(), max)
 }
 
 /// A copy, and whether it was marked `\Deleted` when something happened to it.

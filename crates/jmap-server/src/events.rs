@@ -1,20 +1,24 @@
 //! EventSource: changes as they come. RFC 8620 §7.3
 //!
-//! A stream is woken by the accounts' own signals, as IDLE is, and tells the state that is durable then.
+//! A stream is woken by the accounts' own signals, as IDLE is, and tells the state that is durable then. Of another's
+//! account it tells where something changed that its user sees; without a right there it forgets the account. It ends
+//! soon after his password changes or his account is closed: nothing wakes it then, so it looks from time to time.
 
 use crate::Jmap;
 use crate::access::Room;
+use crate::auth::User;
 use crate::http::Refusal;
-use crate::limits::{PING_SECONDS, STREAM_KEPT, STREAMS_MAX, STREAMS_PER_USER_MAX, WATCHED_MAX};
-use crate::look::state_of;
+use crate::limits::{
+    PING_SECONDS, STREAM_KEPT, STREAM_LOOKS, STREAMS_MAX, STREAMS_PER_USER_MAX, WATCHED_MAX,
+};
 use crate::streaming::{Pieces, Streamed};
 use axum::body::{Body, Bytes};
 use axum::extract::{Extension, RawQuery, State};
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use directory::BoxFuture;
+use directory::{BoxFuture, Standing};
 use envelope::AccountId;
-use mailbox_model::ModSeq;
+use mailbox_model::{EmailId, ModSeq};
 use parking_lot::Mutex;
 use runtime::net::{Busy, Visitor};
 use runtime::{Monotonic, Runtime};
@@ -90,6 +94,12 @@ pub(crate) async fn stream(
             "there are too many streams of events already",
         )
     })?;
+    let unavailable = || {
+        let text = "this is not possible at the moment";
+        Refusal::told(StatusCode::SERVICE_UNAVAILABLE, text)
+    };
+    let standing = jmap.shared.ports.logins.standing(user.id).await;
+    let standing = standing.ok().flatten().ok_or_else(unavailable)?;
     let known = headers.get("last-event-id").and_then(|id| id.to_str().ok());
     let known = known.map(parse_event_id).unwrap_or_default();
     let mut watched = Vec::new();
@@ -99,18 +109,23 @@ pub(crate) async fn stream(
         changes.borrow_and_update();
         let told = match known.get(&room.id()) {
             Some(told) => *told,
-            None => told_of(&room),
+            None => Told::of(&room),
         };
         watched.push(Watched {
             room,
             changes,
+            stale: false,
             told,
         });
     }
-    let runtime = jmap.shared.ports.runtime.clone();
+    let now = jmap.shared.ports.runtime.monotonic();
     let events = Events {
-        until: runtime.monotonic().after(STREAM_KEPT),
-        runtime,
+        until: now.after(STREAM_KEPT),
+        looks_at: now.after(STREAM_LOOKS),
+        pings_at: asked.ping.map(|ping| now.after(ping)),
+        jmap,
+        user,
+        standing,
         watched,
         asked,
         begun: false,
@@ -168,29 +183,55 @@ impl Asked {
     }
 }
 
-/// What a client was told of an account: the last change, and the number of the next email.
+/// What a client was told of an account: the last change, the number of the next email, and what he sees of another's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Told {
     modseq: ModSeq,
-    next_email: u64,
+    next_email: EmailId,
+    shown: u64,
 }
 
-fn told_of(room: &Room) -> Told {
-    let view = room.account.view();
-    Told {
-        modseq: view.modseq(),
-        next_email: view.next_email().0,
+impl Told {
+    fn of(room: &Room) -> Self {
+        let view = room.account.view();
+        Self {
+            modseq: view.modseq(),
+            next_email: view.next_email(),
+            shown: room.shown_name(&view),
+        }
+    }
+
+    /// Has something changed since that the user sees?
+    fn differs(&self, now: &Self, room: &Room) -> bool {
+        match room.is_own() {
+            true => self != now,
+            false => self.shown != now.shown,
+        }
+    }
+
+    /// Has mail come since that the user sees?
+    fn has_come(&self, room: &Room) -> bool {
+        let view = room.account.view();
+        if room.is_own() {
+            return view.next_email() != self.next_email;
+        }
+        let mut shown = view.mailboxes().filter(|mailbox| room.shows(mailbox.id()));
+        shown.any(|mailbox| {
+            let mut changed = mailbox.changed_since(self.modseq);
+            changed.any(|(_, entry)| entry.email >= self.next_email)
+        })
     }
 }
 
-/// `A1=55.8,A2=7.3`
+/// `A1=55.8.0,A2=7.3.4c9a`
 fn parse_event_id(id: &str) -> BTreeMap<String, Told> {
     let pairs = id.split(',').take(WATCHED_MAX).filter_map(|pair| {
         let (account, told) = pair.split_once('=')?;
-        let (modseq, next_email) = told.split_once('.')?;
+        let mut told = told.splitn(3, '.');
         let told = Told {
-            modseq: ModSeq(modseq.parse().ok()?),
-            next_email: next_email.parse().ok()?,
+            modseq: ModSeq(told.next()?.parse().ok()?),
+            next_email: EmailId(told.next()?.parse().ok()?),
+            shown: u64::from_str_radix(told.next()?, 16).ok()?,
         };
         Some((account.to_owned(), told))
     });
@@ -200,14 +241,20 @@ fn parse_event_id(id: &str) -> BTreeMap<String, Told> {
 struct Watched {
     room: Arc<Room>,
     changes: watch::Receiver<ModSeq>,
+    /// Something changed, or may have.
+    stale: bool,
     told: Told,
 }
 
 struct Events {
-    runtime: Runtime,
+    jmap: Jmap,
+    user: User,
+    standing: Standing,
     watched: Vec<Watched>,
     asked: Asked,
     until: Monotonic,
+    looks_at: Monotonic,
+    pings_at: Option<Monotonic>,
     begun: bool,
     ended: bool,
     _busy: Busy,
@@ -216,6 +263,7 @@ struct Events {
 
 enum Woken {
     Changed,
+    Look,
     Ping,
     End,
 }
@@ -230,6 +278,10 @@ impl Pieces for Events {
 }
 
 impl Events {
+    fn runtime(&self) -> &Runtime {
+        &self.jmap.shared.ports.runtime
+    }
+
     async fn event(&mut self) -> Option<String> {
         if self.ended {
             return None;
@@ -240,13 +292,24 @@ impl Events {
             return Some(": watching\n\n".into());
         }
         loop {
+            // Before anything is told: a right may be gone.
+            self.look_at_rights().await;
             if let Some(event) = self.state() {
                 self.ended = self.asked.close_after_state;
+                self.note_told();
                 return Some(event);
             }
             match self.wait().await {
                 Woken::Changed => {}
+                Woken::Look => {
+                    self.looks_at = self.runtime().monotonic().after(STREAM_LOOKS);
+                    if !self.may_be_told().await {
+                        return None;
+                    }
+                    self.watched.iter_mut().for_each(|one| one.stale = true);
+                }
                 Woken::Ping => {
+                    self.note_told();
                     let seconds = self.asked.ping.unwrap_or_default().as_secs();
                     return Some(format!("event: ping\ndata: {{\"interval\":{seconds}}}\n\n"));
                 }
@@ -255,47 +318,80 @@ impl Events {
         }
     }
 
+    /// RFC 8620 §7.3: a ping comes "whenever this time elapses since the previous event was sent".
+    fn note_told(&mut self) {
+        let now = self.runtime().monotonic();
+        self.pings_at = self.asked.ping.map(|ping| now.after(ping));
+    }
+
+    /// Is the login as good as it was?
+    async fn may_be_told(&self) -> bool {
+        match self.jmap.shared.ports.logins.standing(self.user.id).await {
+            Ok(standing) => standing == Some(self.standing),
+            // The next look will tell.
+            Err(_) => true,
+        }
+    }
+
+    /// Reads again what others give, of the accounts where something changed.
+    async fn look_at_rights(&mut self) {
+        let mut kept = Vec::with_capacity(self.watched.len());
+        for mut watched in std::mem::take(&mut self.watched) {
+            let changes = &mut watched.changes;
+            watched.stale |= changes.has_changed().unwrap_or(true);
+            // Before the look, so that no change falls between.
+            changes.borrow_and_update();
+            if watched.stale && !watched.room.is_own() {
+                match self.jmap.room(&self.user, &watched.room.id()).await {
+                    Ok(Some(room)) => watched.room = room,
+                    Ok(None) => continue,
+                    // The next look will tell; until then nothing is told.
+                    Err(_) => {
+                        kept.push(watched);
+                        continue;
+                    }
+                }
+            }
+            watched.stale = false;
+            kept.push(watched);
+        }
+        self.watched = kept;
+    }
+
     /// What changed since it was told last, if anything did.
     fn state(&mut self) -> Option<String> {
         let mut changed = Map::new();
-        for watched in &mut self.watched {
-            watched.changes.borrow_and_update();
-            let now = told_of(&watched.room);
-            if now == watched.told {
+        for watched in self.watched.iter_mut().filter(|one| !one.stale) {
+            let room = &watched.room;
+            let now = Told::of(room);
+            if !watched.told.differs(&now, room) {
                 continue;
             }
             let mut states = Map::new();
             for kind in TYPES.into_iter().filter(|kind| self.asked.wants(kind)) {
                 let delivered = kind == "EmailDelivery";
-                if delivered && now.next_email == watched.told.next_email {
+                if delivered && !watched.told.has_come(room) {
                     continue;
                 }
-                let state = match delivered {
-                    true => now.next_email.to_string(),
-                    false => state_of(now.modseq),
-                };
-                states.insert(kind.to_owned(), state.into());
+                states.insert(kind.to_owned(), room.state(now.modseq).into());
             }
             watched.told = now;
             if !states.is_empty() {
-                changed.insert(watched.room.id(), Value::Object(states));
+                changed.insert(room.id(), Value::Object(states));
             }
         }
         if changed.is_empty() {
             return None;
         }
-        let ids: Vec<String> = self
-            .watched
-            .iter()
-            .map(|one| {
-                format!(
-                    "{}={}.{}",
-                    one.room.id(),
-                    one.told.modseq,
-                    one.told.next_email
-                )
-            })
-            .collect();
+        let ids = self.watched.iter().map(|one| {
+            let Told {
+                modseq,
+                next_email,
+                shown,
+            } = one.told;
+            format!("{}={modseq}.{next_email}.{shown:x}", one.room.id())
+        });
+        let ids: Vec<String> = ids.collect();
         let data = json!({ "@type": "StateChange", "changed": changed });
         Some(format!(
             "event: state\nid: {}\ndata: {data}\n\n",
@@ -304,34 +400,47 @@ impl Events {
     }
 
     async fn wait(&mut self) -> Woken {
-        let now = self.runtime.monotonic();
-        let left = self.until.since(now);
-        if left.is_zero() {
-            return Woken::End;
+        let pings_at = self.pings_at.unwrap_or(self.until);
+        let next = pings_at.min(self.looks_at).min(self.until);
+        let runtime = self.jmap.shared.ports.runtime.clone();
+        let now = runtime.monotonic();
+        // Whatever goes on, what is due comes first.
+        if now >= next {
+            return self.due(next);
         }
-        let pause = self.asked.ping.unwrap_or(left).min(left);
-        let shutdown = self.runtime.shutdown();
+        let shutdown = runtime.shutdown();
         tokio::select! {
             biased;
             () = shutdown.draining() => Woken::End,
             () = any_changed(&mut self.watched) => Woken::Changed,
-            () = self.runtime.sleep(pause) => match self.asked.ping {
-                Some(ping) if ping <= left => Woken::Ping,
-                _ => Woken::End,
-            },
+            () = runtime.sleep(next.since(now)) => self.due(next),
+        }
+    }
+
+    fn due(&self, next: Monotonic) -> Woken {
+        match next {
+            next if next == self.until => Woken::End,
+            next if next == self.looks_at => Woken::Look,
+            _ => Woken::Ping,
         }
     }
 }
 
 /// Returns when any of the accounts changed.
 async fn any_changed(watched: &mut [Watched]) {
-    let mut changes: Vec<Pin<Box<dyn Future<Output = bool> + Send + '_>>> = Vec::new();
+    let mut changes: Vec<Pin<Box<dyn Future<Output = ()> + Send + '_>>> = Vec::new();
     for one in watched {
-        changes.push(Box::pin(async { one.changes.changed().await.is_ok() }));
+        changes.push(Box::pin(async {
+            if one.changes.changed().await.is_ok() {
+                one.stale = true;
+            } else {
+                std::future::pending::<()>().await;
+            }
+        }));
     }
     poll_fn(|cx| {
         for change in &mut changes {
-            if let Poll::Ready(true) = change.as_mut().poll(cx) {
+            if change.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(());
             }
         }
@@ -353,7 +462,7 @@ mod tests {
         assert!(asked.wants("Thread") && !asked.close_after_state && asked.ping.is_none());
         assert_eq!(Asked::parse("closeafter=never"), None);
         assert_eq!(Asked::parse("ping=-1"), None);
-        let told = parse_event_id("A1=55.8,A2=x,A3,A4=1.2");
+        let told = parse_event_id("A1=55.8.0,A2=x,A3,A4=1.2.ff,A5=1.2");
         assert_eq!(told.keys().collect::<Vec<_>>(), ["A1", "A4"]);
         assert_eq!(told["A1"].modseq, ModSeq(55));
     }

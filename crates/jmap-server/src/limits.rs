@@ -16,6 +16,8 @@ pub const INDEXED_EMAILS_MAX: usize = 4_000_000;
 pub const INLINE_EMAILS: usize = 5_000;
 /// Octets that the answers to one request may have together.
 pub const RESPONSE_BYTES_MAX: usize = 64 << 20;
+/// Octets that a `/set` says of one object beside what it was given.
+pub const SET_ANSWER_BYTES: usize = 2048;
 /// Octets of one body value, whatever is asked for.
 pub const BODY_VALUE_BYTES_MAX: usize = 8 << 20;
 /// Octets of a header that are looked at.
@@ -64,6 +66,8 @@ pub const STREAMS_PER_USER_MAX: usize = 16;
 pub const STREAMS_MAX: usize = 2048;
 /// How long a stream of events goes on: then the client logs in again.
 pub const STREAM_KEPT: std::time::Duration = std::time::Duration::from_secs(3600);
+/// How often a stream looks whether its user may still be told: a new password, rights that hang on a group.
+pub const STREAM_LOOKS: std::time::Duration = std::time::Duration::from_secs(30);
 /// How often a stream that asks for it says that it is there, in seconds.
 pub const PING_SECONDS: std::ops::RangeInclusive<u64> = 5..=900;
 /// Accounts that one stream watches.

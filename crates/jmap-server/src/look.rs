@@ -138,7 +138,7 @@ impl Look {
     }
 
     pub(crate) fn state(&self) -> String {
-        state_of(self.modseq())
+        self.room.state(self.modseq())
     }
 
     /// The mailboxes that the user sees, in order of their names.
@@ -249,15 +249,4 @@ impl Look {
         });
         (threads.len() as u64, unread.count() as u64)
     }
-}
-
-/// A state as clients know it.
-pub(crate) fn state_of(modseq: ModSeq) -> String {
-    modseq.0.to_string()
-}
-
-/// The modseq of a state; none for what never was one.
-pub(crate) fn modseq_of(state: &str) -> Option<ModSeq> {
-    let modseq = ModSeq(state.parse().ok()?);
-    (state_of(modseq) == state).then_some(modseq)
 }

@@ -95,7 +95,7 @@ impl Jmap {
             id: room.id(),
             name: room.name.clone(),
             personal: room.is_own(),
-            read_only: !room.is_own(),
+            read_only: room.is_read_only(),
             capabilities,
         }
     }
@@ -139,13 +139,8 @@ fn session_state(session: &Session) -> String {
 }
 
 fn state_of(accounts: &[SessionAccount], username: &str) -> String {
-    // FNV-1a: a name for a value, told apart from the one before it.
-    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
-    let mut take = |text: &str| {
-        for byte in text.bytes().chain([0]) {
-            hash = (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
-        }
-    };
+    let mut name = Fnv::default();
+    let mut take = |text: &str| name.take(text.as_bytes());
     take(env!("CARGO_PKG_VERSION"));
     take(username);
     for account in accounts {
@@ -154,7 +149,30 @@ fn state_of(accounts: &[SessionAccount], username: &str) -> String {
         take(if account.read_only { "r" } else { "w" });
         take(&Value::Object(account.capabilities.clone()).to_string());
     }
-    format!("{hash:016x}")
+    format!("{:016x}", name.finish())
+}
+
+/// FNV-1a: a name for a value, told apart from the one before it.
+#[derive(Debug)]
+pub(crate) struct Fnv(u64);
+
+impl Default for Fnv {
+    fn default() -> Self {
+        Self(0xcbf2_9ce4_8422_2325)
+    }
+}
+
+impl Fnv {
+    /// The next octets, and their end.
+    pub(crate) fn take(&mut self, octets: &[u8]) {
+        for byte in octets.iter().copied().chain([0]) {
+            self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
+        }
+    }
+
+    pub(crate) fn finish(&self) -> u64 {
+        self.0
+    }
 }
 
 #[cfg(test)]

@@ -30,9 +30,10 @@ pub(crate) async fn upload(
 ) -> Result<Response, Refusal> {
     let user = jmap.user(&visitor, &headers).await?;
     let room = jmap.room(&user, &account_id).await;
+    let room = room.map_err(|_| unavailable())?;
     let room =
         room.ok_or_else(|| Refusal::told(StatusCode::NOT_FOUND, "there is no such account"))?;
-    if !room.is_own() {
+    if !room.takes_octets() {
         return Err(Refusal::told(
             StatusCode::FORBIDDEN,
             "the account is read-only",
@@ -59,10 +60,7 @@ pub(crate) async fn upload(
     let mut writer = jmap.shared.ports.blobs.writer(room.account.shard());
     let failed = |error| {
         let _ = store_failed(&error);
-        Refusal::told(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "this is not possible at the moment",
-        )
+        unavailable()
     };
     let runtime = &jmap.shared.ports.runtime;
     while let Some(piece) = next_piece(&mut body, &jmap).await? {
@@ -100,6 +98,13 @@ pub(crate) async fn upload(
         "size": size,
     });
     Ok(answer(StatusCode::CREATED, &told))
+}
+
+fn unavailable() -> Refusal {
+    Refusal::told(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "this is not possible at the moment",
+    )
 }
 
 /// The next piece of a body; who sends none for long is gone.
@@ -141,13 +146,8 @@ pub(crate) async fn download(
 ) -> Result<Response, Refusal> {
     let user = jmap.user(&visitor, &headers).await?;
     let nothing = || Refusal::told(StatusCode::NOT_FOUND, "there is nothing of that id");
-    let unavailable = || {
-        Refusal::told(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "this is not possible at the moment",
-        )
-    };
-    let room = jmap.room(&user, &account_id).await.ok_or_else(nothing)?;
+    let room = jmap.room(&user, &account_id).await;
+    let room = room.map_err(|_| unavailable())?.ok_or_else(nothing)?;
     let look = jmap.look(&room).await.map_err(|_| unavailable())?;
     let opened = jmap.open_blob(&look, &blob_id).await.map_err(|error| {
         let _ = store_failed(&error);

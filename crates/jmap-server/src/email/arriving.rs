@@ -1,6 +1,7 @@
 //! Messages that are put into mailboxes: made, imported or copied.
 
 use super::edit::{keywords_in, mailboxes_in};
+use super::keywords;
 use crate::Jmap;
 use crate::api::Calling;
 use crate::blob_id::BlobRef;
@@ -8,12 +9,14 @@ use crate::blobs_of::Opened;
 use crate::intake::{Intake, Message};
 use crate::limits::DIGESTS_BYTES_MAX;
 use crate::look::Look;
-use crate::methods::setting::{Submitted, TRIES, refused, submit};
-use crate::methods::store_failed;
+use crate::methods::setting::{Commits, Failed, Submitted, TRIES, refused, submit};
 use bytes::Bytes;
-use jmap_proto::{MethodError, SetError, date};
+use engine::Batch;
+use envelope::AccountId;
+use jmap_proto::{SetError, date};
+use mailbox_model::stage::StageError;
 use mailbox_model::{EmailId, Flag, MailboxId, UidSet, Usage};
-use mailstore::{InternalDate, NewEmail, QuotaRule, object_id};
+use mailstore::{InternalDate, Lane, NewEmail, QuotaRule, Rights, StoreError, object_id};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
@@ -24,13 +27,17 @@ pub(crate) struct Place {
     pub(crate) flags: BTreeSet<Flag>,
     /// Unix seconds.
     pub(crate) received_at: Option<i64>,
+    /// In another's account: who has read it.
+    reader: Option<AccountId>,
+    /// The keywords that it has, where the user may not set all that he asks for.
+    told: Option<Value>,
 }
 
 impl Place {
     /// Of an object's `mailboxIds`, `keywords` and `receivedAt`.
     ///
     /// # Errors
-    /// They cannot be.
+    /// They cannot be, or the user may put nothing there.
     pub(crate) fn of(calling: &Calling<'_>, look: &Look, object: &Value) -> Result<Self, SetError> {
         let received_at = match object.get("receivedAt") {
             None | Some(Value::Null) => None,
@@ -41,11 +48,46 @@ impl Place {
                 Some(moment.ok_or_else(wrong)?)
             }
         };
-        Ok(Self {
+        let mut place = Self {
             mailboxes: mailboxes_in(calling, look, &object["mailboxIds"])?,
             flags: keywords_in(&object["keywords"])?,
             received_at,
-        })
+            reader: None,
+            told: None,
+        };
+        for mailbox in &place.mailboxes {
+            look.room.check_right(*mailbox, Rights::INSERT)?;
+        }
+        if let Some(reader) = look.room.reader() {
+            place.keep_to_rights(look, reader);
+        }
+        Ok(place)
+    }
+
+    /// What the user may not set in all of the mailboxes is left out, as APPEND does (RFC 4314 §4). `\Seen` is his own
+    /// there.
+    fn keep_to_rights(&mut self, look: &Look, reader: AccountId) {
+        let asked = self.flags.clone();
+        let may = |right| {
+            let mut all = self.mailboxes.iter();
+            all.all(|mailbox| look.room.rights(*mailbox).has(right))
+        };
+        let (may_read, may_write) = (may(Rights::SEEN), may(Rights::WRITE));
+        let mut kept = asked.clone();
+        kept.retain(|flag| match flag {
+            Flag::Seen => may_read,
+            _ => may_write,
+        });
+        if kept != asked {
+            let names = kept
+                .iter()
+                .map(|flag| (keywords::name_of(flag), Value::Bool(true)));
+            self.told = Some(Value::Object(names.collect()));
+        }
+        if kept.remove(&Flag::Seen) {
+            self.reader = Some(reader);
+        }
+        self.flags = kept;
     }
 }
 
@@ -97,24 +139,21 @@ pub(crate) fn check_room(look: &Look, bytes: u64) -> Result<(), SetError> {
     room.map_err(|over| SetError::new("overQuota", over.to_string()))
 }
 
-/// Puts messages into their mailboxes, each in a commit of its own with all its copies. Gives the
-/// emails, or why there is none.
+/// Puts a message into its mailboxes, in a commit of its own with all its copies.
 ///
 /// # Errors
-/// The store takes nothing.
+/// Why it is not there.
 pub(crate) async fn deliver(
-    calling: &mut Calling<'_>,
+    jmap: &Jmap,
     look: &Look,
+    commits: &mut Commits,
     arriving: Arriving,
-) -> Result<Result<(EmailId, Value), SetError>, MethodError> {
-    let jmap = calling.jmap;
+) -> Result<Value, Failed> {
     let account = &look.room.account;
     let Arriving { message, place } = arriving;
     if message.digest.len() > DIGESTS_BYTES_MAX {
-        return Ok(Err(SetError::new(
-            "tooLarge",
-            "the message has too many parts",
-        )));
+        let text = "the message has too many parts";
+        return Err(SetError::new("tooLarge", text).into());
     }
     let now = i64::try_from(jmap.shared.ports.runtime.now().unix_seconds()).unwrap_or(i64::MAX);
     let size = message.blob.size;
@@ -127,48 +166,65 @@ pub(crate) async fn deliver(
             unix_seconds: place.received_at.unwrap_or(now),
             zone_minutes: 0,
         },
-        flags: place.flags.into_iter().collect(),
+        flags: place.flags.iter().cloned().collect(),
     };
+    let store = |error| Failed::Object(refused(&error));
     let mut blobs = vec![message.blob];
     for _ in 0..TRIES {
-        let staged = account.stage_blobs(blobs).await;
-        let (mut batch, kept) = staged.map_err(|error| store_failed(&error))?;
+        let (mut batch, kept) = account.stage_blobs(blobs).await.map_err(store)?;
         blobs = kept;
-        let mut lane = account.lane().await.map_err(|error| store_failed(&error))?;
-        let mut mailboxes = place.mailboxes.iter();
-        let Some(first) = mailboxes.next() else {
-            return Ok(Err(SetError::invalid_properties(
-                ["mailboxIds"],
-                "there is none",
-            )));
-        };
-        let emails = std::slice::from_ref(&email);
-        let delivered = lane.stage_deliver(&mut batch, *first, emails, QuotaRule::Enforce);
-        let (id, uid) = match delivered {
-            Ok(delivered) => match delivered.first() {
-                Some(one) => *one,
-                None => return Err(MethodError::ServerFail("nothing was delivered".into())),
-            },
-            Err(error) => return Ok(Err(refused(&error))),
-        };
-        for other in mailboxes {
-            let copied = lane
-                .stage_copy(&mut batch, *first, *other, &UidSet::one(uid))
-                .await;
-            if let Err(error) = copied {
-                return Ok(Err(refused(&error)));
-            }
+        let mut lane = account.lane().await.map_err(store)?;
+        let checked = commits.check(&look.room, &lane);
+        checked.map_err(|error| Failed::of(error, commits))?;
+        let before = lane.view().modseq();
+        let staged = stage(&mut lane, &mut batch, &place, &email);
+        let id = staged.await.map_err(store)?;
+        let after = lane.view().modseq();
+        match submit(lane, batch).await {
+            Ok(Submitted::Done) => commits.note(before, after),
+            Ok(Submitted::Again) => continue,
+            Err(error) => return Err(Failed::of(error, commits)),
         }
-        if let Submitted::Done = submit(lane, batch).await? {
-            let now = jmap.look(&look.room).await?;
-            let told = json!({
-                "id": now.email_id(id),
-                "blobId": BlobRef::email(id).to_string(),
-                "threadId": object_id::of_thread(now.thread_of(id), look.room.owner()),
-                "size": size,
-            });
-            return Ok(Ok((id, told)));
+        let now = jmap.look(&look.room).await;
+        let thread = now.map_or(id, |now| now.thread_of(id));
+        let mut told = json!({
+            "id": look.email_id(id),
+            "blobId": BlobRef::email(id).to_string(),
+            "threadId": object_id::of_thread(thread, look.room.owner()),
+            "size": size,
+        });
+        if let Some(keywords) = place.told {
+            told["keywords"] = keywords;
+        }
+        return Ok(told);
+    }
+    Err(refused(&StoreError::Contended).into())
+}
+
+/// A message with all its copies.
+async fn stage(
+    lane: &mut Lane,
+    batch: &mut Batch,
+    place: &Place,
+    email: &NewEmail,
+) -> Result<EmailId, StoreError> {
+    let mut mailboxes = place.mailboxes.iter().copied();
+    let first = mailboxes.next().ok_or(StageError::NoMailbox)?;
+    let emails = std::slice::from_ref(email);
+    let delivered = lane.stage_deliver(batch, first, emails, QuotaRule::Enforce)?;
+    let (id, uid) = *delivered.first().ok_or(StageError::NumbersUsedUp)?;
+    let uids = UidSet::one(uid);
+    let mut copies = vec![(first, uids.clone())];
+    for other in mailboxes {
+        let copied = lane.stage_copy(batch, first, other, &uids).await?;
+        copies.push((other, copied.iter().map(|(_, uid)| *uid).collect()));
+    }
+    if let Some(reader) = place.reader {
+        for (mailbox, uids) in copies {
+            let unread = UidSet::new();
+            lane.stage_seen_by(batch, mailbox, reader, &uids, &unread)
+                .await?;
         }
     }
-    Err(MethodError::ServerUnavailable)
+    Ok(id)
 }

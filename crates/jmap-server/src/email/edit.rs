@@ -1,4 +1,4 @@
-//! Keywords and mailboxes of an email: what is asked for, and the steps that lead there.
+//! Keywords and mailboxes of an email: what is asked for, whether the user may, and the steps that lead there.
 
 use super::keywords::{flag_of, of_entry};
 use crate::api::Calling;
@@ -6,10 +6,11 @@ use crate::look::Look;
 use engine::Batch;
 use jmap_proto::{Patch, SetError};
 use mailbox_model::stage::{Expunging, FlagAction, FlagsRequest, Untouched};
-use mailbox_model::{EmailId, Flag, MailboxId, Uid, UidSet};
-use mailstore::{Lane, StoreError};
+use mailbox_model::{EmailId, Entry, Flag, Mailbox, MailboxId, Uid, UidSet};
+use mailstore::{Lane, Rights, StoreError};
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// The keywords of an object that is set.
 ///
@@ -81,13 +82,27 @@ pub(crate) struct Edits {
     moves: BTreeMap<(MailboxId, MailboxId), Vec<Uid>>,
     copies: BTreeMap<(MailboxId, MailboxId), Vec<Uid>>,
     gone: BTreeMap<MailboxId, Vec<Uid>>,
+    /// In another's account: what the user has read then, and what not.
+    seen: BTreeMap<(MailboxId, bool), Vec<Uid>>,
+    /// Copies that he has read then, and may have read elsewhere.
+    read: BTreeSet<(MailboxId, Uid)>,
+}
+
+/// An email as it is, and as it is wanted.
+struct Update {
+    email: EmailId,
+    had: BTreeMap<MailboxId, Uid>,
+    wanted: BTreeSet<MailboxId>,
+    /// Flags that are set, and flags that are cleared.
+    flags: [BTreeSet<Flag>; 2],
+    is_seen: bool,
 }
 
 impl Edits {
     /// Notes what a patch asks of an email.
     ///
     /// # Errors
-    /// It asks for what cannot be.
+    /// It asks for what cannot be, or for what the user may not.
     pub(crate) fn update(
         &mut self,
         calling: &Calling<'_>,
@@ -95,107 +110,97 @@ impl Edits {
         email: EmailId,
         patch: Map<String, Value>,
     ) -> Result<(), SetError> {
-        let mut object = Map::new();
-        let mut copies = look.copies(email);
-        let Some((first, entry)) = copies.next() else {
-            return Err(SetError::not_found());
-        };
-        let (home, uid) = (first.id(), entry.uid);
-        let had = of_entry(look.view(), entry);
-        let had_in: BTreeMap<MailboxId, Uid> = look
-            .copies(email)
-            .map(|(mailbox, entry)| (mailbox.id(), entry.uid))
-            .collect();
-        let ids = had_in
-            .keys()
-            .map(|id| (look.mailbox_id(*id), Value::Bool(true)));
-        object.insert("mailboxIds".into(), Value::Object(ids.collect()));
-        object.insert("keywords".into(), Value::Object(had.clone()));
-        let patch = lower_keywords(created_ids(calling, patch))?;
-        let patch = Patch::parse(patch)?;
-        for name in patch.properties() {
-            if name != "keywords" && name != "mailboxIds" {
-                let text = "only keywords and mailboxIds of an email change";
-                return Err(SetError::invalid_properties([name], text));
+        let update = Update::of(calling, look, email, patch)?;
+        update.check_rights(look)?;
+        let first = update.had.first_key_value();
+        let (home, uid) = first
+            .map(|(id, uid)| (*id, *uid))
+            .ok_or_else(SetError::not_found)?;
+        let is_own = look.room.is_own();
+        for (flags, set) in update.flags.iter().zip([true, false]) {
+            let of_email = flags.iter().filter(|flag| is_own || **flag != Flag::Seen);
+            let of_email: Vec<Flag> = of_email.cloned().collect();
+            if !of_email.is_empty() {
+                let key = (home, of_email, set);
+                self.flags.entry(key).or_default().push(uid);
+            }
+            if !is_own && flags.contains(&Flag::Seen) {
+                for (mailbox, uid) in &update.had {
+                    self.seen.entry((*mailbox, set)).or_default().push(*uid);
+                }
             }
         }
-        patch.apply(&mut object)?;
-        let wanted = keywords_in(object.get("keywords").unwrap_or(&Value::Null))?;
-        let wanted_in = mailboxes_in(
-            calling,
-            look,
-            object.get("mailboxIds").unwrap_or(&Value::Null),
-        )?;
-        let had: BTreeSet<Flag> = had.keys().filter_map(|keyword| flag_of(keyword)).collect();
-        self.note_flags((home, uid), wanted.difference(&had), true);
-        self.note_flags((home, uid), had.difference(&wanted), false);
-        self.note_places(look, email, &had_in, &wanted_in);
+        if !is_own && update.is_seen {
+            self.read.insert((home, uid));
+        }
+        self.note_places(look, &update);
         Ok(())
     }
 
-    fn note_flags<'a>(
-        &mut self,
-        (mailbox, uid): (MailboxId, Uid),
-        flags: impl Iterator<Item = &'a Flag>,
-        set: bool,
-    ) {
-        let flags: Vec<Flag> = flags.cloned().collect();
-        if !flags.is_empty() {
-            self.flags
-                .entry((mailbox, flags, set))
-                .or_default()
-                .push(uid);
-        }
-    }
-
-    fn note_places(
-        &mut self,
-        look: &Look,
-        email: EmailId,
-        had: &BTreeMap<MailboxId, Uid>,
-        wanted: &BTreeSet<MailboxId>,
-    ) {
-        let mut leaves: Vec<(MailboxId, Uid)> = had
-            .iter()
-            .filter(|(id, _)| !wanted.contains(id))
-            .map(|(id, uid)| (*id, *uid))
-            .collect();
+    fn note_places(&mut self, look: &Look, update: &Update) {
+        let mut leaves: Vec<(MailboxId, Uid)> = update.leaves().collect();
         let mut enters: Vec<MailboxId> = Vec::new();
-        for mailbox in wanted.iter().filter(|id| !had.contains_key(id)) {
+        for mailbox in update.enters() {
             // A copy that a client has marked is there still.
-            match look.uid_in(email, *mailbox) {
-                Some(uid) => self.unmarked.entry(*mailbox).or_default().push(uid),
-                None => enters.push(*mailbox),
+            match look.uid_in(update.email, mailbox) {
+                Some(uid) => {
+                    self.unmarked.entry(mailbox).or_default().push(uid);
+                    if !look.room.is_own() {
+                        let seen = self.seen.entry((mailbox, update.is_seen));
+                        seen.or_default().push(uid);
+                    }
+                }
+                None => enters.push(mailbox),
             }
         }
+        let Some((&home, &uid)) = update.had.first_key_value() else {
+            return;
+        };
         // From one place to another is a MOVE.
         if let ([(from, uid)], [to]) = (&leaves[..], &enters[..]) {
+            if self.read.contains(&(home, update.had[&home])) {
+                self.read.insert((*from, *uid));
+            }
             self.moves.entry((*from, *to)).or_default().push(*uid);
             (leaves, enters) = (Vec::new(), Vec::new());
         }
-        if let Some((&from, &uid)) = had.first_key_value() {
-            for to in enters {
-                self.copies.entry((from, to)).or_default().push(uid);
-            }
+        for to in enters {
+            self.copies.entry((home, to)).or_default().push(uid);
         }
         for (mailbox, uid) in leaves {
             self.gone.entry(mailbox).or_default().push(uid);
         }
     }
 
-    /// Notes that an email goes, with all of its copies.
-    pub(crate) fn destroy(&mut self, look: &Look, email: EmailId) {
-        for (mailbox, entry) in look.places.copies(email) {
-            self.gone.entry(mailbox.id()).or_default().push(entry.uid);
+    /// Notes that an email goes, with all of its copies; of another's with those that the user sees.
+    ///
+    /// # Errors
+    /// The user may not take them away.
+    pub(crate) fn destroy(&mut self, look: &Look, email: EmailId) -> Result<(), SetError> {
+        let copies: Vec<(MailboxId, Uid)> = match look.room.is_own() {
+            true => copies_of(look.places.copies(email)),
+            false => copies_of(look.copies(email)),
+        };
+        for (mailbox, _) in &copies {
+            look.room
+                .check_right(*mailbox, Rights::DELETE | Rights::EXPUNGE)?;
         }
+        for (mailbox, uid) in copies {
+            self.gone.entry(mailbox).or_default().push(uid);
+        }
+        Ok(())
     }
 
     /// Stages all of it.
     ///
     /// # Errors
     /// As the lane's own steps.
-    pub(crate) async fn stage(&self, lane: &mut Lane, batch: &mut Batch) -> Result<(), StoreError> {
-        let set_of = |uids: &[Uid]| uids.iter().copied().collect::<UidSet>();
+    pub(crate) async fn stage(
+        mut self,
+        look: &Look,
+        lane: &mut Lane,
+        batch: &mut Batch,
+    ) -> Result<(), StoreError> {
         for ((mailbox, flags, set), uids) in &self.flags {
             let request = FlagsRequest {
                 mailbox: *mailbox,
@@ -225,11 +230,13 @@ impl Edits {
             };
             lane.stage_flags(batch, &request)?;
         }
-        for ((from, to), uids) in &self.copies {
-            lane.stage_copy(batch, *from, *to, &set_of(uids)).await?;
+        for ((from, to), uids) in std::mem::take(&mut self.copies) {
+            let copied = lane.stage_copy(batch, from, to, &set_of(&uids)).await?;
+            self.note_read(look, (from, to), &copied);
         }
-        for ((from, to), uids) in &self.moves {
-            lane.stage_move(batch, *from, *to, &set_of(uids)).await?;
+        for ((from, to), uids) in std::mem::take(&mut self.moves) {
+            let moved = lane.stage_move(batch, from, to, &set_of(&uids)).await?;
+            self.note_read(look, (from, to), &moved);
         }
         for (mailbox, uids) in &self.gone {
             let uids = set_of(uids);
@@ -241,8 +248,132 @@ impl Edits {
                 mailstore::limits::EXPUNGE_PER_CHANGE,
             )?;
         }
+        self.stage_seen(look, lane, batch).await
+    }
+
+    /// What the user has read stays read where it goes to.
+    fn note_read(&mut self, look: &Look, (from, to): (MailboxId, MailboxId), pairs: &[(Uid, Uid)]) {
+        if look.room.rights(to).has(Rights::SEEN) {
+            let read = pairs
+                .iter()
+                .filter(|(uid, _)| self.read.contains(&(from, *uid)));
+            let read: Vec<Uid> = read.map(|(_, uid)| *uid).collect();
+            if !read.is_empty() {
+                self.seen.entry((to, true)).or_default().extend(read);
+            }
+        }
+    }
+
+    /// `\Seen` of another's mailbox is each reader's own.
+    async fn stage_seen(
+        &self,
+        look: &Look,
+        lane: &mut Lane,
+        batch: &mut Batch,
+    ) -> Result<(), StoreError> {
+        let Some(reader) = look.room.reader() else {
+            return Ok(());
+        };
+        let mailboxes: BTreeSet<MailboxId> = self.seen.keys().map(|(id, _)| *id).collect();
+        for mailbox in mailboxes {
+            let of = |seen| self.seen.get(&(mailbox, seen)).map(|uids| set_of(uids));
+            let (read, unread) = (of(true).unwrap_or_default(), of(false).unwrap_or_default());
+            lane.stage_seen_by(batch, mailbox, reader, &read, &unread)
+                .await?;
+        }
         Ok(())
     }
+}
+
+impl Update {
+    fn of(
+        calling: &Calling<'_>,
+        look: &Look,
+        email: EmailId,
+        patch: Map<String, Value>,
+    ) -> Result<Self, SetError> {
+        let Some((mailbox, entry)) = look.copies(email).next() else {
+            return Err(SetError::not_found());
+        };
+        let keywords = of_entry(look.view(), &look.entry(mailbox.id(), entry));
+        let had: BTreeMap<_, _> = copies_of(look.copies(email)).into_iter().collect();
+        let ids = had
+            .keys()
+            .map(|id| (look.mailbox_id(*id), Value::Bool(true)));
+        let mut object = Map::new();
+        object.insert("mailboxIds".into(), Value::Object(ids.collect()));
+        object.insert("keywords".into(), Value::Object(keywords.clone()));
+        let patch = lower_keywords(created_ids(calling, patch))?;
+        let patch = Patch::parse(patch)?;
+        for name in patch.properties() {
+            if name != "keywords" && name != "mailboxIds" {
+                let text = "only keywords and mailboxIds of an email change";
+                return Err(SetError::invalid_properties([name], text));
+            }
+        }
+        patch.apply(&mut object)?;
+        let flags = keywords_in(object.get("keywords").unwrap_or(&Value::Null))?;
+        let mailboxes = object.get("mailboxIds").unwrap_or(&Value::Null);
+        let wanted = mailboxes_in(calling, look, mailboxes)?;
+        let before = keywords.keys().filter_map(|keyword| flag_of(keyword));
+        let before: BTreeSet<Flag> = before.collect();
+        Ok(Self {
+            email,
+            had,
+            wanted,
+            is_seen: flags.contains(&Flag::Seen),
+            flags: [&flags - &before, &before - &flags],
+        })
+    }
+
+    /// Mailboxes that it leaves.
+    fn leaves(&self) -> impl Iterator<Item = (MailboxId, Uid)> + '_ {
+        let leaves = self.had.iter().filter(|(id, _)| !self.wanted.contains(id));
+        leaves.map(|(id, uid)| (*id, *uid))
+    }
+
+    /// Mailboxes that it comes into.
+    fn enters(&self) -> impl Iterator<Item = MailboxId> + '_ {
+        let enters = self.wanted.iter().filter(|id| !self.had.contains_key(id));
+        enters.copied()
+    }
+
+    /// RFC 8621 §2, myRights: `$seen` and keywords need their right in all mailboxes that the email is in.
+    fn check_rights(&self, look: &Look) -> Result<(), SetError> {
+        let room = &look.room;
+        let changed = || self.flags.iter().flatten();
+        for mailbox in self.had.keys() {
+            if changed().any(|flag| *flag == Flag::Seen) {
+                room.check_right(*mailbox, Rights::SEEN)?;
+            }
+            if changed().any(|flag| *flag != Flag::Seen) {
+                room.check_right(*mailbox, Rights::WRITE)?;
+            }
+        }
+        for (mailbox, _) in self.leaves() {
+            room.check_right(mailbox, Rights::DELETE | Rights::EXPUNGE)?;
+        }
+        for mailbox in self.enters() {
+            room.check_right(mailbox, Rights::INSERT)?;
+            // What clears the mark of a copy that is there still.
+            if look.uid_in(self.email, mailbox).is_some() {
+                room.check_right(mailbox, Rights::DELETE)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn set_of(uids: &[Uid]) -> UidSet {
+    uids.iter().copied().collect()
+}
+
+fn copies_of<'a>(
+    copies: impl Iterator<Item = (&'a Arc<Mailbox>, &'a Entry)>,
+) -> Vec<(MailboxId, Uid)> {
+    copies
+        .map(|(mailbox, entry)| (mailbox.id(), entry.uid))
+        .collect()
 }
 
 /// RFC 8621 §4.1.1: keywords are the same in capitals, and kept in lower case.

@@ -12,7 +12,8 @@ pub(crate) fn of_entry(view: &View, entry: &Entry) -> Map<String, Value> {
         .collect()
 }
 
-fn name_of(flag: &Flag) -> String {
+/// A flag's name.
+pub(crate) fn name_of(flag: &Flag) -> String {
     match flag {
         Flag::Seen => "$seen".into(),
         Flag::Answered => "$answered".into(),

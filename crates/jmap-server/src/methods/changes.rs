@@ -3,7 +3,7 @@
 use super::{Done, look_of};
 use crate::api::Calling;
 use crate::changes::{Changed, How, cut, log_since, of_emails};
-use crate::look::{Look, modseq_of, state_of};
+use crate::look::Look;
 use jmap_proto::arguments::Changes;
 use jmap_proto::{Arguments, MethodError};
 use mailbox_model::{Change, EmailId, LogEntry, MailboxId, MailboxName, ModSeq, NewMailbox};
@@ -11,11 +11,6 @@ use mailstore::object_id;
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, HashSet};
 use std::hash::Hash;
-
-/// A state that a client remembers.
-pub(crate) fn since(state: &str) -> Result<ModSeq, MethodError> {
-    modseq_of(state).ok_or(MethodError::CannotCalculateChanges)
-}
 
 /// What a /queryChanges comes to (RFC 8620 §5.6).
 pub(super) struct QueryChanged<'a, T> {
@@ -59,6 +54,7 @@ impl<T: Copy + Eq + Hash> QueryChanged<'_, T> {
 
 /// RFC 8620 §5.2
 fn answer<T>(
+    look: &Look,
     asked: Changes,
     changed: &Changed<T>,
     id: impl Fn(&T) -> String,
@@ -67,7 +63,7 @@ fn answer<T>(
     let mut answer = Map::new();
     answer.insert("accountId".into(), asked.account_id.into());
     answer.insert("oldState".into(), asked.since.into());
-    answer.insert("newState".into(), state_of(changed.state).into());
+    answer.insert("newState".into(), look.room.state(changed.state).into());
     answer.insert("hasMoreChanges".into(), changed.more.into());
     answer.insert("created".into(), ids(&changed.created).into());
     answer.insert("updated".into(), ids(&changed.updated).into());
@@ -79,8 +75,8 @@ pub(super) async fn emails(calling: &Calling<'_>, mut arguments: Arguments) -> D
     let asked = Changes::take(&mut arguments)?;
     arguments.finish()?;
     let look = look_of(calling, &asked.account_id).await?;
-    let changed = of_emails(&look, since(&asked.since)?, asked.max).await?;
-    let answer = answer(asked, &changed, |email| look.email_id(*email));
+    let changed = of_emails(&look, look.room.since(&asked.since)?, asked.max).await?;
+    let answer = answer(&look, asked, &changed, |email| look.email_id(*email));
     Ok(vec![("Email/changes", answer)])
 }
 
@@ -88,10 +84,12 @@ pub(super) async fn threads(calling: &Calling<'_>, mut arguments: Arguments) -> 
     let asked = Changes::take(&mut arguments)?;
     arguments.finish()?;
     let look = look_of(calling, &asked.account_id).await?;
-    let of_emails = of_emails(&look, since(&asked.since)?, asked.max).await?;
+    let of_emails = of_emails(&look, look.room.since(&asked.since)?, asked.max).await?;
     let changed = threads_of(&look, &of_emails);
     let owner = look.room.owner();
-    let answer = answer(asked, &changed, |first| object_id::of_thread(*first, owner));
+    let answer = answer(&look, asked, &changed, |first| {
+        object_id::of_thread(*first, owner)
+    });
     Ok(vec![("Thread/changes", answer)])
 }
 
@@ -130,8 +128,9 @@ pub(super) async fn mailboxes(calling: &Calling<'_>, mut arguments: Arguments) -
     let asked = Changes::take(&mut arguments)?;
     arguments.finish()?;
     let look = look_of(calling, &asked.account_id).await?;
-    let (changed, counts_only) = of_mailboxes(&look, since(&asked.since)?, asked.max).await?;
-    let mut answer = answer(asked, &changed, |mailbox| look.mailbox_id(*mailbox));
+    let (changed, counts_only) =
+        of_mailboxes(&look, look.room.since(&asked.since)?, asked.max).await?;
+    let mut answer = answer(&look, asked, &changed, |mailbox| look.mailbox_id(*mailbox));
     // RFC 8621 §2.2
     let properties = match counts_only {
         true => json!([
@@ -155,7 +154,7 @@ pub(crate) async fn of_mailboxes(
 ) -> Result<(Changed<MailboxId>, bool), MethodError> {
     let log = log_since(look, since).await?;
     let mut history = History::default();
-    for entry in &log.entries {
+    for entry in &log {
         history.take(look, entry);
     }
     let mut last = history.changed.clone();
@@ -172,14 +171,12 @@ pub(crate) async fn of_mailboxes(
         let (at, how) = match (born, is_there) {
             (None, true) if look.room.shows(mailbox) => (modseq, How::Updated),
             (Some(born), true) if look.room.shows(mailbox) => (born, How::Created),
-            (None, false) => (modseq, How::Destroyed),
+            (None, false) if look.room.shows(mailbox) => (modseq, How::Destroyed),
             _ => continue,
         };
-        if at <= log.modseq {
-            changes.push((at, how, mailbox));
-        }
+        changes.push((at, how, mailbox));
     }
-    let changed = cut(changes, log.modseq, log.more, max)?;
+    let changed = cut(changes, look.modseq(), max)?;
     let counts_only = changed
         .updated
         .iter()

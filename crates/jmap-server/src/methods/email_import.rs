@@ -1,7 +1,7 @@
 //! Email/import, Email/copy and Email/parse (RFC 8621 §4.7, §4.8, §4.9), Blob/copy (RFC 8620 §6.3).
 
 use super::email_set::set_all;
-use super::setting::check;
+use super::setting::{Commits, Failed, Outcome, check, errors, objects, refused};
 use super::{Done, look_of, store_failed};
 use crate::api::{Calling, size_of};
 use crate::blob_id::{Base, BlobRef};
@@ -17,46 +17,22 @@ use jmap_proto::{Arguments, MethodError, SetError, date};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
-fn errors(errors: BTreeMap<String, SetError>) -> Value {
-    match errors.is_empty() {
-        true => Value::Null,
-        false => errors
-            .into_iter()
-            .map(|(id, error)| (id, error.to_value()))
-            .collect(),
-    }
-}
-
-fn objects(objects: BTreeMap<String, Value>) -> Value {
-    match objects.is_empty() {
-        true => Value::Null,
-        false => objects.into_iter().collect(),
-    }
-}
-
 /// Octets that are to become an email's.
 async fn import_one(
-    calling: &mut Calling<'_>,
-    from: &Look,
-    to: &Look,
+    calling: &Calling<'_>,
+    (from, to): (&Look, &Look),
+    commits: &mut Commits,
     blob: &str,
     object: &Value,
-) -> Result<Result<Value, SetError>, MethodError> {
-    let place = match Place::of(calling, to, object) {
-        Ok(place) => place,
-        Err(error) => return Ok(Err(error)),
-    };
+) -> Result<Value, Failed> {
+    let place = Place::of(calling, to, object)?;
     let opened = calling.jmap.open_blob(from, blob).await;
-    let Some(opened) = opened.map_err(|error| store_failed(&error))? else {
+    let Some(opened) = opened.map_err(|error| refused(&error))? else {
         let error = SetError::new("blobNotFound", "there is nothing of that id");
-        return Ok(Err(error.with("notFound", vec![blob])));
+        return Err(error.with("notFound", vec![blob]).into());
     };
-    let message = match take_in(calling.jmap, to, opened).await {
-        Ok(message) => message,
-        Err(error) => return Ok(Err(error)),
-    };
-    let delivered = deliver(calling, to, Arriving { message, place }).await?;
-    Ok(delivered.map(|(_, told)| told))
+    let message = take_in(calling.jmap, to, opened).await?;
+    deliver(calling.jmap, to, commits, Arriving { message, place }).await
 }
 
 pub(super) async fn import(calling: &mut Calling<'_>, mut arguments: Arguments) -> Done {
@@ -71,48 +47,41 @@ pub(super) async fn import(calling: &mut Calling<'_>, mut arguments: Arguments) 
     }
     let look = look_of(calling, &account_id).await?;
     check(&look, if_in_state.as_deref())?;
-    let (mut created, mut not_created) = (BTreeMap::new(), BTreeMap::new());
+    let mut commits = Commits::new(if_in_state.as_deref());
+    let mut outcome = Outcome::default();
     for (creation, object) in emails {
         let known = ["blobId", "mailboxIds", "keywords", "receivedAt"];
         let members = object.as_object().into_iter().flat_map(Map::keys);
         let unknown: Vec<&String> = members
             .filter(|name| !known.contains(&name.as_str()))
             .collect();
-        let blob = object["blobId"].as_str().unwrap_or_default().to_owned();
         let done = match unknown.is_empty() {
-            true => import_one(calling, &look, &look, &blob, &object).await?,
-            false => Err(SetError::invalid_properties(
-                unknown.into_iter().cloned(),
-                "they are not known",
-            )),
+            true => {
+                let blob = object["blobId"].as_str().unwrap_or_default();
+                import_one(calling, (&look, &look), &mut commits, blob, &object).await
+            }
+            false => {
+                let unknown = unknown.into_iter().cloned();
+                Err(SetError::invalid_properties(unknown, "they are not known").into())
+            }
         };
-        note(calling, creation, done, &mut created, &mut not_created);
+        outcome.note_created(calling, creation, done)?;
     }
+    let (old, new) = commits.states(&look);
     let mut answer = Map::new();
     answer.insert("accountId".into(), account_id.into());
-    answer.insert("oldState".into(), look.state().into());
-    let new = calling.jmap.look(&look.room).await?.state();
+    answer.insert("oldState".into(), old.into());
     answer.insert("newState".into(), new.into());
-    answer.insert("created".into(), objects(created));
-    answer.insert("notCreated".into(), errors(not_created));
+    answer.insert("created".into(), objects(outcome.created));
+    answer.insert("notCreated".into(), errors(outcome.not_created));
     Ok(vec![("Email/import", answer)])
 }
 
-fn note(
-    calling: &mut Calling<'_>,
-    creation: String,
-    done: Result<Value, SetError>,
-    created: &mut BTreeMap<String, Value>,
-    not_created: &mut BTreeMap<String, SetError>,
-) {
-    match done {
-        Ok(told) => {
-            if let Some(id) = told["id"].as_str() {
-                calling.created.insert(creation.clone(), id.to_owned());
-            }
-            created.insert(creation, told);
-        }
-        Err(error) => drop(not_created.insert(creation, error)),
+/// Of the account copied from.
+fn of_from(error: MethodError) -> MethodError {
+    match error {
+        MethodError::AccountNotFound => MethodError::FromAccountNotFound,
+        other => other,
     }
 }
 
@@ -123,7 +92,7 @@ pub(super) async fn copy(calling: &mut Calling<'_>, mut arguments: Arguments) ->
         return Err(MethodError::RequestTooLarge);
     }
     let from = look_of(calling, &asked.from_account_id).await;
-    let from = from.map_err(|_| MethodError::FromAccountNotFound)?;
+    let from = from.map_err(of_from)?;
     if asked
         .if_from_in_state
         .as_ref()
@@ -133,20 +102,24 @@ pub(super) async fn copy(calling: &mut Calling<'_>, mut arguments: Arguments) ->
     }
     let to = look_of(calling, &asked.account_id).await?;
     check(&to, asked.if_in_state.as_deref())?;
-    let (mut created, mut not_created) = (BTreeMap::new(), BTreeMap::new());
+    let mut commits = Commits::new(asked.if_in_state.as_deref());
+    let mut outcome = Outcome::default();
     let mut originals = Vec::new();
     for (creation, object) in asked.create {
-        let done = copy_one(calling, &from, &to, &object, &mut originals).await?;
-        note(calling, creation, done, &mut created, &mut not_created);
+        let done = copy_one(calling, (&from, &to), &mut commits, &object).await;
+        if let (true, Some(Value::String(id))) = (done.is_ok(), object.get("id")) {
+            originals.push(id.clone());
+        }
+        outcome.note_created(calling, creation, done)?;
     }
+    let (old, new) = commits.states(&to);
     let mut answer = Map::new();
     answer.insert("fromAccountId".into(), asked.from_account_id.clone().into());
     answer.insert("accountId".into(), asked.account_id.into());
-    answer.insert("oldState".into(), to.state().into());
-    let new = calling.jmap.look(&to.room).await?.state();
+    answer.insert("oldState".into(), old.into());
     answer.insert("newState".into(), new.into());
-    answer.insert("created".into(), objects(created));
-    answer.insert("notCreated".into(), errors(not_created));
+    answer.insert("created".into(), objects(outcome.created));
+    answer.insert("notCreated".into(), errors(outcome.not_created));
     let mut answers = vec![("Email/copy", answer)];
     if asked.destroy_original && !originals.is_empty() {
         // RFC 8620 §5.4: an implicit call, answered by itself.
@@ -166,23 +139,18 @@ pub(super) async fn copy(calling: &mut Calling<'_>, mut arguments: Arguments) ->
 }
 
 async fn copy_one(
-    calling: &mut Calling<'_>,
-    from: &Look,
-    to: &Look,
+    calling: &Calling<'_>,
+    (from, to): (&Look, &Look),
+    commits: &mut Commits,
     object: &Map<String, Value>,
-    originals: &mut Vec<String>,
-) -> Result<Result<Value, SetError>, MethodError> {
+) -> Result<Value, Failed> {
     let known = ["id", "mailboxIds", "keywords", "receivedAt"];
     if let Some(unknown) = object.keys().find(|name| !known.contains(&name.as_str())) {
-        return Ok(Err(SetError::invalid_properties(
-            [unknown],
-            "it is not copied otherwise",
-        )));
+        let error = SetError::invalid_properties([unknown], "it is not copied otherwise");
+        return Err(error.into());
     }
     let id = object.get("id").and_then(Value::as_str).unwrap_or_default();
-    let Some(email) = from.email(id) else {
-        return Ok(Err(SetError::not_found()));
-    };
+    let email = from.email(id).ok_or_else(SetError::not_found)?;
     let mut object = Value::Object(object.clone());
     // What is not said stays as it is.
     if object["keywords"].is_null()
@@ -193,15 +161,11 @@ async fn copy_one(
     }
     if object["receivedAt"].is_null() {
         let record = from.room.account.email_record(email).await;
-        let record = record.map_err(|error| store_failed(&error.into()))?;
+        let record = record.map_err(|error| refused(&error.into()))?;
         object["receivedAt"] = date::write_utc(record.received_at.unix_seconds).into();
     }
     let blob = BlobRef::email(email).to_string();
-    let done = import_one(calling, from, to, &blob, &object).await?;
-    if done.is_ok() {
-        originals.push(id.to_owned());
-    }
-    Ok(done)
+    import_one(calling, (from, to), commits, &blob, &object).await
 }
 
 /// RFC 8621 §4.9: what is given where nothing is asked for.
@@ -298,7 +262,7 @@ pub(super) async fn copy_blobs(calling: &Calling<'_>, mut arguments: Arguments) 
         .unwrap_or_default();
     arguments.finish()?;
     let from = look_of(calling, &from_id).await;
-    let from = from.map_err(|_| MethodError::FromAccountNotFound)?;
+    let from = from.map_err(of_from)?;
     let to = look_of(calling, &account_id).await?;
     check(&to, None)?;
     let (mut copied, mut not_copied) = (BTreeMap::new(), BTreeMap::new());
@@ -331,7 +295,7 @@ pub(super) async fn copy_blobs(calling: &Calling<'_>, mut arguments: Arguments) 
             .blocking(finish)
             .await
             .map_err(|error| store_failed(&error.into()))?;
-        let base = Base::Upload(jmap.keep_upload(to.room.account.id(), blob));
+        let base = Base::Upload(jmap.keep_upload(to.room.user(), blob));
         let new = BlobRef {
             base,
             path: Vec::new(),

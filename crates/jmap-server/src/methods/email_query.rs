@@ -8,7 +8,7 @@ mod sort;
 
 pub(crate) use filter::terms;
 
-use super::changes::{QueryChanged, since};
+use super::changes::QueryChanged;
 use super::{Done, look_of};
 use crate::Jmap;
 use crate::api::Calling;
@@ -67,7 +67,7 @@ pub(super) async fn query_changes(calling: &Calling<'_>, mut arguments: Argument
     let collapse = arguments.flag("collapseThreads", false)?;
     arguments.finish()?;
     let look = look_of(calling, &asked.account_id).await?;
-    let changed = of_emails(&look, since(&asked.since)?, None).await?;
+    let changed = of_emails(&look, look.room.since(&asked.since)?, None).await?;
     if changed.more {
         return Err(MethodError::CannotCalculateChanges);
     }

@@ -3,7 +3,9 @@
 //! Updates and destroys of a call are one commit. What is created has bodies that are written first; each
 //! comes in with all its copies, or not at all.
 
-use super::setting::{Outcome, Submitted, TRIES, check, submit, without_destroyed};
+use super::setting::{
+    Commits, Failed, Outcome, Submitted, TRIES, check, submit, without_destroyed,
+};
 use super::{Done, look_of, store_failed};
 use crate::api::Calling;
 use crate::email::arriving::{Arriving, Place, deliver};
@@ -32,37 +34,37 @@ pub(crate) async fn set_all(
     if set.create.len() > CREATED_AT_ONCE_MAX {
         return Err(MethodError::RequestTooLarge);
     }
+    let mut commits = Commits::new(set.if_in_state.as_deref());
     let mut outcome = Outcome::default();
     without_destroyed(&mut set, &mut outcome);
-    let old = change(calling, &look, &set, &mut outcome).await?;
+    change(calling, &look, &set, &mut commits, &mut outcome).await?;
     for (creation, object) in std::mem::take(&mut set.create) {
-        match create(calling, &look, object).await? {
-            Ok(told) => {
-                if let Some(id) = told["id"].as_str() {
-                    calling.created.insert(creation.clone(), id.to_owned());
-                }
-                outcome.created.insert(creation, told);
-            }
-            Err(error) => drop(outcome.not_created.insert(creation, error)),
-        }
+        let done = create(calling, &look, &mut commits, object).await;
+        outcome.note_created(calling, creation, done)?;
     }
-    let new = calling.jmap.look(&look.room).await?.state();
+    let (old, new) = commits.states(&look);
     Ok(outcome.answer(set.account_id, old, new))
 }
 
-/// Updates and destroys. Gives the state before them.
+/// Updates and destroys.
+///
+/// # Errors
+/// None of them is done.
 async fn change(
     calling: &Calling<'_>,
     look: &Look,
     set: &Set,
+    commits: &mut Commits,
     outcome: &mut Outcome,
-) -> Result<String, MethodError> {
+) -> Result<(), MethodError> {
+    if set.update.is_empty() && set.destroy.is_empty() {
+        return Ok(());
+    }
     let account = &look.room.account;
     for _ in 0..TRIES {
         let mut lane = account.lane().await.map_err(|error| store_failed(&error))?;
+        commits.check(&look.room, &lane)?;
         let look = look.at(lane.view());
-        check(&look, set.if_in_state.as_deref())?;
-        let old = look.state();
         let mut edits = Edits::default();
         let mut done = Outcome::default();
         for (id, patch) in &set.update {
@@ -77,41 +79,36 @@ async fn change(
             }
         }
         for id in &set.destroy {
-            match calling.id_of(id).and_then(|id| look.email(id)) {
-                Some(email) => {
-                    edits.destroy(&look, email);
-                    done.destroyed.push(id.clone());
-                }
-                None => drop(done.not_destroyed.insert(id.clone(), SetError::not_found())),
+            let email = calling.id_of(id).and_then(|id| look.email(id));
+            let noted = match email {
+                Some(email) => edits.destroy(&look, email),
+                None => Err(SetError::not_found()),
+            };
+            match noted {
+                Ok(()) => done.destroyed.push(id.clone()),
+                Err(error) => drop(done.not_destroyed.insert(id.clone(), error)),
             }
         }
         let mut batch = Batch::new();
-        let staged = edits.stage(&mut lane, &mut batch).await;
+        let staged = edits.stage(&look, &mut lane, &mut batch).await;
         staged.map_err(|error| store_failed(&error))?;
+        let after = lane.view().modseq();
         if let Submitted::Done = submit(lane, batch).await? {
-            outcome.updated.extend(done.updated);
-            outcome.not_updated.extend(done.not_updated);
-            outcome.destroyed.extend(done.destroyed);
-            outcome.not_destroyed.extend(done.not_destroyed);
-            return Ok(old);
+            commits.note(look.modseq(), after);
+            outcome.take(done);
+            return Ok(());
         }
     }
     Err(MethodError::ServerUnavailable)
 }
 
 async fn create(
-    calling: &mut Calling<'_>,
+    calling: &Calling<'_>,
     look: &Look,
+    commits: &mut Commits,
     object: Map<String, Value>,
-) -> Result<Result<Value, SetError>, MethodError> {
-    let place = match Place::of(calling, look, &Value::Object(object.clone())) {
-        Ok(place) => place,
-        Err(error) => return Ok(Err(error)),
-    };
-    let message = match compose::compose(calling.jmap, look, &object).await {
-        Ok(message) => message,
-        Err(error) => return Ok(Err(error)),
-    };
-    let delivered = deliver(calling, look, Arriving { message, place }).await?;
-    Ok(delivered.map(|(_, told)| told))
+) -> Result<Value, Failed> {
+    let place = Place::of(calling, look, &Value::Object(object.clone()))?;
+    let message = compose::compose(calling.jmap, look, &object).await?;
+    deliver(calling.jmap, look, commits, Arriving { message, place }).await
 }

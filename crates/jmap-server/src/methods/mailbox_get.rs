@@ -97,7 +97,7 @@ pub(crate) fn show(
             "totalThreads" => threads.0.into(),
             "unreadThreads" => threads.1.into(),
             "myRights" => rights(look, mailbox),
-            _ => look.view().is_subscribed(mailbox.name()).into(),
+            _ => is_subscribed(look, mailbox).into(),
         };
         shown.insert(property.to_owned(), value);
     }
@@ -124,6 +124,11 @@ pub(crate) fn role(mailbox: &Mailbox) -> Option<&'static str> {
     mailbox.role().map(Role::name)
 }
 
+/// RFC 8621 §2: each user's own; to others' mailboxes there are none here.
+pub(crate) fn is_subscribed(look: &Look, mailbox: &Mailbox) -> bool {
+    look.room.is_own() && look.view().is_subscribed(mailbox.name())
+}
+
 pub(crate) fn sort_order(orders: &Annotations, mailbox: MailboxId) -> u32 {
     let value = orders.value(Some(mailbox), SORT_ORDER);
     let text = value.and_then(|value| std::str::from_utf8(value).ok());
@@ -143,22 +148,21 @@ fn emails(look: &Look, mailbox: &Mailbox) -> (u64, u64) {
     })
 }
 
-/// RFC 8621 §2; the letters of RFC 4314 that they mean.
 fn rights(look: &Look, mailbox: &Mailbox) -> Value {
-    let rights = look.room.rights(mailbox.id());
-    // Another's account is read only here.
-    let own = look.room.is_own();
-    let may = |right| own && rights.has(right);
-    let inbox = mailbox.name().is_inbox();
+    rights_of(look.room.rights(mailbox.id()), mailbox.name().is_inbox())
+}
+
+/// RFC 8621 §2; the letters of RFC 4314 that they mean.
+pub(crate) fn rights_of(rights: Rights, inbox: bool) -> Value {
     json!({
         "mayReadItems": rights.has(Rights::READ | Rights::LOOKUP),
-        "mayAddItems": may(Rights::INSERT),
-        "mayRemoveItems": may(Rights::DELETE | Rights::EXPUNGE),
-        "maySetSeen": may(Rights::SEEN),
-        "maySetKeywords": may(Rights::WRITE),
-        "mayCreateChild": may(Rights::CREATE),
-        "mayRename": may(Rights::DELETE_MAILBOX) && !inbox,
-        "mayDelete": may(Rights::DELETE_MAILBOX) && !inbox,
-        "maySubmit": may(Rights::POST),
+        "mayAddItems": rights.has(Rights::INSERT),
+        "mayRemoveItems": rights.has(Rights::DELETE | Rights::EXPUNGE),
+        "maySetSeen": rights.has(Rights::SEEN),
+        "maySetKeywords": rights.has(Rights::WRITE),
+        "mayCreateChild": rights.has(Rights::CREATE),
+        "mayRename": rights.has(Rights::DELETE_MAILBOX) && !inbox,
+        "mayDelete": rights.has(Rights::DELETE_MAILBOX) && !inbox,
+        "maySubmit": rights.has(Rights::POST),
     })
 }

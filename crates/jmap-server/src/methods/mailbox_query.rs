@@ -1,7 +1,7 @@
 //! Mailbox/query and Mailbox/queryChanges (RFC 8621 §2.3, §2.4).
 
-use super::changes::{QueryChanged, of_mailboxes, since};
-use super::mailbox_get::{place, role, sort_order};
+use super::changes::{QueryChanged, of_mailboxes};
+use super::mailbox_get::{is_subscribed, place, role, sort_order};
 use super::{Done, look_of, store_failed};
 use crate::api::Calling;
 use crate::look::Look;
@@ -63,7 +63,7 @@ pub(super) async fn query_changes(calling: &Calling<'_>, mut arguments: Argument
     let trees = Trees::take(&mut arguments)?;
     arguments.finish()?;
     let look = look_of(calling, &asked.account_id).await?;
-    let (changed, counts_only) = of_mailboxes(&look, since(&asked.since)?, None).await?;
+    let (changed, counts_only) = of_mailboxes(&look, look.room.since(&asked.since)?, None).await?;
     if changed.more {
         return Err(MethodError::CannotCalculateChanges);
     }
@@ -246,7 +246,7 @@ fn holds(look: &Look, name: &str, value: &Value, mailbox: &Mailbox) -> Result<bo
         }
         "isSubscribed" => {
             let subscribed = value.as_bool().ok_or_else(|| wrong("true or false"))?;
-            look.view().is_subscribed(mailbox.name()) == subscribed
+            is_subscribed(look, mailbox) == subscribed
         }
         _ => return Err(MethodError::UnsupportedFilter(name.to_owned())),
     })

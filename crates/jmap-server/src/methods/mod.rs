@@ -24,6 +24,12 @@ use std::sync::Arc;
 /// What a method gives.
 pub(crate) type Done = Result<Answers, MethodError>;
 
+/// True for a method whose answer tells what it has done.
+pub(crate) fn changes_something(name: &str) -> bool {
+    let verb = name.split_once('/').map(|(_, verb)| verb);
+    matches!(verb, Some("set" | "import" | "copy"))
+}
+
 /// Carries out one call.
 pub(crate) async fn run(
     calling: &mut Calling<'_>,
@@ -65,7 +71,7 @@ pub(crate) async fn run(
 
 /// The account of a call.
 pub(crate) async fn room_of(calling: &Calling<'_>, id: &str) -> Result<Arc<Room>, MethodError> {
-    let room = calling.jmap.room(calling.user, id).await;
+    let room = calling.jmap.room(calling.user, id).await?;
     room.ok_or(MethodError::AccountNotFound)
 }
 

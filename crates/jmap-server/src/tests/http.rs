@@ -290,10 +290,10 @@ async fn uploads_that_are_too_many_push_out_the_oldest() {
     assert_eq!(world.jmap.shared.ports.blobs.receive_bytes(), 0);
 }
 
-struct Stream(Body);
+pub(super) struct Stream(Body);
 
 impl Stream {
-    async fn open(world: &World, query: &str, last: Option<&str>) -> Self {
+    pub(super) async fn open(world: &World, query: &str, last: Option<&str>) -> Self {
         let mut request = World::request("bob", "GET", &format!("/jmap/events?{query}"));
         if let Some(last) = last {
             request = request.header("last-event-id", last);
@@ -313,7 +313,7 @@ impl Stream {
         stream
     }
 
-    async fn next(&mut self) -> Option<String> {
+    pub(super) async fn next(&mut self) -> Option<String> {
         let frame = poll_fn(|cx| http_body::Body::poll_frame(Pin::new(&mut self.0), cx)).await?;
         let data = frame.expect("no error").into_data().expect("data");
         Some(String::from_utf8(data.to_vec()).expect("text"))
@@ -388,4 +388,64 @@ async fn streams_are_bounded_and_let_go() {
     assert_eq!(answer.status, StatusCode::TOO_MANY_REQUESTS);
     streams.pop();
     streams.push(Stream::open(&world, "types=*&closeafter=no&ping=0", None).await);
+}
+
+#[tokio::test]
+async fn a_stream_ends_with_the_password_it_was_opened_by() {
+    let world = World::new().await;
+    let mut stream = Stream::open(&world, "types=Email&closeafter=no&ping=0", None).await;
+    let address = Address::parse("bob@demo.test").expect("valid");
+    let change = directory::AccountChange::Password(Secret::from("another word"));
+    world
+        .directory
+        .account_change(&address, change)
+        .await
+        .expect("changed");
+    // Nothing wakes it: it looks by itself.
+    let (ended, ()) = tokio::join!(stream.next(), async {
+        for _ in 0..4 {
+            tokio::task::yield_now().await;
+            world.runtime.advance(crate::limits::STREAM_LOOKS);
+        }
+    });
+    assert_eq!(ended, None);
+}
+
+#[tokio::test]
+async fn pings_come_whatever_goes_on() {
+    let world = World::new().await;
+    let bob = world.bob().await;
+    let mut stream = Stream::open(&world, "types=EmailDelivery&closeafter=no&ping=5", None).await;
+    let email = world.append(&[], "Subject: a\n\nb\n").await;
+    assert!(
+        stream
+            .next()
+            .await
+            .is_some_and(|event| event.contains("EmailDelivery"))
+    );
+    let inbox = mailbox_of(&bob, "INBOX");
+    let uids = mailbox_model::UidSet::all();
+    let mut events = Vec::new();
+    for second in 0..30 {
+        let action = match second % 2 {
+            0 => mailbox_model::stage::FlagAction::Add,
+            _ => mailbox_model::stage::FlagAction::Remove,
+        };
+        bob.store_flags(inbox, &uids, action, &[Flag::Seen], None)
+            .await
+            .expect("stored");
+        world.runtime.advance(std::time::Duration::from_secs(1));
+        tokio::select! {
+            biased;
+            event = stream.next() => events.push((second, event.expect("an event"))),
+            () = tokio::task::yield_now() => {}
+        }
+    }
+    assert!(
+        events
+            .iter()
+            .all(|(_, event)| event.starts_with("event: ping")),
+        "{email} {events:?}"
+    );
+    assert!((5..=6).contains(&events.len()), "{events:?}");
 }

@@ -112,6 +112,79 @@ async fn mailboxes_are_made_renamed_moved_and_taken_away() {
 }
 
 #[tokio::test]
+async fn all_of_a_mailbox_is_set_or_nothing() {
+    let world = World::new().await;
+    let set = async |arguments: Value| world.call("Mailbox/set", arguments).await;
+    let made = set(json!({"create": {"a": {"name": "A", "sortOrder": 3}, "b": {"name": "B", "sortOrder": null}}})).await;
+    let id = |creation: &str| {
+        made["created"][creation]["id"]
+            .as_str()
+            .expect("an id")
+            .to_owned()
+    };
+    let (a, b) = (id("a"), id("b"));
+    let show = async |id: &str| {
+        let got = world
+            .call(
+                "Mailbox/get",
+                json!({"ids": [id], "properties": ["name", "sortOrder", "isSubscribed"]}),
+            )
+            .await;
+        got["list"][0].clone()
+    };
+    assert_eq!(show(&a).await["sortOrder"], 3);
+    assert_eq!(show(&b).await["sortOrder"], 0);
+    // All of it was one commit, and the state covers it.
+    let state = made["newState"].clone();
+    let changes = world
+        .call("Mailbox/changes", json!({"sinceState": state}))
+        .await;
+    assert_eq!(
+        (&changes["newState"], &changes["updated"]),
+        (&state, &json!([]))
+    );
+    let done =
+        set(json!({"update": {&b: {"name": "A", "sortOrder": 9, "isSubscribed": false}}})).await;
+    assert_eq!(done["notUpdated"][&b]["type"], "invalidProperties");
+    assert_eq!(done["newState"], state);
+    assert_eq!(
+        show(&b).await,
+        json!({"id": b, "name": "B", "sortOrder": 0, "isSubscribed": true})
+    );
+    set(json!({"update": {&a: {"sortOrder": null, "isSubscribed": null}}})).await;
+    assert_eq!(show(&a).await["sortOrder"], 0);
+    // Where no more orders are kept, nothing of the mailbox is.
+    let bob = world.bob().await;
+    let many: Vec<_> = (0..mailstore::limits::ANNOTATIONS_MAX)
+        .map(|n| (format!("/private/n{n}"), Some(Bytes::from_static(b"x"))))
+        .collect();
+    bob.annotate(None, &many)
+        .await
+        .expect("stored")
+        .expect("few");
+    let done = set(json!({
+        "create": {"c": {"name": "C", "sortOrder": 1}, "d": {"name": "D"}},
+        "update": {&b: {"name": "E", "sortOrder": 1}, &a: {"name": "F", "sortOrder": 0}},
+    }))
+    .await;
+    assert_eq!(done["notCreated"]["c"]["type"], "overQuota", "{done}");
+    assert_eq!(done["notUpdated"][&b]["type"], "overQuota");
+    assert_eq!(
+        (&show(&a).await["name"], &show(&b).await["name"]),
+        (&json!("F"), &json!("B"))
+    );
+    let names: Vec<String> = bob
+        .view()
+        .mailboxes()
+        .map(|m| m.name().to_string())
+        .collect();
+    assert!(
+        names.contains(&"D".to_owned()) && !names.contains(&"C".to_owned()),
+        "{names:?}"
+    );
+}
+
+#[tokio::test]
 async fn a_mailbox_with_emails_goes_only_where_that_is_asked_for() {
     let world = World::new().await;
     let made = world

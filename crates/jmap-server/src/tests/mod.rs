@@ -9,6 +9,7 @@ mod mailboxes;
 mod making;
 mod searching;
 mod sharing;
+mod states;
 
 use crate::intake::Intake;
 use crate::{Config, Jmap, Ports};
