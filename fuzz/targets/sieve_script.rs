@@ -4,7 +4,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use sieve::limits::COMPLAINTS_MAX;
+use sieve::limits::{COMPLAINTS_MAX, REGEX_BYTES_TOTAL_MAX, SCRIPT_WEIGHT};
 use sieve::{Input, Limits, Moment, Offer, SieveEnvelope, WholeMessage, World, WorldError, compile, run};
 
 struct Nowhere;
@@ -31,6 +31,7 @@ fuzz_target!(|input: &[u8]| {
             return;
         }
     };
+    assert!(script.weight() <= source.len() * SCRIPT_WEIGHT + REGEX_BYTES_TOTAL_MAX);
     let message = WholeMessage::new(message.get(1..).unwrap_or_default());
     let envelope = SieveEnvelope::default();
     let limits = Limits::default();

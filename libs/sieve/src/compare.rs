@@ -1,7 +1,9 @@
 //! Comparators and match types (RFC 5228 §2.7, RFC 4790, RFC 5231).
 
+use crate::glob::cut;
 use crate::limits::{
-    MATCHES_MAX, REGEX_BYTES_MAX, REGEX_BYTES_MIN, REGEX_CHARS_MAX, REGEX_NESTED_MAX,
+    MATCHES_MAX, REGEX_BYTES_MAX, REGEX_BYTES_MIN, REGEX_CACHE_BYTES_MAX, REGEX_CHARS_MAX,
+    REGEX_NESTED_MAX, REGEX_OCTET_BYTES, REGEX_OWN_BYTES,
 };
 use core::cmp::Ordering;
 use std::borrow::Cow;
@@ -90,7 +92,7 @@ impl Comparator {
         })
     }
 
-    fn folded<'a>(self, text: &'a str) -> Cow<'a, str> {
+    pub(crate) fn folded<'a>(self, text: &'a str) -> Cow<'a, str> {
         match self {
             Self::UnicodeCasemap => Cow::Owned(mime::casemap(text)),
             // RFC 4790 §9.2.1: small letters become capitals, which orders "_" behind them.
@@ -98,6 +100,14 @@ impl Comparator {
                 Cow::Owned(text.to_ascii_uppercase())
             }
             _ => Cow::Borrowed(text),
+        }
+    }
+
+    /// What it takes to look at so many octets, compared with a plain look.
+    pub(crate) fn weight(self) -> usize {
+        match self {
+            Self::UnicodeCasemap => 8,
+            _ => 1,
         }
     }
 
@@ -126,11 +136,12 @@ impl Comparator {
         memchr::memmem::find(text.as_bytes(), part.as_bytes()).is_some()
     }
 
-    fn same_char(self, a: char, b: char) -> bool {
+    pub(crate) fn same_char(self, a: char, b: char) -> bool {
         match self {
             _ if a == b => true,
             Self::Octet | Self::AsciiNumeric => false,
             Self::AsciiCasemap => a.eq_ignore_ascii_case(&b),
+            Self::UnicodeCasemap if a.is_ascii() && b.is_ascii() => a.eq_ignore_ascii_case(&b),
             Self::UnicodeCasemap => {
                 let (mut x, mut y) = ([0; 4], [0; 4]);
                 mime::casemap(a.encode_utf8(&mut x)) == mime::casemap(b.encode_utf8(&mut y))
@@ -139,97 +150,8 @@ impl Comparator {
     }
 }
 
-/// What stood in the places of `*` and `?`; the whole is the first (RFC 5229 §3.2).
+/// What a match found; the whole is the first (RFC 5229 §3.2).
 pub(crate) type Captures = Vec<String>;
-
-/// A pattern of `:matches`, cut into its places.
-enum Glob {
-    Char(char),
-    One,
-    Many,
-}
-
-fn glob(pattern: &str) -> Vec<Glob> {
-    let mut out = Vec::new();
-    let mut chars = pattern.chars();
-    while let Some(c) = chars.next() {
-        out.push(match c {
-            '*' => Glob::Many,
-            '?' => Glob::One,
-            // RFC 5228 §2.7.1: a backslash takes the meaning from what follows.
-            '\\' => Glob::Char(chars.next().unwrap_or('\\')),
-            c => Glob::Char(c),
-        });
-    }
-    out
-}
-
-/// Does `text` match `pattern`? `steps` counts what it took; more than are left is an end without an answer.
-///
-/// Each `*` takes as little as it may (RFC 5229 §3.2), and only the last that was met is ever made to take more, so the
-/// time is the product of the lengths at most.
-pub(crate) fn matches(
-    comparator: Comparator,
-    text: &str,
-    pattern: &str,
-    steps: &mut u64,
-) -> Result<Option<Captures>, OutOfSteps> {
-    let pattern = glob(pattern);
-    let chars: Vec<(usize, char)> = text.char_indices().collect();
-    let offset = |at: usize| chars.get(at).map_or(text.len(), |(offset, _)| *offset);
-    // Where each place's piece begins and ends, in characters.
-    let mut places: Vec<(usize, usize)> = Vec::new();
-    let (mut at, mut in_pattern) = (0, 0);
-    // The last `*`: its place, the pattern behind it, how far it reaches.
-    let mut last: Option<(usize, usize, usize)> = None;
-    loop {
-        *steps = steps.checked_sub(1).ok_or(OutOfSteps)?;
-        let fits = match pattern.get(in_pattern) {
-            Some(Glob::Many) => {
-                places.push((at, at));
-                last = Some((places.len() - 1, in_pattern + 1, at));
-                in_pattern += 1;
-                continue;
-            }
-            Some(Glob::One) if at < chars.len() => {
-                places.push((at, at + 1));
-                true
-            }
-            Some(Glob::Char(c)) if at < chars.len() => comparator.same_char(*c, chars[at].1),
-            None if at == chars.len() => break,
-            _ => false,
-        };
-        if fits {
-            at += 1;
-            in_pattern += 1;
-            continue;
-        }
-        let Some((place, behind, reach)) = &mut last else {
-            return Ok(None);
-        };
-        if *reach >= chars.len() {
-            return Ok(None);
-        }
-        // A `*` at the end takes all there is at once.
-        *reach = if *behind == pattern.len() {
-            chars.len()
-        } else {
-            *reach + 1
-        };
-        places.truncate(*place + 1);
-        places[*place].1 = *reach;
-        (at, in_pattern) = (*reach, *behind);
-    }
-    let mut found = vec![text.to_owned()];
-    for (from, to) in places.into_iter().take(MATCHES_MAX - 1) {
-        found.push(text[offset(from)..offset(to)].to_owned());
-    }
-    Ok(Some(found))
-}
-
-/// There were fewer steps left than it takes.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct OutOfSteps;
 
 /// A compiled expression. Its time is linear in the text (CVE-2020-28200), by a factor that grows with its size.
 #[derive(Debug, Clone)]
@@ -239,21 +161,39 @@ pub(crate) struct Expression {
     cost: u64,
 }
 
+/// Why there is no expression.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum NoExpression {
+    /// It is none, or too large for one.
+    Wrong(String),
+    /// Together with those before it is too large.
+    NoRoom,
+}
+
 impl Expression {
+    /// Takes from `room` what was made to find out its size and what it is then: the memory and the time of
+    /// compiling are bounded by it, whatever comes of it.
+    ///
     /// # Errors
     /// What is wrong with it.
-    pub(crate) fn read(comparator: Comparator, pattern: &str) -> Result<Self, String> {
+    pub(crate) fn read(
+        comparator: Comparator,
+        pattern: &str,
+        room: &mut usize,
+    ) -> Result<Self, NoExpression> {
         if pattern.chars().count() > REGEX_CHARS_MAX {
-            return Err(format!(
+            return Err(NoExpression::Wrong(format!(
                 "regular expressions have at most {REGEX_CHARS_MAX} characters"
-            ));
+            )));
         }
         let mut size = REGEX_BYTES_MIN;
         loop {
+            let taken = size + REGEX_OWN_BYTES + pattern.len() * REGEX_OCTET_BYTES;
+            *room = room.checked_sub(taken).ok_or(NoExpression::NoRoom)?;
             let built = regex::RegexBuilder::new(pattern)
                 .case_insensitive(comparator != Comparator::Octet)
                 .size_limit(size)
-                .dfa_size_limit(REGEX_BYTES_MAX)
+                .dfa_size_limit(REGEX_CACHE_BYTES_MAX)
                 .nest_limit(REGEX_NESTED_MAX)
                 .build();
             match built {
@@ -264,16 +204,22 @@ impl Expression {
                 // How large it is, is told by what it fits into.
                 Err(regex::Error::CompiledTooBig(_)) if size < REGEX_BYTES_MAX => size *= 4,
                 Err(regex::Error::CompiledTooBig(_)) => {
-                    return Err("this regular expression is too large".into());
+                    let why = "this regular expression is too large";
+                    return Err(NoExpression::Wrong(why.into()));
                 }
                 Err(error) => {
                     let why = error.to_string();
                     let why = why.lines().last().unwrap_or_default();
                     let why = why.trim_start_matches("error: ");
-                    return Err(format!("this is no regular expression: {why}"));
+                    let why = format!("this is no regular expression: {why}");
+                    return Err(NoExpression::Wrong(why));
                 }
             }
         }
+    }
+
+    pub(crate) fn is_match(&self, text: &str) -> bool {
+        self.regex.is_match(text)
     }
 
     /// What it may take to look at a text, in octets that are looked at.
@@ -282,10 +228,11 @@ impl Expression {
         usize::try_from(work).unwrap_or(usize::MAX)
     }
 
-    pub(crate) fn captures(&self, text: &str) -> Option<Captures> {
+    /// What it found, each cut to `room` octets.
+    pub(crate) fn captures(&self, text: &str, room: usize) -> Option<Captures> {
         let found = self.regex.captures(text)?;
         let group = |group: Option<regex::Match<'_>>| {
-            group.map_or(String::new(), |group| group.as_str().to_owned())
+            group.map_or(String::new(), |group| cut(group.as_str(), room).to_owned())
         };
         Some(found.iter().take(MATCHES_MAX).map(group).collect())
     }
@@ -294,41 +241,6 @@ impl Expression {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
-
-    fn found(text: &str, pattern: &str) -> Option<Vec<String>> {
-        matches(Comparator::AsciiCasemap, text, pattern, &mut 100_000).expect("enough steps")
-    }
-
-    #[test]
-    fn patterns_take_as_little_as_they_may() {
-        // RFC 5229 §3.2: its example.
-        let captures = found("[acme-users] [fwd] version 1.0 is out", "[*] *").expect("matches");
-        assert_eq!(captures[1..], ["acme-users", "[fwd] version 1.0 is out"]);
-        let captures = found("frop-x", "??*-?").expect("matches");
-        assert_eq!(captures[1..], ["f", "r", "op", "x"]);
-        assert_eq!(found("aab", "*b").expect("matches")[1..], ["aa"]);
-        assert_eq!(found("b*b", "\\b\\*b").expect("matches").len(), 1);
-        assert_eq!(found("", "*").expect("matches")[1..], [""]);
-        assert!(found("", "?").is_none());
-        assert!(found("abc", "abcd").is_none());
-        assert_eq!(found("é", "?").expect("matches")[1..], ["é"]);
-        assert!(
-            matches(Comparator::UnicodeCasemap, "ÉA", "é?", &mut 100)
-                .expect("steps")
-                .is_some()
-        );
-    }
-
-    #[test]
-    fn patterns_end_when_their_steps_do() {
-        let text = "a".repeat(10_000);
-        let pattern = format!("{}b", "a*".repeat(100));
-        assert_eq!(
-            matches(Comparator::Octet, &text, &pattern, &mut 5_000),
-            Err(OutOfSteps)
-        );
-    }
 
     #[test]
     fn numbers_are_their_digits_and_all_else_is_infinite() {
@@ -353,27 +265,22 @@ mod tests {
 
     #[test]
     fn expressions_are_bounded() {
-        let read = |pattern: &str| Expression::read(Comparator::AsciiCasemap, pattern);
+        let read =
+            |pattern: &str| Expression::read(Comparator::AsciiCasemap, pattern, &mut (1 << 20));
         assert!(read("(a{1000}){1000}").is_err());
         assert!(read(&"(".repeat(100)).is_err());
         assert!(read("[").is_err());
         let small = read("(x+x+)+y").expect("compiles");
-        assert!(small.captures(&"x".repeat(100_000)).is_none());
-        assert_eq!(small.captures("XXY").expect("matches"), ["XXY", "XX"]);
+        assert!(!small.is_match(&"x".repeat(100_000)));
+        assert_eq!(small.captures("XXY", 9).expect("matches"), ["XXY", "XX"]);
+        assert_eq!(small.captures("XXY", 1).expect("matches"), ["X", "X"]);
         // A larger one costs more.
         let large = read("\\w{2}").expect("compiles");
         assert!(large.work("text") > small.work("text"));
-    }
-
-    proptest! {
-        #[test]
-        fn matches_agrees_with_a_regular_expression(text in "[ab]{0,8}", pattern in "[ab*?]{0,6}") {
-            let part = |c: char| match c { '*' => "(.*?)".to_owned(), '?' => "(.)".to_owned(), c => c.to_string() };
-            let anchored: String = pattern.chars().map(part).collect();
-            let regex = regex::Regex::new(&format!("^{anchored}$")).expect("an expression");
-            let captures = regex.captures(&text);
-            let expected = captures.map(|found| found.iter().map(|group| group.map_or(String::new(), |group| group.as_str().into())).collect());
-            prop_assert_eq!(found(&text, &pattern), expected);
-        }
+        let mut room = 30_000;
+        let read = |room: &mut usize| Expression::read(Comparator::Octet, "a", room).err();
+        assert_eq!(read(&mut room), None);
+        assert_eq!(read(&mut room), None);
+        assert_eq!(read(&mut room), Some(NoExpression::NoRoom));
     }
 }

@@ -8,16 +8,17 @@ mod mail_tests;
 mod other_actions;
 mod other_tests;
 
-use crate::compare::{Comparator, Expression, MatchType, Matcher, Relation};
+use crate::compare::{Comparator, Expression, MatchType, Matcher, NoExpression, Relation};
 use crate::complaint::{Complaints, Position};
 use crate::extension::{Extension, Extensions};
-use crate::limits::SCRIPT_BYTES_MAX;
+use crate::limits::{REGEX_BYTES_TOTAL_MAX, SCRIPT_BYTES_MAX, SCRIPT_WEIGHT};
 use crate::script::{Block, Command, HostArg, HostUse, Match, Script, Statement, Test, TestKind};
 use crate::syntax::{Arg, Node, parse};
 use crate::text::Text;
 pub use actions::is_script_name;
 use args::Args;
 pub(crate) use other_actions::is_uri;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 /// A command or test of the caller's own: see [`crate::World::command`].
@@ -46,6 +47,8 @@ pub struct Offer {
     pub names: &'static [&'static str],
     /// Commands and tests of the caller's own; they need nothing to be required.
     pub words: &'static [HostWord],
+    /// Where scripts run so, for whoever asks for more.
+    pub place: &'static str,
 }
 
 impl Default for Offer {
@@ -54,6 +57,19 @@ impl Default for Offer {
             extensions: Extensions::offered(),
             names: &[],
             words: &[],
+            place: "here",
+        }
+    }
+}
+
+impl Offer {
+    /// What scripts may use behind IMAP commands (RFC 6785): `ihave` tells it, and what asks for more does not compile.
+    #[must_use]
+    pub fn behind_commands() -> Self {
+        Self {
+            extensions: Extensions::behind_commands(),
+            place: "behind an IMAP command",
+            ..Self::default()
         }
     }
 }
@@ -79,18 +95,20 @@ pub fn compile(source: &str, offer: &Offer) -> Result<Script, Complaints> {
         offer,
         requires: Extensions::NONE,
         loops: Vec::new(),
-        told: Vec::new(),
+        told: HashSet::new(),
+        regex_room: REGEX_BYTES_TOTAL_MAX,
         complaints: &mut complaints,
     };
     let block = compiler.script(&nodes);
     let requires = compiler.requires;
+    let weight = source.len() * SCRIPT_WEIGHT + REGEX_BYTES_TOTAL_MAX - compiler.regex_room;
     if !complaints.is_empty() {
         return Err(complaints.in_order());
     }
     Ok(Script {
         requires,
         block,
-        bytes: source.len(),
+        weight,
     })
 }
 
@@ -100,7 +118,9 @@ struct Compiler<'a> {
     /// Names of the loops over parts that the code stands in.
     loops: Vec<Option<Arc<str>>>,
     /// Unknown names that were complained of.
-    told: Vec<String>,
+    told: HashSet<String>,
+    /// Octets that regular expressions may still take.
+    regex_room: usize,
     complaints: &'a mut Complaints,
 }
 
@@ -147,7 +167,11 @@ impl Compiler<'_> {
                 None if self.offer.names.contains(&name.as_str()) => {}
                 None => {
                     let name: String = name.chars().take(60).collect();
-                    self.complain(at, format!("no extension \"{}\" here", name.escape_debug()));
+                    let place = self.offer.place;
+                    self.complain(
+                        at,
+                        format!("no extension \"{}\" {place}", name.escape_debug()),
+                    );
                 }
             }
         }
@@ -177,7 +201,7 @@ impl Compiler<'_> {
     fn block(&mut self, nodes: &[Node]) -> Block {
         let mut out: Block = Vec::with_capacity(nodes.len());
         let mut at = 0;
-        while let Some(node) = nodes.get(at) {
+        while let Some(node) = nodes.get(at).filter(|_| !self.complaints.is_full()) {
             at += 1;
             let what = match node.name.as_str() {
                 "if" => {
@@ -334,18 +358,16 @@ impl Compiler<'_> {
     /// A name that is unknown is told once.
     fn unknown(&mut self, node: &Node, kind: &str) {
         let said = format!("unknown {kind} \"{}\"", node.name);
-        if !self.told.contains(&said) {
-            self.complain(node.at, &*said);
-            self.told.push(said);
+        if self.told.insert(said.clone()) {
+            self.complain(node.at, said);
         }
     }
 
     fn not_required(&mut self, node: &Node, extension: Extension) {
         let extension = extension.name();
         let said = format!("\"{}\" needs: require \"{extension}\";", node.name);
-        if !self.told.contains(&said) {
-            self.complain(node.at, &*said);
-            self.told.push(said);
+        if self.told.insert(said.clone()) {
+            self.complain(node.at, said);
         }
     }
 
@@ -551,17 +573,27 @@ impl Compiler<'_> {
         let mut regexes = Vec::new();
         if matcher.kind == MatchType::Regex {
             for key in &keys {
+                let room = &mut self.regex_room;
                 let compiled = key
                     .constant()
-                    .map(|text| Expression::read(matcher.comparator, text))
+                    .map(|text| Expression::read(matcher.comparator, text, room))
                     .transpose();
-                match compiled {
-                    Ok(compiled) => regexes.push(compiled),
-                    Err(what) => {
-                        self.complain(arg.at, what);
-                        return None;
+                let what = match compiled {
+                    Ok(compiled) => {
+                        regexes.push(compiled);
+                        continue;
                     }
-                }
+                    Err(NoExpression::Wrong(what)) => what,
+                    Err(NoExpression::NoRoom) => {
+                        let what = "the regular expressions of this script are too large together";
+                        if !self.told.insert(what.into()) {
+                            return None;
+                        }
+                        what.into()
+                    }
+                };
+                self.complain(arg.at, what);
+                return None;
             }
         }
         Some(Match {

@@ -160,6 +160,27 @@ impl Extensions {
             .fold(all, Self::without)
     }
 
+    /// What scripts may require behind IMAP commands.
+    ///
+    /// RFC 6785 §3.11: what is delivered no more is neither refused nor answered, "their appearance in the "require"
+    /// control … MUST result in an error condition". Nothing there notifies or remembers what it has seen either, and a
+    /// copy belongs to what is answered or notified. An envelope test fails when it is met (§4.6), so that one script can
+    /// serve both places.
+    #[must_use]
+    pub fn behind_commands() -> Self {
+        [
+            E::Reject,
+            E::Ereject,
+            E::Vacation,
+            E::VacationSeconds,
+            E::Enotify,
+            E::Fcc,
+            E::Duplicate,
+        ]
+        .into_iter()
+        .fold(Self::offered(), Self::without)
+    }
+
     /// With one more.
     #[must_use]
     pub const fn with(self, extension: Extension) -> Self {

@@ -3,7 +3,7 @@
 //! Lines may end in CRLF or LF: scripts are written in editors. Strings keep their line ends as CRLF, which is what
 //! a message has. What is no token is complained of once and passed over.
 //!
-//! Invariants: each token costs one walk over its octets; every token's text is valid UTF-8.
+//! Invariants: each token costs one walk over its octets, and one more to count them; every token's text is valid UTF-8.
 
 use crate::complaint::{Complaints, Position};
 use crate::limits::IDENTIFIER_CHARS_MAX;
@@ -52,8 +52,8 @@ pub(crate) struct Lexer<'a> {
     text: &'a str,
     at: usize,
     line: u32,
-    /// Where the line begins.
-    line_at: usize,
+    /// Up to where the line's characters were counted, and how many there were.
+    counted: (usize, usize),
 }
 
 impl<'a> Lexer<'a> {
@@ -62,15 +62,18 @@ impl<'a> Lexer<'a> {
             text,
             at: 0,
             line: 1,
-            line_at: 0,
+            counted: (0, 0),
         }
     }
 
-    fn position(&self) -> Position {
-        let column = self.text[self.line_at..self.at].chars().count() + 1;
+    /// Each character of a line is counted once, however many tokens the line has.
+    fn position(&mut self) -> Position {
+        let (from, before) = self.counted;
+        let column = before + self.text[from..self.at].chars().count();
+        self.counted = (self.at, column);
         Position {
             line: self.line,
-            column: u32::try_from(column).unwrap_or(u32::MAX),
+            column: u32::try_from(column + 1).unwrap_or(u32::MAX),
         }
     }
 
@@ -80,7 +83,7 @@ impl<'a> Lexer<'a> {
 
     fn line_end(&mut self) {
         self.line = self.line.saturating_add(1);
-        self.line_at = self.at;
+        self.counted = (self.at, 0);
     }
 
     /// Goes over `len` octets that may hold line ends.
@@ -89,7 +92,7 @@ impl<'a> Lexer<'a> {
         self.at += len;
         for found in memchr::memchr_iter(b'\n', &self.text.as_bytes()[from..self.at]) {
             self.line = self.line.saturating_add(1);
-            self.line_at = from + found + 1;
+            self.counted = (from + found + 1, 0);
         }
     }
 
@@ -148,7 +151,8 @@ impl<'a> Lexer<'a> {
                 Some(b'/') if rest.get(1) == Some(&b'*') => {
                     let end = memchr::memmem::find(&rest[2..], b"*/");
                     if end.is_none() {
-                        complaints.push(self.position(), "a comment that begins here has no end");
+                        let at = self.position();
+                        complaints.push(at, "a comment that begins here has no end");
                     }
                     self.advance(end.map_or(rest.len(), |end| end + 4));
                 }

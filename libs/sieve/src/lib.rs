@@ -21,6 +21,7 @@ mod compile;
 mod complaint;
 mod extension;
 mod flags;
+mod glob;
 mod lexer;
 pub mod limits;
 mod message;

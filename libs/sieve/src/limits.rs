@@ -16,12 +16,26 @@ pub const TESTS_NESTED_MAX: usize = 32;
 pub const RUN_DEPTH_MAX: usize = 150;
 /// Complaints that are collected before a compiler gives up.
 pub const COMPLAINTS_MAX: usize = 64;
-/// Octets of a compiled regular expression, and of what it may cache while it runs.
+/// Octets of a compiled regular expression.
 pub const REGEX_BYTES_MAX: usize = 256 * 1_024;
 /// Where looking for its size begins.
 pub const REGEX_BYTES_MIN: usize = 4 * 1_024;
-/// Steps for compiling one while a script runs.
-pub const REGEX_STEPS: usize = 10_000;
+/// Octets that a regular expression may cache while it runs, in each direction; small ones take little of it.
+pub const REGEX_CACHE_BYTES_MAX: usize = 32 * 1_024;
+/// What an expression counts for besides its program: its own tables, and of its caches what they are filled with.
+pub const REGEX_OWN_BYTES: usize = 8 * 1_024;
+/// Octets of all regular expressions of a script together, with what was made to find out how large they are: some five
+/// hundred ordinary ones.
+pub const REGEX_BYTES_TOTAL_MAX: usize = 8 << 20;
+/// What each octet of an expression's text counts for besides: a class of letters has hundreds of ranges, whatever is
+/// compiled of them.
+pub const REGEX_OCTET_BYTES: usize = 128;
+/// What compiling one while a script runs costs for each octet that it counts for.
+pub const REGEX_WEIGHT: usize = 4;
+/// And steps for each octet of its text: twenty microseconds, for the worst classes.
+pub const REGEX_OCTET_STEPS: usize = 100;
+/// Octets of a script in memory for each of its text, about: `keep;` is five here and a hundred there.
+pub const SCRIPT_WEIGHT: usize = 32;
 /// Characters of a regular expression.
 pub const REGEX_CHARS_MAX: usize = 1_024;
 /// Groups of brackets within each other in a regular expression.
@@ -41,8 +55,21 @@ pub const FLAGS_MAX: usize = 128;
 pub const HEADER_EDITS_MAX: usize = 256;
 /// Octets of a field that a script adds.
 pub const HEADER_FIELD_BYTES_MAX: usize = 2_048;
-/// Header fields that are looked at; what is behind them is as if it was not there.
+/// Header fields that are looked at; what is behind them is as if it was not there, and such a header is not edited.
 pub const FIELDS_MAX: usize = 20_000;
+/// Octets of the headers that a run makes of a message, beside the first: each action keeps the one that was there when
+/// it was met.
+pub const VERSIONS_BYTES_MAX: usize = 1 << 20;
+/// Addresses of fields that are kept for the next test: they take many times their octets.
+pub const ADDRESSES_KEPT_MAX: usize = 10_000;
+/// Octets of parts' texts that are kept for the next test.
+pub const TEXTS_KEPT_BYTES_MAX: usize = 8 << 20;
+/// What reading a value costs for each octet, compared with looking at it: encoded words, addresses, dates, parameters.
+pub const READ_WEIGHT: usize = 8;
+/// What changing a variable's letters costs so.
+pub const MODIFY_WEIGHT: usize = 4;
+/// What undoing the encoding and the charset of a body costs so, and taking the text of HTML once more.
+pub const DECODE_WEIGHT: usize = 4;
 /// Octets of a message's parts that body tests read, decoded.
 pub const BODY_BYTES_MAX: u64 = 8 << 20;
 /// Parts that one body test or loop looks at.
@@ -63,7 +90,8 @@ pub const SCRIPT_NAME_BYTES_MAX: usize = 512;
 /// What one run may take; [`Limits::default`] is what delivery uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Steps: a test or a command is one, and so is each 64 octets that are looked at.
+    /// Steps: a test, a command, a value or a part is one, and so is each 64 octets that are looked at; what takes
+    /// longer counts for more. A step is a fifth of a microsecond at most, about.
     pub fuel: u64,
     /// Actions.
     pub actions: usize,
@@ -78,7 +106,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            fuel: 2_000_000,
+            fuel: 4_000_000,
             actions: 32,
             redirects: 4,
             notifications: 4,

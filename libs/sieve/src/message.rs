@@ -6,11 +6,17 @@ use core::ops::Range;
 use mime::{HeaderReader, PartIndex};
 use std::borrow::Cow;
 use std::cell::OnceCell;
+use std::collections::{HashMap, VecDeque};
 
 /// A message, as the caller has it. Only its header is at hand for certain.
 pub trait Message {
     /// The whole header, with its blank line if there is one.
     fn header(&self) -> &[u8];
+
+    /// Is that all of it? What is not there whole is never written anew: a script that would change it fails.
+    fn has_whole_header(&self) -> bool {
+        true
+    }
 
     /// Octets of header and body together.
     fn size(&self) -> u64;
@@ -80,58 +86,76 @@ impl Message for WholeMessage<'_> {
     }
 }
 
-/// A header's fields in their order; those that a script adds stand behind the others' octets.
+/// A header's fields, found by their names. Each has a number that stays its own; those that a script adds stand behind
+/// the others' octets.
 #[derive(Debug, Default)]
 pub(crate) struct Fields {
     octets: Vec<u8>,
-    order: Vec<Place>,
+    /// By number.
+    places: Vec<Place>,
+    /// How many came with the message.
+    given: usize,
+    /// Numbers of those that were added before the others, the last of them first.
+    before: VecDeque<usize>,
+    /// And behind.
+    behind: Vec<usize>,
+    /// By name in lower case: numbers in the order of the header.
+    named: HashMap<Box<[u8]>, VecDeque<usize>>,
     pub(crate) edits: usize,
+    /// All of the header is here.
+    pub(crate) whole: bool,
 }
 
 #[derive(Debug, Clone)]
 struct Place {
     whole: Range<usize>,
-    name: usize,
     value: Range<usize>,
+    gone: bool,
 }
 
 impl Fields {
-    pub(crate) fn read(header: &[u8]) -> Self {
+    pub(crate) fn read(message: &dyn Message) -> Self {
+        let header = message.header();
         let mut fields = Self::default();
         fields.octets.extend_from_slice(header);
         let mut at = 0;
-        for field in HeaderReader::new(header).take(FIELDS_MAX) {
+        let mut reader = HeaderReader::new(header);
+        for field in reader.by_ref().take(FIELDS_MAX) {
             let end = at + field.raw.len();
             let value = match field.name.is_empty() {
                 true => at,
                 false => at + memchr::memchr(b':', field.raw).map_or(0, |colon| colon + 1),
             };
-            fields.order.push(Place {
+            fields.places.push(Place {
                 whole: at..end,
-                name: field.name.len(),
                 value: value..value + field.value.len(),
+                gone: false,
             });
+            if !field.name.is_empty() {
+                let name = field.name.to_ascii_lowercase().into_boxed_slice();
+                let number = fields.places.len() - 1;
+                fields.named.entry(name).or_default().push_back(number);
+            }
             at = end;
         }
+        fields.given = fields.places.len();
+        let ended = matches!(reader.rest(), b"" | b"\n" | b"\r\n");
+        fields.whole = ended && message.has_whole_header();
         fields
     }
 
-    fn is(&self, place: &Place, name: &str) -> bool {
-        let from = place.whole.start;
-        self.octets[from..from + place.name].eq_ignore_ascii_case(name.as_bytes())
+    /// The numbers of the fields of a name, in their order.
+    pub(crate) fn named(&self, name: &str) -> &VecDeque<usize> {
+        static NONE: VecDeque<usize> = VecDeque::new();
+        let name = name.to_ascii_lowercase();
+        self.named.get(name.as_bytes()).unwrap_or(&NONE)
     }
 
-    /// The values of a field, raw, in their order.
-    pub(crate) fn named<'a>(&'a self, name: &'a str) -> impl DoubleEndedIterator<Item = &'a [u8]> {
-        let here = self
-            .order
-            .iter()
-            .filter(move |place| !name.is_empty() && self.is(place, name));
-        here.map(|place| &self.octets[place.value.clone()])
-    }
-
-    pub(crate) fn has(&self, name: &str) -> bool {
-        self.named(name).next().is_some()
+    /// A field's value, raw.
+    pub(crate) fn value(&self, number: usize) -> &[u8] {
+        self.places
+            .get(number)
+            .map_or(&[], |place| &self.octets[place.value.clone()])
     }
 
     /// RFC 5293 §4: at the beginning, or at the end.
@@ -143,44 +167,98 @@ impl Fields {
         self.octets.extend_from_slice(value.as_bytes());
         let value_to = self.octets.len();
         self.octets.extend_from_slice(b"\r\n");
-        let place = Place {
+        self.places.push(Place {
             whole: from..self.octets.len(),
-            name: name.len(),
             value: value_from..value_to,
-        };
-        let at = if last { self.order.len() } else { 0 };
-        self.order.insert(at, place);
+            gone: false,
+        });
+        let number = self.places.len() - 1;
+        let name = name.to_ascii_lowercase().into_bytes().into_boxed_slice();
+        let of_name = self.named.entry(name).or_default();
+        if last {
+            self.behind.push(number);
+            of_name.push_back(number);
+        } else {
+            self.before.push_front(number);
+            of_name.push_front(number);
+        }
         self.edits += 1;
     }
 
-    /// Removes those of that name whose number among them is given, from 0.
+    /// Removes these of that name.
     pub(crate) fn remove(&mut self, name: &str, numbers: &[usize]) {
-        let mut number = 0;
-        let octets = &self.octets;
-        self.order.retain(|place| {
-            let from = place.whole.start;
-            if !octets[from..from + place.name].eq_ignore_ascii_case(name.as_bytes()) {
-                return true;
+        for number in numbers {
+            if let Some(place) = self.places.get_mut(*number) {
+                place.gone = true;
             }
-            number += 1;
-            !numbers.contains(&(number - 1))
-        });
+        }
+        let places = &self.places;
+        if let Some(of_name) = self.named.get_mut(name.to_ascii_lowercase().as_bytes()) {
+            of_name.retain(|number| !places[*number].gone);
+        }
         self.edits += numbers.len();
+    }
+
+    /// All that are there, in their order, with a line end each.
+    fn in_order(&self) -> impl Iterator<Item = (&[u8], &'static [u8])> {
+        let given = 0..self.given;
+        let numbers = self.before.iter().copied().chain(given);
+        let numbers = numbers.chain(self.behind.iter().copied());
+        let places = numbers.map(|number| &self.places[number]);
+        places.filter(|place| !place.gone).map(|place| {
+            let field = &self.octets[place.whole.clone()];
+            let ended = field.ends_with(b"\n");
+            (field, if ended { &b""[..] } else { b"\r\n" })
+        })
+    }
+
+    /// Octets of the header as it is now, with its blank line.
+    pub(crate) fn written_len(&self) -> usize {
+        let fields = self.in_order();
+        fields
+            .map(|(field, end)| field.len() + end.len())
+            .sum::<usize>()
+            + 2
     }
 
     /// The header as it is now, with its blank line.
     pub(crate) fn write(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(self.octets.len() + 2);
-        for place in &self.order {
-            let field = &self.octets[place.whole.clone()];
+        for (field, end) in self.in_order() {
             out.extend_from_slice(field);
-            if !field.ends_with(b"\n") {
-                out.extend_from_slice(b"\r\n");
-            }
+            out.extend_from_slice(end);
         }
         out.extend_from_slice(b"\r\n");
         out
     }
+
+    /// What reading them has taken, in octets that are looked at.
+    pub(crate) fn work(&self) -> usize {
+        2 * self.octets.len() + 64 * self.places.len()
+    }
+}
+
+/// Fields that say where a message has been, which scripts see and don't delete: loops are found by them.
+///
+/// RFC 5293 §6: "implementations MUST NOT permit attempts to delete "Received" and "Auto-Submitted" header fields"; a
+/// redirect that has come back is known by RFC 9228's field.
+const TRACE_FIELDS: [&str; 3] = ["received", "auto-submitted", "delivered-to"];
+
+/// How fields of the server's own begin, in lower case: what it found out when a message came in.
+const OWN_FIELDS: &str = "x-posthouse-";
+
+/// Is it the server's own: neither added nor deleted by a script (RFC 5293 §6: "implementations MAY limit")?
+pub(crate) fn is_own_field(name: &str) -> bool {
+    name.get(..OWN_FIELDS.len())
+        .is_some_and(|begin| begin.eq_ignore_ascii_case(OWN_FIELDS))
+}
+
+/// May no script delete it?
+pub(crate) fn is_kept_field(name: &str) -> bool {
+    is_own_field(name)
+        || TRACE_FIELDS
+            .iter()
+            .any(|kept| name.eq_ignore_ascii_case(kept))
 }
 
 /// RFC 5322 §3.6.8: printable ASCII without a colon.
@@ -216,16 +294,44 @@ mod tests {
     #[test]
     fn fields_are_added_and_removed_and_the_rest_stays_as_it_is() {
         let header = b"From: a@b\r\nSubject: x\r\n y\r\nno field\r\nsubject : z\n\r\n";
-        let mut fields = Fields::read(header);
-        let values: Vec<_> = fields.named("SUBJECT").collect();
-        assert_eq!(values, [&b" x\r\n y"[..], b" z"]);
+        let mut fields = Fields::read(&WholeMessage::new(&header[..]));
+        let values = |fields: &Fields, name: &str| -> Vec<String> {
+            let numbers = fields.named(name).iter();
+            let value = |number| String::from_utf8_lossy(fields.value(number)).into_owned();
+            numbers.map(|number| value(*number)).collect()
+        };
+        assert_eq!(values(&fields, "SUBJECT"), [" x\r\n y", " z"]);
+        assert_eq!(fields.written_len(), header.len());
         fields.add("X-A", "1", false);
+        fields.add("X-A", "0", false);
         fields.add("X-B", "2", true);
-        fields.remove("subject", &[0]);
+        fields.add("x-a", "3", true);
+        let second = fields.named("x-b")[0];
+        fields.remove("x-B", &[second]);
+        fields.remove("subject", &[1]);
         let now = fields.write();
-        let expected = "X-A: 1\r\nFrom: a@b\r\nno field\r\nsubject : z\nX-B: 2\r\n\r\n";
+        let expected = "X-A: 0\r\nX-A: 1\r\nFrom: a@b\r\nno field\r\nsubject : z\nx-a: 3\r\n\r\n";
         assert_eq!(String::from_utf8_lossy(&now), expected);
-        assert!(fields.has("x-a") && !fields.has("") && !fields.has("no field"));
+        assert_eq!(fields.written_len(), expected.len());
+        assert_eq!(values(&fields, "X-a"), ["0", "1", "3"]);
+        assert_eq!(values(&fields, "subject"), [" z"]);
+        assert!(fields.named("").is_empty() && fields.named("no field").is_empty());
+        assert!(fields.named("x-b").is_empty() && fields.whole);
+    }
+
+    #[test]
+    fn fields_of_our_own_are_told_by_their_names() {
+        assert!(is_own_field("X-POSTHOUSE-marks") && is_kept_field("x-posthouse-refused"));
+        assert!(is_kept_field("DELIVERED-to") && !is_own_field("Delivered-To"));
+        assert!(!is_kept_field("X-Posthous") && !is_own_field("X-Posthousé-a"));
+    }
+
+    #[test]
+    fn what_is_not_all_of_a_header_is_known() {
+        let fields = |octets: &[u8]| Fields::read(&WholeMessage::new(octets));
+        assert!(fields(b"a: b\r\n").whole);
+        assert!(fields("a: b\r\n".repeat(FIELDS_MAX).as_bytes()).whole);
+        assert!(!fields("a: b\r\n".repeat(FIELDS_MAX + 1).as_bytes()).whole);
     }
 
     #[test]

@@ -149,6 +149,12 @@ pub enum RunError {
     /// A field that a header can't have.
     #[error("this can't be a header field: {0}")]
     BadField(String),
+    /// A header that is not at hand whole is not written anew.
+    #[error("the header is too large to be changed")]
+    HeaderTooLarge,
+    /// Headers that are written anew are bounded.
+    #[error("the headers that are made of this message are too large together")]
+    TooManyVersions,
     /// A mailbox name that is none.
     #[error("invalid folder name \"{0}\"")]
     BadMailbox(String),

@@ -11,27 +11,44 @@ mod date;
 mod expand;
 mod header;
 mod include;
+mod known;
 mod parts;
 mod tests_of;
 
-use crate::compare::{self, Captures, Expression, MatchType, Matcher, OutOfSteps};
+use crate::compare::{Captures, Expression, MatchType, Matcher, NoExpression};
 use crate::complaint::Position;
 use crate::extension::Extension;
 use crate::flags;
-use crate::limits::{Limits, REGEX_STEPS, RUN_DEPTH_MAX, TRACE_CHARS_MAX, TRACE_LINES_MAX};
+use crate::glob::{self, OutOfSteps};
+use crate::limits::{
+    Limits, REGEX_BYTES_MAX, REGEX_OCTET_STEPS, REGEX_WEIGHT, RUN_DEPTH_MAX, TRACE_CHARS_MAX,
+    TRACE_LINES_MAX, VERSIONS_BYTES_MAX,
+};
 use crate::message::{Fields, Message};
 use crate::outcome::{Action, Failure, Outcome, Performed, RunError, TraceLine, Version};
 use crate::script::{Block, Command, HostArg, HostUse, Location, Match, Script};
 use crate::text::{Name, Text};
 use crate::world::{HostCall, HostFlow, HostValue, Input, Moment, SieveEnvelope, World};
+use known::Known;
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
 use std::sync::Arc;
 
-/// A message that was given, or one that stands in its place.
+/// A message that was given, or one that stands in its place. Cheap to clone: work on a message takes fuel.
+#[derive(Clone)]
 enum Held<'a> {
     Given(&'a dyn Message),
-    Own(Box<dyn Message + 'a>),
+    Own(Rc<dyn Message + 'a>),
+}
+
+impl Held<'_> {
+    fn message(&self) -> &dyn Message {
+        match self {
+            Self::Given(message) => *message,
+            Self::Own(message) => &**message,
+        }
+    }
 }
 
 /// A script that runs: the first, or one that is included.
@@ -66,7 +83,10 @@ struct PartLoop {
 pub struct State<'a> {
     held: Held<'a>,
     fields: Fields,
+    known: Known,
     version: Version,
+    /// Octets of all versions up to now.
+    versions_bytes: usize,
     envelope: Option<Cow<'a, SieveEnvelope>>,
     flags: Vec<String>,
     now: Moment,
@@ -109,7 +129,7 @@ pub fn run(script: &Script, name: &str, input: &Input<'_>, world: &mut dyn World
         .find(|one| script.requires.has(*one));
     let ended = match out_of_place.filter(|_| input.envelope.is_none()) {
         Some(extension) => Err(RunError::NotAtDelivery(extension.name())),
-        None => run.block(&script.block).map(drop),
+        None => run.whole(script),
     };
     run.state.outcome(ended)
 }
@@ -123,8 +143,10 @@ impl<'a> State<'a> {
     fn new(name: &str, input: &Input<'a>) -> Self {
         Self {
             held: Held::Given(input.message),
-            fields: Fields::read(input.message.header()),
+            fields: Fields::read(input.message),
+            known: Known::default(),
             version: Version::Original,
+            versions_bytes: 0,
             envelope: input.envelope.map(Cow::Borrowed),
             flags: flags::listed(input.flags.iter().map(String::as_str)),
             now: input.now,
@@ -159,7 +181,7 @@ impl<'a> State<'a> {
         if self.implicit_keep {
             let version = match failure {
                 Some(_) => Version::Original,
-                None => self.version(),
+                None => self.version.clone(),
             };
             let flags = self.flags.clone();
             let action = Action::Keep {
@@ -202,10 +224,7 @@ impl<'a> State<'a> {
     }
 
     fn message(&self) -> &dyn Message {
-        match &self.held {
-            Held::Given(message) => *message,
-            Held::Own(message) => &**message,
-        }
+        self.held.message()
     }
 
     /// Takes fuel for so many octets that are looked at.
@@ -228,30 +247,36 @@ impl<'a> State<'a> {
     }
 
     /// The message as it is now.
-    fn version(&mut self) -> Version {
-        if self.fields.edits == 0 {
-            return Version::Original;
+    fn version(&mut self) -> Result<Version, RunError> {
+        if self.fields.edits > 0 && self.version == Version::Original {
+            let header = self.fields.write();
+            self.burn(header.len())?;
+            let before = self.versions_bytes;
+            self.versions_bytes += header.len();
+            if before > 0 && self.versions_bytes > VERSIONS_BYTES_MAX {
+                return Err(RunError::TooManyVersions);
+            }
+            self.version = Version::Header(header.into());
         }
-        if self.version == Version::Original {
-            self.version = Version::Header(self.fields.write().into());
-        }
-        self.version.clone()
+        Ok(self.version.clone())
     }
 
     /// The message's octets, with what was done to its header.
-    fn size(&mut self) -> u64 {
+    fn size(&mut self) -> Result<u64, RunError> {
         let message = self.message();
         let (size, header) = (message.size(), message.header().len() as u64);
-        match self.version() {
-            Version::Header(now) => size.saturating_sub(header) + now.len() as u64,
-            _ => size,
+        if self.fields.edits == 0 {
+            return Ok(size);
         }
+        self.burn(self.fields.work())?;
+        Ok(size.saturating_sub(header) + self.fields.written_len() as u64)
     }
 
     /// Another message in place of this one.
     pub fn set_message(&mut self, message: Box<dyn Message + 'a>) {
-        self.fields = Fields::read(message.header());
-        self.held = Held::Own(message);
+        self.fields = Fields::read(&*message);
+        self.known = Known::default();
+        self.held = Held::Own(message.into());
         self.version = Version::Original;
     }
 
@@ -272,14 +297,17 @@ impl<'a> State<'a> {
     }
 
     /// The actions up to now, the implicit keep with them, as if the script ended here.
-    pub fn actions_now(&mut self) -> Vec<Performed> {
+    ///
+    /// # Errors
+    /// It takes more than the run may.
+    pub fn actions_now(&mut self) -> Result<Vec<Performed>, RunError> {
         let mut actions = self.actions.clone();
         if self.implicit_keep {
             let action = Action::Keep {
                 flags: self.flags.clone(),
                 implicit: true,
             };
-            let (version, script) = (self.version(), self.script_name());
+            let (version, script) = (self.version()?, self.script_name());
             let at = None;
             actions.push(Performed {
                 action,
@@ -288,7 +316,7 @@ impl<'a> State<'a> {
                 at,
             });
         }
-        actions
+        Ok(actions)
     }
 
     /// Forgets the actions, as if the script began here.
@@ -307,12 +335,8 @@ impl<'a> State<'a> {
         values: &[String],
         keys: &[String],
     ) -> Result<bool, RunError> {
-        let values: Vec<Cow<'_, str>> = values
-            .iter()
-            .map(|value| Cow::Borrowed(value.as_str()))
-            .collect();
         for key in keys {
-            if self.one_key(matcher, &values, key, None, true)? {
+            if self.one_key(matcher, values, key, None, true)? {
                 return Ok(true);
             }
         }
@@ -320,61 +344,51 @@ impl<'a> State<'a> {
     }
 
     /// Does one of the values match this key? With `captures`, match variables are set.
-    fn one_key(
+    fn one_key<V: AsRef<str>>(
         &mut self,
         matcher: Matcher,
-        values: &[Cow<'_, str>],
+        values: &[V],
         key: &str,
         compiled: Option<&Expression>,
         captures: bool,
     ) -> Result<bool, RunError> {
         let comparator = matcher.comparator;
+        self.burn(key.len())?;
         if let MatchType::Count(relation) = matcher.kind {
             // RFC 5231 §4.2
             let count = values.len().to_string();
             return Ok(relation.holds(comparator.order(&count, key)));
         }
-        let built;
-        let regex = match (matcher.kind, compiled) {
-            (MatchType::Regex, Some(regex)) => Some(regex),
-            (MatchType::Regex, None) => {
-                self.burn(REGEX_STEPS * 64)?;
-                // What a variable made of it may be none: it matches nothing then.
-                match Expression::read(comparator, key) {
-                    Ok(regex) => built = regex,
-                    Err(why) => {
-                        self.trace(|| why);
-                        return Ok(false);
-                    }
-                }
-                Some(&built)
-            }
+        let built = match (matcher.kind, compiled) {
+            (MatchType::Regex, None) => self.expression(matcher, key)?,
             _ => None,
         };
+        let regex = compiled.or(built.as_ref());
+        let room = if captures {
+            self.limits.variable_bytes
+        } else {
+            0
+        };
         for value in values {
-            self.burn(value.len() + key.len())?;
+            let value = value.as_ref();
+            self.burn((value.len() + key.len()).saturating_mul(comparator.weight()))?;
             let found = match matcher.kind {
                 MatchType::Is => comparator.same(value, key),
                 MatchType::Contains => comparator.contains(value, key),
                 MatchType::Value(relation) => relation.holds(comparator.order(value, key)),
                 MatchType::Matches => {
-                    let found = compare::matches(comparator, value, key, &mut self.fuel);
-                    match found.map_err(|OutOfSteps| RunError::OutOfFuel)? {
-                        Some(found) if captures => {
-                            self.frame().matches = found;
-                            true
-                        }
-                        found => found.is_some(),
-                    }
+                    let found = glob::matches(comparator, value, key, room, &mut self.fuel);
+                    let found = found.map_err(|OutOfSteps| RunError::OutOfFuel)?;
+                    self.caught(found, captures)
                 }
                 MatchType::Regex => {
                     self.burn(regex.map_or(0, |regex| regex.work(value)))?;
-                    match regex.and_then(|regex| regex.captures(value)) {
-                        Some(found) if captures => {
-                            self.frame().matches = found;
-                            true
+                    match regex {
+                        Some(regex) if captures => {
+                            let found = regex.captures(value, room);
+                            self.caught(found, captures)
                         }
-                        found => found.is_some(),
+                        regex => regex.is_some_and(|regex| regex.is_match(value)),
                     }
                 }
                 MatchType::Count(_) | MatchType::List => false,
@@ -385,18 +399,61 @@ impl<'a> State<'a> {
         }
         Ok(false)
     }
+
+    /// What a match found is in the match variables from now on.
+    fn caught(&mut self, found: Option<Captures>, captures: bool) -> bool {
+        let matched = found.is_some();
+        if let Some(found) = found.filter(|_| captures) {
+            self.frame().matches = found;
+        }
+        matched
+    }
+
+    /// An expression that is compiled while the script runs; what a variable made of it may be none, and matches nothing.
+    fn expression(&mut self, matcher: Matcher, text: &str) -> Result<Option<Expression>, RunError> {
+        let all = 4 * REGEX_BYTES_MAX;
+        let mut room = all;
+        let built = Expression::read(matcher.comparator, text, &mut room);
+        // Bounded by its size, so that it may be paid behind it.
+        let text_octets = text.len().min(all) * REGEX_OCTET_STEPS * 64;
+        self.burn((all - room) * REGEX_WEIGHT + text_octets)?;
+        match built {
+            Ok(built) => Ok(Some(built)),
+            Err(why) => {
+                self.trace(|| match why {
+                    NoExpression::Wrong(why) => why,
+                    NoExpression::NoRoom => "this regular expression is too large".into(),
+                });
+                Ok(None)
+            }
+        }
+    }
 }
 
 /// A value as a trace quotes it.
 fn shown(text: &str) -> String {
+    format!("\"{}\"", short(text))
+}
+
+/// What a script says or names, as errors have it: they are in the log, on one line that is not endless.
+fn short(text: &str) -> String {
     let mut out: String = text.chars().take(TRACE_CHARS_MAX).collect();
     if out.len() < text.len() {
         out.push('…');
     }
-    format!("\"{}\"", out.escape_debug())
+    out.escape_debug().to_string()
 }
 
 impl Run<'_, '_> {
+    fn whole(&mut self, script: &Script) -> Result<(), RunError> {
+        self.state.burn(self.state.fields.work())?;
+        self.block(&script.block)?;
+        if self.state.implicit_keep {
+            self.state.version()?;
+        }
+        Ok(())
+    }
+
     fn deeper(&mut self) -> Result<(), RunError> {
         self.state.depth += 1;
         if self.state.depth > RUN_DEPTH_MAX {
@@ -445,11 +502,12 @@ impl Run<'_, '_> {
             }
             Command::Host(host) => return self.host(host),
             Command::Error(text) => {
-                let text = self.state.expand(text)?.into_owned();
-                return Err(RunError::Said(text));
+                let text = self.state.expand(text)?;
+                return Err(RunError::Said(short(&text)));
             }
             Command::Global(names) => {
                 for name in names {
+                    self.state.burn(0)?;
                     self.state.share(name);
                 }
             }
@@ -509,10 +567,10 @@ impl Run<'_, '_> {
     }
 
     /// Does one of the values match one of the keys?
-    fn keys(
+    fn keys<V: AsRef<str>>(
         &mut self,
         of: &Match,
-        values: &[Cow<'_, str>],
+        values: &[V],
         captures: bool,
     ) -> Result<bool, RunError> {
         for (at, key) in of.keys.iter().enumerate() {
@@ -533,8 +591,9 @@ impl Run<'_, '_> {
         Ok(false)
     }
 
-    fn in_list(&mut self, list: &str, values: &[Cow<'_, str>]) -> Result<bool, RunError> {
+    fn in_list<V: AsRef<str>>(&mut self, list: &str, values: &[V]) -> Result<bool, RunError> {
         for value in values {
+            let value = value.as_ref();
             self.state.burn(value.len())?;
             if self.world.list_has(list, value)? {
                 return Ok(true);

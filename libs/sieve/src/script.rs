@@ -11,7 +11,7 @@ use std::sync::Arc;
 pub struct Script {
     pub(crate) requires: Extensions,
     pub(crate) block: Block,
-    pub(crate) bytes: usize,
+    pub(crate) weight: usize,
 }
 
 impl Script {
@@ -21,10 +21,10 @@ impl Script {
         self.requires
     }
 
-    /// How long its text was, in octets: what to weigh it by in a cache.
+    /// Octets that it takes in memory, about: what to weigh it by in a cache.
     #[must_use]
-    pub fn source_bytes(&self) -> usize {
-        self.bytes
+    pub fn weight(&self) -> usize {
+        self.weight
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod actions;
 mod extensions;
+mod fuel;
 mod language;
 mod limits;
 mod suite;

@@ -77,19 +77,21 @@ impl Text {
     }
 }
 
+/// Where the "}" stands that ends a run of such octets, if one does. What is behind the run is not looked at, so that a
+/// string of many beginnings is walked over once.
+fn end_of(text: &str, from: usize, of_run: impl Fn(&u8) -> bool) -> Option<usize> {
+    let rest = &text.as_bytes()[from..];
+    let end = rest.iter().position(|byte| !of_run(byte))?;
+    (rest[end] == b'}').then_some(from + end)
+}
+
 /// A variable's reference at the beginning of `text`, and its length.
 fn reference(text: &str) -> Result<Option<(Piece, usize)>, String> {
-    let Some(end) = text.find('}') else {
+    let named = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.');
+    let Some(end) = end_of(text, 2, named).filter(|end| *end > 2) else {
         return Ok(None);
     };
     let name = &text[2..end];
-    if name.is_empty()
-        || !name
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'.')
-    {
-        return Ok(None);
-    }
     if name.bytes().all(|byte| byte.is_ascii_digit()) {
         let number: usize = name.parse().unwrap_or(usize::MAX);
         if number >= MATCHES_MAX {
@@ -172,20 +174,22 @@ fn decode_characters(text: String) -> Result<String, String> {
 }
 
 fn decoded(text: &str) -> Result<Option<(Vec<u8>, usize)>, String> {
-    let Some(end) = text.find('}') else {
+    let kinds = [("${hex:", false), ("${unicode:", true)];
+    let is = |kind: &str| {
+        let begin = text.as_bytes().get(..kind.len());
+        begin.is_some_and(|begin| begin.eq_ignore_ascii_case(kind.as_bytes()))
+    };
+    let Some((kind, unicode)) = kinds.into_iter().find(|(kind, _)| is(kind)) else {
         return Ok(None);
     };
-    let Some((kind, digits)) = text[2..end].split_once(':') else {
+    let valued = |b: &u8| b.is_ascii_hexdigit() || b.is_ascii_whitespace();
+    let Some(end) = end_of(text, kind.len(), valued) else {
         return Ok(None);
     };
-    let unicode = kind.eq_ignore_ascii_case("unicode");
-    if !unicode && !kind.eq_ignore_ascii_case("hex") {
-        return Ok(None);
-    }
+    let digits = &text[kind.len()..end];
     let mut out = Vec::new();
     for word in digits.split_ascii_whitespace() {
-        let hex = word.bytes().all(|byte| byte.is_ascii_hexdigit());
-        if !hex || (!unicode && word.len() > 2) {
+        if !unicode && word.len() > 2 {
             return Ok(None);
         }
         if !unicode {

@@ -1,14 +1,15 @@
 //! Commands that collect actions, change flags, header and variables.
 
-use super::{Run, RunError, State, shown};
+use super::{Run, RunError, State, short, shown};
 use crate::flags;
 use crate::limits::{FLAGS_MAX, HEADER_EDITS_MAX, HEADER_FIELD_BYTES_MAX};
-use crate::message::{is_field_name, mailbox_address};
+use crate::message::{is_field_name, is_kept_field, is_own_field, mailbox_address};
 use crate::outcome::{Action, Filing, NotifyAction, Performed, VacationAction, Version};
 use crate::script::{Command, DeleteHeader, FlagVerb, Notify, Target, Vacation};
 use crate::text::{Name, Text};
-use std::borrow::Cow;
 
+/// What an octet of a list of flags costs: each flag is compared with all that were taken, [`FLAGS_MAX`] at most.
+const FLAG_WEIGHT: usize = 64;
 /// Octets of a mailbox's name, and of a URI.
 const NAME_BYTES_MAX: usize = 1_024;
 
@@ -114,7 +115,7 @@ impl Run<'_, '_> {
             true => Some(given.clone()).filter(|list| self.world.is_list(list)),
             false => mailbox_address(&given).map(|address| address.to_string()),
         };
-        let to = to.ok_or(RunError::BadAddress(given))?;
+        let to = to.ok_or_else(|| RunError::BadAddress(short(&given)))?;
         if !copy {
             self.state.implicit_keep = false;
         }
@@ -124,39 +125,26 @@ impl Run<'_, '_> {
     fn delete_header(&mut self, delete: &DeleteHeader) -> Result<(), RunError> {
         let name = self.state.expand(&delete.name)?.into_owned();
         if !is_field_name(&name) {
-            return Err(RunError::BadFieldName(name));
+            return Err(RunError::BadFieldName(short(&name)));
         }
-        let values: Vec<String> = self
-            .state
-            .fields
-            .named(&name)
-            .map(super::header::decoded)
-            .collect();
-        let mut numbers: Vec<usize> = (0..values.len()).collect();
+        // RFC 5293 §6: "If a script tries to make a change that isn't permitted, the attempt MUST be silently ignored."
+        if is_kept_field(&name) {
+            self.state
+                .trace(|| format!("{name} is not deleted by scripts"));
+            return Ok(());
+        }
         // RFC 5293 §5: the index picks first, the values match then.
-        if let Some(index) = delete.index {
-            numbers = super::header::picked(numbers.len(), index, delete.last)
-                .into_iter()
-                .collect();
-        }
+        let mut numbers = self.state.numbers(&name, delete.index, delete.last)?;
         if let Some(of) = &delete.values {
             let mut found = Vec::new();
             for number in numbers {
                 // RFC 5293 §5: a whole field is matched, never a count of them.
-                let value = [Cow::Borrowed(values[number].as_str())];
+                let value = [self.state.value(number)?];
                 if self.keys(of, &value, false)? {
                     found.push(number);
                 }
             }
             numbers = found;
-        }
-        // RFC 5293 §6: Received and Auto-Submitted say where a message has been; without them loops are not seen.
-        if ["received", "auto-submitted"]
-            .iter()
-            .any(|kept| name.eq_ignore_ascii_case(kept))
-        {
-            self.state.trace(|| format!("{name} can't be deleted"));
-            return Ok(());
         }
         if numbers.is_empty() {
             return Ok(());
@@ -187,7 +175,7 @@ impl Run<'_, '_> {
             fcc,
         };
         if !crate::compile::is_uri(&action.method) || !self.world.is_notify_method(&action.method) {
-            return Err(RunError::BadMethod(action.method));
+            return Err(RunError::BadMethod(short(&action.method)));
         }
         self.state.perform(Action::Notify(Box::new(action)))
     }
@@ -198,7 +186,9 @@ impl State<'_> {
         self.trace(|| action.shown());
         self.check_conflicts(&action)?;
         let version = match action {
-            Action::Keep { .. } | Action::FileInto(_) | Action::Redirect { .. } => self.version(),
+            Action::Keep { .. } | Action::FileInto(_) | Action::Redirect { .. } => {
+                self.version()?
+            }
             _ => Version::Original,
         };
         let mut before = self.actions.iter_mut();
@@ -267,6 +257,8 @@ impl State<'_> {
             // RFC 5232 §5: a `:flags` list stands for the internal variable.
             Some(flags) => {
                 let flags = self.expand_all(flags)?;
+                let octets: usize = flags.iter().map(String::len).sum();
+                self.burn(octets.saturating_mul(FLAG_WEIGHT))?;
                 Ok(flags::listed(flags.iter().map(String::as_str)))
             }
             None => Ok(self.flags.clone()),
@@ -279,7 +271,7 @@ impl State<'_> {
             || mailbox.len() > NAME_BYTES_MAX
             || mailbox.contains(|c: char| c.is_control())
         {
-            return Err(RunError::BadMailbox(mailbox));
+            return Err(RunError::BadMailbox(short(&mailbox)));
         }
         Ok(Filing {
             mailbox,
@@ -308,6 +300,9 @@ impl State<'_> {
         flags: &[Text],
     ) -> Result<(), RunError> {
         let given = self.expand_all(flags)?;
+        // Each word is compared with those before it.
+        let octets: usize = given.iter().map(String::len).sum();
+        self.burn(octets.saturating_mul(FLAG_WEIGHT))?;
         let given = flags::listed(given.iter().map(String::as_str));
         let name = match variable {
             Some(variable) => {
@@ -337,6 +332,9 @@ impl State<'_> {
     }
 
     fn edited(&mut self, count: usize) -> Result<(), RunError> {
+        if !self.fields.whole {
+            return Err(RunError::HeaderTooLarge);
+        }
         if self.fields.edits + count > HEADER_EDITS_MAX {
             return Err(RunError::BadField("too many changes of the header".into()));
         }
@@ -347,7 +345,11 @@ impl State<'_> {
     fn add_header(&mut self, last: bool, name: &Text, value: &Text) -> Result<(), RunError> {
         let name = self.expand(name)?.into_owned();
         if !is_field_name(&name) {
-            return Err(RunError::BadFieldName(name));
+            return Err(RunError::BadFieldName(short(&name)));
+        }
+        if is_own_field(&name) {
+            self.trace(|| format!("{name} is not added by scripts"));
+            return Ok(());
         }
         let value = self.expand(value)?.into_owned();
         if value.contains('\0') || name.len() + value.len() > HEADER_FIELD_BYTES_MAX {

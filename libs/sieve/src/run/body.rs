@@ -1,24 +1,25 @@
 //! The body test (RFC 5173).
 
+use super::known::Shape;
 use super::{Run, RunError};
-use crate::limits::{BODY_BYTES_MAX, PARTS_MAX};
+use crate::limits::{BODY_BYTES_MAX, DECODE_WEIGHT, PARTS_MAX};
 use crate::script::{BodyTest, BodyTransform};
 use mime::{Part, PartKind};
-use std::borrow::Cow;
+use std::sync::Arc;
 
 impl Run<'_, '_> {
     pub(super) fn body_test(&mut self, test: &BodyTest) -> Result<bool, RunError> {
         let values = match &test.transform {
             // RFC 5173 §4: without an empty line behind the header there is no body, and the test fails.
             _ if !self.has_body()? => return Ok(false),
-            BodyTransform::Raw => vec![self.raw_body()?],
+            // RFC 5173 §5.1: everything behind the header, as it is.
+            BodyTransform::Raw => vec![self.state.text(Shape::Raw)?],
             BodyTransform::Content(types) => {
                 let types = self.state.expand_all(types)?;
                 self.contents(&types)?
             }
             BodyTransform::Text => self.texts()?,
         };
-        let values: Vec<Cow<'_, str>> = values.into_iter().map(Cow::Owned).collect();
         // RFC 5173 §6: what `:matches` finds in a body is in no match variable.
         self.keys(&test.of, &values, false)
     }
@@ -33,76 +34,35 @@ impl Run<'_, '_> {
         Ok(ended || message.parts()?.root().body.start < message.parts()?.root().body.end)
     }
 
-    /// RFC 5173 §5.1: everything behind the header, as it is.
-    fn raw_body(&mut self) -> Result<String, RunError> {
-        let body = self.state.message().parts()?.root().body.clone();
-        let octets = self.octets(body)?;
-        Ok(String::from_utf8_lossy(&octets).into_owned())
-    }
-
-    fn octets(&mut self, range: core::ops::Range<u64>) -> Result<Vec<u8>, RunError> {
-        let end = range.end.min(range.start.saturating_add(BODY_BYTES_MAX));
-        let octets = self.state.message().octets(range.start..end)?.into_owned();
-        self.state.burn(octets.len())?;
-        Ok(octets)
-    }
-
-    pub(super) fn all_parts(&self) -> Result<Vec<Part>, RunError> {
-        let parts = self.state.message().parts()?.parts();
-        Ok(parts.iter().take(PARTS_MAX).cloned().collect())
-    }
-
-    /// A leaf's text: decoded, in UTF-8.
-    pub(super) fn decoded(&mut self, part: &Part) -> Result<String, RunError> {
-        let octets = self.octets(part.body.clone())?;
-        let octets = match part.encoding.is_identity() {
-            true => octets,
-            false => mime::transfer::decode(part.encoding, &octets),
-        };
-        self.state.burn(octets.len())?;
-        Ok(
-            match part.media_type.starts_with("text/") || part.charset.is_some() {
-                true => mime::charset::decode(part.charset.as_deref(), &octets),
-                // RFC 5173 §5.2: without a charset the octets are taken as they are.
-                false => String::from_utf8_lossy(&octets).into_owned(),
-            },
-        )
-    }
-
     /// RFC 5173 §5.2: each part of one of these types is a string; of a multipart what stands before the first and
     /// behind the last of its parts, of a message its header.
-    fn contents(&mut self, types: &[String]) -> Result<Vec<String>, RunError> {
-        let parts = self.all_parts()?;
-        let mut out = Vec::new();
-        let mut room = BODY_BYTES_MAX;
-        for part in &parts {
+    fn contents(&mut self, types: &[String]) -> Result<Vec<Arc<str>>, RunError> {
+        let held = self.state.held.clone();
+        let parts = held.message().parts()?.parts();
+        let mut out: Vec<Arc<str>> = Vec::new();
+        let mut room = Room::default();
+        for (number, part) in (0_u32..).zip(parts).take(PARTS_MAX) {
+            self.state.burn(types.len().saturating_mul(16))?;
             if !types.iter().any(|wanted| is_of(&part.media_type, wanted)) {
                 continue;
             }
-            let octets = part.body.end - part.body.start;
-            room = room.saturating_sub(octets);
-            if room == 0 && !out.is_empty() {
-                break;
-            }
             match part.kind {
-                PartKind::Leaf => out.push(self.decoded(part)?),
+                PartKind::Leaf if !room.take(part) => break,
+                PartKind::Leaf => out.push(self.state.text(Shape::Decoded(number))?),
                 PartKind::Message => {
-                    if let Some(child) = part
-                        .children
-                        .first()
-                        .and_then(|child| parts.get(*child as usize))
-                    {
-                        let header = self.octets(child.header.clone())?;
+                    let child = part.children.first();
+                    if let Some(child) = child.and_then(|child| parts.get(*child as usize)) {
+                        let header = self.state.octets(child.header.clone())?;
                         // The empty line behind it is not of it.
                         let blank = header.ends_with(b"\n\r\n").then_some(2);
                         let blank = blank
                             .or(header.ends_with(b"\n\n").then_some(1))
                             .unwrap_or(0);
                         let header = &header[..header.len() - blank];
-                        out.push(String::from_utf8_lossy(header).into_owned());
+                        out.push(String::from_utf8_lossy(header).into());
                     }
                 }
-                PartKind::Multipart => self.around(part, &parts, &mut out)?,
+                PartKind::Multipart => self.around(part, parts, &mut out)?,
             }
         }
         Ok(out)
@@ -112,56 +72,80 @@ impl Run<'_, '_> {
         &mut self,
         part: &Part,
         parts: &[Part],
-        out: &mut Vec<String>,
+        out: &mut Vec<Arc<str>>,
     ) -> Result<(), RunError> {
         let child = |number: Option<&u32>| number.and_then(|number| parts.get(*number as usize));
         let first = child(part.children.first()).map_or(part.body.end, |child| child.header.start);
         let last = child(part.children.last()).map_or(part.body.end, |child| child.body.end);
         for (range, front) in [(part.body.start..first, true), (last..part.body.end, false)] {
-            let octets = self.octets(range)?;
+            let octets = self.state.octets(range)?;
+            self.state.burn(octets.len() * DECODE_WEIGHT)?;
             let text = String::from_utf8_lossy(&octets);
-            // The lines that part the parts belong to neither.
-            let lines: Vec<&str> = text.lines().collect();
-            let boundary = lines.iter().position(|line| line.starts_with("--"));
-            let kept = match (boundary, front) {
-                (Some(_), true) => {
-                    &lines[..lines
-                        .iter()
-                        .rposition(|line| line.starts_with("--"))
-                        .unwrap_or(0)]
-                }
-                (Some(at), false) => &lines[at + 1..],
-                (None, _) => &lines[..],
+            let kept = match front {
+                true => &text[..begin_of_last_boundary(&text).unwrap_or(text.len())],
+                false => &text[end_of_first_boundary(&text).unwrap_or(0)..],
             };
-            if kept.iter().any(|line| !line.is_empty()) {
-                out.push(kept.join("\r\n") + "\r\n");
+            if kept.lines().any(|line| !line.is_empty()) {
+                let lines = kept.lines().flat_map(|line| [line, "\r\n"]);
+                out.push(lines.collect::<String>().into());
             }
         }
         Ok(())
     }
 
     /// RFC 5173 §5.3: what a person would read.
-    fn texts(&mut self) -> Result<Vec<String>, RunError> {
-        let parts = self.all_parts()?;
+    fn texts(&mut self) -> Result<Vec<Arc<str>>, RunError> {
+        let held = self.state.held.clone();
+        let parts = held.message().parts()?.parts();
         let mut out = Vec::new();
-        let mut room = BODY_BYTES_MAX;
-        for part in &parts {
+        let mut room = Room::default();
+        for (number, part) in (0_u32..).zip(parts).take(PARTS_MAX) {
+            self.state.burn(0)?;
             // RFC 2045 §6.4: what is encoded in an unknown way is no text.
             if part.kind != PartKind::Leaf || !is_readable(part) {
                 continue;
             }
-            let octets = part.body.end - part.body.start;
-            room = room.saturating_sub(octets);
-            if room == 0 && !out.is_empty() {
+            if !room.take(part) {
                 break;
             }
-            let text = self.decoded(part)?;
-            out.push(match is_html(part) {
-                true => mime::text::html_to_text(&text),
-                false => text,
-            });
+            out.push(self.state.text(match is_html(part) {
+                true => Shape::Readable(number),
+                false => Shape::Decoded(number),
+            })?);
         }
         Ok(out)
+    }
+}
+
+/// The lines that part the parts belong to neither.
+fn begin_of_last_boundary(text: &str) -> Option<usize> {
+    let mut at = text.len();
+    let mut lines = text.split_inclusive('\n').rev();
+    lines.find_map(|line| {
+        at -= line.len();
+        line.starts_with("--").then_some(at)
+    })
+}
+
+fn end_of_first_boundary(text: &str) -> Option<usize> {
+    let mut at = 0;
+    let mut lines = text.split_inclusive('\n');
+    lines.find_map(|line| {
+        at += line.len();
+        line.starts_with("--").then_some(at)
+    })
+}
+
+/// Octets of bodies that one test has looked at.
+#[derive(Default)]
+struct Room(u64);
+
+impl Room {
+    /// Is a part looked at? The first always, and no more than [`BODY_BYTES_MAX`] of it.
+    fn take(&mut self, part: &Part) -> bool {
+        let was = self.0;
+        self.0 = was.saturating_add(part.body.end.saturating_sub(part.body.start));
+        was == 0 || self.0 <= BODY_BYTES_MAX
     }
 }
 

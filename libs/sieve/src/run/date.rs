@@ -1,9 +1,13 @@
 //! Dates (RFC 5260 §4 and §5).
 
 use super::{Run, RunError};
+use crate::limits::READ_WEIGHT;
 use crate::script::{DateTest, ZoneChoice};
 use mime::DateTime;
 use std::borrow::Cow;
+
+/// What writing a part of a date costs, in octets that are looked at.
+const DATE_OCTETS: usize = 256;
 
 impl Run<'_, '_> {
     pub(super) fn date_test(&mut self, test: &DateTest) -> Result<bool, RunError> {
@@ -17,22 +21,18 @@ impl Run<'_, '_> {
             }),
             Some(field) => {
                 let field = self.state.expand(field)?;
-                let mut values: Vec<&[u8]> = self.state.fields.named(&field).collect();
-                if let Some(index) = test.index {
-                    let at = super::header::picked(values.len(), index, test.last);
-                    values = at.map(|at| values[at]).into_iter().collect();
+                for number in self.state.numbers(&field, test.index, test.last)? {
+                    let value = self.state.fields.value(number);
+                    // RFC 5260 §4: of Received and the like it is what stands behind the last semicolon.
+                    let from = memchr::memrchr(b';', value).map_or(0, |at| at + 1);
+                    let (skipped, date) = value.split_at(from);
+                    let work = skipped.len() + date.len() * READ_WEIGHT + DATE_OCTETS;
+                    let date = mime::parse_date(date);
+                    self.state.burn(work)?;
+                    moments.extend(date);
                 }
-                // RFC 5260 §4: of Received and the like it is what stands behind the last semicolon.
-                let dates = values
-                    .iter()
-                    .map(|value| match memchr::memrchr(b';', value) {
-                        Some(at) => &value[at + 1..],
-                        None => value,
-                    });
-                moments.extend(dates.filter_map(mime::parse_date));
             }
         }
-        self.state.burn(moments.len().saturating_mul(256))?;
         let values = moments.into_iter().filter_map(|mut moment| {
             match test.zone {
                 ZoneChoice::Local => moment.zone_minutes = now.zone_minutes,

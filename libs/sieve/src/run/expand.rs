@@ -1,16 +1,22 @@
 //! Variables: their values, where they are put in, what `set` makes of a value (RFC 5229, RFC 6609 §3.4).
 
 use super::{Name, RunError, State, Text};
-use crate::limits::{STRING_BYTES_MAX, VARIABLES_MAX};
+use crate::limits::{MODIFY_WEIGHT, STRING_BYTES_MAX, VARIABLES_MAX};
 use crate::script::Modifier;
 use crate::text::Piece;
 use std::borrow::Cow;
+
+/// What looking for a variable costs, in octets that are looked at.
+const PIECE_OCTETS: usize = 32;
 
 impl State<'_> {
     /// The string with its variables put in; those that were never set are empty (RFC 5229 §3).
     pub(super) fn expand<'t>(&mut self, text: &'t Text) -> Result<Cow<'t, str>, RunError> {
         let pieces = match text {
-            Text::Plain(text) => return Ok(Cow::Borrowed(text)),
+            Text::Plain(text) => {
+                self.burn(text.len())?;
+                return Ok(Cow::Borrowed(text));
+            }
             Text::Parts(pieces) => pieces,
         };
         let mut out = String::new();
@@ -31,7 +37,8 @@ impl State<'_> {
             }
             out.push_str(value);
         }
-        self.burn(out.len())?;
+        // A place for a variable is looked at even where nothing stands in it.
+        self.burn(out.len() + pieces.len() * PIECE_OCTETS)?;
         Ok(Cow::Owned(out))
     }
 
@@ -91,7 +98,7 @@ impl State<'_> {
     ) -> Result<String, RunError> {
         let room = self.limits.variable_bytes;
         for modifier in modifiers {
-            self.burn(value.len())?;
+            self.burn(value.len() * MODIFY_WEIGHT)?;
             value = modify(&value, *modifier, room);
             if value.len() > STRING_BYTES_MAX {
                 return Err(RunError::StringTooLong);

@@ -1,12 +1,12 @@
 //! Values of header fields and addresses (RFC 5228 §5.1, §5.4 and §5.7, RFC 5260 §6, RFC 5703 §4).
 
+use super::known::{Mailbox, mailboxes};
 use super::{Run, RunError};
-use crate::limits::PARTS_MAX;
-use crate::message::Fields;
+use crate::limits::{FIELDS_MAX, READ_WEIGHT};
 use crate::script::{AddressPart, HeaderTest, MimeField, MimeOption};
-use core::ops::Range;
+use mime::HeaderReader;
 use mime::parameters::Structured;
-use std::borrow::Cow;
+use std::sync::Arc;
 
 /// A field's value as tests see it: unfolded, without white space at its ends, encoded words decoded.
 pub(super) fn decoded(value: &[u8]) -> String {
@@ -56,35 +56,42 @@ fn address_part(
     })
 }
 
-impl Run<'_, '_> {
-    /// Raw values of the fields that a test names, in the order of its names.
-    fn raw_values(
-        &mut self,
-        name: &str,
-        index: Option<u64>,
-        last: bool,
-    ) -> Result<Vec<Vec<u8>>, RunError> {
-        let values: Vec<Vec<u8>> = self.state.fields.named(name).map(<[u8]>::to_vec).collect();
-        self.state.burn(values.iter().map(Vec::len).sum())?;
-        Ok(pick(values, index, last))
-    }
+/// The part that is asked for of each address that has it.
+fn parts_of<'m>(
+    all: &'m [Mailbox],
+    part: AddressPart,
+    separators: &'m str,
+) -> impl Iterator<Item = String> + 'm {
+    let of = move |mailbox: &Mailbox| match mailbox.parts() {
+        Some((local, domain)) => address_part(part, local, domain, mailbox.whole(), separators),
+        // What is no address is compared as it stands, and has no parts.
+        None if part == AddressPart::All && !mailbox.whole().is_empty() => {
+            Some(mailbox.whole().to_owned())
+        }
+        None => None,
+    };
+    all.iter().filter_map(of)
+}
 
+impl Run<'_, '_> {
     pub(super) fn header_test(&mut self, test: &HeaderTest) -> Result<bool, RunError> {
         let names = self.state.expand_all(&test.names)?;
-        let mut values: Vec<Cow<'_, str>> = Vec::new();
+        let mut values: Vec<Arc<str>> = Vec::new();
         for name in &names {
-            let raw = match &test.mime {
-                None => self.raw_values(name, test.index, test.last)?,
-                Some(option) => pick(self.part_values(option, name)?, test.index, test.last),
+            let Some(option) = &test.mime else {
+                for number in self.state.numbers(name, test.index, test.last)? {
+                    values.push(self.state.value(number)?);
+                }
+                continue;
             };
-            for raw in raw {
-                match test.mime.as_ref().map(|option| &option.what) {
-                    None | Some(MimeField::Whole) => values.push(decoded(&raw).into()),
-                    Some(field) => values.extend(
-                        self.structured(field, name, &raw)?
-                            .into_iter()
-                            .map(Cow::Owned),
-                    ),
+            for raw in pick(self.part_values(option, name)?, test.index, test.last) {
+                self.state.burn(raw.len() * READ_WEIGHT)?;
+                match &option.what {
+                    MimeField::Whole => values.push(decoded(&raw).into()),
+                    field => {
+                        let found = self.structured(field, name, &raw)?;
+                        values.extend(found.into_iter().map(Arc::from));
+                    }
                 }
             }
         }
@@ -98,29 +105,19 @@ impl Run<'_, '_> {
     ) -> Result<bool, RunError> {
         let names = self.state.expand_all(&test.names)?;
         let separators = self.world.separators();
-        let mut values: Vec<Cow<'_, str>> = Vec::new();
+        let mut values: Vec<String> = Vec::new();
         for name in &names {
-            let raw = match &test.mime {
-                None => self.raw_values(name, test.index, test.last)?,
-                Some(option) => pick(self.part_values(option, name)?, test.index, test.last),
-            };
-            for raw in raw {
-                let items = mime::parse_addresses(&raw);
-                for mailbox in mime::mailboxes(&items) {
-                    let local = String::from_utf8_lossy(&mailbox.local);
-                    let domain = String::from_utf8_lossy(&mailbox.domain);
-                    if domain.is_empty() {
-                        // What is no address is compared as it stands, and has no parts.
-                        if part == AddressPart::All && !local.is_empty() {
-                            values.push(local.into_owned().into());
-                        }
-                        continue;
-                    }
-                    let whole = format!("{local}@{domain}");
-                    values.extend(
-                        address_part(part, &local, &domain, &whole, &separators).map(Cow::Owned),
-                    );
+            let Some(option) = &test.mime else {
+                for number in self.state.numbers(name, test.index, test.last)? {
+                    let found = self.state.addresses(number)?;
+                    self.state.burn(found.len().saturating_mul(64))?;
+                    values.extend(parts_of(&found, part, &separators));
                 }
+                continue;
+            };
+            for raw in pick(self.part_values(option, name)?, test.index, test.last) {
+                self.state.burn(raw.len() * READ_WEIGHT)?;
+                values.extend(parts_of(&mailboxes(&raw), part, &separators));
             }
         }
         self.keys(&test.of, &values, true)
@@ -131,6 +128,7 @@ impl Run<'_, '_> {
         name: &str,
         part: AddressPart,
     ) -> Result<Vec<String>, RunError> {
+        self.state.burn(0)?;
         let separators = self.world.separators();
         // RFC 6785 §4.6: "envelope tests MUST NOT be permitted … and their use MUST generate a runtime error."
         let envelope = self
@@ -163,8 +161,9 @@ impl Run<'_, '_> {
         mime: Option<&MimeOption>,
     ) -> Result<bool, RunError> {
         for name in names {
+            self.state.burn(name.len())?;
             let here = match mime {
-                None => self.state.fields.has(name),
+                None => !self.state.fields.named(name).is_empty(),
                 Some(option) => !self.part_values(option, name)?.is_empty(),
             };
             if !here {
@@ -178,32 +177,34 @@ impl Run<'_, '_> {
     /// in it too.
     fn part_values(&mut self, option: &MimeOption, name: &str) -> Result<Vec<Vec<u8>>, RunError> {
         let at = self.state.loops.last().map_or(0, |one| one.part);
-        let parts: Vec<u32> = match option.any_child {
-            false => vec![at],
-            true => core::iter::once(at)
-                .chain(self.parts_in(at)?)
-                .take(PARTS_MAX)
-                .collect(),
-        };
+        let mut parts = vec![at];
+        if option.any_child {
+            parts.extend(self.parts_in(at)?);
+        }
+        let held = self.state.held.clone();
+        let index = held.message().parts()?;
         let mut values = Vec::new();
         for part in parts {
             if part == 0 {
-                values.extend(self.state.fields.named(name).map(<[u8]>::to_vec));
+                for number in self.state.numbers(name, None, false)? {
+                    self.state.burn(self.state.fields.value(number).len())?;
+                    values.push(self.state.fields.value(number).to_vec());
+                }
                 continue;
             }
-            let Some(range) = self.part_header(part)? else {
+            let Some(part) = index.part(part) else {
                 continue;
             };
-            let octets = self.state.message().octets(range)?.into_owned();
-            self.state.burn(octets.len())?;
-            values.extend(Fields::read(&octets).named(name).map(<[u8]>::to_vec));
+            let octets = self.state.octets(part.header.clone())?;
+            for field in HeaderReader::new(&octets).take(FIELDS_MAX) {
+                self.state.burn(0)?;
+                if field.is(name) {
+                    self.state.burn(field.value.len())?;
+                    values.push(field.value.to_vec());
+                }
+            }
         }
         Ok(values)
-    }
-
-    fn part_header(&self, part: u32) -> Result<Option<Range<u64>>, RunError> {
-        let parts = self.state.message().parts()?;
-        Ok(parts.part(part).map(|part| part.header.clone()))
     }
 
     /// What `:type`, `:subtype`, `:contenttype` and `:param` mean of a field (RFC 5703 §4.2).
@@ -225,11 +226,13 @@ impl Run<'_, '_> {
             MimeField::Type => vec![main],
             MimeField::Subtype => vec![sub],
             MimeField::Parameters(names) => {
-                let names = self.state.expand_all(names)?;
-                names
-                    .iter()
-                    .filter_map(|name| read.parameter_text(name))
-                    .collect()
+                let mut found = Vec::new();
+                for name in self.state.expand_all(names)? {
+                    // All parameters are looked through.
+                    self.state.burn(raw.len())?;
+                    found.extend(read.parameter_text(&name));
+                }
+                found
             }
         })
     }

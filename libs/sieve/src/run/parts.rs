@@ -1,5 +1,6 @@
 //! Loops over the parts of a message, and text out of them (RFC 5703 §3 and §7).
 
+use super::known::Shape;
 use super::{Flow, PartLoop, Run, RunError};
 use crate::limits::{PART_LOOPS_MAX, PARTS_MAX};
 use crate::script::{Block, Modifier};
@@ -9,22 +10,17 @@ use std::sync::Arc;
 
 impl Run<'_, '_> {
     /// The parts in a part, at any depth, in their order.
-    pub(super) fn parts_in(&self, of: u32) -> Result<Vec<u32>, RunError> {
-        let parts = self.state.message().parts()?.parts();
-        let mut inside = vec![false; parts.len()];
+    pub(super) fn parts_in(&mut self, of: u32) -> Result<Vec<u32>, RunError> {
+        let held = self.state.held.clone();
+        let parts = held.message().parts()?.parts();
         let mut out = Vec::new();
-        // A parent stands before its children, so one walk sees all of them.
-        for (at, part) in parts.iter().enumerate() {
-            let (Ok(number), Some(parent)) = (u32::try_from(at), part.parent) else {
-                continue;
-            };
-            if parent == of || inside.get(parent as usize) == Some(&true) {
-                inside[at] = true;
-                out.push(number);
-            }
-            if out.len() >= PARTS_MAX {
+        for (number, part) in (0_u32..).zip(parts).skip(of as usize + 1).take(PARTS_MAX) {
+            // Parts stand in the order of their first octets: those in a part follow it without a gap.
+            if part.parent.is_none_or(|parent| parent < of) {
                 break;
             }
+            self.state.burn(0)?;
+            out.push(number);
         }
         Ok(out)
     }
@@ -74,18 +70,21 @@ impl Run<'_, '_> {
         modifiers: &[Modifier],
     ) -> Result<(), RunError> {
         let at = self.state.loops.last().map_or(0, |one| one.part);
-        let part = self.state.message().parts()?.part(at).cloned();
-        let text =
-            part.filter(|part| part.kind == PartKind::Leaf && part.media_type.starts_with("text/"));
-        let mut text = match text {
-            // RFC 5703 §7: of markup the text is taken.
-            Some(part) if super::body::is_html(&part) => {
-                let markup = self.decoded(&part)?;
-                mime::text::html_to_text(&markup)
-            }
-            Some(part) => self.decoded(&part)?,
-            None => String::new(),
+        let part = self.state.message().parts()?.part(at);
+        let is_text = part.is_some_and(|part| {
+            part.kind == PartKind::Leaf && part.media_type.starts_with("text/")
+        });
+        // RFC 5703 §7: of markup the text is taken.
+        let shape = match part.is_some_and(super::body::is_html) {
+            true => Shape::Readable(at),
+            false => Shape::Decoded(at),
         };
+        let text = match is_text {
+            true => self.state.text(shape)?,
+            false => "".into(),
+        };
+        self.state.burn(text.len())?;
+        let mut text = text.as_ref().to_owned();
         if let Some(first) = first {
             let first = usize::try_from(first).unwrap_or(usize::MAX);
             if let Some((cut, _)) = text.char_indices().nth(first) {

@@ -1,11 +1,13 @@
 //! Tests.
 
 use super::{Run, RunError, shown};
+use crate::limits::READ_WEIGHT;
 use crate::outcome::Action;
 use crate::script::{Duplicate, Match, Test, TestKind};
 use crate::text::{Name, Text};
 use crate::world::DuplicateKey;
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 /// Octets of what tells a message from others; longer is cut.
 const DUPLICATE_ID_BYTES_MAX: usize = 1_024;
@@ -67,7 +69,7 @@ impl Run<'_, '_> {
                 self.exists_test(&names, mime.as_ref())
             }
             TestKind::Size { over, limit } => {
-                let size = self.state.size();
+                let size = self.state.size()?;
                 // RFC 5228 §5.9: exactly as much is neither.
                 Ok(if *over { size > *limit } else { size < *limit })
             }
@@ -100,9 +102,9 @@ impl Run<'_, '_> {
                 let item = self.state.expand(item)?.to_ascii_lowercase();
                 // RFC 5183 §4: an unknown item makes the test fail.
                 match self.world.environment(&item) {
-                    Some(value) => self.keys(of, &[value.into()], true),
+                    Some(value) => self.keys(of, &[value], true),
                     // RFC 6785 §4.2 to §4.5: at delivery these are empty, not unknown.
-                    None if item.starts_with("imap.") => self.keys(of, &["".into()], true),
+                    None if item.starts_with("imap.") => self.keys(of, &[""], true),
                     None => Ok(false),
                 }
             }
@@ -119,7 +121,7 @@ impl Run<'_, '_> {
                 let mailbox = self.state.expand_some(mailbox.as_ref())?;
                 let entry = self.state.expand(entry)?.to_ascii_lowercase();
                 match self.metadata(mailbox.as_deref(), &entry)? {
-                    Some(value) => self.keys(of, &[value.into()], true),
+                    Some(value) => self.keys(of, &[value], true),
                     None => Ok(false),
                 }
             }
@@ -163,7 +165,7 @@ impl Run<'_, '_> {
                 let known = self.world.is_notify_method(&method)
                     && capability.eq_ignore_ascii_case("online");
                 if known {
-                    self.keys(of, &["maybe".into()], true)
+                    self.keys(of, &["maybe"], true)
                 } else {
                     Ok(false)
                 }
@@ -176,11 +178,11 @@ impl Run<'_, '_> {
                     (Some(found), false) => (1 + u16::from(found.min(100)) * 9 / 100).to_string(),
                     (None, _) => "0".into(),
                 };
-                self.keys(of, &[value.into()], true)
+                self.keys(of, &[value], true)
             }
             TestKind::VirusTest(of) => {
                 let value = self.world.virus_level().unwrap_or(0).to_string();
-                self.keys(of, &[value.into()], true)
+                self.keys(of, &[value], true)
             }
             TestKind::ValidExtList(lists) => {
                 let lists = self.state.expand_all(lists)?;
@@ -192,27 +194,33 @@ impl Run<'_, '_> {
 
     fn metadata(&mut self, mailbox: Option<&str>, entry: &str) -> Result<Option<String>, RunError> {
         self.state.burn(1_024)?;
-        Ok(self.world.metadata(mailbox, entry)?)
+        let value = self.world.metadata(mailbox, entry)?;
+        self.state.burn(value.as_ref().map_or(0, String::len))?;
+        Ok(value)
     }
 
     /// RFC 5232 §4: flags are compared one by one; a key is a list of them.
     fn has_flag(&mut self, variables: &[Text], of: &Match) -> Result<bool, RunError> {
-        let mut lists: Vec<Vec<String>> = Vec::new();
+        let mut flags: Vec<String> = Vec::new();
+        // RFC 5232 §4: each flag counts once.
+        let mut seen = HashSet::new();
+        let mut add = |words: &str| {
+            // A variable may hold words that are no flags of ours; they are compared all the same.
+            for word in words.split_ascii_whitespace() {
+                if seen.insert(word.to_ascii_lowercase()) {
+                    flags.push(word.to_owned());
+                }
+            }
+        };
         if variables.is_empty() {
-            lists.push(self.state.flags.clone());
+            self.state.burn(0)?;
+            self.state.flags.iter().for_each(|flag| add(flag));
         }
         for variable in self.state.expand_all(variables)? {
             let name = Name::read(&variable).map_err(RunError::Said)?;
-            // A variable may hold words that are no flags of ours; they are compared all the same.
-            let words = self.state.variable(&name).split_ascii_whitespace();
-            lists.push(words.map(str::to_owned).collect());
-        }
-        let mut flags: Vec<String> = Vec::new();
-        for flag in lists.concat() {
-            // RFC 5232 §4: each flag counts once.
-            if !crate::flags::has(&flags, &flag) {
-                flags.push(flag);
-            }
+            let words = self.state.variable(&name).to_owned();
+            self.state.burn(words.len().saturating_mul(READ_WEIGHT))?;
+            add(&words);
         }
         let values: Vec<Cow<'_, str>> = flags.into_iter().map(Cow::Owned).collect();
         if matches!(of.matcher.kind, crate::compare::MatchType::Count(_)) {
@@ -239,8 +247,9 @@ impl Run<'_, '_> {
                 let name = self.state.expand_some(header.as_ref())?;
                 let name = name.as_deref().unwrap_or("message-id");
                 // RFC 7352 §3.1: without the field there is nothing to tell it by, and no duplicate.
-                match self.state.fields.named(name).next() {
-                    Some(value) => super::header::decoded(value),
+                let first = self.state.fields.named(name).front().copied();
+                match first {
+                    Some(number) => self.state.value(number)?.as_ref().to_owned(),
                     None => return Ok(false),
                 }
             }

@@ -69,6 +69,32 @@ fn header_edits_are_of_the_actions_behind_them() {
     assert_eq!(header.matches("Received:").count(), 2);
 }
 
+/// RFC 5293 §6
+#[test]
+fn what_loops_are_found_by_and_what_is_the_servers_own_stays() {
+    let message = "Delivered-To: bob@example.net\r\nReceived: x\r\nAuto-Submitted: no\r\n\
+        X-Posthouse-Marks: rbl\r\nSubject: x\r\n\r\n";
+    let source = "deleteheader \"delivered-to\"; deleteheader :index 1 \"Received\"; deleteheader \"auto-submitted\" \"no\";\n\
+        set \"own\" \"X-POSTHOUSE-\"; deleteheader :contains \"${own}Marks\" \"\"; addheader \"${own}Marks\" \"none\";\n\
+        addheader \"x-posthouse-refused\" \"y\"; keep;";
+    let outcome = outcome_of(message, source, &mut Known::default());
+    assert_eq!(outcome.failure, None);
+    assert_eq!(outcome.actions[0].version, Version::Original);
+    let said: Vec<&str> = outcome
+        .trace
+        .iter()
+        .map(|line| line.what.as_str())
+        .collect();
+    assert!(
+        said.contains(&"delivered-to is not deleted by scripts"),
+        "{said:?}"
+    );
+    assert!(
+        said.contains(&"x-posthouse-refused is not added by scripts"),
+        "{said:?}"
+    );
+}
+
 #[test]
 fn vacation_and_notify_are_said_not_done() {
     let source = "vacation :days 3 :subject \"away\" :addresses [\"b@example.net\"] :handle \"h\" \"I am away\";\n\
@@ -129,4 +155,29 @@ fn fileinto_says_how_to_file() {
         ..Offer::default()
     };
     assert!(compile("require [\"copy\"]; keep;", &offer).is_err());
+}
+
+/// RFC 6785 §3.11, RFC 5463 §4: what can't be done behind a command is not there.
+#[test]
+fn behind_commands_less_is_offered() {
+    let offer = Offer::behind_commands();
+    for name in [
+        "vacation",
+        "vacation-seconds",
+        "reject",
+        "ereject",
+        "enotify",
+        "fcc",
+        "duplicate",
+    ] {
+        let said = compile(&format!("require [\"copy\", \"{name}\"];"), &offer).expect_err(name);
+        let expected = format!("line 1, column 18: no extension \"{name}\" behind an IMAP command");
+        assert_eq!(said.to_string(), expected);
+        let asked = format!("require \"ihave\"; if ihave \"{name}\" {{ frob; }} else {{ keep; }}");
+        assert!(compile(&asked, &offer).is_ok(), "{name}");
+        assert!(compile(&format!("require \"{name}\";"), &Offer::default()).is_ok());
+    }
+    let both =
+        "require [\"imapsieve\", \"envelope\", \"fileinto\", \"editheader\", \"ihave\", \"body\"];";
+    assert!(compile(both, &offer).is_ok());
 }

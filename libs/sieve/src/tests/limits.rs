@@ -78,7 +78,9 @@ fn patterns_of_many_stars_run_out_of_fuel() {
     // However many stars: only the last is ever made to take more.
     let many = outcome_of(&message, &test(&"*a".repeat(400)), &mut Known::default());
     assert_eq!((many.failure, many.fuel_used < 1_000_000), (None, true));
-    let script = test(&format!("*{}", "a".repeat(5_000)));
+    // With "?" in it a piece is compared wherever its letters stand.
+    let piece = format!("*?{}?b*", "a".repeat(5_000));
+    let script = format!("if header :matches \"subject\" \"{piece}\" {{ discard; }}");
     assert_eq!(why_of(&message, &script), RunError::OutOfFuel);
 }
 
@@ -152,6 +154,25 @@ fn headers_do_not_grow_without_bounds() {
     assert!(compiled("addheader \"a\r\nb\" \"x\";").is_err());
 }
 
+/// What a script says is in the log: on one line, and not all of it.
+#[test]
+fn errors_are_short_and_of_one_line() {
+    let long = format!("a\r\n{}", "x".repeat(4_000));
+    for source in [
+        "error \"${v}\";",
+        "fileinto \"${v}\";",
+        "redirect \"${v}\";",
+        "deleteheader \"${v}\";",
+        "notify \"${v}\";",
+    ] {
+        let why = why(&format!("set \"v\" \"{long}\"; {source}")).to_string();
+        assert!(
+            why.len() < 300 && !why.contains('\n') && why.contains("a\\r\\n"),
+            "{why}"
+        );
+    }
+}
+
 #[test]
 fn a_script_is_no_longer_than_it_may_be() {
     assert!(
@@ -163,6 +184,54 @@ fn a_script_is_no_longer_than_it_may_be() {
     );
     let strings = format!("if header [{}\"a\"] \"b\" {{}}", "\"a\",".repeat(5_000));
     assert!(compiled(&strings).is_err());
+}
+
+#[test]
+fn expressions_are_bounded_together() {
+    let script = |count: usize, pattern: &str| {
+        let test = format!("if header :regex \"subject\" \"{pattern}\" {{ keep; }}\n");
+        compiled(&test.repeat(count))
+    };
+    let few = script(300, "^\\\\[[a-z0-9-]+\\\\] invoice").expect("compiles");
+    assert!(few.weight() < 8 << 20, "{}", few.weight());
+    // However many there are, what is wrong is said once.
+    for (count, pattern) in [(3_000, "a"), (100, "\\\\w{3}")] {
+        let complaints = script(count, pattern).expect_err("too large");
+        let said = complaints.to_string();
+        assert!(
+            complaints.list().len() == 1 && said.contains("too large together"),
+            "{said}"
+        );
+    }
+}
+
+/// Lines and strings are walked over once: these would take minutes otherwise.
+#[test]
+fn a_script_of_one_line_takes_no_longer_than_one_of_many() {
+    let room = crate::limits::SCRIPT_BYTES_MAX - REQUIRE.len() - 100;
+    let repeated = |what: &str| what.repeat(room / what.len());
+    assert!(compiled(&repeated("keep;")).is_ok());
+    let complaints = compiled(&format!("{} x;", repeated("keep;"))).expect_err("unknown");
+    let column = room / 5 * 5 + 2;
+    assert!(
+        complaints
+            .to_string()
+            .contains(&format!("column {column}:")),
+        "{complaints}"
+    );
+    for begins in ["${", "${a", "${hex:", "${unicode: 1 ", "${hex:24 ${"] {
+        let source = format!(
+            "require [\"variables\", \"encoded-character\", \"fileinto\"];\nfileinto \"{}\";",
+            repeated(begins)
+        );
+        assert!(compile(&source, &Offer::default()).is_ok(), "{begins}");
+    }
+    // And names that are unknown are not all remembered.
+    let unknown: String = (0..20_000).map(|n| format!("x{n};")).collect();
+    assert_eq!(
+        compiled(&unknown).expect_err("unknown").list().len(),
+        crate::limits::COMPLAINTS_MAX
+    );
 }
 
 #[test]

@@ -75,6 +75,7 @@ pub(super) fn offer(words: bool) -> Offer {
         Extension::ExtLists,
     ];
     Offer {
+        place: "here",
         extensions: more
             .into_iter()
             .fold(Extensions::offered(), Extensions::with),
@@ -448,7 +449,10 @@ impl World for SuiteWorld {
             "test_script_run" => self.run_script(call.has("append_result")),
             "test_result_execute" => {
                 self.errors.clear();
-                let actions = self.result.clone().unwrap_or_else(|| state.actions_now());
+                let actions = match &self.result {
+                    Some(actions) => actions.clone(),
+                    None => state.actions_now()?,
+                };
                 self.execute(&actions)
             }
             "test_multiscript" => {
@@ -462,7 +466,10 @@ impl World for SuiteWorld {
                     .all(|name| self.compile(name) && self.run_script(true))
             }
             "test_result_action" => {
-                let actions = self.result.clone().unwrap_or_else(|| state.actions_now());
+                let actions = match &self.result {
+                    Some(actions) => actions.clone(),
+                    None => state.actions_now()?,
+                };
                 let name = |one: &Performed| match one.action.name() {
                     "fileinto" => "store".to_owned(),
                     name => name.to_owned(),
