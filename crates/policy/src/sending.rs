@@ -14,16 +14,19 @@
 //! |---|---|
 //! | `S` `k` account, 8 bytes; a recipient's folded address, text | version byte 1 |
 //!
+//! What a user's scripts send on is counted as the user's; over a limit it is not sent, and the message stays where it is.
+//!
 //! Not counted: clients on this machine, listed networks, other servers.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use directory::Identity;
 use engine::expire::{ExpireError, Range, expire};
 use engine::{Batch, ReadError, SharedEngine, keys};
-use envelope::{AccountId, Recipient};
+use envelope::{AccountId, Address, Recipient};
 use lang::held;
 use report_format::Excess;
 use runtime::{Monotonic, Runtime};
@@ -116,9 +119,37 @@ impl<K: Eq + Hash> Sending<K> {
 
     /// Counts a message; the first limit that it goes over.
     fn count(&self, sender: K, more: Counts, now: Monotonic) -> Option<Overrun> {
-        let step = now.0.as_secs() / COUNT_STEP.as_secs();
-        let oldest = |span: u64| (step + 1).saturating_sub(span / COUNT_STEP.as_secs());
-        let (hour, day) = (oldest(HOUR.as_secs()), oldest(DAY.as_secs()));
+        self.with(sender, now, |known| {
+            known.add(now, more);
+            let excess = over(&self.limits, known.sums(now, HOUR), known.sums(now, DAY))?;
+            let tell = known.told.is_none_or(|told| now.since(told) >= DAY);
+            if tell {
+                known.told = Some(now);
+            }
+            Some(Overrun { excess, tell })
+        })
+    }
+
+    /// Counts a message if it goes over no limit; else says over which.
+    fn take(&self, sender: K, more: Counts, now: Monotonic) -> Option<Excess> {
+        self.with(sender, now, |known| {
+            let with = |sums: Counts| core::array::from_fn(|at| sums[at] + more[at]);
+            let (hour, day) = (known.sums(now, HOUR), known.sums(now, DAY));
+            let excess = over(&self.limits, with(hour), with(day));
+            if excess.is_none() {
+                known.add(now, more);
+            }
+            excess
+        })
+    }
+
+    /// What was taken at that moment is not sent after all.
+    fn give_back(&self, sender: K, more: Counts, now: Monotonic) {
+        self.with(sender, now, |known| known.remove(now, more));
+    }
+
+    fn with<T>(&self, sender: K, now: Monotonic, work: impl FnOnce(&mut Sender) -> T) -> T {
+        let (hour, day) = (oldest(now, HOUR), oldest(now, DAY));
         let mut senders = self.senders.lock().unwrap_or_else(PoisonError::into_inner);
         if senders.len() >= COUNTED_ACCOUNTS_MAX && !senders.contains_key(&sender) {
             let active = |known: &Sender| known.steps.back().is_some_and(|(at, _)| *at >= hour);
@@ -128,29 +159,50 @@ impl<K: Eq + Hash> Sending<K> {
         while known.steps.front().is_some_and(|(at, _)| *at < day) {
             known.steps.pop_front();
         }
-        if known.steps.back().is_none_or(|(at, _)| *at != step) {
-            known.steps.push_back((step, [0; 3]));
+        work(known)
+    }
+}
+
+fn step_of(now: Monotonic) -> u64 {
+    now.0.as_secs() / COUNT_STEP.as_secs()
+}
+
+/// The first step of a span that ends now.
+fn oldest(now: Monotonic, span: Duration) -> u64 {
+    (step_of(now) + 1).saturating_sub(span.as_secs() / COUNT_STEP.as_secs())
+}
+
+impl Sender {
+    fn add(&mut self, now: Monotonic, more: Counts) {
+        let step = step_of(now);
+        if self.steps.back().is_none_or(|(at, _)| *at != step) {
+            self.steps.push_back((step, [0; 3]));
         }
-        if let Some((_, counts)) = known.steps.back_mut() {
+        if let Some((_, counts)) = self.steps.back_mut() {
             for (count, more) in counts.iter_mut().zip(more) {
                 *count += more;
             }
         }
-        let since = |first: u64| {
-            let mut sums = [0; 3];
-            for (_, counts) in known.steps.iter().filter(|(at, _)| *at >= first) {
-                for (sum, count) in sums.iter_mut().zip(counts) {
-                    *sum += count;
-                }
+    }
+
+    fn remove(&mut self, now: Monotonic, less: Counts) {
+        let mut of_step = self.steps.iter_mut().rev();
+        if let Some((_, counts)) = of_step.find(|(at, _)| *at == step_of(now)) {
+            for (count, less) in counts.iter_mut().zip(less) {
+                *count = count.saturating_sub(less);
             }
-            sums
-        };
-        let excess = over(&self.limits, since(hour), since(day))?;
-        let tell = known.told.is_none_or(|told| now.since(told) >= DAY);
-        if tell {
-            known.told = Some(now);
         }
-        Some(Overrun { excess, tell })
+    }
+
+    fn sums(&self, now: Monotonic, span: Duration) -> Counts {
+        let mut sums = [0; 3];
+        let first = oldest(now, span);
+        for (_, counts) in self.steps.iter().filter(|(at, _)| *at >= first) {
+            for (sum, count) in sums.iter_mut().zip(counts) {
+                *sum += count;
+            }
+        }
+        sums
     }
 }
 
@@ -227,16 +279,65 @@ impl Policy {
         Some(overrun)
     }
 
+    /// Counts a message that a script of a user's sends on, as one that the user sends. Over a limit it is refused, and
+    /// counts for nothing: whose account it is has to be able to write himself.
+    ///
+    /// # Errors
+    /// The limit that it would go over.
+    pub async fn count_redirect(
+        &self,
+        account: AccountId,
+        from: &Address,
+        to: &Address,
+    ) -> Result<(), Excess> {
+        if self.sending.is_off() && self.domain_sending.is_off() {
+            return Ok(());
+        }
+        // What can't be known is elsewhere, and known there: the other counts still hold.
+        let local = self.directory.is_local_domain(to.domain()).await;
+        let new = match local.unwrap_or(false) {
+            true => Vec::new(),
+            false => {
+                let keys = vec![known_key(account, &to.to_key())];
+                self.unknown(keys).await.unwrap_or_else(|error| {
+                    tracing::error!(%error, "who was written to before could not be read");
+                    Vec::new()
+                })
+            }
+        };
+        let more = [1, 1, new.len() as u64];
+        let now = self.full_since.runtime().monotonic();
+        if let Some(excess) = self.sending.take(account, more, now) {
+            return Err(excess);
+        }
+        let domain = from.domain().to_ascii();
+        if let Some(mut excess) = self.domain_sending.take(domain, more, now) {
+            self.sending.give_back(account, more, now);
+            excess.by_domain = true;
+            return Err(excess);
+        }
+        self.note(new);
+        Ok(())
+    }
+
     /// How many of these are new; from now on they are known.
-    async fn note_recipients(&self, mut keys: Vec<Vec<u8>>) -> Result<u64, ReadError> {
+    async fn note_recipients(&self, keys: Vec<Vec<u8>>) -> Result<u64, ReadError> {
+        let new = self.unknown(keys).await?;
+        let count = new.len() as u64;
+        self.note(new);
+        Ok(count)
+    }
+
+    /// Those of these keys that are not there.
+    async fn unknown(&self, mut keys: Vec<Vec<u8>>) -> Result<Vec<Vec<u8>>, ReadError> {
         keys.sort_unstable();
         keys.dedup();
         let Some(first) = keys.first() else {
-            return Ok(0);
+            return Ok(Vec::new());
         };
         let engine = Arc::clone(self.full_since.engine());
         let Some(shard) = keys::shard_of(first, engine.shards()) else {
-            return Ok(0);
+            return Ok(Vec::new());
         };
         let read = move || {
             let found = engine.snapshot(shard).get_many(&keys)?;
@@ -246,19 +347,21 @@ impl Policy {
                 .filter(|(_, found)| found.is_none());
             Ok::<_, ReadError>(new.map(|(key, _)| key).collect::<Vec<_>>())
         };
-        let new = self.full_since.runtime().blocking(read).await?;
-        let count = new.len() as u64;
+        self.full_since.runtime().blocking(read).await
+    }
+
+    fn note(&self, new: Vec<Vec<u8>>) {
+        if new.is_empty() {
+            return;
+        }
         let mut batch = Batch::new();
         for key in new {
             batch.put(key, vec![VERSION]);
         }
         // One that is lost is new once more.
-        if count > 0
-            && let Err(error) = self.full_since.engine().submit(batch)
-        {
+        if let Err(error) = self.full_since.engine().submit(batch) {
             tracing::warn!(%error, "who was written to is not noted");
         }
-        Ok(count)
     }
 }
 
@@ -305,7 +408,6 @@ pub(crate) fn known_key(account: AccountId, address: &str) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     fn at(minutes: u64) -> Monotonic {
         Monotonic(Duration::from_secs(minutes * 60))
@@ -334,6 +436,30 @@ mod tests {
         let overrun = send(121 + 24 * 60, 11).expect("eleven strangers");
         assert!(words(overrun).starts_with("11 recipients never written to"));
         assert!(overrun.tell);
+    }
+
+    #[test]
+    fn what_is_refused_counts_for_nothing() {
+        let sending: Sending<AccountId> = Sending::new(SendingLimits {
+            messages: PerTime { hour: 3, day: 0 },
+            ..SendingLimits::default()
+        });
+        let bob = AccountId(1);
+        let take = |minute| sending.take(bob, [1, 1, 1], at(minute));
+        assert_eq!((take(0), take(1), take(2)), (None, None, None));
+        for _ in 0..10 {
+            assert!(take(3).is_some());
+        }
+        sending.give_back(bob, [1, 1, 1], at(2));
+        // One more that is sent is the third, and the fourth is over it: who is told of that was told of nothing yet.
+        assert!(sending.count(bob, [1, 1, 0], at(3)).is_none());
+        let overrun = sending.count(bob, [1, 1, 0], at(4)).expect("over");
+        assert!(overrun.tell);
+        assert_eq!(
+            overrun.excess.to_string(),
+            "4 messages in an hour (limit 3)"
+        );
+        assert!(take(64).is_none());
     }
 
     #[test]

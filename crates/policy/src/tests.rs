@@ -2,7 +2,7 @@
 
 mod primary;
 
-use crate::{Decision, Policy, Role, Session};
+use crate::{Decision, PerTime, Policy, Role, SendingLimits, Session};
 use blobs::Blobs;
 use directory::{AccountChange, Directory, Identity, NewAccount, Options, Resolution, Target};
 use engine::{MemoryEngine, SharedEngine};
@@ -591,5 +591,62 @@ async fn rfc_6710_users_go_ahead_a_little_administrators_far_strangers_not() {
     );
     for session in [&alice, &bob, &stranger()] {
         assert_eq!(granted(session, -9), -9);
+    }
+}
+
+/// What a user's scripts send on is the user's: counted with what is submitted, and refused where that would be held.
+#[tokio::test]
+async fn redirects_count_as_what_their_owner_sends() {
+    let mut world = World::new().await;
+    let per = |hour| PerTime { hour, day: 0 };
+    world.policy = world.policy.with_sending_limits(SendingLimits {
+        messages: per(4),
+        new_recipients: per(2),
+        ..SendingLimits::default()
+    });
+    let session = world.submission("bob").await;
+    let owner = world.identity("bob").await.account;
+    let from = address("bob@demo.test");
+    let redirect = async |to: &str| {
+        let to = address(to);
+        let counted = world.policy.count_redirect(owner, &from, &to);
+        counted.await.map_err(|excess| excess.to_string())
+    };
+    assert_eq!(redirect("a@x.test").await, Ok(()));
+    assert_eq!(redirect("b@x.test").await, Ok(()));
+    // A third stranger is one too many, and no better known afterwards; a known one and people here are none.
+    for _ in 0..5 {
+        let why = redirect("c@x.test").await.expect_err("over");
+        assert!(
+            why.starts_with("3 recipients never written to before in an hour (limit 2)"),
+            "{why}"
+        );
+    }
+    assert_eq!(redirect("a@x.test").await, Ok(()));
+    let submitted = || world.policy.count_sending(&session, &[], &[]);
+    assert!(submitted().await.is_none(), "the fourth");
+    let why = redirect("alice@demo.test").await.expect_err("over");
+    assert!(why.starts_with("5 messages in an hour (limit 4)"), "{why}");
+    assert!(submitted().await.is_some_and(|overrun| overrun.tell));
+    // All of a domain have theirs, and who is refused by it has sent nothing.
+    world.policy = world
+        .policy
+        .with_sending_limits(SendingLimits {
+            messages: per(2),
+            ..SendingLimits::default()
+        })
+        .with_domain_limits(SendingLimits {
+            messages: per(1),
+            ..SendingLimits::default()
+        });
+    let redirect = |owner| {
+        let (from, to) = (from.clone(), address("a@x.test"));
+        let policy = &world.policy;
+        async move { policy.count_redirect(owner, &from, &to).await }
+    };
+    assert!(redirect(owner).await.is_ok());
+    let alice = world.identity("alice").await.account;
+    for _ in 0..3 {
+        assert!(redirect(alice).await.is_err_and(|excess| excess.by_domain));
     }
 }

@@ -261,7 +261,8 @@ keys! {
         /// Recipients of one message on the MX port and over submission.
         recipients: u64 = 1000, example 200, from 100 to 100000;
         /// Messages that a user may submit in an hour. What is over one of the user_ limits is taken, but held until `posthouse queue release`, and the
-        /// domain's postmaster is told: it may be a stolen account. 0 is no limit. Clients on this machine are exempt.
+        /// domain's postmaster is told: it may be a stolen account. 0 is no limit. Clients on this machine are exempt. What the user's filter scripts send on
+        /// counts too; over a limit it is not sent, and the message stays where it is.
         user_messages_per_hour: u64 = 300, example 100, from 0 to 1000000;
         /// The same for a day.
         user_messages_per_day: u64 = 2000, example 500, from 0 to 1000000;

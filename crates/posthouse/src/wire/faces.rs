@@ -102,11 +102,10 @@ impl<'a> Faces<'a> {
         .with_primary(others.primary.clone())
         .with_trace(store.door.trace.clone())
         .with_checks(door::checks(settings, hostname, store, &others.names));
-        let policy = if settings.door.require_tags {
-            policy.with_required_tags()
-        } else {
-            policy
-        };
+        let policy = Arc::new(match settings.door.require_tags {
+            true => policy.with_required_tags(),
+            false => policy,
+        });
         let imap = imap_server::Ports {
             mailstore: store.mailstore.clone(),
             blobs: store.blobs.clone(),
@@ -117,6 +116,7 @@ impl<'a> Faces<'a> {
             orders: imap_server::Orders::default(),
             events: imap_server::Events::default().sending_by(Arc::new(RedirectsByIntake {
                 intake: intake.clone(),
+                policy: Arc::clone(&policy),
                 suppressed: store.suppressed.clone(),
                 runtime: runtime.clone(),
                 received_max: count(settings.smtp.received_max),
@@ -173,7 +173,7 @@ impl<'a> Faces<'a> {
                     Arc::new(store.directory.clone()),
                     runtime.clone(),
                 )))),
-                policy: Arc::new(policy),
+                policy,
                 logins: Arc::new(store.directory.clone()),
                 directory: store.directory.clone(),
                 runtime: runtime.clone(),

@@ -6,12 +6,16 @@ use envelope::{BodyType, Envelope, Recipient, ReversePath};
 use imap_server::{Outgoing, Redirected, Redirecting};
 use intake::{Generated, Intake};
 use mime::HeaderReader;
+use policy::Policy;
 use policy::check::MARKS_FIELD;
 use runtime::Runtime;
+use std::sync::Arc;
 
 /// Who takes them.
 pub(super) struct RedirectsByIntake {
     pub(super) intake: Intake,
+    /// What a user may send.
+    pub(super) policy: Arc<Policy>,
     pub(super) suppressed: Suppressed,
     pub(super) runtime: Runtime,
     /// Received fields after which a message is in a loop.
@@ -36,7 +40,14 @@ impl Outgoing for RedirectsByIntake {
             if known.is_some_and(|entry| entry.holds(self.runtime.now().unix_ms)) {
                 return Err(format!("nothing is sent to {to}: it is suppressed"));
             }
+            let (owner, from, to) = (
+                redirecting.owner,
+                redirecting.from.clone(),
+                redirecting.to.clone(),
+            );
             let generated = generated(redirecting, self.received_max)?;
+            let counted = self.policy.count_redirect(owner, &from, &to).await;
+            counted.map_err(|excess| format!("{from} may send no more now: {excess}"))?;
             let taken = self.intake.submit_generated(generated).await;
             taken
                 .map(|id| id.to_string())
