@@ -11,12 +11,14 @@
 //! end when its session ends; an account has one run at a time.
 
 mod act;
+mod compiled;
 mod run;
 mod world;
 
 use crate::limits::EVENT_RUNS_MAX;
 use crate::session::Session;
 use bytes::Bytes;
+use compiled::Compiled;
 use envelope::{AccountId, Address};
 use mailbox_model::{Entry, FlagId, MailboxId, ModSeq, Uid, UidSet, View};
 use mailstore::{Account, Appended, Transferred};
@@ -59,6 +61,7 @@ pub struct Events {
     room: Arc<Semaphore>,
     /// One run at a time for an account: its commands wait for each other, and nobody else for them.
     turns: Arc<Mutex<HashMap<AccountId, Weak<Semaphore>>>>,
+    compiled: Arc<Compiled>,
 }
 
 impl Default for Events {
@@ -69,6 +72,7 @@ impl Default for Events {
             tasks: Tasks::new(),
             room: Arc::new(Semaphore::new(EVENT_RUNS_MAX)),
             turns: Arc::default(),
+            compiled: Arc::default(),
         }
     }
 }
@@ -96,6 +100,11 @@ impl Events {
     /// Returns when no script runs.
     pub async fn wait(&self) {
         self.tasks.wait().await;
+    }
+
+    #[cfg(test)]
+    pub(crate) fn compiled(&self) -> usize {
+        self.compiled.made()
     }
 
     fn turns_of(&self, account: AccountId) -> Arc<Semaphore> {
@@ -154,6 +163,23 @@ pub(crate) async fn arm(
             None
         }
     }
+}
+
+/// What is wrong with a script that is to run at events, in ASCII. One that is not there may come later
+/// (RFC 6785 §2.3.1).
+pub(crate) async fn refusal_of(
+    session: &Session,
+    account: &Arc<Account>,
+    name: &str,
+) -> Option<String> {
+    let scripts = account.scripts().await.ok()?;
+    let source = scripts.source(name)?.to_owned();
+    let compiled = Arc::clone(&session.ports.events.compiled);
+    let work = move || compiled.script(&source);
+    let said = session.ports.runtime.blocking(work).await.err()?;
+    let first = said.lines().next().unwrap_or_default();
+    let plain = |c: char| if c.is_ascii() { c } else { '?' };
+    Some(first.chars().map(plain).collect())
 }
 
 /// Behind an APPEND or a REPLACE.

@@ -56,8 +56,13 @@ pub const EVENT_TIME_MAX: Duration = Duration::from_secs(60);
 pub const EVENT_RUNS_MAX: usize = 16;
 /// Octets of a body that a script behind a command sees.
 pub const EVENT_BODY_BYTES_MAX: u64 = 8 * 1024 * 1024;
-/// Messages that scripts behind one command send, however many messages it is about.
-pub const EVENT_REDIRECTS_MAX: usize = 100;
+/// Compiled scripts that are kept for the next command.
+pub const EVENT_SCRIPTS_KEPT: usize = 256;
+/// And their octets, about; expressions may have taken some times what they are counted for.
+pub const EVENT_SCRIPTS_WEIGHT: usize = 32 * 1024 * 1024;
+/// Messages that scripts behind one command send, however many messages it is about: a person who moves a handful to a
+/// folder from which they go on is served, and a mailing is none.
+pub const EVENT_REDIRECTS_MAX: usize = 16;
 /// Octets of a message that a script sends.
 pub const EVENT_REDIRECT_BYTES_MAX: u64 = 32 * 1024 * 1024;
 /// Octets that compressed ones are made into at once.

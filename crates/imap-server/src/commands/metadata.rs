@@ -3,6 +3,7 @@
 
 use crate::access::no_right;
 use crate::commands::filters;
+use crate::events;
 use crate::limits::OUTPUT_BYTES;
 use crate::reply::{Executed, Reply, store_failed};
 use crate::session::Session;
@@ -122,6 +123,13 @@ pub(crate) async fn set(
     };
     if mailbox.is_none() && values.iter().any(|(name, value)| broken(value, name)) {
         return Ok(Reply::no(Code::CANNOT, "that is no search"));
+    }
+    // A script that can't run here is better known now than from the log.
+    let scripts = values.iter().filter(|(name, _)| name == EVENT_SCRIPT);
+    for name in scripts.filter_map(|(_, value)| core::str::from_utf8(value.as_deref()?).ok()) {
+        if let Some(why) = events::refusal_of(session, &account, name).await {
+            return Ok(Reply::no(Code::CANNOT, why));
+        }
     }
     let changes: Vec<(String, Option<Bytes>)> = values
         .into_iter()

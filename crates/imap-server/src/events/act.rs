@@ -9,6 +9,7 @@ use crate::access::is_below_others;
 use crate::commands::append::{self, Intake};
 use crate::limits::{
     APPEND_RECORDS_BYTES_MAX, EVENT_FILED_OCTETS, EVENT_REDIRECT_BYTES_MAX, EVENT_REDIRECTS_MAX,
+    EVENT_TIME_MAX,
 };
 use blobs::StagedBlob;
 use bytes::{Bytes, BytesMut};
@@ -16,6 +17,7 @@ use envelope::Address;
 use mailbox_model::stage::FlagAction;
 use mailbox_model::{Flag, MailboxId, MailboxName, Uid, UidSet};
 use mailstore::{EmailRecord, NewEmail, StoreError};
+use runtime::Monotonic;
 use sieve::{Action, Filing, Outcome, Version};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -50,14 +52,16 @@ pub(super) struct Acting<'a> {
     /// The owner's address, once it was needed.
     from: Option<Address>,
     redirects: usize,
+    begun: Monotonic,
 }
 
 impl<'a> Acting<'a> {
-    pub(super) fn new(job: &'a Job) -> Self {
+    pub(super) fn new(job: &'a Job, begun: Monotonic) -> Self {
         Self {
             job,
             from: None,
             redirects: 0,
+            begun,
         }
     }
 
@@ -111,6 +115,10 @@ impl<'a> Acting<'a> {
     ) -> Result<(), String> {
         if decided.outcome.failure.is_some() {
             return Ok(());
+        }
+        // A large message that is filed dozens of times takes long too.
+        if self.job.ports.runtime.monotonic().since(self.begun) > EVENT_TIME_MAX {
+            return Err("the scripts behind this command have taken too long".into());
         }
         for performed in &decided.outcome.actions {
             match &performed.action {

@@ -7,7 +7,8 @@ use crate::limits::{EVENT_BODY_BYTES_MAX, EVENT_MESSAGES, EVENT_OCTETS, EVENT_TI
 use mailbox_model::{MailboxId, Uid, View};
 use mailstore::{Account, Annotations, EmailRecord, Scripts, StoreError};
 use mime::StoredDigest;
-use sieve::{Extension, Input, Limits, Moment, Offer, Outcome, Script, compile, run};
+use runtime::Monotonic;
+use sieve::{Extension, Input, Limits, Moment, Outcome, Script, run};
 use std::sync::Arc;
 
 /// A message that something was done to.
@@ -62,18 +63,18 @@ impl Job {
                 return;
             }
         };
-        let mut acting = Acting::new(&self);
         let begun = self.ports.runtime.monotonic();
+        let mut acting = Acting::new(&self, begun);
         // RFC 6785 §2.2: each message is an event of its own.
         let mut rest = &self.subjects[..];
         while !rest.is_empty() {
             if self.ports.runtime.monotonic().since(begun) > EVENT_TIME_MAX {
-                tracing::warn!(session = self.session, account = %self.account.id(), script = self.script, left = rest.len(), "imap: a script has taken too long, it does not see the rest of the messages");
+                self.tell_late(rest.len());
                 return;
             }
             let (read, seen) = self.read(rest, &ready).await;
             rest = &rest[seen..];
-            let decided = self.decide(read, &ready).await;
+            let decided = self.decide(read, &ready, begun).await;
             acting.act(decided).await;
         }
     }
@@ -84,11 +85,14 @@ impl Job {
             .scripts()
             .await
             .map_err(|error| error.to_string())?;
-        let Some(source) = scripts.source(&self.script) else {
+        let scripts = Arc::new(scripts);
+        let compiled = Arc::clone(&self.ports.events.compiled);
+        let (all, name) = (Arc::clone(&scripts), self.script.clone());
+        let work = move || all.source(&name).map(|source| compiled.script(source));
+        let Some(script) = self.ports.runtime.blocking(work).await else {
             return Ok(None);
         };
-        let script =
-            compile(source, &Offer::default()).map_err(|complaints| complaints.to_string())?;
+        let script = script.map_err(|said| said.to_string())?;
         let annotations = self
             .account
             .annotations()
@@ -103,8 +107,8 @@ impl Job {
         ];
         let reads_body = bodies.into_iter().any(|one| script.requires().has(one));
         Ok(Some(Ready {
-            script: Arc::new(script),
-            scripts: Arc::new(scripts),
+            script,
+            scripts,
             annotations: Arc::new(annotations),
             reads_body,
         }))
@@ -139,7 +143,7 @@ impl Job {
                 Err(error) => Err(error.to_string()),
             };
             if let Ok((_, message)) = &message {
-                octets += message.header.len() + message.octets.len();
+                octets += message.bytes();
             }
             match message {
                 Ok((record, message)) => out.push(Read {
@@ -168,7 +172,8 @@ impl Job {
         let failed = |error: StoreError| error.to_string();
         let digest = StoredDigest::read(&record.digest).map_err(|error| error.to_string())?;
         let prefix = record.prefix.len() as u64;
-        let header_end = prefix + digest.header_len.min(mime::limits::HEADER_BYTES_MAX as u64);
+        let header_len = digest.header_len.min(mime::limits::HEADER_BYTES_MAX as u64);
+        let (header_end, whole_header) = (prefix + header_len, header_len == digest.header_len);
         if !reads_body {
             return Ok(EventMessage {
                 header: self
@@ -176,6 +181,7 @@ impl Job {
                     .read_message(record, 0..header_end)
                     .await
                     .map_err(failed)?,
+                whole_header,
                 size: record.size(),
                 parts: None,
                 octets: bytes::Bytes::new(),
@@ -193,14 +199,15 @@ impl Job {
         let place = |at: u64| usize::try_from(at).unwrap_or(usize::MAX).min(whole.len());
         Ok(EventMessage {
             header: whole.slice(..place(header_end)),
+            whole_header,
             size: record.size(),
             parts: Some(digest.parts().map_err(|error| error.to_string())?),
             octets: whole.slice(place(prefix)..),
         })
     }
 
-    /// Runs the script: it may compute for long.
-    async fn decide(&self, read: Vec<Read>, ready: &Ready) -> Vec<Decided> {
+    /// Runs the script, which may compute for long. Who has run out of time sees no more messages.
+    async fn decide(&self, read: Vec<Read>, ready: &Ready, begun: Monotonic) -> Vec<Decided> {
         let now = Moment {
             unix_seconds: i64::try_from(self.ports.runtime.now().unix_seconds())
                 .unwrap_or(i64::MAX),
@@ -208,12 +215,16 @@ impl Job {
         };
         let script = Arc::clone(&ready.script);
         let name = self.script.clone();
+        let count = read.len();
         let mut world = EventWorld {
             view: self.account.view(),
             annotations: Arc::clone(&ready.annotations),
             scripts: Arc::clone(&ready.scripts),
             environment: self.environment.clone(),
+            compiled: Arc::clone(&self.ports.events.compiled),
         };
+        let runtime = self.ports.runtime.clone();
+        let in_time = move |_: &Read| runtime.monotonic().since(begun) <= EVENT_TIME_MAX;
         let work = move || {
             let decide = |read: Read| {
                 world
@@ -238,9 +249,17 @@ impl Job {
                     outcome,
                 }
             };
-            read.into_iter().map(decide).collect()
+            read.into_iter().take_while(in_time).map(decide).collect()
         };
-        self.ports.runtime.blocking(work).await
+        let decided: Vec<Decided> = self.ports.runtime.blocking(work).await;
+        if decided.len() < count {
+            self.tell_late(count - decided.len());
+        }
+        decided
+    }
+
+    fn tell_late(&self, left: usize) {
+        tracing::warn!(session = self.session, account = %self.account.id(), script = self.script, left, "imap: a script has taken too long, it does not see the rest of the messages");
     }
 
     /// What a script did, for whoever asks the log.

@@ -1,11 +1,12 @@
 //! What scripts see behind a command: the message, the environment, the owner's mailboxes, annotations and scripts.
 
+use super::compiled::Compiled;
 use crate::session::{Login, Session};
 use bytes::Bytes;
 use mailbox_model::{MailboxName, Role, View};
 use mailstore::{Annotations, Scripts};
 use mime::PartIndex;
-use sieve::{DuplicateKey, Location, Message, Offer, Script, World, WorldError, compile};
+use sieve::{DuplicateKey, Location, Message, Script, World, WorldError};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -45,6 +46,7 @@ pub(super) struct EventWorld {
     pub(super) annotations: Arc<Annotations>,
     pub(super) scripts: Arc<Scripts>,
     pub(super) environment: Environment,
+    pub(super) compiled: Arc<Compiled>,
 }
 
 impl World for EventWorld {
@@ -104,10 +106,10 @@ impl World for EventWorld {
         let Some(source) = self.scripts.source(name) else {
             return Ok(None);
         };
-        let compiled = compile(source, &Offer::default());
-        compiled
-            .map(|script| Some(Arc::new(script)))
-            .map_err(|complaints| WorldError(complaints.to_string()))
+        let script = self.compiled.script(source);
+        script
+            .map(Some)
+            .map_err(|said| WorldError(said.replace('\n', "; ")))
     }
 
     fn is_duplicate(&mut self, _: &DuplicateKey) -> Result<bool, WorldError> {
@@ -126,10 +128,14 @@ pub(super) fn role(special_use: &str) -> Option<Role> {
     Role::from_attribute(special_use)
 }
 
+/// A part in memory, with its texts, about.
+const PART_BYTES: usize = size_of::<mime::Part>() + 64;
+
 /// A message of the store: its header, and of its body what was read.
 pub(super) struct EventMessage {
     /// Prefix and header.
     pub(super) header: Bytes,
+    pub(super) whole_header: bool,
     pub(super) size: u64,
     /// Of the blob, if the script looks at parts.
     pub(super) parts: Option<PartIndex>,
@@ -137,9 +143,21 @@ pub(super) struct EventMessage {
     pub(super) octets: Bytes,
 }
 
+impl EventMessage {
+    /// What it takes in memory, about.
+    pub(super) fn bytes(&self) -> usize {
+        let parts = self.parts.as_ref().map_or(0, |parts| parts.parts().len());
+        self.header.len() + self.octets.len() + parts * PART_BYTES
+    }
+}
+
 impl Message for EventMessage {
     fn header(&self) -> &[u8] {
         &self.header
+    }
+
+    fn has_whole_header(&self) -> bool {
+        self.whole_header
     }
 
     fn size(&self) -> u64 {

@@ -342,7 +342,7 @@ async fn what_is_redirected_is_the_owners_and_bounded() {
     );
     // THREATS 26: one command is no mailing.
     client.ok("COPY 1:120 Archive").await;
-    assert_eq!(post.sent.lock().len(), 1 + 100);
+    assert_eq!(post.sent.lock().len(), 1 + 16);
     assert_eq!(flags(&world, "Archive").await.len(), 121);
 }
 
@@ -472,4 +472,81 @@ async fn no_mailbox_of_the_owner_hides_one_of_somebody_else() {
         "{listed:?}"
     );
     assert_eq!(flags(&world, "INBOX").await, [""], "it stays as it was");
+}
+
+/// A script and what it includes are compiled once, not for each command and each message.
+#[tokio::test]
+async fn scripts_are_compiled_once() {
+    let world = World::new().await;
+    world.fill(70).await;
+    let mut client = world.bob_in_inbox().await;
+    put(&world, "more", "addflag \"more\";").await;
+    script(&world, &mut client, "Archive", "include \"more\";").await;
+    for _ in 0..3 {
+        client.append("Archive", "", MESSAGE).await;
+    }
+    client.ok("COPY 1:* Archive").await;
+    assert_eq!(flags(&world, "Archive").await, vec!["more"; 73]);
+    assert_eq!(world.ports.events.compiled(), 2);
+    put(&world, "more", "addflag \"other\";").await;
+    client.append("Archive", "", MESSAGE).await;
+    assert_eq!(flags(&world, "Archive").await[73], "other");
+    assert_eq!(world.ports.events.compiled(), 3);
+}
+
+/// §3.11: a script that asks for what is of delivery is refused where it is named, and does not run where it is not.
+#[tokio::test]
+async fn what_is_of_delivery_is_told_when_a_script_is_named() {
+    let world = World::new().await;
+    let mut client = world.bob().await;
+    let store = async |text: &str| {
+        let id = world.id_of("bob").await;
+        let account = world.ports.mailstore.account(id).await.expect("there");
+        let change = ScriptChange::Put {
+            name: "hook".into(),
+            source: format!("require [\"imap4flags\", \"ihave\", {text}"),
+        };
+        let put = account.change_scripts(&change, &Offer::default()).await;
+        assert_eq!(put.expect("written"), Ok(()));
+    };
+    let set = "SETMETADATA INBOX (/shared/imapsieve/script \"hook\")";
+    for name in ["vacation", "duplicate", "enotify"] {
+        store(&format!("\"{name}\"];\naddflag \"x\";")).await;
+        let expected =
+            format!("NO [CANNOT] line 1, column …: no extension \"{name}\" behind an IMAP command");
+        client.check(set, &[&expected]).await;
+    }
+    store("\"envelope\"]; if ihave \"vacation\" { vacation \"x\"; } else { addflag \"here\"; }")
+        .await;
+    client.ok(set).await;
+    client.append("INBOX", "", MESSAGE).await;
+    store("\"reject\"]; addflag \"x\";").await;
+    client.append("INBOX", "", MESSAGE).await;
+    // What is not there yet may be named, and what names none too.
+    client
+        .ok("SETMETADATA INBOX (/shared/imapsieve/script \"none\")")
+        .await;
+    client
+        .ok("SETMETADATA INBOX (/shared/imapsieve/script NIL)")
+        .await;
+    assert_eq!(flags(&world, "INBOX").await, ["here", ""]);
+}
+
+/// RFC 5293: of a header that is not read whole nothing is lost.
+#[tokio::test]
+async fn a_header_that_is_too_large_is_not_changed() {
+    let world = World::new().await;
+    let mut client = world.bob().await;
+    let text = "addflag \"x\"; if header \"subject\" \"edit\" { addheader \"X-A\" \"b\"; } fileinto :copy \"Archive\";";
+    script(&world, &mut client, "INBOX", text).await;
+    let long = "X-Long: one of many fields that are in this header\r\n".repeat(25_000);
+    for subject in ["edit", "copy"] {
+        let message = format!("Subject: {subject}\r\n{long}\r\nbody\r\n");
+        client.append("INBOX", "", &message).await;
+    }
+    assert_eq!(flags(&world, "INBOX").await, ["", "x"]);
+    client.ok("EXAMINE Archive").await;
+    let told = client.ok("FETCH 1:* (RFC822.SIZE)").await;
+    let size = "Subject: copy\r\n\r\nbody\r\n".len() + long.len();
+    assert_eq!(told, [format!("* 1 FETCH (RFC822.SIZE {size})")]);
 }
