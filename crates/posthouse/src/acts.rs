@@ -51,7 +51,8 @@ pub(crate) use queue::{Acting, Pausing, Reroute, Which};
 pub(crate) use route::Ask as RouteAsk;
 pub(crate) use send_as::SendAs;
 pub(crate) use sieve::{
-    Check as SieveCheck, OfAccount as SieveOf, Put as SievePut, Script as SieveScript,
+    Check as SieveCheck, Event as SieveEvent, OfAccount as SieveOf, Place as SievePlace,
+    Put as SievePut, Script as SieveScript,
 };
 pub(crate) use suppress::{
     Add as SuppressAdd, Complaint as SuppressComplaint, List as SuppressList,
@@ -114,7 +115,7 @@ impl Acts {
             "sieve.get" => sieve::get(store, read(args)?).await,
             "sieve.list" => sieve::list(store, read(args)?).await,
             "sieve.remove" => sieve::remove(store, read(args)?).await,
-            "sieve.check" => sieve::check(read(args)?),
+            "sieve.check" => sieve::check(store, read(args)?).await,
             "alias.add" => alias::add(store, read(args)?).await,
             "alias.list" => alias::list(store, read(args)?).await,
             "alias.remove" => alias::remove(store, read(args)?).await,

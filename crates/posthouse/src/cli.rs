@@ -436,13 +436,65 @@ pub(crate) enum Sieve {
         name: String,
     },
     /// Say whether a script compiles; with a message, which line would do what with it
-    Check {
-        /// The file with its text, or - for standard input
-        file: PathBuf,
-        /// A file with a message to try it on; nothing is done with it
-        #[arg(long, value_name = "FILE")]
-        message: Option<PathBuf>,
-    },
+    Check(SieveTrial),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct SieveTrial {
+    /// The file with its text, or - for standard input
+    pub(crate) file: PathBuf,
+    /// A file with a message to try it on; nothing is done with it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) message: Option<PathBuf>,
+    /// The envelope's sender where it is delivered
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        default_value = "",
+        conflicts_with = "cause"
+    )]
+    pub(crate) from: String,
+    /// The envelope's recipient where it is delivered
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        default_value = "",
+        conflicts_with = "cause"
+    )]
+    pub(crate) to: String,
+    /// Behind an IMAP command instead: append, copy or flag
+    #[arg(long, value_name = "CAUSE")]
+    pub(crate) cause: Option<SieveCause>,
+    /// The mailbox that the command was about
+    #[arg(long, value_name = "NAME", default_value = "INBOX", requires = "cause")]
+    pub(crate) mailbox: String,
+    /// A flag that the message has; may be given again
+    #[arg(long = "flag", value_name = "FLAG", requires = "cause")]
+    pub(crate) flags: Vec<String>,
+    /// A flag that the command changed; may be given again
+    #[arg(long = "changed", value_name = "FLAG", requires = "cause")]
+    pub(crate) changed: Vec<String>,
+    /// Whose command it was
+    #[arg(long, value_name = "ADDRESS", default_value = "", requires = "cause")]
+    pub(crate) user: String,
+}
+
+/// RFC 6785 §4.3
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+pub(crate) enum SieveCause {
+    Append,
+    Copy,
+    Flag,
+}
+
+impl SieveCause {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Append => "APPEND",
+            Self::Copy => "COPY",
+            Self::Flag => "FLAG",
+        }
+    }
 }
 
 #[derive(Debug, Subcommand)]

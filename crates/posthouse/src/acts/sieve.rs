@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use sieve::{
     Input, Limits, Moment, Offer, Outcome, SieveEnvelope, WholeMessage, World, WorldError,
 };
+use std::collections::BTreeMap;
 
 use super::{ActResult, failed, of_directory, parse_address, usage};
 use crate::store::Store;
@@ -32,11 +33,51 @@ pub(crate) struct OfAccount {
     pub(crate) account: String,
 }
 
-/// A script, and a message to try it on.
+/// A script, a message to try it on, and where.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Check {
     pub(crate) source: String,
     pub(crate) message: Option<String>,
+    #[serde(default)]
+    pub(crate) place: Place,
+}
+
+/// Where a script is tried.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Place {
+    /// Where mail is delivered.
+    Delivery {
+        /// The envelope's sender; empty is the null path.
+        from: String,
+        /// Its recipient.
+        to: String,
+    },
+    /// Behind an IMAP command (RFC 6785 §4).
+    Event(Event),
+}
+
+/// What a script is told of an IMAP command.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Event {
+    /// APPEND, COPY or FLAG.
+    pub(crate) cause: String,
+    pub(crate) mailbox: String,
+    /// Flags that the message has.
+    pub(crate) flags: Vec<String>,
+    /// Those that were changed.
+    pub(crate) changed: Vec<String>,
+    /// Who did it.
+    pub(crate) user: String,
+}
+
+impl Default for Place {
+    fn default() -> Self {
+        Self::Delivery {
+            from: String::new(),
+            to: String::new(),
+        }
+    }
 }
 
 pub(super) async fn put(store: &Store, args: Put) -> ActResult {
@@ -77,46 +118,106 @@ pub(super) async fn remove(store: &Store, args: Script) -> ActResult {
 }
 
 /// Compiles a script; with a message it says what would come of it, and which line does what. Nothing is done.
-pub(super) fn check(args: Check) -> ActResult {
-    let script = sieve::compile(&args.source, &Offer::default());
+pub(super) async fn check(store: &Store, args: Check) -> ActResult {
+    let now = Moment {
+        unix_seconds: i64::try_from(store.runtime.now().unix_seconds()).unwrap_or(i64::MAX),
+        zone_minutes: 0,
+    };
+    // What somebody tries may take as long as a script may.
+    store.runtime.blocking(move || tried(args, now)).await
+}
+
+fn tried(args: Check, now: Moment) -> ActResult {
+    let offer = match &args.place {
+        Place::Delivery { .. } => Offer::default(),
+        Place::Event(_) => Offer::behind_commands(),
+    };
+    let script = sieve::compile(&args.source, &offer);
     let script = script.map_err(|complaints| usage(complaints.to_string()))?;
     let requires: Vec<&str> = script.requires().names().collect();
+    let requires = requires.join(" ");
     let Some(message) = args.message else {
-        return Ok(json!({"requires": requires.join(" ")}));
+        return Ok(json!({"requires": requires}));
     };
     let message = WholeMessage::new(message.into_bytes());
-    let envelope = SieveEnvelope::default();
+    let mut world = Nowhere::default();
+    let (mut envelope, mut flags) = (None, Vec::new());
+    match args.place {
+        Place::Delivery { from, to } => {
+            let auth = None;
+            envelope = Some(SieveEnvelope { from, to, auth });
+            world.is(&[("location", "MDA"), ("phase", "during")]);
+        }
+        Place::Event(event) => {
+            world.is(&[
+                ("location", "MS"),
+                ("phase", "post"),
+                ("imap.cause", &event.cause),
+                ("imap.mailbox", &event.mailbox),
+                ("imap.changedflags", &event.changed.join(" ")),
+                ("imap.user", &event.user),
+                ("imap.email", &event.user),
+            ]);
+            flags = event.flags;
+        }
+    }
     let input = Input {
         message: &message,
-        envelope: Some(&envelope),
-        flags: &[],
-        now: Moment::default(),
+        envelope: envelope.as_ref(),
+        flags: &flags,
+        now,
         limits: Limits::default(),
         traced: true,
     };
-    let outcome = sieve::run(&script, "script", &input, &mut Nowhere);
-    Ok(tried(&outcome))
+    let outcome = sieve::run(&script, "script", &input, &mut world);
+    Ok(told(&outcome, &requires))
 }
 
-fn tried(outcome: &Outcome) -> Value {
+fn told(outcome: &Outcome, requires: &str) -> Value {
     let steps = outcome
         .trace
         .iter()
         .map(|line| json!({"line": line.line, "what": line.what}));
-    let mut rows: Vec<Value> = steps.collect();
-    for performed in &outcome.actions {
-        let line = performed.at.map(|at| at.line);
-        rows.push(json!({"line": line, "what": format!("comes of it: {}", performed.action)}));
-    }
-    Value::Array(rows)
+    let action = |done: &sieve::Performed| json!({"line": done.at.map(|at| at.line), "what": done.action.to_string()});
+    let failure = outcome
+        .failure
+        .as_ref()
+        .map(|failure| json!({"line": failure.at.line, "why": failure.why.to_string()}));
+    json!({
+        "requires": requires,
+        "steps": steps.collect::<Value>(),
+        "actions": outcome.actions.iter().map(action).collect::<Value>(),
+        "flags": outcome.flags,
+        "failure": failure,
+        "fuel": outcome.fuel_used,
+    })
 }
 
 /// Who tries a script has neither mailboxes nor other scripts.
-struct Nowhere;
+#[derive(Default)]
+struct Nowhere {
+    environment: BTreeMap<&'static str, String>,
+}
+
+impl Nowhere {
+    fn is(&mut self, items: &[(&'static str, &str)]) {
+        let host = [
+            ("name", "Posthouse"),
+            ("version", env!("CARGO_PKG_VERSION")),
+        ];
+        for (item, value) in host.iter().chain(items) {
+            self.environment.insert(item, (*value).to_owned());
+        }
+    }
+}
 
 impl World for Nowhere {
     fn mailbox_exists(&mut self, _: &str) -> Result<bool, WorldError> {
         Ok(false)
+    }
+
+    fn environment(&mut self, item: &str) -> Option<String> {
+        self.environment.get(item).cloned()
     }
 }
 

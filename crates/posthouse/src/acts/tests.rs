@@ -699,13 +699,14 @@ async fn scripts_are_kept_checked_and_tried() {
     let tried = json!({"source": script, "message": "Subject: axb\r\n\r\n"});
     let tried = run(&acts, "sieve.check", tried).await.unwrap();
     assert_eq!(
-        tried[1],
+        tried["steps"][1],
         json!({"line": 2, "what": "header \"subject\" is true"})
     );
     assert_eq!(
-        tried[3],
-        json!({"line": 3, "what": "comes of it: fileinto \"X\""})
+        tried["actions"],
+        json!([{"line": 3, "what": "fileinto \"X\""}])
     );
+    assert_eq!(tried["failure"], json!(null));
     let checked = json!({"source": script, "message": null});
     let checked = run(&acts, "sieve.check", checked).await.unwrap();
     assert_eq!(checked["requires"], "fileinto");
@@ -714,5 +715,55 @@ async fn scripts_are_kept_checked_and_tried() {
     assert_eq!(listed, json!([]));
     let checked = run(&acts, "fsck", json!({"account": null})).await.unwrap();
     assert_eq!(checked["findings"], json!([]));
+    acts.store.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn scripts_are_tried_where_they_are_said_to_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let acts = acts(folder.path()).await;
+    let check = async |source: &str, place: Value| {
+        let tried = json!({"source": source, "message": "Subject: x\r\n\r\n", "place": place});
+        run(&acts, "sieve.check", tried).await
+    };
+    let delivery = json!({"delivery": {"from": "a@example.net", "to": "b@example.org"}});
+    let event = json!({"event": {"cause": "FLAG", "mailbox": "Lists", "flags": ["\\Seen", "kw"],
+        "changed": ["kw"], "user": "b@example.org"}});
+    // A failure is told with its line, and the time is today's.
+    let source = "require [\"date\", \"envelope\", \"relational\"];\n\
+        if currentdate :value \"ge\" \"year\" \"2024\" { keep; }\n\
+        if envelope :is \"from\" \"a@example.net\" { redirect \"c@example.org\"; }";
+    let tried = check(source, delivery.clone()).await.unwrap();
+    let done: Vec<&str> = tried["actions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["what"].as_str().unwrap())
+        .collect();
+    assert_eq!(done, ["keep", "redirect \"c@example.org\""]);
+    let tried = check(source, event.clone()).await.unwrap();
+    assert_eq!(tried["failure"]["line"], 3);
+    assert!(
+        tried["failure"]["why"]
+            .as_str()
+            .unwrap()
+            .contains("envelope")
+    );
+    assert_eq!(tried["actions"][0]["what"], "keep");
+    let source = "require [\"imapsieve\", \"environment\", \"imap4flags\", \"variables\"];\n\
+        if allof (environment \"imap.cause\" \"FLAG\", environment \"imap.mailbox\" \"lists\", environment \"imap.changedflags\" \"kw\",\n\
+        environment \"imap.user\" \"b@example.org\", environment \"location\" \"MS\", hasflag \"\\\\Seen\") { addflag \"all\"; }";
+    let tried = check(source, event.clone()).await.unwrap();
+    assert_eq!(tried["flags"], json!(["\\Seen", "kw", "all"]));
+    let tried = check(source, delivery.clone()).await.unwrap();
+    assert_eq!(tried["flags"], json!([]));
+    // What has no meaning there does not compile there.
+    assert!(
+        check("require \"vacation\"; vacation \"x\";", delivery)
+            .await
+            .is_ok()
+    );
+    let wrong = check("require \"vacation\";", event).await.unwrap_err();
+    assert!(wrong.message.contains("behind an IMAP command"), "{wrong}");
     acts.store.close().await;
 }
