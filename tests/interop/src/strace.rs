@@ -7,13 +7,17 @@
 //! its call begins; a write counts only when it has returned. So the order of
 //! the lines is the order that matters, and no clock is looked at.
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 /// The calls that [`Trace::parse`] needs to see.
 pub const CALLS: &str = "trace=open,openat,read,readv,recvfrom,recvmsg,write,writev,sendto,sendmsg,\
-    pwrite64,pwritev,pwritev2,fsync,fdatasync,mkdir,mkdirat,rename,renameat,renameat2,io_uring_setup";
+    pwrite64,pwritev,pwritev2,fsync,fdatasync,mkdir,mkdirat,rename,renameat,renameat2,setsockopt,io_uring_setup";
+
+/// The calls by which something is heard, and by which something is said.
+const HEARS: [&str; 4] = ["read", "readv", "recvfrom", "recvmsg"];
+const SAYS: [&str; 4] = ["write", "writev", "sendto", "sendmsg"];
 
 /// One system call.
 #[derive(Debug)]
@@ -58,16 +62,9 @@ impl Trace {
     /// # Errors
     /// The reply came too early, or one of these is nowhere.
     pub fn check(&self, mark: &str, reply: &str, parts: &[String]) -> Result<()> {
-        let hears = ["read", "readv", "recvfrom", "recvmsg"];
-        let says = ["write", "writev", "sendto", "sendmsg"];
-        let heard = self.calls.iter().find(|call| {
-            hears.contains(&&*call.name) && call.fd().contains("TCP") && call.args.contains(mark)
-        });
-        let Some(heard) = heard else {
-            bail!("nobody sent {mark}");
-        };
+        let heard = self.heard(mark)?;
         let said = self.calls.iter().find(|call| {
-            says.contains(&&*call.name)
+            SAYS.contains(&&*call.name)
                 && call.begin > heard.end
                 && call.fd() == heard.fd()
                 && call.args.contains(reply)
@@ -87,6 +84,31 @@ impl Trace {
             );
         }
         Ok(())
+    }
+
+    /// The octets of each write to the connection on which `mark` was heard, up to where
+    /// something more was heard on it; and whether that connection waits for nothing before it
+    /// sends (`TCP_NODELAY`). All strings are as strace prints them.
+    ///
+    /// # Errors
+    /// Nobody sent it.
+    pub fn writes_behind(&self, mark: &str) -> Result<(Vec<i64>, bool)> {
+        let heard = self.heard(mark)?;
+        let same = self.calls.iter().filter(|call| call.fd() == heard.fd());
+        let behind = same.clone().filter(|call| call.begin > heard.end);
+        let until = behind.take_while(|call| call.returned <= 0 || !HEARS.contains(&&*call.name));
+        let writes = until.filter(|call| call.returned > 0 && SAYS.contains(&&*call.name));
+        let no_delay =
+            |call: &Call| call.name == "setsockopt" && call.args.contains("TCP_NODELAY, [1]");
+        let writes = writes.map(|call| call.returned).collect();
+        Ok((writes, same.clone().any(no_delay)))
+    }
+
+    fn heard(&self, mark: &str) -> Result<&Call> {
+        let heard = self.calls.iter().find(|call| {
+            HEARS.contains(&&*call.name) && call.fd().contains("TCP") && call.args.contains(mark)
+        });
+        heard.with_context(|| format!("nobody sent {mark}"))
     }
 
     /// Folders below `root` that were made, or got their name by a rename, with
@@ -253,6 +275,22 @@ mod tests {
         // Another connection's reply is none.
         let other = REPLY.replace("0.2:4", "0.2:5");
         assert!(!is_kept(&[OPEN, HEARD, begin, end, &other]));
+    }
+
+    #[test]
+    fn what_is_written_up_to_the_next_command_is_the_reply() {
+        let set =
+            "8 setsockopt(9<TCP:[10.0.0.1:25->10.0.0.2:4]>, SOL_TCP, TCP_NODELAY, [1], 4) = 0";
+        let nothing = r#"8 recvfrom(9<TCP:[10.0.0.1:25->10.0.0.2:4]>, 0x7f, 8192, 0, NULL, NULL) = -1 EAGAIN"#;
+        let next = HEARD.replace("mark-1", "mark-2");
+        let of = |lines: &[&str]| {
+            let trace = Trace::parse(&lines.join("\n")).expect("parse");
+            trace.writes_behind("mark-1").expect("it was heard")
+        };
+        assert_eq!(of(&[set, HEARD, REPLY, &next, REPLY]), (vec![14], true));
+        assert_eq!(of(&[HEARD, REPLY, nothing, REPLY]), (vec![14, 14], false));
+        let other = REPLY.replace("0.2:4", "0.2:5");
+        assert_eq!(of(&[set, REPLY, HEARD, &other]), (vec![], true));
     }
 
     #[test]

@@ -30,6 +30,7 @@ mod local;
 mod memory;
 mod nodes;
 mod peers;
+mod pieces;
 mod process;
 mod promise;
 mod restored;
