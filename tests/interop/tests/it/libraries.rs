@@ -14,7 +14,7 @@ const MESSAGES: u32 = 10_000;
 const IMAPFLOW: Needs = Needs::Node(&["imapflow"]);
 
 /// A script with what it needs to know, run to its end; gives what it printed.
-fn script(world: &World, name: &str, text: &str, args: &[&str]) -> Result<String> {
+pub(crate) fn script(world: &World, name: &str, text: &str, args: &[&str]) -> Result<String> {
     let path = world.dir().join(name);
     std::fs::write(&path, text)?;
     let (mut words, python) = (vec![path.display().to_string()], interop::world::python());
@@ -171,6 +171,35 @@ fn two_sessions_of_imapclient_end_in_agreement() {
             ensure!(out.trim() == "all as it should be", "{out}");
             drop(ours);
             Ok(())
+        },
+    );
+}
+
+#[test]
+fn imapclient_renames_mailboxes_of_ten_thousand_while_another_is_in_them() {
+    run(
+        "libraries::imapclient_renames_mailboxes_of_ten_thousand_while_another_is_in_them",
+        Needs::Python,
+        |world| {
+            let ours = with_messages(world, MESSAGES)?;
+            let text = include_str!("libraries/renames.py");
+            let args = [PASSWORD, &MESSAGES.to_string()];
+            let out = script(world, "renames.py", text, &args)?;
+            ensure!(out.trim() == "all as it should be", "{out}");
+            drop(ours);
+            Ok(())
+        },
+    );
+}
+
+#[test]
+fn imapflow_knows_a_mailbox_that_is_renamed() {
+    run(
+        "libraries::imapflow_knows_a_mailbox_that_is_renamed",
+        IMAPFLOW,
+        |world| {
+            let _ours = with_messages(world, MESSAGES)?;
+            imapflow(world, "renamed").map(drop)
         },
     );
 }

@@ -130,7 +130,45 @@ const attachment = async () => {
   console.log(`${octets} ${hash.digest("hex")}`);
 };
 
-const modes = { first, again, together, attachment };
+// A mailbox that is renamed is the same one: what is known of it holds, and is kept up by QRESYNC.
+const renamed = async () => {
+  const [one, other] = [await connected(), await connected()];
+  await one.mailboxOpen("INBOX");
+  await one.messageMove("1:*", "Archive");
+  await one.mailboxCreate("Archive/below");
+  let { uidValidity, highestModseq, exists } = await one.mailboxOpen("Archive");
+  const known = await read(one);
+  const uids = Object.keys(known).map(Number);
+  assert(exists === uids.length && exists > 0, "nothing was moved");
+  await other.mailboxOpen("Archive");
+  const told = { flags: 0, expunge: 0 };
+  one.on("flags", (event) => {
+    told.flags += 1;
+    known[event.uid] = flagsOf(event.flags);
+  });
+  one.on("expunge", () => (told.expunge += 1));
+  let here = "Archive";
+  for (const [n, there] of ["旧邮件/2026", "Old & older", "Archive"].entries()) {
+    const answer = await one.mailboxRename(here, there);
+    assert(answer.newPath === there, "it has another name");
+    const names = (await one.list()).map((mailbox) => mailbox.path);
+    assert(!names.includes(here) && names.includes(there) && names.includes(`${there}/below`), names.join());
+    // Whoever had it open goes on in it.
+    await other.messageFlagsAdd(uids.slice(0, 100), [`renamed${n}`], { uid: true });
+    const opened = await one.mailboxOpen(there, { changedSince: highestModseq, uidValidity });
+    assert(opened.uidValidity === uidValidity && opened.exists === exists, "it is another mailbox");
+    assert(told.flags === 100 * (n + 1) && told.expunge === 0, JSON.stringify(told));
+    highestModseq = opened.highestModseq;
+    here = there;
+  }
+  assert(JSON.stringify(known) === JSON.stringify(await read(other)), "what was told is not what is there");
+  const archive = (await one.list()).find((mailbox) => mailbox.path === "Archive");
+  assert(archive.specialUse === "\\Archive" && archive.subscribed, "its use or its subscription is lost");
+  await one.logout();
+  await other.logout();
+};
+
+const modes = { first, again, together, attachment, renamed };
 modes[mode]().catch((error) => {
   console.error(error);
   process.exit(1);
