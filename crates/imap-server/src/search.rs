@@ -5,9 +5,10 @@ pub(crate) use ::search::{Candidate, Comparator, Query};
 use crate::selected::Selected;
 use ::search::{Relation, Test, Texts};
 use imap_proto::{SearchKey, SequenceSet};
-use mailbox_model::{Flag, Threads, Uid, UidSet, View};
+use mailbox_model::{EmailId, Flag, Threads, Uid, UidSet, View};
 use mailstore::object_id;
 use runtime::Timestamp;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 /// What is made ready beside the tests.
@@ -15,6 +16,8 @@ struct Ready<'a> {
     texts: Texts,
     /// Where a key asks for them.
     threads: Option<&'a Threads>,
+    /// The emails of those that were asked for: each once, however often it is.
+    emails_of: HashMap<EmailId, Arc<HashSet<EmailId>>>,
     /// Below FUZZY.
     is_fuzzy: bool,
 }
@@ -31,6 +34,7 @@ pub(crate) fn query_of(
     let mut ready = Ready {
         texts: Texts::new(comparator),
         threads,
+        emails_of: HashMap::new(),
         is_fuzzy: false,
     };
     let test = compile(key, selected, view, now, &mut ready);
@@ -108,7 +112,12 @@ fn compile(
         SearchKey::ThreadId(id) => {
             let first = object_id::thread_of(&id, selected.owner());
             match first.zip(ready.threads) {
-                Some((first, threads)) => Test::Among(Arc::new(threads.emails(first).collect())),
+                Some((first, threads)) => {
+                    let emails = ready.emails_of.entry(first);
+                    let emails = emails
+                        .or_insert_with(|| threads.emails(first).collect::<HashSet<_>>().into());
+                    Test::Among(Arc::clone(emails))
+                }
                 None => Test::Known(false),
             }
         }

@@ -5,6 +5,7 @@ use crate::account::Account;
 use crate::error::StoreError;
 use crate::head::Floor;
 use crate::keys;
+use crate::limits::VANISHED_RANGES_MAX;
 use crate::load::{for_each_while, read_head};
 use engine::Engine;
 use envelope::AccountId;
@@ -75,7 +76,8 @@ impl Account {
     }
 
     /// The UIDs that changes after `since` and up to `until` took out of a mailbox, by the log: what the mailbox
-    /// itself remembers no more ([`mailbox_model::Mailbox::vanished_since`]).
+    /// itself remembers no more ([`mailbox_model::Mailbox::vanished_since`]). None where the log does not say it all, or
+    /// where that would be too much.
     ///
     /// # Errors
     /// As [`Account::changes_since`].
@@ -84,31 +86,52 @@ impl Account {
         mailbox: MailboxId,
         since: ModSeq,
         until: ModSeq,
-    ) -> Result<UidSet, ChangesError> {
-        let (shared, id, floor) = (Arc::clone(&self.shared), self.id(), self.floor());
+    ) -> Result<Option<UidSet>, ChangesError> {
+        let (shared, id) = (Arc::clone(&self.shared), self.id());
         let work = move || {
-            let mut gone: Vec<(Uid, Uid)> = Vec::new();
-            let mut is_known = true;
+            let mut gone = Some(Gone::default());
             visit_log(&*shared.engine, id, (since, until), |entry| {
-                match &entry.change {
-                    Change::Expunge { mailbox: of, items } if *of == mailbox => {
-                        gone.extend(items.iter().map(|item| (item.uid, item.uid)));
-                    }
-                    Change::Move { transfer, .. } if transfer.from == mailbox => {
-                        gone.extend(transfer.uids.ranges());
-                    }
-                    Change::Raised(_) => is_known = false,
-                    _ => {}
+                gone = gone
+                    .take()
+                    .and_then(|gone| gone.with(mailbox, &entry.change));
+                match gone {
+                    Some(_) => ControlFlow::Continue(()),
+                    None => ControlFlow::Break(()),
                 }
-                ControlFlow::Continue(())
             })?;
-            match is_known {
-                true => Ok(UidSet::from_ranges(gone)),
-                // Nobody knows what went with the history that was lost.
-                false => Err(ChangesError::BelowFloor(floor)),
-            }
+            Ok(gone.map(|gone| UidSet::from_ranges(gone.0)))
         };
         self.shared.runtime.blocking(work).await
+    }
+}
+
+/// Ranges of UIDs that are gone, as the log has them.
+#[derive(Default)]
+struct Gone(Vec<(Uid, Uid)>);
+
+impl Gone {
+    /// None where it is not known any more.
+    fn with(mut self, mailbox: MailboxId, change: &Change) -> Option<Self> {
+        match change {
+            Change::Expunge { mailbox: of, items } if *of == mailbox => {
+                items.iter().for_each(|item| self.push(item.uid, item.uid));
+            }
+            Change::Move { transfer, .. } if transfer.from == mailbox => {
+                let ranges = transfer.uids.ranges();
+                ranges.for_each(|(first, last)| self.push(first, last));
+            }
+            // Nobody knows what went with the history that was lost.
+            Change::Raised(_) => return None,
+            _ => {}
+        }
+        (self.0.len() <= VANISHED_RANGES_MAX).then_some(self)
+    }
+
+    fn push(&mut self, first: Uid, last: Uid) {
+        match self.0.last_mut() {
+            Some((_, before)) if before.next() == first => *before = last,
+            _ => self.0.push((first, last)),
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use crate::limits::COMMIT_BYTES_SOFT;
 use crate::load::{for_each, nothing};
 use crate::read;
 use crate::store::{Mailstore, Shared};
+use crate::threads;
 use blobs::Owner;
 use engine::{Batch, Expect};
 use envelope::AccountId;
@@ -56,6 +57,7 @@ impl Mailstore {
                 drop(tip);
                 drop(held.checkpointing.lock().await);
                 drop(held.reaping.lock().await);
+                drop(held.threads.lock().await);
             }
             Err(StoreError::NoAccount(_) | StoreError::Damaged { .. } | StoreError::Apply(_)) => {}
             Err(error) => return Err(error),
@@ -95,6 +97,12 @@ impl Mailstore {
         };
         let ticket = self.shared.runtime.blocking(work).await?;
         ticket.done().await;
+        // Emails may have joined threads until their records went.
+        let shared = Arc::clone(&self.shared);
+        let rest = move || threads::forget_all(&*shared.engine, account);
+        if let Some(ticket) = self.shared.runtime.blocking(rest).await? {
+            ticket.done().await;
+        }
         self.cache.forget(account);
         self.shared.quotas.forget(account);
         Ok(())

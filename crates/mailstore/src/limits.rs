@@ -81,3 +81,5 @@ pub const JOINED_AT_ONCE: usize = 1000;
 pub const THREAD_EMAILS: u64 = 256;
 /// Messages that one refers to by which its thread is found; of more the first and the last ones count.
 pub const THREAD_REFERENCES_MAX: usize = 20;
+/// Ranges of UIDs that are gone, as the log tells them to one client: eight octets each.
+pub const VANISHED_RANGES_MAX: usize = 1_000_000;

@@ -3,7 +3,7 @@
 //! | key | record |
 //! |---|---|
 //! | `h` | version 1 · the first email that no thread is known of, varint |
-//! | `k`, [`ThreadKey`] | the thread that it leads to, varint |
+//! | `k`, [`ThreadKey`] | version 1 · the thread that it leads to, varint |
 //! | `p`, page (8 bytes) | version 1 · how many follow, varint · each email that is not the first of its thread: its place in the page, a byte · its number minus the thread's, varint |
 //!
 //! Each ends with two bytes of the BLAKE3 of key and record: nothing else would show that one is another. A page
@@ -23,11 +23,14 @@ use crate::limits::{
     COMMIT_BYTES_SOFT, CONFLICT_RETRIES, JOINED_AT_ONCE, THREAD_EMAILS, THREAD_REFERENCES_MAX,
 };
 use crate::lists::{SortKeys, of_record, sealed::Paged as _};
+use crate::load::for_each;
 use crate::reading::EmailReader;
+use blobs::BlobError;
 use bytes::Bytes;
-use engine::{Batch, CommitNo, Expect, Snapshot, SubmitError};
+use engine::{Batch, CommitNo, Engine, Expect, Snapshot, SubmitError, Ticket};
 use envelope::AccountId;
 use mailbox_model::{EmailId, Joining, ThreadKey, Threads, join};
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::ops::ControlFlow;
 use wire::codec::{DecodeError, Reader, Writer};
@@ -77,14 +80,20 @@ impl Account {
         let mut conflicts = 0;
         loop {
             let reader = self.email_reader();
-            let work = move || joined(&reader, behind);
+            let work = move || next_portion(&reader, behind);
             let Some(batch) = self.shared.runtime.blocking(work).await? else {
                 return Ok(());
             };
             match self.shared.engine.submit(batch) {
-                Ok(ticket) => drop(ticket.done().await),
+                Ok(ticket) => {
+                    ticket.done().await;
+                    conflicts = 0;
+                }
                 // Another process was faster, or an email went for good meanwhile.
-                Err(SubmitError::Conflict { .. }) if conflicts < CONFLICT_RETRIES => conflicts += 1,
+                Err(SubmitError::Conflict { winner, .. }) if conflicts < CONFLICT_RETRIES => {
+                    winner.visible().await;
+                    conflicts += 1;
+                }
                 Err(SubmitError::Conflict { .. }) => return Err(StoreError::Contended),
                 Err(error) => return Err(error.into()),
             }
@@ -96,7 +105,7 @@ impl Account {
 type Found = (EmailId, CommitNo, Option<Bytes>);
 
 /// What lets the next emails below `behind` join; none if there are none.
-fn joined(reader: &EmailReader, behind: EmailId) -> Result<Option<Batch>, StoreError> {
+fn next_portion(reader: &EmailReader, behind: EmailId) -> Result<Option<Batch>, StoreError> {
     let (snapshot, account) = (reader.snapshot(), reader.account());
     let key = keys::threads_head(account);
     let stored = snapshot.get(&key)?;
@@ -119,7 +128,7 @@ fn joined(reader: &EmailReader, behind: EmailId) -> Result<Option<Batch>, StoreE
         None => reader.account_head()?,
     };
     batch.expect(witness, Expect::Version(version));
-    let mut joining = Join {
+    let mut portion = Portion {
         reader,
         snapshot: &*snapshot,
         batch,
@@ -131,13 +140,13 @@ fn joined(reader: &EmailReader, behind: EmailId) -> Result<Option<Batch>, StoreE
         false => found.last().map_or(behind, |(email, ..)| email.next()),
     };
     for (email, _, keys) in &found {
-        joining.take(*email, keys.as_ref())?;
-        if joining.batch.size_bytes() > COMMIT_BYTES_SOFT {
+        portion.take(*email, keys.as_ref())?;
+        if portion.batch.size_bytes() > COMMIT_BYTES_SOFT {
             next = email.next();
             break;
         }
     }
-    let mut batch = joining.finish();
+    let mut batch = portion.finish();
     let mut head = Writer::new();
     head.u8(VERSION).varint(next.0);
     put(&mut batch, key, head);
@@ -169,7 +178,7 @@ fn records(
 }
 
 /// Emails that join in one commit.
-struct Join<'a> {
+struct Portion<'a> {
     reader: &'a EmailReader,
     snapshot: &'a dyn Snapshot,
     batch: Batch,
@@ -178,7 +187,7 @@ struct Join<'a> {
     pages: BTreeMap<u64, Vec<(EmailId, EmailId)>>,
 }
 
-impl Join<'_> {
+impl Portion<'_> {
     fn take(&mut self, email: EmailId, sort_keys: Option<&Bytes>) -> Result<(), StoreError> {
         let account = self.reader.account();
         let (own, references) = match sort_keys {
@@ -202,28 +211,35 @@ impl Join<'_> {
         for (key, first) in new {
             if self.learned.insert(key, first).is_none() {
                 let mut value = Writer::new();
-                value.varint(first.0);
+                value.u8(VERSION).varint(first.0);
                 put(&mut self.batch, keys::thread_key(account, &key), value);
             }
         }
-        if first < email {
-            let page = email.0 / THREAD_EMAILS;
-            let known = match self.pages.entry(page) {
-                std::collections::btree_map::Entry::Occupied(known) => known.into_mut(),
-                std::collections::btree_map::Entry::Vacant(new) => {
-                    let mut known = Vec::new();
-                    let key = keys::thread_page(account, page);
-                    if let Some(stored) = self.snapshot.get(&key)? {
-                        read_page(&key, &stored.value, |email, first| {
-                            known.push((email, first));
-                        })
-                        .map_err(damaged(account))?;
-                    }
-                    new.insert(known)
-                }
-            };
-            known.push((email, first));
+        match first < email {
+            true => self.note(email, first),
+            false => Ok(()),
         }
+    }
+
+    /// Writes down what an email's thread is.
+    fn note(&mut self, email: EmailId, first: EmailId) -> Result<(), StoreError> {
+        let account = self.reader.account();
+        let page = email.0 / THREAD_EMAILS;
+        let known = match self.pages.entry(page) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => {
+                let mut known = Vec::new();
+                let key = keys::thread_page(account, page);
+                if let Some(stored) = self.snapshot.get(&key)? {
+                    read_page(&key, &stored.value, |email, first| {
+                        known.push((email, first));
+                    })
+                    .map_err(damaged(account))?;
+                }
+                new.insert(known)
+            }
+        };
+        known.push((email, first));
         Ok(())
     }
 
@@ -243,8 +259,14 @@ impl Join<'_> {
             key
         };
         let mut references = match sort_keys.refers_to_more {
-            // Where the message cannot be read, what its record says is enough.
-            true => self.reader.references(email).unwrap_or_default(),
+            true => match self.reader.references(email) {
+                Ok(all) => all,
+                Err(error @ (StoreError::Read(_) | StoreError::Blob(BlobError::Read(_)))) => {
+                    return Err(error);
+                }
+                // It will never be read: what its record says has to be enough.
+                Err(_) => sort_keys.references().to_vec(),
+            },
             false => sort_keys.references().to_vec(),
         };
         // The first holds a thread together, the last are next to the message.
@@ -304,6 +326,33 @@ pub(crate) fn read_from(
     read.map_err(damaged(account))
 }
 
+/// Takes away all that is kept of threads, the head last: until then nothing joins anew.
+pub(crate) fn forget_all(
+    engine: &dyn Engine,
+    account: AccountId,
+) -> Result<Option<Ticket>, StoreError> {
+    let snapshot = engine.snapshot(engine.shard_of_account(account.0));
+    let head = keys::threads_head(account);
+    let (start, end) = keys::threads(account);
+    let (mut batch, mut ticket) = (Batch::new(), None);
+    for_each(&*snapshot, start, &end, |key, _| {
+        if key != head {
+            batch.delete(key);
+        }
+        if batch.size_bytes() > COMMIT_BYTES_SOFT {
+            ticket = Some(engine.submit(std::mem::take(&mut batch))?);
+        }
+        Ok(())
+    })?;
+    if snapshot.get(&head)?.is_some() {
+        batch.delete(head);
+    }
+    if !batch.is_empty() {
+        ticket = Some(engine.submit(batch)?);
+    }
+    Ok(ticket)
+}
+
 fn damaged(account: AccountId) -> impl Fn(DecodeError) -> StoreError {
     move |error| StoreError::Damaged {
         account,
@@ -326,19 +375,15 @@ fn put(batch: &mut Batch, key: Vec<u8>, record: Writer) {
     batch.put(key, record);
 }
 
-/// What a record says, without its check.
-fn checked<'a>(key: &[u8], record: &'a [u8]) -> Result<Reader<'a>, DecodeError> {
+/// What a record says, without its version and its check.
+fn versioned<'a>(key: &[u8], record: &'a [u8]) -> Result<Reader<'a>, DecodeError> {
     let (said, check) = record
         .split_last_chunk::<CHECK_BYTES>()
         .ok_or(DecodeError::Truncated)?;
-    match *check == check_of(key, said) {
-        true => Ok(Reader::new(said)),
-        false => Err(DecodeError::OutOfRange),
+    if *check != check_of(key, said) {
+        return Err(DecodeError::OutOfRange);
     }
-}
-
-fn versioned<'a>(key: &[u8], record: &'a [u8]) -> Result<Reader<'a>, DecodeError> {
-    let mut input = checked(key, record)?;
+    let mut input = Reader::new(said);
     match input.u8()? {
         VERSION => Ok(input),
         other => Err(DecodeError::Version(other)),
@@ -355,7 +400,7 @@ pub(crate) fn head_of(key: &[u8], record: &[u8]) -> Result<EmailId, DecodeError>
 
 /// The thread in a key's record.
 pub(crate) fn first_of(key: &[u8], record: &[u8]) -> Result<EmailId, DecodeError> {
-    let mut input = checked(key, record)?;
+    let mut input = versioned(key, record)?;
     let first = EmailId(input.varint()?);
     input.finish()?;
     Ok(first)

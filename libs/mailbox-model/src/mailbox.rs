@@ -192,6 +192,9 @@ pub struct Mailbox {
     pub(crate) entries: Vector<Entry>,
 }
 
+/// Entries that are looked at in the time that it takes to find one run of them.
+const ENTRIES_PER_RUN: usize = 64;
+
 impl Mailbox {
     /// Its identity, which a rename keeps.
     #[must_use]
@@ -300,8 +303,8 @@ impl Mailbox {
     pub fn changed_since(&self, since: ModSeq) -> impl Iterator<Item = (usize, &Entry)> {
         let candidates = match self.recent.since(since) {
             _ if self.highest_modseq <= since => UidSet::new(),
-            Some(few) => few,
-            None => UidSet::all(),
+            Some(few) if few.range_count() < self.entries.len() / ENTRIES_PER_RUN => few,
+            _ => UidSet::all(),
         };
         let runs: Vec<Range<usize>> = candidates
             .ranges()

@@ -14,8 +14,6 @@ use imap_proto::Qresync;
 use imap_proto::response::{self, Code};
 use imap_proto::sequence::{self, Ranges};
 use mailbox_model::{Mailbox, ModSeq, Uid, View};
-use mailstore::Account;
-use std::sync::Arc;
 
 /// Tells what SELECT's parameter asks for (RFC 7162 §3.2.5).
 pub(crate) async fn resynchronise(
@@ -37,11 +35,7 @@ pub(crate) async fn resynchronise(
         None => all,
     };
     let moved = above(known.clone(), unmoved(mailbox, remembered));
-    let account = session
-        .selected
-        .as_ref()
-        .map(|selected| Arc::clone(&selected.account));
-    let gone = vanished(account.as_deref(), (view, mailbox), since, &moved).await;
+    let gone = vanished(session, (view, mailbox), since, &moved).await;
     if !gone.is_empty() {
         response::vanished(&mut session.out, &gone, true);
     }
@@ -75,12 +69,8 @@ pub(crate) async fn tell_vanished(
     };
     // What is gone may have had the last UID.
     let set = set.resolve(last_uid(&mailbox).unwrap_or(0));
-    let account = session
-        .selected
-        .as_ref()
-        .map(|selected| Arc::clone(&selected.account));
     let since = state(&mailbox, since);
-    let gone = vanished(account.as_deref(), (&view, &mailbox), since, &set).await;
+    let gone = vanished(session, (&view, &mailbox), since, &set).await;
     if !gone.is_empty() {
         response::vanished(&mut session.out, &gone, true);
     }
@@ -118,18 +108,19 @@ fn last_uid(mailbox: &Mailbox) -> Option<u32> {
 
 /// The UIDs among these that are gone since then.
 async fn vanished(
-    account: Option<&Account>,
+    session: &Session,
     (view, mailbox): (&View, &Mailbox),
     since: ModSeq,
     among: &[(u32, u32)],
 ) -> Ranges {
     let mut gone = mailbox.vanished_since(since);
     if gone.is_none()
-        && let Some(account) = account
+        && let Some(selected) = &session.selected
         && is_log_worth(view, mailbox, since)
     {
+        let account = &selected.account;
         let told = account.vanished_between(mailbox.id(), since, view.modseq());
-        gone = told.await.ok();
+        gone = told.await.ok().flatten();
     }
     let gone = match gone {
         Some(uids) => uids.ranges().map(|(a, b)| (a.0, b.0)).collect(),
@@ -143,7 +134,9 @@ fn is_log_worth(view: &View, mailbox: &Mailbox, since: ModSeq) -> bool {
     let changes = view.modseq().0 - since.0.min(view.modseq().0);
     let messages = mailbox.entries().len() as u64;
     let holes = u64::from(last_uid(mailbox).unwrap_or(0)).saturating_sub(messages);
-    changes <= CHANGES_READ_MAX && (changes < holes || changes < messages / ENTRIES_PER_CHANGE)
+    since > ModSeq(0)
+        && changes <= CHANGES_READ_MAX
+        && (changes < holes || changes < messages / ENTRIES_PER_CHANGE)
 }
 
 /// All UIDs that were given and are not there.

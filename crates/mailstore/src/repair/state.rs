@@ -65,7 +65,8 @@ pub(super) fn mend(
     let salvaged = salvage(&*snapshot, account, head.as_ref())?;
     if salvaged.view.modseq() == ModSeq(0) && salvaged.lost.is_empty() && salvaged.last == ModSeq(0)
     {
-        // Nothing is left, not even a log: an empty account is better than none.
+        // Nothing is left, not even a log: an empty account is better than none. Its emails are others.
+        no_threads(repair, &*snapshot, &mut commits)?;
         stage_new(shared, &mut commits.batch, account, limits)?;
         commits.submit()?;
         repair.told(
@@ -159,15 +160,28 @@ fn wrong_threads(
         Checker::RecordReadable,
         format!("what belongs together was thrown away: {finding}"),
     );
+    no_threads(repair, snapshot, commits)
+}
+
+/// The head goes last: until then nothing joins anew.
+fn no_threads(
+    repair: &Repair<'_>,
+    snapshot: &dyn Snapshot,
+    commits: &mut Commits<'_>,
+) -> Result<(), RepairError> {
+    let head = keys::threads_head(repair.account);
     let (start, end) = keys::threads(repair.account);
     let mut all = Vec::new();
     for_each(snapshot, start, &end, |key, _| {
-        all.push(key);
+        all.extend(Some(key).filter(|key| *key != head));
         Ok(())
     })?;
     for key in all {
         commits.batch.delete(key);
         commits.submit_if_full()?;
+    }
+    if snapshot.get(&head)?.is_some() {
+        commits.batch.delete(head);
     }
     Ok(())
 }
