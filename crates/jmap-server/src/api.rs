@@ -1,14 +1,16 @@
 //! A request's calls, carried out one behind the other. RFC 8620 §3
 
 use crate::Jmap;
-use crate::auth::User;
-use crate::limits::{RESPONSE_BYTES_MAX, SET_ANSWER_BYTES};
+use crate::auth::{Inside, User};
+use crate::budget::Budget;
+use crate::limits::{RESPONSE_BYTES_MAX, SET_ANSWER_BYTES, SNIPPETS_TEXT_BYTES_MAX};
 use crate::methods;
 use crate::session::CAPABILITIES;
 use jmap_proto::limits::{OBJECTS_IN_SET_MAX, REFERENCED_VALUES_MAX};
 use jmap_proto::{Invocation, MethodError, Request, RequestError, resolve};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// What calls of one request share.
 pub(crate) struct Calling<'a> {
@@ -19,6 +21,12 @@ pub(crate) struct Calling<'a> {
     pub(crate) created: BTreeMap<String, String>,
     /// Octets that answers may still have.
     pub(crate) room: usize,
+    /// What may still be read for them.
+    pub(crate) budget: Arc<Budget>,
+    /// Octets that snippets may still be looked for in.
+    pub(crate) snippet_bytes: u64,
+    /// Octets that may still be copied from other accounts' blobs.
+    pub(crate) copy_bytes: u64,
 }
 
 impl Calling<'_> {
@@ -35,7 +43,12 @@ impl Calling<'_> {
 pub(crate) type Answers = Vec<(&'static str, Map<String, Value>)>;
 
 impl Jmap {
-    pub(crate) async fn answer(&self, user: &User, octets: &[u8]) -> Result<Value, RequestError> {
+    pub(crate) async fn answer(
+        &self,
+        user: &User,
+        inside: Inside,
+        octets: &[u8],
+    ) -> Result<Value, RequestError> {
         let request = Request::parse(octets, &CAPABILITIES)?;
         let asks_created = request.created_ids.is_some();
         let mut calling = Calling {
@@ -44,6 +57,9 @@ impl Jmap {
             using: &request.using,
             created: request.created_ids.unwrap_or_default(),
             room: RESPONSE_BYTES_MAX,
+            budget: Arc::new(Budget::of_request(inside)),
+            snippet_bytes: SNIPPETS_TEXT_BYTES_MAX,
+            copy_bytes: self.upload_bytes_max(),
         };
         let mut answers: Vec<Invocation> = Vec::new();
         let mut referenced = REFERENCED_VALUES_MAX;
@@ -113,16 +129,43 @@ fn room_of_changes(arguments: &Map<String, Value>) -> usize {
 /// About the octets that a value is written in.
 pub(crate) fn size_of(value: &Value) -> usize {
     match value {
-        Value::String(text) => text.len() + 2,
+        Value::String(text) => size_of_text(text),
         Value::Array(list) => 2 + list.iter().map(|value| size_of(value) + 1).sum::<usize>(),
         Value::Object(object) => size_of_map(object),
-        _ => 8,
+        Value::Number(_) => 20,
+        Value::Null | Value::Bool(_) => 5,
     }
 }
 
 fn size_of_map(object: &Map<String, Value>) -> usize {
     let members = object
         .iter()
-        .map(|(name, value)| name.len() + 4 + size_of(value));
+        .map(|(name, value)| size_of_text(name) + 2 + size_of(value));
     2 + members.sum::<usize>()
+}
+
+/// RFC 8259 §7: what must be escaped takes more room than it has.
+fn size_of_text(text: &str) -> usize {
+    let escapes = text.bytes().map(|byte| match byte {
+        b'"' | b'\\' | b'\n' | b'\r' | b'\t' | 0x08 | 0x0c => 1,
+        0..0x20 => 5,
+        _ => 0,
+    });
+    text.len() + 2 + escapes.sum::<usize>()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_answer_is_larger_than_it_counts() {
+        for value in [
+            json!("a \"b\" \\ \n\r\t\u{8}\u{c}"),
+            json!("\u{1}\u{1f}\u{7f} 你"),
+            json!({"\u{2}\n": [1, null, true, "\u{0}"], "b": {}}),
+        ] {
+            assert!(size_of(&value) >= value.to_string().len(), "{value}");
+        }
+    }
 }

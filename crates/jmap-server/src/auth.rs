@@ -4,7 +4,10 @@
 //! A login here is one for reading mail, as by IMAP: the same passwords, the same bans (RFC 9698
 //! wants the same credentials to work).
 
-use crate::limits::{LOGIN_BYTES_MAX, REQUESTS_PER_USER_MAX, UPLOADS_AT_ONCE_MAX};
+use crate::limits::{
+    DOWNLOADS_MAX, DOWNLOADS_PER_USER_MAX, LOGIN_BYTES_MAX, REQUESTS_PER_USER_MAX,
+    UPLOADS_AT_ONCE_MAX,
+};
 use crate::{Jmap, Shared};
 use axum::http::{HeaderMap, header};
 use directory::{AuthFailure, Caller, Identity, Service, Verdict};
@@ -124,13 +127,22 @@ fn question(headers: &HeaderMap) -> Option<Question> {
 
 /// How much each user does at the same time.
 #[derive(Debug, Default)]
-pub(crate) struct Doors(Mutex<HashMap<(AccountId, Door), usize>>);
+pub(crate) struct Doors(Mutex<Within>);
+
+#[derive(Debug, Default)]
+struct Within {
+    by: HashMap<(AccountId, Door), usize>,
+    /// Of all users.
+    downloads: usize,
+}
 
 /// What is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Door {
     Requests,
     Uploads,
+    /// Bounded in all too: who takes one slowly keeps it open.
+    Downloads,
 }
 
 /// A place at a door.
@@ -146,14 +158,17 @@ impl Jmap {
         let (max, limit) = match door {
             Door::Requests => (REQUESTS_PER_USER_MAX, "maxConcurrentRequests"),
             Door::Uploads => (UPLOADS_AT_ONCE_MAX, "maxConcurrentUpload"),
+            Door::Downloads => (DOWNLOADS_PER_USER_MAX, "downloads"),
         };
         let key = (user.id, door);
         let mut doors = self.shared.doors.0.lock();
-        let inside = doors.entry(key).or_default();
-        if *inside >= max {
+        let is_download = door == Door::Downloads;
+        let inside = doors.by.get(&key).copied().unwrap_or(0);
+        if inside >= max || (is_download && doors.downloads >= DOWNLOADS_MAX) {
             return Err(limit);
         }
-        *inside += 1;
+        doors.by.insert(key, inside + 1);
+        doors.downloads += usize::from(is_download);
         drop(doors);
         Ok(Inside {
             shared: Arc::clone(&self.shared),
@@ -165,11 +180,12 @@ impl Jmap {
 impl Drop for Inside {
     fn drop(&mut self) {
         let mut doors = self.shared.doors.0.lock();
-        if let Some(inside) = doors.get_mut(&self.key) {
+        if let Some(inside) = doors.by.get_mut(&self.key) {
             *inside -= 1;
             if *inside == 0 {
-                doors.remove(&self.key);
+                doors.by.remove(&self.key);
             }
         }
+        doors.downloads -= usize::from(self.key.1 == Door::Downloads);
     }
 }

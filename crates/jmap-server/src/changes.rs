@@ -13,7 +13,7 @@ use jmap_proto::MethodError;
 use mailbox_model::{
     Change, EmailId, FlagId, Item, LogEntry, MailboxId, ModSeq, Transfer, Uid, UidSet,
 };
-use mailstore::ChangesError;
+use mailstore::{ChangesError, EmailReader};
 use std::collections::{BTreeMap, HashMap};
 
 /// What changed since a state.
@@ -112,8 +112,20 @@ pub(crate) async fn of_emails(
     max: Option<u64>,
 ) -> Result<Changed<EmailId>, MethodError> {
     let log = log_since(look, since).await?;
+    let looked = look.clone();
+    // However many have changed, others do not wait for that.
+    let work = move |_: &EmailReader| compare(&looked, since, &log, max);
+    look.room.account.reading(work).await
+}
+
+fn compare(
+    look: &Look,
+    since: ModSeq,
+    log: &[LogEntry],
+    max: Option<u64>,
+) -> Result<Changed<EmailId>, MethodError> {
     let mut history = History::default();
-    for entry in &log {
+    for entry in log {
         history.take(entry);
     }
     let mut last: BTreeMap<EmailId, ModSeq> = history.lost_at();

@@ -66,9 +66,8 @@ async fn api(
 ) -> Result<Response, Refusal> {
     // Nothing is taken up from who is nobody.
     let user = jmap.user(&visitor, &headers).await?;
-    let _busy = visitor.busy();
     let problem = |error: &RequestError| Refusal::problem(error);
-    let _inside = jmap
+    let inside = jmap
         .pass(&user, Door::Requests)
         .map_err(|limit| problem(&RequestError::Limit(limit)))?;
     let too_large = || problem(&RequestError::Limit("maxSizeRequest"));
@@ -80,11 +79,13 @@ async fn api(
         Err(error) if error.to_string().contains("length limit") => return Err(too_large()),
         Err(_) => return Err(problem(&RequestError::NotJson("it is cut off".into()))),
     };
+    let _busy = visitor.busy();
     if !is_json(&headers) {
         let text = "say Content-Type: application/json";
         return Err(problem(&RequestError::NotJson(text.into())));
     }
-    let response = jmap.answer(&user, &body).await.map_err(|e| problem(&e))?;
+    let response = jmap.answer(&user, inside, &body).await;
+    let response = response.map_err(|error| problem(&error))?;
     Ok(answer(StatusCode::OK, &response))
 }
 
@@ -123,7 +124,7 @@ impl Refusal {
         Self::of(status, &problem)
     }
 
-    fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
+    pub(crate) fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.0.headers_mut().append(name, value);
         self
     }

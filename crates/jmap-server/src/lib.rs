@@ -24,6 +24,7 @@ mod api;
 mod auth;
 mod blob_id;
 mod blobs_of;
+mod budget;
 mod changes;
 mod email;
 mod events;
@@ -35,6 +36,7 @@ mod methods;
 mod session;
 mod streaming;
 mod transfer;
+mod turns;
 mod uploads;
 
 #[cfg(test)]
@@ -89,6 +91,7 @@ pub(crate) struct Shared {
     pub(crate) config: Config,
     pub(crate) indexes: look::Indexes,
     pub(crate) doors: auth::Doors,
+    pub(crate) turns: turns::Turns,
     pub(crate) uploads: uploads::Uploads,
     pub(crate) streams: events::Streams,
     pub(crate) results: methods::email_query::Results,
@@ -104,6 +107,7 @@ impl Jmap {
                 config,
                 indexes: look::Indexes::default(),
                 doors: auth::Doors::default(),
+                turns: turns::Turns::default(),
                 uploads: uploads::Uploads::default(),
                 streams: events::Streams::default(),
                 results: methods::email_query::Results::default(),

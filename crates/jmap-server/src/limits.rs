@@ -2,6 +2,16 @@
 
 /// Requests of one user that are carried out at the same time. RFC 8620 §2 suggests no less than 4.
 pub const REQUESTS_PER_USER_MAX: usize = 8;
+/// What takes long and is done for one user at the same time: what comes later waits.
+pub const TURNS_PER_USER_MAX: usize = 2;
+/// What takes long and is done for all users at the same time.
+pub const TURNS_MAX: usize = 32;
+/// Downloads of one user at the same time.
+pub const DOWNLOADS_PER_USER_MAX: usize = 16;
+/// Downloads of all users at the same time.
+pub const DOWNLOADS_MAX: usize = 1024;
+/// What a client that is turned away for too many downloads is told to wait, in seconds.
+pub const DOWNLOAD_RETRY_SECONDS: u16 = 2;
 /// Uploads of one user at the same time.
 pub const UPLOADS_AT_ONCE_MAX: usize = 4;
 /// What a client that is turned away for too many logins is told to wait, in seconds.
@@ -22,8 +32,14 @@ pub const SET_ANSWER_BYTES: usize = 2048;
 pub const BODY_VALUE_BYTES_MAX: usize = 8 << 20;
 /// Octets of a header that are looked at.
 pub const HEADER_BYTES_MAX: u64 = 1 << 20;
-/// Octets of a message that are read as a whole when much of it is asked for.
-pub const WHOLE_BYTES_MAX: u64 = 256 * 1024;
+/// Octets of messages that one request has read.
+pub const READ_BYTES_MAX: u64 = 4 << 30;
+/// A part in base64 that is larger has its size worked out, and not counted.
+pub const COUNTED_BYTES_MAX: u64 = 1 << 20;
+/// Properties of one call that are header fields, of emails and of parts.
+pub const HEADER_PROPERTIES_MAX: usize = 64;
+/// Octets of a message that are decoded at once.
+pub const DECODED_AT_ONCE_BYTES: usize = 64 * 1024;
 /// Email records that are read together.
 pub const RECORDS_PER_READ: usize = 64;
 /// Octets of a message inside a message that is opened.
@@ -38,16 +54,32 @@ pub const LOG_ENTRIES_MAX: usize = 20_000;
 pub const CHANGES_MAX: usize = 50_000;
 /// Ids that one `/query` gives.
 pub const QUERY_IDS_MAX: usize = 50_000;
-/// Words of one text that is looked for.
-pub const WORDS_MAX: usize = 16;
+/// Words that one filter looks for, each once.
+pub const FILTER_WORDS_MAX: usize = 32;
+/// Octets of all of them.
+pub const FILTER_TEXT_BYTES_MAX: usize = 8 * 1024;
+/// Keywords that one filter and one sort ask threads for.
+pub const THREAD_KEYWORDS_MAX: usize = 8;
+/// Values that one sort compares: emails times comparators.
+pub const SORTED_VALUES_MAX: usize = 4_000_000;
+/// Octets of a name that is sorted by.
+pub const SORTED_NAME_BYTES_MAX: usize = 255;
 /// Results of `/query` that are remembered, so that a list is looked through part by part.
 pub const RESULTS_MAX: usize = 128;
-/// Ids in all of them together.
+/// Those of one account.
+pub const RESULTS_PER_ACCOUNT_MAX: usize = 16;
+/// Ids in all of them together; one account has half of them at most.
 pub const RESULTS_IDS_MAX: usize = 2_000_000;
 /// A search of fewer emails does not ask the index.
 pub const INDEX_WORTH: usize = 32;
-/// Octets of a text that snippets are looked for in.
+/// Octets of one email's texts that snippets are looked for in.
 pub const SNIPPET_TEXT_BYTES_MAX: u64 = 256 * 1024;
+/// Parts of one email that they are looked for in.
+pub const SNIPPET_PARTS_MAX: usize = 16;
+/// Octets of all emails' texts that the snippets of one request are looked for in.
+pub const SNIPPETS_TEXT_BYTES_MAX: u64 = 16 << 20;
+/// Emails that snippets are made of without a pause.
+pub const SNIPPETS_PER_READ: usize = 16;
 /// Octets of a snippet. RFC 8621 §5: "no more than 255 octets".
 pub const SNIPPET_BYTES_MAX: usize = 255;
 /// Emails that snippets are made of at once.
@@ -58,6 +90,8 @@ pub const UPLOAD_KEPT: std::time::Duration = std::time::Duration::from_secs(3600
 pub const UPLOADS_KEPT_MAX: usize = 500;
 /// Octets of all of them, in largest messages.
 pub const UPLOAD_BYTES_SHARE: u64 = 4;
+/// Octets of all accounts' uploads, in largest messages.
+pub const UPLOADS_BYTES_SHARE: u64 = 64;
 /// Octets that are read or written at once.
 pub const PIECE_BYTES: u64 = 256 * 1024;
 /// Streams of events of one user.

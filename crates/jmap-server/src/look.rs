@@ -70,7 +70,8 @@ impl Shared {
             return places;
         }
         let before = self.indexes.get(account.id());
-        let large = before.is_none() && view.usage().emails > INLINE_EMAILS as u64;
+        // Much may have changed at once.
+        let large = view.usage().emails > INLINE_EMAILS as u64;
         let work = move || match before {
             Some(mut places) => {
                 places.advance(&view);

@@ -1,12 +1,14 @@
 //! Upload and download. RFC 8620 §6.1, §6.2
 
 use crate::Jmap;
-use crate::auth::Door;
+use crate::auth::{Door, Inside};
 use crate::blob_id::{Base, BlobRef};
-use crate::blobs_of::Opened;
+use crate::blobs_of::{Opened, Unread};
 use crate::http::{Refusal, answer};
+use crate::limits::DOWNLOAD_RETRY_SECONDS;
 use crate::methods::store_failed;
 use crate::streaming::{Pieces, Streamed};
+use crate::uploads::{Incoming, NotKept};
 use axum::body::{Body, Bytes};
 use axum::extract::{Extension, Path, RawQuery, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
@@ -14,12 +16,13 @@ use axum::response::{IntoResponse, Response};
 use directory::BoxFuture;
 use http_body::Body as _;
 use jmap_proto::RequestError;
-use mailbox_model::Usage;
-use runtime::net::{Busy, Visitor};
+use mailstore::StoreError;
+use runtime::net::Visitor;
 use serde_json::json;
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 
 pub(crate) async fn upload(
     State(jmap): State<Jmap>,
@@ -30,7 +33,7 @@ pub(crate) async fn upload(
 ) -> Result<Response, Refusal> {
     let user = jmap.user(&visitor, &headers).await?;
     let room = jmap.room(&user, &account_id).await;
-    let room = room.map_err(|_| unavailable())?;
+    let room = room.map_err(|_| not_now())?;
     let room =
         room.ok_or_else(|| Refusal::told(StatusCode::NOT_FOUND, "there is no such account"))?;
     if !room.takes_octets() {
@@ -42,48 +45,12 @@ pub(crate) async fn upload(
     let _busy = visitor.busy();
     let limit = |name| Refusal::problem(&RequestError::Limit(name));
     let _inside = jmap.pass(&user, Door::Uploads).map_err(limit)?;
-    let max = jmap.shared.config.message_bytes_max;
-    if body.size_hint().lower() > max {
-        return Err(limit("maxSizeUpload"));
-    }
-    // What does not fit once it is mail is not taken up before.
-    let more = Usage {
-        bytes: body.size_hint().lower(),
-        emails: 0,
-    };
-    if let Err(over) = room.account.check_room(more) {
-        return Err(Refusal::told(
-            StatusCode::INSUFFICIENT_STORAGE,
-            &over.to_string(),
-        ));
-    }
-    let mut writer = jmap.shared.ports.blobs.writer(room.account.shard());
-    let failed = |error| {
-        let _ = store_failed(&error);
-        unavailable()
-    };
-    let runtime = &jmap.shared.ports.runtime;
+    let mut incoming = Incoming::new(&jmap, &user, &room.account);
+    incoming.check(body.size_hint().lower()).map_err(not_kept)?;
     while let Some(piece) = next_piece(&mut body, &jmap).await? {
-        if writer.size() + piece.len() as u64 > max {
-            return Err(limit("maxSizeUpload"));
-        }
-        let work = move || writer.push(&piece).map(|()| writer);
-        writer = runtime
-            .blocking(work)
-            .await
-            .map_err(|error| failed(error.into()))?;
+        incoming = incoming.push(&jmap, piece).await.map_err(not_kept)?;
     }
-    let finish = move || {
-        let mut blob = writer.finish()?;
-        blob.settle()?;
-        Ok::<_, blobs::BlobError>(blob)
-    };
-    let blob = runtime
-        .blocking(finish)
-        .await
-        .map_err(|error| failed(error.into()))?;
-    let size = blob.size;
-    let number = jmap.keep_upload(user.id, blob);
+    let (number, size) = incoming.finish(&jmap).await.map_err(not_kept)?;
     let kind = headers
         .get(header::CONTENT_TYPE)
         .and_then(|kind| kind.to_str().ok());
@@ -100,7 +67,22 @@ pub(crate) async fn upload(
     Ok(answer(StatusCode::CREATED, &told))
 }
 
-fn unavailable() -> Refusal {
+fn not_kept(why: NotKept) -> Refusal {
+    match why {
+        NotKept::TooLarge => Refusal::problem(&RequestError::Limit("maxSizeUpload")),
+        NotKept::OverQuota(over) => {
+            Refusal::told(StatusCode::INSUFFICIENT_STORAGE, &over.to_string())
+        }
+        NotKept::Failed(error) => unavailable(&error),
+    }
+}
+
+fn unavailable(error: &StoreError) -> Refusal {
+    let _ = store_failed(error);
+    not_now()
+}
+
+fn not_now() -> Refusal {
     Refusal::told(
         StatusCode::SERVICE_UNAVAILABLE,
         "this is not possible at the moment",
@@ -146,18 +128,27 @@ pub(crate) async fn download(
 ) -> Result<Response, Refusal> {
     let user = jmap.user(&visitor, &headers).await?;
     let nothing = || Refusal::told(StatusCode::NOT_FOUND, "there is nothing of that id");
+    let inside = jmap.pass(&user, Door::Downloads).map_err(|_| {
+        let text = "there are too many downloads at the moment";
+        Refusal::told(StatusCode::TOO_MANY_REQUESTS, text)
+            .with(header::RETRY_AFTER, DOWNLOAD_RETRY_SECONDS.into())
+    })?;
     let room = jmap.room(&user, &account_id).await;
-    let room = room.map_err(|_| unavailable())?.ok_or_else(nothing)?;
-    let look = jmap.look(&room).await.map_err(|_| unavailable())?;
-    let opened = jmap.open_blob(&look, &blob_id).await.map_err(|error| {
-        let _ = store_failed(&error);
-        unavailable()
+    let room = room.map_err(|_| not_now())?.ok_or_else(nothing)?;
+    let look = jmap.look(&room).await.map_err(|_| not_now())?;
+    let busy = visitor.busy();
+    let opened = jmap.open_blob(&look, &blob_id, &Arc::default()).await;
+    drop(busy);
+    let opened = opened.map_err(|why| match why {
+        Unread::Store(error) => unavailable(&error),
+        Unread::TooMuch => nothing(),
     })?;
     let opened = opened.ok_or_else(nothing)?;
     let size = opened.size;
     let pieces = Download {
         opened,
-        _busy: visitor.busy(),
+        visitor,
+        _inside: inside,
     };
     let query = query.unwrap_or_default();
     let mut asked = form_urlencoded::parse(query.as_bytes());
@@ -211,13 +202,17 @@ fn disposition(name: &str) -> HeaderValue {
 /// Octets that are sent.
 struct Download {
     opened: Opened,
-    _busy: Busy,
+    visitor: Visitor,
+    _inside: Inside,
 }
 
 impl Pieces for Download {
     fn next(mut self) -> BoxFuture<'static, (Self, Option<io::Result<Bytes>>)> {
         Box::pin(async move {
+            // Who takes nothing for long is gone: it is our reading alone that is no silence.
+            let busy = self.visitor.busy();
             let piece = self.opened.next_piece().await;
+            drop(busy);
             let piece = piece.map_err(|error| {
                 tracing::error!(%error, "jmap: a download is cut off");
                 io::Error::other("it cannot be read")

@@ -39,8 +39,8 @@ mod tests;
 
 pub use candidates::{Candidates, Lookup, Within};
 pub use query::{
-    Candidate, Comparator, Content, Facts, Fuzzy, Looked, Looker, Query, Relation, Test, Texts,
-    batch, decide, look_inside,
+    Asked, Candidate, Comparator, Content, Facts, Fuzzy, Looked, Looker, Query, Relation, Test,
+    Texts, batch, decide, look_inside,
 };
 pub use search::{Options, Search, SearchError};
 pub use texts::{TextError, visit_texts};

@@ -266,8 +266,31 @@ pub enum Test {
     Email(EmailId),
     /// One of these emails.
     Among(Arc<HashSet<EmailId>>),
+    /// What the face alone knows.
+    Asked(Asked),
     /// What the record says to this question is this.
     Record(fn(&EmailRecord, &StoredDigest<'_>) -> bool, bool),
+}
+
+/// A question that entries answer, each when it comes to it.
+#[derive(Clone)]
+pub struct Asked(Arc<dyn Fn(&Entry) -> bool + Send + Sync>);
+
+impl Asked {
+    /// Asks so.
+    pub fn new(holds: impl Fn(&Entry) -> bool + Send + Sync + 'static) -> Self {
+        Self(Arc::new(holds))
+    }
+
+    fn holds(&self, entry: &Entry) -> bool {
+        (self.0)(entry)
+    }
+}
+
+impl std::fmt::Debug for Asked {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Asked")
+    }
 }
 
 /// How a day lies to the one given.
@@ -324,6 +347,7 @@ impl Test {
             Self::ModSeq(modseq) => Some(facts.entry.modseq.0 >= *modseq),
             Self::Email(email) => Some(facts.entry.email == *email),
             Self::Among(emails) => Some(emails.contains(&facts.entry.email)),
+            Self::Asked(asked) => Some(asked.holds(facts.entry)),
             Self::Record(asked, wanted) => {
                 let (record, digest) = facts.record?;
                 Some(asked(record, &digest) == *wanted)

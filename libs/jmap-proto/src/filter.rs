@@ -54,6 +54,9 @@ fn parse(value: Value, depth: usize, left: &mut usize) -> Result<Filter, MethodE
         return Err(MethodError::invalid("a filter is an object"));
     };
     let Some(operator) = members.remove("operator") else {
+        // All of them must hold: each is one.
+        let more = members.len().saturating_sub(1);
+        *left = left.checked_sub(more).ok_or_else(too_much)?;
         return Ok(Filter::Condition(members));
     };
     let operator = match operator.as_str() {

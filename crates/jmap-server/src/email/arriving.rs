@@ -106,34 +106,45 @@ pub(crate) async fn take_in(
     look: &Look,
     mut opened: Opened,
 ) -> Result<Message, SetError> {
-    let max = jmap.shared.config.message_bytes_max;
-    let account = &look.room.account;
-    check_room(look, opened.size.unwrap_or(0))?;
-    let mut intake = Intake::new(jmap, account);
-    while let Some(piece) = opened.next_piece().await.map_err(|error| refused(&error))? {
-        if piece.contains(&0) {
-            return Err(SetError::new("invalidEmail", "a message holds no NUL"));
-        }
-        intake = intake
-            .push(jmap, piece)
-            .await
-            .map_err(|error| refused(&error))?;
-        if intake.size() > max {
-            return Err(SetError::new("tooLarge", "the message is too large"));
-        }
+    check_size(jmap, look, opened.size.unwrap_or(0))?;
+    // Known before anything of it is written.
+    let survey = opened.survey().await.map_err(|why| why.set_error())?;
+    if survey.has_nul {
+        return Err(SetError::new("invalidEmail", "a message holds no NUL"));
     }
-    if intake.size() == 0 {
-        return Err(SetError::new(
-            "invalidEmail",
-            "an empty message is not kept",
-        ));
+    if survey.size == 0 {
+        let text = "an empty message is not kept";
+        return Err(SetError::new("invalidEmail", text));
+    }
+    check_size(jmap, look, survey.message_size)?;
+    let mut intake = Intake::new(jmap, &look.room.account);
+    while let Some(piece) = opened.next_piece().await.map_err(|error| refused(&error))? {
+        intake = push(jmap, look, intake, piece).await?;
     }
     intake.finish(jmap).await.map_err(|error| refused(&error))
 }
 
+/// Takes a piece of a message, unless that is too much: nothing is written that there is no room for.
+///
 /// # Errors
-/// The account has no room for so much more.
-pub(crate) fn check_room(look: &Look, bytes: u64) -> Result<(), SetError> {
+/// There is no room, or the store takes nothing.
+pub(crate) async fn push(
+    jmap: &Jmap,
+    look: &Look,
+    intake: Intake,
+    piece: Bytes,
+) -> Result<Intake, SetError> {
+    check_size(jmap, look, intake.size() + piece.len() as u64)?;
+    let pushed = intake.push(jmap, piece).await;
+    pushed.map_err(|error| refused(&error))
+}
+
+/// # Errors
+/// A message has less octets, or the account no room for so many more.
+pub(crate) fn check_size(jmap: &Jmap, look: &Look, bytes: u64) -> Result<(), SetError> {
+    if bytes > jmap.shared.config.message_bytes_max {
+        return Err(SetError::new("tooLarge", "the message is too large"));
+    }
     let more = Usage { bytes, emails: 1 };
     let room = look.room.account.check_room(more);
     room.map_err(|over| SetError::new("overQuota", over.to_string()))

@@ -2,11 +2,13 @@
 
 use super::header;
 use super::message::Message;
-use super::properties::PartProperty;
+use super::properties::{PartProperty, Wanted};
+use crate::budget::Room;
 use mailstore::StoreError;
 use mime::parameters::Structured;
-use mime::{Disposition, HeaderReader, Part, PartKind};
+use mime::{Disposition, HeaderReader, Part, PartIndex, PartKind};
 use serde_json::{Map, Value};
+use std::borrow::Cow;
 
 /// The parts to show as text, as HTML, and beside; by their numbers.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -17,7 +19,7 @@ pub(crate) struct Bodies {
 }
 
 impl Bodies {
-    pub(crate) fn of(message: &Message<'_>) -> Self {
+    pub(crate) fn of(index: &PartIndex) -> Self {
         let mut bodies = Self::default();
         let (mut text, mut html) = (Vec::new(), Vec::new());
         let shown = Shown {
@@ -25,7 +27,7 @@ impl Bodies {
             html: Some(&mut html),
             attachments: &mut bodies.attachments,
         };
-        sort(message, &[0], "mixed", false, shown);
+        sort(index, &[0], "mixed", false, shown);
         (bodies.text, bodies.html) = (text, html);
         bodies
     }
@@ -45,13 +47,7 @@ fn is_media(kind: &str) -> bool {
 }
 
 /// The algorithm of RFC 8621 §4.1.4, part by part. Nesting is bounded by the part index.
-fn sort(
-    message: &Message<'_>,
-    parts: &[u32],
-    multipart: &str,
-    in_alternative: bool,
-    shown: Shown<'_>,
-) {
+fn sort(index: &PartIndex, parts: &[u32], multipart: &str, in_alternative: bool, shown: Shown<'_>) {
     let Shown {
         mut text,
         mut html,
@@ -63,7 +59,7 @@ fn sort(
         html.as_ref().map(|list| list.len()),
     );
     for (place, &at) in parts.iter().enumerate() {
-        let Some(part) = message.part(at) else {
+        let Some(part) = index.part(at) else {
             continue;
         };
         if part.kind == PartKind::Multipart {
@@ -77,7 +73,7 @@ fn sort(
                 attachments,
             };
             let alternative = in_alternative || subtype == "alternative";
-            sort(message, &part.children, subtype, alternative, inner);
+            sort(index, &part.children, subtype, alternative, inner);
             continue;
         }
         if !is_inline(part, place, multipart) {
@@ -138,22 +134,29 @@ fn is_inline(part: &Part, place: usize, multipart: &str) -> bool {
 }
 
 /// RFC 8621 §4.1.4: something to offer that is not shown in its place already.
-pub(crate) fn has_attachment(message: &Message<'_>, bodies: &Bodies) -> bool {
-    let mut attached = bodies.attachments.iter().filter_map(|at| message.part(*at));
+pub(crate) fn has_attachment(index: &PartIndex, bodies: &Bodies) -> bool {
+    let mut attached = bodies.attachments.iter().filter_map(|at| index.part(*at));
     attached.any(|part| part.disposition != Disposition::Inline)
 }
 
-/// A part with some of its properties; `nested` with those below it.
+/// A part with some of its properties as far as there is room; `nested` with those below it.
 pub(crate) fn show(
     message: &Message<'_>,
     at: u32,
-    properties: &[PartProperty],
+    wanted: &Wanted,
     nested: bool,
+    room: &Room,
 ) -> Result<Value, StoreError> {
-    let Some(part) = message.part(at) else {
+    let Some(part) = message.part(at).filter(|_| !room.is_over()) else {
         return Ok(Value::Null);
     };
+    let properties = &wanted.part_properties;
     let is_multipart = part.kind == PartKind::Multipart;
+    let header = match properties.iter().any(PartProperty::needs_header) {
+        true => message.part_header(at)?,
+        false => Cow::Borrowed(&[][..]),
+    };
+    let fields = header::Fields::of(&header, &wanted.part_fields);
     let mut shown = Map::new();
     for property in properties {
         let value = match property {
@@ -162,7 +165,7 @@ pub(crate) fn show(
             PartProperty::PartId => at.to_string().into(),
             PartProperty::BlobId => message.blob.part(at).to_string().into(),
             PartProperty::Size => message.decoded_size(at)?.into(),
-            PartProperty::Headers => header::all(&message.part_header(at)?),
+            PartProperty::Headers => header::all(&header),
             PartProperty::Name => part.name.clone().into(),
             PartProperty::Type => part.media_type.clone().into(),
             PartProperty::Charset => charset(part).into(),
@@ -172,19 +175,18 @@ pub(crate) fn show(
                 Disposition::Attachment => "attachment".into(),
             },
             PartProperty::Cid => part.content_id.clone().into(),
-            PartProperty::Language => languages(&message.part_header(at)?),
-            PartProperty::Location => location(&message.part_header(at)?),
+            PartProperty::Language => languages(&header),
+            PartProperty::Location => location(&header),
             PartProperty::SubParts => continue,
-            PartProperty::Header(_, property) => {
-                header::property(&message.part_header(at)?, property)
-            }
+            PartProperty::Header(_, property) => fields.property(property),
         };
-        shown.insert(property.name().to_owned(), value);
+        let name = property.name();
+        shown.insert(name.to_owned(), room.take(name, value));
     }
     // RFC 8621 §4.2: the structure has them whether they are asked for or not.
     if nested && is_multipart {
         let below = part.children.iter();
-        let below = below.map(|at| show(message, *at, properties, true));
+        let below = below.map(|at| show(message, *at, wanted, true, room));
         let below = below.collect::<Result<Vec<_>, _>>()?;
         shown.insert("subParts".into(), below.into());
     } else if properties.contains(&PartProperty::SubParts) {
@@ -225,6 +227,7 @@ mod tests {
     use super::super::message::Memory;
     use super::*;
     use crate::blob_id::BlobRef;
+    use jmap_proto::Arguments;
     use mailbox_model::EmailId;
     use proptest::prelude::*;
 
@@ -281,7 +284,7 @@ mod tests {
         let octets = message(shape);
         let source = Memory(&octets);
         let message = Message::indexed(BlobRef::email(EmailId(1)), &octets, &source);
-        let bodies = Bodies::of(&message);
+        let bodies = Bodies::of(message.parts());
         [bodies.text, bodies.html, bodies.attachments].map(|list| {
             let list: Vec<String> = list.iter().map(ToString::to_string).collect();
             list.join(" ")
@@ -354,9 +357,11 @@ mod tests {
             for octets in [&octets[..], lines.as_bytes()] {
                 let source = Memory(octets);
                 let message = Message::indexed(BlobRef::email(EmailId(1)), octets, &source);
-                let bodies = Bodies::of(&message);
-                let all = PartProperty::default_ones();
-                let _ = show(&message, 0, &all, true);
+                let bodies = Bodies::of(message.parts());
+                let wanted = Wanted::take(&mut Arguments::new(Map::new()), None, &[]).expect("the usual ones");
+                let room = Room::of(4000);
+                let shown = show(&message, 0, &wanted, true, &room).expect("in memory");
+                prop_assert!(room.is_over() || crate::api::size_of(&shown) < 10_000);
                 prop_assert!(bodies.text.len() <= message.parts().parts().len());
             }
         }

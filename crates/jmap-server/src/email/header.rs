@@ -8,17 +8,41 @@ use mime::{
     parse_addresses, parse_date,
 };
 use serde_json::{Value, json};
+use std::collections::{BTreeSet, HashMap};
 
-/// A property that is made from a header.
-pub(crate) fn property(header: &[u8], property: &HeaderProperty) -> Value {
-    let fields = HeaderReader::new(header).filter(|field| field.is(&property.field));
-    if property.all {
-        return fields.map(|field| form(&field, property.form)).collect();
+/// A header's fields by their names: those that are asked for, found in one go.
+pub(crate) struct Fields<'a>(HashMap<Vec<u8>, Vec<Field<'a>>>);
+
+impl<'a> Fields<'a> {
+    /// Those of these names, which are in small letters.
+    pub(crate) fn of(header: &'a [u8], names: &BTreeSet<String>) -> Self {
+        let mut fields: HashMap<Vec<u8>, Vec<Field<'a>>> = HashMap::new();
+        if names.is_empty() {
+            return Self(fields);
+        }
+        for field in HeaderReader::new(header) {
+            let name = field.name.to_ascii_lowercase();
+            if std::str::from_utf8(&name).is_ok_and(|name| names.contains(name)) {
+                fields.entry(name).or_default().push(field);
+            }
+        }
+        Self(fields)
     }
-    // RFC 8621 §4.1.3: of several fields the last.
-    fields
-        .last()
-        .map_or(Value::Null, |field| form(&field, property.form))
+
+    /// A property that is made from them.
+    pub(crate) fn property(&self, property: &HeaderProperty) -> Value {
+        let name = property.field.to_ascii_lowercase();
+        let fields = self.0.get(name.as_bytes()).map_or(&[][..], Vec::as_slice);
+        if property.all {
+            return fields
+                .iter()
+                .map(|field| form(field, property.form))
+                .collect();
+        }
+        // RFC 8621 §4.1.3: of several fields the last.
+        let last = fields.last();
+        last.map_or(Value::Null, |field| form(field, property.form))
+    }
 }
 
 /// All fields, raw and in order.
@@ -135,7 +159,9 @@ mod tests {
         .as_bytes();
 
     fn of(name: &str) -> Value {
-        property(HEADER, &HeaderProperty::parse(name).expect("a property"))
+        let property = HeaderProperty::parse(name).expect("a property");
+        let names = BTreeSet::from([property.field.to_ascii_lowercase()]);
+        Fields::of(HEADER, &names).property(&property)
     }
 
     #[test]

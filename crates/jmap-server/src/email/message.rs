@@ -1,13 +1,15 @@
 //! A message that is read: its header, its parts, what stands in them. Runs on the blocking pool.
 
 use crate::blob_id::BlobRef;
-use crate::limits::{HEADER_BYTES_MAX, NESTED_BYTES_MAX};
+use crate::budget::Budget;
+use crate::limits::{COUNTED_BYTES_MAX, DECODED_AT_ONCE_BYTES, HEADER_BYTES_MAX, PIECE_BYTES};
 use bytes::Bytes;
 use mailstore::{EmailReader, EmailRecord, RecordError, StoreError};
 use mime::transfer::Decoder;
 use mime::{CACHED_FIELDS, Encoding, Part, PartIndex, PartKind, StoredDigest};
 use std::borrow::Cow;
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
+use std::collections::HashMap;
 use std::ops::{ControlFlow, Range};
 
 /// Octets that parts are of.
@@ -23,12 +25,51 @@ pub(crate) trait Source {
     ) -> Result<(), StoreError>;
 }
 
-/// Of an email.
+/// Of an email. Keeps the piece that it read last: what is asked for part by part is read once.
 pub(crate) struct Stored<'a> {
-    pub(crate) emails: &'a EmailReader,
-    pub(crate) record: &'a EmailRecord,
-    /// The blob, where it was read as a whole.
-    pub(crate) whole: Option<Bytes>,
+    emails: &'a EmailReader,
+    record: &'a EmailRecord,
+    budget: &'a Budget,
+    /// Where it begins, and its octets.
+    piece: RefCell<Option<(u64, Bytes)>>,
+}
+
+impl<'a> Stored<'a> {
+    /// What is read is the budget's; once that is spent nothing more is.
+    pub(crate) fn new(
+        emails: &'a EmailReader,
+        record: &'a EmailRecord,
+        budget: &'a Budget,
+    ) -> Self {
+        Self {
+            emails,
+            record,
+            budget,
+            piece: RefCell::default(),
+        }
+    }
+
+    /// The piece that begins there; none if the budget is spent.
+    fn piece(&self, start: u64) -> Result<Option<Bytes>, StoreError> {
+        if let Some((at, piece)) = &*self.piece.borrow()
+            && *at == start
+        {
+            return Ok(Some(piece.clone()));
+        }
+        let range = start..self.record.blob_size.min(start + PIECE_BYTES);
+        let len = range.end.saturating_sub(range.start);
+        if !self.budget.take(len) {
+            return Ok(None);
+        }
+        let mut octets = Vec::with_capacity(usize::try_from(len).unwrap_or(0));
+        self.emails.visit_body(self.record, range, &mut |more| {
+            octets.extend_from_slice(more);
+            ControlFlow::Continue(())
+        })?;
+        let piece = Bytes::from(octets);
+        *self.piece.borrow_mut() = Some((start, piece.clone()));
+        Ok(Some(piece))
+    }
 }
 
 impl Source for Stored<'_> {
@@ -37,10 +78,25 @@ impl Source for Stored<'_> {
         range: Range<u64>,
         f: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
     ) -> Result<(), StoreError> {
-        match &self.whole {
-            Some(whole) => Memory(whole).visit(range, f),
-            None => self.emails.visit_body(self.record, range, f),
+        let end = range.end.min(self.record.blob_size);
+        let mut at = range.start;
+        while at < end {
+            // Pieces are those that bodies are stored in.
+            let start = at / PIECE_BYTES * PIECE_BYTES;
+            let Some(piece) = self.piece(start)? else {
+                break;
+            };
+            let to = end.min(start + piece.len() as u64);
+            let octets = piece.get((at - start) as usize..(to - start) as usize);
+            let Some(octets) = octets.filter(|octets| !octets.is_empty()) else {
+                break;
+            };
+            at = to;
+            if f(octets).is_break() {
+                break;
+            }
         }
+        Ok(())
     }
 }
 
@@ -55,8 +111,11 @@ impl Source for Memory<'_> {
     ) -> Result<(), StoreError> {
         let place = |at: u64| usize::try_from(at).map_or(self.0.len(), |at| at.min(self.0.len()));
         let (start, end) = (place(range.start), place(range.end));
-        if start < end {
-            let _ = f(&self.0[start..end]);
+        // What is decoded is not in memory a second time.
+        for piece in self.0[start.min(end)..end].chunks(DECODED_AT_ONCE_BYTES) {
+            if f(piece).is_break() {
+                break;
+            }
         }
         Ok(())
     }
@@ -76,6 +135,8 @@ pub(crate) struct Message<'a> {
     preview: Cow<'a, str>,
     source: &'a dyn Source,
     header: OnceCell<Vec<u8>>,
+    /// Of parts that had to be counted.
+    sizes: RefCell<HashMap<u32, u64>>,
     /// The fields that lists ask for, or none where the digest does not hold them.
     cached: OnceCell<Option<Vec<u8>>>,
 }
@@ -100,6 +161,7 @@ impl<'a> Message<'a> {
             preview: Cow::Borrowed(preview),
             source,
             header: OnceCell::new(),
+            sizes: RefCell::default(),
             cached: OnceCell::new(),
         })
     }
@@ -117,6 +179,7 @@ impl<'a> Message<'a> {
             preview: Cow::Owned(digest.preview),
             source,
             header: OnceCell::new(),
+            sizes: RefCell::default(),
             cached: OnceCell::from(None),
         }
     }
@@ -237,30 +300,38 @@ impl<'a> Message<'a> {
         Ok((all, whole))
     }
 
-    /// Octets of what stands in a part. Of base64 it is worked out from its length and its end, of
-    /// quoted-printable counted.
+    /// Octets of what stands in a part: counted once, or of much base64 worked out from its length
+    /// and its end.
     pub(crate) fn decoded_size(&self, at: u32) -> Result<u64, StoreError> {
         let Some(part) = self.part(at) else {
             return Ok(0);
         };
         let len = part.body.end - part.body.start;
-        match encoding_of(part) {
-            Encoding::Base64 if len > NESTED_BYTES_MAX => {
+        let encoding = encoding_of(part);
+        if encoding.is_identity() {
+            return Ok(len);
+        }
+        if let Some(size) = self.sizes.borrow().get(&at) {
+            return Ok(*size);
+        }
+        let size = match encoding {
+            Encoding::Base64 if len > COUNTED_BYTES_MAX => {
                 let letters = len.saturating_sub(part.lines * 2);
                 let tail = self.read(part.body.end.saturating_sub(8)..part.body.end)?;
                 let padding = tail.iter().filter(|b| **b == b'=').count() as u64;
-                Ok((letters / 4 * 3).saturating_sub(padding))
+                (letters / 4 * 3).saturating_sub(padding)
             }
-            encoding if encoding.is_identity() => Ok(len),
             _ => {
                 let mut size = 0;
                 self.visit_decoded(at, &mut |piece| {
                     size += piece.len() as u64;
                     ControlFlow::Continue(())
                 })?;
-                Ok(size)
+                size
             }
-        }
+        };
+        self.sizes.borrow_mut().insert(at, size);
+        Ok(size)
     }
 }
 
@@ -277,4 +348,57 @@ pub(crate) fn is_cached(field: &str) -> bool {
     CACHED_FIELDS
         .iter()
         .any(|cached| cached.eq_ignore_ascii_case(field))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mailbox_model::EmailId;
+    use std::cell::Cell;
+
+    /// Octets, and how many of them were given.
+    struct Counted<'a>(&'a [u8], Cell<usize>);
+
+    impl Source for Counted<'_> {
+        fn visit(
+            &self,
+            range: Range<u64>,
+            f: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
+        ) -> Result<(), StoreError> {
+            Memory(self.0).visit(range, &mut |piece| {
+                assert!(piece.len() <= DECODED_AT_ONCE_BYTES);
+                self.1.set(self.1.get() + piece.len());
+                f(piece)
+            })
+        }
+    }
+
+    fn size(encoding: &str, body: &str) -> (u64, usize) {
+        let octets = format!("Content-Transfer-Encoding: {encoding}\r\n\r\n{body}");
+        let octets = octets.as_bytes();
+        let source = Counted(octets, Cell::new(0));
+        let message = Message::indexed(BlobRef::email(EmailId(1)), octets, &source);
+        let size = message.decoded_size(0).expect("in memory");
+        for _ in 0..1000 {
+            assert_eq!(message.decoded_size(0).expect("in memory"), size);
+        }
+        let (decoded, whole) = message.decoded(0, u64::MAX).expect("in memory");
+        assert!(whole && decoded.len() as u64 == size);
+        let read = source.1.get();
+        (size, read - body.len())
+    }
+
+    #[test]
+    fn a_size_is_found_once_and_much_base64_is_not_counted() {
+        let small = mime::transfer::base64_lines(&[7; 100_000]);
+        assert_eq!(size("base64", &small), (100_000, small.len()));
+        let quoted = "=41=\r\nb\r\n".repeat(50_000);
+        assert_eq!(size("quoted-printable", &quoted), (200_000, quoted.len()));
+        assert_eq!(size("8bit", "abc"), (3, 0));
+        for more in 0..3 {
+            let large = mime::transfer::base64_lines(&vec![7; 1_000_000 + more]);
+            let large = large.trim_end();
+            assert_eq!(size("base64", large), (1_000_000 + more as u64, 8));
+        }
+    }
 }

@@ -1,8 +1,9 @@
 //! Which properties of emails and their parts there are. RFC 8621 §4.1, §4.2
 
-use super::message::is_cached;
+use crate::limits::HEADER_PROPERTIES_MAX;
 use crate::methods::unknown_property;
 use jmap_proto::{HeaderForm, HeaderProperty, MethodError};
+use std::collections::BTreeSet;
 
 /// A property of an email.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +41,9 @@ pub(crate) const FIELDS: [(&str, &str, HeaderForm); 11] = [
     ("subject", "Subject", HeaderForm::Text),
     ("sentAt", "Date", HeaderForm::Date),
 ];
+
+/// How many of the usual ones are the email's in its account, and not its message's (RFC 8621 §4.1.1).
+pub(crate) const METADATA: usize = 7;
 
 /// RFC 8621 §4.2: what is given where nothing is asked for.
 pub(crate) const DEFAULT: [&str; 24] = [
@@ -125,20 +129,6 @@ impl Property {
                 | Self::Size
         )
     }
-
-    /// It may need the message itself.
-    pub(crate) fn needs_message(&self) -> bool {
-        match self {
-            Self::Header(_, property) => !is_cached(&property.field),
-            Self::Headers
-            | Self::BodyStructure
-            | Self::BodyValues
-            | Self::TextBody
-            | Self::HtmlBody
-            | Self::Attachments => true,
-            _ => false,
-        }
-    }
 }
 
 /// What a header's property is.
@@ -209,8 +199,16 @@ impl PartProperty {
         }
     }
 
+    /// It is made from the part's own header.
+    pub(crate) fn needs_header(&self) -> bool {
+        matches!(
+            self,
+            Self::Headers | Self::Language | Self::Location | Self::Header(..)
+        )
+    }
+
     /// RFC 8621 §4.2
-    pub(crate) fn default_ones() -> Vec<Self> {
+    fn default_ones() -> Vec<Self> {
         vec![
             Self::PartId,
             Self::BlobId,
@@ -236,6 +234,10 @@ pub(crate) struct Wanted {
     pub(crate) all_values: bool,
     /// Octets of a body value; 0 for all.
     pub(crate) value_bytes_max: u64,
+    /// Names of header fields that are asked for, in small letters.
+    pub(crate) fields: BTreeSet<String>,
+    /// Those of parts.
+    pub(crate) part_fields: BTreeSet<String>,
 }
 
 impl Wanted {
@@ -257,12 +259,33 @@ impl Wanted {
         let parts = match arguments.texts("bodyProperties", max)? {
             None => PartProperty::default_ones(),
             Some(names) => {
-                let parse =
-                    |name: &String| PartProperty::parse(name).ok_or_else(|| unknown_property(name));
-                names.iter().map(parse).collect::<Result<_, _>>()?
+                let mut parts = Vec::new();
+                for name in &names {
+                    let property =
+                        PartProperty::parse(name).ok_or_else(|| unknown_property(name))?;
+                    if !parts.contains(&property) {
+                        parts.push(property);
+                    }
+                }
+                parts
             }
         };
+        let of_emails = chosen.iter().filter_map(|property| match property {
+            Property::Header(_, header) => Some(header.field.to_ascii_lowercase()),
+            _ => None,
+        });
+        let of_parts = parts.iter().filter_map(|property| match property {
+            PartProperty::Header(_, header) => Some(header.field.to_ascii_lowercase()),
+            _ => None,
+        });
+        // One field may be asked for in many forms and spellings.
+        if of_emails.clone().count() + of_parts.clone().count() > HEADER_PROPERTIES_MAX {
+            return Err(MethodError::RequestTooLarge);
+        }
+        let (fields, part_fields) = (of_emails.collect(), of_parts.collect());
         Ok(Self {
+            fields,
+            part_fields,
             properties: chosen,
             part_properties: parts,
             text_values: arguments.flag("fetchTextBodyValues", false)?,
@@ -274,9 +297,5 @@ impl Wanted {
 
     pub(crate) fn needs_record(&self) -> bool {
         self.properties.iter().any(Property::needs_record)
-    }
-
-    pub(crate) fn needs_message(&self) -> bool {
-        self.properties.iter().any(Property::needs_message)
     }
 }

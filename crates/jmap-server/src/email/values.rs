@@ -4,6 +4,7 @@ use super::body::{self, Bodies};
 use super::header;
 use super::message::{Message, is_cached};
 use super::properties::{Property, Wanted};
+use crate::budget::Room;
 use crate::limits::BODY_VALUE_BYTES_MAX;
 use jmap_proto::date;
 use mailstore::StoreError;
@@ -46,11 +47,12 @@ fn of_kept(kept: &Kept, property: &Property) -> Value {
     }
 }
 
-/// All that is asked for.
+/// All that is asked for, as far as there is room.
 pub(crate) fn of_message(
     wanted: &Wanted,
     kept: &Kept,
     message: &Message<'_>,
+    room: &Room,
 ) -> Result<Value, StoreError> {
     let mut shown = Map::new();
     let needs_bodies = wanted.properties.iter().any(|property| {
@@ -64,7 +66,7 @@ pub(crate) fn of_message(
         )
     });
     let bodies = match needs_bodies {
-        true => Bodies::of(message),
+        true => Bodies::of(message.parts()),
         false => Bodies::default(),
     };
     // Fields that the record holds, unless another property opens the message anyway.
@@ -73,35 +75,48 @@ pub(crate) fn of_message(
         Property::Headers => false,
         _ => true,
     });
+    let header = match wanted.fields.is_empty() {
+        true => &[][..],
+        false => message.header_with(cached_only)?,
+    };
+    let fields = header::Fields::of(header, &wanted.fields);
     let list = |numbers: &[u32]| {
         let parts = numbers.iter();
-        let parts = parts.map(|at| body::show(message, *at, &wanted.part_properties, false));
+        let parts = parts.map(|at| body::show(message, *at, wanted, false, room));
         parts.collect::<Result<Vec<_>, _>>().map(Value::from)
     };
     for property in &wanted.properties {
+        let name = property.name();
         let value = match property {
-            Property::BlobId => message.blob.to_string().into(),
-            Property::Size => message.size.into(),
-            Property::Header(_, field) => {
-                header::property(message.header_with(cached_only)?, field)
-            }
-            Property::Headers => header::all(message.header()?),
-            Property::HasAttachment => body::has_attachment(message, &bodies).into(),
-            Property::Preview => message.preview().into(),
-            Property::BodyStructure => body::show(message, 0, &wanted.part_properties, true)?,
-            Property::BodyValues => values(wanted, message, &bodies)?,
+            // These ask for room as they are made.
+            Property::BodyStructure => body::show(message, 0, wanted, true, room)?,
+            Property::BodyValues => values(wanted, message, &bodies, room)?,
             Property::TextBody => list(&bodies.text)?,
             Property::HtmlBody => list(&bodies.html)?,
             Property::Attachments => list(&bodies.attachments)?,
-            other => of_kept(kept, other),
+            Property::BlobId => room.take(name, message.blob.to_string().into()),
+            Property::Size => room.take(name, message.size.into()),
+            Property::Header(_, field) => room.take(name, fields.property(field)),
+            Property::Headers => room.take(name, header::all(message.header()?)),
+            Property::HasAttachment => {
+                let attached = body::has_attachment(message.parts(), &bodies);
+                room.take(name, attached.into())
+            }
+            Property::Preview => room.take(name, message.preview().into()),
+            other => room.take(name, of_kept(kept, other)),
         };
-        shown.insert(property.name().to_owned(), value);
+        shown.insert(name.to_owned(), value);
     }
     Ok(Value::Object(shown))
 }
 
 /// RFC 8621 §4.2: the texts that were asked for, by their parts.
-fn values(wanted: &Wanted, message: &Message<'_>, bodies: &Bodies) -> Result<Value, StoreError> {
+fn values(
+    wanted: &Wanted,
+    message: &Message<'_>,
+    bodies: &Bodies,
+    room: &Room,
+) -> Result<Value, StoreError> {
     let mut numbers: Vec<u32> = Vec::new();
     if wanted.text_values {
         numbers.extend(&bodies.text);
@@ -129,7 +144,12 @@ fn values(wanted: &Wanted, message: &Message<'_>, bodies: &Bodies) -> Result<Val
         if let Some(part) = message.part(at)
             && part.media_type.starts_with("text/")
         {
-            values.insert(at.to_string(), value(wanted, message, at, part)?);
+            if room.is_over() {
+                break;
+            }
+            let (name, value) = (at.to_string(), value(wanted, message, at, part)?);
+            let value = room.take(&name, value);
+            values.insert(name, value);
         }
     }
     Ok(Value::Object(values))

@@ -1,13 +1,14 @@
 //! Email/get (RFC 8621 §4.2).
 
 use super::{Done, got, look_of};
-use crate::api::{Calling, size_of};
+use crate::api::Calling;
 use crate::blob_id::BlobRef;
+use crate::budget::{Budget, Room};
 use crate::email::keywords;
 use crate::email::message::{Message, Stored};
 use crate::email::properties::{DEFAULT, Property, Wanted};
 use crate::email::values::{Kept, of_entry, of_message};
-use crate::limits::{RECORDS_PER_READ, WHOLE_BYTES_MAX};
+use crate::limits::RECORDS_PER_READ;
 use crate::look::Look;
 use jmap_proto::arguments::Get;
 use jmap_proto::limits::OBJECTS_IN_GET_MAX;
@@ -49,7 +50,7 @@ pub(super) async fn run(calling: &Calling<'_>, mut arguments: Arguments) -> Done
             found
         }
     };
-    let (list, broken) = show_all(&look, &emails, wanted, calling.room).await?;
+    let (list, broken) = show_all(&look, &emails, wanted, calling.room, &calling.budget).await?;
     not_found.extend(broken.into_iter().map(|email| look.email_id(email)));
     let answer = got(get.account_id, look.state(), list, not_found);
     Ok(vec![("Email/get", answer)])
@@ -57,11 +58,12 @@ pub(super) async fn run(calling: &Calling<'_>, mut arguments: Arguments) -> Done
 
 /// Emails with the properties that are asked for, `room` octets of them at most, and those that
 /// cannot be read.
-pub(crate) async fn show_all(
+async fn show_all(
     look: &Look,
     emails: &[EmailId],
     wanted: Wanted,
     room: usize,
+    budget: &Arc<Budget>,
 ) -> Result<(Vec<Value>, Vec<EmailId>), MethodError> {
     let wanted = Arc::new(wanted);
     let mut left = room;
@@ -80,22 +82,26 @@ pub(crate) async fn show_all(
             }));
             continue;
         }
-        let (wanted, mut room) = (Arc::clone(&wanted), left);
+        let (wanted, budget) = (Arc::clone(&wanted), Arc::clone(budget));
         let work = move |emails: &EmailReader| {
+            let room = Room::of(left);
             let ids: Vec<EmailId> = kept.iter().map(|(email, ..)| *email).collect();
             let records = emails.email_records(&ids);
             let mut shown = Vec::with_capacity(ids.len());
             for ((email, mut kept, _), record) in kept.into_iter().zip(records) {
                 let value = match record {
-                    Ok(record) => show(emails, email, &record, &wanted, &mut kept),
+                    Ok(record) => {
+                        let source = Stored::new(emails, &record, &budget);
+                        show(&source, email, &record, &wanted, &mut kept, &room)
+                    }
                     Err(error) => Err(error.into()),
                 };
-                if let Ok(value) = &value {
-                    room = room.checked_sub(size_of(value))?;
+                if room.is_over() || budget.is_spent() {
+                    return None;
                 }
                 shown.push((email, value));
             }
-            Some((shown, room))
+            Some((shown, room.left()))
         };
         let shown = look.room.account.reading(work).await;
         let (shown, room) = shown.ok_or(MethodError::RequestTooLarge)?;
@@ -115,38 +121,17 @@ pub(crate) async fn show_all(
 }
 
 fn show(
-    emails: &EmailReader,
+    source: &Stored<'_>,
     email: EmailId,
     record: &EmailRecord,
     wanted: &Wanted,
     kept: &mut Kept,
+    room: &Room,
 ) -> Result<Value, StoreError> {
     kept.received_at = Some(record.received_at.unix_seconds);
     let damaged = |error| RecordError::Damaged(email, error);
-    let whole = wanted.needs_message() && record.blob_size <= WHOLE_BYTES_MAX;
-    let mut source = Stored {
-        emails,
-        record,
-        whole: None,
-    };
-    if whole {
-        source.whole = Some(read_whole(emails, record)?);
-    }
-    let message = Message::stored(BlobRef::email(email), record, &source, damaged)?;
-    of_message(wanted, kept, &message)
-}
-
-/// A short message's body in one read.
-pub(crate) fn read_whole(
-    emails: &EmailReader,
-    record: &EmailRecord,
-) -> Result<bytes::Bytes, StoreError> {
-    let mut octets = Vec::with_capacity(usize::try_from(record.blob_size).unwrap_or(0));
-    emails.visit_body(record, 0..record.blob_size, &mut |piece| {
-        octets.extend_from_slice(piece);
-        std::ops::ControlFlow::Continue(())
-    })?;
-    Ok(octets.into())
+    let message = Message::stored(BlobRef::email(email), record, source, damaged)?;
+    of_message(wanted, kept, &message, room)
 }
 
 /// What entries say of an email.

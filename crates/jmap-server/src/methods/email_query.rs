@@ -1,31 +1,38 @@
 //! Email/query and Email/queryChanges (RFC 8621 §4.4, §4.5).
 //!
-//! A filter becomes a [`Test`] as SEARCH's keys do, so that both find the same. Results are
+//! A filter becomes a [`search::Test`] as SEARCH's keys do, so that both find the same. Emails are looked
+//! through on the blocking pool, unless they are few, and few at a time for each user. Results are
 //! remembered for a while: a list is looked through part by part.
 
 mod filter;
+mod results;
 mod sort;
+mod threads;
 
-pub(crate) use filter::terms;
+pub(crate) use filter::{check, terms};
+pub(crate) use results::Results;
 
 use super::changes::QueryChanged;
 use super::{Done, look_of};
 use crate::Jmap;
 use crate::api::Calling;
 use crate::changes::of_emails;
-use crate::limits::{INDEX_WORTH, QUERY_IDS_MAX, RECORDS_PER_READ, RESULTS_IDS_MAX, RESULTS_MAX};
+use crate::limits::{INDEX_WORTH, INLINE_EMAILS, QUERY_IDS_MAX, RECORDS_PER_READ};
 use crate::look::Look;
-use ::search::{
-    Candidate, Comparator as Collation, Query as Search, Texts, batch, decide, look_inside,
-};
-use envelope::AccountId;
+use crate::turns::Turn;
+use ::search::{Candidate, Comparator as Collation, Facts, Query as Search, Texts};
+use ::search::{batch, look_inside};
+use filter::Compiling;
 use jmap_proto::arguments::{Query, QueryChanges};
 use jmap_proto::{Arguments, Comparator, Filter, MethodError};
-use mailbox_model::{EmailId, MailboxId};
-use parking_lot::Mutex;
+use mailbox_model::{EmailId, Entry, MailboxId};
+use mailstore::{EmailReader, object_id};
+use results::Key;
 use serde_json::Map;
-use std::collections::{HashMap, HashSet};
+use sort::Sort;
+use std::collections::HashSet;
 use std::sync::Arc;
+use threads::Threads;
 
 pub(super) async fn query(calling: &Calling<'_>, mut arguments: Arguments) -> Done {
     let asked = Query::take(&mut arguments)?;
@@ -37,8 +44,10 @@ pub(super) async fn query(calling: &Calling<'_>, mut arguments: Arguments) -> Do
         sort: asked.sort.clone(),
         collapse,
     };
-    let results = results(calling.jmap, &look, &wanted).await?;
-    let is_anchor = |email: &EmailId, anchor: &str| look.email_id(*email) == anchor;
+    let results = results(calling, &look, &wanted).await?;
+    let anchor = asked.anchor.as_deref();
+    let anchor = anchor.and_then(|id| object_id::email_of(id, look.room.owner()));
+    let is_anchor = |email: &EmailId, _: &str| Some(*email) == anchor;
     let part = asked.part(&results, QUERY_IDS_MAX, is_anchor)?;
     let ids: Vec<_> = results[part.clone()]
         .iter()
@@ -89,7 +98,7 @@ pub(super) async fn query_changes(calling: &Calling<'_>, mut arguments: Argument
             touched.extend(look.thread(look.thread_of(*email)));
         }
     }
-    let results = results(calling.jmap, &look, &wanted).await?;
+    let results = results(calling, &look, &wanted).await?;
     let changed = QueryChanged {
         account_id: asked.account_id,
         since: asked.since,
@@ -124,41 +133,65 @@ impl Wanted {
 
 /// The emails, sorted.
 async fn results(
-    jmap: &Jmap,
+    calling: &Calling<'_>,
     look: &Look,
     wanted: &Wanted,
 ) -> Result<Arc<Vec<EmailId>>, MethodError> {
     sort::check(&wanted.sort)?;
-    let key = Key {
-        account: look.room.account.id(),
-        reader: look.room.reader(),
-        modseq: look.modseq().0,
-        wanted: format!("{wanted:?}"),
-    };
-    if let Some(results) = jmap.shared.results.get(&key) {
+    if let Some(filter) = &wanted.filter {
+        check(filter)?;
+    }
+    let kept = &calling.jmap.shared.results;
+    // Another reader has rights that no number tells; his results are not kept.
+    let key = look.room.is_own().then(|| Key::of(look, wanted));
+    if let Some(results) = key.as_ref().and_then(|key| kept.get(key)) {
         return Ok(results);
     }
-    let found = find(jmap, look, wanted.filter.as_ref()).await?;
-    let mut sorted = sort::sorted(jmap, look, found, &wanted.sort).await?;
-    if wanted.collapse {
-        let mut seen = HashSet::new();
-        sorted.retain(|email| seen.insert(look.thread_of(*email)));
+    let turn = calling.jmap.turn(calling.user).await?;
+    // Somebody may have asked the same meanwhile.
+    if let Some(results) = key.as_ref().and_then(|key| kept.get(key)) {
+        return Ok(results);
     }
-    let results = Arc::new(sorted);
-    jmap.shared.results.keep(key, &results);
+    let mut threads = Threads::of(look);
+    let sort = Sort::of(look, &wanted.sort, &mut threads)?;
+    let found = find(calling.jmap, look, wanted, &mut threads, &turn).await?;
+    sort.check_size(found.len())?;
+    let (looked, collapse) = (look.clone(), wanted.collapse);
+    let work = move |emails: &EmailReader| {
+        let _turn = turn;
+        let mut sorted = sort.sorted(emails, found);
+        if collapse {
+            let mut seen = HashSet::new();
+            sorted.retain(|email| seen.insert(looked.thread_of(*email)));
+        }
+        sorted
+    };
+    let results = Arc::new(look.room.account.reading(work).await);
+    if let Some(key) = key {
+        kept.keep(key, &results);
+    }
     Ok(results)
 }
 
-/// The emails that a filter lets through, in order of their ids.
+/// The emails that a filter lets through.
 async fn find(
     jmap: &Jmap,
     look: &Look,
-    filter: Option<&Filter>,
+    wanted: &Wanted,
+    threads: &mut Threads,
+    turn: &Turn,
 ) -> Result<Vec<Candidate>, MethodError> {
     let ports = &jmap.shared.ports;
     let mut texts = Texts::new(Collation::default());
+    let filter = wanted.filter.as_ref();
     let base = filter.and_then(|filter| base_of(look, filter));
-    let test = filter::compile(look, filter, base, &mut texts)?;
+    let mut with = Compiling {
+        look,
+        base,
+        texts: &mut texts,
+        threads,
+    };
+    let test = filter::compile(filter, &mut with)?;
     let mut query = Search::new(test, texts);
     let account = Arc::clone(&look.room.account);
     let mut narrowed = None;
@@ -171,12 +204,14 @@ async fn find(
         narrowed = query.narrowed();
     }
     let query = Arc::new(query);
-    let (looked, asked) = (look.clone(), Arc::clone(&query));
+    let (looked, asked, held) = (look.clone(), Arc::clone(&query), turn.clone());
     let work = move || {
-        let entries = entries(&looked, base, narrowed.as_ref());
-        decide(entries.iter().enumerate(), &asked)
+        let _held = held;
+        sift(&looked, base, narrowed.as_ref(), &asked)
     };
-    let (mut found, undecided) = match look.places.len() > crate::limits::INLINE_EMAILS {
+    let conditions = filter.map_or(0, filter::count);
+    let steps = look.places.len().saturating_mul(conditions + 1);
+    let (mut found, undecided) = match steps > INLINE_EMAILS {
         true => ports.runtime.blocking(work).await,
         false => work(),
     };
@@ -184,8 +219,11 @@ async fn find(
     let mut most = 1;
     while !rest.is_empty() {
         let (some, behind) = rest.split_at(batch(rest, most));
-        let (query, some) = (Arc::clone(&query), some.to_vec());
-        let looking = move |emails: &_| look_inside(emails, &query, false, some);
+        let (query, some, held) = (Arc::clone(&query), some.to_vec(), turn.clone());
+        let looking = move |emails: &_| {
+            let _held = held;
+            look_inside(emails, &query, false, some)
+        };
         let looked = account.reading(looking).await;
         found.extend(looked.found);
         for (email, why) in looked.broken {
@@ -211,81 +249,45 @@ fn base_of(look: &Look, filter: &Filter) -> Option<MailboxId> {
     }
 }
 
-/// What is looked at: the shown emails of a mailbox or of all, as far as the index does not rule
-/// them out.
-fn entries(
+/// Looks at the shown emails of a mailbox or of all, as far as the index does not rule them out.
+/// Gives those that are found, and those that their entries do not decide.
+fn sift(
     look: &Look,
     base: Option<MailboxId>,
     narrowed: Option<&(Vec<EmailId>, EmailId)>,
-) -> Vec<mailbox_model::Entry> {
+    query: &Search,
+) -> (Vec<Candidate>, Vec<Candidate>) {
     let may = |email: EmailId| {
         narrowed.is_none_or(|(emails, covered)| {
             email >= *covered || emails.binary_search(&email).is_ok()
         })
     };
+    let (mut found, mut undecided) = (Vec::new(), Vec::new());
+    let mut look_at = |entry: Entry| {
+        let facts = Facts {
+            number: 0,
+            entry: &entry,
+            record: None,
+            content: None,
+        };
+        match query.eval(facts) {
+            Some(true) => found.push((0, entry)),
+            Some(false) => {}
+            None => undecided.push((0, entry)),
+        }
+    };
     match base.and_then(|id| look.view().mailbox(id)) {
         Some(mailbox) => {
             let shown = mailbox.entries().iter().filter(|entry| !entry.deleted);
-            let shown = shown.filter(|entry| may(entry.email));
-            shown.map(|entry| look.entry(mailbox.id(), entry)).collect()
+            for entry in shown.filter(|entry| may(entry.email)) {
+                look_at(look.entry(mailbox.id(), entry));
+            }
         }
         None => {
-            let shown = look.emails().filter(|(email, _)| may(*email));
-            shown.map(|(_, entry)| entry).collect()
-        }
-    }
-}
-
-/// What results are of.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) struct Key {
-    account: AccountId,
-    reader: Option<AccountId>,
-    modseq: u64,
-    wanted: String,
-}
-
-/// Results that are remembered.
-#[derive(Debug, Default)]
-pub(crate) struct Results(Mutex<KeptResults>);
-
-#[derive(Debug, Default)]
-struct KeptResults {
-    uses: u64,
-    ids: usize,
-    of: HashMap<Key, (u64, Arc<Vec<EmailId>>)>,
-}
-
-impl Results {
-    fn get(&self, key: &Key) -> Option<Arc<Vec<EmailId>>> {
-        let mut kept = self.0.lock();
-        kept.uses += 1;
-        let uses = kept.uses;
-        let (used, results) = kept.of.get_mut(key)?;
-        *used = uses;
-        Some(Arc::clone(results))
-    }
-
-    fn keep(&self, key: Key, results: &Arc<Vec<EmailId>>) {
-        let mut kept = self.0.lock();
-        // Another reader has rights that no number tells; his results are not kept.
-        if key.reader.is_some() || results.len() > RESULTS_IDS_MAX / 2 {
-            return;
-        }
-        kept.uses += 1;
-        let uses = kept.uses;
-        kept.ids += results.len();
-        if let Some((_, before)) = kept.of.insert(key, (uses, Arc::clone(results))) {
-            kept.ids -= before.len();
-        }
-        while kept.of.len() > RESULTS_MAX || kept.ids > RESULTS_IDS_MAX {
-            let oldest = kept.of.iter().min_by_key(|(_, (used, _))| *used);
-            let Some(oldest) = oldest.map(|(key, _)| key.clone()) else {
-                return;
-            };
-            if let Some((_, gone)) = kept.of.remove(&oldest) {
-                kept.ids -= gone.len();
+            for (_, entry) in look.emails().filter(|(email, _)| may(*email)) {
+                look_at(entry);
             }
         }
     }
+    (found, undecided)
 }

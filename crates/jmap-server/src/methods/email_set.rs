@@ -109,6 +109,6 @@ async fn create(
     object: Map<String, Value>,
 ) -> Result<Value, Failed> {
     let place = Place::of(calling, look, &Value::Object(object.clone()))?;
-    let message = compose::compose(calling.jmap, look, &object).await?;
+    let message = compose::compose(calling, look, &object).await?;
     deliver(calling.jmap, look, commits, Arriving { message, place }).await
 }

@@ -9,7 +9,7 @@ use ::search::Comparator as Collation;
 use jmap_proto::arguments::{Query, QueryChanges};
 use jmap_proto::{Arguments, Comparator, Filter, MethodError, Operator};
 use mailbox_model::{Mailbox, MailboxId};
-use mailstore::Annotations;
+use mailstore::{Annotations, EmailReader};
 use serde_json::{Map, Value};
 use std::cmp::Ordering;
 use std::collections::HashSet;
@@ -102,6 +102,18 @@ async fn results(
 ) -> Result<Vec<MailboxId>, MethodError> {
     let orders = look.room.account.annotations().await;
     let orders = orders.map_err(|error| store_failed(&error))?;
+    let (looked, filter, sort) = (look.clone(), filter.cloned(), sort.to_vec());
+    let work = move |_: &EmailReader| arrange(&looked, &orders, filter.as_ref(), &sort, trees);
+    look.room.account.reading(work).await
+}
+
+fn arrange(
+    look: &Look,
+    orders: &Annotations,
+    filter: Option<&Filter>,
+    sort: &[Comparator],
+    trees: Trees,
+) -> Result<Vec<MailboxId>, MethodError> {
     for by in sort {
         let known = ["name", "sortOrder", "parentId"].contains(&by.property.as_str());
         if !known || !by.more.is_empty() {
@@ -109,7 +121,7 @@ async fn results(
         }
     }
     let mut all: Vec<&Arc<Mailbox>> = look.mailboxes().collect();
-    all.sort_by(|a, b| compare(look, &orders, sort, a, b));
+    all.sort_by(|a, b| compare(look, orders, sort, a, b));
     if trees.sort {
         all = as_tree(look, &all);
     }

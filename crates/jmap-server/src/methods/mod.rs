@@ -1,8 +1,10 @@
 //! The methods, each in a file of its own.
 
+mod blob_copy;
 mod changes;
 mod email_get;
 mod email_import;
+mod email_parse;
 pub(crate) mod email_query;
 mod email_set;
 mod mailbox_get;
@@ -59,8 +61,8 @@ pub(crate) async fn run(
         "Email/set" => email_set::run(calling, taken).await,
         "Email/import" => email_import::import(calling, taken).await,
         "Email/copy" => email_import::copy(calling, taken).await,
-        "Email/parse" => email_import::parse(calling, taken).await,
-        "Blob/copy" => email_import::copy_blobs(calling, taken).await,
+        "Email/parse" => email_parse::run(calling, taken).await,
+        "Blob/copy" => blob_copy::run(calling, taken).await,
         "SearchSnippet/get" => snippet::run(calling, taken).await,
         "Mailbox/get" => mailbox_get::run(calling, taken).await,
         "Thread/get" => thread::get(calling, taken).await,

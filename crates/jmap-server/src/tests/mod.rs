@@ -2,9 +2,12 @@
 
 #![allow(clippy::needless_pass_by_value)]
 
+mod bounds;
 mod changes;
+mod counting;
 mod emails;
 mod http;
+mod large;
 mod mailboxes;
 mod making;
 mod searching;
@@ -18,6 +21,7 @@ use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
 use blobs::Blobs;
 use bytes::Bytes;
+use counting::Counting;
 use directory::{Directory, NewAccount};
 use engine::{MemoryEngine, SharedEngine};
 use envelope::{Address, Domain};
@@ -38,6 +42,7 @@ struct World {
     runtime: Runtime,
     jmap: Jmap,
     directory: Directory,
+    engine: Arc<Counting>,
 }
 
 /// An answer over HTTP.
@@ -69,7 +74,8 @@ fn basic(login: &str, password: &str) -> String {
 impl World {
     /// A server with one account, bob.
     async fn new() -> Self {
-        let engine: SharedEngine = Arc::new(MemoryEngine::new(3));
+        let counting = Arc::new(Counting::new(MemoryEngine::new(3)));
+        let engine: SharedEngine = counting.clone();
         let runtime = Runtime::for_tests();
         let blobs = Arc::new(Blobs::new(Arc::clone(&engine)));
         let options = directory::Options::for_tests();
@@ -104,6 +110,7 @@ impl World {
             runtime,
             jmap: Jmap::new(ports, config),
             directory,
+            engine: counting,
         };
         world.add("bob").await;
         world

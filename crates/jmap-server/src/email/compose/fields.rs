@@ -28,6 +28,12 @@ impl Fields {
         self.names.iter().any(|known| known == name)
     }
 
+    /// A field that both would write.
+    pub(crate) fn shared_with<'a>(&'a self, other: &Self) -> Option<&'a str> {
+        let mut names = self.names.iter().map(String::as_str);
+        names.find(|name| other.has(name))
+    }
+
     /// Adds a field of the server's own making.
     pub(crate) fn push(&mut self, name: &str, value: &str) {
         self.names.push(name.to_ascii_lowercase());
@@ -50,9 +56,9 @@ impl Fields {
         let header = header.ok_or_else(|| wrong("it cannot be set"))?;
         let name = header.field.to_ascii_lowercase();
         // RFC 8621 §4.6: these are made of the parts.
-        let made =
-            (at == At::Top && name.starts_with("content-")) || name == "content-transfer-encoding";
-        if made || name == "mime-version" {
+        let made = (at == At::Top && name.starts_with("content-"))
+            || ["content-transfer-encoding", "content-type", "mime-version"].contains(&&*name);
+        if made {
             return Err(wrong("it is made of the parts"));
         }
         if self.has(&name) {

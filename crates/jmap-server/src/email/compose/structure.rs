@@ -357,6 +357,11 @@ impl Part {
         }
     }
 
+    /// What it says of itself; the message's own header, if it is the outermost.
+    pub(crate) fn fields(&self) -> &Fields {
+        &self.fields
+    }
+
     /// Writes header and body behind what is there of the header.
     pub(crate) fn write(self, boundary: &mut dyn FnMut() -> String, out: &mut Vec<Piece>) {
         let mut head = self.fields.finish();

@@ -1,38 +1,43 @@
 //! Conditions as tests. RFC 8621 §4.4.1
 
-use crate::blob_id::BlobRef;
+use super::threads::Threads;
 use crate::email::body::{Bodies, has_attachment};
 use crate::email::keywords::flag_id;
-use crate::email::message::{Memory, Message};
-use crate::limits::WORDS_MAX;
+use crate::limits::{FILTER_TEXT_BYTES_MAX, FILTER_WORDS_MAX};
 use crate::look::Look;
-use ::search::{Test, Texts};
+use ::search::{Asked, Test, Texts};
 use jmap_proto::{Filter, MethodError, Operator, date};
-use mailbox_model::{EmailId, MailboxId};
+use mailbox_model::MailboxId;
 use mailstore::EmailRecord;
-use mime::StoredDigest;
+use mime::{StoredDigest, casemap};
 use serde_json::{Map, Value};
-use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::collections::BTreeSet;
 
-/// Makes a filter ready; all emails that are looked at are in `base`, if there is one.
-pub(crate) fn compile(
-    look: &Look,
+/// What a filter is made ready with.
+pub(super) struct Compiling<'a> {
+    pub(super) look: &'a Look,
+    /// All emails that are looked at are in this mailbox, if there is one.
+    pub(super) base: Option<MailboxId>,
+    pub(super) texts: &'a mut Texts,
+    pub(super) threads: &'a mut Threads,
+}
+
+/// Makes a filter ready. No email is looked at for that: each is, when its turn comes.
+pub(super) fn compile(
     filter: Option<&Filter>,
-    base: Option<MailboxId>,
-    texts: &mut Texts,
+    with: &mut Compiling<'_>,
 ) -> Result<Test, MethodError> {
     match filter {
         None => Ok(Test::Known(true)),
         Some(Filter::Condition(members)) => {
             let tests = members.iter();
-            let tests = tests.map(|(name, value)| condition(look, name, value, base, texts));
+            let tests = tests.map(|(name, value)| condition(name, value, with));
             Ok(Test::And(tests.collect::<Result<_, _>>()?))
         }
         Some(Filter::Operator(operator, filters)) => {
             let mut tests = Vec::with_capacity(filters.len());
             for filter in filters {
-                tests.push(compile(look, Some(filter), base, texts)?);
+                tests.push(compile(Some(filter), with)?);
             }
             Ok(match operator {
                 Operator::And => Test::And(tests),
@@ -41,6 +46,48 @@ pub(crate) fn compile(
             })
         }
     }
+}
+
+/// How many conditions a filter has.
+pub(super) fn count(filter: &Filter) -> usize {
+    let mut count = 0;
+    filter.visit(&mut |members| count += members.len());
+    count
+}
+
+/// The conditions that look for texts.
+const TEXTS: [&str; 8] = [
+    "text", "body", "subject", "from", "to", "cc", "bcc", "header",
+];
+
+/// # Errors
+/// It looks for more texts than are looked for at once.
+pub(crate) fn check(filter: &Filter) -> Result<(), MethodError> {
+    let (mut bytes, mut found) = (0, BTreeSet::new());
+    filter.visit(&mut |members| {
+        for name in TEXTS {
+            let texts = match members.get(name) {
+                Some(Value::Array(list)) => &list[..],
+                Some(text) => std::slice::from_ref(text),
+                None => continue,
+            };
+            for text in texts.iter().filter_map(Value::as_str) {
+                bytes += text.len();
+                if bytes > FILTER_TEXT_BYTES_MAX {
+                    return;
+                }
+                match name {
+                    "header" => drop(found.insert(text.to_owned())),
+                    _ => found.extend(words(text)),
+                }
+            }
+        }
+    });
+    if bytes > FILTER_TEXT_BYTES_MAX || found.len() > FILTER_WORDS_MAX {
+        let text = "it looks for too many words";
+        return Err(MethodError::UnsupportedFilter(text.into()));
+    }
+    Ok(())
 }
 
 fn any(tests: Vec<Test>) -> Test {
@@ -56,40 +103,24 @@ fn text<'a>(name: &str, value: &'a Value) -> Result<&'a str, MethodError> {
     value.as_str().ok_or_else(|| wrong(name, "a text"))
 }
 
-fn condition(
-    look: &Look,
-    name: &str,
-    value: &Value,
-    base: Option<MailboxId>,
-    texts: &mut Texts,
-) -> Result<Test, MethodError> {
+fn condition(name: &str, value: &Value, with: &mut Compiling<'_>) -> Result<Test, MethodError> {
+    let look = with.look;
     let number = || value.as_u64().ok_or_else(|| wrong(name, "a whole number"));
     let moment = || date::parse_utc(text(name, value)?).ok_or_else(|| wrong(name, "a UTC date"));
+    let texts = &mut *with.texts;
     Ok(match name {
-        "inMailbox" => match look.mailbox(text(name, value)?) {
-            Some(mailbox) if Some(mailbox.id()) == base => Test::Known(true),
-            Some(mailbox) => {
-                let shown = mailbox.entries().iter().filter(|entry| !entry.deleted);
-                among(shown.map(|entry| entry.email))
-            }
+        "inMailbox" => match look.mailbox(text(name, value)?).map(|mailbox| mailbox.id()) {
+            Some(id) if Some(id) == with.base => Test::Known(true),
+            Some(id) => with_copy(look, move |mailbox| mailbox == id),
             None => Test::Known(false),
         },
         "inMailboxOtherThan" => {
             let list = value.as_array().ok_or_else(|| wrong(name, "a list"))?;
-            let ids = list
-                .iter()
-                .map(|id| text(name, id))
-                .collect::<Result<Vec<_>, _>>()?;
-            let others: HashSet<_> = ids
-                .into_iter()
-                .filter_map(|id| look.mailbox(id))
-                .map(|m| m.id())
-                .collect();
-            let shown = look.emails().map(|(email, _)| email);
-            among(shown.filter(|email| {
-                let mut copies = look.copies(*email);
-                copies.any(|(mailbox, _)| !others.contains(&mailbox.id()))
-            }))
+            let mut others = BTreeSet::new();
+            for id in list {
+                others.extend(look.mailbox(text(name, id)?).map(|mailbox| mailbox.id()));
+            }
+            with_copy(look, move |mailbox| !others.contains(&mailbox))
         }
         "before" => Test::Older(moment()? - 1),
         "after" => Test::Younger(moment()?),
@@ -101,10 +132,10 @@ fn condition(
         "hasKeyword" => keyword(look, text(name, value)?, true),
         "notKeyword" => keyword(look, text(name, value)?, false),
         "allInThreadHaveKeyword" => {
-            in_thread(look, text(name, value)?, |all, having| having == all)
+            in_thread(text(name, value)?, with, |all, having| having == all)?
         }
-        "someInThreadHaveKeyword" => in_thread(look, text(name, value)?, |_, having| having > 0),
-        "noneInThreadHaveKeyword" => in_thread(look, text(name, value)?, |_, having| having == 0),
+        "someInThreadHaveKeyword" => in_thread(text(name, value)?, with, |_, having| having > 0)?,
+        "noneInThreadHaveKeyword" => in_thread(text(name, value)?, with, |_, having| having == 0)?,
         "hasAttachment" => {
             let wanted = value
                 .as_bool()
@@ -122,8 +153,13 @@ fn condition(
     })
 }
 
-fn among(emails: impl Iterator<Item = EmailId>) -> Test {
-    Test::Among(Arc::new(emails.collect()))
+/// Emails with a copy that is shown in such a mailbox.
+fn with_copy(look: &Look, holds: impl Fn(MailboxId) -> bool + Send + Sync + 'static) -> Test {
+    let look = look.clone();
+    Test::Asked(Asked::new(move |entry| {
+        let mut copies = look.copies(entry.email);
+        copies.any(|(mailbox, _)| holds(mailbox.id()))
+    }))
 }
 
 fn keyword(look: &Look, keyword: &str, set: bool) -> Test {
@@ -135,28 +171,20 @@ fn keyword(look: &Look, keyword: &str, set: bool) -> Test {
 }
 
 /// Emails of the threads of which so many have a keyword.
-fn in_thread(look: &Look, keyword: &str, holds: fn(u32, u32) -> bool) -> Test {
-    let counts = count_in_threads(look, keyword);
-    let good = |email: &EmailId| {
-        let (all, having) = counts
-            .get(&look.thread_of(*email))
-            .copied()
-            .unwrap_or_default();
-        holds(all, having)
+fn in_thread(
+    keyword: &str,
+    with: &mut Compiling<'_>,
+    holds: fn(u32, u32) -> bool,
+) -> Result<Test, MethodError> {
+    let Some(flag) = flag_id(with.look.view(), keyword) else {
+        // What nobody ever set no thread has, however many emails it has.
+        return Ok(Test::Known(holds(1, 0)));
     };
-    among(look.emails().map(|(email, _)| email).filter(good))
-}
-
-/// Of each thread how many emails are shown, and how many of them have a keyword.
-pub(super) fn count_in_threads(look: &Look, keyword: &str) -> HashMap<EmailId, (u32, u32)> {
-    let id = flag_id(look.view(), keyword);
-    let mut counts: HashMap<EmailId, (u32, u32)> = HashMap::new();
-    for (email, entry) in look.emails() {
-        let (all, having) = counts.entry(look.thread_of(email)).or_default();
-        *all += 1;
-        *having += u32::from(id.is_some_and(|id| entry.has(id)));
-    }
-    counts
+    let counts = with.threads.counts(flag)?;
+    Ok(Test::Asked(Asked::new(move |entry| {
+        let (all, having) = counts.of(entry.email);
+        holds(all, having)
+    })))
 }
 
 fn header(value: &Value, texts: &mut Texts) -> Result<Test, MethodError> {
@@ -210,20 +238,20 @@ pub(crate) fn words(text: &str) -> Vec<String> {
             words.push(word);
         }
     }
-    words.truncate(WORDS_MAX);
     words
 }
 
-/// What a filter looks for in subjects and in bodies.
-pub(crate) fn terms(filter: Option<&Filter>) -> (Vec<String>, Vec<String>) {
-    let (mut subject, mut body) = (Vec::new(), Vec::new());
+/// What a filter looks for in subjects and in bodies, each once, as texts are compared. [`check`] bounds it.
+pub(crate) fn terms(filter: Option<&Filter>) -> (BTreeSet<String>, BTreeSet<String>) {
+    let (mut subject, mut body) = (BTreeSet::new(), BTreeSet::new());
     collect(filter, &mut |members: &Map<String, Value>| {
         for (name, value) in members {
             let found = words(value.as_str().unwrap_or_default());
+            let found = found.iter().map(|word| casemap(word));
             match name.as_str() {
                 "text" => {
-                    subject.extend(found.iter().cloned());
-                    body.extend(found);
+                    body.extend(found.clone());
+                    subject.extend(found);
                 }
                 "subject" => subject.extend(found),
                 "body" => body.extend(found),
@@ -244,13 +272,9 @@ fn collect(filter: Option<&Filter>, f: &mut dyn FnMut(&Map<String, Value>)) {
 }
 
 /// As Email/get says it.
-fn attached(record: &EmailRecord, _: &StoredDigest<'_>) -> bool {
-    let source = Memory(&[]);
-    // Nothing of the message is read for that.
-    let blob = BlobRef::email(EmailId(0));
-    let damaged = |error| mailstore::RecordError::Damaged(EmailId(0), error);
-    let message = Message::stored(blob, record, &source, damaged);
-    message.is_ok_and(|message| has_attachment(&message, &Bodies::of(&message)))
+fn attached(_: &EmailRecord, digest: &StoredDigest<'_>) -> bool {
+    let parts = digest.parts();
+    parts.is_ok_and(|parts| has_attachment(&parts, &Bodies::of(&parts)))
 }
 
 #[cfg(test)]

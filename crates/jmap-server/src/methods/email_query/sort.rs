@@ -3,9 +3,9 @@
 //! Dates and subjects come from pages of sort keys, as SORT's do; what is equal stands in
 //! the order of the emails' numbers, the way that the first comparator goes.
 
-use super::filter::count_in_threads;
-use crate::Jmap;
+use super::threads::{Counts, Threads};
 use crate::email::keywords::flag_id;
+use crate::limits::{SORTED_NAME_BYTES_MAX, SORTED_VALUES_MAX};
 use crate::look::Look;
 use crate::session::EMAIL_SORTS;
 use ::search::{Candidate, Comparator as Collation};
@@ -14,7 +14,6 @@ use mailbox_model::{EmailId, FlagId};
 use mailstore::{EmailReader, Listing, SortKeys};
 use mime::{AddressField, EnvelopeReader};
 use std::cmp::Ordering;
-use std::collections::HashMap;
 use std::sync::Arc;
 
 /// # Errors
@@ -54,8 +53,8 @@ enum Key {
 enum By {
     Size,
     Keyword(Option<FlagId>),
-    /// Of a thread's first email.
-    Thread(HashMap<EmailId, bool>),
+    /// None where nobody ever set the keyword.
+    Thread(Option<Arc<Counts>>, fn(u32, u32) -> bool),
     Received,
     Sent,
     Subject,
@@ -63,33 +62,30 @@ enum By {
 }
 
 impl By {
-    fn of(look: &Look, by: &Comparator) -> Self {
+    fn of(look: &Look, by: &Comparator, threads: &mut Threads) -> Result<Self, MethodError> {
         let keyword = by.more.get("keyword").and_then(|keyword| keyword.as_str());
         let keyword = keyword.unwrap_or_default();
-        let of_threads = |holds: fn(u32, u32) -> bool| {
-            let counts = count_in_threads(look, keyword).into_iter();
-            Self::Thread(
-                counts
-                    .map(|(first, (all, having))| (first, holds(all, having)))
-                    .collect(),
-            )
+        let mut of_threads = |holds| {
+            let flag = flag_id(look.view(), keyword);
+            let counts = flag.map(|flag| threads.counts(flag)).transpose()?;
+            Ok(Self::Thread(counts, holds))
         };
         let collation = by.collation.as_deref().unwrap_or("default");
         let collation = Collation::meant_by(collation)
             .first()
             .copied()
             .unwrap_or_default();
-        match by.property.as_str() {
+        Ok(match by.property.as_str() {
             "size" => Self::Size,
             "hasKeyword" => Self::Keyword(flag_id(look.view(), keyword)),
-            "allInThreadHaveKeyword" => of_threads(|all, having| all == having),
-            "someInThreadHaveKeyword" => of_threads(|_, having| having > 0),
+            "allInThreadHaveKeyword" => return of_threads(|all, having| all == having),
+            "someInThreadHaveKeyword" => return of_threads(|_, having| having > 0),
             "sentAt" => Self::Sent,
             "subject" => Self::Subject,
             "from" => Self::Address(AddressField::From, collation),
             "to" => Self::Address(AddressField::To, collation),
             _ => Self::Received,
-        }
+        })
     }
 
     fn needs_sort_keys(&self) -> bool {
@@ -97,60 +93,84 @@ impl By {
     }
 }
 
-/// The emails in their order.
-pub(crate) async fn sorted(
-    jmap: &Jmap,
-    look: &Look,
-    mut found: Vec<Candidate>,
-    sort: &[Comparator],
-) -> Result<Vec<EmailId>, MethodError> {
-    // Pages are read in order.
-    found.sort_unstable_by_key(|(_, entry)| entry.email);
-    found.dedup_by_key(|(_, entry)| entry.email);
-    let mut ways: Vec<bool> = sort.iter().map(|by| by.ascending).collect();
-    let mut by: Vec<By> = sort.iter().map(|by| By::of(look, by)).collect();
-    if by.is_empty() {
-        // The newest first, as the server likes.
-        (by, ways) = (vec![By::Received], vec![false]);
-    }
-    let mut keys: Vec<Vec<Key>> = vec![Vec::with_capacity(by.len()); found.len()];
-    let by = Arc::new(by);
-    let threads: Vec<EmailId> = found
-        .iter()
-        .map(|(_, entry)| look.thread_of(entry.email))
-        .collect();
-    let work = move |emails: &EmailReader| {
-        for one in by.iter() {
-            fill(emails, one, &found, &threads, &mut keys);
+/// What is sorted by, made ready.
+pub(super) struct Sort {
+    by: Vec<By>,
+    ascending: Vec<bool>,
+}
+
+impl Sort {
+    pub(super) fn of(
+        look: &Look,
+        sort: &[Comparator],
+        threads: &mut Threads,
+    ) -> Result<Self, MethodError> {
+        let mut asked: Vec<&Comparator> = Vec::new();
+        for by in sort {
+            // What is equal is so the second time too.
+            let same = |other: &&Comparator| {
+                let of = |by: &Comparator| (by.property.clone(), by.collation.clone());
+                of(other) == of(by) && other.more == by.more
+            };
+            if !asked.iter().any(same) {
+                asked.push(by);
+            }
         }
-        let emails = found.into_iter().map(|(_, entry)| entry.email);
-        let mut keyed: Vec<(Vec<Key>, EmailId)> = keys.into_iter().zip(emails).collect();
+        if asked.is_empty() {
+            // The newest first, as the server likes.
+            return Ok(Self {
+                by: vec![By::Received],
+                ascending: vec![false],
+            });
+        }
+        let ascending = asked.iter().map(|by| by.ascending).collect();
+        let by = asked.into_iter().map(|by| By::of(look, by, threads));
+        Ok(Self {
+            by: by.collect::<Result<_, _>>()?,
+            ascending,
+        })
+    }
+
+    /// # Errors
+    /// That many emails are not sorted by so much.
+    pub(super) fn check_size(&self, emails: usize) -> Result<(), MethodError> {
+        if self.by.len() > 1 && self.by.len().saturating_mul(emails) > SORTED_VALUES_MAX {
+            let text = "it is too long for so many emails";
+            return Err(MethodError::UnsupportedSort(text.into()));
+        }
+        Ok(())
+    }
+
+    /// The emails in their order. Runs on the blocking pool.
+    pub(super) fn sorted(self, emails: &EmailReader, mut found: Vec<Candidate>) -> Vec<EmailId> {
+        // Pages are read in order.
+        found.sort_unstable_by_key(|(_, entry)| entry.email);
+        found.dedup_by_key(|(_, entry)| entry.email);
+        let mut keys: Vec<Vec<Key>> = Vec::new();
+        keys.resize_with(found.len(), || Vec::with_capacity(self.by.len()));
+        for one in &self.by {
+            fill(emails, one, &found, &mut keys);
+        }
+        let ids = found.into_iter().map(|(_, entry)| entry.email);
+        let mut keyed: Vec<(Vec<Key>, EmailId)> = keys.into_iter().zip(ids).collect();
         keyed.sort_unstable_by(|(a, a_email), (b, b_email)| {
-            let mut pairs = a.iter().zip(b).zip(&ways);
+            let mut pairs = a.iter().zip(b).zip(&self.ascending);
             let differing = pairs.find_map(|((a, b), ascending)| match (a.cmp(b), ascending) {
                 (Ordering::Equal, _) => None,
                 (order, true) => Some(order),
                 (order, false) => Some(order.reverse()),
             });
-            differing.unwrap_or_else(|| match ways.first() {
+            differing.unwrap_or_else(|| match self.ascending.first() {
                 Some(false) => b_email.cmp(a_email),
                 _ => a_email.cmp(b_email),
             })
         });
         keyed.into_iter().map(|(_, email)| email).collect()
-    };
-    let _ = jmap;
-    Ok(look.room.account.reading(work).await)
+    }
 }
 
 /// Appends each email's value.
-fn fill(
-    emails: &EmailReader,
-    by: &By,
-    found: &[Candidate],
-    threads: &[EmailId],
-    keys: &mut [Vec<Key>],
-) {
+fn fill(emails: &EmailReader, by: &By, found: &[Candidate], keys: &mut [Vec<Key>]) {
     let number = |number: u64| Key::Number(i64::try_from(number).unwrap_or(i64::MAX));
     match by {
         By::Size => {
@@ -163,9 +183,11 @@ fn fill(
                 keys.push(number(id.is_some_and(|id| entry.has(id)).into()));
             }
         }
-        By::Thread(holds) => {
-            for (first, keys) in threads.iter().zip(keys) {
-                keys.push(number(holds.get(first).copied().unwrap_or_default().into()));
+        By::Thread(counts, holds) => {
+            for ((_, entry), keys) in found.iter().zip(keys) {
+                let counts = counts.as_ref().map(|counts| counts.of(entry.email));
+                let holds = counts.is_some_and(|(all, having)| holds(all, having));
+                keys.push(number(holds.into()));
             }
         }
         By::Address(field, collation) => {
@@ -179,7 +201,8 @@ fn fill(
                 let Some(envelope) = EnvelopeReader::read(&listing.envelope) else {
                     return;
                 };
-                let name = collation.fold(&envelope.first_display(*field));
+                let mut name = collation.fold(&envelope.first_display(*field));
+                name.truncate(name.floor_char_boundary(SORTED_NAME_BYTES_MAX));
                 if let Some(key) = keys[at].last_mut() {
                     *key = Key::Text(name.into_bytes().into());
                 }
