@@ -1,6 +1,7 @@
 //! ESEARCH, the command: SEARCH over several mailboxes (MULTISEARCH, RFC 7377). The
 //! selected mailbox stays what it is.
 
+use crate::access::{Place, is_below_others};
 use crate::commands::search::{Telling, find_in, tell_of};
 use crate::limits::{MULTISEARCH_MAILBOXES_MAX, OUTPUT_BYTES};
 use crate::reply::{Executed, Reply};
@@ -9,6 +10,7 @@ use crate::session::Session;
 use imap_proto::response::Code;
 use imap_proto::{MultiSearchCommand, ReturnItem, SearchKey, SearchSource, Tag};
 use mailbox_model::{MailboxId, MailboxName, View};
+use mailstore::{Account, Rights};
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
@@ -28,38 +30,30 @@ pub(crate) async fn run(session: &mut Session, tag: &Tag, command: MultiSearchCo
     if only_selected && session.selected.is_none() {
         return Ok(Reply::bad("select a mailbox first"));
     }
-    let own = session
-        .login
-        .as_ref()
-        .and_then(|login| session.selected_of(&login.account));
-    let own = own.map(|selected| selected.id);
-    let mailboxes = match only_selected {
-        true => own.into_iter().collect(),
-        false => chosen(&view, &command.sources, own),
+    let targets = match only_selected {
+        true => vec![Target::Selected],
+        false => match targets(session, &view, &command.sources).await {
+            Ok(targets) => targets,
+            Err(reply) => return Ok(reply),
+        },
     };
-    if mailboxes.len() > MULTISEARCH_MAILBOXES_MAX {
+    if targets.len() > MULTISEARCH_MAILBOXES_MAX {
         let text = "that is too many mailboxes for one search";
         return Ok(Reply::no(Code::LIMIT, text));
     }
     let form = session.name_form();
     let mut broken = false;
-    let mut snapshots: Vec<Selected> = Vec::with_capacity(mailboxes.len());
-    let with_selected = only_selected || command.sources.contains(&SearchSource::Selected);
-    if let (Some(selected), true, None) = (&session.selected, with_selected, own) {
-        // Another's.
-        snapshots.push((**selected).clone());
-    }
-    for id in mailboxes {
-        match (&session.selected, &session.login, view.mailbox(id)) {
+    for target in targets {
+        // One after another: what a reader sees of a mailbox is not its owner's, and may take memory.
+        let snapshot = match (target, &session.selected) {
             // As its client knows it.
-            (Some(selected), ..) if own == Some(id) => snapshots.push((**selected).clone()),
-            (_, Some(login), Some(mailbox)) => {
-                snapshots.push(Selected::new(Arc::clone(&login.account), mailbox, true));
-            }
-            _ => {}
-        }
-    }
-    for snapshot in snapshots {
+            (Target::Selected, Some(selected)) => (**selected).clone(),
+            (Target::Selected, None) => continue,
+            (Target::Place(place), _) => match snapshot_of(place).await {
+                Ok(snapshot) => snapshot,
+                Err(reply) => return Ok(reply),
+            },
+        };
         let newest = snapshot.account.view();
         let Some(mailbox) = newest.mailbox(snapshot.id) else {
             continue;
@@ -88,57 +82,161 @@ pub(crate) async fn run(session: &mut Session, tag: &Tag, command: MultiSearchCo
     })
 }
 
-/// The mailboxes that the sources name, each once; what is not there is passed over.
-fn chosen(
-    view: &View,
+/// A mailbox to look in.
+enum Target {
+    Selected,
+    Place(Place),
+}
+
+async fn snapshot_of(place: Place) -> Result<Selected, Reply> {
+    let readership = place.readership().await?;
+    let snapshot = Selected::new(place.account, &place.mailbox, true);
+    Ok(match readership {
+        Some(readership) => snapshot.read_by(readership),
+        None => snapshot,
+    })
+}
+
+/// The mailboxes that the sources name, each once; what is not there is passed over, and so is where the user may
+/// not read (RFC 7377 §2.2).
+async fn targets(
+    session: &Session,
+    view: &Arc<View>,
     sources: &[SearchSource],
-    selected: Option<MailboxId>,
-) -> BTreeSet<MailboxId> {
-    let mut mailboxes = BTreeSet::new();
-    let (mut personal, mut subscribed) = (false, false);
-    let (mut trees, mut levels) = (HashSet::new(), HashSet::new());
-    for source in sources {
-        match source {
-            SearchSource::Selected => mailboxes.extend(selected),
-            // All that there is is personal.
-            SearchSource::Personal => personal = true,
-            SearchSource::Inboxes => mailboxes.extend(view.inbox().map(|inbox| inbox.id())),
-            SearchSource::Subscribed => subscribed = true,
-            SearchSource::Mailboxes(names) => {
-                let names = names.iter();
-                let names = names.filter_map(|name| MailboxName::parse(name.as_str()).ok());
-                mailboxes.extend(names.filter_map(|name| Some(view.mailbox_named(&name)?.id())));
-            }
-            SearchSource::Subtree { names, one_level } => {
-                let tops = if *one_level { &mut levels } else { &mut trees };
-                tops.extend(names.iter().map(imap_proto::MailboxName::as_str));
-            }
-        }
+) -> Result<Vec<Target>, Reply> {
+    let Some(login) = &session.login else {
+        return Ok(Vec::new());
+    };
+    let sources = Sources::of(sources);
+    let selected = session.selected.as_ref();
+    let is_selected = |account: &Account, id| {
+        selected.is_some_and(|selected| selected.account.id() == account.id() && selected.id == id)
+    };
+    let mut targets = Vec::new();
+    // Another's that is selected is in front.
+    if sources.selected && selected.is_some_and(|selected| selected.owner().is_some()) {
+        targets.push(Target::Selected);
     }
-    if !personal && !subscribed && trees.is_empty() && levels.is_empty() {
-        return mailboxes;
-    }
-    // Once, however many places there are to look in.
-    for (name, id) in view.names() {
-        let is_chosen = || {
-            let text = name.as_str();
-            let above = |(at, _): (usize, &str)| &text[..at];
-            personal
-                || (subscribed && view.is_subscribed(&name))
-                || levels.contains(text)
-                || text
-                    .rsplit_once('/')
-                    .is_some_and(|(up, _)| levels.contains(up))
-                || trees.contains(text)
-                || (!trees.is_empty()
-                    && text
-                        .match_indices('/')
-                        .map(above)
-                        .any(|up| trees.contains(up)))
+    let own = session.selected_of(&login.account);
+    let own = own.filter(|_| sources.selected).map(|own| own.id);
+    for id in sources.own(view, own) {
+        let Some(mailbox) = view.mailbox(id) else {
+            continue;
         };
-        if let Some(id) = id.filter(|_| is_chosen()) {
-            mailboxes.insert(id);
+        targets.push(match is_selected(&login.account, id) {
+            true => Target::Selected,
+            false => Target::Place(Place {
+                account: Arc::clone(&login.account),
+                view: Arc::clone(view),
+                mailbox: Arc::clone(mailbox),
+                rights: Rights::ALL,
+                other: None,
+            }),
+        });
+    }
+    if !sources.may_be_others(view) {
+        return Ok(targets);
+    }
+    for other in session.others().await? {
+        for (name, id) in other.listed() {
+            // A mailbox of one's own hides one of somebody else.
+            let hidden = || view.mailbox_named(&name).is_some();
+            let Some(mailbox) = other.view.mailbox(id) else {
+                continue;
+            };
+            if !sources.has(&name, view) || hidden() || !other.rights(id).has(Rights::READ) {
+                continue;
+            }
+            match is_selected(&other.account, id) {
+                true if sources.selected => {}
+                true => targets.push(Target::Selected),
+                false => targets.push(Target::Place(other.place(mailbox))),
+            }
         }
     }
-    mailboxes
+    Ok(targets)
+}
+
+/// The sources, so that each name is looked for once however many there are.
+#[derive(Default)]
+struct Sources<'a> {
+    selected: bool,
+    personal: bool,
+    inboxes: bool,
+    subscribed: bool,
+    named: HashSet<MailboxName>,
+    trees: HashSet<&'a str>,
+    levels: HashSet<&'a str>,
+}
+
+impl<'a> Sources<'a> {
+    fn of(sources: &'a [SearchSource]) -> Self {
+        let mut all = Self::default();
+        for source in sources {
+            match source {
+                SearchSource::Selected => all.selected = true,
+                SearchSource::Personal => all.personal = true,
+                SearchSource::Inboxes => all.inboxes = true,
+                SearchSource::Subscribed => all.subscribed = true,
+                SearchSource::Mailboxes(names) => {
+                    let names = names.iter();
+                    let names = names.filter_map(|name| MailboxName::parse(name.as_str()).ok());
+                    all.named.extend(names);
+                }
+                SearchSource::Subtree { names, one_level } => {
+                    let tops = match one_level {
+                        true => &mut all.levels,
+                        false => &mut all.trees,
+                    };
+                    tops.extend(names.iter().map(imap_proto::MailboxName::as_str));
+                }
+            }
+        }
+        all
+    }
+
+    /// The user's own that are meant.
+    fn own(&self, view: &View, selected: Option<MailboxId>) -> BTreeSet<MailboxId> {
+        let mut own = BTreeSet::from_iter(selected);
+        if self.inboxes {
+            own.extend(view.inbox().map(|inbox| inbox.id()));
+        }
+        if self.personal || self.subscribed || !self.trees.is_empty() || !self.levels.is_empty() {
+            let names = view.names().into_iter();
+            let meant = names.filter(|(name, _)| self.personal || self.has(name, view));
+            own.extend(meant.filter_map(|(_, id)| id));
+        } else {
+            let named = self.named.iter();
+            own.extend(named.filter_map(|name| Some(view.mailbox_named(name)?.id())));
+        }
+        own
+    }
+
+    /// Personal mailboxes and inboxes are one's own.
+    fn may_be_others(&self, view: &View) -> bool {
+        let mut tops = self.trees.iter().chain(&self.levels);
+        self.named.iter().any(|name| is_below_others(name.as_str()))
+            || tops.any(|top| is_below_others(top))
+            || (self.subscribed
+                && view
+                    .subscriptions()
+                    .any(|name| is_below_others(name.as_str())))
+    }
+
+    /// Is a mailbox of this name, whosoever it is, meant?
+    fn has(&self, name: &MailboxName, subscriptions: &View) -> bool {
+        let text = name.as_str();
+        let above = |(at, _): (usize, &str)| &text[..at];
+        let up = text.rsplit_once('/').map(|(up, _)| up);
+        self.named.contains(name)
+            || (self.subscribed && subscriptions.is_subscribed(name))
+            || self.levels.contains(text)
+            || up.is_some_and(|up| self.levels.contains(up))
+            || self.trees.contains(text)
+            || (!self.trees.is_empty()
+                && text
+                    .match_indices('/')
+                    .map(above)
+                    .any(|up| self.trees.contains(up)))
+    }
 }

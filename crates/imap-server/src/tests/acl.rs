@@ -481,6 +481,76 @@ async fn a_right_that_is_taken_counts_at_once() {
 }
 
 /// Numbers of mailboxes are each account's own: another's is never taken for one's own.
+/// RFC 7377 §2.1, §2.2: each mailbox of the sources that the user may read.
+#[tokio::test]
+async fn a_search_over_mailboxes_is_in_others_too() {
+    let (world, mut bob, mut carol) = world().await;
+    world.account("team").await;
+    world.is_shared("team", true).await;
+    let mut team = world.login("team").await;
+    for mailbox in ["Work/sub", "Hidden"] {
+        bob.ok(&format!("CREATE {mailbox}")).await;
+        bob.append(mailbox, "", "Subject: message 2\r\n\r\nx").await;
+    }
+    team.ok("CREATE Posts").await;
+    team.append("Posts", "", "Subject: message 2\r\n\r\nx")
+        .await;
+    give(&mut bob, "lrs").await;
+    bob.ok("SETACL Work/sub carol@demo.test lr").await;
+    // To be seen, not to be read; and nothing at all.
+    bob.ok("SETACL INBOX carol@demo.test l").await;
+    bob.append("INBOX", "", "Subject: message 2\r\n\r\nx").await;
+    team.ok("SETACL Posts carol@demo.test lr").await;
+    carol
+        .append("INBOX", "", "Subject: message 2\r\n\r\nx")
+        .await;
+    let told = |name: &str, uid: u32| {
+        format!("* ESEARCH (TAG \"…\" MAILBOX \"{name}\" UIDVALIDITY …) UID ALL {uid}")
+    };
+    let work = told("Other Users/bob@demo.test/Work", 2);
+    let sub = told("Other Users/bob@demo.test/Work/sub", 1);
+    let (posts, inbox) = (told("Shared/team@demo.test/Posts", 1), told("INBOX", 1));
+    let all = "mailboxes (INBOX \"Other Users/bob@demo.test/Work\" \"Other Users/bob@demo.test/INBOX\" \
+        \"Other Users/bob@demo.test/Hidden\" \"Shared/team@demo.test/Posts\")";
+    carol.ok("SUBSCRIBE \"Shared/team@demo.test/Posts\"").await;
+    // The last two are the same with a mailbox selected that is among them.
+    for select in [
+        "",
+        "SELECT \"Other Users/bob@demo.test/Work\"",
+        "SELECT INBOX",
+    ] {
+        if !select.is_empty() {
+            carol.ok(select).await;
+        }
+        for (sources, expected) in [
+            (all, &[&inbox, &work, &posts][..]),
+            ("subtree \"Other Users\"", &[&work, &sub]),
+            ("subtree-one \"Other Users/bob@demo.test\"", &[&work]),
+            ("subtree \"Shared\"", &[&posts]),
+            ("subscribed", &[&inbox, &posts]),
+            ("personal", &[&inbox]),
+            ("inboxes", &[&inbox]),
+        ] {
+            let mut expected: Vec<&str> = expected.iter().map(|told| told.as_str()).collect();
+            expected.push("OK …");
+            let command = format!("ESEARCH IN ({sources}) SUBJECT \"message 2\"");
+            carol.check(&command, &expected).await;
+        }
+    }
+    // What is read is each reader's own.
+    let work_alone = "ESEARCH IN (mailboxes \"Other Users/bob@demo.test/Work\")";
+    carol.ok("SELECT \"Other Users/bob@demo.test/Work\"").await;
+    carol.ok("STORE 2 +FLAGS (\\Seen)").await;
+    carol.ok("UNSELECT").await;
+    carol
+        .check(&format!("{work_alone} SEEN"), &[&work, "OK …"])
+        .await;
+    bob.check("ESEARCH IN (mailboxes Work) SEEN", &["OK …"])
+        .await;
+    give(&mut bob, "l").await;
+    carol.check(&format!("{work_alone} ALL"), &["OK …"]).await;
+}
+
 #[tokio::test]
 async fn anothers_mailbox_of_the_same_number_is_another() {
     let (_world, mut bob, mut carol) = world().await;
