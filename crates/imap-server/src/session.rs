@@ -240,7 +240,7 @@ impl Session {
             tag,
             reply.status,
             reply.code.as_ref(),
-            lang::imap::reply(&reply.text, self.language),
+            &lang::imap::reply(&reply.text, self.language),
         );
         if reply.status == Status::Bad {
             self.bad_commands += 1;
@@ -262,7 +262,7 @@ impl Session {
             Some(tag),
             reply.status,
             reply.code.as_ref(),
-            lang::imap::reply(&reply.text, self.language),
+            &lang::imap::reply(&reply.text, self.language),
         );
         // Answers to pipelined commands go out together.
         if self.out.len() >= limits::OUTPUT_BYTES {
@@ -426,7 +426,7 @@ impl Session {
     /// Says goodbye; the session is over.
     pub(crate) async fn bye(&mut self, text: &str) -> Result<(), Ended> {
         let text = lang::imap::reply(text, self.language);
-        response::untagged_status(&mut self.out, Status::Bye, None, text);
+        response::untagged_status(&mut self.out, Status::Bye, None, &text);
         self.flush().await?;
         Err(Ended)
     }

@@ -1,19 +1,22 @@
 //! What an IMAP session says when its client asked for another language (RFC 5255 §3).
 //!
 //! Replies are written in English where they are made; this is the other half. A text that is
-//! not here stays in English: those with numbers and names in them, and what says what is
+//! not here stays in English: those with names in them, and what says what is
 //! wrong with a command, which only programmers see.
 
-use crate::Lang;
+use crate::{Lang, counterpart};
+use std::borrow::Cow;
 
 /// A reply in a language; as it is where there is no other.
 #[must_use]
-pub fn reply(text: &str, lang: Lang) -> &str {
+pub fn reply(text: &str, lang: Lang) -> Cow<'_, str> {
     if lang == Lang::En {
-        return text;
+        return Cow::Borrowed(text);
     }
-    let found = ZH_HANS.iter().find(|(english, _)| *english == text);
-    found.map_or(text, |(_, chinese)| chinese)
+    match counterpart(ZH_HANS, text) {
+        Some(chinese) => Cow::Owned(chinese),
+        None => Cow::Borrowed(text),
+    }
 }
 
 /// The namespace of other users' mailboxes, for display.
@@ -148,6 +151,38 @@ const ZH_HANS: &[(&str, &str)] = &[
     ("you were silent for too long", "长时间没有操作"),
     ("the selected mailbox was deleted", "所选邮箱已被删除"),
     ("goodbye", "再见"),
+    ("Still here", "仍在连接"),
+    ("login or password is wrong", "用户名或密码错误"),
+    ("the account is disabled", "账号已停用"),
+    (
+        "too many logins at the moment, try again",
+        "目前登录过多，请稍后再试",
+    ),
+    (
+        "login is not possible at the moment, try again",
+        "目前无法登录，请稍后再试",
+    ),
+    ("authentication failed", "身份验证失败"),
+    ("a message has at most {} bytes", "一封邮件最多 {} 字节"),
+    ("a value has at most {} octets", "一个值最多 {} 字节"),
+    ("a batch has at least {} messages", "一批至少 {} 封邮件"),
+    (
+        "a command takes {} messages at most",
+        "一条命令最多处理 {} 封邮件",
+    ),
+    (
+        "you have {} sessions already, the most allowed",
+        "您已有 {} 个会话，达到上限",
+    ),
+    (
+        "there are {} sessions from your address already, the most allowed",
+        "来自您的地址的会话已有 {} 个，达到上限",
+    ),
+    (
+        "message {} (UID {}) cannot be read; the operator is told",
+        "第 {} 封邮件（UID {}）无法读取，已通知管理员",
+    ),
+    ("too many commands that make no sense", "无法理解的命令太多"),
     ("that language is not spoken here", "不支持这种语言"),
     ("replies are in it from now on", "今后以这种语言回复"),
 ];
@@ -161,11 +196,28 @@ mod tests {
     fn each_text_stands_once_and_is_one_line() {
         let mut once = BTreeSet::new();
         for (english, chinese) in ZH_HANS {
+            assert_eq!(english.matches("{}").count(), chinese.matches("{}").count());
             assert!(once.insert(english), "{english}");
             assert!(!chinese.is_empty() && !chinese.chars().any(char::is_control));
         }
         assert_eq!(reply("created", Lang::ZhHans), "已创建");
         assert_eq!(reply("created", Lang::En), "created");
         assert_eq!(reply("7 of 9", Lang::ZhHans), "7 of 9");
+        let told = |text| reply(text, Lang::ZhHans);
+        assert_eq!(
+            told("a message has at most 12 bytes"),
+            "一封邮件最多 12 字节"
+        );
+        assert_eq!(
+            told("message 3 (UID 77) cannot be read; the operator is told"),
+            "第 3 封邮件（UID 77）无法读取，已通知管理员"
+        );
+        for other in [
+            "a message has at most  bytes",
+            "a message has at most 1x bytes",
+            "a message has at most 1 bytes.",
+        ] {
+            assert_eq!(told(other), other);
+        }
     }
 }

@@ -4,7 +4,7 @@
 //! * [`Text`] – one text in all of them
 //! * [`dsn`] – what delivery reports say
 //! * [`held`] – what a notice says that a user's mail is held
-//! * [`imap`] – what IMAP sessions say in another language than English
+//! * [`imap`], [`pop3`] – what sessions say in another language than English
 //! * [`quota`] – what a notice says that an account or a domain is nearly full
 //!
 //! Not here: log lines, other protocol replies (they are English), the web pages'
@@ -18,6 +18,7 @@
 pub mod dsn;
 pub mod held;
 pub mod imap;
+pub mod pop3;
 pub mod quota;
 
 /// A language that texts exist in.
@@ -53,6 +54,33 @@ impl Lang {
             Self::ZhHans => "zh-Hans",
         }
     }
+}
+
+/// A text's other half in a table, where `{}` stands for a number: the same one in both.
+fn counterpart(table: &[(&str, &str)], text: &str) -> Option<String> {
+    table.iter().find_map(|(from, to)| {
+        let mut rest = text;
+        let mut numbers = Vec::new();
+        let mut pieces = from.split("{}");
+        rest = rest.strip_prefix(pieces.next()?)?;
+        for piece in pieces {
+            let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+            numbers.push(rest.get(..digits).filter(|digits| !digits.is_empty())?);
+            rest = rest.get(digits..)?.strip_prefix(piece)?;
+        }
+        if !rest.is_empty() {
+            return None;
+        }
+        let mut filled = String::new();
+        let mut numbers = numbers.into_iter();
+        for (at, piece) in to.split("{}").enumerate() {
+            if at > 0 {
+                filled.push_str(numbers.next()?);
+            }
+            filled.push_str(piece);
+        }
+        Some(filled)
+    })
 }
 
 /// One text in every language.

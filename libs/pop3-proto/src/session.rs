@@ -8,6 +8,7 @@ use crate::limits::{
 use crate::listing::{Kind, Listing};
 use crate::maildrop::{Maildrop, Message};
 use crate::stuffer::Stuffer;
+use lang::Lang;
 use memchr::memchr;
 use sasl::{
     Answer, Credentials, Digest, DigestKind, Exchange, Failure, Offer, Question, Secret, Step,
@@ -77,6 +78,7 @@ pub struct Session {
     bad_commands: u8,
     failed_logins: u8,
     spoken: bool,
+    language: Lang,
 }
 
 impl Session {
@@ -104,6 +106,7 @@ impl Session {
             bad_commands: 0,
             failed_logins: 0,
             spoken: false,
+            language: Lang::En,
         }
     }
 
@@ -579,28 +582,32 @@ impl Session {
         None
     }
 
-    /// RFC 6856 §3. Texts are in English.
+    /// RFC 6856 §3.
     fn language(&mut self, language: Option<&str>) -> Option<Event> {
-        let is = |tag: &str| language.is_some_and(|wanted| wanted.eq_ignore_ascii_case(tag));
         match language {
             None => {
                 self.say("+OK");
                 self.say("i-default English");
                 self.say("en English");
+                self.say("zh-Hans 简体中文");
                 self.say(".");
             }
             // §3.2: what the server prefers is what it speaks.
-            Some("*") => self.say("+OK i-default"),
-            _ if is("i-default") => self.say("+OK i-default"),
-            _ if is("en")
-                || language
-                    .is_some_and(|wanted| wanted.to_ascii_lowercase().starts_with("en-")) =>
-            {
-                self.say("+OK en");
+            Some("*" | "i-default") => self.speak(Lang::En, "+OK i-default"),
+            Some(wanted) if wanted.eq_ignore_ascii_case("i-default") => {
+                self.speak(Lang::En, "+OK i-default");
             }
-            Some(_) => self.say("-ERR that language is not spoken here"),
+            Some(wanted) => match Lang::from_tag(wanted) {
+                Some(lang) => self.speak(lang, &format!("+OK {}", lang.tag())),
+                None => self.say("-ERR that language is not spoken here"),
+            },
         }
         None
+    }
+
+    fn speak(&mut self, language: Lang, line: &str) {
+        self.language = language;
+        self.say(line);
     }
 
     fn offered(&self) -> Offer {
@@ -621,6 +628,7 @@ impl Session {
     }
 
     fn say(&mut self, line: &str) {
+        let line = lang::pop3::line(line, self.language);
         self.output.extend_from_slice(line.as_bytes());
         self.output.extend_from_slice(b"\r\n");
     }

@@ -582,7 +582,7 @@ fn rfc_6856_utf8_and_languages() {
     assert_eq!(shell.ask("UTF8"), "+OK names and headers may be UTF-8\r\n");
     assert_eq!(
         shell.ask("LANG"),
-        "+OK\r\ni-default English\r\nen English\r\n.\r\n"
+        "+OK\r\ni-default English\r\nen English\r\nzh-Hans 简体中文\r\n.\r\n"
     );
     assert_eq!(shell.ask("LANG EN"), "+OK en\r\n");
     assert_eq!(shell.ask("LANG en-GB"), "+OK en\r\n");
@@ -592,4 +592,14 @@ fn rfc_6856_utf8_and_languages() {
     let mut shell = Shell::logged_in();
     assert!(shell.ask("UTF8").starts_with("-ERR "));
     assert_eq!(shell.ask("LANG i-default"), "+OK i-default\r\n");
+    // Texts for people change; what programs read does not.
+    let stat = shell.ask("STAT");
+    assert_eq!(shell.ask("DELE 99"), "-ERR no such message\r\n");
+    assert_eq!(shell.ask("LANG zh-CN"), "+OK zh-Hans\r\n");
+    assert_eq!(shell.ask("DELE 99"), "-ERR 没有这封邮件\r\n");
+    assert_eq!(shell.ask("STAT"), stat);
+    assert_eq!(shell.ask("LANG tlh"), "-ERR 不支持这种语言\r\n");
+    assert!(shell.ask("CAPA").contains("\r\nUIDL\r\n"));
+    assert_eq!(shell.ask("LANG en"), "+OK en\r\n");
+    assert_eq!(shell.ask("DELE 99"), "-ERR no such message\r\n");
 }

@@ -457,6 +457,7 @@ fn report(session: &mut Session, outcome: &mut Outcome, number: u32, entry: &Ent
     tracing::error!(session = session.id, email = %entry.email, why, "imap: a message is left out");
     let uid = entry.uid;
     let text = format!("message {number} (UID {uid}) cannot be read; the operator is told");
+    let text = lang::imap::reply(&text, session.language);
     response::untagged_status(&mut session.out, Status::No, Some(&Code::SERVER_BUG), &text);
 }
 

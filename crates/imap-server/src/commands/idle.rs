@@ -47,8 +47,8 @@ pub(crate) async fn run(session: &mut Session) -> Executed {
             Woken::Input(0) => return Err(Ended),
             Woken::Input(_) | Woken::Changed => {}
             Woken::StillHere => {
-                let out = &mut session.out;
-                response::untagged_status(out, Status::Ok, None, "Still here");
+                let text = lang::imap::reply("Still here", session.language);
+                response::untagged_status(&mut session.out, Status::Ok, None, &text);
             }
             Woken::Draining => {
                 Box::pin(session.bye("the server is going down")).await?;

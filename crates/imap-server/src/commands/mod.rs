@@ -239,8 +239,8 @@ fn check_state(session: &Session, command: &Command) -> Option<Reply> {
 async fn logout(session: &mut Session, tag: &Tag) -> Executed {
     let text = |text| lang::imap::reply(text, session.language);
     let (bye, done) = (text("goodbye"), text("logged out"));
-    response::untagged_status(&mut session.out, Status::Bye, None, bye);
-    response::tagged(&mut session.out, Some(tag), Status::Ok, None, done);
+    response::untagged_status(&mut session.out, Status::Bye, None, &bye);
+    response::tagged(&mut session.out, Some(tag), Status::Ok, None, &done);
     session.flush().await?;
     Err(Ended)
 }
