@@ -19,6 +19,47 @@ const LEDGERS: &str = "docs/rfc";
 /// The threats, by their numbers in `docs/vulns.md`, that need a test named after them.
 const THREATS: [std::ops::RangeInclusive<u32>; 2] = [1..=12, 23..=25];
 
+/// What some of them are made of: each word stands in the name of a test of that threat.
+const SUBJECTS: [(u32, &[&str]); 3] = [
+    (
+        23,
+        &[
+            "4_gb",
+            "open_literals",
+            "flood",
+            "nesting",
+            "nul",
+            "names",
+            "tag",
+        ],
+    ),
+    (
+        24,
+        &[
+            "search",
+            "sort",
+            "threads",
+            "fetch",
+            "multisearch",
+            "contexts",
+            "slow_reader",
+            "idle",
+            "notify",
+            "hundred_thousand_mailboxes",
+            "large_mailbox",
+        ],
+    ),
+    (
+        25,
+        &[
+            "only_grow",
+            "every_session",
+            "client_claims",
+            "after_a_restore",
+        ],
+    ),
+];
+
 /// All findings about named tests.
 pub(crate) fn check(root: &Path, sources: &[String]) -> anyhow::Result<Vec<String>> {
     let mut tests = BTreeSet::new();
@@ -99,6 +140,17 @@ fn check_threats(path: &str, text: &str, findings: &mut Vec<String>) {
             ));
         }
     }
+    for (number, subjects) in SUBJECTS {
+        let prefix = format!("threat_{number:02}_");
+        for subject in subjects {
+            let of_it = |name: &str| name.starts_with(&prefix) && name.contains(subject);
+            if !text.lines().any(|line| named(line).any(of_it)) {
+                findings.push(format!(
+                    "{path}: no test of threat {number} is named after {subject} ({prefix}…)"
+                ));
+            }
+        }
+    }
 }
 
 /// Each row of a table about rules names a test, or says `not yet`.
@@ -161,7 +213,10 @@ mod tests {
     fn a_threat_and_a_rule_without_a_test_are_found() {
         let mut findings = Vec::new();
         check_threats("a.md", "`threat_01_x` `threat_11_x`", &mut findings);
-        assert_eq!(findings.len(), 13);
+        let named = |finding: &&String| finding.contains("is named after threat");
+        assert_eq!(findings.iter().filter(named).count(), 13);
+        let subject = |finding: &&String| finding.contains("24 is named after multisearch ");
+        assert_eq!(findings.iter().filter(subject).count(), 1);
         findings.clear();
         let table =
             "| rule | tests |\n|---|---|\n| a | `a_test_here` |\n| b | |\n| c | *not yet* |\n";

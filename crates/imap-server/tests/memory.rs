@@ -2,13 +2,14 @@
 //! the whole process's.
 
 use blobs::Blobs;
+use bytes::BytesMut;
 use directory::{Directory, NewAccount};
 use engine::{MemoryEngine, SharedEngine};
 use envelope::{Address, Domain};
 use imap_server::{Config, Orders, Ports, Sessions, TlsMode, serve};
 use mailstore::{Mailstore, QuotaLimits};
 use observe::Metrics;
-use runtime::net::Listener;
+use runtime::net::{Conn, Listener};
 use runtime::{Runtime, Task, Tasks};
 use sasl::Secret;
 use search::Search;
@@ -24,8 +25,11 @@ static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 const SESSIONS: usize = 100;
 
-/// Where it listens, who accepts, and the sessions.
-async fn listening() -> (SocketAddr, Task<()>, Tasks) {
+/// Connections of strangers.
+const STRANGERS: usize = 2_000;
+
+/// A server's world with bob in it.
+async fn ports(sessions: usize) -> Arc<Ports> {
     let runtime = Runtime::for_tests();
     let engine: SharedEngine = Arc::new(MemoryEngine::new(1));
     let blobs = Arc::new(Blobs::new(Arc::clone(&engine)));
@@ -51,20 +55,30 @@ async fn listening() -> (SocketAddr, Task<()>, Tasks) {
     let address = Address::parse("bob@demo.test").expect("valid");
     let new = NewAccount::new(address, Some(Secret::from("pass word")));
     directory.account_add(new, &stage).await.expect("added");
-    let ports = Arc::new(Ports {
+    Arc::new(Ports {
         mailstore,
         blobs,
         search,
         logins: Arc::new(directory),
         runtime: runtime.clone(),
         metrics: Arc::new(Metrics::new()),
-        sessions: Sessions::new(2 * SESSIONS, 2 * SESSIONS),
+        sessions: Sessions::new(sessions, sessions),
         orders: Orders::default(),
         events: imap_server::Events::default(),
-    });
+    })
+}
+
+fn config() -> Arc<Config> {
     let mut config = Config::new("imap.demo.test", TlsMode::None);
     config.plaintext_login = true;
-    let config = Arc::new(config);
+    Arc::new(config)
+}
+
+/// Where it listens, who accepts, and the sessions.
+async fn listening() -> (SocketAddr, Task<()>, Tasks) {
+    let ports = ports(2 * SESSIONS).await;
+    let runtime = ports.runtime.clone();
+    let config = config();
     let listener = Listener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a port");
     let address = listener.local_addr();
     let sessions = Tasks::new();
@@ -117,6 +131,71 @@ fn bytes_each(address: SocketAddr, idle: bool) -> usize {
     let cost = region.change();
     drop((first, sessions));
     (cost.bytes_allocated - cost.bytes_deallocated - room) / SESSIONS
+}
+
+/// What each of many strangers' connections takes, who sent this behind the greeting. The ends lie in memory, so
+/// that no limit of the system's ends it.
+async fn strangers(ports: &Arc<Ports>, config: &Arc<Config>, said: &[u8]) -> usize {
+    let tasks = Tasks::new();
+    let mut clients = Vec::with_capacity(STRANGERS);
+    let region = Region::new(ALLOCATOR);
+    for _ in 0..STRANGERS {
+        let (mut client, server) = Conn::pair();
+        let session = serve(server, Arc::clone(ports), Arc::clone(config));
+        tasks.spawn(&ports.runtime, Box::pin(session));
+        let mut input = BytesMut::new();
+        assert!(client.read(&mut input).await.expect("a greeting") > 0);
+        drop(input);
+        for piece in said.split_inclusive(|&byte| byte == b'\n') {
+            client.write_all(piece).await.expect("it reads");
+            if piece.ends_with(b"}\r\n") {
+                let mut input = BytesMut::new();
+                assert!(client.read(&mut input).await.expect("a word") > 0);
+                assert!(input.starts_with(b"+ "), "{input:?}");
+            }
+        }
+        clients.push(client);
+    }
+    // Until all that was sent is taken.
+    for _ in 0..1000 {
+        tokio::task::yield_now().await;
+    }
+    let cost = region.change();
+    drop(clients);
+    let ended = tokio::time::timeout(Duration::from_secs(30), tasks.wait());
+    ended.await.expect("the clients have gone");
+    (cost.bytes_allocated - cost.bytes_deallocated) / STRANGERS
+}
+
+#[tokio::test]
+async fn threat_23_thousands_of_open_literals_before_the_login_hold_little() {
+    let ports = ports(2 * STRANGERS).await;
+    let config = config();
+    let literal = imap_proto::limits::LITERAL_BYTES_BEFORE_LOGIN_MAX as usize;
+    let line = imap_proto::limits::LINE_BYTES_BEFORE_LOGIN_MAX;
+    let empty = strangers(&ports, &config, b"").await;
+    for (what, said, most) in [
+        (
+            "nothing of it",
+            format!("a LOGIN {{{literal}}}\r\n"),
+            literal,
+        ),
+        (
+            "all but its end",
+            format!("a LOGIN {{{literal}}}\r\n{}", "x".repeat(literal - 1)),
+            4 * literal,
+        ),
+        (
+            "half of a line",
+            format!("a LOGIN {}", "x".repeat(line - 100)),
+            3 * line,
+        ),
+    ] {
+        let bytes = strangers(&ports, &config, said.as_bytes()).await;
+        let more = bytes.saturating_sub(empty);
+        println!("{what}: {bytes} bytes, {more} more than silence");
+        assert!(more <= most, "{what}: {more} bytes");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -128,6 +128,20 @@ impl FetchItem {
         )
     }
 
+    /// True for what may have to be looked for in the message itself.
+    #[must_use]
+    pub fn is_section(&self) -> bool {
+        matches!(
+            self,
+            Self::Rfc822
+                | Self::Rfc822Header
+                | Self::Rfc822Text
+                | Self::BodySection { .. }
+                | Self::Binary { .. }
+                | Self::BinarySize { .. }
+        )
+    }
+
     /// Writes the name that stands in front of the item's data.
     pub fn write_name(&self, out: &mut Vec<u8>) {
         let plain = match self {

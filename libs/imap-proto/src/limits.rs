@@ -29,6 +29,8 @@ pub const NESTING_DEPTH_MAX: usize = 100;
 pub const LIST_ITEMS_MAX: usize = 4096;
 /// Texts that one search looks for: each costs a look through every message.
 pub const SEARCH_TEXTS_MAX: usize = 256;
+/// Sections that one FETCH asks for: each costs a look into every message.
+pub const FETCH_SECTIONS_MAX: usize = 256;
 /// Levels of a part number such as `1.2.3`.
 pub const PART_DEPTH_MAX: usize = 128;
 /// Longest keyword.

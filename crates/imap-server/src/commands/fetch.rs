@@ -15,7 +15,7 @@ use mailbox_model::{EmailId, Entry, Threads, Uid, UidSet, View};
 use mailstore::{Account, EmailRecord, Listing, RecordError, Rights, ShortBodies, StoreError};
 use mime::StoredDigest;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// What happened on the way.
 #[derive(Debug, Default)]
@@ -427,6 +427,7 @@ async fn write_window<'a>(
             listing: ready.listing(),
             thread: ready.thread,
             body: bodies.body(at).cloned(),
+            header: OnceLock::new(),
         };
         match write_message(session, &message, items).await? {
             Rendered::Whole if sets_seen && !ready.entry.keywords.is_seen() => {

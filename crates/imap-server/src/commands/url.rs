@@ -9,7 +9,7 @@ use crate::urls::{Named, UrlError, UrlReader, Urls, authorize, mailbox_of};
 use imap_proto::response::{self, Code, Status};
 use imap_proto::{FetchItem, ImapUrl, MailboxName, SectionText, UrlFetch, UrlFetchItem, UrlRump};
 use mime::{StoredDigest, decoded_structure, structure_at};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// RFC 4467 §7: what a URL must be is checked for all of them before anything is
 /// said; it is BAD otherwise.
@@ -186,6 +186,7 @@ fn message<'a>(named: &'a Named, digest: StoredDigest<'a>) -> Message<'a> {
         listing: None,
         thread: None,
         body: None,
+        header: OnceLock::new(),
     }
 }
 

@@ -4,11 +4,13 @@ use super::{Message, Rendered};
 use crate::limits::{HEADER_BYTES_MAX, OUTPUT_BYTES};
 use crate::reply::Ended;
 use crate::session::Session;
+use bytes::Bytes;
 use imap_proto::response;
 use imap_proto::{FetchItem, Partial, Section, SectionText};
-use mailstore::EmailRecord;
+use mailstore::{EmailRecord, StoreError};
 use mime::{SectionSpec, StoredDigest};
 use std::ops::Range;
+use std::sync::OnceLock;
 
 /// The whole message, of RFC822.
 const MESSAGE: Section = Section {
@@ -78,9 +80,16 @@ pub(super) async fn write(
         return write_range(session, message, record, clip(range, partial)).await;
     };
     let bounded = range.start..range.end.min(range.start + HEADER_BYTES_MAX);
-    match message.account.read_message(record, bounded).await {
+    // Of many items of the message's header the first reads it for all.
+    let whose = Some(&message.header).filter(|_| section.part.is_empty());
+    let header = match whose.and_then(OnceLock::get) {
+        Some(header) => Ok(header.clone()),
+        None => read_header(message, record, bounded).await,
+    };
+    match header {
         Ok(header) => {
-            let fields = mime::header_fields(&header, names, not);
+            let header = whose.map_or(&header, |whose| whose.get_or_init(|| header.clone()));
+            let fields = mime::header_fields(header, names, not);
             write_slice(&mut session.out, &fields, partial);
             Ok(Rendered::Whole)
         }
@@ -90,6 +99,25 @@ pub(super) async fn write(
             Ok(Rendered::Broken)
         }
     }
+}
+
+async fn read_header(
+    message: &Message<'_>,
+    record: &EmailRecord,
+    range: Range<u64>,
+) -> Result<Bytes, StoreError> {
+    let Some(body) = &message.body else {
+        return message.account.read_message(record, range).await;
+    };
+    let known = record.prefix.len() + body.len();
+    let at = |octet: u64| usize::try_from(octet).unwrap_or(usize::MAX).min(known);
+    let (start, end) = (at(range.start), at(range.end));
+    let shown = record.prefix.iter().chain(&body[..]);
+    Ok(shown
+        .skip(start)
+        .take(end.saturating_sub(start))
+        .copied()
+        .collect())
 }
 
 /// Writes HEADER.FIELDS without opening the message; false where the record does

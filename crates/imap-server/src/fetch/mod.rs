@@ -22,7 +22,7 @@ use mailbox_model::{EmailId, Entry, Saved, SavedAt, Uid, View};
 use mailstore::object_id;
 use mailstore::{Account, EmailRecord, InternalDate, Listing};
 use mime::StoredDigest;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use wire::codec::DecodeError;
 
 /// A message with what its items need.
@@ -39,6 +39,8 @@ pub(crate) struct Message<'a> {
     pub(crate) thread: Option<EmailId>,
     /// The body without its prefix, where it was read ahead.
     pub(crate) body: Option<Bytes>,
+    /// Its header, once an item has read it.
+    pub(crate) header: OnceLock<Bytes>,
 }
 
 /// How a message's answer went.

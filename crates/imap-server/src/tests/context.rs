@@ -113,7 +113,7 @@ async fn a_sorted_result_says_where() {
 }
 
 #[tokio::test]
-async fn so_many_are_kept_and_no_more() {
+async fn threat_24_so_many_contexts_are_kept_and_no_more() {
     let world = World::new().await;
     let mut bob = world.bob_in_inbox().await;
     for _ in 0..crate::limits::CONTEXTS_MAX {

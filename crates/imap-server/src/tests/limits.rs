@@ -124,6 +124,62 @@ async fn threat_23_nul_and_deep_nesting_are_refused() {
             .await;
     }
     client.ok("NOOP").await;
+    // Wherever there may be a list. Some of them end at their first parenthesis that has no place.
+    for begin in [
+        "FETCH 1 ",
+        "FETCH 1 (BODY[HEADER.FIELDS ",
+        "FETCH 1 FLAGS ",
+        "UID FETCH 1 (FLAGS) ",
+        "STORE 1 FLAGS ",
+        "STORE 1 ",
+        "APPEND INBOX ",
+        "SORT ",
+        "SORT (SIZE) UTF-8 ",
+        "THREAD REFS UTF-8 ",
+        "SEARCH RETURN ",
+        "ESEARCH IN ",
+        "ESEARCH IN (mailboxes ",
+        "ESEARCH RETURN ",
+        "NOTIFY SET ",
+        "NOTIFY SET STATUS ",
+        "NOTIFY SET (personal ",
+        "NOTIFY SET (SELECTED (MessageNew ",
+        "GETMETADATA ",
+        "GETMETADATA INBOX ",
+        "SETMETADATA INBOX ",
+        "ID ",
+        "LIST ",
+        "LIST \"\" ",
+        "LIST \"\" * RETURN ",
+        "LIST \"\" * RETURN (STATUS ",
+        "STATUS INBOX ",
+        "SELECT INBOX ",
+        "SELECT INBOX (QRESYNC ",
+        "CREATE x ",
+        "CREATE x (USE ",
+        "SETQUOTA \"\" ",
+        "ENABLE ",
+        "RESETKEY ",
+        "GENURLAUTH ",
+        "COMPRESS ",
+        "LANGUAGE ",
+        "COMPARATOR ",
+    ] {
+        for (open, close) in [
+            ("(".repeat(30_000), String::new()),
+            ("(".repeat(15_000), ")".repeat(15_000)),
+        ] {
+            let answer = client.ask(&format!("{begin}{open}{close}")).await;
+            let [answer] = &answer[..] else {
+                panic!("{begin}: {answer:?}")
+            };
+            assert!(
+                answer.starts_with("BAD ") && answer.len() < 200,
+                "{begin}: {answer}"
+            );
+        }
+        client.ok("NOOP").await;
+    }
 }
 
 #[tokio::test]
@@ -287,6 +343,43 @@ async fn threat_23_literals_add_up_before_the_login() {
     client.ok("NOOP").await;
 }
 
+/// Each is taken and thrown away, so ten of them end a stranger's session, whatever they bring; a user's go on as
+/// long as he sends them, and end where one brings more than is thrown away.
+#[tokio::test]
+async fn threat_23_a_flood_of_refused_literals_ends() {
+    let world = World::new().await;
+    let mut stranger = world.connect();
+    stranger.hear().await;
+    let junk = "x LOGOUT\r\n".repeat(7_000);
+    let line = format!("a LOGIN {{{}+}}\r\n{junk}\r\n", junk.len());
+    for _ in 0..9 {
+        stranger.send(&line).await;
+        assert_eq!(stranger.hear().await, "a BAD a literal is too large");
+    }
+    // Without the rest of it: a stranger need not be waited for.
+    stranger.send(&line).await;
+    assert_eq!(stranger.hear().await, "a BAD a literal is too large");
+    stranger
+        .hears_bye("* BYE too many commands that make no sense")
+        .await;
+    let mut bob = world.bob().await;
+    let line = format!("APPEND nowhere {{{}+}}\r\n{junk}", junk.len());
+    for _ in 0..50 {
+        bob.check(&line, &["NO [TRYCREATE] …"]).await;
+    }
+    let over = crate::limits::DISCARDED_BYTES_MAX + 1;
+    bob.send(format!("a APPEND nowhere {{{over}+}}\r\n")).await;
+    assert!(bob.hear().await.starts_with("a NO [TRYCREATE]"));
+    bob.hears_bye("* BYE more is coming than will be thrown away")
+        .await;
+    // One whose literal never ends is let go in its time.
+    let mut slow = world.connect();
+    slow.hear().await;
+    slow.send("a LOGIN {5000+}\r\n").await;
+    pass(&world, Duration::from_secs(61)).await;
+    slow.hears_bye("* BYE you were silent for too long").await;
+}
+
 /// What begins like a server's line, or like a literal, is no tag; and none is echoed but a tag.
 #[tokio::test]
 async fn threat_23_a_tag_is_never_taken_for_something_else() {
@@ -349,7 +442,7 @@ async fn threat_23_names_lead_nowhere_else() {
 
 /// What there is very much of is told from memory, in one look, and no more is made.
 #[tokio::test]
-async fn threat_24_a_hundred_thousand_mailboxes_cost_no_reads() {
+async fn threat_24_lists_and_multisearch_of_a_hundred_thousand_mailboxes_cost_no_reads() {
     let counting = Arc::new(Counting::new(MemoryEngine::new(3)));
     let engine: SharedEngine = counting.clone();
     let blobs = Blobs::new(Arc::clone(&engine));

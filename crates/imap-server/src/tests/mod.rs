@@ -8,6 +8,7 @@ mod append;
 mod compress;
 mod condstore;
 mod context;
+mod costs;
 mod counting;
 mod events;
 mod extensions;

@@ -206,7 +206,7 @@ async fn what_does_not_go_together_is_refused() {
 
 /// RFC 5465 §5.8.
 #[tokio::test]
-async fn where_too_much_happens_nothing_more_is_told() {
+async fn threat_24_where_too_much_happens_notify_tells_nothing_more() {
     let (_world, mut told, mut acting) = told_of("(personal (MailboxName))").await;
     // In the middle of a command nothing is told; what is told before it began are a few.
     told.send("x NO").await;

@@ -531,3 +531,33 @@ async fn results_are_saved_and_used() {
     client.ok("SELECT INBOX").await;
     finds(&mut client, "$", "").await;
 }
+
+/// What of a message is searched (docs/rfc/imap.md).
+#[tokio::test]
+async fn texts_are_searched_up_to_these_bounds() {
+    const MIB: usize = 1 << 20;
+    let world = World::new().await;
+    let mut client = world.bob_in_inbox().await;
+    let field = format!("X-Filler: {}\r\n", "f".repeat(1000));
+    let filler = field.repeat(MIB / field.len() + 1);
+    let line = format!("{}\r\n", "l".repeat(1022));
+    let body = line.repeat(64 * MIB / line.len());
+    let message = format!(
+        "X-Near: near\r\n{filler}X-Far: far\r\n\r\nbegins\r\n{}within\r\n{line}{line}{line}beyond\r\n",
+        &body[..body.len() - 2 * line.len()]
+    );
+    client.append("INBOX", "", &message).await;
+    client.ok("NOOP").await;
+    let found = ["* SEARCH 1", "OK searched"];
+    let nothing = ["* SEARCH", "OK searched"];
+    for (key, expected) in [
+        ("HEADER X-Near near", found),
+        ("HEADER X-Far far", nothing),
+        ("BODY begins", found),
+        ("BODY within", found),
+        ("BODY beyond", nothing),
+        ("TEXT near", found),
+    ] {
+        client.check(&format!("SEARCH {key}"), &expected).await;
+    }
+}

@@ -3,7 +3,7 @@
 use crate::command::Command;
 use crate::cursor::{Cursor, Parsed, syntax};
 use crate::fetch::{FetchCommand, FetchItem, Partial, Section, SectionText};
-use crate::limits::PART_DEPTH_MAX;
+use crate::limits::{FETCH_SECTIONS_MAX, PART_DEPTH_MAX};
 use crate::parse::{ErrorKind, sequence};
 
 /// ```abnf
@@ -13,15 +13,10 @@ use crate::parse::{ErrorKind, sequence};
 pub(crate) fn fetch(cursor: &mut Cursor<'_>, uid: bool) -> Parsed<Command> {
     let set = sequence::argument(cursor)?;
     cursor.space()?;
-    let mut items = Vec::new();
-    if cursor.peek() == Some(b'(') {
-        // The macros stand alone by the grammar; inside a list they are taken too, as other servers do.
-        for group in cursor.list(false, item_or_macro)? {
-            items.extend(group);
-        }
-    } else {
-        items = item_or_macro(cursor)?;
-    }
+    let items = match cursor.peek() {
+        Some(b'(') => items(cursor)?,
+        _ => item_or_macro(cursor)?,
+    };
     let mut changed_since = None;
     let mut vanished = false;
     let mut partial_of_set = None;
@@ -60,7 +55,16 @@ pub(crate) fn fetch(cursor: &mut Cursor<'_>, uid: bool) -> Parsed<Command> {
     }))
 }
 
-pub(crate) fn item_or_macro(cursor: &mut Cursor<'_>) -> Parsed<Vec<FetchItem>> {
+/// Items in parentheses. The macros stand alone by the grammar; here they are taken too, as other servers do.
+pub(crate) fn items(cursor: &mut Cursor<'_>) -> Parsed<Vec<FetchItem>> {
+    let items = cursor.list(false, item_or_macro)?.concat();
+    match items.iter().filter(|item| item.is_section()).count() > FETCH_SECTIONS_MAX {
+        true => syntax("too many sections for one FETCH"),
+        false => Ok(items),
+    }
+}
+
+fn item_or_macro(cursor: &mut Cursor<'_>) -> Parsed<Vec<FetchItem>> {
     use FetchItem::{Body, Envelope, Flags, InternalDate, Rfc822Size};
     let word = cursor
         .while_(|b| b.is_ascii_alphanumeric() || b == b'.')

@@ -1,6 +1,6 @@
 //! NOTIFY (RFC 5465 §8).
 
-use super::fetch::item_or_macro;
+use super::fetch;
 use super::search::source;
 use crate::command::Command;
 use crate::cursor::{Cursor, Parsed, syntax};
@@ -83,13 +83,13 @@ fn group(cursor: &mut Cursor<'_>, form: NameForm) -> Parsed<EventGroup> {
 fn event(cursor: &mut Cursor<'_>) -> Parsed<NotifyEvent> {
     Ok(match cursor.word()?.as_str() {
         "MESSAGENEW" => {
-            let mut items = Vec::new();
-            if cursor.clone().take_prefix(" (") {
-                cursor.space()?;
-                for group in cursor.list(false, item_or_macro)? {
-                    items.extend(group);
+            let items = match cursor.clone().take_prefix(" (") {
+                true => {
+                    cursor.space()?;
+                    fetch::items(cursor)?
                 }
-            }
+                false => Vec::new(),
+            };
             NotifyEvent::MessageNew(items)
         }
         "MESSAGEEXPUNGE" => NotifyEvent::MessageExpunge,

@@ -13,7 +13,13 @@ use crate::sort::{SortCommand, SortCriterion, SortKey, ThreadAlgorithm, ThreadCo
 pub(crate) fn sort(cursor: &mut Cursor<'_>, uid: bool) -> Parsed<Command> {
     cursor.space()?;
     let returns = search::returns(cursor)?;
-    let criteria = cursor.list(false, criterion)?;
+    let mut criteria: Vec<SortCriterion> = Vec::new();
+    for one in cursor.list(false, criterion)? {
+        // What comes again decides nothing, and would make each message's key longer.
+        if criteria.iter().all(|before| before.key != one.key) {
+            criteria.push(one);
+        }
+    }
     cursor.space()?;
     let key = search::with_charset(cursor, search::saves(returns.as_deref()))?;
     search::check_relevancy(returns.as_deref(), &key)?;
