@@ -2,9 +2,13 @@
 
 use super::World;
 use super::counting::Counting;
+use crate::{Events, MessageLimit, TlsMode};
 use blobs::Blobs;
+use directory::AccountChange;
 use engine::{MemoryEngine, SharedEngine};
-use mailstore::QuotaLimits;
+use envelope::Address;
+use mailstore::{QuotaLimits, ScriptChange};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 #[tokio::test]
@@ -78,42 +82,151 @@ async fn practice_6_message_ids_are_indexed() {
     assert!(emails <= 10 && bodies <= 10, "{emails} {bodies}");
 }
 
-/// What is offered stands in the ledger, with the tests of its rules.
+/// `fileinto :create` makes what CREATE would have made.
 #[tokio::test]
-async fn practice_6_what_is_offered_is_in_the_ledger() {
-    let ledger = concat!(
-        include_str!("../../../../docs/rfc/imap.md"),
-        include_str!("../../../../docs/rfc/imap-extensions.md"),
-        include_str!("../../../../docs/rfc/imap-7162.md"),
-    );
-    let words: Vec<&str> = ledger
-        .split(|c: char| c.is_whitespace() || "|`,()".contains(c))
-        .collect();
+async fn practice_6_what_a_script_makes_is_subscribed() {
     let world = World::new().await;
-    let mut client = world.connect();
-    let mut offered = vec![client.hear().await];
-    client.ok("LOGIN bob@demo.test \"pass word\"").await;
-    offered.extend(client.ok("CAPABILITY").await);
-    let offered = offered.join(" ").replace(['[', ']', '*'], " ");
-    let names = offered.split_whitespace().filter(|word| {
-        let is_name = |c: char| c.is_ascii_uppercase();
-        word.starts_with(is_name) && !["OK", "CAPABILITY", "Posthouse"].contains(word)
-    });
-    let mut count = 0;
-    for name in names {
-        let of_a_kind = ["AUTH=", "APPENDLIMIT="].iter();
-        let name = of_a_kind
-            .map(|kind| kind.trim_end_matches('='))
-            .find(|kind| name.starts_with(kind))
-            .unwrap_or(name);
-        let known = match name {
-            "AUTH" => ledger.contains("`AUTH=…`"),
-            // Its rights are the system's own.
-            "RIGHTS=kxte" => words.iter().any(|word| word.starts_with("RIGHTS=")),
-            _ => words.contains(&name),
-        };
-        assert!(known, "{name} is not in docs/rfc");
-        count += 1;
+    let mut bob = world.bob().await;
+    let account = world.ports.mailstore.account(world.id_of("bob").await);
+    let change = ScriptChange::Put {
+        name: "hook".into(),
+        source:
+            "require [\"imapsieve\", \"fileinto\", \"mailbox\"];\nfileinto :create \"made/here\";\n"
+                .into(),
+    };
+    let account = account.await.expect("there");
+    let put = account
+        .change_scripts(&change, &sieve::Offer::default())
+        .await;
+    assert_eq!(put.expect("written"), Ok(()));
+    bob.ok("SETMETADATA INBOX (/shared/imapsieve/script \"hook\")")
+        .await;
+    bob.append("INBOX", "", "Subject: x\r\n\r\n").await;
+    bob.check(
+        "LSUB \"\" made*",
+        &[
+            "* LSUB () \"/\" \"made\"",
+            "* LSUB () \"/\" \"made/here\"",
+            "OK …",
+        ],
+    )
+    .await;
+}
+
+const LEDGERS: [&str; 4] = [
+    include_str!("../../../../docs/rfc/imap.md"),
+    include_str!("../../../../docs/rfc/imap-extensions.md"),
+    include_str!("../../../../docs/rfc/imap-7162.md"),
+    include_str!("../../../../docs/rfc/imap-9051.md"),
+];
+
+/// Capabilities that have rows with a test in a ledger: their names stand in the row, or in the heading above it.
+/// That the tests are there is looked at by `cargo xtask tidy`.
+fn tested() -> BTreeSet<&'static str> {
+    fn words(line: &str) -> impl Iterator<Item = &str> {
+        line.split(|c: char| c.is_whitespace() || "|`,():;".contains(c))
     }
-    assert!(count > 50, "{count}");
+    let names_a_test = |line: &str| {
+        line.split('`').skip(1).step_by(2).any(|word| {
+            let name = word.rsplit("::").next().unwrap_or(word);
+            let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+            name.matches('_').count() >= 2 && name.chars().all(plain)
+        })
+    };
+    let mut tested = BTreeSet::new();
+    for ledger in LEDGERS {
+        let mut heading = "";
+        for line in ledger.lines() {
+            if line.starts_with('#') {
+                heading = line;
+            } else if line.starts_with('|') && names_a_test(line) {
+                tested.extend(words(line).chain(words(heading)));
+            }
+        }
+    }
+    tested
+}
+
+/// The names in what was told, without what is each server's own.
+fn names(told: &[String]) -> BTreeSet<String> {
+    let told = told.join(" ").replace(['[', ']', '*'], " ");
+    let words = told.split_whitespace().filter(|word| {
+        let begins = word.starts_with(|c: char| c.is_ascii_uppercase());
+        begins && !["OK", "CAPABILITY", "Posthouse"].contains(word)
+    });
+    let of_a_kind = [
+        ("AUTH=", "AUTH=…"),
+        ("APPENDLIMIT=", "APPENDLIMIT"),
+        ("MESSAGELIMIT=", "MESSAGELIMIT"),
+        ("SAVELIMIT=", "SAVELIMIT"),
+        ("IMAPSIEVE=", "IMAPSIEVE="),
+        // Its rights are the system's own.
+        ("RIGHTS=", "RIGHTS="),
+    ];
+    let name = |word: &str| {
+        let kind = of_a_kind.iter().find(|(begin, _)| word.starts_with(begin));
+        kind.map_or(word, |(_, name)| name).to_owned()
+    };
+    words.map(name).collect()
+}
+
+/// A name is offered when there is a test of its rules, whatever is switched on.
+#[tokio::test]
+async fn practice_6_what_is_offered_is_in_the_ledger_with_a_test() {
+    let tested = tested();
+    let mut world = World::new().await;
+    world.account("root").await;
+    let root = Address::parse("root@demo.test").expect("valid");
+    let change = AccountChange::Admin(true);
+    let changed = world.directory.account_change(&root, change).await;
+    changed.expect("changed");
+    let mut offered = BTreeSet::new();
+    // As it is by itself, and with everything on.
+    for (everything, limit) in [
+        (false, None),
+        (true, Some(MessageLimit::Commands(1000))),
+        (true, Some(MessageLimit::Saves(1000))),
+    ] {
+        let mut ports = (*world.ports).clone();
+        if everything {
+            ports.events = Events::default().managed_at("sieve://mail.demo.test");
+        }
+        world.ports = Arc::new(ports);
+        let mut secret = world.connect_with(|config| {
+            config.tls = TlsMode::StartTls(super::login::tls());
+        });
+        offered.extend(names(&[secret.hear().await]));
+        let mut client = world.connect_with(|config| {
+            config.plaintext_login = true;
+            if everything {
+                config.tls = TlsMode::StartTls(super::login::tls());
+                config.jmap_session = Some("https://mail.demo.test/.well-known/jmap".to_owned());
+                config.message_limit = limit;
+            }
+        });
+        offered.extend(names(&[client.hear().await]));
+        client.ok("LOGIN root@demo.test \"pass word\"").await;
+        offered.extend(names(&client.ok("CAPABILITY").await));
+    }
+    for name in &offered {
+        assert!(
+            tested.contains(name.as_str()),
+            "{name} has no test in docs/rfc"
+        );
+    }
+    for name in [
+        "JMAPACCESS",
+        "MESSAGELIMIT",
+        "SAVELIMIT",
+        "QUOTASET",
+        "IMAPSIEVE=",
+        "STARTTLS",
+        "LOGINDISABLED",
+        "AUTH=…",
+        "LITERAL-",
+        "UNAUTHENTICATE",
+    ] {
+        assert!(offered.contains(name), "{name} was not switched on");
+    }
+    assert!(offered.len() > 65, "{}", offered.len());
 }
