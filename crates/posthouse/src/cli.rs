@@ -786,6 +786,9 @@ pub(crate) struct Fsck {
     /// Mend what can be mended, set aside what can't in DATA/aside, then check again; the server may run
     #[arg(long)]
     pub(crate) repair: bool,
+    /// With --repair: make the indexes of texts anew, whether anything is wrong with them or not
+    #[arg(long, requires = "repair")]
+    pub(crate) index: bool,
 }
 
 #[derive(Debug, Args)]

@@ -14,7 +14,7 @@ use envelope::AccountId;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{ActResult, CommandError, of_directory, parse_address};
+use super::{ActResult, CommandError, of_directory, parse_address, usage};
 use crate::aside::{self, AsideFolder};
 use crate::limits::FINDINGS_SHOWN_MAX;
 use crate::store::Store;
@@ -28,6 +28,9 @@ pub(crate) struct Fsck {
     /// Mend what is found, then check again.
     #[serde(default)]
     pub(crate) repair: bool,
+    /// Make indexes of texts anew with that, whether anything is wrong with them or not.
+    #[serde(default)]
+    pub(crate) index: bool,
 }
 
 /// What a check found, up to a bound.
@@ -71,6 +74,9 @@ pub(super) async fn fsck(store: &Store, args: Fsck) -> ActResult {
         ),
         None => None,
     };
+    if args.index && !args.repair {
+        return Err(usage("an index is made anew by a repair alone".to_owned()));
+    }
     let Some(_one) = store.checking.begin() else {
         return Err(CommandError::new(
             admin::control::FailureKind::Conflict,
@@ -78,7 +84,8 @@ pub(super) async fn fsck(store: &Store, args: Fsck) -> ActResult {
         ));
     };
     let repaired = if args.repair {
-        Some(repair(store, account.as_ref().map(|account| account.id)).await?)
+        let one = account.as_ref().map(|account| account.id);
+        Some(repair(store, one, args.index).await?)
     } else {
         None
     };
@@ -98,12 +105,17 @@ pub(super) async fn fsck(store: &Store, args: Fsck) -> ActResult {
 }
 
 /// Mends the store or one account; gives what was done, and the folder where records were set aside.
-async fn repair(store: &Store, account: Option<AccountId>) -> Result<(Value, Value), CommandError> {
+async fn repair(
+    store: &Store,
+    account: Option<AccountId>,
+    index_anew: bool,
+) -> Result<(Value, Value), CommandError> {
     let date = aside::date(store.runtime.now().unix_ms);
     let folder = Arc::new(AsideFolder::new(&store.data_dir, &date));
     let mut repair = Repair {
         store,
         aside: folder.clone(),
+        index_anew,
         mended: Vec::new(),
     };
     match account {

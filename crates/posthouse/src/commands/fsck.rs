@@ -16,6 +16,7 @@ pub(super) fn run(context: &Context<'_>, args: cli::Fsck) -> anyhow::Result<Exit
     let args = Fsck {
         account: args.account,
         repair: args.repair,
+        index: args.index,
     };
     let told = !context.json && std::io::stderr().is_terminal();
     let answer = ask::ask_watched(

@@ -18,6 +18,8 @@ use crate::store::Store;
 pub(super) struct Repair<'a> {
     pub(super) store: &'a Store,
     pub(super) aside: Arc<dyn Aside>,
+    /// Indexes of texts are made anew, sound ones too.
+    pub(super) index_anew: bool,
     pub(super) mended: Vec<Mended>,
 }
 
@@ -61,7 +63,8 @@ impl Repair<'_> {
     /// The index of texts can be thrown away and made again, whatever is wrong with it.
     async fn index(&mut self, id: AccountId) -> Result<(), CommandError> {
         let store = self.store;
-        if store.search.check(id).await.map_err(failed)?.is_empty() {
+        let found = store.search.check(id).await.map_err(failed)?;
+        if found.is_empty() && !self.index_anew {
             return Ok(());
         }
         store.search.forget(id).await;

@@ -276,6 +276,21 @@ async fn a_broken_index_of_texts_is_found_and_built_again() {
             assert_eq!(of_index(world.pairs()), whole);
         }
     }
+    // On demand it is made anew, though nothing is wrong with it; bob's is let be.
+    let written = world.store.search.segments_written();
+    let one = json!({"account": "alice@here.test", "repair": true, "index": true});
+    let anew = world.act("fsck", one).await;
+    assert_eq!(anew["findings"], json!([]));
+    assert_eq!(
+        anew["repaired"][0]["checker"], "search-index-whole",
+        "{anew}"
+    );
+    assert_eq!(anew["repaired"].as_array().unwrap().len(), 1);
+    assert!(world.store.search.segments_written() > written);
+    assert_eq!(of_index(world.pairs()), whole);
+    let written = world.store.search.segments_written();
+    assert_eq!(world.fsck(true).await["repaired"], json!([]));
+    assert_eq!(world.store.search.segments_written(), written);
     world.store.close().await;
 }
 
