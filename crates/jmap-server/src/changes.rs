@@ -111,10 +111,19 @@ pub(crate) async fn of_emails(
     since: ModSeq,
     max: Option<u64>,
 ) -> Result<Changed<EmailId>, MethodError> {
+    let all = all_of_emails(look, since).await?;
+    cut(all, look.modseq(), max)
+}
+
+/// All that changed of emails since a state.
+pub(crate) async fn all_of_emails(
+    look: &Look,
+    since: ModSeq,
+) -> Result<Vec<(ModSeq, How, EmailId)>, MethodError> {
     let log = log_since(look, since).await?;
     let looked = look.clone();
     // However many have changed, others do not wait for that.
-    let work = move |_: &EmailReader| compare(&looked, since, &log, max);
+    let work = move |_: &EmailReader| compare(&looked, since, &log);
     look.room.account.reading(work).await
 }
 
@@ -122,36 +131,48 @@ fn compare(
     look: &Look,
     since: ModSeq,
     log: &[LogEntry],
-    max: Option<u64>,
-) -> Result<Changed<EmailId>, MethodError> {
-    let mut history = History::default();
-    for entry in log {
-        history.take(entry);
-    }
-    let mut last: BTreeMap<EmailId, ModSeq> = history.lost_at();
-    for mailbox in look.view().mailboxes() {
-        for (_, entry) in mailbox.changed_since(since) {
-            let known = last.entry(entry.email).or_default();
-            *known = (*known).max(entry.modseq);
-        }
-    }
-    if history.is_too_much(last.len()) {
+) -> Result<Vec<(ModSeq, How, EmailId)>, MethodError> {
+    let history = History::of(log);
+    let touched = history.touched(look, since);
+    if history.is_too_much(touched.len()) {
         return Err(MethodError::CannotCalculateChanges);
     }
     let mut changes = Vec::new();
-    for (email, modseq) in last {
+    for (email, modseq) in touched {
+        let (first_shown, last_hidden) = history.moments(look, email);
+        // An answer may end in the middle: what is shown then was told as new, and what is not was told as gone.
         let (at, how) = match (history.was_shown(look, email), look.is_shown(email)) {
             (true, true) => (modseq, How::Updated),
-            (false, true) => (
-                history.shown_since(look, email).unwrap_or(modseq),
-                How::Created,
-            ),
-            (true, false) => (modseq, How::Destroyed),
+            (false, true) => (first_shown.unwrap_or(modseq), How::Created),
+            (true, false) => (last_hidden.unwrap_or(modseq), How::Destroyed),
             (false, false) => continue,
         };
         changes.push((at, how, email));
     }
-    cut(changes, look.modseq(), max)
+    Ok(changes)
+}
+
+/// Mailboxes whose counts may be others since a state, and when: an email counts in all mailboxes that its thread has
+/// emails in.
+pub(crate) fn counted_otherwise(
+    look: &Look,
+    since: ModSeq,
+    log: &[LogEntry],
+) -> BTreeMap<MailboxId, ModSeq> {
+    let mut threads: BTreeMap<EmailId, ModSeq> = BTreeMap::new();
+    for (email, at) in History::of(log).touched(look, since) {
+        let known = threads.entry(look.thread_of(email)).or_default();
+        *known = (*known).max(at);
+    }
+    let mut mailboxes: BTreeMap<MailboxId, ModSeq> = BTreeMap::new();
+    for (first, at) in threads {
+        let emails = look.thread(first).into_iter();
+        for (mailbox, _) in emails.flat_map(|email| look.copies(email)) {
+            let known = mailboxes.entry(mailbox.id()).or_default();
+            *known = (*known).max(at);
+        }
+    }
+    mailboxes
 }
 
 /// A copy, and whether it was marked `\Deleted` when something happened to it.
@@ -252,13 +273,28 @@ impl History {
         }
     }
 
-    /// When emails lost a copy last.
-    fn lost_at(&self) -> BTreeMap<EmailId, ModSeq> {
-        let last = self.lost.iter().map(|(email, lost)| {
+    fn of(log: &[LogEntry]) -> Self {
+        let mut history = Self::default();
+        for entry in log {
+            history.take(entry);
+        }
+        history
+    }
+
+    /// Emails that have changed, and when they did last: a copy did, or went.
+    fn touched(&self, look: &Look, since: ModSeq) -> BTreeMap<EmailId, ModSeq> {
+        let lost = self.lost.iter().map(|(email, lost)| {
             let last = lost.iter().map(|(_, at)| *at).max();
             (*email, last.unwrap_or_default())
         });
-        last.collect()
+        let mut touched: BTreeMap<EmailId, ModSeq> = lost.collect();
+        for mailbox in look.view().mailboxes() {
+            for (_, entry) in mailbox.changed_since(since) {
+                let known = touched.entry(entry.email).or_default();
+                *known = (*known).max(entry.modseq);
+            }
+        }
+        touched
     }
 
     /// More marks than are looked through for so many emails.
@@ -300,16 +336,54 @@ impl History {
         all.any(|copy| self.was_copy_shown(look, copy))
     }
 
-    /// The change since which an email is shown that was not shown before.
-    fn shown_since(&self, look: &Look, email: EmailId) -> Option<ModSeq> {
-        let since = look.copies(email).map(|(mailbox, entry)| {
-            let marks = self.marks.get(&mailbox.id()).into_iter().flatten();
-            let cleared = marks.filter(|(_, uids, set)| !*set && uids.contains(entry.uid));
-            let cleared = cleared.map(|(at, ..)| *at).max();
-            cleared
-                .max(self.came_at(mailbox.id(), entry.uid))
-                .unwrap_or(entry.modseq)
+    /// The change by which an email was first shown, and the one by which it was hidden last, among those that are known.
+    fn moments(&self, look: &Look, email: EmailId) -> (Option<ModSeq>, Option<ModSeq>) {
+        let now = look.places.copies(email).map(|(mailbox, entry)| Was {
+            mailbox: mailbox.id(),
+            uid: entry.uid,
+            marked: entry.deleted,
         });
-        since.min()
+        let now = now.map(|was| (was, None));
+        let lost = self.lost.get(&email).into_iter().flatten();
+        let lost = lost.map(|(was, at)| (*was, Some(*at)));
+        let (mut shown, mut hidden): (Vec<ModSeq>, Vec<ModSeq>) = Default::default();
+        for (mut copy, mut ended) in now.chain(lost) {
+            // Back through its moves.
+            loop {
+                let came = self.came_at(copy.mailbox, copy.uid);
+                if look.room.shows(copy.mailbox) {
+                    self.note_moments(copy, (came, ended), &mut shown, &mut hidden);
+                }
+                match (came, self.moved.get(&(copy.mailbox, copy.uid))) {
+                    (Some(_), Some(before)) => (copy, ended) = (*before, came),
+                    _ => break,
+                }
+            }
+        }
+        (shown.into_iter().min(), hidden.into_iter().max())
+    }
+
+    /// Of a copy at one place.
+    fn note_moments(
+        &self,
+        copy: Was,
+        (came, ended): (Option<ModSeq>, Option<ModSeq>),
+        shown: &mut Vec<ModSeq>,
+        hidden: &mut Vec<ModSeq>,
+    ) {
+        let marks = self.marks.get(&copy.mailbox).into_iter().flatten();
+        let mut marks = marks
+            .filter(|(_, uids, _)| uids.contains(copy.uid))
+            .peekable();
+        // What really changed was the other way before.
+        let marked = marks.peek().map_or(copy.marked, |(_, _, set)| !*set);
+        shown.extend(came.filter(|_| !marked));
+        for (at, _, set) in marks {
+            match set {
+                true => hidden.push(*at),
+                false => shown.push(*at),
+            }
+        }
+        hidden.extend(ended.filter(|_| !copy.marked));
     }
 }

@@ -2,15 +2,16 @@
 
 use super::{Done, look_of};
 use crate::api::Calling;
-use crate::changes::{Changed, How, cut, log_since, of_emails};
+use crate::changes::{Changed, How, all_of_emails, counted_otherwise, cut, log_since, of_emails};
 use crate::look::Look;
 use jmap_proto::arguments::Changes;
 use jmap_proto::{Arguments, MethodError};
 use mailbox_model::{Change, EmailId, LogEntry, MailboxId, MailboxName, ModSeq, NewMailbox};
-use mailstore::object_id;
+use mailstore::{EmailReader, object_id};
 use serde_json::{Map, Value, json};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::hash::Hash;
+use std::sync::Arc;
 
 /// What a /queryChanges comes to (RFC 8620 §5.6).
 pub(super) struct QueryChanged<'a, T> {
@@ -84,8 +85,12 @@ pub(super) async fn threads(calling: &Calling<'_>, mut arguments: Arguments) -> 
     let asked = Changes::take(&mut arguments)?;
     arguments.finish()?;
     let look = look_of(calling, &asked.account_id).await?;
-    let of_emails = of_emails(&look, look.room.since(&asked.since)?, asked.max).await?;
-    let changed = threads_of(&look, &of_emails);
+    let all = all_of_emails(&look, look.room.since(&asked.since)?).await?;
+    // All of them, whatever part is told.
+    let new = all.iter().filter(|(_, how, _)| *how == How::Created);
+    let new: HashSet<EmailId> = new.map(|(.., email)| *email).collect();
+    let emails = cut(all, look.modseq(), asked.max)?;
+    let changed = threads_of(&look, &emails, &new);
     let owner = look.room.owner();
     let answer = answer(&look, asked, &changed, |first| {
         object_id::of_thread(*first, owner)
@@ -93,12 +98,11 @@ pub(super) async fn threads(calling: &Calling<'_>, mut arguments: Arguments) -> 
     Ok(vec![("Thread/changes", answer)])
 }
 
-/// A thread changes when an email joins it or leaves it.
-fn threads_of(look: &Look, emails: &Changed<EmailId>) -> Changed<EmailId> {
-    let came: HashSet<_> = emails.created.iter().copied().collect();
+/// A thread changes when an email joins it or leaves it. It is told as new where no email of it that is shown was
+/// shown before, though one that is gone may have been: who is told in parts need not have heard of that one.
+fn threads_of(look: &Look, emails: &Changed<EmailId>, new: &HashSet<EmailId>) -> Changed<EmailId> {
     let touched = emails.created.iter().chain(&emails.destroyed);
-    let threads: BTreeMap<EmailId, ()> =
-        touched.map(|email| (look.thread_of(*email), ())).collect();
+    let threads: BTreeSet<EmailId> = touched.map(|email| look.thread_of(*email)).collect();
     let mut changed = Changed {
         created: Vec::new(),
         updated: Vec::new(),
@@ -106,17 +110,11 @@ fn threads_of(look: &Look, emails: &Changed<EmailId>) -> Changed<EmailId> {
         state: emails.state,
         more: emails.more,
     };
-    for first in threads.into_keys() {
+    for first in threads {
         let members = look.thread(first);
-        let gone = |email: &&EmailId| look.thread_of(**email) == first;
         let list = match members.is_empty() {
             true => &mut changed.destroyed,
-            false
-                if members.iter().all(|email| came.contains(email))
-                    && emails.destroyed.iter().find(gone).is_none() =>
-            {
-                &mut changed.created
-            }
+            false if members.iter().all(|email| new.contains(email)) => &mut changed.created,
             false => &mut changed.updated,
         };
         list.push(first);
@@ -152,12 +150,19 @@ pub(crate) async fn of_mailboxes(
     since: ModSeq,
     max: Option<u64>,
 ) -> Result<(Changed<MailboxId>, bool), MethodError> {
-    let log = log_since(look, since).await?;
+    let log = Arc::new(log_since(look, since).await?);
     let mut history = History::default();
-    for entry in &log {
+    for entry in log.iter() {
         history.take(look, entry);
     }
     let mut last = history.changed.clone();
+    let (looked, entries) = (look.clone(), Arc::clone(&log));
+    // However many have changed, others do not wait for that.
+    let work = move |_: &EmailReader| counted_otherwise(&looked, since, &entries);
+    for (mailbox, at) in look.room.account.reading(work).await {
+        let known = last.entry(mailbox).or_default();
+        *known = (*known).max(at);
+    }
     for mailbox in look.view().mailboxes() {
         if mailbox.highest_modseq() > since {
             let known = last.entry(mailbox.id()).or_default();
