@@ -19,9 +19,13 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Mutex;
 
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+/// What one test allocates is not the other's.
+static ALONE: Mutex<()> = Mutex::const_new(());
 
 const SESSIONS: usize = 100;
 
@@ -169,6 +173,7 @@ async fn strangers(ports: &Arc<Ports>, config: &Arc<Config>, said: &[u8]) -> usi
 
 #[tokio::test]
 async fn threat_23_thousands_of_open_literals_before_the_login_hold_little() {
+    let _alone = ALONE.lock().await;
     let ports = ports(2 * STRANGERS).await;
     let config = config();
     let literal = imap_proto::limits::LITERAL_BYTES_BEFORE_LOGIN_MAX as usize;
@@ -200,6 +205,7 @@ async fn threat_23_thousands_of_open_literals_before_the_login_hold_little() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_session_that_waits_is_small() {
+    let _alone = ALONE.lock().await;
     let (address, _listening, sessions) = listening().await;
     for (what, idle, most) in [("in IDLE", true, 4500), ("between commands", false, 2750)] {
         let bytes = bytes_each(address, idle);
