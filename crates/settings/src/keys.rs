@@ -148,8 +148,8 @@ keys! {
     }
     /// Mail by JMAP (RFC 8620, RFC 8621) on listen.https and listen.http: docs/rfc/jmap.md.
     jmap("jmap.") Jmap {
-        /// Users read their mail over HTTP with their passwords and tokens: over TLS, or from this machine. It is not finished: docs/rfc/jmap.md names its
-        /// faults. Leave it off where users may mean harm.
+        /// Users read their mail over HTTP with their passwords and tokens: over TLS, or from this machine. It reads and keeps mail; sending by it
+        /// (EmailSubmission) is not there yet: docs/rfc/jmap.md.
         enabled: bool = false, example true;
         /// Where clients reach listen.https from outside. Empty takes hostname, without a port, or the name that a request from this machine was
         /// sent to. With it IMAP tells clients that their mail is there too (JMAPACCESS).
