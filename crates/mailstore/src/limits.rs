@@ -83,3 +83,5 @@ pub const THREAD_EMAILS: u64 = 256;
 pub const THREAD_REFERENCES_MAX: usize = 20;
 /// Ranges of UIDs that are gone, as the log tells them to one client: eight octets each.
 pub const VANISHED_RANGES_MAX: usize = 1_000_000;
+/// Emails that must have gone for good before what is kept of their threads is looked through.
+pub const THREADS_GONE_MIN: u64 = 1000;

@@ -85,6 +85,13 @@ impl Mailstore {
                 reaped += self.sweep(account).await?;
             }
         }
+        if reaped.emails > 0 {
+            let account = self.account(account).await?;
+            // A damaged record of threads holds nothing else up; `fsck` tells it.
+            if let Err(error) = account.prune_threads(reaped.emails).await {
+                tracing::warn!(account = %account.id(), %error, "what is kept of threads is not looked after");
+            }
+        }
         Ok(reaped)
     }
 

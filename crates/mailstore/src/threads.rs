@@ -2,7 +2,7 @@
 //!
 //! | key | record |
 //! |---|---|
-//! | `h` | version 1 · the first email that no thread is known of, varint |
+//! | `h` | version 1 · the first email that no thread is known of, varint · how many emails went for good since that was looked after ([`prune`]), varint |
 //! | `k`, [`ThreadKey`] | version 1 · the thread that it leads to, varint |
 //! | `p`, page (8 bytes) | version 1 · how many follow, varint · each email that is not the first of its thread: its place in the page, a byte · its number minus the thread's, varint |
 //!
@@ -10,11 +10,14 @@
 //! stands for [`THREAD_EMAILS`] numbers of emails.
 //!
 //! Emails join threads in the order of their ids when somebody asks for threads, so that mail of which nobody
-//! does costs nothing; then they stay where they are, whatever becomes of the emails that led there. The keys hold
+//! does costs nothing; then they stay where they are, whatever becomes of the emails that led there. What is kept
+//! of a thread goes when none of its emails has a record any more ([`prune`]). The keys hold
 //! what no record says any more: without them (a repair throws them away when they are damaged) emails that are
 //! gone for good connect nothing, and some threads may get other names.
 //!
 //! Invariants: every email below the head's number has joined; commits follow each other by the head's version.
+
+mod prune;
 
 use crate::account::Account;
 use crate::error::StoreError;
@@ -107,20 +110,16 @@ type Found = (EmailId, CommitNo, Option<Bytes>);
 /// What lets the next emails below `behind` join; none if there are none.
 fn next_portion(reader: &EmailReader, behind: EmailId) -> Result<Option<Batch>, StoreError> {
     let (snapshot, account) = (reader.snapshot(), reader.account());
-    let key = keys::threads_head(account);
-    let stored = snapshot.get(&key)?;
-    let (expect, next) = match &stored {
-        Some(stored) => (
-            Expect::Version(stored.version),
-            head_of(&key, &stored.value).map_err(damaged(account))?,
-        ),
-        None => (Expect::Absent, FIRST),
+    let (head, expect) = match Head::stored(&*snapshot, account)? {
+        Some((head, version)) => (head, Expect::Version(version)),
+        None => (Head::default(), Expect::Absent),
     };
-    if next >= behind {
+    if head.next >= behind {
         return Ok(None);
     }
-    let found = records(&*snapshot, account, next..behind)?;
+    let found = records(&*snapshot, account, head.next..behind)?;
     let mut batch = Batch::new();
+    let key = keys::threads_head(account);
     batch.expect(key.clone(), expect);
     // It is not written beside an account that is gone.
     let (witness, version) = match found.last() {
@@ -147,9 +146,7 @@ fn next_portion(reader: &EmailReader, behind: EmailId) -> Result<Option<Batch>, 
         }
     }
     let mut batch = portion.finish();
-    let mut head = Writer::new();
-    head.u8(VERSION).varint(next.0);
-    put(&mut batch, key, head);
+    put(&mut batch, key, Head { next, ..head }.encode());
     Ok(Some(batch))
 }
 
@@ -280,13 +277,7 @@ impl Portion<'_> {
     fn finish(mut self) -> Batch {
         let account = self.reader.account();
         for (page, known) in self.pages {
-            let mut record = Writer::new();
-            record.u8(VERSION).varint(known.len() as u64);
-            for (email, first) in known {
-                record.u8((email.0 % THREAD_EMAILS) as u8);
-                record.varint(email.0 - first.0);
-            }
-            put(&mut self.batch, keys::thread_page(account, page), record);
+            write_page(&mut self.batch, keys::thread_page(account, page), &known);
         }
         self.batch
     }
@@ -390,12 +381,49 @@ fn versioned<'a>(key: &[u8], record: &'a [u8]) -> Result<Reader<'a>, DecodeError
     }
 }
 
-/// The number in the head.
-pub(crate) fn head_of(key: &[u8], record: &[u8]) -> Result<EmailId, DecodeError> {
-    let mut input = versioned(key, record)?;
-    let next = EmailId(input.varint()?);
-    input.finish()?;
-    Ok(next)
+/// How far it has got.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Head {
+    /// The first email that has not joined.
+    pub(crate) next: EmailId,
+    /// Emails that went for good since somebody looked after what they leave.
+    gone: u64,
+}
+
+impl Default for Head {
+    fn default() -> Self {
+        Self {
+            next: FIRST,
+            gone: 0,
+        }
+    }
+}
+
+impl Head {
+    fn stored(
+        snapshot: &dyn Snapshot,
+        account: AccountId,
+    ) -> Result<Option<(Self, CommitNo)>, StoreError> {
+        let key = keys::threads_head(account);
+        let Some(stored) = snapshot.get(&key)? else {
+            return Ok(None);
+        };
+        let head = Self::decode(&key, &stored.value).map_err(damaged(account))?;
+        Ok(Some((head, stored.version)))
+    }
+
+    fn encode(self) -> Writer {
+        let mut record = Writer::new();
+        record.u8(VERSION).varint(self.next.0).varint(self.gone);
+        record
+    }
+
+    pub(crate) fn decode(key: &[u8], record: &[u8]) -> Result<Self, DecodeError> {
+        let mut input = versioned(key, record)?;
+        let (next, gone) = (EmailId(input.varint()?), input.varint()?);
+        input.finish()?;
+        Ok(Self { next, gone })
+    }
 }
 
 /// The thread in a key's record.
@@ -404,6 +432,16 @@ pub(crate) fn first_of(key: &[u8], record: &[u8]) -> Result<EmailId, DecodeError
     let first = EmailId(input.varint()?);
     input.finish()?;
     Ok(first)
+}
+
+fn write_page(batch: &mut Batch, key: Vec<u8>, known: &[(EmailId, EmailId)]) {
+    let mut record = Writer::new();
+    record.u8(VERSION).varint(known.len() as u64);
+    for (email, first) in known {
+        record.u8((email.0 % THREAD_EMAILS) as u8);
+        record.varint(email.0 - first.0);
+    }
+    put(batch, key, record);
 }
 
 /// Calls `f` with each email of a page, in order, and its thread.

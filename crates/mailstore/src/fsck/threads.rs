@@ -3,6 +3,7 @@
 use super::{Finding, Findings};
 use crate::error::StoreError;
 use crate::load::for_each;
+use crate::threads::Head;
 use crate::{keys, threads};
 use engine::Snapshot;
 use envelope::AccountId;
@@ -17,7 +18,7 @@ pub(super) fn check(
     let head = keys::threads_head(account);
     let behind = match snapshot.get(&head)? {
         None => Ok(EmailId(0)),
-        Some(stored) => threads::head_of(&head, &stored.value),
+        Some(stored) => Head::decode(&head, &stored.value).map(|head| head.next),
     };
     let behind = match behind {
         Ok(behind) => behind,

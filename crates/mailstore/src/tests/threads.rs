@@ -184,3 +184,53 @@ async fn damage_is_told_and_found_anew_behind_a_repair() {
     assert_eq!(asked(&alice).await, [1, 1]);
     again.check(ALICE).await;
 }
+
+/// What emails leave that are gone for good does not pile up; a thread that lives is still found by them.
+#[tokio::test]
+async fn what_nobody_can_ask_for_goes() {
+    let room = Room::new().await;
+    let alice = room.account(ALICE).await;
+    append(&room, &alice, 1, &[], "s").await;
+    append(&room, &alice, 2, &[1], "s").await;
+    append(&room, &alice, 3, &[], "s").await;
+    let mut id = 10_000;
+    for round in 0..3 {
+        for n in 0..600 {
+            // Pairs, and each names one that never comes.
+            let to = if n % 2 == 0 { id + 5_000 } else { id - 1 };
+            append(&room, &alice, id, &[to], "t").await;
+            id += 1;
+        }
+        alice.threads().await.expect("they join");
+        // The second of the oldest goes too.
+        let mut gone = UidSet::all();
+        gone = match alice.view().mailbox(inbox(&alice)) {
+            Some(mailbox) => {
+                let uids = mailbox.entries().iter().map(|entry| entry.uid);
+                uids.filter(|uid| uid.0 > 3 || uid.0 == 2).collect()
+            }
+            None => gone,
+        };
+        let expunged = alice.expunge(inbox(&alice), Expunging::Exactly(&gone));
+        expunged.await.expect("ok");
+        room.store
+            .reap(ALICE, Duration::ZERO)
+            .await
+            .expect("reaped");
+        room.check(ALICE).await;
+        // Head; keys of 1, 2 and 3; else what one round leaves at most.
+        let most = if round == 0 {
+            4 + 600 + 300 + 3
+        } else {
+            4 + 1200 + 600 + 6
+        };
+        assert!(stored(&room) <= most, "{round}: {}", stored(&room));
+    }
+    // The third round threw away what the second and it left.
+    assert!(stored(&room) < 1000, "{}", stored(&room));
+    append(&room, &alice, 4, &[2], "s").await;
+    let threads = alice.threads().await.expect("read");
+    let last = EmailId(alice.view().next_email().0 - 1);
+    assert_eq!(threads.of(last), EmailId(1));
+    room.check(ALICE).await;
+}
