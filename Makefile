@@ -34,7 +34,7 @@ bench: prepare
 
 ## The long forms of the crash tests, ten minutes of filling at full speed, then each fuzzer for FUZZ_SECONDS; hours.
 soak: prepare
-	POSTHOUSE_KILLS=500 POSTHOUSE_SEEDS=10000 POSTHOUSE_MONTHS=300 POSTHOUSE_MESSAGES=1000000 PROPTEST_CASES=20000 tests/run
+	POSTHOUSE_KILLS=500 POSTHOUSE_SEEDS=10000 POSTHOUSE_MONTHS=300 POSTHOUSE_MESSAGES=1000000 POSTHOUSE_STEPS=2000 PROPTEST_CASES=20000 tests/run
 	@echo "== filling for $(FILL_SECONDS) s: no commit over 500 ms, one in a thousand at most 60 ms"
 	FILL_KEEP_GB=16 FILL_VERDICT=1 $(CARGO) run --release --locked -p engine --example fill -- 64 10000 $(FILL_SECONDS)
 	fuzz/run all $(FUZZ_SECONDS)
