@@ -27,6 +27,7 @@ mod jmap;
 mod libraries;
 mod limited;
 mod local;
+mod many;
 mod memory;
 mod nodes;
 mod peers;
