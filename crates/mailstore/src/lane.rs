@@ -94,6 +94,14 @@ impl Lane {
         self.entries == 0 && self.terms == self.tip.terms
     }
 
+    /// Lets go of a lane on which nothing was to be done: what it found done may be another's change, and is said
+    /// once it is durable.
+    pub async fn let_go(self) {
+        let (account, found) = (Arc::clone(self.account()), self.view().modseq());
+        drop(self);
+        account.settled(found).await;
+    }
+
     /// The mailbox for a delivery, the inbox if `place` is not there.
     ///
     /// # Errors

@@ -61,6 +61,7 @@ impl Account {
         value: T,
     ) -> Result<Outcome<T>, StoreError> {
         if lane.is_clean() {
+            lane.let_go().await;
             return Ok(Outcome::Done(value));
         }
         match lane.submit(batch) {

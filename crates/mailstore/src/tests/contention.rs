@@ -4,8 +4,10 @@ use super::rooms::{ALICE, BOB, Room, inbox};
 use crate::{NewEmail, Options, Place, QuotaRule, StoreError};
 use engine::{Batch, Engine};
 use envelope::AccountId;
-use mailbox_model::{ModSeq, Role, Uid};
+use mailbox_model::stage::FlagAction;
+use mailbox_model::{Flag, ModSeq, Role, Uid, UidSet};
 use std::sync::{Arc, mpsc};
+use std::task::{Context, Waker};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn concurrent_appends_get_growing_uids_and_show_in_order() {
@@ -100,6 +102,40 @@ async fn a_lane_takes_many_commits_without_waiting_for_the_sync() {
     room.check(ALICE).await;
 }
 
+/// Its OK says that the flag is set; the change that set it was another's.
+#[tokio::test]
+async fn what_another_has_done_is_said_once_it_is_durable() {
+    let room = Room::new().await;
+    let alice = room.account(ALICE).await;
+    let mailbox = inbox(&alice);
+    let uids: UidSet = [Uid(room.append(&alice, mailbox, b"x").await)]
+        .into_iter()
+        .collect();
+    let flag = [Flag::Flagged];
+    // Nothing becomes visible until the gate opens.
+    let (open, gate) = mpsc::channel::<()>();
+    let mut block = Batch::new();
+    let mut key = engine::keys::queue(room.store.shard(ALICE));
+    key.push(0xfe);
+    block.put(key, &b""[..]);
+    block.on_visible(move |_| {
+        let _ = gate.recv();
+    });
+    room.engine.submit(block).expect("room");
+    let store = || alice.store_flags(mailbox, &uids, FlagAction::Add, &flag, None);
+    let mut context = Context::from_waker(Waker::noop());
+    let mut first = Box::pin(store());
+    assert!(first.as_mut().poll(&mut context).is_pending());
+    let tip = alice.lane().await.expect("free").view().modseq();
+    assert!(tip > alice.view().modseq(), "the first is submitted");
+    let mut second = Box::pin(store());
+    assert!(second.as_mut().poll(&mut context).is_pending());
+    open.send(()).expect("it waits");
+    assert_eq!(first.await.expect("stored").modseq, Some(tip));
+    assert_eq!(second.await.expect("stored").modseq, None);
+    assert!(alice.view().modseq() >= tip);
+}
+
 #[tokio::test]
 async fn one_commit_serves_several_accounts_and_a_missing_one_spoils_nothing() {
     let room = Room::new().await;
@@ -184,7 +220,7 @@ async fn records_written_before_a_change_never_overwrite_anothers() {
     room.append(&here, inbox, b"ten").await;
     room.append(&here, inbox, b"eleven").await;
     let copied = there
-        .copy(inbox, inbox, &mailbox_model::UidSet::range(Uid(1), Uid(8)))
+        .copy(inbox, inbox, &UidSet::range(Uid(1), Uid(8)))
         .await
         .expect("it is staged again");
     assert_eq!(copied.uids[0], (Uid(1), Uid(12)));
