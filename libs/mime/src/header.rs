@@ -20,6 +20,16 @@ pub struct Field<'a> {
     pub raw: &'a [u8],
 }
 
+/// How fields of the server's own begin: what it found out when a message came in.
+const OWN_FIELDS: &[u8] = b"X-Posthouse-";
+
+/// Is a field of that name the server's own, which nobody else writes?
+#[must_use]
+pub fn is_own_field(name: &[u8]) -> bool {
+    name.get(..OWN_FIELDS.len())
+        .is_some_and(|begin| begin.eq_ignore_ascii_case(OWN_FIELDS))
+}
+
 impl Field<'_> {
     /// Does the field have this name, in any case?
     #[must_use]

@@ -62,7 +62,9 @@ pub use date::{DateTime, format_date, parse_date};
 pub use digest::{CACHED_FIELDS, CachedField, Digest};
 pub use envelope_reader::{AddressField, EnvelopeReader};
 pub use envelope_utf8::envelope_in_utf8;
-pub use header::{Field, HeaderReader, find_field, header_fields, unfold, write_header_fields};
+pub use header::{
+    Field, HeaderReader, find_field, header_fields, is_own_field, unfold, write_header_fields,
+};
 pub use indexer::Indexer;
 pub use limits::Limits;
 pub use line_ends::normalise_line_ends;

@@ -2,8 +2,8 @@
 
 use crate::glob::cut;
 use crate::limits::{
-    MATCHES_MAX, REGEX_BYTES_MAX, REGEX_BYTES_MIN, REGEX_CACHE_BYTES_MAX, REGEX_CHARS_MAX,
-    REGEX_NESTED_MAX, REGEX_OCTET_BYTES, REGEX_OWN_BYTES,
+    MATCHES_MAX, REGEX_BYTES_MAX, REGEX_BYTES_MIN, REGEX_BYTES_TOTAL_MAX, REGEX_CACHE_BYTES_MAX,
+    REGEX_CHARS_MAX, REGEX_NESTED_MAX, REGEX_OCTET_BYTES, REGEX_OWN_BYTES, REGEX_TRIED_BYTES_MAX,
 };
 use core::cmp::Ordering;
 use std::borrow::Cow;
@@ -170,8 +170,25 @@ pub(crate) enum NoExpression {
     NoRoom,
 }
 
+/// What expressions may still take.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ExpressionRoom {
+    /// Octets of those that are kept.
+    pub kept: usize,
+    /// Octets of all that are made.
+    pub tried: usize,
+}
+
+impl ExpressionRoom {
+    /// For all of a script.
+    pub(crate) const SCRIPT: Self = Self {
+        kept: REGEX_BYTES_TOTAL_MAX,
+        tried: REGEX_TRIED_BYTES_MAX,
+    };
+}
+
 impl Expression {
-    /// Takes from `room` what was made to find out its size and what it is then: the memory and the time of
+    /// Takes from `room` what was made to find out its size, and what it is then: the memory and the time of
     /// compiling are bounded by it, whatever comes of it.
     ///
     /// # Errors
@@ -179,7 +196,7 @@ impl Expression {
     pub(crate) fn read(
         comparator: Comparator,
         pattern: &str,
-        room: &mut usize,
+        room: &mut ExpressionRoom,
     ) -> Result<Self, NoExpression> {
         if pattern.chars().count() > REGEX_CHARS_MAX {
             return Err(NoExpression::Wrong(format!(
@@ -189,7 +206,8 @@ impl Expression {
         let mut size = REGEX_BYTES_MIN;
         loop {
             let taken = size + REGEX_OWN_BYTES + pattern.len() * REGEX_OCTET_BYTES;
-            *room = room.checked_sub(taken).ok_or(NoExpression::NoRoom)?;
+            let left = room.tried.checked_sub(taken);
+            room.tried = left.ok_or(NoExpression::NoRoom)?;
             let built = regex::RegexBuilder::new(pattern)
                 .case_insensitive(comparator != Comparator::Octet)
                 .size_limit(size)
@@ -198,6 +216,8 @@ impl Expression {
                 .build();
             match built {
                 Ok(regex) => {
+                    let left = room.kept.checked_sub(taken);
+                    room.kept = left.ok_or(NoExpression::NoRoom)?;
                     let cost = size as u64 / 64;
                     return Ok(Self { regex, cost });
                 }
@@ -265,8 +285,12 @@ mod tests {
 
     #[test]
     fn expressions_are_bounded() {
+        let room = |octets| ExpressionRoom {
+            kept: octets,
+            tried: 2 * octets,
+        };
         let read =
-            |pattern: &str| Expression::read(Comparator::AsciiCasemap, pattern, &mut (1 << 20));
+            |pattern: &str| Expression::read(Comparator::AsciiCasemap, pattern, &mut room(1 << 20));
         assert!(read("(a{1000}){1000}").is_err());
         assert!(read(&"(".repeat(100)).is_err());
         assert!(read("[").is_err());
@@ -277,8 +301,8 @@ mod tests {
         // A larger one costs more.
         let large = read("\\w{2}").expect("compiles");
         assert!(large.work("text") > small.work("text"));
-        let mut room = 30_000;
-        let read = |room: &mut usize| Expression::read(Comparator::Octet, "a", room).err();
+        let mut room = room(30_000);
+        let read = |room: &mut ExpressionRoom| Expression::read(Comparator::Octet, "a", room).err();
         assert_eq!(read(&mut room), None);
         assert_eq!(read(&mut room), None);
         assert_eq!(read(&mut room), Some(NoExpression::NoRoom));

@@ -8,10 +8,12 @@ mod mail_tests;
 mod other_actions;
 mod other_tests;
 
-use crate::compare::{Comparator, Expression, MatchType, Matcher, NoExpression, Relation};
+use crate::compare::{
+    Comparator, Expression, ExpressionRoom, MatchType, Matcher, NoExpression, Relation,
+};
 use crate::complaint::{Complaints, Position};
 use crate::extension::{Extension, Extensions};
-use crate::limits::{REGEX_BYTES_TOTAL_MAX, SCRIPT_BYTES_MAX, SCRIPT_WEIGHT};
+use crate::limits::{REGEX_WEIGHT, SCRIPT_BYTES_MAX, SCRIPT_WEIGHT};
 use crate::script::{Block, Command, HostArg, HostUse, Match, Script, Statement, Test, TestKind};
 use crate::syntax::{Arg, Node, parse};
 use crate::text::Text;
@@ -96,12 +98,15 @@ pub fn compile(source: &str, offer: &Offer) -> Result<Script, Complaints> {
         requires: Extensions::NONE,
         loops: Vec::new(),
         told: HashSet::new(),
-        regex_room: REGEX_BYTES_TOTAL_MAX,
+        regex_room: ExpressionRoom::SCRIPT,
         complaints: &mut complaints,
     };
     let block = compiler.script(&nodes);
     let requires = compiler.requires;
-    let weight = source.len() * SCRIPT_WEIGHT + REGEX_BYTES_TOTAL_MAX - compiler.regex_room;
+    let (all, left) = (ExpressionRoom::SCRIPT, compiler.regex_room);
+    let own = source.len() * SCRIPT_WEIGHT;
+    let weight = own + all.kept - left.kept;
+    let work = (own + all.tried - left.tried) * REGEX_WEIGHT;
     if !complaints.is_empty() {
         return Err(complaints.in_order());
     }
@@ -109,6 +114,7 @@ pub fn compile(source: &str, offer: &Offer) -> Result<Script, Complaints> {
         requires,
         block,
         weight,
+        work,
     })
 }
 
@@ -119,8 +125,7 @@ struct Compiler<'a> {
     loops: Vec<Option<Arc<str>>>,
     /// Unknown names that were complained of.
     told: HashSet<String>,
-    /// Octets that regular expressions may still take.
-    regex_room: usize,
+    regex_room: ExpressionRoom,
     complaints: &'a mut Complaints,
 }
 
@@ -175,10 +180,11 @@ impl Compiler<'_> {
                 }
             }
         }
-        let delivery = [Extension::Reject, Extension::Ereject, Extension::Vacation];
         // RFC 6785 §3.11
         if self.has(Extension::ImapSieve)
-            && let Some(one) = delivery.into_iter().find(|one| self.has(*one))
+            && let Some(one) = Extension::OF_DELIVERY
+                .into_iter()
+                .find(|one| self.has(*one))
         {
             let what = format!(
                 "\"{}\" is for mail that is delivered, \"imapsieve\" for mail that was",

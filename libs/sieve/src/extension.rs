@@ -117,6 +117,9 @@ pub(crate) const TABLE: &[(&str, Extension)] = &[
 ];
 
 impl Extension {
+    /// What only has a meaning while mail is delivered (RFC 6785 §3.11).
+    pub(crate) const OF_DELIVERY: [Self; 3] = [Self::Reject, Self::Ereject, Self::Vacation];
+
     /// The extension of that name.
     #[must_use]
     pub fn of_name(name: &str) -> Option<Self> {

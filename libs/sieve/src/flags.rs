@@ -2,6 +2,9 @@
 
 use crate::limits::FLAGS_MAX;
 
+/// What a flag costs besides its letters.
+const FLAG_OCTETS: usize = 8;
+
 /// The flags of lists that are separated by white space, each once, without what is no flag,
 /// [`crate::limits::FLAGS_MAX`] at most: what a script is shown of those that it is given.
 pub fn listed<'a>(lists: impl IntoIterator<Item = &'a str>) -> Vec<String> {
@@ -12,6 +15,11 @@ pub fn listed<'a>(lists: impl IntoIterator<Item = &'a str>) -> Vec<String> {
         }
     }
     out
+}
+
+/// What going through them once costs, in octets that are looked at.
+pub(crate) fn work(flags: &[String]) -> usize {
+    flags.iter().map(|flag| flag.len() + FLAG_OCTETS).sum()
 }
 
 pub(crate) fn has(flags: &[String], flag: &str) -> bool {

@@ -13,7 +13,9 @@ use core::ops::Range;
 use std::borrow::Cow;
 
 /// What comparing two characters by their Unicode case maps costs, in octets that are looked at.
-const CASEMAP_OCTETS: u64 = 32;
+const CASEMAP_OCTETS: u64 = 128;
+/// What a piece costs besides its letters: it is kept, and looked for.
+const PIECE_OCTETS: u64 = 64;
 
 /// There were fewer steps left than it takes.
 #[derive(Debug, PartialEq, Eq)]
@@ -179,6 +181,7 @@ impl<'t> Text<'t> {
             if plain {
                 return Ok(Some(at..at + letters.len()));
             }
+            meter.spend(before as u64)?;
             if let Some(begin) = self.before(start, at, before)
                 && let Some(to) = self.fits(piece, begin, meter)?.filter(|to| *to <= end)
             {
@@ -267,8 +270,9 @@ pub(crate) fn matches(
     steps: &mut u64,
 ) -> Result<Option<Captures>, OutOfSteps> {
     let meter = &mut Meter { steps, octets: 0 };
-    let pieces = pieces(pattern);
     meter.spend((pattern.len() + text.len()) as u64)?;
+    let pieces = pieces(pattern);
+    meter.spend(pieces.len() as u64 * PIECE_OCTETS)?;
     let text = Text::new(comparator, text);
     let len = text.text.len();
     let mut places = Places(Vec::new());
@@ -379,6 +383,18 @@ mod tests {
         };
         assert_eq!(found(&text, 5_000), Err(OutOfSteps));
         assert_eq!(found(&text[..600], 5_000), Ok(None));
+        // What stands before the letters is walked back over wherever they are found.
+        let taken = |pattern: &str| {
+            let mut steps = u64::MAX;
+            let found = matches(Comparator::Octet, &text, pattern, 0, &mut steps);
+            assert_eq!(found, Ok(None));
+            u64::MAX - steps
+        };
+        let back = taken(&format!("*b{}aa*", "?".repeat(2_000)));
+        assert!(back > 98_000 * 2_000 / 64, "{back}");
+        // And a piece is looked for, however little stands in it.
+        let stars = taken(&format!("{}b", "a*".repeat(50_000)));
+        assert!(stars > 50_000, "{stars}");
     }
 
     proptest! {

@@ -24,9 +24,10 @@ pub const REGEX_BYTES_MIN: usize = 4 * 1_024;
 pub const REGEX_CACHE_BYTES_MAX: usize = 32 * 1_024;
 /// What an expression counts for besides its program: its own tables, and of its caches what they are filled with.
 pub const REGEX_OWN_BYTES: usize = 8 * 1_024;
-/// Octets of all regular expressions of a script together, with what was made to find out how large they are: some five
-/// hundred ordinary ones.
+/// Octets of all regular expressions of a script together: some five hundred ordinary ones.
 pub const REGEX_BYTES_TOTAL_MAX: usize = 8 << 20;
+/// Octets of all that was made of them, to find out how large they are: what compiling them takes is bounded by it.
+pub const REGEX_TRIED_BYTES_MAX: usize = 16 << 20;
 /// What each octet of an expression's text counts for besides: a class of letters has hundreds of ranges, whatever is
 /// compiled of them.
 pub const REGEX_OCTET_BYTES: usize = 128;
@@ -49,6 +50,8 @@ pub const VARIABLE_NAME_CHARS_MAX: usize = 64;
 pub const VARIABLES_MAX: usize = 256;
 /// Octets of a string once its variables are put in.
 pub const STRING_BYTES_MAX: usize = 1 << 20;
+/// Octets of the strings that one test or command has of them and of what it reads, together.
+pub const VALUES_BYTES_MAX: usize = 16 << 20;
 /// Flags of one action or variable.
 pub const FLAGS_MAX: usize = 128;
 /// Fields that a script adds or deletes.

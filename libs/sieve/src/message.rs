@@ -244,18 +244,9 @@ impl Fields {
 /// redirect that has come back is known by RFC 9228's field.
 const TRACE_FIELDS: [&str; 3] = ["received", "auto-submitted", "delivered-to"];
 
-/// How fields of the server's own begin, in lower case: what it found out when a message came in.
-const OWN_FIELDS: &str = "x-posthouse-";
-
-/// Is it the server's own: neither added nor deleted by a script (RFC 5293 §6: "implementations MAY limit")?
-pub(crate) fn is_own_field(name: &str) -> bool {
-    name.get(..OWN_FIELDS.len())
-        .is_some_and(|begin| begin.eq_ignore_ascii_case(OWN_FIELDS))
-}
-
 /// May no script delete it?
 pub(crate) fn is_kept_field(name: &str) -> bool {
-    is_own_field(name)
+    mime::is_own_field(name.as_bytes())
         || TRACE_FIELDS
             .iter()
             .any(|kept| name.eq_ignore_ascii_case(kept))
@@ -321,9 +312,8 @@ mod tests {
 
     #[test]
     fn fields_of_our_own_are_told_by_their_names() {
-        assert!(is_own_field("X-POSTHOUSE-marks") && is_kept_field("x-posthouse-refused"));
-        assert!(is_kept_field("DELIVERED-to") && !is_own_field("Delivered-To"));
-        assert!(!is_kept_field("X-Posthous") && !is_own_field("X-Posthousé-a"));
+        assert!(is_kept_field("DELIVERED-to") && is_kept_field("x-posthouse-refused"));
+        assert!(!is_kept_field("X-Posthous") && !is_kept_field("X-Posthousé-a"));
     }
 
     #[test]

@@ -15,6 +15,19 @@ pub enum Version {
     Whole(Arc<[u8]>),
 }
 
+impl Version {
+    /// Is it the same, as it was made? No octets are looked at.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Original, Self::Original) => true,
+            (Self::Header(a), Self::Header(b)) | (Self::Whole(a), Self::Whole(b)) => {
+                Arc::ptr_eq(a, b)
+            }
+            _ => false,
+        }
+    }
+}
+
 /// Where to file.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Filing {
@@ -226,5 +239,18 @@ impl Outcome {
         self.actions
             .iter()
             .any(|performed| matches!(performed.action, Action::Keep { .. }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_told_apart_without_their_octets() {
+        let version = || Version::Header(b"A: b\r\n\r\n"[..].into());
+        let one = version();
+        assert!(one.is(&one.clone()) && Version::Original.is(&Version::Original));
+        assert!(!one.is(&version()) && !one.is(&Version::Original));
     }
 }

@@ -15,14 +15,16 @@ mod known;
 mod parts;
 mod tests_of;
 
-use crate::compare::{Captures, Expression, MatchType, Matcher, NoExpression};
+use crate::compare::{
+    Captures, Comparator, Expression, ExpressionRoom, MatchType, Matcher, NoExpression,
+};
 use crate::complaint::Position;
 use crate::extension::Extension;
 use crate::flags;
 use crate::glob::{self, OutOfSteps};
 use crate::limits::{
     Limits, REGEX_BYTES_MAX, REGEX_OCTET_STEPS, REGEX_WEIGHT, RUN_DEPTH_MAX, TRACE_CHARS_MAX,
-    TRACE_LINES_MAX, VERSIONS_BYTES_MAX,
+    TRACE_LINES_MAX, VALUES_BYTES_MAX, VERSIONS_BYTES_MAX,
 };
 use crate::message::{Fields, Message};
 use crate::outcome::{Action, Failure, Outcome, Performed, RunError, TraceLine, Version};
@@ -89,6 +91,8 @@ pub struct State<'a> {
     versions_bytes: usize,
     envelope: Option<Cow<'a, SieveEnvelope>>,
     flags: Vec<String>,
+    /// As they were given.
+    flags_given: Vec<String>,
     now: Moment,
     limits: Limits,
     fuel: u64,
@@ -124,7 +128,7 @@ pub fn run(script: &Script, name: &str, input: &Input<'_>, world: &mut dyn World
     let state = State::new(name, input);
     let mut run = Run { world, state };
     // RFC 6785 §3.11: "Their appearance in the "require" control … MUST result in an error condition".
-    let out_of_place = delivery_extensions()
+    let out_of_place = Extension::OF_DELIVERY
         .into_iter()
         .find(|one| script.requires.has(*one));
     let ended = match out_of_place.filter(|_| input.envelope.is_none()) {
@@ -134,13 +138,9 @@ pub fn run(script: &Script, name: &str, input: &Input<'_>, world: &mut dyn World
     run.state.outcome(ended)
 }
 
-/// What only has a meaning while mail is delivered.
-fn delivery_extensions() -> [Extension; 3] {
-    [Extension::Reject, Extension::Ereject, Extension::Vacation]
-}
-
 impl<'a> State<'a> {
     fn new(name: &str, input: &Input<'a>) -> Self {
+        let flags = flags::listed(input.flags.iter().map(String::as_str));
         Self {
             held: Held::Given(input.message),
             fields: Fields::read(input.message),
@@ -148,7 +148,8 @@ impl<'a> State<'a> {
             version: Version::Original,
             versions_bytes: 0,
             envelope: input.envelope.map(Cow::Borrowed),
-            flags: flags::listed(input.flags.iter().map(String::as_str)),
+            flags_given: flags.clone(),
+            flags,
             now: input.now,
             limits: input.limits,
             fuel: input.limits.fuel,
@@ -176,6 +177,7 @@ impl<'a> State<'a> {
         if failure.is_some() {
             // RFC 5228 §2.10.6: what went before is not done either: nobody can say what it was meant with.
             self.actions.clear();
+            self.flags = core::mem::take(&mut self.flags_given);
             self.implicit_keep = true;
         }
         if self.implicit_keep {
@@ -195,10 +197,6 @@ impl<'a> State<'a> {
                 script,
                 at,
             });
-        }
-        if let Some(failure) = &failure {
-            let what = format!("{}: the message is kept", failure.why);
-            self.trace(|| what);
         }
         Outcome {
             actions: self.actions,
@@ -251,6 +249,22 @@ impl<'a> State<'a> {
         if self.fields.edits > 0 && self.version == Version::Original {
             let header = self.fields.write();
             self.burn(header.len())?;
+            // One that was there before stays the same one, so that two are told apart without a look at their octets.
+            let before = self.actions.iter().map(|before| &before.version);
+            let alike = before.filter(|before| match before {
+                Version::Header(before) => before.len() == header.len(),
+                _ => false,
+            });
+            let alike: Vec<Version> = alike.cloned().collect();
+            self.burn(alike.len() * header.len())?;
+            let same = |before: &&Version| match before {
+                Version::Header(before) => **before == *header,
+                _ => false,
+            };
+            if let Some(same) = alike.iter().find(same) {
+                self.version = same.clone();
+                return Ok(same.clone());
+            }
             let before = self.versions_bytes;
             self.versions_bytes += header.len();
             if before > 0 && self.versions_bytes > VERSIONS_BYTES_MAX {
@@ -294,6 +308,7 @@ impl<'a> State<'a> {
     /// Other flags.
     pub fn set_flags(&mut self, flags: &[String]) {
         self.flags = flags::listed(flags.iter().map(String::as_str));
+        self.flags_given.clone_from(&self.flags);
     }
 
     /// The actions up to now, the implicit keep with them, as if the script ended here.
@@ -400,6 +415,42 @@ impl<'a> State<'a> {
         Ok(false)
     }
 
+    /// The values as a comparator sees them, each folded once for all keys; none where that would take too much room.
+    fn folded<'v, V: AsRef<str>>(
+        &mut self,
+        comparator: Comparator,
+        values: &'v [V],
+    ) -> Result<Option<Vec<Cow<'v, str>>>, RunError> {
+        let octets = values.iter().map(|value| value.as_ref().len());
+        let octets: usize = octets.sum();
+        if octets > VALUES_BYTES_MAX {
+            return Ok(None);
+        }
+        self.burn(octets.saturating_mul(comparator.weight()))?;
+        let folded = values.iter().map(|value| comparator.folded(value.as_ref()));
+        Ok(Some(folded.collect()))
+    }
+
+    /// Is this key in one of the values, which were folded?
+    fn one_part(
+        &mut self,
+        comparator: Comparator,
+        folded: &[Cow<'_, str>],
+        key: &str,
+    ) -> Result<bool, RunError> {
+        self.burn(key.len().saturating_mul(comparator.weight()))?;
+        let key = comparator.folded(key);
+        let finder = memchr::memmem::Finder::new(key.as_bytes());
+        for value in folded {
+            // Looking for the same octets is faster than any other look.
+            self.burn((value.len() + key.len()) / 4)?;
+            if finder.find(value.as_bytes()).is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// What a match found is in the match variables from now on.
     fn caught(&mut self, found: Option<Captures>, captures: bool) -> bool {
         let matched = found.is_some();
@@ -412,11 +463,14 @@ impl<'a> State<'a> {
     /// An expression that is compiled while the script runs; what a variable made of it may be none, and matches nothing.
     fn expression(&mut self, matcher: Matcher, text: &str) -> Result<Option<Expression>, RunError> {
         let all = 4 * REGEX_BYTES_MAX;
-        let mut room = all;
+        let mut room = ExpressionRoom {
+            kept: all,
+            tried: all,
+        };
         let built = Expression::read(matcher.comparator, text, &mut room);
         // Bounded by its size, so that it may be paid behind it.
         let text_octets = text.len().min(all) * REGEX_OCTET_STEPS * 64;
-        self.burn((all - room) * REGEX_WEIGHT + text_octets)?;
+        self.burn((all - room.tried) * REGEX_WEIGHT + text_octets)?;
         match built {
             Ok(built) => Ok(Some(built)),
             Err(why) => {
@@ -573,10 +627,17 @@ impl Run<'_, '_> {
         values: &[V],
         captures: bool,
     ) -> Result<bool, RunError> {
+        let folded = match of.matcher.kind {
+            MatchType::Contains if of.keys.len() > 1 => {
+                self.state.folded(of.matcher.comparator, values)?
+            }
+            _ => None,
+        };
         for (at, key) in of.keys.iter().enumerate() {
             let key = self.state.expand(key)?;
-            let found = match of.matcher.kind {
-                MatchType::List => self.in_list(&key, values)?,
+            let found = match (of.matcher.kind, &folded) {
+                (MatchType::List, _) => self.in_list(&key, values)?,
+                (_, Some(folded)) => self.state.one_part(of.matcher.comparator, folded, &key)?,
                 _ => {
                     let compiled = of.regexes.get(at).and_then(Option::as_ref);
                     self.state

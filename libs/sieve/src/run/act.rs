@@ -3,7 +3,7 @@
 use super::{Run, RunError, State, short, shown};
 use crate::flags;
 use crate::limits::{FLAGS_MAX, HEADER_EDITS_MAX, HEADER_FIELD_BYTES_MAX};
-use crate::message::{is_field_name, is_kept_field, is_own_field, mailbox_address};
+use crate::message::{is_field_name, is_kept_field, mailbox_address};
 use crate::outcome::{Action, Filing, NotifyAction, Performed, VacationAction, Version};
 use crate::script::{Command, DeleteHeader, FlagVerb, Notify, Target, Vacation};
 use crate::text::{Name, Text};
@@ -193,7 +193,7 @@ impl State<'_> {
         };
         let mut before = self.actions.iter_mut();
         if let Some(same) =
-            before.find(|before| before.action.repeats(&action) && before.version == version)
+            before.find(|before| before.action.repeats(&action) && before.version.is(&version))
         {
             // The later word on flags holds (RFC 5232 §5).
             match (&mut same.action, action) {
@@ -257,12 +257,19 @@ impl State<'_> {
             // RFC 5232 §5: a `:flags` list stands for the internal variable.
             Some(flags) => {
                 let flags = self.expand_all(flags)?;
-                let octets: usize = flags.iter().map(String::len).sum();
-                self.burn(octets.saturating_mul(FLAG_WEIGHT))?;
+                self.burn_flags(&flags)?;
                 Ok(flags::listed(flags.iter().map(String::as_str)))
             }
-            None => Ok(self.flags.clone()),
+            None => {
+                self.burn(flags::work(&self.flags))?;
+                Ok(self.flags.clone())
+            }
         }
+    }
+
+    /// Each flag is compared with those before it.
+    fn burn_flags(&mut self, flags: &[String]) -> Result<(), RunError> {
+        self.burn(flags::work(flags).saturating_mul(FLAG_WEIGHT))
     }
 
     fn filing(&mut self, target: &Target) -> Result<Filing, RunError> {
@@ -300,9 +307,7 @@ impl State<'_> {
         flags: &[Text],
     ) -> Result<(), RunError> {
         let given = self.expand_all(flags)?;
-        // Each word is compared with those before it.
-        let octets: usize = given.iter().map(String::len).sum();
-        self.burn(octets.saturating_mul(FLAG_WEIGHT))?;
+        self.burn_flags(&given)?;
         let given = flags::listed(given.iter().map(String::as_str));
         let name = match variable {
             Some(variable) => {
@@ -312,9 +317,13 @@ impl State<'_> {
             None => None,
         };
         let mut now = match &name {
-            Some(name) => flags::listed([self.variable(name)]),
+            Some(name) => {
+                self.burn(self.variable(name).len().saturating_mul(FLAG_WEIGHT))?;
+                flags::listed([self.variable(name)])
+            }
             None => core::mem::take(&mut self.flags),
         };
+        self.burn_flags(&now)?;
         match verb {
             FlagVerb::Set => now = given,
             FlagVerb::Add => now = flags::listed(now.iter().chain(&given).map(String::as_str)),
@@ -347,7 +356,8 @@ impl State<'_> {
         if !is_field_name(&name) {
             return Err(RunError::BadFieldName(short(&name)));
         }
-        if is_own_field(&name) {
+        // RFC 5293 §6: "implementations MAY limit" what is added: nobody makes up what the server has found out.
+        if mime::is_own_field(name.as_bytes()) {
             self.trace(|| format!("{name} is not added by scripts"));
             return Ok(());
         }

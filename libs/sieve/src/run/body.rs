@@ -41,8 +41,9 @@ impl Run<'_, '_> {
         let parts = held.message().parts()?.parts();
         let mut out: Vec<Arc<str>> = Vec::new();
         let mut room = Room::default();
+        let octets: usize = types.iter().map(|wanted| 16 + wanted.len()).sum();
         for (number, part) in (0_u32..).zip(parts).take(PARTS_MAX) {
-            self.state.burn(types.len().saturating_mul(16))?;
+            self.state.burn(octets)?;
             if !types.iter().any(|wanted| is_of(&part.media_type, wanted)) {
                 continue;
             }

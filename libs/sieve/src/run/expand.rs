@@ -1,13 +1,30 @@
 //! Variables: their values, where they are put in, what `set` makes of a value (RFC 5229, RFC 6609 §3.4).
 
 use super::{Name, RunError, State, Text};
-use crate::limits::{MODIFY_WEIGHT, STRING_BYTES_MAX, VARIABLES_MAX};
+use crate::limits::{MODIFY_WEIGHT, STRING_BYTES_MAX, VALUES_BYTES_MAX, VARIABLES_MAX};
 use crate::script::Modifier;
 use crate::text::Piece;
 use std::borrow::Cow;
 
 /// What looking for a variable costs, in octets that are looked at.
 const PIECE_OCTETS: usize = 32;
+
+/// What the strings of one test or command may take together.
+pub(super) struct ValuesRoom(usize);
+
+impl Default for ValuesRoom {
+    fn default() -> Self {
+        Self(VALUES_BYTES_MAX)
+    }
+}
+
+impl ValuesRoom {
+    pub(super) fn take(&mut self, octets: usize) -> Result<(), RunError> {
+        let left = self.0.checked_sub(octets);
+        self.0 = left.ok_or(RunError::StringTooLong)?;
+        Ok(())
+    }
+}
 
 impl State<'_> {
     /// The string with its variables put in; those that were never set are empty (RFC 5229 §3).
@@ -43,10 +60,14 @@ impl State<'_> {
     }
 
     pub(super) fn expand_all(&mut self, texts: &[Text]) -> Result<Vec<String>, RunError> {
-        texts
-            .iter()
-            .map(|text| self.expand(text).map(Cow::into_owned))
-            .collect()
+        let mut room = ValuesRoom::default();
+        let mut out = Vec::new();
+        for text in texts {
+            let text = self.expand(text)?;
+            room.take(text.len())?;
+            out.push(text.into_owned());
+        }
+        Ok(out)
     }
 
     pub(super) fn expand_some(&mut self, text: Option<&Text>) -> Result<Option<String>, RunError> {

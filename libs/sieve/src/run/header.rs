@@ -1,5 +1,6 @@
 //! Values of header fields and addresses (RFC 5228 §5.1, §5.4 and §5.7, RFC 5260 §6, RFC 5703 §4).
 
+use super::expand::ValuesRoom;
 use super::known::{Mailbox, mailboxes};
 use super::{Run, RunError};
 use crate::limits::{FIELDS_MAX, READ_WEIGHT};
@@ -35,39 +36,38 @@ fn pick<T>(mut all: Vec<T>, index: Option<u64>, last: bool) -> Vec<T> {
 }
 
 /// The part of an address that is asked for; none where it has none.
-fn address_part(
+fn address_part<'m>(
     part: AddressPart,
-    local: &str,
-    domain: &str,
-    whole: &str,
+    (local, domain): (&'m str, &'m str),
+    whole: &'m str,
     separators: &str,
-) -> Option<String> {
+) -> Option<&'m str> {
     let any = |c: char| separators.contains(c);
     Some(match part {
-        AddressPart::All => whole.to_owned(),
-        AddressPart::Local => local.to_owned(),
-        AddressPart::Domain => domain.to_owned(),
+        AddressPart::All => whole,
+        AddressPart::Local => local,
+        AddressPart::Domain => domain,
         // RFC 5233 §4: without a separator the user is all of it, and there is no detail.
-        AddressPart::User => local
-            .split_once(any)
-            .map_or(local, |(user, _)| user)
-            .to_owned(),
-        AddressPart::Detail => local.split_once(any)?.1.to_owned(),
+        AddressPart::User => local.split_once(any).map_or(local, |(user, _)| user),
+        AddressPart::Detail => local.split_once(any)?.1,
     })
+}
+
+/// What addresses take, looked at or kept.
+fn octets_of(all: &[Mailbox]) -> usize {
+    all.iter().map(|one| one.whole().len() + 64).sum()
 }
 
 /// The part that is asked for of each address that has it.
 fn parts_of<'m>(
     all: &'m [Mailbox],
     part: AddressPart,
-    separators: &'m str,
-) -> impl Iterator<Item = String> + 'm {
-    let of = move |mailbox: &Mailbox| match mailbox.parts() {
-        Some((local, domain)) => address_part(part, local, domain, mailbox.whole(), separators),
+    separators: &str,
+) -> impl Iterator<Item = &'m str> {
+    let of = move |mailbox: &'m Mailbox| match mailbox.parts() {
+        Some(parts) => address_part(part, parts, mailbox.whole(), separators),
         // What is no address is compared as it stands, and has no parts.
-        None if part == AddressPart::All && !mailbox.whole().is_empty() => {
-            Some(mailbox.whole().to_owned())
-        }
+        None if part == AddressPart::All && !mailbox.whole().is_empty() => Some(mailbox.whole()),
         None => None,
     };
     all.iter().filter_map(of)
@@ -76,6 +76,7 @@ fn parts_of<'m>(
 impl Run<'_, '_> {
     pub(super) fn header_test(&mut self, test: &HeaderTest) -> Result<bool, RunError> {
         let names = self.state.expand_all(&test.names)?;
+        let mut room = ValuesRoom::default();
         let mut values: Vec<Arc<str>> = Vec::new();
         for name in &names {
             let Some(option) = &test.mime else {
@@ -84,12 +85,16 @@ impl Run<'_, '_> {
                 }
                 continue;
             };
-            for raw in pick(self.part_values(option, name)?, test.index, test.last) {
+            for raw in pick(
+                self.part_values(option, name, &mut room)?,
+                test.index,
+                test.last,
+            ) {
                 self.state.burn(raw.len() * READ_WEIGHT)?;
                 match &option.what {
                     MimeField::Whole => values.push(decoded(&raw).into()),
                     field => {
-                        let found = self.structured(field, name, &raw)?;
+                        let found = self.structured(field, name, &raw, &mut room)?;
                         values.extend(found.into_iter().map(Arc::from));
                     }
                 }
@@ -105,21 +110,38 @@ impl Run<'_, '_> {
     ) -> Result<bool, RunError> {
         let names = self.state.expand_all(&test.names)?;
         let separators = self.world.separators();
-        let mut values: Vec<String> = Vec::new();
+        let mut room = ValuesRoom::default();
+        let mut found: Vec<Arc<[Mailbox]>> = Vec::new();
         for name in &names {
             let Some(option) = &test.mime else {
                 for number in self.state.numbers(name, test.index, test.last)? {
-                    let found = self.state.addresses(number)?;
-                    self.state.burn(found.len().saturating_mul(64))?;
-                    values.extend(parts_of(&found, part, &separators));
+                    let all = self.state.addresses(number)?;
+                    // Each is looked through for its parts.
+                    let octets = octets_of(&all);
+                    self.state.burn(octets)?;
+                    // What is kept anyway is not there twice.
+                    if Arc::strong_count(&all) == 1 {
+                        room.take(octets)?;
+                    }
+                    found.push(all);
                 }
                 continue;
             };
-            for raw in pick(self.part_values(option, name)?, test.index, test.last) {
+            for raw in pick(
+                self.part_values(option, name, &mut room)?,
+                test.index,
+                test.last,
+            ) {
                 self.state.burn(raw.len() * READ_WEIGHT)?;
-                values.extend(parts_of(&mailboxes(&raw), part, &separators));
+                let all: Arc<[Mailbox]> = mailboxes(&raw).into();
+                room.take(octets_of(&all))?;
+                found.push(all);
             }
         }
+        let values = found
+            .iter()
+            .flat_map(|all| parts_of(all, part, &separators));
+        let values: Vec<&str> = values.collect();
         self.keys(&test.of, &values, true)
     }
 
@@ -150,9 +172,8 @@ impl Run<'_, '_> {
             return Ok(vec![String::new()]);
         }
         let (local, domain) = address.rsplit_once('@').unwrap_or((address, ""));
-        Ok(address_part(part, local, domain, address, &separators)
-            .into_iter()
-            .collect())
+        let found = address_part(part, (local, domain), address, &separators);
+        Ok(found.map(str::to_owned).into_iter().collect())
     }
 
     pub(super) fn exists_test(
@@ -164,7 +185,10 @@ impl Run<'_, '_> {
             self.state.burn(name.len())?;
             let here = match mime {
                 None => !self.state.fields.named(name).is_empty(),
-                Some(option) => !self.part_values(option, name)?.is_empty(),
+                Some(option) => {
+                    let room = &mut ValuesRoom::default();
+                    !self.part_values(option, name, room)?.is_empty()
+                }
             };
             if !here {
                 return Ok(false);
@@ -175,7 +199,12 @@ impl Run<'_, '_> {
 
     /// Raw values of a field of the part that the loop is at, or of the whole message; with `:anychild` of all parts
     /// in it too.
-    fn part_values(&mut self, option: &MimeOption, name: &str) -> Result<Vec<Vec<u8>>, RunError> {
+    fn part_values(
+        &mut self,
+        option: &MimeOption,
+        name: &str,
+        room: &mut ValuesRoom,
+    ) -> Result<Vec<Vec<u8>>, RunError> {
         let at = self.state.loops.last().map_or(0, |one| one.part);
         let mut parts = vec![at];
         if option.any_child {
@@ -188,6 +217,7 @@ impl Run<'_, '_> {
             if part == 0 {
                 for number in self.state.numbers(name, None, false)? {
                     self.state.burn(self.state.fields.value(number).len())?;
+                    room.take(self.state.fields.value(number).len())?;
                     values.push(self.state.fields.value(number).to_vec());
                 }
                 continue;
@@ -200,6 +230,7 @@ impl Run<'_, '_> {
                 self.state.burn(0)?;
                 if field.is(name) {
                     self.state.burn(field.value.len())?;
+                    room.take(field.value.len())?;
                     values.push(field.value.to_vec());
                 }
             }
@@ -213,6 +244,7 @@ impl Run<'_, '_> {
         field: &MimeField,
         name: &str,
         raw: &[u8],
+        room: &mut ValuesRoom,
     ) -> Result<Vec<String>, RunError> {
         let read = Structured::parse(&mime::unfold(raw));
         let value = String::from_utf8_lossy(&read.value).trim().to_owned();
@@ -230,7 +262,10 @@ impl Run<'_, '_> {
                 for name in self.state.expand_all(names)? {
                     // All parameters are looked through.
                     self.state.burn(raw.len())?;
-                    found.extend(read.parameter_text(&name));
+                    if let Some(text) = read.parameter_text(&name) {
+                        room.take(text.len())?;
+                        found.push(text);
+                    }
                 }
                 found
             }

@@ -1,6 +1,7 @@
 //! Scripts in scripts (RFC 6609).
 
 use super::{Flow, Frame, Run, RunError};
+use crate::extension::Extension;
 use crate::limits::{INCLUDE_DEPTH_MAX, INCLUDES_MAX};
 use crate::script::Include;
 use std::sync::Arc;
@@ -34,10 +35,12 @@ impl Run<'_, '_> {
             }
             return Err(RunError::NoScript(include.name.to_string()));
         };
+        // Whether it was compiled for this run or is at hand: what a run may take does not depend on it.
+        self.state.burn(script.work)?;
         self.state.trace(|| format!("include \"{}\"", include.name));
         // A script is one that delivers or one that does not, whoever includes it (RFC 6785 §3.11).
         if self.state.envelope.is_none() {
-            let delivery = super::delivery_extensions()
+            let delivery = Extension::OF_DELIVERY
                 .into_iter()
                 .find(|one| script.requires.has(*one));
             if let Some(extension) = delivery {

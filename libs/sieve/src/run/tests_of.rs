@@ -213,7 +213,8 @@ impl Run<'_, '_> {
             }
         };
         if variables.is_empty() {
-            self.state.burn(0)?;
+            let octets = crate::flags::work(&self.state.flags);
+            self.state.burn(octets.saturating_mul(READ_WEIGHT))?;
             self.state.flags.iter().for_each(|flag| add(flag));
         }
         for variable in self.state.expand_all(variables)? {

@@ -181,3 +181,12 @@ fn behind_commands_less_is_offered() {
         "require [\"imapsieve\", \"envelope\", \"fileinto\", \"editheader\", \"ihave\", \"body\"];";
     assert!(compile(both, &offer).is_ok());
 }
+
+#[test]
+fn a_header_that_is_as_it_was_makes_no_second_copy() {
+    let edited = "addheader \"X-A\" \"b\"; fileinto \"x\"; addheader \"X-B\" \"c\";";
+    let twice = outcome(&format!("{edited} fileinto \"x\";"));
+    assert_eq!(actions(&twice), ["fileinto \"x\"", "fileinto \"x\""]);
+    let once = outcome(&format!("{edited} deleteheader \"X-B\"; fileinto \"x\";"));
+    assert_eq!(actions(&once), ["fileinto \"x\""]);
+}

@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::RunError;
+use crate::limits::ADDRESSES_KEPT_MAX;
 use core::cell::Cell;
 use core::ops::Range;
 use mime::PartIndex;
@@ -104,21 +105,20 @@ fn looking_for_a_field_costs_the_same_in_any_header() {
 fn values_that_are_looked_at_again_and_again_run_out() {
     let fields = "Received: a; b\r\n".repeat(20_000) + "\r\n";
     let message = Counted::new(&fields);
-    let names = list((0..4_000).map(|_| "received".into()));
-    for test in [
-        format!("header :contains {names} \"zz\""),
-        "address :contains {names} \"zz\""
-            .replace("{names}", &names)
-            .replace("received", "x-envelope-to"),
-    ] {
-        let message = match test.starts_with("address") {
-            true => Counted::new(Box::leak(
-                fields.replace("Received", "X-Envelope-To").into_boxed_str(),
-            )),
-            false => Counted::new(&fields),
-        };
-        message.runs_out(&format!("if {test} {{ stop; }}"));
-    }
+    let test = |what: &str, name: &str| {
+        let names = list((0..4_000).map(|_| name.into()));
+        format!("if {what} :contains {names} \"zz\" {{ stop; }}")
+    };
+    message.runs_out(&test("header", "received"));
+    // So many addresses are kept; more would be too much at once.
+    let addresses = "To: a@b\r\n".repeat(ADDRESSES_KEPT_MAX) + "\r\n";
+    Counted::new(&addresses).runs_out(&test("address", "to"));
+    let more = "To: a@b\r\n".repeat(2 * ADDRESSES_KEPT_MAX) + "\r\n";
+    let why = Counted::new(&more).run(&test("address", "to")).failure;
+    assert_eq!(
+        why.map(|failure| failure.why),
+        Some(RunError::StringTooLong)
+    );
     let dates = "if date \"received\" \"year\" \"2000\" { stop; }".repeat(200);
     message.runs_out(&dates);
     let deleted = "deleteheader :contains \"x\" \"zz\";".repeat(400);
@@ -212,6 +212,62 @@ fn lists_of_words_run_out() {
     message.runs_out(&format!("set \"v\" \"{words}\"; addflag {flags};"));
 }
 
+/// What is there already is paid for, not only what a command names.
+#[test]
+fn flags_that_are_there_run_out() {
+    let message = Counted::new(MESSAGE);
+    let flags = list((0..128).map(|n| format!("{n:0>255}")));
+    let words: String = (0..2_000).map(|n| format!("{} ", n % 10)).collect();
+    let begin = format!("setflag {flags}; set \"w\" \"{words}\";");
+    for (line, least) in [
+        ("addflag \"x\";", 128 * 255),
+        ("if hasflag :count \"gt\" \"9\" {}", 128 * 255 * 8 / 64),
+        ("set \"v\" \"${w}\"; addflag \"v\" \"x\";", 4_000),
+        ("keep;", 128 * 255 / 64),
+        ("fileinto \"x\";", 128 * 255 / 64),
+    ] {
+        let of = |count| message.takes(&format!("{begin}{}", line.repeat(count)));
+        let one_more = of(3) - of(2);
+        assert!(one_more >= least, "{line}: {one_more}");
+    }
+}
+
+#[test]
+fn long_addresses_cost_what_they_are() {
+    let header = format!("To: {}@example.org\r\n\r\n", "a".repeat(1 << 20));
+    let message = Counted::new(&header);
+    let test = |count| {
+        let names = list((0..count).map(|_| "to".into()));
+        format!("if address :detail :count \"gt\" {names} \"9\" {{ stop; }}")
+    };
+    let again = message.takes(&test(11)) - message.takes(&test(1));
+    assert!(again > 10 * (1 << 20) / 64, "{again}");
+}
+
+#[test]
+fn what_is_included_or_asked_of_each_part_costs_by_its_length() {
+    let taken = |source: String| {
+        let source = format!("require \"fileinto\"; {source}");
+        let mut world = Known {
+            scripts: BTreeMap::from([("a", &*source.leak())]),
+            ..Known::default()
+        };
+        let outcome = outcome_in("include \"a\";", &mut world);
+        assert_eq!(outcome.failure, None);
+        outcome.fuel_used
+    };
+    let (short, long) = (
+        taken("stop;".into()),
+        taken(format!("stop;{}", "keep;".repeat(20_000))),
+    );
+    assert!(long - short > 100_000, "{short}, {long}");
+    let message = parts(900);
+    let message = Counted::new(&message);
+    let test = |kind: &str| format!("if body :content \"{kind}\" :contains \"zz\" {{ stop; }}");
+    let more = message.takes(&test(&"x".repeat(64_000))) - message.takes(&test("x"));
+    assert!(more > 300 * 1_000, "{more}");
+}
+
 #[test]
 fn places_for_variables_cost_what_they_are() {
     let message = Counted::new(MESSAGE);
@@ -271,6 +327,22 @@ fn honest_scripts_over_large_mail_do_not_run_out() {
     let raw = "if body :raw :matches \"*invoice*\" { stop; } if body :raw :contains \"nothing\" { stop; }";
     let taken = message.takes(&format!("{rules}{raw}"));
     assert!(taken < Limits::default().fuel, "{taken}");
+}
+
+/// A text is folded once, however many words are looked for in it.
+#[test]
+fn many_words_in_a_long_text_do_not_run_out() {
+    let text = "A line of what somebody has written to us, and to many others.\r\n".repeat(16_000);
+    let message = format!("Subject: x\r\n\r\n{text}");
+    let message = Counted::new(&message);
+    let test = |count| {
+        let words = list((0..count).map(|n| format!("nothing {n}")));
+        format!("if body :contains {words} {{ stop; }}")
+    };
+    let taken = message.takes(&test(250));
+    assert!(taken < Limits::default().fuel / 2, "{taken}");
+    let one_more = message.takes(&test(251)) - taken;
+    assert!(one_more > text.len() as u64 / 64 / 8, "{one_more}");
 }
 
 #[test]

@@ -202,6 +202,10 @@ fn a_failure_keeps_the_message_and_says_where() {
         failure.to_string(),
         "script \"test\", line 3: the store is away"
     );
+    // Nor are flags of it left.
+    let failed = super::outcome("addflag \"x\"; error \"no\";");
+    assert_eq!(actions(&failed), ["implicit keep []"]);
+    assert!(failed.flags.is_empty());
 }
 
 #[test]

@@ -44,6 +44,13 @@ fn variables_do_not_grow() {
         "${a}".repeat(400)
     );
     assert_eq!(why(&wide), RunError::StringTooLong);
+    // What one test puts in is bounded too, however many strings it has.
+    let strings = vec![format!("\"{}\"", "${a}".repeat(250)); 230].join(",");
+    let wide = format!(
+        "set \"a\" \"{}\"; if string [{strings}] \"x\" {{}}",
+        "x".repeat(4_096)
+    );
+    assert_eq!(why(&wide), RunError::StringTooLong);
     let many: String = (0..300).map(|n| format!("set \"v{n}\" \"\";")).collect();
     assert_eq!(why(&many), RunError::TooManyVariables);
 }
@@ -194,8 +201,11 @@ fn expressions_are_bounded_together() {
     };
     let few = script(300, "^\\\\[[a-z0-9-]+\\\\] invoice").expect("compiles");
     assert!(few.weight() < 8 << 20, "{}", few.weight());
+    // What was made only to find out how large they are is not kept.
+    assert!(script(300, "code \\\\d").is_ok());
+    assert!(script(100, "code \\\\w").is_ok());
     // However many there are, what is wrong is said once.
-    for (count, pattern) in [(3_000, "a"), (100, "\\\\w{3}")] {
+    for (count, pattern) in [(3_000, "a"), (200, "\\\\w{3}")] {
         let complaints = script(count, pattern).expect_err("too large");
         let said = complaints.to_string();
         assert!(
