@@ -2,10 +2,14 @@
 
 use crate::glob::cut;
 use crate::limits::{
-    MATCHES_MAX, REGEX_BYTES_MAX, REGEX_BYTES_MIN, REGEX_BYTES_TOTAL_MAX, REGEX_CACHE_BYTES_MAX,
-    REGEX_CHARS_MAX, REGEX_NESTED_MAX, REGEX_OCTET_BYTES, REGEX_OWN_BYTES, REGEX_TRIED_BYTES_MAX,
+    MATCHES_MAX, REGEX_AUTOMATON_BYTES_MAX, REGEX_BYTES_MAX, REGEX_CACHE_BYTES_MAX,
+    REGEX_CHARS_MAX, REGEX_NESTED_MAX, REGEX_OCTET_BYTES, REGEX_OWN_BYTES, REGEX_TABLES_BYTES_MAX,
 };
 use core::cmp::Ordering;
+use regex_automata::Span;
+use regex_automata::hybrid::dfa;
+use regex_automata::nfa::thompson::{self, NFA, pikevm::PikeVM};
+use regex_automata::util::syntax;
 use std::borrow::Cow;
 
 /// How strings are compared.
@@ -154,11 +158,18 @@ impl Comparator {
 pub(crate) type Captures = Vec<String>;
 
 /// A compiled expression. Its time is linear in the text (CVE-2020-28200), by a factor that grows with its size.
+///
+/// Texts are walked over by an automaton that is made while it walks, which takes little for each octet; where that
+/// would become too large, and for what the groups have found, all of the program looks at each octet.
 #[derive(Debug, Clone)]
 pub(crate) struct Expression {
-    regex: regex::Regex,
-    /// 64-octet pieces of the compiled program, about: each may be looked at for each octet of a text.
-    cost: u64,
+    /// None for a large program.
+    automaton: Option<dfa::DFA>,
+    program: PikeVM,
+    /// What the program may take for one octet, in octets that are looked at.
+    cost: usize,
+    /// Octets of what it needs while it looks.
+    tables: usize,
 }
 
 /// Why there is no expression.
@@ -170,25 +181,8 @@ pub(crate) enum NoExpression {
     NoRoom,
 }
 
-/// What expressions may still take.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct ExpressionRoom {
-    /// Octets of those that are kept.
-    pub kept: usize,
-    /// Octets of all that are made.
-    pub tried: usize,
-}
-
-impl ExpressionRoom {
-    /// For all of a script.
-    pub(crate) const SCRIPT: Self = Self {
-        kept: REGEX_BYTES_TOTAL_MAX,
-        tried: REGEX_TRIED_BYTES_MAX,
-    };
-}
-
 impl Expression {
-    /// Takes from `room` what was made to find out its size, and what it is then: the memory and the time of
+    /// Takes from `room` what it takes in memory, or what was made until it was too large: the memory and the time of
     /// compiling are bounded by it, whatever comes of it.
     ///
     /// # Errors
@@ -196,65 +190,147 @@ impl Expression {
     pub(crate) fn read(
         comparator: Comparator,
         pattern: &str,
-        room: &mut ExpressionRoom,
+        room: &mut usize,
     ) -> Result<Self, NoExpression> {
         if pattern.chars().count() > REGEX_CHARS_MAX {
             return Err(NoExpression::Wrong(format!(
                 "regular expressions have at most {REGEX_CHARS_MAX} characters"
             )));
         }
-        let mut size = REGEX_BYTES_MIN;
-        loop {
-            let taken = size + REGEX_OWN_BYTES + pattern.len() * REGEX_OCTET_BYTES;
-            let left = room.tried.checked_sub(taken);
-            room.tried = left.ok_or(NoExpression::NoRoom)?;
-            let built = regex::RegexBuilder::new(pattern)
-                .case_insensitive(comparator != Comparator::Octet)
-                .size_limit(size)
-                .dfa_size_limit(REGEX_CACHE_BYTES_MAX)
-                .nest_limit(REGEX_NESTED_MAX)
-                .build();
-            match built {
-                Ok(regex) => {
-                    let left = room.kept.checked_sub(taken);
-                    room.kept = left.ok_or(NoExpression::NoRoom)?;
-                    let cost = size as u64 / 64;
-                    return Ok(Self { regex, cost });
-                }
-                // How large it is, is told by what it fits into.
-                Err(regex::Error::CompiledTooBig(_)) if size < REGEX_BYTES_MAX => size *= 4,
-                Err(regex::Error::CompiledTooBig(_)) => {
-                    let why = "this regular expression is too large";
-                    return Err(NoExpression::Wrong(why.into()));
-                }
-                Err(error) => {
-                    let why = error.to_string();
-                    let why = why.lines().last().unwrap_or_default();
-                    let why = why.trim_start_matches("error: ");
-                    let why = format!("this is no regular expression: {why}");
-                    return Err(NoExpression::Wrong(why));
-                }
+        let own = REGEX_OWN_BYTES + pattern.len() * REGEX_OCTET_BYTES;
+        let left = room.checked_sub(own).ok_or(NoExpression::NoRoom)?;
+        *room = left;
+        let syntax = syntax::Config::new()
+            .case_insensitive(comparator != Comparator::Octet)
+            .nest_limit(REGEX_NESTED_MAX);
+        let read = syntax::parse_with(pattern, &syntax).map_err(|error| wrong(&error))?;
+        let limit = REGEX_BYTES_MAX.min(left);
+        let config = thompson::Config::new().nfa_size_limit(Some(limit));
+        let built = NFA::compiler().configure(config).build_from_hir(&read);
+        let nfa = match built {
+            Ok(nfa) => nfa,
+            Err(error) => {
+                *room = left - limit;
+                return Err(match error.size_limit() {
+                    Some(_) if limit < REGEX_BYTES_MAX => NoExpression::NoRoom,
+                    Some(_) => too_large(),
+                    None => wrong(&error),
+                });
             }
+        };
+        let size = nfa.memory_usage();
+        *room = left.checked_sub(size).ok_or(NoExpression::NoRoom)?;
+        let groups = nfa.group_info().slot_len() + 1;
+        let tables = nfa.states().len() * groups * size_of::<usize>();
+        if tables > REGEX_TABLES_BYTES_MAX {
+            return Err(too_large());
         }
+        let config = dfa::Config::new()
+            .cache_capacity(REGEX_CACHE_BYTES_MAX)
+            .skip_cache_capacity_check(true)
+            .minimum_cache_clear_count(Some(0))
+            .unicode_word_boundary(true);
+        let automaton = dfa::DFA::builder()
+            .configure(config)
+            .build_from_nfa(nfa.clone());
+        let automaton = automaton.ok().filter(|_| size <= REGEX_AUTOMATON_BYTES_MAX);
+        let program = PikeVM::new_from_nfa(nfa).map_err(|error| wrong(&error))?;
+        Ok(Self {
+            automaton,
+            program,
+            cost: (size / 16).max(64),
+            tables,
+        })
     }
 
+    /// Does all of the program find it?
     pub(crate) fn is_match(&self, text: &str) -> bool {
-        self.regex.is_match(text)
+        self.program
+            .is_match(&mut self.program.create_cache(), text)
     }
 
-    /// What it may take to look at a text, in octets that are looked at.
+    /// What it may take the program to look at a text, in octets that are looked at.
     pub(crate) fn work(&self, text: &str) -> usize {
-        let work = (text.len() as u64 + 1).saturating_mul(self.cost);
-        usize::try_from(work).unwrap_or(usize::MAX)
+        let work = (text.len() + 1).saturating_mul(self.cost);
+        work.saturating_add(self.tables / 16)
     }
 
     /// What it found, each cut to `room` octets.
     pub(crate) fn captures(&self, text: &str, room: usize) -> Option<Captures> {
-        let found = self.regex.captures(text)?;
-        let group = |group: Option<regex::Match<'_>>| {
-            group.map_or(String::new(), |group| cut(group.as_str(), room).to_owned())
+        let mut found = self.program.create_captures();
+        let cache = &mut self.program.create_cache();
+        self.program.captures(cache, text, &mut found);
+        if !found.is_match() {
+            return None;
+        }
+        let group = |group: Option<Span>| {
+            group.map_or(String::new(), |group| {
+                cut(&text[group.range()], room).to_owned()
+            })
         };
         Some(found.iter().take(MATCHES_MAX).map(group).collect())
+    }
+}
+
+fn wrong(error: &impl core::fmt::Display) -> NoExpression {
+    let why = error.to_string();
+    let why = why.lines().last().unwrap_or_default();
+    let why = why.trim_start_matches("error: ");
+    NoExpression::Wrong(format!("this is no regular expression: {why}"))
+}
+
+fn too_large() -> NoExpression {
+    NoExpression::Wrong("this regular expression is too large".into())
+}
+
+/// An expression that looks at one text after another.
+pub(crate) struct Search<'e> {
+    expression: &'e Expression,
+    automaton: Option<(&'e dfa::DFA, dfa::Cache)>,
+    /// Octets of the automaton before it had states.
+    empty: usize,
+    /// States' successors that were paid for.
+    paid: usize,
+}
+
+impl<'e> Search<'e> {
+    pub(crate) fn new(expression: &'e Expression) -> Self {
+        let automaton = expression.automaton.as_ref();
+        let automaton = automaton.map(|one| (one, one.create_cache()));
+        let empty = automaton.as_ref();
+        let empty = empty.map_or(0, |(_, cache)| cache.memory_usage());
+        Self {
+            expression,
+            automaton,
+            empty,
+            paid: 0,
+        }
+    }
+
+    pub(crate) fn expression(&self) -> &'e Expression {
+        self.expression
+    }
+
+    /// Does the automaton find it, if it can tell, and what that took besides a look at the text.
+    pub(crate) fn look(&mut self, text: &str) -> (Option<bool>, usize) {
+        let Some((automaton, cache)) = &mut self.automaton else {
+            return (None, 0);
+        };
+        let input = regex_automata::Input::new(text).earliest(true);
+        let found = automaton.try_search_fwd(cache, &input);
+        // Each successor is found once, and takes what the program takes for an octet.
+        let successors = (cache.memory_usage().saturating_sub(self.empty)) / 4;
+        let new = successors.saturating_sub(self.paid).min(text.len() + 2);
+        self.paid += new;
+        let work = new.saturating_mul(self.expression.cost);
+        match found {
+            Ok(found) => (Some(found.is_some()), work),
+            Err(_) => {
+                // It has become too large, or does not know these letters.
+                self.automaton = None;
+                (None, work)
+            }
+        }
     }
 }
 
@@ -285,12 +361,8 @@ mod tests {
 
     #[test]
     fn expressions_are_bounded() {
-        let room = |octets| ExpressionRoom {
-            kept: octets,
-            tried: 2 * octets,
-        };
         let read =
-            |pattern: &str| Expression::read(Comparator::AsciiCasemap, pattern, &mut room(1 << 20));
+            |pattern: &str| Expression::read(Comparator::AsciiCasemap, pattern, &mut (1 << 20));
         assert!(read("(a{1000}){1000}").is_err());
         assert!(read(&"(".repeat(100)).is_err());
         assert!(read("[").is_err());
@@ -301,10 +373,62 @@ mod tests {
         // A larger one costs more.
         let large = read("\\w{2}").expect("compiles");
         assert!(large.work("text") > small.work("text"));
-        let mut room = room(30_000);
-        let read = |room: &mut ExpressionRoom| Expression::read(Comparator::Octet, "a", room).err();
+        let mut room = 10_000;
+        let read = |room: &mut usize| Expression::read(Comparator::Octet, "a", room).err();
         assert_eq!(read(&mut room), None);
         assert_eq!(read(&mut room), None);
         assert_eq!(read(&mut room), Some(NoExpression::NoRoom));
+    }
+
+    #[test]
+    fn the_automaton_says_what_the_program_says() {
+        let patterns = [
+            "^\\[[a-z]+\\] x",
+            "a.c$",
+            "\\bword\\b",
+            "(a|b)*a(a|b){12}c",
+            "\\w+\\d",
+            "",
+            "é+",
+            "[^a]b",
+        ];
+        let texts = [
+            "",
+            "[list] x",
+            "abc",
+            "a word.",
+            "é word é",
+            "wörter9",
+            &"abba".repeat(5_000),
+            "xb",
+            "ab",
+            "A\nC",
+        ];
+        let mut told = 0;
+        for pattern in patterns {
+            let read = Expression::read(Comparator::AsciiCasemap, pattern, &mut (1 << 20));
+            let read = read.expect("an expression");
+            let mut search = Search::new(&read);
+            for text in texts {
+                if let (Some(found), _) = search.look(text) {
+                    assert_eq!(found, read.is_match(text), "{pattern} {text:.80}");
+                    told += 1;
+                }
+                assert_eq!(read.captures(text, 9).is_some(), read.is_match(text));
+            }
+        }
+        assert!(told > 60, "{told}");
+        // What would become too large ends, and is paid for.
+        let read = Expression::read(Comparator::Octet, "(a|b)*a(a|b){14}c", &mut (1 << 20));
+        let read = read.expect("an expression");
+        let mut state = 1_u32;
+        let random: String = (0..200_000)
+            .map(|_| {
+                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                if state >> 31 == 0 { 'a' } else { 'b' }
+            })
+            .collect();
+        let (found, work) = Search::new(&read).look(&random);
+        assert!(found.is_none() && work > 1_000 * 64, "{work}");
     }
 }

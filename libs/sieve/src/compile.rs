@@ -8,12 +8,10 @@ mod mail_tests;
 mod other_actions;
 mod other_tests;
 
-use crate::compare::{
-    Comparator, Expression, ExpressionRoom, MatchType, Matcher, NoExpression, Relation,
-};
+use crate::compare::{Comparator, Expression, MatchType, Matcher, NoExpression, Relation};
 use crate::complaint::{Complaints, Position};
 use crate::extension::{Extension, Extensions};
-use crate::limits::{REGEX_WEIGHT, SCRIPT_BYTES_MAX, SCRIPT_WEIGHT};
+use crate::limits::{REGEX_BYTES_TOTAL_MAX, SCRIPT_BYTES_MAX, SCRIPT_WEIGHT};
 use crate::script::{Block, Command, HostArg, HostUse, Match, Script, Statement, Test, TestKind};
 use crate::syntax::{Arg, Node, parse};
 use crate::text::Text;
@@ -98,15 +96,12 @@ pub fn compile(source: &str, offer: &Offer) -> Result<Script, Complaints> {
         requires: Extensions::NONE,
         loops: Vec::new(),
         told: HashSet::new(),
-        regex_room: ExpressionRoom::SCRIPT,
+        regex_room: REGEX_BYTES_TOTAL_MAX,
         complaints: &mut complaints,
     };
     let block = compiler.script(&nodes);
     let requires = compiler.requires;
-    let (all, left) = (ExpressionRoom::SCRIPT, compiler.regex_room);
-    let own = source.len() * SCRIPT_WEIGHT;
-    let weight = own + all.kept - left.kept;
-    let work = (own + all.tried - left.tried) * REGEX_WEIGHT;
+    let weight = source.len() * SCRIPT_WEIGHT + REGEX_BYTES_TOTAL_MAX - compiler.regex_room;
     if !complaints.is_empty() {
         return Err(complaints.in_order());
     }
@@ -114,7 +109,6 @@ pub fn compile(source: &str, offer: &Offer) -> Result<Script, Complaints> {
         requires,
         block,
         weight,
-        work,
     })
 }
 
@@ -125,7 +119,8 @@ struct Compiler<'a> {
     loops: Vec<Option<Arc<str>>>,
     /// Unknown names that were complained of.
     told: HashSet<String>,
-    regex_room: ExpressionRoom,
+    /// Octets that regular expressions may still take.
+    regex_room: usize,
     complaints: &'a mut Complaints,
 }
 

@@ -18,16 +18,16 @@ pub const RUN_DEPTH_MAX: usize = 150;
 pub const COMPLAINTS_MAX: usize = 64;
 /// Octets of a compiled regular expression.
 pub const REGEX_BYTES_MAX: usize = 256 * 1_024;
-/// Where looking for its size begins.
-pub const REGEX_BYTES_MIN: usize = 4 * 1_024;
-/// Octets that a regular expression may cache while it runs, in each direction; small ones take little of it.
-pub const REGEX_CACHE_BYTES_MAX: usize = 32 * 1_024;
-/// What an expression counts for besides its program: its own tables, and of its caches what they are filled with.
-pub const REGEX_OWN_BYTES: usize = 8 * 1_024;
-/// Octets of all regular expressions of a script together: some five hundred ordinary ones.
+/// And of one that has an automaton besides.
+pub const REGEX_AUTOMATON_BYTES_MAX: usize = 64 * 1_024;
+/// Octets that an automaton may take while it runs.
+pub const REGEX_CACHE_BYTES_MAX: usize = 64 * 1_024;
+/// Octets of what an expression's groups need while it runs.
+pub const REGEX_TABLES_BYTES_MAX: usize = 4 << 20;
+/// What an expression counts for besides its program.
+pub const REGEX_OWN_BYTES: usize = 4 * 1_024;
+/// Octets of all regular expressions of a script together: some thousand ordinary ones.
 pub const REGEX_BYTES_TOTAL_MAX: usize = 8 << 20;
-/// Octets of all that was made of them, to find out how large they are: what compiling them takes is bounded by it.
-pub const REGEX_TRIED_BYTES_MAX: usize = 16 << 20;
 /// What each octet of an expression's text counts for besides: a class of letters has hundreds of ranges, whatever is
 /// compiled of them.
 pub const REGEX_OCTET_BYTES: usize = 128;

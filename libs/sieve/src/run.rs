@@ -15,9 +15,7 @@ mod known;
 mod parts;
 mod tests_of;
 
-use crate::compare::{
-    Captures, Comparator, Expression, ExpressionRoom, MatchType, Matcher, NoExpression,
-};
+use crate::compare::{Captures, Comparator, Expression, MatchType, Matcher, NoExpression, Search};
 use crate::complaint::Position;
 use crate::extension::Extension;
 use crate::flags;
@@ -378,7 +376,14 @@ impl<'a> State<'a> {
             (MatchType::Regex, None) => self.expression(matcher, key)?,
             _ => None,
         };
-        let regex = compiled.or(built.as_ref());
+        let mut search = match compiled.or(built.as_ref()) {
+            Some(expression) => {
+                // What it looks with is made anew for each key.
+                self.burn(expression.work(""))?;
+                Some(Search::new(expression))
+            }
+            None => None,
+        };
         let room = if captures {
             self.limits.variable_bytes
         } else {
@@ -396,16 +401,10 @@ impl<'a> State<'a> {
                     let found = found.map_err(|OutOfSteps| RunError::OutOfFuel)?;
                     self.caught(found, captures)
                 }
-                MatchType::Regex => {
-                    self.burn(regex.map_or(0, |regex| regex.work(value)))?;
-                    match regex {
-                        Some(regex) if captures => {
-                            let found = regex.captures(value, room);
-                            self.caught(found, captures)
-                        }
-                        regex => regex.is_some_and(|regex| regex.is_match(value)),
-                    }
-                }
+                MatchType::Regex => match &mut search {
+                    Some(search) => self.searched(search, value, room, captures)?,
+                    None => false,
+                },
                 MatchType::Count(_) | MatchType::List => false,
             };
             if found {
@@ -451,6 +450,30 @@ impl<'a> State<'a> {
         Ok(false)
     }
 
+    fn searched(
+        &mut self,
+        search: &mut Search<'_>,
+        value: &str,
+        room: usize,
+        captures: bool,
+    ) -> Result<bool, RunError> {
+        // Bounded by the automaton's size, so that it may be paid behind it.
+        let (told, work) = search.look(value);
+        self.burn(work)?;
+        match told {
+            Some(false) => Ok(false),
+            Some(true) if !captures => Ok(true),
+            _ => {
+                self.burn(search.expression().work(value))?;
+                if !captures {
+                    return Ok(search.expression().is_match(value));
+                }
+                let found = search.expression().captures(value, room);
+                Ok(self.caught(found, captures))
+            }
+        }
+    }
+
     /// What a match found is in the match variables from now on.
     fn caught(&mut self, found: Option<Captures>, captures: bool) -> bool {
         let matched = found.is_some();
@@ -463,14 +486,11 @@ impl<'a> State<'a> {
     /// An expression that is compiled while the script runs; what a variable made of it may be none, and matches nothing.
     fn expression(&mut self, matcher: Matcher, text: &str) -> Result<Option<Expression>, RunError> {
         let all = 4 * REGEX_BYTES_MAX;
-        let mut room = ExpressionRoom {
-            kept: all,
-            tried: all,
-        };
+        let mut room = all;
         let built = Expression::read(matcher.comparator, text, &mut room);
         // Bounded by its size, so that it may be paid behind it.
         let text_octets = text.len().min(all) * REGEX_OCTET_STEPS * 64;
-        self.burn((all - room.tried) * REGEX_WEIGHT + text_octets)?;
+        self.burn((all - room) * REGEX_WEIGHT + text_octets)?;
         match built {
             Ok(built) => Ok(Some(built)),
             Err(why) => {

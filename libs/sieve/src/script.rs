@@ -12,8 +12,6 @@ pub struct Script {
     pub(crate) requires: Extensions,
     pub(crate) block: Block,
     pub(crate) weight: usize,
-    /// What compiling it takes, in octets that are looked at.
-    pub(crate) work: usize,
 }
 
 impl Script {

@@ -2,7 +2,7 @@
 
 use super::{Flow, Frame, Run, RunError};
 use crate::extension::Extension;
-use crate::limits::{INCLUDE_DEPTH_MAX, INCLUDES_MAX};
+use crate::limits::{INCLUDE_DEPTH_MAX, INCLUDES_MAX, REGEX_WEIGHT};
 use crate::script::Include;
 use std::sync::Arc;
 
@@ -36,7 +36,8 @@ impl Run<'_, '_> {
             return Err(RunError::NoScript(include.name.to_string()));
         };
         // Whether it was compiled for this run or is at hand: what a run may take does not depend on it.
-        self.state.burn(script.work)?;
+        self.state
+            .burn(script.weight().saturating_mul(REGEX_WEIGHT))?;
         self.state.trace(|| format!("include \"{}\"", include.name));
         // A script is one that delivers or one that does not, whoever includes it (RFC 6785 §3.11).
         if self.state.envelope.is_none() {

@@ -323,6 +323,17 @@ fn honest_scripts_over_large_mail_do_not_run_out() {
     let message = Counted::new(&message);
     let taken = message.takes(&rules);
     assert!(taken < Limits::default().fuel / 2, "{taken}");
+    // Thirty expressions over a text three times as long.
+    let expressions: String = (0..30)
+        .map(|n| match n {
+            0 => "if body :text :regex \"code \\\\d+\" { stop; }".to_owned(),
+            1 => "if body :text :regex \"\\\\w+@nowhere\" { stop; }".to_owned(),
+            _ => format!("if body :text :regex \"(invoice|bill) no[.] ?{n}\" {{ stop; }}"),
+        })
+        .collect();
+    let long = format!("Content-Type: text/plain\r\n\r\n{}", text.repeat(3));
+    let taken = Counted::new(&long).takes(&expressions);
+    assert!(taken < Limits::default().fuel / 2, "{taken}");
     // A look at all of it, as it is.
     let raw = "if body :raw :matches \"*invoice*\" { stop; } if body :raw :contains \"nothing\" { stop; }";
     let taken = message.takes(&format!("{rules}{raw}"));
