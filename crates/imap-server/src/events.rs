@@ -30,6 +30,8 @@ use std::pin::Pin;
 use std::sync::{Arc, Weak};
 use tokio::sync::{Semaphore, oneshot};
 
+pub use world::EventTold;
+
 /// A message that a script sends on.
 #[derive(Debug, Clone)]
 pub struct Redirecting {

@@ -42,7 +42,7 @@ mod urls;
 mod wire;
 
 pub use config::{Config, TlsMode};
-pub use events::{Events, Outgoing, Redirected, Redirecting};
+pub use events::{EventTold, Events, Outgoing, Redirected, Redirecting};
 pub use message_limit::MessageLimit;
 pub use orders::Orders;
 pub use sessions::Sessions;

@@ -240,10 +240,13 @@ impl Account {
         if let Some(name) = named.filter(|name| !is_script_name(name)) {
             return Ok(Err(ScriptRefusal::Name(name.clone())));
         }
-        if let ScriptChange::Put { source, .. } = change
-            && let Err(complaints) = compile(source, offer)
-        {
-            return Ok(Err(complaints.into()));
+        if let ScriptChange::Put { source, .. } = change {
+            // What somebody puts may take as long as a script may: nobody waits for it, and no lane is taken yet.
+            let (source, offer) = (source.clone(), *offer);
+            let work = move || compile(&source, &offer).map(drop);
+            if let Err(complaints) = self.shared.runtime.blocking(work).await {
+                return Ok(Err(complaints.into()));
+            }
         }
         for _ in 0..CONFLICT_RETRIES {
             // Taken before the record is read: nobody here changes it meanwhile.

@@ -2,9 +2,9 @@
 //!
 //! Nothing in here is an event, so that no script runs behind a script (§2.2.3, §6).
 
+use super::Redirecting;
 use super::run::Job;
 use super::world::role;
-use super::{Outgoing, Redirecting};
 use crate::access::is_below_others;
 use crate::commands::append::{self, Intake};
 use crate::limits::{
@@ -240,7 +240,7 @@ impl<'a> Acting<'a> {
             to,
             message,
         };
-        let id = send(&*outgoing, redirecting).await?;
+        let id = outgoing.redirect(redirecting).await?;
         tracing::info!(session = self.job.session, account = %self.job.account.id(), uid = decided.uid.0, %id, "imap: a script sends a message on");
         Ok(())
     }
@@ -296,10 +296,6 @@ impl<'a> Acting<'a> {
             }
         }
     }
-}
-
-async fn send(outgoing: &dyn Outgoing, message: Redirecting) -> Result<String, String> {
-    outgoing.redirect(message).await
 }
 
 fn parsed(flags: &[String]) -> impl Iterator<Item = Flag> + '_ {

@@ -1,7 +1,7 @@
 //! One command's messages through a script, some at a time.
 
 use super::act::{Acting, Decided};
-use super::world::{Environment, EventMessage, EventWorld};
+use super::world::{Environment, EventMessage, EventWorld, Uses};
 use crate::Ports;
 use crate::limits::{EVENT_BODY_BYTES_MAX, EVENT_MESSAGES, EVENT_OCTETS, EVENT_TIME_MAX};
 use mailbox_model::{MailboxId, Uid, View};
@@ -222,6 +222,7 @@ impl Job {
             scripts: Arc::clone(&ready.scripts),
             environment: self.environment.clone(),
             compiled: Arc::clone(&self.ports.events.compiled),
+            uses: Uses::default(),
         };
         let runtime = self.ports.runtime.clone();
         let in_time = move |_: &Read| runtime.monotonic().since(begun) <= EVENT_TIME_MAX;

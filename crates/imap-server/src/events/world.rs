@@ -3,7 +3,7 @@
 use super::compiled::Compiled;
 use crate::session::{Login, Session};
 use bytes::Bytes;
-use mailbox_model::{MailboxName, Role, View};
+use mailbox_model::{Mailbox, MailboxName, Role, View};
 use mailstore::{Annotations, Scripts};
 use mime::PartIndex;
 use sieve::{DuplicateKey, Location, Message, Script, World, WorldError};
@@ -15,29 +15,64 @@ use std::sync::Arc;
 /// Items of the environment and their values.
 pub(super) type Environment = BTreeMap<&'static str, String>;
 
-/// RFC 5183 §4.1 and RFC 6785 §4.
+/// What scripts are told of a command.
+#[derive(Debug, Clone, Copy)]
+pub struct EventTold<'a> {
+    /// This host's name.
+    pub host: &'a str,
+    /// The domain of who gave the command.
+    pub domain: &'a str,
+    /// The client's address.
+    pub remote_ip: &'a str,
+    /// Who gave the command.
+    pub user: &'a str,
+    /// RFC 6785 §4.3
+    pub cause: &'a str,
+    /// Where.
+    pub mailbox: &'a str,
+    /// RFC 6785 §4.5
+    pub changed: &'a str,
+}
+
+impl EventTold<'_> {
+    /// RFC 5183 §4.1 and RFC 6785 §4.
+    #[must_use]
+    pub fn environment(&self) -> Environment {
+        let items = [
+            ("name", "Posthouse"),
+            ("version", env!("CARGO_PKG_VERSION")),
+            ("host", self.host),
+            ("domain", self.domain),
+            ("remote-ip", self.remote_ip),
+            // RFC 6785 §4.1: in a message store, after delivery.
+            ("location", "MS"),
+            ("phase", "post"),
+            ("imap.user", self.user),
+            ("imap.email", self.user),
+            ("imap.cause", self.cause),
+            ("imap.mailbox", self.mailbox),
+            ("imap.changedflags", self.changed),
+        ];
+        items.map(|(item, value)| (item, value.to_owned())).into()
+    }
+}
+
 pub(super) fn environment(
     session: &Session,
     login: &Login,
     cause: &str,
     mailbox: &str,
 ) -> Environment {
-    let remote = session.conn.peer_addr().ip().to_string();
-    BTreeMap::from([
-        ("name", "Posthouse".to_owned()),
-        ("version", env!("CARGO_PKG_VERSION").to_owned()),
-        ("host", session.config.host_name.clone()),
-        ("domain", login.domain.to_string()),
-        ("remote-ip", remote),
-        // RFC 6785 §4.1: in a message store, after delivery.
-        ("location", "MS".to_owned()),
-        ("phase", "post".to_owned()),
-        ("imap.user", login.address.to_string()),
-        ("imap.email", login.address.to_string()),
-        ("imap.cause", cause.to_owned()),
-        ("imap.mailbox", mailbox.to_owned()),
-        ("imap.changedflags", String::new()),
-    ])
+    let told = EventTold {
+        host: &session.config.host_name,
+        domain: login.domain.as_ref(),
+        remote_ip: &session.conn.peer_addr().ip().to_string(),
+        user: login.address.as_ref(),
+        cause,
+        mailbox,
+        changed: "",
+    };
+    told.environment()
 }
 
 /// The owner's account, as it was when the run began.
@@ -47,6 +82,29 @@ pub(super) struct EventWorld {
     pub(super) scripts: Arc<Scripts>,
     pub(super) environment: Environment,
     pub(super) compiled: Arc<Compiled>,
+    pub(super) uses: Uses,
+}
+
+/// Which mailbox is for what, found by one walk over all of them, when it is asked for.
+#[derive(Default)]
+pub(super) struct Uses {
+    found: Option<BTreeMap<Role, MailboxName>>,
+    #[cfg(test)]
+    walks: usize,
+}
+
+impl Uses {
+    fn mailbox(&mut self, view: &View, role: Role) -> Option<&MailboxName> {
+        #[cfg(test)]
+        {
+            self.walks += usize::from(self.found.is_none());
+        }
+        let walk = || {
+            let of_one = |mailbox: &Arc<Mailbox>| Some((mailbox.role()?, mailbox.name().clone()));
+            view.mailboxes().filter_map(of_one).collect()
+        };
+        self.found.get_or_insert_with(walk).get(&role)
+    }
 }
 
 impl World for EventWorld {
@@ -60,11 +118,9 @@ impl World for EventWorld {
         mailbox: Option<&str>,
         special_use: &str,
     ) -> Result<bool, WorldError> {
-        let found = role(special_use).and_then(|role| self.view.role(role));
+        let found = role(special_use).and_then(|role| self.uses.mailbox(&self.view, role));
         Ok(match (found, mailbox) {
-            (Some(found), Some(name)) => {
-                MailboxName::parse(name).is_ok_and(|name| found.name() == &name)
-            }
+            (Some(found), Some(name)) => MailboxName::parse(name).is_ok_and(|name| *found == name),
             (found, None) => found.is_some(),
             (None, Some(_)) => false,
         })
@@ -177,5 +233,28 @@ impl Message for EventMessage {
         };
         let (from, to) = (place(range.start), place(range.end));
         Ok(Cow::Borrowed(&self.octets[from.min(to)..to]))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mailbox_model::UidValidity;
+
+    #[test]
+    fn special_uses_are_looked_for_once() {
+        let mut world = EventWorld {
+            view: Arc::new(View::empty(UidValidity(1))),
+            annotations: Arc::default(),
+            scripts: Arc::default(),
+            environment: Environment::new(),
+            compiled: Arc::default(),
+            uses: Uses::default(),
+        };
+        for _ in 0..10_000 {
+            let found = world.special_use_exists(None, "\\Archive");
+            assert_eq!(found, Ok(false));
+        }
+        assert_eq!(world.uses.walks, 1);
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use admin::control::{CommandError, FailureKind};
+use imap_server::EventTold;
 use mailstore::{Account, ScriptChange, ScriptRefusal};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -146,18 +147,26 @@ fn tried(args: Check, now: Moment) -> ActResult {
         Place::Delivery { from, to } => {
             let auth = None;
             envelope = Some(SieveEnvelope { from, to, auth });
-            world.is(&[("location", "MDA"), ("phase", "during")]);
+            let items = [
+                ("name", "Posthouse"),
+                ("version", env!("CARGO_PKG_VERSION")),
+                ("location", "MDA"),
+                ("phase", "during"),
+            ];
+            world.environment = items.map(|(item, value)| (item, value.to_owned())).into();
         }
         Place::Event(event) => {
-            world.is(&[
-                ("location", "MS"),
-                ("phase", "post"),
-                ("imap.cause", &event.cause),
-                ("imap.mailbox", &event.mailbox),
-                ("imap.changedflags", &event.changed.join(" ")),
-                ("imap.user", &event.user),
-                ("imap.email", &event.user),
-            ]);
+            let told = EventTold {
+                // Where it is tried there is no server, and the client is here.
+                host: "localhost",
+                domain: event.user.rsplit_once('@').map_or("", |(_, domain)| domain),
+                remote_ip: "127.0.0.1",
+                user: &event.user,
+                cause: &event.cause,
+                mailbox: &event.mailbox,
+                changed: &event.changed.join(" "),
+            };
+            world.environment = told.environment();
             flags = event.flags;
         }
     }
@@ -197,18 +206,6 @@ fn told(outcome: &Outcome, requires: &str) -> Value {
 #[derive(Default)]
 struct Nowhere {
     environment: BTreeMap<&'static str, String>,
-}
-
-impl Nowhere {
-    fn is(&mut self, items: &[(&'static str, &str)]) {
-        let host = [
-            ("name", "Posthouse"),
-            ("version", env!("CARGO_PKG_VERSION")),
-        ];
-        for (item, value) in host.iter().chain(items) {
-            self.environment.insert(item, (*value).to_owned());
-        }
-    }
 }
 
 impl World for Nowhere {

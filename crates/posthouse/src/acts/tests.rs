@@ -752,7 +752,8 @@ async fn scripts_are_tried_where_they_are_said_to_run() {
     assert_eq!(tried["actions"][0]["what"], "keep");
     let source = "require [\"imapsieve\", \"environment\", \"imap4flags\", \"variables\"];\n\
         if allof (environment \"imap.cause\" \"FLAG\", environment \"imap.mailbox\" \"lists\", environment \"imap.changedflags\" \"kw\",\n\
-        environment \"imap.user\" \"b@example.org\", environment \"location\" \"MS\", hasflag \"\\\\Seen\") { addflag \"all\"; }";
+        environment \"imap.user\" \"b@example.org\", environment \"location\" \"MS\", environment \"domain\" \"example.org\",\n\
+        environment \"remote-ip\" \"127.0.0.1\", environment \"host\" \"localhost\", hasflag \"\\\\Seen\") { addflag \"all\"; }";
     let tried = check(source, event.clone()).await.unwrap();
     assert_eq!(tried["flags"], json!(["\\Seen", "kw", "all"]));
     let tried = check(source, delivery.clone()).await.unwrap();
