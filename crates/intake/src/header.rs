@@ -10,7 +10,6 @@
 use crate::authors::Authors;
 use crate::limits::{BCC_BYTES_MAX, DELIVERED_TO_MAX, HEADER_BYTES_MAX, HEADER_LINE_BYTES_MAX};
 use memchr::memchr;
-use policy::check::MARKS_FIELD;
 
 /// Fields that a submission gets when it has none of its own, each with CRLF.
 #[derive(Debug, Clone)]
@@ -198,7 +197,7 @@ impl HeaderFilter {
         let is = |wanted: &[u8]| name.eq_ignore_ascii_case(wanted);
         if is(b"Received") {
             self.received += 1;
-        } else if is(b"Return-Path") || is(MARKS_FIELD.as_bytes()) {
+        } else if is(b"Return-Path") || mime::is_own_field(name) {
             self.keeps_field = false;
         } else if is(b"Delivered-To") && self.delivered_to.len() < DELIVERED_TO_MAX {
             self.in_delivered_to = true;

@@ -39,7 +39,8 @@ pub mod trace;
 pub use recipient::Decision;
 pub use room::{FULL_SINCE_PREFIX, check_full_since};
 pub use sending::{
-    KNOWN_PREFIX, Overrun, PerTime, SendingLimits, account_of, check_known, forget_account,
+    CountedRedirect, KNOWN_PREFIX, Overrun, PerTime, SendingLimits, account_of, check_known,
+    forget_account,
 };
 pub use session::{Role, Session, session_id};
 

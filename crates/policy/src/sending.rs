@@ -133,9 +133,9 @@ impl<K: Eq + Hash> Sending<K> {
     /// Counts a message if it goes over no limit; else says over which.
     fn take(&self, sender: K, more: Counts, now: Monotonic) -> Option<Excess> {
         self.with(sender, now, |known| {
-            let with = |sums: Counts| core::array::from_fn(|at| sums[at] + more[at]);
+            let would_be = |sums: Counts| core::array::from_fn(|at| sums[at] + more[at]);
             let (hour, day) = (known.sums(now, HOUR), known.sums(now, DAY));
-            let excess = over(&self.limits, with(hour), with(day));
+            let excess = over(&self.limits, would_be(hour), would_be(day));
             if excess.is_none() {
                 known.add(now, more);
             }
@@ -232,6 +232,18 @@ fn over(limits: &SendingLimits, hour: Counts, day: Counts) -> Option<Excess> {
         })
 }
 
+/// A redirect that was counted and is to be sent.
+#[derive(Debug)]
+#[must_use = "what is not sent counts for nothing"]
+pub struct CountedRedirect {
+    account: AccountId,
+    domain: String,
+    more: Counts,
+    at: Monotonic,
+    /// Keys of the recipients that are new.
+    new: Vec<Vec<u8>>,
+}
+
 impl Policy {
     /// Counts a message of a user's, at the start of its data; with
     /// [`Overrun`] it is to be held.
@@ -279,8 +291,9 @@ impl Policy {
         Some(overrun)
     }
 
-    /// Counts a message that a script of a user's sends on, as one that the user sends. Over a limit it is refused, and
-    /// counts for nothing: whose account it is has to be able to write himself.
+    /// Counts a message that a script of a user's sends on, as one that the user sends. Over a limit it is refused, not
+    /// held, and counts for nothing; what was sent up to there counts for what the user sends himself. Tell
+    /// [`Policy::redirected`] what became of it.
     ///
     /// # Errors
     /// The limit that it would go over.
@@ -289,9 +302,17 @@ impl Policy {
         account: AccountId,
         from: &Address,
         to: &Address,
-    ) -> Result<(), Excess> {
+    ) -> Result<CountedRedirect, Excess> {
+        let now = self.full_since.runtime().monotonic();
+        let mut counted = CountedRedirect {
+            account,
+            domain: from.domain().to_ascii(),
+            more: [0; 3],
+            at: now,
+            new: Vec::new(),
+        };
         if self.sending.is_off() && self.domain_sending.is_off() {
-            return Ok(());
+            return Ok(counted);
         }
         // What can't be known is elsewhere, and known there: the other counts still hold.
         let local = self.directory.is_local_domain(to.domain()).await;
@@ -306,18 +327,36 @@ impl Policy {
             }
         };
         let more = [1, 1, new.len() as u64];
-        let now = self.full_since.runtime().monotonic();
         if let Some(excess) = self.sending.take(account, more, now) {
             return Err(excess);
         }
-        let domain = from.domain().to_ascii();
+        let domain = counted.domain.clone();
         if let Some(mut excess) = self.domain_sending.take(domain, more, now) {
             self.sending.give_back(account, more, now);
             excess.by_domain = true;
             return Err(excess);
         }
-        self.note(new);
-        Ok(())
+        (counted.more, counted.new) = (more, new);
+        Ok(counted)
+    }
+
+    /// What became of a redirect: one that was not sent after all counts for nothing, and its recipient is as new as
+    /// before.
+    pub fn redirected(&self, counted: CountedRedirect, sent: bool) {
+        let CountedRedirect {
+            account,
+            domain,
+            more,
+            at,
+            new,
+        } = counted;
+        if sent {
+            return self.note(new);
+        }
+        if more != [0; 3] {
+            self.sending.give_back(account, more, at);
+            self.domain_sending.give_back(domain, more, at);
+        }
     }
 
     /// How many of these are new; from now on they are known.

@@ -610,8 +610,16 @@ async fn redirects_count_as_what_their_owner_sends() {
     let redirect = async |to: &str| {
         let to = address(to);
         let counted = world.policy.count_redirect(owner, &from, &to);
-        counted.await.map_err(|excess| excess.to_string())
+        let counted = counted.await.map_err(|excess| excess.to_string())?;
+        world.policy.redirected(counted, true);
+        Ok::<_, String>(())
     };
+    // What is not sent after all counts for nothing, and makes nobody known.
+    for _ in 0..5 {
+        let to = address("a@x.test");
+        let counted = world.policy.count_redirect(owner, &from, &to).await;
+        world.policy.redirected(counted.expect("counted"), false);
+    }
     assert_eq!(redirect("a@x.test").await, Ok(()));
     assert_eq!(redirect("b@x.test").await, Ok(()));
     // A third stranger is one too many, and no better known afterwards; a known one and people here are none.

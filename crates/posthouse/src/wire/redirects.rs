@@ -7,7 +7,6 @@ use imap_server::{Outgoing, Redirected, Redirecting};
 use intake::{Generated, Intake};
 use mime::HeaderReader;
 use policy::Policy;
-use policy::check::MARKS_FIELD;
 use runtime::Runtime;
 use std::sync::Arc;
 
@@ -47,8 +46,10 @@ impl Outgoing for RedirectsByIntake {
             );
             let generated = generated(redirecting, self.received_max)?;
             let counted = self.policy.count_redirect(owner, &from, &to).await;
-            counted.map_err(|excess| format!("{from} may send no more now: {excess}"))?;
+            let counted =
+                counted.map_err(|excess| format!("{from} may send no more now: {excess}"))?;
             let taken = self.intake.submit_generated(generated).await;
+            self.policy.redirected(counted, taken.is_ok());
             taken
                 .map(|id| id.to_string())
                 .map_err(|reply| reply.to_string())
@@ -104,7 +105,7 @@ fn prepared(mark: Option<&envelope::Address>, message: &Bytes) -> Bytes {
         let Some(field) = fields.next() else {
             break;
         };
-        if !field.is("Return-Path") && !field.is(MARKS_FIELD) {
+        if !field.is("Return-Path") && !mime::is_own_field(field.name) {
             out.extend_from_slice(&before[..before.len() - fields.rest().len()]);
         }
     }
@@ -131,7 +132,7 @@ mod tests {
     #[test]
     fn what_is_of_the_delivery_here_stays_here_and_loops_end() {
         let kept = sent(
-            "Return-Path: <bob@example.net>\r\nDelivered-To: ann@example.org\r\nX-Posthouse-Marks: x\r\n y\r\n\
+            "Return-Path: <bob@example.net>\r\nDelivered-To: ann@example.org\r\nX-Posthouse-Marks: x\r\n y\r\nx-posthouse-other: z\r\n\
              Received: from one\r\nSubject: x\r\n\r\nReturn-Path: body",
         );
         assert_eq!(
