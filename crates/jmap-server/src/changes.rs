@@ -9,6 +9,7 @@
 use crate::limits::{CHANGES_MAX, LOG_ENTRIES_MAX, MARKS_LOOKED_AT_MAX};
 use crate::look::Look;
 use crate::methods::store_failed;
+use crate::threads::ShownThreads;
 use jmap_proto::MethodError;
 use mailbox_model::{
     Change, EmailId, FlagId, Item, LogEntry, MailboxId, ModSeq, Transfer, Uid, UidSet,
@@ -156,17 +157,18 @@ fn compare(
 /// emails in.
 pub(crate) fn counted_otherwise(
     look: &Look,
+    of_look: &ShownThreads,
     since: ModSeq,
     log: &[LogEntry],
 ) -> BTreeMap<MailboxId, ModSeq> {
     let mut threads: BTreeMap<EmailId, ModSeq> = BTreeMap::new();
     for (email, at) in History::of(log).touched(look, since) {
-        let known = threads.entry(look.thread_of(email)).or_default();
+        let known = threads.entry(of_look.of(email)).or_default();
         *known = (*known).max(at);
     }
     let mut mailboxes: BTreeMap<MailboxId, ModSeq> = BTreeMap::new();
     for (first, at) in threads {
-        let emails = look.thread(first).into_iter();
+        let emails = of_look.emails(first).into_iter();
         for (mailbox, _) in emails.flat_map(|email| look.copies(email)) {
             let known = mailboxes.entry(mailbox.id()).or_default();
             *known = (*known).max(at);

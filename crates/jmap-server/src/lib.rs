@@ -35,6 +35,7 @@ mod look;
 mod methods;
 mod session;
 mod streaming;
+mod threads;
 mod transfer;
 mod turns;
 mod uploads;
@@ -95,6 +96,8 @@ pub(crate) struct Shared {
     pub(crate) uploads: uploads::Uploads,
     pub(crate) streams: events::Streams,
     pub(crate) results: methods::email_query::Results,
+    #[cfg(test)]
+    pub(crate) steps: Arc<std::sync::atomic::AtomicU64>,
 }
 
 impl Jmap {
@@ -111,6 +114,8 @@ impl Jmap {
                 uploads: uploads::Uploads::default(),
                 streams: events::Streams::default(),
                 results: methods::email_query::Results::default(),
+                #[cfg(test)]
+                steps: Arc::default(),
             }),
         }
     }

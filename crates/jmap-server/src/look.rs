@@ -1,7 +1,7 @@
 //! An account at a moment, by its emails.
 //!
 //! A view knows emails by mailbox and UID; [`Places`] leads to them by id. One is kept for each of the
-//! accounts used lately and brought up to date by what changed since. [`Threads`] are the account's own.
+//! accounts used lately and brought up to date by what changed since.
 
 use crate::access::Room;
 use crate::limits::{INDEXED_EMAILS_MAX, INDEXES_MAX, INLINE_EMAILS};
@@ -9,12 +9,10 @@ use crate::methods::store_failed;
 use crate::{Jmap, Shared};
 use envelope::AccountId;
 use jmap_proto::MethodError;
-use mailbox_model::{
-    EmailId, Entry, FlagId, Mailbox, MailboxId, ModSeq, Places, Role, Threads, Uid, UidSet, View,
-};
+use mailbox_model::{EmailId, Entry, Mailbox, MailboxId, ModSeq, Places, Uid, UidSet, View};
 use mailstore::{Account, object_id};
 use parking_lot::Mutex;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 /// What is known of accounts used lately.
@@ -93,18 +91,16 @@ impl Shared {
 pub(crate) struct Look {
     pub(crate) room: Arc<Room>,
     pub(crate) places: Places,
-    /// Of all emails of the places, but of those that a lane has staged.
-    threads: Threads,
     /// What the user has read of another's mailboxes.
     seen: Arc<BTreeMap<MailboxId, UidSet>>,
+    /// Emails of threads that were looked at.
+    #[cfg(test)]
+    steps: Arc<std::sync::atomic::AtomicU64>,
 }
 
 impl Jmap {
     pub(crate) async fn look(&self, room: &Arc<Room>) -> Result<Look, MethodError> {
         let places = self.shared.places(&room.account).await;
-        // Behind the places, so that none of their emails is missing.
-        let threads = room.account.threads().await;
-        let threads = threads.map_err(|error| store_failed(&error))?;
         let mut seen = BTreeMap::new();
         if let Some(reader) = room.reader() {
             let mailboxes = places.view().mailboxes().map(|mailbox| mailbox.id());
@@ -116,8 +112,9 @@ impl Jmap {
         Ok(Look {
             room: Arc::clone(room),
             places,
-            threads,
             seen: Arc::new(seen),
+            #[cfg(test)]
+            steps: Arc::clone(&self.shared.steps),
         })
     }
 }
@@ -179,33 +176,32 @@ impl Look {
     }
 
     /// An entry as the user sees it.
-    pub(crate) fn entry(&self, mailbox: MailboxId, entry: &Entry) -> Entry {
-        let entry = entry.clone();
-        match self.seen.get(&mailbox) {
-            Some(read) => {
-                let seen = read.contains(entry.uid);
-                entry.with_seen(seen)
-            }
-            None => entry,
-        }
+    pub(crate) fn entry(&self, entry: &Entry) -> Entry {
+        let seen = self.is_seen(entry);
+        entry.clone().with_seen(seen)
     }
 
-    /// Has the user read this copy?
-    pub(crate) fn is_seen(&self, mailbox: MailboxId, entry: &Entry) -> bool {
-        match self.seen.get(&mailbox) {
-            Some(read) => read.contains(entry.uid),
-            None => entry.keywords.is_seen(),
+    /// Has the user read the email of this entry? In another's account each copy is read for itself, as IMAP shows it;
+    /// an email is read where all are that he sees.
+    pub(crate) fn is_seen(&self, entry: &Entry) -> bool {
+        if self.room.is_own() {
+            return entry.keywords.is_seen();
         }
+        let mut copies = self.copies(entry.email);
+        copies.all(|(mailbox, copy)| {
+            let read = self.seen.get(&mailbox.id());
+            read.is_some_and(|read| read.contains(copy.uid))
+        })
     }
 
     /// All emails that are shown, each once, with a copy as the user sees it, in order of their ids.
     pub(crate) fn emails(&self) -> impl Iterator<Item = (EmailId, Entry)> {
         self.places.emails().filter_map(|(email, mailbox, entry)| {
             if !entry.deleted && self.room.shows(mailbox.id()) {
-                return Some((email, self.entry(mailbox.id(), entry)));
+                return Some((email, self.entry(entry)));
             }
-            let (mailbox, entry) = self.copies(email).next()?;
-            Some((email, self.entry(mailbox.id(), entry)))
+            let (_, entry) = self.copies(email).next()?;
+            Some((email, self.entry(entry)))
         })
     }
 
@@ -217,37 +213,11 @@ impl Look {
     }
 }
 
+#[cfg(test)]
 impl Look {
-    /// The first email of the thread that an email is in.
-    pub(crate) fn thread_of(&self, email: EmailId) -> EmailId {
-        self.threads.of(email)
-    }
-
-    /// The emails of a thread that are shown, in order of their ids.
-    pub(crate) fn thread(&self, first: EmailId) -> Vec<EmailId> {
-        let emails = self.threads.emails(first);
-        emails.filter(|email| self.is_shown(*email)).collect()
-    }
-
-    /// How many threads have an email in a mailbox, and how many of them one anywhere that is unread. Threads
-    /// in the trash are others than outside of it (RFC 8621 §2).
-    pub(crate) fn thread_counts(&self, mailbox: &Mailbox) -> (u64, u64) {
-        let in_trash = mailbox.role() == Some(Role::Trash);
-        let shown = mailbox.entries().iter().filter(|entry| !entry.deleted);
-        let threads: HashSet<EmailId> = shown.map(|entry| self.thread_of(entry.email)).collect();
-        let is_unread = |email: EmailId| {
-            let mut copies = self.copies(email).filter(|(of, _)| match in_trash {
-                true => of.id() == mailbox.id(),
-                false => of.role() != Some(Role::Trash),
-            });
-            let (of, entry) = copies.next()?;
-            let read = self.is_seen(of.id(), entry) || entry.has(FlagId::Draft);
-            (!read).then_some(())
-        };
-        let unread = threads.iter().filter(|first| {
-            let mut emails = self.threads.emails(**first);
-            emails.any(|email| is_unread(email).is_some())
-        });
-        (threads.len() as u64, unread.count() as u64)
+    /// Somebody looks at an email of a thread.
+    pub(crate) fn note_step(&self) {
+        self.steps
+            .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
     }
 }

@@ -196,14 +196,21 @@ pub(crate) async fn deliver(
             Ok(Submitted::Again) => continue,
             Err(error) => return Err(Failed::of(error, commits)),
         }
-        let now = jmap.look(&look.room).await;
-        let thread = now.map_or(id, |now| now.thread_of(id));
         let mut told = json!({
             "id": look.email_id(id),
             "blobId": BlobRef::email(id).to_string(),
-            "threadId": object_id::of_thread(thread, look.room.owner()),
             "size": size,
         });
+        match account.threads().await {
+            Ok(threads) => {
+                let first = threads.of(id);
+                told["threadId"] = object_id::of_thread(first, look.room.owner()).into();
+            }
+            // It never changes: nothing is told where it is not known. The email is in all the same.
+            Err(error) => {
+                tracing::error!(account = %account.id(), %error, "jmap: the thread of an email is not known");
+            }
+        }
         if let Some(keywords) = place.told {
             told["keywords"] = keywords;
         }

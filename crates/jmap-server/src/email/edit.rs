@@ -145,7 +145,8 @@ impl Edits {
             match look.uid_in(update.email, mailbox) {
                 Some(uid) => {
                     self.unmarked.entry(mailbox).or_default().push(uid);
-                    if !look.room.is_own() {
+                    let may_read = look.room.rights(mailbox).has(Rights::SEEN);
+                    if !look.room.is_own() && may_read {
                         let seen = self.seen.entry((mailbox, update.is_seen));
                         seen.or_default().push(uid);
                     }
@@ -292,10 +293,10 @@ impl Update {
         email: EmailId,
         patch: Map<String, Value>,
     ) -> Result<Self, SetError> {
-        let Some((mailbox, entry)) = look.copies(email).next() else {
+        let Some((_, entry)) = look.copies(email).next() else {
             return Err(SetError::not_found());
         };
-        let keywords = of_entry(look.view(), &look.entry(mailbox.id(), entry));
+        let keywords = of_entry(look.view(), &look.entry(entry));
         let had: BTreeMap<_, _> = copies_of(look.copies(email)).into_iter().collect();
         let ids = had
             .keys()
@@ -311,17 +312,28 @@ impl Update {
                 return Err(SetError::invalid_properties([name], text));
             }
         }
+        let names_keywords = patch.properties().any(|name| name == "keywords");
         patch.apply(&mut object)?;
-        let flags = keywords_in(object.get("keywords").unwrap_or(&Value::Null))?;
+        // Those that it has are not looked at where it is only moved.
+        let before: BTreeSet<Flag> = match names_keywords {
+            true => keywords.keys().filter_map(|name| flag_of(name)).collect(),
+            false => BTreeSet::new(),
+        };
+        let flags = match names_keywords {
+            true => keywords_in(object.get("keywords").unwrap_or(&Value::Null))?,
+            false => BTreeSet::new(),
+        };
+        let was_seen = keywords.contains_key("$seen");
         let mailboxes = object.get("mailboxIds").unwrap_or(&Value::Null);
         let wanted = mailboxes_in(calling, look, mailboxes)?;
-        let before = keywords.keys().filter_map(|keyword| flag_of(keyword));
-        let before: BTreeSet<Flag> = before.collect();
         Ok(Self {
             email,
             had,
             wanted,
-            is_seen: flags.contains(&Flag::Seen),
+            is_seen: match names_keywords {
+                true => flags.contains(&Flag::Seen),
+                false => was_seen,
+            },
             flags: [&flags - &before, &before - &flags],
         })
     }

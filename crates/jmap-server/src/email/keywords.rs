@@ -4,12 +4,11 @@ use mailbox_model::limits::KEYWORD_BYTES_MAX;
 use mailbox_model::{Entry, Flag, FlagId, View};
 use serde_json::{Map, Value};
 
-/// An email's keywords, in small letters.
+/// An email's keywords, in small letters, but for those of IMAP that are none here.
 pub(crate) fn of_entry(view: &View, entry: &Entry) -> Map<String, Value> {
-    let flags = entry.keywords.iter().map(|id| view.flag(id));
-    flags
-        .map(|flag| (name_of(&flag), Value::Bool(true)))
-        .collect()
+    let names = entry.keywords.iter().map(|id| name_of(&view.flag(id)));
+    let names = names.filter(|name| flag_of(name).is_some());
+    names.map(|name| (name, Value::Bool(true))).collect()
 }
 
 /// A flag's name.

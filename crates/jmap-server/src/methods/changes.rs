@@ -4,12 +4,13 @@ use super::{Done, look_of};
 use crate::api::Calling;
 use crate::changes::{Changed, How, all_of_emails, counted_otherwise, cut, log_since, of_emails};
 use crate::look::Look;
+use crate::threads::ShownThreads;
 use jmap_proto::arguments::Changes;
 use jmap_proto::{Arguments, MethodError};
 use mailbox_model::{Change, EmailId, LogEntry, MailboxId, MailboxName, ModSeq, NewMailbox};
 use mailstore::{EmailReader, object_id};
 use serde_json::{Map, Value, json};
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::hash::Hash;
 use std::sync::Arc;
 
@@ -90,7 +91,10 @@ pub(super) async fn threads(calling: &Calling<'_>, mut arguments: Arguments) -> 
     let new = all.iter().filter(|(_, how, _)| *how == How::Created);
     let new: HashSet<EmailId> = new.map(|(.., email)| *email).collect();
     let emails = cut(all, look.modseq(), asked.max)?;
-    let changed = threads_of(&look, &emails, &new);
+    let threads = look.threads().await?;
+    // However many they are, others do not wait for that.
+    let work = move |_: &EmailReader| threads_of(&threads, &emails, &new);
+    let changed = look.room.account.reading(work).await;
     let owner = look.room.owner();
     let answer = answer(&look, asked, &changed, |first| {
         object_id::of_thread(*first, owner)
@@ -100,9 +104,13 @@ pub(super) async fn threads(calling: &Calling<'_>, mut arguments: Arguments) -> 
 
 /// A thread changes when an email joins it or leaves it. It is told as new where no email of it that is shown was
 /// shown before, though one that is gone may have been: who is told in parts need not have heard of that one.
-fn threads_of(look: &Look, emails: &Changed<EmailId>, new: &HashSet<EmailId>) -> Changed<EmailId> {
+fn threads_of(
+    of_look: &ShownThreads,
+    emails: &Changed<EmailId>,
+    new: &HashSet<EmailId>,
+) -> Changed<EmailId> {
     let touched = emails.created.iter().chain(&emails.destroyed);
-    let threads: BTreeSet<EmailId> = touched.map(|email| look.thread_of(*email)).collect();
+    let threads: BTreeSet<EmailId> = touched.map(|email| of_look.of(*email)).collect();
     let mut changed = Changed {
         created: Vec::new(),
         updated: Vec::new(),
@@ -111,7 +119,7 @@ fn threads_of(look: &Look, emails: &Changed<EmailId>, new: &HashSet<EmailId>) ->
         more: emails.more,
     };
     for first in threads {
-        let members = look.thread(first);
+        let members = of_look.emails(first);
         let list = match members.is_empty() {
             true => &mut changed.destroyed,
             false if members.iter().all(|email| new.contains(email)) => &mut changed.created,
@@ -126,8 +134,9 @@ pub(super) async fn mailboxes(calling: &Calling<'_>, mut arguments: Arguments) -
     let asked = Changes::take(&mut arguments)?;
     arguments.finish()?;
     let look = look_of(calling, &asked.account_id).await?;
-    let (changed, counts_only) =
-        of_mailboxes(&look, look.room.since(&asked.since)?, asked.max).await?;
+    let since = look.room.since(&asked.since)?;
+    let threads = look.threads().await?;
+    let (changed, counts_only) = of_mailboxes(&look, Some(threads), since, asked.max).await?;
     let mut answer = answer(&look, asked, &changed, |mailbox| look.mailbox_id(*mailbox));
     // RFC 8621 §2.2
     let properties = match counts_only {
@@ -144,9 +153,10 @@ pub(super) async fn mailboxes(calling: &Calling<'_>, mut arguments: Arguments) -
 }
 
 /// What changed of mailboxes since a state, and whether of those that were there before only counts
-/// did.
+/// did. Without threads their counts change nothing.
 pub(crate) async fn of_mailboxes(
     look: &Look,
+    threads: Option<ShownThreads>,
     since: ModSeq,
     max: Option<u64>,
 ) -> Result<(Changed<MailboxId>, bool), MethodError> {
@@ -155,13 +165,16 @@ pub(crate) async fn of_mailboxes(
     for entry in log.iter() {
         history.take(look, entry);
     }
+    history.note_below(look);
     let mut last = history.changed.clone();
-    let (looked, entries) = (look.clone(), Arc::clone(&log));
-    // However many have changed, others do not wait for that.
-    let work = move |_: &EmailReader| counted_otherwise(&looked, since, &entries);
-    for (mailbox, at) in look.room.account.reading(work).await {
-        let known = last.entry(mailbox).or_default();
-        *known = (*known).max(at);
+    if let Some(threads) = threads {
+        let (looked, entries) = (look.clone(), Arc::clone(&log));
+        // However many have changed, others do not wait for that.
+        let work = move |_: &EmailReader| counted_otherwise(&looked, &threads, since, &entries);
+        for (mailbox, at) in look.room.account.reading(work).await {
+            let known = last.entry(mailbox).or_default();
+            *known = (*known).max(at);
+        }
     }
     for mailbox in look.view().mailboxes() {
         if mailbox.highest_modseq() > since {
@@ -196,6 +209,8 @@ struct History {
     born: BTreeMap<MailboxId, ModSeq>,
     /// More than counts.
     changed: BTreeMap<MailboxId, ModSeq>,
+    /// Levels that became mailboxes or ceased to be.
+    levels: HashMap<MailboxName, ModSeq>,
 }
 
 impl History {
@@ -207,11 +222,15 @@ impl History {
                 created, renames, ..
             } => {
                 self.create(at, created);
-                self.changed
-                    .extend(renames.iter().map(|renamed| (renamed.id, at)));
+                for renamed in renames {
+                    self.changed.insert(renamed.id, at);
+                    self.levels.insert(renamed.from.clone(), at);
+                    self.levels.insert(renamed.to.clone(), at);
+                }
             }
             Change::Delete { mailbox, .. } => {
                 self.changed.insert(mailbox.id, at);
+                self.levels.insert(mailbox.name.clone(), at);
             }
             Change::Subscribe { name } | Change::Unsubscribe { name } => self.named(look, at, name),
             Change::Touched { mailbox, uids } if uids.is_empty() => {
@@ -225,6 +244,22 @@ impl History {
         for mailbox in mailboxes {
             self.born.insert(mailbox.id, at);
             self.changed.insert(mailbox.id, at);
+            self.levels.insert(mailbox.name.clone(), at);
+        }
+    }
+
+    /// What lies below such a level stands below another mailbox now, by another name.
+    fn note_below(&mut self, look: &Look) {
+        if self.levels.is_empty() {
+            return;
+        }
+        for mailbox in look.view().mailboxes() {
+            let above = mailbox.name().ancestors();
+            let at = above.filter_map(|name| self.levels.get(&name).copied());
+            if let Some(at) = at.max() {
+                let known = self.changed.entry(mailbox.id()).or_default();
+                *known = (*known).max(at);
+            }
         }
     }
 

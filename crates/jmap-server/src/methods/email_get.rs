@@ -10,6 +10,7 @@ use crate::email::properties::{DEFAULT, Property, Wanted};
 use crate::email::values::{Kept, of_entry, of_message};
 use crate::limits::RECORDS_PER_READ;
 use crate::look::Look;
+use crate::threads::ShownThreads;
 use jmap_proto::arguments::Get;
 use jmap_proto::limits::OBJECTS_IN_GET_MAX;
 use jmap_proto::{Arguments, MethodError};
@@ -66,13 +67,17 @@ async fn show_all(
     budget: &Arc<Budget>,
 ) -> Result<(Vec<Value>, Vec<EmailId>), MethodError> {
     let wanted = Arc::new(wanted);
+    let threads = match wanted.properties.contains(&Property::ThreadId) {
+        true => Some(look.threads().await?),
+        false => None,
+    };
     let mut left = room;
     let (mut list, mut broken) = (Vec::new(), Vec::new());
     for some in emails.chunks(RECORDS_PER_READ) {
         let kept: Vec<(EmailId, Kept, u64)> = some
             .iter()
             .filter_map(|email| {
-                let (kept, size) = kept(look, *email)?;
+                let (kept, size) = kept(look, threads.as_ref(), *email)?;
                 Some((*email, kept, size))
             })
             .collect();
@@ -135,20 +140,22 @@ fn show(
 }
 
 /// What entries say of an email.
-pub(crate) fn kept(look: &Look, email: EmailId) -> Option<(Kept, u64)> {
+fn kept(look: &Look, threads: Option<&ShownThreads>, email: EmailId) -> Option<(Kept, u64)> {
     let mut mailbox_ids = Map::new();
     let mut first = None;
     for (mailbox, entry) in look.copies(email) {
         mailbox_ids.insert(look.mailbox_id(mailbox.id()), true.into());
         if first.is_none() {
-            first = Some(look.entry(mailbox.id(), entry));
+            first = Some(look.entry(entry));
         }
     }
     let entry = first?;
-    let owner = look.room.owner();
+    let thread = threads.map(|threads| threads.of(email));
     let kept = Kept {
         id: look.email_id(email).into(),
-        thread_id: object_id::of_thread(look.thread_of(email), owner).into(),
+        thread_id: thread
+            .map(|first| object_id::of_thread(first, look.room.owner()))
+            .into(),
         mailbox_ids: mailbox_ids.into(),
         keywords: keywords::of_entry(look.view(), &entry).into(),
         received_at: None,

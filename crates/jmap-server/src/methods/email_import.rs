@@ -150,9 +150,9 @@ async fn copy_one(
     let mut object = Value::Object(object.clone());
     // What is not said stays as it is.
     if object["keywords"].is_null()
-        && let Some((mailbox, entry)) = from.copies(email).next()
+        && let Some((_, entry)) = from.copies(email).next()
     {
-        let entry = from.entry(mailbox.id(), entry);
+        let entry = from.entry(entry);
         object["keywords"] = keywords::of_entry(from.view(), &entry).into();
     }
     if object["receivedAt"].is_null() {

@@ -85,18 +85,17 @@ pub(super) async fn query_changes(calling: &Calling<'_>, mut arguments: Argument
         sort: asked.sort,
         collapse,
     };
-    let mut touched: HashSet<EmailId> = HashSet::new();
-    for email in changed
-        .created
-        .iter()
-        .chain(&changed.updated)
-        .chain(&changed.destroyed)
-    {
-        touched.insert(*email);
-        // One email's change can move or hide others of its thread.
-        if wanted.is_of_threads() {
-            touched.extend(look.thread(look.thread_of(*email)));
-        }
+    let lists = [changed.created, changed.updated, changed.destroyed];
+    let mut touched: HashSet<EmailId> = lists.into_iter().flatten().collect();
+    // One email's change can move or hide others of its thread.
+    if wanted.is_of_threads() {
+        let threads = look.threads().await?;
+        let work = move |_: &EmailReader| {
+            let around = threads.around(touched.iter().copied());
+            touched.extend(around);
+            touched
+        };
+        touched = look.room.account.reading(work).await;
     }
     let results = results(calling, &look, &wanted).await?;
     let changed = QueryChanged {
@@ -152,17 +151,21 @@ async fn results(
     if let Some(results) = key.as_ref().and_then(|key| kept.get(key)) {
         return Ok(results);
     }
-    let mut threads = Threads::of(look);
+    let shown = match wanted.is_of_threads() {
+        true => Some(look.threads().await?),
+        false => None,
+    };
+    let mut threads = Threads::of(look, shown.clone());
     let sort = Sort::of(look, &wanted.sort, &mut threads)?;
     let found = find(calling.jmap, look, wanted, &mut threads, &turn).await?;
     sort.check_size(found.len())?;
-    let (looked, collapse) = (look.clone(), wanted.collapse);
+    let collapsing = shown.filter(|_| wanted.collapse);
     let work = move |emails: &EmailReader| {
         let _turn = turn;
         let mut sorted = sort.sorted(emails, found);
-        if collapse {
+        if let Some(threads) = collapsing {
             let mut seen = HashSet::new();
-            sorted.retain(|email| seen.insert(looked.thread_of(*email)));
+            sorted.retain(|email| seen.insert(threads.of(*email)));
         }
         sorted
     };
@@ -280,7 +283,7 @@ fn sift(
         Some(mailbox) => {
             let shown = mailbox.entries().iter().filter(|entry| !entry.deleted);
             for entry in shown.filter(|entry| may(entry.email)) {
-                look_at(look.entry(mailbox.id(), entry));
+                look_at(look.entry(entry));
             }
         }
         None => {

@@ -4,6 +4,7 @@ use super::{Done, got, look_of, properties_of, store_failed};
 use crate::api::Calling;
 use crate::limits::INLINE_EMAILS;
 use crate::look::Look;
+use crate::threads::ThreadCounts;
 use jmap_proto::Arguments;
 use jmap_proto::arguments::Get;
 use mailbox_model::{Mailbox, MailboxId, Role};
@@ -49,11 +50,15 @@ pub(super) async fn run(calling: &Calling<'_>, mut arguments: Arguments) -> Done
             }
         }
     }
+    let mut threads = match properties.iter().any(|name| name.ends_with("Threads")) {
+        true => Some(ThreadCounts::new(look.threads().await?)),
+        false => None,
+    };
     let seen = look.clone();
-    let work = move || -> Vec<Value> {
+    let mut work = move || -> Vec<Value> {
         let mailboxes = mailboxes.iter();
         mailboxes
-            .map(|mailbox| show(&seen, mailbox, &orders, &properties))
+            .map(|mailbox| show(&seen, mailbox, &orders, threads.as_mut(), &properties))
             .collect()
     };
     // Threads are counted by looking at each email.
@@ -66,10 +71,11 @@ pub(super) async fn run(calling: &Calling<'_>, mut arguments: Arguments) -> Done
 }
 
 /// A mailbox with some of its properties.
-pub(crate) fn show(
+fn show(
     look: &Look,
     mailbox: &Mailbox,
     orders: &Annotations,
+    threads: Option<&mut ThreadCounts>,
     properties: &[&str],
 ) -> Value {
     let mut shown = Map::new();
@@ -79,12 +85,7 @@ pub(crate) fn show(
     } else {
         (0, 0)
     };
-    let threads = properties.iter().any(|name| name.ends_with("Threads"));
-    let threads = if threads {
-        look.thread_counts(mailbox)
-    } else {
-        (0, 0)
-    };
+    let threads = threads.map_or((0, 0), |threads| threads.of(mailbox));
     for &property in properties {
         let value = match property {
             "id" => look.mailbox_id(mailbox.id()).into(),
@@ -143,7 +144,7 @@ fn emails(look: &Look, mailbox: &Mailbox) -> (u64, u64) {
     }
     let shown = mailbox.entries().iter().filter(|entry| !entry.deleted);
     shown.fold((0, 0), |(all, unread), entry| {
-        let seen = look.is_seen(mailbox.id(), entry);
+        let seen = look.is_seen(entry);
         (all + 1, unread + u64::from(!seen))
     })
 }

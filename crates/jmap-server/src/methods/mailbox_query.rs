@@ -63,7 +63,8 @@ pub(super) async fn query_changes(calling: &Calling<'_>, mut arguments: Argument
     let trees = Trees::take(&mut arguments)?;
     arguments.finish()?;
     let look = look_of(calling, &asked.account_id).await?;
-    let (changed, counts_only) = of_mailboxes(&look, look.room.since(&asked.since)?, None).await?;
+    let since = look.room.since(&asked.since)?;
+    let (changed, counts_only) = of_mailboxes(&look, None, since, None).await?;
     if changed.more {
         return Err(MethodError::CannotCalculateChanges);
     }

@@ -18,10 +18,11 @@ pub(super) async fn get(calling: &Calling<'_>, mut arguments: Arguments) -> Done
     let look = look_of(calling, &get.account_id).await?;
     // RFC 8620 §5.1: all of them only where they are few.
     let ids = get.ids.ok_or(MethodError::RequestTooLarge)?;
+    let of_look = look.threads().await?;
     let (mut threads, mut not_found): (Vec<_>, Vec<String>) = Default::default();
     for id in ids {
         let first = object_id::thread_of(&id, look.room.owner());
-        let members = first.map(|first| look.thread(first)).unwrap_or_default();
+        let members = first.map(|first| of_look.emails(first)).unwrap_or_default();
         match members.is_empty() {
             true => not_found.push(id),
             false => threads.push((id, members)),

@@ -184,6 +184,19 @@ fn of_thread(random: &mut fastrand::Rng, n: usize) -> String {
     format!("Message-ID: <{n}@x>\nIn-Reply-To: <{to}@x>\nSubject: thread\n\nb\n")
 }
 
+fn is_made(name: &MailboxName) -> bool {
+    name.as_str().starts_with("made")
+}
+
+/// A new name, below another where that is no deep one.
+fn made(above: &MailboxName, n: usize) -> MailboxName {
+    let name = match is_made(above) && above.ancestors().count() < 3 {
+        true => format!("{above}/made{n}"),
+        false => format!("made{n}"),
+    };
+    MailboxName::parse(&name).expect("a name")
+}
+
 async fn step(world: &World, random: &mut fastrand::Rng, n: usize) {
     let bob = world.bob().await;
     let view = bob.view();
@@ -205,7 +218,7 @@ async fn step(world: &World, random: &mut fastrand::Rng, n: usize) {
         Flag::Keyword("work".into()),
     ];
     let flag = &flags[random.usize(..flags.len())];
-    match random.u8(..12) {
+    match random.u8(..14) {
         0..=3 => {
             let name = view.mailbox(from).expect("there").name().to_string();
             let seen: &[&str] = if random.bool() { &["\\Seen"] } else { &[] };
@@ -232,12 +245,27 @@ async fn step(world: &World, random: &mut fastrand::Rng, n: usize) {
                 .expect("expunged"),
         ),
         10 => {
-            let name = MailboxName::parse(&format!("made{n}")).expect("a name");
+            let above = view.mailbox(from).expect("there").name();
+            let name = made(above, n);
             bob.create_mailbox(&name, None).await.expect("made");
+        }
+        11 => {
+            let from = view.mailbox(from).expect("there").name();
+            let to = made(view.mailbox(to).expect("there").name(), n);
+            if is_made(from) && !to.is_below(from) {
+                bob.rename_mailbox(from, &to).await.expect("renamed");
+            }
+        }
+        12 => {
+            // A level that is none becomes a mailbox.
+            let mut levels = view.mailboxes().flat_map(|one| one.name().ancestors());
+            if let Some(level) = levels.find(|level| view.mailbox_named(level).is_none()) {
+                bob.create_mailbox(&level, None).await.expect("made");
+            }
         }
         _ => {
             let name = view.mailbox(from).expect("there").name().clone();
-            if name.as_str().starts_with("made") {
+            if is_made(&name) {
                 bob.delete_mailbox(&name).await.expect("deleted");
             } else {
                 bob.expunge(from, Expunging::Exactly(&uids))
@@ -339,4 +367,38 @@ async fn changes_that_do_not_fit_come_in_steps() {
         counts["updatedProperties"].as_array().map(Vec::len),
         Some(4)
     );
+}
+
+/// RFC 8621 §2.2: a mailbox stands elsewhere when the level above it goes or comes.
+#[tokio::test]
+async fn what_lies_below_a_level_that_goes_or_comes_has_changed() {
+    let world = World::new().await;
+    let bob = world.bob().await;
+    let name = |name: &str| MailboxName::parse(name).expect("a name");
+    for made in ["A", "A/B"] {
+        bob.create_mailbox(&name(made), None).await.expect("made");
+    }
+    let below = mailstore::object_id::of_mailbox(mailbox_of(&bob, "A/B"), None);
+    let state = async || world.call("Mailbox/get", json!({"ids": []})).await["state"].clone();
+    let check = async |state: Value, place: (bool, &str)| {
+        let asked = json!({"sinceState": state});
+        let changes = world.call("Mailbox/changes", asked).await;
+        assert!(
+            texts(&changes["updated"]).contains(&below.as_str()),
+            "{changes}"
+        );
+        assert_eq!(changes["updatedProperties"], Value::Null);
+        let got = world.call("Mailbox/get", json!({"ids": [below]})).await;
+        let got = &got["list"][0];
+        assert_eq!(
+            (got["parentId"].is_string(), &got["name"]),
+            (place.0, &json!(place.1))
+        );
+    };
+    let before = state().await;
+    bob.delete_mailbox(&name("A")).await.expect("deleted");
+    check(before, (false, "A/B")).await;
+    let before = state().await;
+    bob.create_mailbox(&name("A"), None).await.expect("made");
+    check(before, (true, "B")).await;
 }

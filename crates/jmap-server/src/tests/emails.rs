@@ -257,6 +257,37 @@ async fn keywords_and_mailboxes_change_by_patches() {
     assert_eq!(got["notFound"], json!([id]));
 }
 
+/// RFC 8621 §4.1.1: what IMAP keeps by the names `$deleted` and `$recent` is not shown, and in nobody's way.
+#[tokio::test]
+async fn keywords_that_are_none_here_keep_nothing_from_being_changed() {
+    let world = World::new().await;
+    let email = world
+        .append(&["$Deleted", "$Recent", "Work"], "Subject: a\n\nb\n")
+        .await;
+    let keywords = async || {
+        let got = world.call(
+            "Email/get",
+            json!({"ids": [email], "properties": ["keywords"]}),
+        );
+        got.await["list"][0]["keywords"].clone()
+    };
+    assert_eq!(keywords().await, json!({"work": true}));
+    let bob = world.bob().await;
+    let name = MailboxName::parse("Side").expect("a name");
+    bob.create_mailbox(&name, None).await.expect("made");
+    let side = mailstore::object_id::of_mailbox(mailbox_of(&bob, "Side"), None);
+    for patch in [
+        json!({"mailboxIds": { &side: true }}),
+        json!({"keywords/$flagged": true}),
+        json!({"keywords": {"$seen": true}}),
+    ] {
+        let update = json!({"update": { &email: patch }});
+        let done = world.call("Email/set", update).await;
+        assert!(done["notUpdated"].is_null(), "{done}");
+    }
+    assert_eq!(keywords().await, json!({"$seen": true}));
+}
+
 #[tokio::test]
 async fn a_set_is_one_commit_and_heeds_the_state() {
     let world = World::new().await;

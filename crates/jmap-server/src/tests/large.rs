@@ -43,6 +43,7 @@ async fn world() -> (World, String) {
     let search = &world.jmap.shared.ports.search;
     search.build(&bob).await.expect("built");
     world.call("Email/query", json!({"limit": 1})).await;
+    bob.threads().await.expect("they join");
     let inbox = world.inbox().await;
     (world, inbox)
 }

@@ -13,6 +13,7 @@ mod making;
 mod searching;
 mod sharing;
 mod states;
+mod threads;
 
 use crate::intake::Intake;
 use crate::{Config, Jmap, Ports};

@@ -615,3 +615,56 @@ async fn a_stream_tells_of_another_what_its_user_sees() {
     let event = stream.next().await.expect("an event");
     assert!(!event.contains(&ann), "{event}");
 }
+
+/// Copies that IMAP shows one read and one unread are one email here: unread, and read when that is asked for.
+#[tokio::test]
+async fn an_email_is_read_where_all_copies_are() {
+    let (world, ann, number) = shared().await;
+    let account = world.account_of("ann").await;
+    let bob = world.bob().await.id();
+    let club = mailbox_of(&account, "Club");
+    let name = MailboxName::parse("Side").expect("a name");
+    let side = account.create_mailbox(&name, None).await.expect("made");
+    give(&world, "Side", "lrs").await;
+    let email = email_in_club(&world, &number).await;
+    let uids = mailbox_model::UidSet::all();
+    account.copy(club, side, &uids).await.expect("copied");
+    // One of them is read, whichever.
+    for read in [club, side] {
+        for (mailbox, read) in [(club, read == club), (side, read == side)] {
+            let mut lane = account.lane().await.expect("free");
+            let mut batch = engine::Batch::new();
+            let all: mailbox_model::UidSet = {
+                let mailbox = lane.view().mailbox(mailbox).expect("there");
+                mailbox.entries().iter().map(|entry| entry.uid).collect()
+            };
+            let none = mailbox_model::UidSet::new();
+            let (seen, unseen) = if read { (&all, &none) } else { (&none, &all) };
+            let staged = lane.stage_seen_by(&mut batch, mailbox, bob, seen, unseen);
+            staged.await.expect("staged");
+            lane.submit(batch).expect("submitted").done().await;
+        }
+        let unread = async || {
+            let asked = json!({"accountId": ann, "ids": null, "properties": ["unreadEmails"]});
+            let got = world.call("Mailbox/get", asked).await;
+            let list = got["list"].as_array().expect("a list").iter();
+            let counts: Vec<u64> = list
+                .filter_map(|one| one["unreadEmails"].as_u64())
+                .collect();
+            counts
+        };
+        let asked = json!({"accountId": ann, "ids": [email], "properties": ["keywords"]});
+        let got = world.call("Email/get", asked.clone()).await;
+        assert_eq!(got["list"][0]["keywords"], json!({}));
+        let query = json!({"accountId": ann, "filter": {"notKeyword": "$seen"}});
+        let found = world.call("Email/query", query).await;
+        assert_eq!(texts(&found["ids"]).len(), 2);
+        assert_eq!(unread().await, [2, 2]);
+        let set = json!({"accountId": ann, "update": { &email: {"keywords/$seen": true} }});
+        let done = world.call("Email/set", set).await;
+        assert!(done["notUpdated"].is_null(), "{done}");
+        let got = world.call("Email/get", asked).await;
+        assert_eq!(got["list"][0]["keywords"], json!({"$seen": true}));
+        assert_eq!(unread().await, [1, 1]);
+    }
+}

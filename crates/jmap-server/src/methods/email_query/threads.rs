@@ -4,6 +4,7 @@
 
 use crate::limits::THREAD_KEYWORDS_MAX;
 use crate::look::Look;
+use crate::threads::ShownThreads;
 use jmap_proto::MethodError;
 use mailbox_model::{EmailId, FlagId};
 use parking_lot::Mutex;
@@ -14,13 +15,16 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub(super) struct Threads {
     look: Look,
+    /// Only where the query asks for them.
+    of_look: Option<ShownThreads>,
     by_flag: BTreeMap<FlagId, Arc<Counts>>,
 }
 
 impl Threads {
-    pub(super) fn of(look: &Look) -> Self {
+    pub(super) fn of(look: &Look, of_look: Option<ShownThreads>) -> Self {
         Self {
             look: look.clone(),
+            of_look,
             by_flag: BTreeMap::new(),
         }
     }
@@ -37,8 +41,10 @@ impl Threads {
             let text = "threads are asked for too many keywords";
             return Err(MethodError::UnsupportedFilter(text.into()));
         }
+        let missing = || MethodError::ServerFail("there are no threads".into());
         let counts = Arc::new(Counts {
             look: self.look.clone(),
+            of_look: self.of_look.clone().ok_or_else(missing)?,
             flag,
             known: Mutex::default(),
         });
@@ -51,6 +57,7 @@ impl Threads {
 #[derive(Debug)]
 pub(super) struct Counts {
     look: Look,
+    of_look: ShownThreads,
     flag: FlagId,
     known: Mutex<HashMap<EmailId, (u32, u32)>>,
 }
@@ -58,19 +65,19 @@ pub(super) struct Counts {
 impl Counts {
     /// Of the thread that an email is in.
     pub(super) fn of(&self, email: EmailId) -> (u32, u32) {
-        let first = self.look.thread_of(email);
+        let first = self.of_look.of(email);
         let mut known = self.known.lock();
         *known.entry(first).or_insert_with(|| self.count(first))
     }
 
     fn count(&self, first: EmailId) -> (u32, u32) {
         let (mut all, mut having) = (0, 0);
-        for email in self.look.thread(first) {
-            let Some((mailbox, entry)) = self.look.copies(email).next() else {
+        for email in self.of_look.emails(first) {
+            let Some((_, entry)) = self.look.copies(email).next() else {
                 continue;
             };
             all += 1;
-            having += u32::from(self.look.entry(mailbox.id(), entry).has(self.flag));
+            having += u32::from(self.look.entry(entry).has(self.flag));
         }
         (all, having)
     }
