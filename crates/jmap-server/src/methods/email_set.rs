@@ -36,7 +36,7 @@ pub(crate) async fn set_all(
     }
     let mut commits = Commits::new(set.if_in_state.as_deref());
     let mut outcome = Outcome::default();
-    without_destroyed(&mut set, &mut outcome);
+    without_destroyed(calling, &mut set, &mut outcome);
     change(calling, &look, &set, &mut commits, &mut outcome).await?;
     for (creation, object) in std::mem::take(&mut set.create) {
         let done = create(calling, &look, &mut commits, object).await;

@@ -27,6 +27,16 @@ pub(crate) const PROPERTIES: [&str; 11] = [
     "isSubscribed",
 ];
 
+/// Those that a client does not set.
+pub(crate) const OF_SERVER: [&str; 6] = [
+    "id",
+    "totalEmails",
+    "unreadEmails",
+    "totalThreads",
+    "unreadThreads",
+    "myRights",
+];
+
 /// Where a mailbox's sort order is kept: an annotation (RFC 5464).
 pub(crate) const SORT_ORDER: &str = "/private/vendor/posthouse/sort-order";
 
@@ -71,7 +81,7 @@ pub(super) async fn run(calling: &Calling<'_>, mut arguments: Arguments) -> Done
 }
 
 /// A mailbox with some of its properties.
-fn show(
+pub(crate) fn show(
     look: &Look,
     mailbox: &Mailbox,
     orders: &Annotations,

@@ -2,7 +2,7 @@
 //! takes away, which are emptied before. Each object is set with all that is said of it, or not at all: what may
 //! fail is looked at before anything of it is staged.
 
-use super::mailbox_get::{SORT_ORDER, place, rights_of};
+use super::mailbox_get::{OF_SERVER, SORT_ORDER, place, rights_of, show};
 use super::setting::{
     Commits, Failed, Outcome, Submitted, TRIES, check, submit, without_destroyed,
 };
@@ -10,6 +10,7 @@ use super::{Done, look_of, store_failed};
 use crate::access::{Room, no_right};
 use crate::api::Calling;
 use crate::look::Look;
+use crate::threads::ThreadCounts;
 use bytes::Bytes;
 use engine::Batch;
 use jmap_proto::arguments::Set;
@@ -17,9 +18,9 @@ use jmap_proto::{Arguments, MethodError, Patch, SetError};
 use mailbox_model::stage::{self, Expunging, StageError};
 use mailbox_model::{Mailbox, MailboxId, MailboxName, Role, UidSet, View};
 use mailstore::limits::EXPUNGE_PER_CHANGE;
-use mailstore::{Account, Lane, Rights, StagedAnnotations, StoreError};
+use mailstore::{Account, Annotations, Lane, Rights, StagedAnnotations, StoreError};
 use serde_json::{Map, Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 pub(super) async fn run(calling: &mut Calling<'_>, mut arguments: Arguments) -> Done {
@@ -30,7 +31,7 @@ pub(super) async fn run(calling: &mut Calling<'_>, mut arguments: Arguments) -> 
     check(&look, set.if_in_state.as_deref())?;
     let mut commits = Commits::new(set.if_in_state.as_deref());
     let mut outcome = Outcome::default();
-    without_destroyed(&mut set, &mut outcome);
+    without_destroyed(calling, &mut set, &mut outcome);
     let done = set_all(calling, &look, &set, remove_emails, &mut commits).await;
     let (done, made) = match done {
         Ok(done) => done,
@@ -63,9 +64,18 @@ async fn set_all(
 ) -> Result<(Outcome, Vec<(String, Made)>), MethodError> {
     // Only where nothing else of the call can keep them from being destroyed.
     if remove_emails && set.create.is_empty() && set.update.is_empty() {
-        empty_large_ones(look, &set.destroy, commits).await?;
+        let ids = set.destroy.iter().filter_map(|id| calling.id_of(id));
+        let mailboxes = ids.filter_map(|id| look.mailbox(id));
+        let destroy = mailboxes.map(|mailbox| mailbox.id()).collect();
+        empty_large_ones(look, &destroy, commits).await?;
     }
     let account = &look.room.account;
+    let mut counted = set.update.iter().flat_map(|(_, patch)| patch.keys());
+    // Nobody waits for them while the lane is held.
+    let threads = match counted.any(|name| name.ends_with("Threads")) {
+        true => Some(look.threads().await?),
+        false => None,
+    };
     for _ in 0..TRIES {
         let mut lane = account.lane().await.map_err(|error| store_failed(&error))?;
         commits.check(&look.room, &lane)?;
@@ -77,6 +87,7 @@ async fn set_all(
             made: Vec::new(),
             orders: orders.map_err(|error| store_failed(&error))?,
             outcome: Outcome::default(),
+            threads: threads.clone().map(ThreadCounts::new),
             lane,
             batch: Batch::new(),
         };
@@ -125,13 +136,13 @@ fn nothing_done(set: &Set, failed: &Failed) -> Outcome {
 /// What does not fit into one commit goes before the mailbox does.
 async fn empty_large_ones(
     look: &Look,
-    destroy: &[String],
+    destroy: &BTreeSet<MailboxId>,
     commits: &mut Commits,
 ) -> Result<(), MethodError> {
     for id in destroy {
-        let large = look.mailbox(id).filter(|mailbox| is_large(mailbox));
-        if let Some(mailbox) = large {
-            empty(look, mailbox.id(), commits).await?;
+        let found = look.view().mailbox(*id);
+        if found.is_some_and(|mailbox| is_large(mailbox)) {
+            empty(look, *id, destroy, commits).await?;
         }
     }
     Ok(())
@@ -141,16 +152,20 @@ fn is_large(mailbox: &Mailbox) -> bool {
     mailbox.entries().len() > EXPUNGE_PER_CHANGE / 4
 }
 
-async fn empty(look: &Look, mailbox: MailboxId, commits: &mut Commits) -> Result<(), MethodError> {
+/// Empties one of the mailboxes that are to be destroyed.
+async fn empty(
+    look: &Look,
+    mailbox: MailboxId,
+    destroy: &BTreeSet<MailboxId>,
+    commits: &mut Commits,
+) -> Result<(), MethodError> {
     let account = &look.room.account;
     let (mut limit, mut conflicts) = (EXPUNGE_PER_CHANGE, 0);
     loop {
         let mut lane = account.lane().await.map_err(|error| store_failed(&error))?;
         commits.check(&look.room, &lane)?;
         let before = lane.view().modseq();
-        let found = lane.view().mailbox(mailbox).cloned();
-        let goes = |mailbox: &Arc<Mailbox>| may_go(&look.room, lane.view(), mailbox).is_ok();
-        if !found.as_ref().is_some_and(goes) {
+        if !may_go_together(&look.room, lane.view(), destroy).contains(&mailbox) {
             return Ok(());
         }
         let mut batch = Batch::new();
@@ -186,6 +201,21 @@ fn may_go(room: &Room, view: &View, mailbox: &Mailbox) -> Result<(), SetError> {
         return Err(SetError::new("mailboxHasChild", text));
     }
     Ok(())
+}
+
+/// Those of the mailboxes to be destroyed that nothing keeps: below them lies only what goes too.
+fn may_go_together(room: &Room, view: &View, destroy: &BTreeSet<MailboxId>) -> BTreeSet<MailboxId> {
+    let (go, stay): (Vec<_>, Vec<_>) = view.mailboxes().partition(|mailbox| {
+        let asked = destroy.contains(&mailbox.id()) && !mailbox.name().is_inbox();
+        asked
+            && room
+                .check_right(mailbox.id(), Rights::DELETE_MAILBOX)
+                .is_ok()
+    });
+    let kept = stay.iter().flat_map(|mailbox| mailbox.name().ancestors());
+    let kept: HashSet<MailboxName> = kept.collect();
+    let go = go.iter().filter(|mailbox| !kept.contains(mailbox.name()));
+    go.map(|mailbox| mailbox.id()).collect()
 }
 
 /// Who may do what above may do it in what was made: a mailbox stays in its maker's sight (decision 25). Gives the room
@@ -234,6 +264,8 @@ struct Work<'a> {
     made: Vec<(String, Made)>,
     orders: StagedAnnotations,
     outcome: Outcome,
+    /// Of the look, where an update names their counts.
+    threads: Option<ThreadCounts>,
     lane: Lane,
     batch: Batch,
 }
@@ -501,8 +533,10 @@ impl Work<'_> {
             let text = "there is nothing inside these properties";
             return Err(SetError::invalid_patch(text).into());
         }
-        let wanted = Wanted::of(patch.whole())?;
-        if let Some(role) = wanted.role
+        self.check_of_server(&mailbox, &patch)?;
+        let said = patch.whole().filter(|(name, _)| !OF_SERVER.contains(name));
+        let mut wanted = Wanted::of(said)?;
+        if let Some(role) = wanted.role.take()
             && role_of(role)? != mailbox.role()
         {
             let text = "a mailbox keeps the role that it was made with";
@@ -535,6 +569,27 @@ impl Work<'_> {
             done.map_err(|error| fatal(&error))?;
         }
         Ok(())
+    }
+
+    /// RFC 8620 §5.3: an object may be sent back whole, as it was when the call began.
+    fn check_of_server(&mut self, mailbox: &Mailbox, patch: &Patch) -> Result<(), SetError> {
+        let names: Vec<&str> = patch.whole().map(|(name, _)| name).collect();
+        let names: Vec<&str> = names
+            .into_iter()
+            .filter(|name| OF_SERVER.contains(name))
+            .collect();
+        if names.is_empty() {
+            return Ok(());
+        }
+        let orders = Annotations::default();
+        let shown = show(self.look, mailbox, &orders, self.threads.as_mut(), &names);
+        let other = patch
+            .whole()
+            .find(|(name, value)| OF_SERVER.contains(name) && shown.get(name) != Some(value));
+        match other {
+            Some((name, _)) => Err(SetError::invalid_properties([name], "it is the server's")),
+            None => Ok(()),
+        }
     }
 
     /// The full name that is wanted.

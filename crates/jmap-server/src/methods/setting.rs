@@ -11,7 +11,7 @@ use mailbox_model::ModSeq;
 use mailstore::limits::CONFLICT_RETRIES;
 use mailstore::{Lane, StoreError};
 use serde_json::{Map, Value};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 /// What became of the objects of a `/set`.
 #[derive(Debug, Default)]
@@ -210,19 +210,30 @@ impl Failed {
     }
 }
 
-/// RFC 8620 §5.3: what is to be destroyed is not updated.
-pub(crate) fn without_destroyed(set: &mut Set, outcome: &mut Outcome) {
-    let destroy = &set.destroy;
+/// RFC 8620 §5.3: what is to be destroyed is not updated; and one object is named once, by its id or by what it was
+/// created as.
+pub(crate) fn without_destroyed(calling: &Calling<'_>, set: &mut Set, outcome: &mut Outcome) {
+    let made: HashSet<String> = set.create.iter().map(|(id, _)| id.clone()).collect();
+    let meant = |id: &str| {
+        let creation = id.strip_prefix('#').filter(|id| !made.contains(*id));
+        let known = creation.and_then(|id| calling.created.get(id));
+        known.cloned().unwrap_or_else(|| id.to_owned())
+    };
+    let mut destroyed = HashSet::new();
+    set.destroy.retain(|id| destroyed.insert(meant(id)));
+    let mut updated = HashSet::new();
     set.update.retain(|(id, _)| {
-        let goes = destroy.contains(id);
-        if goes {
-            let error = SetError::new("willDestroy", "it is to be destroyed by the same call");
-            outcome.not_updated.insert(id.clone(), error);
-        }
-        !goes
+        let meant = meant(id);
+        let error = if destroyed.contains(&meant) {
+            SetError::new("willDestroy", "it is to be destroyed by the same call")
+        } else if !updated.insert(meant) {
+            SetError::invalid_patch("it is updated by another name in the same call")
+        } else {
+            return true;
+        };
+        outcome.not_updated.insert(id.clone(), error);
+        false
     });
-    let mut seen = std::collections::HashSet::new();
-    set.destroy.retain(|id| seen.insert(id.clone()));
 }
 
 /// Whether another commit was faster.

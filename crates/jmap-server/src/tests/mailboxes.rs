@@ -286,3 +286,30 @@ async fn mailboxes_are_found_and_sorted() {
         (&json!([]), &json!([]))
     );
 }
+
+/// RFC 8620 §5.3: what is the server's may be said as it is.
+#[tokio::test]
+async fn a_mailbox_may_be_sent_back_whole() {
+    let world = World::new().await;
+    world.append(&[], "Subject: a\n\nb\n").await;
+    let got = world.call("Mailbox/get", json!({"ids": null})).await;
+    let list = got["list"].as_array().expect("a list");
+    let id = |one: &Value| one["id"].as_str().expect("an id").to_owned();
+    let update: Map<String, Value> = list.iter().map(|one| (id(one), one.clone())).collect();
+    let done = world.call("Mailbox/set", json!({ "update": update })).await;
+    assert!(done["notUpdated"].is_null(), "{done}");
+    assert_eq!(done["updated"].as_object().map(Map::len), Some(list.len()));
+    for (name, value) in [
+        ("totalEmails", json!(7)),
+        ("unreadThreads", json!(7)),
+        ("myRights", json!({"mayReadItems": true})),
+        ("id", json!("M99")),
+    ] {
+        let mut other = list[0].clone();
+        other[name] = value;
+        let update = json!({"update": { (id(&list[0])): other }});
+        let done = world.call("Mailbox/set", update).await;
+        let error = &done["notUpdated"][id(&list[0])];
+        assert_eq!(error["properties"], json!([name]), "{done}");
+    }
+}

@@ -313,3 +313,47 @@ async fn ids_of_what_was_created_are_known_to_later_calls() {
     assert_eq!(answers[4].1["list"][0]["totalEmails"], 1);
     assert_eq!(answers[4].1["list"][0]["unreadEmails"], 0);
 }
+
+/// Its id and what it was created as are one name.
+#[tokio::test]
+async fn one_object_is_not_set_by_two_names() {
+    let world = World::new().await;
+    let own = world.account_id("bob").await;
+    let inbox = world.inbox().await;
+    let email = json!({"mailboxIds": { &inbox: true }, "subject": "x"});
+    for (name, create, patch) in [
+        ("Email/set", email, json!({"keywords/$seen": true})),
+        (
+            "Mailbox/set",
+            json!({"name": "Box"}),
+            json!({"sortOrder": 3}),
+        ),
+    ] {
+        let made = world.call(name, json!({"create": {"k": create}})).await;
+        let made = made["created"]["k"]["id"]
+            .as_str()
+            .expect("made")
+            .to_owned();
+        let request = json!({
+            "using": [CORE, MAIL], "createdIds": {"k": made},
+            "methodCalls": [
+                [name, {"accountId": own, "update": { &made: patch, "#k": patch }}, "a"],
+                [name, {"accountId": own, "update": {"#k": patch}, "destroy": [made]}, "b"],
+            ],
+        });
+        let answer = world.post("bob", request.to_string()).await.json();
+        let answers = &answer["methodResponses"];
+        let two = &answers[0][1];
+        let refused = two["notUpdated"].as_object().expect("one");
+        assert_eq!(refused.len(), 1, "{answer}");
+        assert!(
+            refused
+                .values()
+                .all(|error| error["type"] == "invalidPatch")
+        );
+        assert_eq!(two["updated"].as_object().map(Map::len), Some(1));
+        let gone = &answers[1][1];
+        assert_eq!(gone["notUpdated"]["#k"]["type"], "willDestroy", "{answer}");
+        assert_eq!(gone["destroyed"], json!([made]));
+    }
+}

@@ -245,3 +245,35 @@ async fn who_asks_after_too_much_begins_again() {
         (&json!([email]), &json!(false))
     );
 }
+
+/// What lies below a large mailbox goes by the same call.
+#[tokio::test]
+async fn a_tree_with_a_large_mailbox_goes_in_one_call() {
+    let world = World::new().await;
+    let bob = world.bob().await;
+    for name in ["Large", "Large/Below", "Large/Below/Deep"] {
+        let name = MailboxName::parse(name).expect("a name");
+        bob.create_mailbox(&name, None).await.expect("made");
+    }
+    let id = |name: &str| mailstore::object_id::of_mailbox(mailbox_of(&bob, name), None);
+    let large = mailbox_of(&bob, "Large");
+    world
+        .append_to(&bob, "Large", &[], "Subject: a\n\nb\n")
+        .await;
+    let all = mailbox_model::UidSet::all();
+    let many = mailstore::limits::EXPUNGE_PER_CHANGE;
+    let count = || bob.view().mailbox(large).expect("there").entries().len();
+    while count() <= many {
+        bob.copy(large, large, &all).await.expect("copied");
+    }
+    let ids = ["Large", "Large/Below", "Large/Below/Deep"].map(id);
+    // Nothing of it is emptied where something below stays.
+    let asked = json!({"destroy": [ids[0], ids[2]], "onDestroyRemoveEmails": true});
+    world.try_call("Mailbox/set", asked).await;
+    assert!(count() > many);
+    let asked = json!({"destroy": [ids[0], ids[1]], "onDestroyRemoveEmails": true});
+    let answer = world.call("Mailbox/set", asked).await;
+    assert_eq!(answer["notDestroyed"], Value::Null, "{answer}");
+    assert_eq!(texts(&answer["destroyed"]).len(), 2);
+    assert!(bob.view().mailbox(large).is_none());
+}
