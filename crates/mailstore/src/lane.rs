@@ -616,10 +616,10 @@ fn submit(shared: &Shared, mut lanes: Vec<Lane>, batch: Batch) -> Result<Ticket,
     let ticket = match submit_changes(shared, &mut lanes, batch) {
         Ok(ticket) => ticket,
         Err(error) => {
+            // Whatever else of the account is another than was found, it need not be loaded again for that.
             if let SubmitError::Conflict { key, .. } = &error {
                 for lane in &mut lanes {
-                    let (start, end) = keys::all(lane.account.id());
-                    lane.tip.stale |= *key >= start && *key < end;
+                    lane.tip.stale |= *key == keys::head(lane.account.id());
                 }
             }
             return Err(error);

@@ -332,3 +332,39 @@ async fn who_meets_another_commit_waits_until_it_shows() {
     assert_eq!(room.engine.stats().conflicts, 1);
     room.check(BOB).await;
 }
+
+/// What a reader has read twice before the first is on disk costs the owner nothing.
+#[tokio::test]
+async fn who_is_refused_for_another_record_loads_no_account() {
+    let room = Room::new().await;
+    let alice = room.account(ALICE).await;
+    for text in [b"one", b"two"] {
+        room.append(&alice, inbox(&alice), text).await;
+    }
+    let (go, wait) = mpsc::channel::<()>();
+    let mut slow = Batch::new();
+    slow.on_visible(move |_| wait.recv().expect("the test goes on"));
+    let slow = room.engine.submit(slow).expect("room");
+    let mut tickets = Vec::new();
+    for uid in [1, 2] {
+        let mut lane = alice.lane().await.expect("free");
+        let mut batch = Batch::new();
+        let read = mailbox_model::UidSet::one(Uid(uid));
+        let unread = mailbox_model::UidSet::new();
+        let staged = lane.stage_seen_by(&mut batch, inbox(&alice), BOB, &read, &unread);
+        staged.await.expect("staged");
+        tickets.push(lane.submit(batch));
+    }
+    assert!(tickets.pop().expect("two").is_err());
+    // To load it again would be to wait for what is not visible.
+    let lane = tokio::select! {
+        biased;
+        lane = alice.lane() => Some(lane),
+        () = std::future::ready(()) => None,
+    };
+    assert!(lane.is_some_and(|lane| lane.is_ok()));
+    go.send(()).expect("it waits");
+    slow.done().await;
+    tickets.pop().expect("one").expect("taken").done().await;
+    room.check(ALICE).await;
+}
