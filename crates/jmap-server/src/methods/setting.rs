@@ -248,6 +248,7 @@ pub(crate) enum Submitted {
 /// The store takes nothing.
 pub(crate) async fn submit(lane: Lane, batch: Batch) -> Result<Submitted, MethodError> {
     if lane.is_clean() {
+        lane.let_go().await;
         return Ok(Submitted::Done);
     }
     match lane.submit(batch) {

@@ -349,8 +349,8 @@ async fn who_is_refused_for_another_record_loads_no_account() {
     for uid in [1, 2] {
         let mut lane = alice.lane().await.expect("free");
         let mut batch = Batch::new();
-        let read = mailbox_model::UidSet::one(Uid(uid));
-        let unread = mailbox_model::UidSet::new();
+        let read = UidSet::one(Uid(uid));
+        let unread = UidSet::new();
         let staged = lane.stage_seen_by(&mut batch, inbox(&alice), BOB, &read, &unread);
         staged.await.expect("staged");
         tickets.push(lane.submit(batch));
