@@ -9,7 +9,8 @@ use crate::access::Room;
 use crate::auth::User;
 use crate::http::Refusal;
 use crate::limits::{
-    PING_SECONDS, STREAM_KEPT, STREAM_LOOKS, STREAMS_MAX, STREAMS_PER_USER_MAX, WATCHED_MAX,
+    PING_SECONDS, STREAM_KEPT, STREAM_LOOKS, STREAM_PAUSE, STREAMS_MAX, STREAMS_PER_USER_MAX,
+    WATCHED_MAX,
 };
 use crate::streaming::{Pieces, Streamed};
 use axum::body::{Body, Bytes};
@@ -128,6 +129,8 @@ pub(crate) async fn stream(
         standing,
         watched,
         asked,
+        rests_until: now,
+        woken: false,
         begun: false,
         ended: false,
         _busy: visitor.busy(),
@@ -255,6 +258,9 @@ struct Events {
     until: Monotonic,
     looks_at: Monotonic,
     pings_at: Option<Monotonic>,
+    rests_until: Monotonic,
+    /// A change led to the next look.
+    woken: bool,
     begun: bool,
     ended: bool,
     _busy: Busy,
@@ -292,17 +298,25 @@ impl Events {
             return Some(": watching\n\n".into());
         }
         loop {
-            // Before anything is told: a right may be gone.
-            self.look_at_rights().await;
-            if let Some(event) = self.state() {
-                self.ended = self.asked.close_after_state;
-                self.note_told();
-                return Some(event);
+            if self.runtime().monotonic() >= self.rests_until {
+                // Before anything is told: a right may be gone.
+                self.look_at_rights().await;
+                if let Some(event) = self.state() {
+                    self.ended = self.asked.close_after_state;
+                    self.note_told();
+                    self.rests_until = self.runtime().monotonic().after(STREAM_PAUSE);
+                    return Some(event);
+                }
+                if std::mem::take(&mut self.woken) {
+                    self.rests_until = self.runtime().monotonic().after(STREAM_PAUSE);
+                }
             }
             match self.wait().await {
-                Woken::Changed => {}
+                Woken::Changed => self.woken = true,
                 Woken::Look => {
-                    self.looks_at = self.runtime().monotonic().after(STREAM_LOOKS);
+                    let now = self.runtime().monotonic();
+                    self.looks_at = now.after(STREAM_LOOKS);
+                    self.rests_until = now;
                     if !self.may_be_told().await {
                         return None;
                     }
@@ -409,10 +423,17 @@ impl Events {
             return self.due(next);
         }
         let shutdown = runtime.shutdown();
+        let rests = (now < self.rests_until).then(|| self.rests_until.since(now));
+        let changed = async {
+            if let Some(rests) = rests {
+                runtime.sleep(rests).await;
+            }
+            any_changed(&mut self.watched).await;
+        };
         tokio::select! {
             biased;
             () = shutdown.draining() => Woken::End,
-            () = any_changed(&mut self.watched) => Woken::Changed,
+            () = changed => Woken::Changed,
             () = runtime.sleep(next.since(now)) => self.due(next),
         }
     }

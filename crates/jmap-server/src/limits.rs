@@ -100,6 +100,8 @@ pub const STREAMS_PER_USER_MAX: usize = 16;
 pub const STREAMS_MAX: usize = 2048;
 /// How long a stream of events goes on: then the client logs in again.
 pub const STREAM_KEPT: std::time::Duration = std::time::Duration::from_secs(3600);
+/// How long a stream of events rests behind a look at what changed: many changes become one event.
+pub const STREAM_PAUSE: std::time::Duration = std::time::Duration::from_secs(1);
 /// How often a stream looks whether its user may still be told: a new password, rights that hang on a group.
 pub const STREAM_LOOKS: std::time::Duration = std::time::Duration::from_secs(30);
 /// How often a stream that asks for it says that it is there, in seconds.

@@ -348,6 +348,7 @@ async fn changes_are_pushed_as_they_come() {
     assert_eq!(once.next().await, None);
     let update = json!({"update": {&id: {"keywords/$seen": true}}});
     world.call("Email/set", update).await;
+    world.runtime.advance(crate::limits::STREAM_PAUSE);
     let event = all.next().await.expect("an event");
     assert!(
         event.contains("\"Email\"") && !event.contains("EmailDelivery"),
@@ -375,6 +376,38 @@ async fn changes_are_pushed_as_they_come() {
             .is_some_and(|event| event.starts_with("event: state"))
             || all.next().await.is_none()
     );
+}
+
+#[tokio::test]
+async fn many_changes_at_once_are_few_events() {
+    let world = World::new().await;
+    let bob = world.bob().await;
+    world.append(&[], "Subject: a\n\nb\n").await;
+    let mut stream = Stream::open(&world, "types=*&closeafter=no&ping=0", None).await;
+    let inbox = mailbox_of(&bob, "INBOX");
+    let uids = mailbox_model::UidSet::all();
+    let mut events = Vec::new();
+    for n in 0..50 {
+        let action = match n % 2 {
+            0 => mailbox_model::stage::FlagAction::Add,
+            _ => mailbox_model::stage::FlagAction::Remove,
+        };
+        let stored = bob.store_flags(inbox, &uids, action, &[Flag::Seen], None);
+        stored.await.expect("stored");
+        for _ in 0..4 {
+            tokio::select! {
+                biased;
+                event = stream.next() => events.push(event.expect("an event")),
+                () = tokio::task::yield_now() => {}
+            }
+        }
+    }
+    assert_eq!(events.len(), 1, "{events:?}");
+    world.runtime.advance(crate::limits::STREAM_PAUSE);
+    let last = stream.next().await.expect("an event");
+    let state = world.call("Email/get", json!({"ids": []})).await["state"].clone();
+    let state = state.as_str().expect("a state");
+    assert!(last.contains(&format!("\"Email\":\"{state}\"")), "{last}");
 }
 
 #[tokio::test]
