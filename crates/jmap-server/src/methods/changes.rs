@@ -5,7 +5,7 @@ use crate::api::Calling;
 use crate::changes::{Changed, How, all_of_emails, counted_otherwise, cut, log_since, of_emails};
 use crate::look::Look;
 use crate::threads::ShownThreads;
-use jmap_proto::arguments::Changes;
+use jmap_proto::arguments::{Changes, QueryChanges};
 use jmap_proto::{Arguments, MethodError};
 use mailbox_model::{Change, EmailId, LogEntry, MailboxId, MailboxName, ModSeq, NewMailbox};
 use mailstore::{EmailReader, object_id};
@@ -16,10 +16,7 @@ use std::sync::Arc;
 
 /// What a /queryChanges comes to (RFC 8620 §5.6).
 pub(super) struct QueryChanged<'a, T> {
-    pub(super) account_id: String,
-    pub(super) since: String,
-    pub(super) max: Option<u64>,
-    pub(super) calculate_total: bool,
+    pub(super) asked: QueryChanges,
     pub(super) state: String,
     pub(super) results: &'a [T],
     /// What may have moved: it is taken out, and put in again where it is now.
@@ -38,14 +35,14 @@ impl<T: Copy + Eq + Hash> QueryChanged<'_, T> {
             .collect();
         let removed: Vec<String> = self.touched.iter().map(|one| id(*one)).collect();
         let count = (added.len() + removed.len()) as u64;
-        if self.max.is_some_and(|max| count > max) {
+        if self.asked.max.is_some_and(|max| count > max) {
             return Err(MethodError::TooManyChanges);
         }
         let mut answer = Map::new();
-        answer.insert("accountId".into(), self.account_id.into());
-        answer.insert("oldQueryState".into(), self.since.into());
+        answer.insert("accountId".into(), self.asked.account_id.into());
+        answer.insert("oldQueryState".into(), self.asked.since.into());
         answer.insert("newQueryState".into(), self.state.into());
-        if self.calculate_total {
+        if self.asked.calculate_total {
             answer.insert("total".into(), self.results.len().into());
         }
         answer.insert("removed".into(), removed.into());

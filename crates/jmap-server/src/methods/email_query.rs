@@ -72,7 +72,7 @@ pub(super) async fn query(calling: &Calling<'_>, mut arguments: Arguments) -> Do
 
 /// RFC 8620 §5.6: what may have moved is taken out and put in again where it is now.
 pub(super) async fn query_changes(calling: &Calling<'_>, mut arguments: Arguments) -> Done {
-    let asked = QueryChanges::take(&mut arguments)?;
+    let mut asked = QueryChanges::take(&mut arguments)?;
     let collapse = arguments.flag("collapseThreads", false)?;
     arguments.finish()?;
     let look = look_of(calling, &asked.account_id).await?;
@@ -81,8 +81,8 @@ pub(super) async fn query_changes(calling: &Calling<'_>, mut arguments: Argument
         return Err(MethodError::CannotCalculateChanges);
     }
     let wanted = Wanted {
-        filter: asked.filter,
-        sort: asked.sort,
+        filter: asked.filter.take(),
+        sort: std::mem::take(&mut asked.sort),
         collapse,
     };
     let lists = [changed.created, changed.updated, changed.destroyed];
@@ -99,10 +99,7 @@ pub(super) async fn query_changes(calling: &Calling<'_>, mut arguments: Argument
     }
     let results = results(calling, &look, &wanted).await?;
     let changed = QueryChanged {
-        account_id: asked.account_id,
-        since: asked.since,
-        max: asked.max,
-        calculate_total: asked.calculate_total,
+        asked,
         state: look.state(),
         results: &results,
         touched: &touched,

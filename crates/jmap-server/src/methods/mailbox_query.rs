@@ -83,10 +83,7 @@ pub(super) async fn query_changes(calling: &Calling<'_>, mut arguments: Argument
         }
     };
     let changed = QueryChanged {
-        account_id: asked.account_id,
-        since: asked.since,
-        max: asked.max,
-        calculate_total: asked.calculate_total,
+        asked,
         state: look.state(),
         results: &results,
         touched: &touched,

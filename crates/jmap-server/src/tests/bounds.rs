@@ -474,11 +474,8 @@ async fn a_field_is_written_once_whoever_names_it() {
             "header:MIME-Version",
         ),
     ] {
-        let mut object = json!({"mailboxIds": { &inbox: true }, "bodyValues": values});
-        object
-            .as_object_mut()
-            .expect("one")
-            .extend(more.as_object().expect("one").clone());
+        let object = json!({"mailboxIds": { &inbox: true }, "bodyValues": values});
+        let object = with(object, &more);
         let done = world
             .call("Email/set", json!({"create": {"k": object}}))
             .await;

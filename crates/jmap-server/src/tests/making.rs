@@ -181,11 +181,8 @@ async fn what_cannot_be_made_is_told_by_its_properties() {
             "",
         ),
     ] {
-        let mut object = json!({"mailboxIds": { &inbox: true }, "bodyValues": values});
-        object
-            .as_object_mut()
-            .expect("one")
-            .extend(more.as_object().expect("one").clone());
+        let object = json!({"mailboxIds": { &inbox: true }, "bodyValues": values});
+        let object = with(object, &more);
         let done = world
             .call("Email/set", json!({"create": { "k": object }}))
             .await;

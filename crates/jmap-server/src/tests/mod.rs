@@ -301,6 +301,13 @@ fn mailbox_of(account: &Account, name: &str) -> MailboxId {
     account.view().mailbox_named(&name).expect("there").id()
 }
 
+/// An object with the members of another as well.
+fn with(mut object: Value, more: &Value) -> Value {
+    let members = object.as_object_mut().expect("an object");
+    members.extend(more.as_object().expect("an object").clone());
+    object
+}
+
 /// The texts of a list.
 fn texts(value: &Value) -> Vec<&str> {
     value
